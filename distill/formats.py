@@ -1,0 +1,394 @@
+"""The files between the stages: one table of fields, one save and one load for each kind.
+
+Arrays are stored by name in ``.npz`` (never pickled), everything else in a JSON of the same stem.
+Files are written whole or not at all: a temporary name in the same folder, flushed, then renamed.
+
+Dataset ``datasets/<dataset>.npz``: see ``DATASET_FIELDS``. Messages
+``outputs/<run>/messages_<split>.npz``: see ``MESSAGE_FIELDS``. Units: dimensionless, G = k = 1.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from distill.cli import DATASETS, MODEL_WEIGHTS, OUTPUTS, ROOT, UserError, near_miss, relative
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "validation", "test")  # the numbers 0, 1, 2 in a dataset's ``split``
+
+# name: (axes, dtype kind, required); equal axis names must have equal sizes
+DATASET_FIELDS = {
+    "pos": (("trajectory", "frame", "particle", "dim"), "f", True),
+    "vel": (("trajectory", "frame", "particle", "dim"), "f", True),
+    "acc": (("trajectory", "frame", "particle", "dim"), "f", True),  # what the network learns
+    "mass": (("trajectory", "particle"), "f", True),
+    "charge": (("trajectory", "particle"), "f", False),  # zeros if absent
+    "t": (("frame",), "f", False),
+    "split": (("trajectory",), "i", False),  # 0 train, 1 validation, 2 test; 80/10/10 if absent
+    "energy_drift": (("trajectory",), "f", False),  # max |E(t) - E(0)| / energy scale
+}
+# i is the receiver, j the sender; every edge is one ordered pair in one frame of one trajectory
+MESSAGE_FIELDS = {
+    "message": (("edge", "component"), "f", True),
+    "receiver": (("edge",), "i", True),  # particle index i
+    "sender": (("edge",), "i", True),  # particle index j
+    "trajectory": (("edge",), "i", True),  # index into the dataset
+    "frame": (("edge",), "i", True),
+    "dx": (("edge", "dim"), "f", True),  # x_i - x_j
+    "r": (("edge",), "f", True),  # |dx|
+    "vel_i": (("edge", "dim"), "f", True),
+    "vel_j": (("edge", "dim"), "f", True),
+    "mass_i": (("edge",), "f", True),
+    "mass_j": (("edge",), "f", True),
+    "charge_i": (("edge",), "f", True),
+    "charge_j": (("edge",), "f", True),
+    "acc_i": (("edge", "dim"), "f", True),  # true acceleration of the receiver
+    "acc_pred_i": (("edge", "dim"), "f", True),  # the network's
+    "logvar": (("edge", "component"), "f", False),  # kl only; ``message`` then holds the means
+    "active": (("component",), "i", True),  # 1 where pruning or relaxation kept the component
+    "force": (("edge", "dim"), "f", False),  # true pair force on i, where the system is known
+}
+
+
+# ---------------------------------------------------------------- names and places
+
+
+def dataset_name(system: str, n: int, dim: int, seed: int, tag: str = "") -> str:
+    return f"{system}_n{n}_d{dim}_s{seed}" + (f"_{tag}" if tag else "")
+
+
+def run_name(dataset: str, variant: str, recipe: str, seed: int, tag: str = "") -> str:
+    return f"{dataset}__{variant}-{recipe}__s{seed}" + (f"_{tag}" if tag else "")
+
+
+def dataset_path(name_or_path: str) -> Path:
+    """The ``.npz`` of a dataset named as in ``datasets/`` or given as a path; it need not exist."""
+    path = Path(name_or_path)
+    if path.suffix == ".npz" or path.parent != Path("."):
+        return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    return DATASETS / f"{name_or_path}.npz"
+
+
+def messages_path(run: str, split: str) -> Path:
+    return OUTPUTS / run / f"messages_{split}.npz"
+
+
+def run_dir(run: str) -> Path:
+    """The folder of a trained run; raises ``UserError`` naming the near miss if there is none."""
+    path = MODEL_WEIGHTS / run
+    if not run or path.parent.resolve() != MODEL_WEIGHTS.resolve():
+        raise UserError(f"'{run}' is not the name of a run (a folder in {relative(MODEL_WEIGHTS)})")
+    if not (path / "config.json").is_file():
+        known = [p.parent.name for p in MODEL_WEIGHTS.glob("*/config.json")]
+        dataset = run.split("__")[0]
+        hint = near_miss(run, known)
+        raise UserError(
+            f"run '{run}' does not exist in {relative(MODEL_WEIGHTS)}{hint}",
+            f"run this first:  python train.py --dataset {dataset}",
+        )
+    return path
+
+
+# ---------------------------------------------------------------- writing
+
+
+@contextlib.contextmanager
+def atomic(path: Path, mode: str = "wb"):
+    """Open a temporary file beside ``path`` and rename it to ``path`` if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save_text(path: Path, text: str) -> None:
+    with atomic(path, "w") as file:
+        file.write(text)
+
+
+def save_json(path: Path, content: dict) -> None:
+    """Write ``content`` as JSON; NaN and infinity are refused (``ValueError``)."""
+    save_text(path, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+
+
+def save_npz(path: Path, arrays: dict, fields: dict) -> None:
+    """Write ``arrays`` after checking them against the table ``fields``."""
+    check_fields(arrays, fields, f"what was to be written to {relative(path)}")
+    with atomic(path) as file:
+        np.savez(file, **arrays)
+
+
+def _plain(value):
+    """JSON-ready copy: numpy scalars and arrays, paths and tuples become plain values."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return relative(value)
+    return value
+
+
+def finite_or_none(value: float):
+    """``value`` as a float, or None where JSON has no number for it."""
+    return float(value) if math.isfinite(value) else None
+
+
+# ---------------------------------------------------------------- reading
+
+
+def load_json(path: Path, fix: str | None = None) -> dict:
+    path = Path(path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except FileNotFoundError:
+        raise UserError(f"{relative(path)} does not exist", fix) from None
+    except (ValueError, RecursionError):
+        raise UserError(
+            f"{relative(path)} is not valid JSON (half-written or edited by hand?)", fix
+        ) from None
+    if not isinstance(content, dict):
+        raise UserError(f"{relative(path)} holds a JSON {type(content).__name__}, expected an object", fix)
+    return content
+
+
+def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None) -> dict:
+    """Read and check an ``.npz``; raises ``UserError`` if missing, damaged or of another kind."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{relative(path)} does not exist", fix)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [k for k, (_, _, required) in fields.items() if required and k not in file.files]
+            if missing:
+                raise UserError(
+                    f"{relative(path)} is not a {kind} file: it lacks {', '.join(missing)}"
+                    f" and holds {', '.join(file.files[:8]) or 'nothing'}",
+                    fix,
+                )
+            arrays = {k: file[k] for k in file.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError) as exc:
+        raise UserError(f"{relative(path)} is damaged or half-written ({_first_line(exc)})", fix) from None
+    check_fields(arrays, fields, relative(path), fix)
+    return arrays
+
+
+def _first_line(exc: Exception) -> str:
+    return (str(exc).splitlines() or [type(exc).__name__])[0][:100]
+
+
+def check_fields(arrays: dict, fields: dict, where: str, fix: str | None = None) -> None:
+    """Check names, numbers of axes, agreeing sizes, kinds and finiteness."""
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, (axes, kind, required) in fields.items():
+        if name not in arrays:
+            if required:
+                raise UserError(f"{where}: field '{name}' {list(axes)} is missing", fix)
+            continue
+        array = np.asarray(arrays[name])
+        if array.dtype.kind not in ("fiu" if kind == "f" else "iub"):
+            raise UserError(f"{where}: '{name}' has type {array.dtype}, expected numbers ({kind})", fix)
+        if array.ndim != len(axes):
+            raise UserError(
+                f"{where}: '{name}' has shape {array.shape}, expected {len(axes)} axes {list(axes)}", fix
+            )
+        for axis, size in zip(axes, array.shape, strict=True):
+            known, owner = sizes.setdefault(axis, (size, name))
+            if size != known:
+                raise UserError(
+                    f"{where}: '{name}' has {size} along '{axis}' where '{owner}' has {known}", fix
+                )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).sum())
+            raise UserError(f"{where}: '{name}' holds {bad} NaN or infinite values", fix)
+
+
+@dataclass
+class Dataset:
+    """A dataset in memory; arrays as in ``DATASET_FIELDS``, ``meta`` the JSON beside it (or {})."""
+
+    name: str
+    path: Path
+    arrays: dict
+    meta: dict = field(default_factory=dict)
+
+    def __getattr__(self, key):
+        if key != "arrays" and key in self.arrays:
+            return self.arrays[key]
+        raise AttributeError(key)
+
+    @property
+    def n(self) -> int:
+        return self.pos.shape[2]
+
+    @property
+    def dim(self) -> int:
+        return self.pos.shape[3]
+
+    def trajectories(self, split: str) -> np.ndarray:
+        """Indices of the trajectories of ``split`` (``"all"`` for every one)."""
+        if split == "all":
+            return np.arange(len(self.pos))
+        index = np.flatnonzero(self.arrays["split"] == SPLITS.index(split))
+        if not len(index):
+            raise UserError(f"{relative(self.path)} has no trajectory in its {split} split")
+        return index
+
+
+def load_dataset(name_or_path: str) -> Dataset:
+    """Load and check a dataset, made by ``simulate.py`` or by anybody who follows the format."""
+    path = dataset_path(name_or_path)
+    if not path.is_file():
+        known = [p.stem for p in path.parent.glob("*.npz")] if path.parent.is_dir() else []
+        raise UserError(
+            f"{relative(path)} does not exist{near_miss(path.stem, known)}",
+            "run this first:  python simulate.py --help",
+        )
+    arrays = load_npz(path, DATASET_FIELDS, "dataset", "make it again with  python simulate.py --overwrite")
+    where = relative(path)
+    trajectories, frames, n, dim = arrays["pos"].shape
+    if min(trajectories, frames) < 1:
+        raise UserError(f"{where}: 'pos' has shape {arrays['pos'].shape}, expected at least one frame")
+    if n < 2:
+        raise UserError(f"{where} has {n} particle, expected at least 2: one particle feels no pair force")
+    if dim not in (1, 2, 3):
+        raise UserError(f"{where} has {dim} space dimensions, expected 1, 2 or 3")
+    if not (arrays["mass"] > 0).all():
+        raise UserError(
+            f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive"
+        )
+    arrays.setdefault("charge", np.zeros_like(arrays["mass"]))
+    arrays.setdefault("t", np.arange(frames, dtype=float))
+    if "split" not in arrays:
+        arrays["split"] = make_split(trajectories, 0)
+    elif not np.isin(arrays["split"], (0, 1, 2)).all():
+        raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
+    side = path.with_suffix(".json")
+    return Dataset(path.stem, path, arrays, load_json(side) if side.is_file() else {})
+
+
+def make_split(trajectories: int, seed: int) -> np.ndarray:
+    """Whole trajectories to train (80 %), validation and test (10 % each, one at least from 3 on)."""
+    held_out = max(1, round(0.1 * trajectories)) if trajectories >= 3 else 0
+    split = np.zeros(trajectories, dtype=np.int8)
+    order = np.random.default_rng([seed, 20061128]).permutation(trajectories)
+    split[order[:held_out]] = 1
+    split[order[held_out : 2 * held_out]] = 2
+    return split
+
+
+# ---------------------------------------------------------------- provenance
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device: str = "cpu") -> dict:
+    """Where a file came from: goes first into every JSON. ``inputs``: name -> path."""
+    return _plain(
+        {
+            "stage": stage,
+            "format": FORMAT_VERSION,
+            "arguments": arguments,
+            "inputs": {k: {"path": relative(p), "sha256": sha256(p)} for k, p in inputs.items()},
+            "git": _git(),
+            "python": platform.python_version(),
+            "versions": _versions(),
+            "device": device,
+            "machine": platform.machine(),
+            "seconds": round(seconds, 2),
+            "quick": bool(arguments.get("quick", False)),
+        }
+    )
+
+
+def _git() -> dict:
+    def ask(*words):
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10)
+
+    try:
+        head = ask("rev-parse", "HEAD")
+        if head.returncode:
+            return {"commit": None, "dirty": None}
+        return {
+            "commit": head.stdout.strip(),
+            "dirty": bool(ask("status", "--porcelain", "-uno").stdout.strip()),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
+def _versions() -> dict:
+    names = ("numpy", "jax", "torch", "torch_geometric", "pysr", "pyoperon", "sympy", "scipy")
+    loaded = {n: n for n in names if n.split(".")[0] in sys.modules}
+    found = {}
+    for name in loaded:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+IGNORED_ARGUMENTS = ("overwrite", "threads", "resume", "device", "wandb")
+
+
+def already_done(path: Path, arguments: dict, inputs: dict, overwrite: bool) -> bool:
+    """True if ``path`` (a JSON that ends a stage) came from the same arguments and inputs.
+
+    Raises ``UserError`` naming the first difference if it came from others and ``overwrite`` is off.
+    """
+    if overwrite or not Path(path).is_file():
+        return False
+    try:
+        old = load_json(path)
+    except UserError:
+        return False  # damaged: make it again
+    wanted = {k: v for k, v in _plain(arguments).items() if k not in IGNORED_ARGUMENTS}
+    had = {k: v for k, v in old.get("arguments", {}).items() if k not in IGNORED_ARGUMENTS}
+    difference = [f"{k} was {had.get(k)!r}, now {v!r}" for k, v in wanted.items() if had.get(k) != v]
+    for name, source in inputs.items():
+        if old.get("inputs", {}).get(name, {}).get("sha256") != sha256(source):
+            difference.append(f"{relative(source)} has changed since")
+    if difference:
+        raise UserError(
+            f"{relative(path)} exists and was made otherwise ({difference[0]})",
+            "add --overwrite to replace it, or --tag where the stage has one",
+        )
+    return True
