@@ -1,1 +1,1 @@
-"""What two or more of the pipeline's scripts share. Scripts import from here; nothing here imports a script."""
+"""What two or more of the scripts share. Scripts import from here; nothing here imports a script."""

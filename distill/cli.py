@@ -97,9 +97,7 @@ def add_run_flags(parser: Parser, seed_help: str = "random seed") -> None:
     group.add_argument("--seed", type=non_negative_int, default=0, help=seed_help)
     group.add_argument("--threads", type=positive_int, default=1, help="CPU threads to use")
     group.add_argument("--overwrite", action="store_true", help="replace existing output")
-    group.add_argument(
-        "--quick", action="store_true", help="tiny sizes through the same code, marked in the output"
-    )
+    group.add_argument("--quick", action="store_true", help="tiny sizes through the same code, marked in the output")
 
 
 def set_threads(n: int) -> None:
@@ -117,9 +115,7 @@ def progress(iterable=None, *, total=None, desc="", unit="it"):
     from tqdm import tqdm
 
     disable = False if os.environ.get("DISTILL_PROGRESS") == "1" else None
-    return tqdm(
-        iterable, total=total, desc=desc, unit=unit, disable=disable, dynamic_ncols=True, mininterval=0.5
-    )
+    return tqdm(iterable, total=total, desc=desc, unit=unit, disable=disable, dynamic_ncols=True, mininterval=0.5)
 
 
 def relative(path) -> str:

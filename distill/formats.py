@@ -177,9 +177,7 @@ def load_json(path: Path, fix: str | None = None) -> dict:
     except FileNotFoundError:
         raise UserError(f"{relative(path)} does not exist", fix) from None
     except (ValueError, RecursionError):
-        raise UserError(
-            f"{relative(path)} is not valid JSON (half-written or edited by hand?)", fix
-        ) from None
+        raise UserError(f"{relative(path)} is not valid JSON (half-written or edited by hand?)", fix) from None
     if not isinstance(content, dict):
         raise UserError(f"{relative(path)} holds a JSON {type(content).__name__}, expected an object", fix)
     return content
@@ -222,15 +220,11 @@ def check_fields(arrays: dict, fields: dict, where: str, fix: str | None = None)
         if array.dtype.kind not in ("fiu" if kind == "f" else "iub"):
             raise UserError(f"{where}: '{name}' has type {array.dtype}, expected numbers ({kind})", fix)
         if array.ndim != len(axes):
-            raise UserError(
-                f"{where}: '{name}' has shape {array.shape}, expected {len(axes)} axes {list(axes)}", fix
-            )
+            raise UserError(f"{where}: '{name}' has shape {array.shape}, expected {len(axes)} axes {list(axes)}", fix)
         for axis, size in zip(axes, array.shape, strict=True):
             known, owner = sizes.setdefault(axis, (size, name))
             if size != known:
-                raise UserError(
-                    f"{where}: '{name}' has {size} along '{axis}' where '{owner}' has {known}", fix
-                )
+                raise UserError(f"{where}: '{name}' has {size} along '{axis}' where '{owner}' has {known}", fix)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             bad = int((~np.isfinite(array)).sum())
             raise UserError(f"{where}: '{name}' holds {bad} NaN or infinite values", fix)
@@ -275,7 +269,7 @@ def load_dataset(name_or_path: str) -> Dataset:
         known = [p.stem for p in path.parent.glob("*.npz")] if path.parent.is_dir() else []
         raise UserError(
             f"{relative(path)} does not exist{near_miss(path.stem, known)}",
-            "run this first:  python simulate.py --help",
+            f"run this first:  python simulate.py --system {path.stem.split(chr(95))[0]}",
         )
     arrays = load_npz(path, DATASET_FIELDS, "dataset", "make it again with  python simulate.py --overwrite")
     where = relative(path)
@@ -287,9 +281,7 @@ def load_dataset(name_or_path: str) -> Dataset:
     if dim not in (1, 2, 3):
         raise UserError(f"{where} has {dim} space dimensions, expected 1, 2 or 3")
     if not (arrays["mass"] > 0).all():
-        raise UserError(
-            f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive"
-        )
+        raise UserError(f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive")
     arrays.setdefault("charge", np.zeros_like(arrays["mass"]))
     arrays.setdefault("t", np.arange(frames, dtype=float))
     if "split" not in arrays:

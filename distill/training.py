@@ -1,0 +1,253 @@
+"""The training loop: data held as tensors on the device, no host sync inside a step.
+
+Everything random comes from (seed, epoch) or from one generator whose state is in the checkpoint,
+so a resumed run ends with the same weights as an uninterrupted one (bit for bit on CPU).
+"""
+
+import csv
+import io
+import json
+import signal
+import time
+from pathlib import Path
+
+import torch
+
+from distill import cli
+from distill.checkpoints import load_tensors, save_tensors
+from distill.cli import UserError, relative
+from distill.graphs import EdgeCache, dataset_features, is_chain
+from distill.recipes import components_kept, lr_factor
+from models import (
+    GNN,
+    ModelConfig,
+    keep_top,
+    kl_penalty,
+    l1_penalty,
+    message_importance,
+    prediction_loss,
+)
+
+HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
+CHECKPOINT_SECONDS = 10.0
+EVALUATIONS = 50
+OF_THE_MODEL = ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node",
+                "log_mass", "hidden", "activation", "message_dim")  # fmt: skip
+
+
+class Trainer:
+    """Trains one network on one dataset; see ``distill/recipes.py`` for the ``options``.
+
+    ``identity`` (JSON-able) says which run a checkpoint belongs to; ``checkpoint`` is its file.
+    """
+
+    def __init__(self, dataset, variant, options, seed, device, precision, checkpoint: Path, identity, quick):
+        self.variant, self.options, self.seed, self.device = variant, options, seed, device
+        self.bf16, self.checkpoint, self.identity, self.n = (
+            precision == "bf16",
+            checkpoint,
+            identity,
+            dataset.n,
+        )
+        self.dim, self.chain = dataset.dim, is_chain(dataset.meta)
+        self.edges = EdgeCache(self.n, self.chain, device)
+        self.x, self.acc = self.load(dataset, "train", 512 if quick else None)
+        self.x_val, self.acc_val = self.load(dataset, "validation", 256 if quick else 10_000)
+        median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
+        self.scale = median if options["scale_output"] else 1.0
+        torch.manual_seed(seed)
+        self.model = GNN(ModelConfig(dim=dataset.dim, gaussian=variant == "kl", acc_scale=self.scale,
+                                     **{k: options[k] for k in OF_THE_MODEL})).to(device)  # fmt: skip
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=options["lr"], weight_decay=1e-8, fused=True)
+        self.noise = torch.Generator(device).manual_seed(seed + 1)
+        self.cumulative = None
+        if options["close_sampling"]:  # close encounters more often: they decide the worst errors
+            weight = self.acc.abs().amax((1, 2)).clamp(min=1e-3 * median) ** options["close_sampling"]
+            self.cumulative = weight.double().cumsum(0)
+        self.steps_per_epoch = max(1, len(self.x) // options["batch_size"])
+        self.total = max(1, round(options["epochs"] * self.steps_per_epoch))
+        self.step, self.history, self.penalised, self.cpu_seconds = 0, [], True, 0.0
+        self.sums = torch.zeros(2, device=device)  # of loss and penalty since the last evaluation
+        self._order = (-1, None)
+
+    def load(self, dataset, split, limit):
+        x, acc = dataset_features(dataset, dataset.trajectories(split))
+        if limit and len(x) > limit:  # spread over all trajectories, not the first few
+            pick = torch.linspace(0, len(x) - 1, limit).long().numpy()
+            x, acc = x[pick], acc[pick]
+        return torch.as_tensor(x).to(self.device), torch.as_tensor(acc).to(self.device)
+
+    # ------------------------------------------------------------ one step
+
+    def order(self, epoch: int) -> torch.Tensor:
+        """Indices [graph] of the graphs drawn in ``epoch``: a permutation, or with replacement."""
+        if self._order[0] != epoch:
+            generator = torch.Generator(self.device).manual_seed(1_000_003 * (self.seed + 1) + epoch)
+            if self.cumulative is None:
+                drawn = torch.randperm(len(self.x), generator=generator, device=self.device)
+            else:
+                u = torch.rand(len(self.x), generator=generator, device=self.device, dtype=torch.float64)
+                drawn = torch.searchsorted(self.cumulative, u * self.cumulative[-1])
+                drawn.clamp_(max=len(self.x) - 1)
+            self._order = (epoch, drawn)
+        return self._order[1]
+
+    def one_step(self) -> torch.Tensor:
+        """One update; returns loss and penalty [2] as a tensor (no sync with the device)."""
+        options, epoch = self.options, self.step // self.steps_per_epoch
+        start = (self.step % self.steps_per_epoch) * options["batch_size"]
+        pick = self.order(epoch)[start : start + options["batch_size"]]
+        x, acc = self.x[pick], self.acc[pick]
+        if options["augment"]:
+            shift = torch.randn(self.dim, generator=self.noise, device=self.device) * options["augment"]
+            x = torch.cat([x[..., : self.dim] + shift, x[..., self.dim :]], -1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = options["lr"] * lr_factor(options["schedule"], self.step / self.total)
+        loss, penalty = self.losses(x, acc, len(pick))
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss + penalty).backward()
+        self.optimizer.step()
+        return torch.stack([loss.detach(), penalty.detach()])
+
+    def losses(self, x, acc, graphs):
+        options = self.options
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bf16):
+            pred, message, logvar = self.model(x.flatten(0, 1), self.edges(graphs), self.noise)
+        loss = prediction_loss(pred.float(), acc.flatten(0, 1), options["loss"], self.n, self.scale)
+        penalty = torch.zeros((), device=self.device)
+        if self.penalised and self.variant == "l1":
+            penalty = options["l1_weight"] * l1_penalty(message.float(), self.n, graphs)
+        elif self.penalised and self.variant == "kl":
+            penalty = options["kl_weight"] * kl_penalty(
+                message.float(), logvar.float(), self.model.active, self.n, graphs
+            )
+        return loss, penalty
+
+    # ------------------------------------------------------------ pruning, relaxation, evaluation
+
+    def constrain(self) -> None:
+        """Prune (variant pruning) or relax the penalty (l1, kl) where the schedule says so."""
+        options, p = self.options, self.step / self.total
+        if self.variant in ("l1", "kl") and self.penalised and options["relax_at"]:
+            if p >= options["relax_at"]:
+                keep_top(self.model, self.importance(), self.dim)
+                self.penalised = False
+        every = min(options["rank_every"] or self.steps_per_epoch, max(1, self.total // 20))
+        if self.variant == "pruning" and self.step % every == 0:
+            start = max(options["prune_start"], 1 / options["epochs"] if not options["rank_every"] else 0.0)
+            target = components_kept(p, start, max(options["prune_end"], start), options["message_dim"],
+                                     self.dim, options["prune_schedule"])  # fmt: skip
+            if target < int(self.model.active.sum()):
+                keep_top(self.model, self.importance(), target)
+
+    @torch.no_grad()
+    def importance(self) -> torch.Tensor:
+        """Importance of each component on validation graphs, never on the test split."""
+        count = self.options["rank_graphs"]
+        x = self.x_val[:: max(1, len(self.x_val) // count)][:count]
+        parts = [self.model.messages(c.flatten(0, 1), self.edges(len(c)).index, self.edges(len(c)).reverse)
+                 for c in x.split(1024)]  # fmt: skip
+        logvar = torch.cat([v for _, v in parts]) if self.variant == "kl" else None
+        return message_importance(torch.cat([m for m, _ in parts]), logvar)
+
+    @torch.no_grad()
+    def evaluate(self, steps: int) -> dict:
+        """One row of the history: means over the last ``steps`` steps, and validation errors.
+
+        validation_mae is the mean over particles and components; the paper's test loss sums them.
+        """
+        self.model.eval()
+        pred, acc = [], self.acc_val.flatten(0, 1)
+        for part in self.x_val.split(1024):
+            pred.append(self.model(part.flatten(0, 1), self.edges(len(part)))[0])
+        self.model.train()
+        pred = torch.cat(pred)
+        train_loss, penalty = (self.sums / steps).tolist()
+        loss = prediction_loss(pred, acc, self.options["loss"], self.n, self.scale)
+        row = dict(step=self.step, epoch=round(self.step / self.steps_per_epoch, 3),
+                   lr=self.optimizer.param_groups[0]["lr"], train_loss=train_loss, penalty=penalty,
+                   validation_loss=float(loss), validation_mae=float((pred - acc).abs().mean()),
+                   active=int(self.model.active.sum()))  # fmt: skip
+        if not all(abs(v) < float("inf") for v in row.values()):
+            raise UserError(
+                f"training diverged at step {self.step} (loss {train_loss})",
+                "try a lower --lr or a smaller penalty weight; nothing was written",
+            )
+        return row
+
+    # ------------------------------------------------------------ the loop and its checkpoint
+
+    def fit(self, log=None) -> None:
+        """Train to the end; Ctrl-C keeps a checkpoint and raises ``KeyboardInterrupt``."""
+        every, asked = max(1, self.total // EVALUATIONS), []
+        previous = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+        bar = cli.progress(total=self.total, desc=f"train {self.variant}", unit="step")
+        bar.update(self.step)
+        saved, cpu, since = time.monotonic(), time.process_time(), self.cpu_seconds
+        last = self.history[-1]["step"] if self.history else 0
+        try:
+            while self.step < self.total:
+                self.constrain()
+                self.sums += self.one_step()
+                self.step += 1
+                bar.update()
+                if self.step % every == 0 or self.step == self.total:
+                    self.history.append(self.evaluate(self.step - last))
+                    last = self.step
+                    self.sums.zero_()
+                    row = self.history[-1]
+                    bar.set_postfix(loss=f"{row['train_loss']:.3g}", mae=f"{row['validation_mae']:.3g}")
+                    if log:
+                        log.log(row, step=self.step)
+                self.cpu_seconds = since + time.process_time() - cpu
+                if asked or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+                if asked:
+                    raise KeyboardInterrupt(
+                        f"interrupted at step {self.step} of {self.total}; kept {relative(self.checkpoint)}:"
+                        " run the same command with --resume to go on"
+                    )
+        finally:
+            bar.close()
+            signal.signal(signal.SIGINT, previous)
+
+    def save(self) -> None:
+        state = self.optimizer.state_dict()["state"]
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"adam.{i}.{k}": v for i, entry in state.items() for k, v in entry.items()}
+        tensors |= {"noise": self.noise.get_state(), "sums": self.sums}
+        save_tensors(self.checkpoint, tensors, {
+            "identity": self.identity, "step": self.step, "penalised": self.penalised,
+            "cpu_seconds": self.cpu_seconds, "history": self.history})  # fmt: skip
+
+    def restore(self) -> None:
+        """Continue from ``checkpoint``; ``UserError`` if it is damaged or of another run."""
+        fix = "add --overwrite to start again"
+        tensors, header = load_tensors(self.checkpoint, fix)
+        if header.get("identity") != json.loads(json.dumps(self.identity)):
+            raise UserError(f"{relative(self.checkpoint)} is of a run with other arguments or data", fix)
+        try:
+            self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+            state: dict = {}
+            for key, value in tensors.items():
+                if key.startswith("adam."):
+                    _, index, name = key.split(".")
+                    state.setdefault(int(index), {})[name] = value
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+            self.noise.set_state(tensors["noise"])
+            self.sums = tensors["sums"].to(self.device)
+            self.step, self.penalised = header["step"], header["penalised"]
+            self.cpu_seconds, self.history = header["cpu_seconds"], header["history"]
+        except (KeyError, RuntimeError, ValueError) as exc:
+            raise UserError(f"{relative(self.checkpoint)} does not fit this run ({exc})", fix) from None
+
+
+def history_text(history: list[dict]) -> str:
+    """The training history as CSV text."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return out.getvalue()

@@ -1,0 +1,266 @@
+"""The graph network, its message heads, penalties and losses.
+
+One ``GNN`` on PyG's ``MessagePassing``; a *variant* is its message head and penalty, a *recipe*
+(``distill/recipes.py``) is the set of options it is built and trained with. No files, no argparse.
+
+Conventions: node features ``x`` are ``[pos, vel, charge, mass]`` (``2 dim + 2`` columns, the order
+of Cranmer et al. 2020); ``edge_index[0]`` is the sender j, ``edge_index[1]`` the receiver i, as in
+PyG; the network predicts the acceleration of every particle.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything needed to build a ``GNN``. The options and what each assumes:
+
+    antisymmetric          e_ij = -e_ji: Newton's third law. It also removes the gauge freedom by which
+                           a network may send A(x_i) F_ij + b(x_i) and undo A and b in the node model.
+    translation_invariant  positions enter only as x_j - x_i, and not in the node model.
+    geometric_inputs       the edge model also sees d/r and log r: forces along the line of centres.
+    exp_gate               one factor exp(s) scales all components: forces span orders of magnitude.
+    linear_node            a_i = M(x_i) sum_j e_ij + c(x_i): forces superpose.
+    log_mass               log m in place of m: masses are positive and span orders of magnitude.
+    acc_scale              typical acceleration, a unit for the output (1 in the paper).
+    """
+
+    dim: int
+    message_dim: int
+    hidden: int = 300
+    depth: int = 3  # hidden layers of each MLP; the paper says two, its code has three
+    activation: str = "relu"
+    gaussian: bool = False  # the kl head: messages are sampled from N(mean, exp(logvar)) in training
+    antisymmetric: bool = False
+    translation_invariant: bool = False
+    geometric_inputs: bool = False
+    exp_gate: bool = False
+    linear_node: bool = False
+    log_mass: bool = False
+    acc_scale: float = 1.0
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+class GNN(MessagePassing):
+    """Graph network of Cranmer et al. 2020 (eqs. 1-3): edge model, sum over senders, node model.
+
+    The MLPs have ``depth`` hidden layers of ``hidden`` units. ``active`` [message_dim] masks
+    components; pruning and relaxation clear entries of it and a cleared entry never returns.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(aggr="add", flow="source_to_target")
+        self.config = config
+        c, dim, width = config, config.dim, config.hidden
+        outputs = config.message_dim * (2 if c.gaussian else 1) + int(c.exp_gate)
+        properties = dim + 2  # velocity, charge, mass
+        self.edge_in = _FirstLayer(dim, properties, width, c.translation_invariant, c.geometric_inputs)
+        self.edge_mlp = _mlp(width, width, outputs, c.depth - 1, c.activation)
+        node_inputs = properties if c.translation_invariant else properties + dim
+        if c.linear_node:
+            self.node_mlp = _mlp(node_inputs, width, dim * (c.message_dim + 1), c.depth, c.activation)
+        else:
+            self.node_mlp = _mlp(node_inputs + c.message_dim, width, dim, c.depth, c.activation)
+        self.activation = _activation(c.activation)
+        self.register_buffer("active", torch.ones(c.message_dim))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Node features as the MLPs see them: ``x`` with log m in the last column if asked for."""
+        return torch.cat([x[:, :-1], x[:, -1:].log()], 1) if self.config.log_mass else x
+
+    def messages(self, x: Tensor, edge_index: Tensor, reverse: Tensor | None = None):
+        """Messages of every edge, masked: ``(message [edge, component], logvar or None)``.
+
+        ``reverse[k]`` is the position of edge (j <- i) for edge k = (i <- j); needed when
+        ``antisymmetric``. For ``kl`` the message is the mean; noise is added in ``forward``.
+        """
+        h = self.features(x)
+        receiver, sender = self.edge_in.parts(h)
+        out = self.edge_updater(edge_index, receiver=receiver, sender=sender, position=x[:, : self.config.dim])
+        logvar = None
+        if self.config.exp_gate:
+            out, gate = out[:, :-1], out[:, -1:].clamp(-8, 8).exp()
+        if self.config.gaussian:
+            # logvar is clamped only against overflow of exp
+            out, logvar = out[:, 0::2], out[:, 1::2].clamp(-30, 30)
+        if self.config.exp_gate:
+            out = out * gate
+        if self.config.antisymmetric:
+            if reverse is None:
+                raise ValueError("an antisymmetric network needs the index of each edge's reverse")
+            out = 0.5 * (out - out[reverse])
+        return out * self.active, logvar
+
+    def edge_update(self, receiver_i: Tensor, sender_j: Tensor, position_i: Tensor, position_j: Tensor):
+        """The edge model on every edge: first layer (in two parts, added), then the rest."""
+        hidden = receiver_i + sender_j
+        if self.edge_in.geometry is not None:
+            hidden = hidden + self.edge_in.geometric(position_j - position_i)
+        return self.edge_mlp(self.activation(hidden))
+
+    def message(self, e: Tensor) -> Tensor:
+        return e
+
+    def aggregate(self, inputs: Tensor, index: Tensor, dim_size=None) -> Tensor:
+        """Sum over senders; edges come sorted by receiver, so equal degrees need no scatter."""
+        if self._degree and inputs.size(0) == dim_size * self._degree:
+            return inputs.view(dim_size, self._degree, -1).sum(1)
+        return super().aggregate(inputs, index, dim_size=dim_size)
+
+    _degree = 0  # set by ``forward`` from ``Edges``
+
+    def forward(self, x: Tensor, edges: "Edges", noise: torch.Generator | None = None):
+        """Predicted acceleration ``[node, dim]`` and what the penalties need.
+
+        Returns ``(acc, message, logvar)``. In training mode a ``kl`` network samples its messages
+        with the generator ``noise``; in evaluation the means are used.
+        """
+        message, logvar = self.messages(x, edges.index, edges.reverse)
+        sent = message
+        if logvar is not None and self.training:
+            normal = torch.randn(message.shape, generator=noise, device=message.device, dtype=message.dtype)
+            sent = message + normal * (0.5 * logvar).exp() * self.active
+        self._degree = edges.degree
+        total = self.propagate(edges.index, e=sent, size=(x.size(0), x.size(0)))
+        return self.node_model(x, total), message, logvar
+
+    def node_model(self, x: Tensor, total: Tensor) -> Tensor:
+        """Acceleration [node, dim] from node features and summed messages [node, component]."""
+        c = self.config
+        h = self.features(x)
+        if c.translation_invariant:
+            h = h[:, c.dim :]
+        if c.linear_node:
+            weights = self.node_mlp(h).view(-1, c.dim, c.message_dim + 1)
+            acc = (weights[..., :-1] @ total.unsqueeze(-1)).squeeze(-1) + weights[..., -1]
+        else:
+            acc = self.node_mlp(torch.cat([h, total], 1))
+        return c.acc_scale * acc
+
+
+class _FirstLayer(nn.Module):
+    """First linear layer of the edge model on (x_i, x_j), as a part for each end plus geometry.
+
+    Equal to one linear layer on the concatenation, at 2 n instead of n (n - 1) products a graph.
+    Translation invariance ties the receiver's position weights to minus the sender's.
+    """
+
+    def __init__(self, dim: int, properties: int, width: int, invariant: bool, geometric: bool):
+        super().__init__()
+        self.dim, self.invariant = dim, invariant
+        fan_in = (dim if invariant else 2 * dim) + 2 * properties
+        own = properties if invariant else dim + properties
+        bound = fan_in**-0.5  # PyTorch's default for one layer with this many inputs
+
+        def weight(columns):
+            return nn.Parameter(torch.empty(width, columns).uniform_(-bound, bound))
+
+        self.receiver, self.sender = weight(own), weight(own)
+        self.position = weight(dim) if invariant else None
+        self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
+        self.geometry = nn.Linear(dim + 1, width, bias=False) if geometric else None
+
+    def parts(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.invariant:
+            return h @ self.receiver.T + self.bias, h @ self.sender.T
+        rest, shift = h[:, self.dim :], h[:, : self.dim] @ self.position.T
+        return rest @ self.receiver.T + self.bias - shift, rest @ self.sender.T + shift
+
+    def geometric(self, d: Tensor) -> Tensor:
+        """The added map of (d/r, log r), d = x_j - x_i; 1e-4 keeps coincident particles finite."""
+        r = d.norm(dim=1, keepdim=True) + 1e-4
+        return self.geometry(torch.cat([d / r, r.log()], 1))
+
+
+def _activation(name: str) -> nn.Module:
+    return {"relu": nn.ReLU, "silu": nn.SiLU, "softplus": nn.Softplus, "tanh": nn.Tanh}[name]()
+
+
+def _mlp(inputs: int, width: int, outputs: int, hidden_layers: int, activation: str) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for k in range(hidden_layers):
+        layers += [nn.Linear(inputs if k == 0 else width, width), _activation(activation)]
+    layers.append(nn.Linear(width if hidden_layers else inputs, outputs))
+    return nn.Sequential(*layers)
+
+
+class Edges:
+    """The constant edges of a batch of equal graphs, sorted by receiver.
+
+    index [2, edge] (sender, receiver), reverse [edge] (or None where an edge has no reverse),
+    degree = senders of every receiver (0 if unequal). ``chain``: neighbours k, k+1 only.
+    """
+
+    def __init__(self, n: int, graphs: int = 1, chain: bool = False, device="cpu"):
+        pairs = [(j, i) for i in range(n) for j in range(n) if i != j and (not chain or abs(i - j) == 1)]
+        place = {pair: k for k, pair in enumerate(pairs)}
+        one = torch.tensor(pairs).T
+        back = torch.tensor([place[i, j] for j, i in pairs])
+        start = torch.arange(graphs)
+        self.n, self.graphs, self.per_graph = n, graphs, len(pairs)
+        self.index = (one[:, None, :] + n * start[None, :, None]).reshape(2, -1).to(device)
+        self.reverse = (back[None, :] + len(pairs) * start[:, None]).reshape(-1).to(device)
+        self.degree = n - 1 if not chain or n == 2 else 0
+
+
+# ---------------------------------------------------------------- losses and penalties
+
+
+def prediction_loss(pred: Tensor, acc: Tensor, kind: str, n: int, scale: float = 1.0) -> Tensor:
+    """Loss of predicted accelerations [node, dim], summed over a graph's particles, mean over graphs.
+
+    mae, mse, huber (delta = ``scale``): summed over components as well, the paper's convention.
+    relative: sum_i |a_i - a_i^true| / (c + |a_i^true|), c = ``scale``: a relative error for strong
+    accelerations and an absolute one for weak ones.
+    """
+    graphs = pred.size(0) / n
+    if kind == "relative":
+        error = torch.linalg.vector_norm(pred - acc, dim=1)
+        return (error / (scale + torch.linalg.vector_norm(acc, dim=1))).sum() / graphs
+    if kind == "mae":
+        return (pred - acc).abs().sum() / graphs
+    if kind == "mse":
+        return (pred - acc).square().sum() / graphs
+    if kind == "huber":
+        return nn.functional.huber_loss(pred, acc, reduction="sum", delta=scale) / graphs
+    raise ValueError(f"unknown loss {kind!r}")
+
+
+def l1_penalty(message: Tensor, n: int, graphs: int) -> Tensor:
+    """(1/n) sum over edges and components of |e|, averaged over ALL graphs of the batch.
+
+    The original code evaluates this sum on the first graph of each batch only.
+    """
+    return message.abs().sum() / (n * graphs)
+
+
+def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mean, exp(logvar)) || N(0, 1)) of every edge and component, (s^2 + mu^2 - log s^2 - 1)/2."""
+    return 0.5 * (logvar.exp() + mean.square() - logvar - 1)
+
+
+def kl_penalty(mean: Tensor, logvar: Tensor, active: Tensor, n: int, graphs: int) -> Tensor:
+    """(1/n) sum over edges and active components of the KL divergence, averaged over the batch."""
+    return (kl_divergence(mean, logvar) * active).sum() / (n * graphs)
+
+
+def message_importance(message: Tensor, logvar: Tensor | None = None) -> Tensor:
+    """Importance of each component [component]: standard deviation, or mean KL for ``kl``."""
+    if logvar is None:
+        return message.std(0)
+    return kl_divergence(message, logvar).mean(0)
+
+
+def keep_top(model: GNN, importance: Tensor, count: int) -> None:
+    """Mask all but the ``count`` most important of the components that are still active."""
+    ranked = torch.where(model.active > 0, importance, torch.full_like(importance, -torch.inf))
+    keep = ranked.topk(min(count, int(model.active.sum()))).indices
+    mask = torch.zeros_like(model.active)
+    mask[keep] = 1.0
+    model.active.copy_(mask)
