@@ -123,6 +123,9 @@ def edges_of(model, dataset, trajectory, frame, chain, batch: int = 1024) -> dic
         for key, value in part.items():
             columns.setdefault(key, []).append(value)
     arrays = {k: np.concatenate(v) for k, v in columns.items()}
+    if held := dataset.meta.get("system", {}).get("held"):  # what holds them is no pair force
+        free = ~np.isin(arrays["receiver"], held)
+        arrays = {k: v[free] for k, v in arrays.items()}
     arrays["active"] = model.active.cpu().numpy().astype(np.int8)
     if (system := system_of(dataset.meta)) is not None:
         arrays["force"] = pair_force(system, *(arrays[k] for k in (

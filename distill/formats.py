@@ -139,6 +139,11 @@ def save_json(path: Path, content: dict) -> None:
     save_text(path, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
 
 
+def save_bytes(path: Path, content: bytes) -> None:
+    with atomic(path) as file:
+        file.write(content)
+
+
 def save_npz(path: Path, arrays: dict, fields: dict) -> None:
     """Write ``arrays`` after checking them against the table ``fields``."""
     check_fields(arrays, fields, f"what was to be written to {relative(path)}")
@@ -290,6 +295,25 @@ def load_dataset(name_or_path: str) -> Dataset:
         raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
     side = path.with_suffix(".json")
     return Dataset(path.stem, path, arrays, load_json(side) if side.is_file() else {})
+
+
+def load_messages(path: Path, run: str) -> tuple[dict, dict]:
+    """``(arrays, meta)`` of a messages file of ``run``; ``UserError`` if missing, damaged or of another run."""
+    split = Path(path).stem.removeprefix("messages_")
+    fix = f"run this first:  python extract_messages.py --run {run} --split {split}"
+    arrays = load_npz(path, MESSAGE_FIELDS, "messages", fix)
+    meta = load_json(Path(path).with_suffix(".json"), fix)
+    if meta.get("run") != run:
+        raise UserError(f"{relative(path)} holds messages of run '{meta.get('run')}', expected '{run}'", fix)
+    config = run_dir(run) / "config.json"
+    if meta.get("inputs", {}).get("config", {}).get("sha256") != sha256(config):
+        raise UserError(
+            f"{relative(path)} is older than the run: '{run}' has been trained again since",
+            f"python extract_messages.py --run {run} --overwrite",
+        )
+    if len(arrays["r"]) < 10:
+        raise UserError(f"{relative(path)} holds {len(arrays['r'])} edges, expected at least 10", fix)
+    return arrays, meta
 
 
 def make_split(trajectories: int, seed: int) -> np.ndarray:

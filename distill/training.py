@@ -51,6 +51,8 @@ class Trainer:
         )
         self.dim, self.chain = dataset.dim, is_chain(dataset.meta)
         self.edges = EdgeCache(self.n, self.chain, device)
+        held = set(dataset.meta.get("system", {}).get("held", []))  # what holds them is no pair force
+        self.free = [k for k in range(self.n) if k not in held]
         self.x, self.acc = self.load(dataset, "train", 512 if quick else None)
         self.x_val, self.acc_val = self.load(dataset, "validation", 256 if quick else 10_000)
         median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
@@ -113,7 +115,7 @@ class Trainer:
         options = self.options
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bf16):
             pred, message, logvar = self.model(x.flatten(0, 1), self.edges(graphs), self.noise)
-        loss = prediction_loss(pred.float(), acc.flatten(0, 1), options["loss"], self.n, self.scale)
+        loss = self.loss(pred.float(), acc)
         penalty = torch.zeros((), device=self.device)
         if self.penalised and self.variant == "l1":
             penalty = options["l1_weight"] * l1_penalty(message.float(), self.n, graphs)
@@ -122,6 +124,13 @@ class Trainer:
                 message.float(), logvar.float(), self.model.active, self.n, graphs
             )
         return loss, penalty
+
+    def loss(self, pred, acc):
+        """``prediction_loss`` of pred [node, dim] and acc [graph, particle, dim], free particles only."""
+        pred = pred.view_as(acc)
+        if len(self.free) < self.n:
+            pred, acc = pred[:, self.free], acc[:, self.free]
+        return prediction_loss(pred.flatten(0, 1), acc.flatten(0, 1), self.options["loss"], len(self.free), self.scale)
 
     # ------------------------------------------------------------ pruning, relaxation, evaluation
 
@@ -157,16 +166,17 @@ class Trainer:
         validation_mae is the mean over particles and components; the paper's test loss sums them.
         """
         self.model.eval()
-        pred, acc = [], self.acc_val.flatten(0, 1)
+        pred, acc = [], self.acc_val
         for part in self.x_val.split(1024):
             pred.append(self.model(part.flatten(0, 1), self.edges(len(part)))[0])
         self.model.train()
         pred = torch.cat(pred)
         train_loss, penalty = (self.sums / steps).tolist()
-        loss = prediction_loss(pred, acc, self.options["loss"], self.n, self.scale)
+        loss = self.loss(pred, acc)
+        error = (pred.view_as(acc) - acc)[:, self.free]
         row = dict(step=self.step, epoch=round(self.step / self.steps_per_epoch, 3),
                    lr=self.optimizer.param_groups[0]["lr"], train_loss=train_loss, penalty=penalty,
-                   validation_loss=float(loss), validation_mae=float((pred - acc).abs().mean()),
+                   validation_loss=float(loss), validation_mae=float(error.abs().mean()),
                    active=int(self.model.active.sum()))  # fmt: skip
         if not all(abs(v) < float("inf") for v in row.values()):
             raise UserError(

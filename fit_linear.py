@@ -1,0 +1,116 @@
+"""Fit the most important message components to the true forces, and say how linear they are.
+
+reads   outputs/<run>/messages_<split>.npz and messages_train.npz
+writes  outputs/<run>/linear_fit.json  linear_fit.png  importance.png
+
+example:  python fit_linear.py --run r2_n4_d2_s0__l1-newton__s0
+
+r2_all is least squares over all edges, r2_trim90 the paper's trimmed fit scored on the 90 % of edges
+it fits best; both are means over the D most important components, against the true pair force.
+The same against F/m_i and q_i F stands under "targets". "read_out" is the linear map of ALL
+components that was fitted on net forces of the training split alone, scored on true pair forces.
+"""
+
+import numpy as np
+
+from distill import cli, formats
+from distill.cli import Parser, Stage, UserError, run_script
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    parser.add_argument("--run", required=True, help="name of a folder in model_weights/")
+    parser.add_argument("--split", choices=(*formats.SPLITS, "all"), default="test", help="edges that are scored")
+    parser.add_argument("--cutoff", type=cli.positive_int, default=5000, help="largest number of points drawn")
+    cli.add_run_flags(parser, "seed of the points drawn and of the read-out's split")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse(argv)
+    cli.set_threads(args.threads)
+    folder = formats.OUTPUTS / args.run
+    formats.run_dir(args.run)
+    paths = {s: formats.messages_path(args.run, s) for s in dict.fromkeys(("train", args.split))}
+    loaded = {s: formats.load_messages(p, args.run) for s, p in paths.items()}
+    out, stage = folder / "linear_fit.json", Stage("fit_linear", args.run)
+    inputs = {f"messages_{s}": p for s, p in paths.items()}
+    if formats.already_done(out, vars(args), inputs, args.overwrite):
+        stage.already_done(out)
+        return 0
+    messages, meta = loaded[args.split]
+    if "force" not in messages:
+        raise UserError(f"{cli.relative(paths[args.split])} holds no true forces: the system is not known here",
+                        "skip this stage:  python symbolic_reg.py --run " + args.run)  # fmt: skip
+    result, drawn = measure(messages, loaded["train"], meta, args)
+
+    from distill import plots
+
+    title = f"{args.run}: messages against true {drawn['target']}"
+    figure = plots.linear_fit(drawn["message"], drawn["fitted"], drawn["labels"], drawn["scores"], title)
+    formats.save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
+    what = "mean KL" if "logvar" in messages else "standard deviation"
+    figure = plots.importance_bars(np.array(result["importance"]), result["top_components"], result["top_share"],
+                                   what, args.run)  # fmt: skip
+    formats.save_bytes(folder / "importance.png", plots.save_bytes(figure))
+    formats.save_json(out, formats.provenance("fit_linear", vars(args), inputs, stage.seconds) | result)
+    best = result["best_target"]
+    shown = {} if best == "force" else {f"r2_trim90_{best}": result["targets"][best]["r2_trim90"]}
+    stage.done(out, r2_all=result["r2_all"], r2_trim90=result["r2_trim90"], best_target=best, **shown,
+               read_out_r2_all=result["read_out"]["r2_all"], edges=result["n_edges"])  # fmt: skip
+    return 0
+
+
+def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple[dict, dict]:
+    """All numbers of ``linear_fit.json`` and the points to draw."""
+    from distill import alignment, metrics
+
+    dim = messages["dx"].shape[1]
+    values = alignment.importance(messages)
+    top = alignment.top_components(values, dim)
+    chosen = messages["message"][:, top].astype(float)
+    spread = messages["message"].astype(float).var(0)
+    targets = alignment.target_forces(messages)
+    scores = {name: metrics.score_components(chosen, target) for name, target in targets.items()}
+    best = max(scores, key=lambda name: scores[name]["r2_trim90"])
+    headline = scores["force"]
+
+    nodes = alignment.nodes_of(train[0])
+    read = alignment.read_out(train[0], nodes, train[1]["antisymmetric"], args.seed)
+    estimated = read.force(messages, alignment.nodes_of(messages))
+    central = alignment.centrality(estimated, messages["dx"], messages["r"])
+    result = {
+        "run": args.run, "split": args.split, "variant": meta["variant"], "recipe": meta["recipe"],
+        "n_edges": len(messages["r"]), "n_graphs": meta["graphs"],
+        "r2_all": headline["r2_all"], "r2_trim90": headline["r2_trim90"],
+        "r2_all_components": headline["r2_all_components"],
+        "r2_trim90_components": headline["r2_trim90_components"],
+        "best_target": best, "targets": scores,
+        "importance_is": "mean_kl" if "logvar" in messages else "std",
+        "importance": values, "top_components": top, "top_share": float(spread[top].sum() / max(spread.sum(), 1e-300)),
+        "active_components": int(messages["active"].sum()),
+        "channel_map_r2": metrics.channel_map(chosen, targets[best]),
+        "read_out": {
+            "gauge": read.gauge, "held_out_error": read.error, "held_out_errors": read.errors,
+            "antisymmetrised": read.antisymmetrise,
+            "tangential_share": central["tangential_share"], "tangential_median": central["tangential_median"],
+            **alignment.score_forces(estimated, targets["force"]),
+        },
+    }  # fmt: skip
+    design = np.column_stack([targets[best], np.ones(len(chosen))])
+    fitted = design @ np.array(scores[best]["coefficients"]).T
+    pick = np.random.default_rng(args.seed).permutation(len(chosen))[: args.cutoff]
+    symbol = {"force": "F", "acceleration": "F/m", "charge_force": "qF"}[best]
+    from distill.plots import AXES
+
+    labels = [
+        " ".join(f"{c:+.2g} ${symbol}_{a}$" for c, a in zip(row[:dim], AXES, strict=False))
+        for row in scores[best]["coefficients"]
+    ]
+    both = zip(scores[best]["r2_all_components"], scores[best]["r2_trim90_components"], strict=True)
+    return result, {"message": metrics.standardise(chosen)[pick], "fitted": fitted[pick], "labels": labels,
+                    "scores": list(both), "target": best.replace("_", " ")}  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_script(main)
