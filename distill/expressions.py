@@ -1,0 +1,234 @@
+"""Formulas as sympy trees: normal forms, complexity, free constants, LaTeX, and the comparison of two laws.
+
+Reading and writing text is in ``expression_text.py``, evaluation in ``program.py``; both are re-exported
+here. Convention throughout: a ``Float`` in a formula is a free constant that a fit may change; integers and
+rationals are structure.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import sympy as sp
+
+from distill.expression_text import (  # noqa: F401  (re-exported)
+    greater,
+    parse,
+    sorted_terms,
+    split_fraction,
+    symbols_for,
+    to_text,
+)
+from distill.latex import to_latex  # noqa: F401  (re-exported)
+from distill.program import Program, compile_numpy, compile_with  # noqa: F401  (re-exported)
+
+_CHARGE = re.compile(r"q|q\d+|q_\w+|charge\w*")
+
+
+def rebuild(expr: sp.Expr, change) -> sp.Expr:
+    """``expr`` with ``change`` applied to every node, leaves first."""
+    if not expr.is_Atom:
+        expr = expr.func(*[rebuild(a, change) for a in expr.args])
+    return change(expr)
+
+
+# ---------------------------------------------------------------- normal forms
+
+
+def tidy(expr: sp.Expr) -> sp.Expr:
+    """Remove redundant constants: a number times a product of sums is multiplied into one of the sums."""
+
+    def push(e):
+        if e.is_Mul and e.args[0].is_number:
+            number, rest = e.args[0], e.args[1:]
+            sums = [a for a in rest if a.is_Add]
+            if sums and number != -1:
+                inside = sp.Add(*[number * t for t in sums[0].args])
+                return sp.Mul(inside, *[a for a in rest if a is not sums[0]])
+        return e
+
+    return rebuild(rebuild(expr, push), push)
+
+
+def canonical(expr: sp.Expr, unit_charges: bool = False, tolerance: float = 1e-9) -> sp.Expr:
+    """One spelling for equal laws: ``61.9 q_i q_j/(7.87 r + .0787)**2`` becomes ``q_i q_j/(r + .01)**2``.
+
+    The leading coefficient leaves sums that stand in a product or under a power, factors within
+    ``tolerance`` of 1 (or -1) are dropped, whole exponents are made integers. With ``unit_charges`` every
+    charge is taken as +1 or -1 (``1/q = q``, ``q**2 = 1``).
+    """
+
+    def leading(e):
+        """(coefficient, sum / coefficient) of a sum."""
+        terms = [t for t in e.args if not t.is_number]
+        if not terms:
+            return sp.S.One, e
+        sizes = [(abs(float(t.as_coeff_Mul()[0])), -k, t) for k, t in enumerate(sorted_terms(e)) if t in terms]
+        coefficient = max(sizes)[2].as_coeff_Mul()[0]
+        if coefficient in (1, 0):
+            return sp.S.One, e
+        return coefficient, sp.Add(*[unit(t / coefficient) for t in e.args])
+
+    def unit(e):
+        number, rest = e.as_coeff_Mul()
+        for whole in (sp.S.One, sp.S.NegativeOne):
+            if number.is_Float and abs(float(number) - whole) <= tolerance and rest is not sp.S.One:
+                return whole * rest
+        return e
+
+    def change(e):
+        if unit_charges and e.is_Symbol and _CHARGE.fullmatch(e.name):
+            return e
+        if e.is_Pow:
+            base, exponent = e.base, e.exp
+            if exponent.is_Float and abs(float(exponent) - round(float(exponent))) <= tolerance:
+                exponent = sp.Integer(round(float(exponent)))
+            if unit_charges and base.is_Symbol and _CHARGE.fullmatch(base.name) and exponent.is_Integer:
+                return base if exponent % 2 else sp.S.One
+            if base.is_Add and exponent.is_number:
+                c, inner = leading(base)
+                if exponent.is_Integer or c.is_positive:
+                    scale = sp.Float(float(c) ** float(exponent)) if c.is_Float else c**exponent
+                    return scale * inner**exponent
+            return base**exponent
+        if unit_charges and isinstance(e, sp.Abs) and _CHARGE.fullmatch(str(e.args[0])):
+            return sp.S.One
+        if e.is_Mul:
+            number, factors = sp.S.One, []
+            for factor in e.args:
+                c, inner = leading(factor) if factor.is_Add else (sp.S.One, factor)
+                number, factors = number * c, [*factors, inner]
+            return unit(sp.Mul(number, *factors))
+        if e.is_Add:
+            return sp.Add(*[unit(t) for t in e.args])
+        return e
+
+    for _ in range(4):  # factors that left a sum may now merge, once a level
+        before, expr = expr, rebuild(expr, change)
+        if expr == before:
+            break
+    return expr
+
+
+def complexity(expr: sp.Expr) -> int:
+    """Nodes as PySR counts them: every operator, constant and variable is 1; ``square``, ``cube`` and
+    ``sqrt`` are unary, a negative power is a division, a sign costs nothing.
+    """
+    if expr.is_Atom:
+        return 1
+    if expr.is_Add:
+        terms = [-a if a.is_Mul and a.args[0] == -1 else a for a in expr.args]
+        return sum(map(complexity, terms)) + len(terms) - 1
+    if expr.is_Mul or (expr.is_Pow and expr.exp.is_number and bool(expr.exp.is_negative)):
+        above, below = split_fraction(expr)
+        above = [a for a in above if a not in (1, -1) or a.is_Float]
+        count = sum(map(complexity, above + below)) + max(len(above) - 1, 0) + max(len(below) - 1, 0)
+        return count + ((1 if above else 2) if below else 0)
+    if expr.is_Pow:
+        if expr.exp in (2, 3, sp.S.Half):
+            return 1 + complexity(expr.base)
+        return 1 + complexity(expr.base) + complexity(expr.exp)
+    return 1 + sum(map(complexity, expr.args))
+
+
+# ---------------------------------------------------------------- free constants
+
+
+def free_constants(expr: sp.Expr) -> list[float]:
+    """The ``Float``s of ``expr``, one entry an occurrence, in the order of ``parametrise``."""
+    return list(parametrise(expr)[2])
+
+
+def parametrise(expr: sp.Expr) -> tuple[sp.Expr, list[sp.Symbol], np.ndarray]:
+    """(formula with symbols for its free constants, these symbols, their values [k])."""
+    symbols, values = [], []
+
+    def walk(e):
+        if e.is_Float:
+            # "#" can't be in a variable's name, so nothing collides
+            symbols.append(sp.Symbol(f"#{len(symbols)}", real=True))
+            values.append(float(e))
+            return symbols[-1]
+        return e if e.is_Atom else e.func(*[walk(a) for a in e.args])
+
+    return walk(expr), symbols, np.array(values)
+
+
+def with_constants(pexpr: sp.Expr, symbols: Sequence[sp.Symbol], values) -> sp.Expr:
+    """Undo ``parametrise`` with new values."""
+    return pexpr.xreplace({s: sp.Float(float(v)) for s, v in zip(symbols, values, strict=True)})
+
+
+def with_scales(expr: sp.Expr) -> sp.Expr:
+    """``expr`` with a free factor on every term of its outer sum, so that a fit can scale it."""
+    terms = [t if t.as_coeff_Mul()[0].is_Float or _scaled(t) else sp.Float(1.0) * t for t in sp.Add.make_args(expr)]
+    return sp.Add(*terms)
+
+
+def _scaled(term):
+    """True if a number times ``term`` would be redundant: one of its factors is a sum of scaled terms."""
+    return any(
+        f.is_Add and all(t.as_coeff_Mul()[0].is_Float or t.is_Float for t in f.args) for f in sp.Mul.make_args(term)
+    )
+
+
+def round_constants(expr: sp.Expr, digits: int = 4) -> sp.Expr:
+    return rebuild(expr, lambda e: sp.Float(f"{float(e):.{digits}g}") if e.is_Float else e)
+
+
+# ---------------------------------------------------------------- comparison
+
+
+def compare(law: sp.Expr, truth: sp.Expr, samples_in: dict, samples_far: dict, tolerance: float = 0.03) -> dict:
+    """How far ``law`` is from ``truth``, up to one scale factor.
+
+    ``samples_in`` / ``samples_far``: variable name -> array [sample]. The scale is fitted in range. The error
+    is the RMS of min(\\|c f - F\\| / (0.05 median\\|F\\| + \\|F\\|), 3). Returns ``scale``,
+    ``relative_error_in_range``, ``relative_error_extrapolated`` and ``symbolic_equal``: both are the same
+    rational function, every coefficient within ``tolerance``, the scale set aside (False where undecided).
+    """
+    names = list(samples_in)
+    f, g = compile_numpy(law, names), compile_numpy(truth, names)
+
+    def evaluate(samples):
+        columns = [samples[n] for n in names]
+        value, target = f(*columns), g(*columns)
+        return value, target, 1 / (0.05 * np.median(np.abs(target)) + np.abs(target) + 1e-300)
+
+    def error(value, target, weight):
+        bad = np.minimum(np.abs(scale * value - target) * weight, 3.0)
+        return float(np.sqrt(np.mean(np.where(np.isfinite(bad), bad, 3.0) ** 2)))
+
+    value, target, weight = evaluate(samples_in)
+    ok = np.isfinite(value)
+    norm = np.sum((weight * value)[ok] ** 2)
+    scale = float(np.sum((weight**2 * value * target)[ok]) / norm) if norm > 0 else 0.0
+    result = {"scale": scale, "relative_error_in_range": error(value, target, weight)}
+    result["relative_error_extrapolated"] = error(*evaluate(samples_far))
+    result["symbolic_equal"] = scale != 0 and same_rational(sp.Float(scale) * law, truth, tolerance)
+    return result
+
+
+def same_rational(a: sp.Expr, b: sp.Expr, tolerance: float = 0.03) -> bool:
+    """True if both are the same quotient of polynomials, every coefficient within ``tolerance`` relative
+    (those below 1e-6 of the largest are taken as 0). False if not rational or too large to decide cheaply.
+    """
+    if max(complexity(a), complexity(b)) > 80:
+        return False
+    symbols = sorted(a.free_symbols | b.free_symbols, key=str)
+    if not symbols:
+        return math.isclose(float(a), float(b), rel_tol=tolerance)
+    try:
+        (n1, d1), (n2, d2) = (sp.fraction(sp.together(e)) for e in (a, b))
+        if max(sp.Poly(p, *symbols).total_degree() for p in (n1, d1, n2, d2)) > 30:
+            return False
+        left, right = (dict(sp.Poly(x * y, *symbols).terms()) for x, y in ((n1, d2), (n2, d1)))
+    except sp.PolynomialError:
+        return False
+    largest = max(abs(float(c)) for c in [*left.values(), *right.values()])
+    for power in left.keys() | right.keys():
+        p, q = float(left.get(power, 0)), float(right.get(power, 0))
+        if max(abs(p), abs(q)) > 1e-6 * largest and abs(p - q) > tolerance * max(abs(p), abs(q)):
+            return False
+    return True
