@@ -144,11 +144,12 @@ def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -
 
 def _ridge(design, target, c, ridge=1e-8, rounds=8):
     """Columns of W minimising sum |T - design W| / (c + |T|), by reweighted ridge regression."""
-    scale = design.std(0)
-    scale[scale == 0] = 1.0
-    x = design / scale
     base = 1 / (c + np.linalg.norm(target, axis=1))
     weight = base**2
+    # heavy tails: a column's plain std is that of a few encounters, its weighted norm is not
+    scale = np.sqrt((design**2 * weight[:, None]).sum(0))
+    scale[scale == 0] = 1.0
+    x = design / scale
     for _ in range(rounds):
         gram = (x * weight[:, None]).T @ x
         gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram)
