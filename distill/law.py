@@ -1,0 +1,102 @@
+"""A composed law: a radial pair force and what each particle does with the sum of its forces.
+
+    m_i a_i = sum_j f(r, m_i, m_j, q_i, q_j) (x_i - x_j)/r - gamma v_i + F_0 + m_i (g - kappa v_i)
+
+The node part is the linear read-out of a receiver: gamma drag, F_0 a constant force, g a constant
+acceleration, kappa a drag per mass. Numpy only; equations are read by ``distill.expressions``.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import sympy as sp
+
+from distill.cli import UserError
+from distill.expressions import compile_numpy, complexity, parse, to_latex, to_text
+
+VARIABLES = ("r", "m_i", "m_j", "q_i", "q_j")
+NODE_TERMS = ("drag", "drag_per_mass", "constant_force", "constant_acceleration")
+AXES = "xyz"
+
+
+@dataclass
+class Law:
+    """``pair`` is f in ``VARIABLES``, positive where repulsive; ``node`` maps some of ``NODE_TERMS`` to
+    a number (drags) or a vector [dim] (fields)."""
+
+    pair: sp.Expr
+    node: dict = field(default_factory=dict)
+    chain: bool = False  # neighbours only
+
+    def __post_init__(self):
+        self._radial = compile_numpy(self.pair, VARIABLES)
+
+    def radial(self, r, m_i, m_j, q_i, q_j) -> np.ndarray:
+        """f of every edge, arrays of one shape; non-finite values of a bad law are returned as they are."""
+        with np.errstate(all="ignore"):
+            return np.asarray(self._radial(r, m_i, m_j, q_i, q_j), dtype=float) + np.zeros(np.shape(r))
+
+    def acceleration(self, pos, vel, mass, charge) -> np.ndarray:
+        """Accelerations [..., particle, dim]; pos, vel [..., particle, dim], mass, charge [..., particle]."""
+        pos, vel = np.asarray(pos, float), np.asarray(vel, float)
+        n = pos.shape[-2]
+        mass, charge = (np.broadcast_to(np.asarray(a, float), pos.shape[:-1]) for a in (mass, charge))
+        i, j = np.nonzero(
+            ~np.eye(n, dtype=bool) if not self.chain else abs(np.subtract.outer(*[np.arange(n)] * 2)) == 1
+        )
+        dx = pos[..., i, :] - pos[..., j, :]
+        r = np.linalg.norm(dx, axis=-1)
+        f = self.radial(r, mass[..., i], mass[..., j], charge[..., i], charge[..., j])
+        pair = dx * (f / np.where(r > 0, r, 1.0))[..., None]
+        receivers = (i[None, :] == np.arange(n)[:, None]).astype(float)
+        return (receivers @ pair + self.node_force(vel, mass)) / mass[..., None]
+
+    def node_force(self, vel, mass) -> np.ndarray:
+        """The part of m_i a_i that no pair makes [..., particle, dim]."""
+        out = np.zeros_like(vel)
+        for name, value in self.node.items():
+            out = out + np.asarray(value) * node_term(name, vel, mass)
+        return out
+
+    def pair_json(self) -> dict:
+        return {"text": to_text(self.pair), "latex": to_latex(self.pair), "variables": list(VARIABLES),
+                "complexity": complexity(self.pair), "convention": "F_i = f (x_i - x_j)/r, f > 0 repels"}  # fmt: skip
+
+    def node_json(self, dim: int) -> dict:
+        text, latex = ["sum_j F_ij"], [r"\sum_j \mathbf{F}_{ij}"]
+        for name, value in self.node.items():
+            if name == "drag":
+                text.append(f"- {value:.6g} v_i")
+                latex.append(rf"- {value:.4g}\,\mathbf{{v}}_i")
+            elif name == "drag_per_mass":
+                text.append(f"- {value:.6g} m_i v_i")
+                latex.append(rf"- {value:.4g}\,m_i \mathbf{{v}}_i")
+            else:
+                vector = ", ".join(f"{v:.6g}" for v in value)
+                mass = "m_i " if name == "constant_acceleration" else ""
+                text.append(f"+ {mass}({vector})")
+                latex.append(f"+ {mass}({vector})")
+        return {"text": f"a_i = ({' '.join(text)})/m_i", "terms": self.node,
+                "latex": rf"\mathbf{{a}}_i = \frac{{1}}{{m_i}}\left({' '.join(latex)}\right)"}  # fmt: skip
+
+
+def node_term(name: str, vel, mass) -> np.ndarray:
+    """What multiplies a node term in m_i a_i: [..., particle, dim] or broadcastable to it."""
+    m = np.asarray(mass, float)[..., None]
+    return {"drag": -np.asarray(vel, float), "drag_per_mass": -m * vel,
+            "constant_force": np.ones_like(m), "constant_acceleration": m}[name]  # fmt: skip
+
+
+def law_from_json(content: dict, where: str) -> Law:
+    """The law of a ``law.json``; raises ``UserError`` if it does not describe one."""
+    try:
+        terms = content["node"]["terms"]
+        node = {k: np.asarray(terms[k], float) if isinstance(terms[k], list) else float(terms[k]) for k in terms}
+        if unknown := set(node) - set(NODE_TERMS):
+            raise UserError(f"{where}: unknown node terms {sorted(unknown)}, expected some of {NODE_TERMS}")
+        return Law(parse(content["pair"]["text"], VARIABLES), node, bool(content.get("chain", False)))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise UserError(
+            f"{where} does not describe a law ({type(exc).__name__}: {exc})",
+            "run this first:  python symbolic_reg.py --run <run>",
+        ) from None
