@@ -1,0 +1,262 @@
+"""Make a formula better: refit its constants, round exponents, drop terms, repair its structure.
+
+Everything works on an ``Objective``: features, a target and a LINEAR map from the formula's row values to
+the residuals. With the identity map that is ordinary regression; with "multiply by the unit vector, add up
+over the senders, divide by the mass" it is the fit of a pair force to accelerations. Linear matters: the
+derivative of every residual is the same map applied to the derivative of the rows, so the Jacobian and the
+first-order effect of any change to the formula cost one backward sweep (``program.py``).
+
+All functions are deterministic and never raise for a formula that cannot be evaluated: its score is infinite.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import sympy as sp
+from scipy.optimize import least_squares
+
+from distill.expressions import Program, complexity, parametrise, symbols_for, tidy, with_constants
+
+MAX_CONSTANTS = 20
+_BAD = 1e6  # residual of a row that is not finite: repels the fit
+
+
+class Objective:
+    """What a formula is fitted to.
+
+    ``features``: name -> array [row]; ``target``, ``weights`` [residual]; ``apply``: linear map from row values
+    [row] or [row, k] to [residual] or [residual, k] (identity if None). ``loss`` of the fit: "linear" (squares)
+    or "soft_l1" with ``f_scale``. ``metric`` of ``score``: "mse" (mean squared weighted residual) or
+    "relative" (mean absolute weighted residual, for weights like 1 / (c + |target|)).
+    """
+
+    def __init__(
+        self,
+        features: dict,
+        target,
+        weights=None,
+        apply: Callable | None = None,
+        loss: str = "linear",
+        f_scale: float = 0.01,
+        metric: str = "mse",
+    ):
+        self.names = list(features)
+        self.symbols = symbols_for(self.names)
+        self.columns = [np.asarray(features[n], dtype=float) for n in self.names]
+        self.target = np.asarray(target, dtype=float)
+        self.weights = np.ones_like(self.target) if weights is None else np.asarray(weights, dtype=float)
+        self.apply = apply or (lambda values: values)
+        self.loss, self.f_scale, self.metric = loss, f_scale, metric
+        self.rows = len(self.columns[0])
+
+    @classmethod
+    def direct(cls, X, y, names: Sequence[str], weights=None, **options) -> "Objective":
+        """Ordinary regression of ``y`` [row] on the columns of ``X`` [row, feature]."""
+        return cls(dict(zip(names, np.asarray(X, dtype=float).T, strict=True)), y, weights, **options)
+
+    def values(self, expr: sp.Expr) -> np.ndarray:
+        """Row values [row] of ``expr``; NaN where it cannot be evaluated."""
+        try:
+            program = Program(expr, self.symbols)
+        except (ValueError, TypeError, OverflowError):
+            return np.full(self.rows, np.nan)
+        with np.errstate(all="ignore"):
+            return self._full(program.values(self.columns)[program.output])
+
+    def _full(self, value):
+        """A column as [row]: a formula without variables gives a single number."""
+        return value if np.shape(value) == (self.rows,) else np.full(self.rows, value, dtype=float)
+
+    def residual(self, expr: sp.Expr) -> np.ndarray:
+        """Weighted residuals [residual]."""
+        return self.weights * (self.apply(self.values(expr)) - self.target)
+
+    def score(self, expr: sp.Expr) -> float:
+        return self.score_of(self.residual(expr))
+
+    def score_of(self, residual) -> float:
+        with np.errstate(all="ignore"):
+            value = np.mean(np.abs(residual)) if self.metric == "relative" else np.mean(residual**2)
+        return float(value) if np.isfinite(value) else np.inf
+
+    def fit(self, expr: sp.Expr, max_nfev: int = 60) -> tuple[sp.Expr, float]:
+        """(``expr`` with its free constants refitted, score). Unchanged if it has none or more than
+        ``MAX_CONSTANTS``, or if the fit does not lower the loss.
+        """
+        pexpr, params, start = parametrise(expr)
+        before = self.score(expr)
+        if not 0 < len(params) <= min(MAX_CONSTANTS, len(self.target)):
+            return expr, before
+        try:
+            program = Program(pexpr, [*self.symbols, *params])
+        except (ValueError, TypeError, OverflowError):
+            return expr, before
+        first = len(self.symbols)
+        state = {"at": None}
+
+        def evaluate(p):
+            if state["at"] is None or not np.array_equal(p, state["at"]):
+                state["at"], state["slots"] = p.copy(), program.values([*self.columns, *map(float, p)])
+            return state["slots"]
+
+        def residual(p):
+            r = self.weights * (self.apply(self._full(evaluate(p)[program.output])) - self.target)
+            return np.where(np.isfinite(r), r, _BAD)
+
+        def jacobian(p):
+            grads = program.gradients(evaluate(p))[first : first + len(p)]
+            rows = np.stack([self._full(0.0 if g is None else g) for g in grads], axis=1)
+            J = self.weights[:, None] * self.apply(rows)
+            return np.where(np.isfinite(J), J, 0.0)
+
+        options = {"method": "lm"} if self.loss == "linear" else {"loss": self.loss, "f_scale": self.f_scale}
+        scale = np.maximum(np.abs(start), 1e-3)
+        with np.errstate(all="ignore"):
+            try:
+                found = least_squares(residual, start, jacobian, x_scale=scale, max_nfev=max_nfev, **options)
+            except (ValueError, np.linalg.LinAlgError):  # no finite step from here
+                return expr, before
+            if not np.isfinite(found.x).all() or not self._cost(found.fun) <= self._cost(residual(start)):
+                return expr, before
+        fitted = with_constants(pexpr, params, found.x)
+        after = self.score(fitted)
+        return (fitted, after) if np.isfinite(after) else (expr, before)
+
+    def _cost(self, r):
+        if self.loss == "linear":
+            return np.sum(r**2)
+        return np.sum(np.sqrt(1 + (r / self.f_scale) ** 2) - 1)
+
+    def robust_weights(self, residual) -> np.ndarray:
+        """Factors [residual] that make least squares behave like ``loss`` near the current formula."""
+        if self.loss == "linear":
+            return np.ones_like(residual)
+        return (1 + (residual / self.f_scale) ** 2) ** -0.25
+
+
+def polish(expr: sp.Expr, objective: Objective, max_nfev: int = 60) -> tuple[sp.Expr, float]:
+    """Tidy, refit, round exponents; returns (formula, score)."""
+    expr, score = objective.fit(tidy(expr), max_nfev)
+    return round_exponents(expr, objective, score)
+
+
+def round_exponents(expr, objective, score=None, tolerance: float = 0.02) -> tuple[sp.Expr, float]:
+    """Replace fitted exponents by the nearest multiple of 1/2 where the score rises by at most ``tolerance``."""
+    score = objective.score(expr) if score is None else score
+    for power in sorted((p for p in expr.atoms(sp.Pow) if p.exp.is_Float), key=str):
+        exponent = sp.Rational(round(2 * float(power.exp)), 2)
+        if abs(float(exponent) - float(power.exp)) > 0.3:
+            continue
+        trial, new = objective.fit(tidy(expr.xreplace({power: power.base**exponent})))
+        if new <= score * (1 + tolerance):
+            expr, score = trial, min(score, new)
+    return expr, score
+
+
+def prune(expr, objective, tolerance: float = 0.02, rounds: int = 6) -> tuple[sp.Expr, float]:
+    """Drop terms of sums and factors of products, one a round, while that costs at most ``tolerance`` of the
+    score; of the candidates the one that leaves the simplest formula goes first.
+    """
+    score = objective.score(expr)
+    hopeless = max(3 * score, 0.05 * objective.score(sp.S.Zero))
+    for _ in range(rounds):
+        size, best = complexity(expr), None
+        for trial in _shorter(expr):
+            if complexity(trial) >= size or not trial.free_symbols or objective.score(trial) > hopeless:
+                continue
+            trial, new = objective.fit(trial, 20)
+            if new <= score * (1 + tolerance) and (best is None or complexity(trial) < complexity(best[0])):
+                best = trial, new
+        if best is None:
+            break
+        expr, score = best[0], min(score, best[1])  # the bound must not drift upwards round by round
+    return expr, objective.score(expr)
+
+
+def _shorter(expr):
+    """Formulas with one term or one factor less, each once."""
+    found = {}
+    for node in sp.preorder_traversal(expr):
+        if node.is_Add:
+            shorter = [node - a for a in node.args]
+        elif node.is_Mul:
+            shorter = [node / a for a in node.args if not a.is_number]
+        else:
+            continue
+        for new in shorter:
+            trial = tidy(expr.xreplace({node: new}))
+            if not trial.has(sp.zoo, sp.nan, sp.oo):
+                found[trial] = None
+    return list(found)
+
+
+def repair(expr, objective, rounds: int = 3, keep: int = 8, gain: float = 0.1) -> tuple[sp.Expr, float]:
+    """Change the structure where that helps: at every node A try A + p, A + p z, A z and A / z for every
+    feature z. All are ranked to first order, the best ``keep`` sums and ``keep`` products are refitted, and
+    the best is accepted if the score falls by more than ``gain``; up to ``rounds`` changes.
+    """
+    score = objective.score(expr)
+    for _ in range(rounds):
+        best = None
+        for trial in _changed(expr, objective, keep):
+            trial, new = objective.fit(tidy(trial), 15)
+            if best is None or new < best[1]:
+                best = trial, new
+        if best is None or not best[1] < (1 - gain) * score:
+            break
+        expr, score = objective.fit(best[0], 60)
+    return expr, score
+
+
+def _changed(expr, objective, keep):
+    """The most promising single changes of ``expr``, as formulas."""
+    try:
+        program = Program(expr, objective.symbols)
+    except (ValueError, TypeError, OverflowError):
+        return []
+    with np.errstate(all="ignore"):
+        slots = program.values(objective.columns)
+        grads = program.gradients(slots)
+        r = objective.weights * (objective.apply(objective._full(slots[program.output])) - objective.target)
+        factor = objective.robust_weights(r)
+        weights, missing = objective.weights * factor, -r * factor
+        if not np.isfinite(missing).all():
+            return []
+        sums, products = [], []
+        Z = np.column_stack(objective.columns)
+        one = np.ones((objective.rows, 1))
+        nodes = [n for n in sp.preorder_traversal(expr) if n.is_Symbol or n.is_Add or n.is_Mul]
+        for node in dict.fromkeys(nodes):
+            slot = program.nodes.get(node)
+            if slot is None or grads[slot] is None:
+                continue
+            g, a = objective._full(grads[slot])[:, None], objective._full(slots[slot])[:, None]
+            H = weights[:, None] * objective.apply(np.hstack([g * one, g * Z, g * a, g * a * Z, g * a / Z]))
+            _rank(node, H, missing, objective.symbols, sums, products)
+    # sorted by gain; ties keep the order of the walk, so the result is reproducible
+    sums.sort(key=lambda c: -c[0])
+    products.sort(key=lambda c: -c[0])
+    return [expr.xreplace({node: new}) for _, node, new in sums[:keep] + products[:keep]]
+
+
+def _rank(node, H, missing, symbols, sums, products):
+    """Append (first-order fall of the loss, node, replacement) for every change at ``node``.
+
+    ``H`` [residual, 3 k + 2]: effect of adding 1 and each z, of scaling the node, of z and of 1 / z times it.
+    """
+    k = len(symbols)
+    hh, hr = np.einsum("ij,ij->j", H, H), missing @ H
+    for i in range(k + 1):
+        if np.isfinite(hh[i]) and hh[i] > 0 and not (i and symbols[i - 1] == node):
+            p = sp.Float(hr[i] / hh[i] or 0.1)
+            sums.append((hr[i] ** 2 / hh[i], node, node + (p * symbols[i - 1] if i else p)))
+    scale = H[:, k + 1]
+    for i in range(2 * k):
+        h, j = H[:, k + 2 + i], k + 2 + i
+        # two columns together, z times the node and the node itself: 2 x 2 normal equations
+        cross = h @ scale
+        det = hh[j] * hh[k + 1] - cross**2
+        if np.isfinite(det) and det > 1e-12 * hh[j] * hh[k + 1]:
+            fall = (hh[k + 1] * hr[j] ** 2 - 2 * cross * hr[j] * hr[k + 1] + hh[j] * hr[k + 1] ** 2) / det
+            z = symbols[i % k]
+            products.append((fall, node, sp.Float(1.0) * node * (z if i < k else 1 / z)))
