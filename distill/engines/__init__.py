@@ -1,0 +1,190 @@
+"""Symbolic regression behind one interface: ``search`` returns a ``Front`` whichever engine ran.
+
+``operon`` (pyoperon, installed with pip) searches and repairs; ``pysr`` needs Julia. An engine proposes
+formulas; what follows is common to both: constants refitted, a held-out loss for every row, one choice.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import sympy as sp
+
+from distill.cli import UserError
+from distill.engines.available import resolve_engine  # noqa: F401  (re-exported)
+from distill.engines.files import Row, read_hall_of_fame, write_hall_of_fame  # noqa: F401  (re-exported)
+from distill.expressions import canonical, complexity, to_text
+from distill.refine import Objective
+
+NODE_PRICE = 0.05  # a node must lower the held-out squared error by 5 %, see ``choose``
+FLOOR = 1e-10  # squared errors below this share of the constant row's are rounding: all equal
+MAX_ROWS = 20_000  # rows of the final refit
+
+
+@dataclass
+class Front:
+    """Rows from simple to complex, each better than all before it, and the one to report."""
+
+    rows: list[Row]
+    engine: str
+    chosen: int  # index of the row to report
+    why: str  # in one sentence
+    info: dict = field(default_factory=dict)  # restarts, evaluations, cpu_seconds, best_pysr, noise_floor
+
+    @property
+    def expr(self) -> sp.Expr:
+        return self.rows[self.chosen].expr
+
+
+def relative_weights(y) -> np.ndarray:
+    """1 / (c + \\|y\\|) with c = 0.3 median \\|y\\|: large values count by their relative error."""
+    size = np.abs(y)
+    typical = np.median(size) or np.mean(size) or 1.0
+    return 1 / (0.3 * typical + size)
+
+
+def objective_for(X, y, names, loss: str) -> Objective:
+    weights = relative_weights(y) if loss == "relative" else None
+    return Objective.direct(X, y, names, weights, metric=loss)
+
+
+def search(
+    X,
+    y,
+    names: Sequence[str],
+    *,
+    engine: str = "operon",
+    loss: str = "mse",
+    operators: Sequence[str] = ("+", "-", "*", "/", "square"),
+    niterations: int = 100,
+    max_complexity: int = 30,
+    restarts: int = 8,
+    min_restarts: int = 4,
+    seed: int = 0,
+    time_limit: float | None = None,
+    threads: int = 1,
+    deterministic: bool = True,
+    output_directory=None,
+    progress: bool = True,
+) -> Front:
+    """Search for formulas y = f(X).
+
+    ``X`` [row, feature], ``y`` [row], finite; ``names`` one a feature. ``loss`` "mse" or "relative" (see
+    ``relative_weights``). ``operators``: + - * / square cube sqrt inv exp log abs sin cos tanh pow.
+    ``niterations``, ``deterministic`` and ``output_directory`` are PySR's, ``restarts`` and ``min_restarts``
+    operon's; ``time_limit`` in seconds. A fifth of the rows is held out from the search and decides which row
+    is chosen; constants are then refitted on all rows. Raises ``UserError`` for data that cannot be used.
+    """
+    X, y = _check(X, y, names, loss)
+    started, cpu = time.perf_counter(), time.process_time()
+    order = np.random.default_rng([seed, 11]).permutation(len(y))[:MAX_ROWS]
+    held = order[: len(order) // 5]
+    train = order[len(order) // 5 :]
+    options = dict(loss=loss, operators=tuple(operators), max_complexity=max_complexity, seed=seed)
+    options.update(threads=threads, time_limit=time_limit, progress=progress)
+    if engine == "operon":
+        from distill.engines.operon import find
+
+        found, info = find(X[train], y[train], names, restarts=restarts, min_restarts=min_restarts, **options)
+    elif engine == "pysr":
+        from distill.engines.pysr import find
+
+        options.update(niterations=niterations, deterministic=deterministic, output_directory=output_directory)
+        found, info = find(X[train], y[train], names, **options)
+    else:
+        raise UserError(f"unknown engine '{engine}'; choose operon or pysr")
+    rows = score_rows(found, X, y, names, loss, train, held, max_complexity)
+    chosen, best, why = choose(rows, loss)
+    info |= {"best_pysr": best, "noise_floor": min(r.held_out for r in rows), "rows_held_out": len(held)}
+    info |= {"cpu_seconds": time.process_time() - cpu, "seconds": time.perf_counter() - started}
+    return Front(rows, engine, chosen, why, info)
+
+
+def _check(X, y, names, loss):
+    X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
+    if X.ndim != 2 or y.shape != X.shape[:1] or X.shape[1] != len(names):
+        raise UserError(f"symbolic regression got features {X.shape} named {list(names)} and a target {y.shape}")
+    if len(y) < 20:
+        raise UserError(f"{len(y)} rows are too few for symbolic regression (at least 20)")
+    if not (np.isfinite(X).all() and np.isfinite(y).all()):
+        raise UserError("features or target of symbolic regression hold NaN or infinite values")
+    if loss not in ("mse", "relative"):
+        raise UserError(f"unknown loss '{loss}'; choose mse or relative")
+    return X, y
+
+
+def score_rows(found, X, y, names, loss, train, held, max_complexity=30) -> list[Row]:
+    """Formulas as front rows: loss held out after a fit on ``train``, then constants refitted on all rows."""
+    fitted = objective_for(X[train], y[train], names, loss)
+    full = np.concatenate([train, held])
+    everything = objective_for(X[full], y[full], names, loss)
+    unseen = Objective.direct(X[held], y[held], names, relative_weights(y)[held] if loss == "relative" else None)
+    unseen.metric = loss
+    constant = sp.Float(float(np.median(y) if loss == "relative" else np.mean(y)))
+    rows = []
+    for expr in [constant, *found]:
+        expr, _ = fitted.fit(canonical(expr), 30)
+        held_out = unseen.score(expr)
+        # without the second canonical, a factor fitted to exactly 1 would be a node
+        expr, score = everything.fit(expr, 30)
+        expr = canonical(expr)
+        rows.append(Row(complexity(expr), score, to_text(expr), expr, held_out))
+    return pareto([r for r in rows if r.complexity <= max(max_complexity, 1)])
+
+
+def pareto(rows: Sequence[Row]) -> list[Row]:
+    """The rows that beat (in loss) every row of at most their complexity, from simple to complex."""
+    out, lowest = [], math.inf
+    for row in sorted(rows, key=lambda r: (r.complexity, r.loss, r.equation)):
+        if row.loss < lowest * (1 - 1e-6):
+            out.append(row)
+            lowest = row.loss
+    return out
+
+
+def pysr_best(rows: Sequence[Row]) -> int:
+    """PySR's ``model_selection="best"``: the steepest fall of log loss a node, among rows with a loss within
+    1.5 times the lowest.
+    """
+    tiny = 1e-300
+    limit = 1.5 * min(r.loss for r in rows)
+    scores = [0.0] + [
+        math.log(max(a.loss, tiny) / max(b.loss, tiny)) / max(b.complexity - a.complexity, 1)
+        for a, b in zip(rows, rows[1:], strict=False)
+    ]
+    allowed = [i for i, r in enumerate(rows) if r.loss <= limit]
+    return max(allowed, key=lambda i: (scores[i], -i))
+
+
+def choose(rows: Sequence[Row], loss: str = "mse", price: float = NODE_PRICE) -> tuple[int, int, str]:
+    """(index of the row to report, index of PySR's "best", why in one sentence).
+
+    Chosen is the row with the lowest log(held-out loss) + price x complexity, losses as squares: each node
+    has to lower the error by ``price``, so rows that fit noise, or the last systematic errors of a network,
+    lose to the simple row before them. Rows without a held-out loss are judged by their loss.
+    """
+    if not rows:
+        raise UserError("symbolic regression found no formula; try more iterations or another loss")
+    power = 1 if loss == "mse" else 2
+    losses = [(r.loss if r.held_out is None else r.held_out) ** power for r in rows]
+    worst = max((v for v in losses if math.isfinite(v)), default=1.0)
+    floor = max(FLOOR * worst, 1e-300)
+    costs = [
+        math.log(max(v, floor)) + price * r.complexity if math.isfinite(v) else math.inf
+        for v, r in zip(losses, rows, strict=True)
+    ]
+    chosen = min(range(len(rows)), key=lambda i: (costs[i], i))
+    best = pysr_best(rows)
+    kind = "loss" if rows[chosen].held_out is None else "held-out loss"
+    shown = rows[chosen].loss if rows[chosen].held_out is None else rows[chosen].held_out
+    lowest = min(losses) ** (1 / power)
+    why = (
+        f"complexity {rows[chosen].complexity} has {kind} {shown:.3g} (lowest {lowest:.3g}), and no other row"
+        f" gains {100 * price:.0f} % of squared error a node"
+    )
+    why += (
+        "; PySR's rule picks it too" if best == chosen else (f"; PySR's rule picks complexity {rows[best].complexity}")
+    )
+    return chosen, best, why

@@ -1,0 +1,166 @@
+"""The embedded engine: genetic programming by pyoperon, then polish and repair with ``refine.py``.
+
+A restart is one NSGA-II run on (error, length) over 500 rows, its front turned into sympy, polished, and its
+best rows repaired; the fronts of all restarts are merged. Restarts stop once two agree near the lowest loss.
+Agreement is no proof (two restarts have agreed on a wrong polynomial), hence at least four by default and a
+larger population every third time. pyoperon's trees do not pickle: sympy trees leave this module.
+"""
+
+import time
+import warnings
+
+import numpy as np
+import sympy as sp
+
+from distill import cli
+from distill.cli import UserError
+from distill.engines import objective_for, pareto
+from distill.engines.files import Row
+from distill.expressions import canonical, complexity, symbols_for
+from distill.refine import polish, prune, repair
+
+# PySR's operator name: pyoperon's (None: made of others, the repair finds it)
+SYMBOLS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "square": "square", "cube": None, "inv": None}
+SYMBOLS |= {n: n for n in ("sqrt", "exp", "log", "abs", "sin", "cos", "tanh", "pow")} | {"neg": None, "^": "pow"}
+MUTATIONS = dict(onepoint=1.0, multipoint=0.5, discretepoint=0.2, changevar=2.0, changefunc=2.0)
+MUTATIONS |= dict(insertsubtree=4.0, replacesubtree=2.0, removesubtree=2.0)
+SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS = 500, 1000, 400
+_FUNCTIONS = {"Square": lambda a: a**2, "Sqrt": sp.sqrt, "Exp": sp.exp, "Log": sp.log, "Abs": sp.Abs}
+_FUNCTIONS |= {"Sin": sp.sin, "Cos": sp.cos, "Tanh": sp.tanh}
+
+
+def find(
+    X,
+    y,
+    names,
+    *,
+    loss="mse",
+    operators=("+", "-", "*", "/", "square"),
+    max_complexity=30,
+    restarts=8,
+    min_restarts=4,
+    seed=0,
+    threads=1,
+    time_limit=None,
+    progress=True,
+) -> tuple[list[sp.Expr], dict]:
+    """Formulas of the merged front for y [row] of X [row, feature], and how they were found."""
+    scale = float(np.sqrt(np.mean(y**2))) if loss == "mse" else float(np.median(np.abs(y)))
+    scale = scale or 1.0
+    allowed = _allowed(operators)
+    rng = np.random.default_rng([seed, 7])
+    # the search knows squares only, and heavy tails would leave it nothing but the largest rows
+    usable = np.flatnonzero(np.abs(y) <= np.quantile(np.abs(y), 0.98)) if loss == "relative" else np.arange(len(y))
+    front, lowest, evaluations, started = [], [], 0, time.perf_counter()
+    bar = cli.progress(total=restarts, desc="search", unit="restart") if progress else None
+    for k in range(restarts):
+        sample = rng.permutation(usable)[:SEARCH_ROWS]
+        left = None if time_limit is None else time_limit - (time.perf_counter() - started)
+        size = dict(population_size=1000, max_evaluations=300_000) if k % 3 == 2 else {}
+        trees, n = _evolve(X[sample], y[sample] / scale, names, allowed, seed * 1000 + k + 1, threads, left, size)
+        evaluations += n
+        own = _improve(trees, X, y / scale, names, loss, rng.permutation(len(y)), max_complexity)
+        front = pareto(front + own)
+        lowest.append(min((r.loss for r in own), default=np.inf))
+        if bar is not None:
+            bar.set_postfix(loss=f"{min(lowest):.3g}")
+            bar.update()
+        agree = sum(v <= 1.02 * min(lowest) + 1e-12 for v in lowest)
+        if k + 1 >= min_restarts and agree >= 2:
+            break
+        if time_limit is not None and time.perf_counter() - started > time_limit:
+            break
+    if bar is not None:
+        bar.close()
+    info = {"restarts": k + 1, "restarts_agreeing": int(agree), "evaluations": int(evaluations)}
+    return [sp.Add(*[sp.Float(scale) * t for t in sp.Add.make_args(r.expr)]) for r in front], info
+
+
+def _allowed(operators):
+    unknown = [o for o in operators if o not in SYMBOLS]
+    if unknown:
+        raise UserError(f"engine operon has no operator '{unknown[0]}'{cli.near_miss(unknown[0], SYMBOLS)}")
+    return ",".join([SYMBOLS[o] for o in operators if SYMBOLS[o]] + ["constant", "variable"])
+
+
+def _evolve(X, y, names, allowed, seed, threads, time_limit, size):
+    """One NSGA-II run: (formulas of its front, number of evaluations)."""
+    from pyoperon.sklearn import SymbolicRegressor
+
+    options = dict(population_size=500, max_evaluations=150_000) | size
+    regressor = SymbolicRegressor(
+        allowed_symbols=allowed,
+        generations=10**6,
+        objectives=["mse", "length"],
+        optimizer="lm",
+        optimizer_iterations=5,
+        max_length=22,
+        max_depth=8,
+        mutation_probability=0.5,
+        mutation=MUTATIONS,
+        epsilon=1e-10,  # its default of 1e-5 stops early on scaled data
+        n_threads=threads,
+        random_state=seed,
+        max_time=None if time_limit is None else max(1, int(time_limit)),
+        **options,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        regressor.fit(X, y)
+    symbols = dict(zip(regressor.variables_, symbols_for(names), strict=True))
+    found = [tree_to_sympy(p["tree"], symbols) for p in regressor.pareto_front_]
+    stats = regressor.stats_  # its evaluation_count stays 0
+    return found, stats["residual_evaluations"] + stats["jacobian_evaluations"]
+
+
+def tree_to_sympy(tree, symbols: dict) -> sp.Expr:
+    """A pyoperon tree as sympy; ``symbols``: variable hash -> symbol.
+
+    Walks the nodes: the model as text has six decimals only. Nodes are in postfix order, the first operand
+    popped first, and every variable carries a weight.
+    """
+    stack = []
+    for node in tree.Nodes:
+        if node.IsVariable:
+            stack.append(sp.Float(node.Value) * symbols[node.HashValue])
+        elif node.IsConstant:
+            stack.append(sp.Float(node.Value))
+        else:
+            args = [stack.pop() for _ in range(node.Arity)]
+            stack.append(_apply(str(node.Type).split(".")[-1], args))
+    return stack[0]
+
+
+def _apply(kind, args):
+    first, rest = args[0], args[1:]
+    if kind == "Add":
+        return sp.Add(*args)
+    if kind == "Mul":
+        return sp.Mul(*args)
+    if kind == "Sub":
+        return first - sp.Add(*rest) if rest else -first
+    if kind == "Div":
+        return first / sp.Mul(*rest) if rest else 1 / first
+    if kind == "Pow":
+        return first ** rest[0]
+    return _FUNCTIONS[kind](first)
+
+
+def _improve(exprs, X, y, names, loss, order, max_complexity):
+    """Polish every formula, repair the best, prune the last: front rows."""
+    fit = objective_for(X[order[:POLISH_ROWS]], y[order[:POLISH_ROWS]], names, loss)
+    small = objective_for(X[order[:REPAIR_ROWS]], y[order[:REPAIR_ROWS]], names, loss)
+
+    def row(expr):
+        if expr.has(sp.zoo, sp.nan, sp.oo, sp.I):
+            return []
+        expr, score = polish(expr, fit, 30)
+        return [Row(complexity(expr), score, str(expr), expr)] if np.isfinite(score) else []
+
+    front = pareto([r for e in dict.fromkeys(exprs) for r in row(e)])
+    for r in sorted(front, key=lambda r: r.loss)[:2]:
+        front = front + row(repair(r.expr, small)[0])
+    front = pareto(front)
+    for r in front[-3:]:
+        front = front + row(canonical(prune(r.expr, fit)[0]))
+    return [r for r in pareto(front) if r.complexity <= max_complexity + 10]
