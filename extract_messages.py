@@ -105,7 +105,8 @@ def edges_of(model, dataset, trajectory, frame, chain, batch: int = 1024) -> dic
         edges = cache(len(t))
         with torch.no_grad():
             nodes = torch.as_tensor(x).to(parameter).flatten(0, 1)
-            acc_pred, message, logvar = model(nodes, edges)
+            acc_pred = model(nodes, edges)[0]
+            message, logvar = model.messages(nodes, edges.index, edges.reverse)
         j, i = edges.index.cpu().numpy()
         flat = {k: v.reshape(-1, dataset.dim) for k, v in state.items()}
         flat |= {k: v.reshape(-1) for k, v in fixed.items()}

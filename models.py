@@ -69,17 +69,23 @@ class GNN(MessagePassing):
             self.node_mlp = _mlp(node_inputs + c.message_dim, width, dim, c.depth, c.activation)
         self.activation = _activation(c.activation)
         self.register_buffer("active", torch.ones(c.message_dim))
+        self._kept_at: tuple = (-1, None)
 
     def features(self, x: Tensor) -> Tensor:
         """Node features as the MLPs see them: ``x`` with log m in the last column if asked for."""
         return torch.cat([x[:, :-1], x[:, -1:].log()], 1) if self.config.log_mass else x
 
     def messages(self, x: Tensor, edge_index: Tensor, reverse: Tensor | None = None):
-        """Messages of every edge, masked: ``(message [edge, component], logvar or None)``.
+        """Messages of every edge: ``(message [edge, component], logvar or None)``, 0 where masked.
 
         ``reverse[k]`` is the position of edge (j <- i) for edge k = (i <- j); needed when
         ``antisymmetric``. For ``kl`` the message is the mean; noise is added in ``forward``.
         """
+        message, logvar = self._kept_messages(x, edge_index, reverse)
+        return tuple(None if part is None else self._spread(part) for part in (message, logvar))
+
+    def _kept_messages(self, x, edge_index, reverse):
+        """As ``messages`` for the active components alone: masked ones cost nothing."""
         h = self.features(x)
         receiver, sender = self.edge_in.parts(h)
         out = self.edge_updater(edge_index, receiver=receiver, sender=sender, position=x[:, : self.config.dim])
@@ -95,14 +101,39 @@ class GNN(MessagePassing):
             if reverse is None:
                 raise ValueError("an antisymmetric network needs the index of each edge's reverse")
             out = 0.5 * (out - out[reverse])
-        return out * self.active, logvar
+        return out, logvar
+
+    def _spread(self, kept: Tensor) -> Tensor:
+        """[edge, kept component] -> [edge, component] with zeros at masked components."""
+        if kept.size(1) == self.config.message_dim:
+            return kept
+        full = kept.new_zeros(kept.size(0), self.config.message_dim)
+        full[:, self._kept()] = kept
+        return full
+
+    def _kept(self) -> Tensor | None:
+        """Indices of the active components, None if all are; remembered until the mask changes."""
+        version = self.active._version
+        if self._kept_at[0] != version:
+            kept = self.active.nonzero().squeeze(1)
+            self._kept_at = (version, None if len(kept) == len(self.active) else kept)
+        return self._kept_at[1]
+
+    def _edge_rows(self) -> Tensor | None:
+        """Rows of the edge model's last layer that are needed (None: all)."""
+        kept = self._kept()
+        if kept is None:
+            return None
+        rows = torch.stack([2 * kept, 2 * kept + 1], 1).flatten() if self.config.gaussian else kept
+        last = self.edge_mlp[-1].out_features
+        return torch.cat([rows, rows.new_tensor([last - 1])]) if self.config.exp_gate else rows
 
     def edge_update(self, receiver_i: Tensor, sender_j: Tensor, position_i: Tensor, position_j: Tensor):
         """The edge model on every edge: first layer (in two parts, added), then the rest."""
         hidden = receiver_i + sender_j
         if self.edge_in.geometry is not None:
             hidden = hidden + self.edge_in.geometric(position_j - position_i)
-        return self.edge_mlp(self.activation(hidden))
+        return _mlp_rows(self.edge_mlp, self.activation(hidden), self._edge_rows())
 
     def message(self, e: Tensor) -> Tensor:
         return e
@@ -118,29 +149,35 @@ class GNN(MessagePassing):
     def forward(self, x: Tensor, edges: "Edges", noise: torch.Generator | None = None):
         """Predicted acceleration ``[node, dim]`` and what the penalties need.
 
-        Returns ``(acc, message, logvar)``. In training mode a ``kl`` network samples its messages
+        Returns ``(acc, message, logvar)``, the latter two for the active components. In training
+        mode a ``kl`` network samples its messages
         with the generator ``noise``; in evaluation the means are used.
         """
-        message, logvar = self.messages(x, edges.index, edges.reverse)
+        message, logvar = self._kept_messages(x, edges.index, edges.reverse)
         sent = message
         if logvar is not None and self.training:
             normal = torch.randn(message.shape, generator=noise, device=message.device, dtype=message.dtype)
-            sent = message + normal * (0.5 * logvar).exp() * self.active
+            sent = message + normal * (0.5 * logvar).exp()
         self._degree = edges.degree
         total = self.propagate(edges.index, e=sent, size=(x.size(0), x.size(0)))
         return self.node_model(x, total), message, logvar
 
     def node_model(self, x: Tensor, total: Tensor) -> Tensor:
-        """Acceleration [node, dim] from node features and summed messages [node, component]."""
-        c = self.config
+        """Acceleration [node, dim] from node features and summed messages [node, active component]."""
+        c, kept = self.config, self._kept()
         h = self.features(x)
         if c.translation_invariant:
             h = h[:, c.dim :]
         if c.linear_node:
-            weights = self.node_mlp(h).view(-1, c.dim, c.message_dim + 1)
+            rows = None
+            if kept is not None:  # rows of M(x) for the active components, and of c(x)
+                columns = torch.cat([kept, kept.new_tensor([c.message_dim])])
+                start = torch.arange(c.dim, device=kept.device)[:, None] * (c.message_dim + 1)
+                rows = (start + columns).flatten()
+            weights = _mlp_rows(self.node_mlp, h, rows).view(len(h), c.dim, -1)
             acc = (weights[..., :-1] @ total.unsqueeze(-1)).squeeze(-1) + weights[..., -1]
         else:
-            acc = self.node_mlp(torch.cat([h, total], 1))
+            acc = self.node_mlp(torch.cat([h, total if kept is None else self._spread(total)], 1))
         return c.acc_scale * acc
 
 
@@ -188,6 +225,14 @@ def _mlp(inputs: int, width: int, outputs: int, hidden_layers: int, activation: 
         layers += [nn.Linear(inputs if k == 0 else width, width), _activation(activation)]
     layers.append(nn.Linear(width if hidden_layers else inputs, outputs))
     return nn.Sequential(*layers)
+
+
+def _mlp_rows(mlp: nn.Sequential, h: Tensor, rows: Tensor | None) -> Tensor:
+    """``mlp(h)``, its last layer evaluated for the given output rows only."""
+    if rows is None:
+        return mlp(h)
+    last = mlp[-1]
+    return nn.functional.linear(mlp[:-1](h), last.weight[rows], last.bias[rows])
 
 
 class Edges:
@@ -245,9 +290,9 @@ def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (logvar.exp() + mean.square() - logvar - 1)
 
 
-def kl_penalty(mean: Tensor, logvar: Tensor, active: Tensor, n: int, graphs: int) -> Tensor:
-    """(1/n) sum over edges and active components of the KL divergence, averaged over the batch."""
-    return (kl_divergence(mean, logvar) * active).sum() / (n * graphs)
+def kl_penalty(mean: Tensor, logvar: Tensor, n: int, graphs: int) -> Tensor:
+    """(1/n) sum over edges and components of the KL divergence, averaged over the batch."""
+    return kl_divergence(mean, logvar).sum() / (n * graphs)
 
 
 def message_importance(message: Tensor, logvar: Tensor | None = None) -> Tensor:

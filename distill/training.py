@@ -120,9 +120,7 @@ class Trainer:
         if self.penalised and self.variant == "l1":
             penalty = options["l1_weight"] * l1_penalty(message.float(), self.n, graphs)
         elif self.penalised and self.variant == "kl":
-            penalty = options["kl_weight"] * kl_penalty(
-                message.float(), logvar.float(), self.model.active, self.n, graphs
-            )
+            penalty = options["kl_weight"] * kl_penalty(message.float(), logvar.float(), self.n, graphs)
         return loss, penalty
 
     def loss(self, pred, acc):
