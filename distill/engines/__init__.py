@@ -158,6 +158,14 @@ def pysr_best(rows: Sequence[Row]) -> int:
     return max(allowed, key=lambda i: (scores[i], -i))
 
 
+def costs(rows: Sequence[Row], loss: str = "mse", price: float = NODE_PRICE) -> list[float]:
+    """log(loss) + price x complexity of every row; the held-out loss where known, as a squared error."""
+    power = 1 if loss == "mse" else 2
+    losses = [(r.loss if r.held_out is None else r.held_out) ** power for r in rows]
+    floor = max(FLOOR * max((v for v in losses if math.isfinite(v)), default=1.0), 1e-300)
+    return [math.log(max(v, floor)) + price * r.complexity for v, r in zip(losses, rows, strict=True)]
+
+
 def choose(rows: Sequence[Row], loss: str = "mse", price: float = NODE_PRICE) -> tuple[int, int, str]:
     """(index of the row to report, index of PySR's "best", why in one sentence).
 
@@ -167,19 +175,12 @@ def choose(rows: Sequence[Row], loss: str = "mse", price: float = NODE_PRICE) ->
     """
     if not rows:
         raise UserError("symbolic regression found no formula; try more iterations or another loss")
-    power = 1 if loss == "mse" else 2
-    losses = [(r.loss if r.held_out is None else r.held_out) ** power for r in rows]
-    worst = max((v for v in losses if math.isfinite(v)), default=1.0)
-    floor = max(FLOOR * worst, 1e-300)
-    costs = [
-        math.log(max(v, floor)) + price * r.complexity if math.isfinite(v) else math.inf
-        for v, r in zip(losses, rows, strict=True)
-    ]
-    chosen = min(range(len(rows)), key=lambda i: (costs[i], i))
+    cost = costs(rows, loss, price)
+    chosen = min(range(len(rows)), key=lambda i: (cost[i], i))
     best = pysr_best(rows)
     kind = "loss" if rows[chosen].held_out is None else "held-out loss"
     shown = rows[chosen].loss if rows[chosen].held_out is None else rows[chosen].held_out
-    lowest = min(losses) ** (1 / power)
+    lowest = min(r.loss if r.held_out is None else r.held_out for r in rows)
     why = (
         f"complexity {rows[chosen].complexity} has {kind} {shown:.3g} (lowest {lowest:.3g}), and no other row"
         f" gains {100 * price:.0f} % of squared error a node"

@@ -14,7 +14,7 @@ import sympy as sp
 
 from distill import cli
 from distill.cli import UserError
-from distill.engines import objective_for, pareto
+from distill.engines import costs, objective_for, pareto
 from distill.engines.files import Row
 from distill.expressions import canonical, complexity, symbols_for
 from distill.refine import polish, prune, repair
@@ -24,7 +24,7 @@ SYMBOLS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "square": "square", "
 SYMBOLS |= {n: n for n in ("sqrt", "exp", "log", "abs", "sin", "cos", "tanh", "pow")} | {"neg": None, "^": "pow"}
 MUTATIONS = dict(onepoint=1.0, multipoint=0.5, discretepoint=0.2, changevar=2.0, changefunc=2.0)
 MUTATIONS |= dict(insertsubtree=4.0, replacesubtree=2.0, removesubtree=2.0)
-SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS = 500, 1000, 400
+SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED = 500, 2000, 800, 4
 _FUNCTIONS = {"Square": lambda a: a**2, "Sqrt": sp.sqrt, "Exp": sp.exp, "Log": sp.log, "Abs": sp.Abs}
 _FUNCTIONS |= {"Sin": sp.sin, "Cos": sp.cos, "Tanh": sp.tanh}
 
@@ -51,6 +51,8 @@ def find(
     rng = np.random.default_rng([seed, 7])
     # the search knows squares only, and heavy tails would leave it nothing but the largest rows
     usable = np.flatnonzero(np.abs(y) <= np.quantile(np.abs(y), 0.98)) if loss == "relative" else np.arange(len(y))
+    order = rng.permutation(len(y))  # the same rows in every restart, so that their losses compare
+    fit, small = (objective_for(X[o], y[o] / scale, names, loss) for o in (order[:POLISH_ROWS], order[:REPAIR_ROWS]))
     front, lowest, evaluations, started = [], [], 0, time.perf_counter()
     bar = cli.progress(total=restarts, desc="search", unit="restart") if progress else None
     for k in range(restarts):
@@ -59,13 +61,13 @@ def find(
         size = dict(population_size=1000, max_evaluations=300_000) if k % 3 == 2 else {}
         trees, n = _evolve(X[sample], y[sample] / scale, names, allowed, seed * 1000 + k + 1, threads, left, size)
         evaluations += n
-        own = _improve(trees, X, y / scale, names, loss, rng.permutation(len(y)), max_complexity)
+        own = _improve(trees, fit, small, max_complexity)
         front = pareto(front + own)
-        lowest.append(min((r.loss for r in own), default=np.inf))
+        lowest.append(min(costs(own, loss), default=np.inf))
         if bar is not None:
-            bar.set_postfix(loss=f"{min(lowest):.3g}")
+            bar.set_postfix(loss=f"{min((r.loss for r in front), default=np.inf):.3g}")
             bar.update()
-        agree = sum(v <= 1.02 * min(lowest) + 1e-12 for v in lowest)
+        agree = sum(v <= min(lowest) + 0.1 for v in lowest)
         if k + 1 >= min_restarts and agree >= 2:
             break
         if time_limit is not None and time.perf_counter() - started > time_limit:
@@ -146,10 +148,8 @@ def _apply(kind, args):
     return _FUNCTIONS[kind](first)
 
 
-def _improve(exprs, X, y, names, loss, order, max_complexity):
+def _improve(exprs, fit, small, max_complexity):
     """Polish every formula, repair the best, prune the last: front rows."""
-    fit = objective_for(X[order[:POLISH_ROWS]], y[order[:POLISH_ROWS]], names, loss)
-    small = objective_for(X[order[:REPAIR_ROWS]], y[order[:REPAIR_ROWS]], names, loss)
 
     def row(expr):
         if expr.has(sp.zoo, sp.nan, sp.oo, sp.I):
@@ -158,7 +158,7 @@ def _improve(exprs, X, y, names, loss, order, max_complexity):
         return [Row(complexity(expr), score, str(expr), expr)] if np.isfinite(score) else []
 
     front = pareto([r for e in dict.fromkeys(exprs) for r in row(e)])
-    for r in sorted(front, key=lambda r: r.loss)[:2]:
+    for r in sorted(front, key=lambda r: r.loss)[:REPAIRED]:
         front = front + row(repair(r.expr, small)[0])
     front = pareto(front)
     for r in front[-3:]:
