@@ -26,6 +26,11 @@ from distill.program import Program, compile_numpy, compile_with  # noqa: F401  
 _CHARGE = re.compile(r"q|q\d+|q_\w+|charge\w*")
 
 
+def is_charge(name: str) -> bool:
+    """True for names that stand for a charge: ``q``, ``q1``, ``q_i``, ``charge...``."""
+    return bool(_CHARGE.fullmatch(name))
+
+
 def rebuild(expr: sp.Expr, change) -> sp.Expr:
     """``expr`` with ``change`` applied to every node, leaves first."""
     if not expr.is_Atom:
@@ -78,13 +83,13 @@ def canonical(expr: sp.Expr, unit_charges: bool = False, tolerance: float = 1e-9
         return e
 
     def change(e):
-        if unit_charges and e.is_Symbol and _CHARGE.fullmatch(e.name):
+        if unit_charges and e.is_Symbol and is_charge(e.name):
             return e
         if e.is_Pow:
             base, exponent = e.base, e.exp
             if exponent.is_Float and abs(float(exponent) - round(float(exponent))) <= tolerance:
                 exponent = sp.Integer(round(float(exponent)))
-            if unit_charges and base.is_Symbol and _CHARGE.fullmatch(base.name) and exponent.is_Integer:
+            if unit_charges and base.is_Symbol and is_charge(base.name) and exponent.is_Integer:
                 return base if exponent % 2 else sp.S.One
             if base.is_Add and exponent.is_number:
                 c, inner = leading(base)
@@ -92,7 +97,7 @@ def canonical(expr: sp.Expr, unit_charges: bool = False, tolerance: float = 1e-9
                     scale = sp.Float(float(c) ** float(exponent)) if c.is_Float else c**exponent
                     return scale * inner**exponent
             return base**exponent
-        if unit_charges and isinstance(e, sp.Abs) and _CHARGE.fullmatch(str(e.args[0])):
+        if unit_charges and isinstance(e, sp.Abs) and is_charge(str(e.args[0])):
             return sp.S.One
         if e.is_Mul:
             number, factors = sp.S.One, []

@@ -48,6 +48,9 @@ class Objective:
         self.apply = apply or (lambda values: values)
         self.loss, self.f_scale, self.metric = loss, f_scale, metric
         self.rows = len(self.columns[0])
+        # scores below this are the rounding of float32 data: no reason to change a formula
+        zero = self.score_of(-self.weights * self.target)
+        self.tiny = zero * (2e-7 if metric == "relative" else 2e-7**2)
 
     @classmethod
     def direct(cls, X, y, names: Sequence[str], weights=None, **options) -> "Objective":
@@ -109,7 +112,9 @@ class Objective:
             J = self.weights[:, None] * self.apply(rows)
             return np.where(np.isfinite(J), J, 0.0)
 
-        options = {"method": "lm"} if self.loss == "linear" else {"loss": self.loss, "f_scale": self.f_scale}
+        options = {"method": "lm", "ftol": 1e-10, "xtol": 1e-10}
+        if self.loss != "linear":
+            options = {"loss": self.loss, "f_scale": self.f_scale, "ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-14}
         scale = np.maximum(np.abs(start), 1e-3)
         with np.errstate(all="ignore"):
             try:
@@ -148,7 +153,7 @@ def round_exponents(expr, objective, score=None, tolerance: float = 0.02) -> tup
         if abs(float(exponent) - float(power.exp)) > 0.3:
             continue
         trial, new = objective.fit(tidy(expr.xreplace({power: power.base**exponent})))
-        if new <= score * (1 + tolerance):
+        if new <= max(score * (1 + tolerance), objective.tiny):
             expr, score = trial, min(score, new)
     return expr, score
 
@@ -158,14 +163,15 @@ def prune(expr, objective, tolerance: float = 0.02, rounds: int = 6) -> tuple[sp
     score; of the candidates the one that leaves the simplest formula goes first.
     """
     score = objective.score(expr)
-    hopeless = max(3 * score, 0.05 * objective.score(sp.S.Zero))
+    hopeless = max(3 * score, 0.05 * objective.score(sp.S.Zero))  # not worth a fit
     for _ in range(rounds):
         size, best = complexity(expr), None
         for trial in _shorter(expr):
             if complexity(trial) >= size or not trial.free_symbols or objective.score(trial) > hopeless:
                 continue
             trial, new = objective.fit(trial, 20)
-            if new <= score * (1 + tolerance) and (best is None or complexity(trial) < complexity(best[0])):
+            allowed = max(score * (1 + tolerance), objective.tiny)
+            if new <= allowed and (best is None or complexity(trial) < complexity(best[0])):
                 best = trial, new
         if best is None:
             break
@@ -197,6 +203,8 @@ def repair(expr, objective, rounds: int = 3, keep: int = 8, gain: float = 0.1) -
     """
     score = objective.score(expr)
     for _ in range(rounds):
+        if score <= objective.tiny:
+            break
         best = None
         for trial in _changed(expr, objective, keep):
             trial, new = objective.fit(tidy(trial), 15)

@@ -15,7 +15,7 @@ import sympy as sp
 from distill.cli import UserError
 from distill.engines.available import resolve_engine  # noqa: F401  (re-exported)
 from distill.engines.files import Row, read_hall_of_fame, write_hall_of_fame  # noqa: F401  (re-exported)
-from distill.expressions import canonical, complexity, to_text
+from distill.expressions import canonical, complexity, is_charge, to_text
 from distill.refine import Objective
 
 NODE_PRICE = 0.05  # a node must lower the held-out squared error by 5 %, see ``choose``
@@ -123,13 +123,15 @@ def score_rows(found, X, y, names, loss, train, held, max_complexity=30) -> list
     unseen = Objective.direct(X[held], y[held], names, relative_weights(y)[held] if loss == "relative" else None)
     unseen.metric = loss
     constant = sp.Float(float(np.median(y) if loss == "relative" else np.mean(y)))
+    charges = [k for k, name in enumerate(names) if is_charge(name)]
+    unit = bool(charges) and bool((np.abs(X[:, charges]) == 1).all())  # then q_i / q_j is q_i q_j
     rows = []
     for expr in [constant, *found]:
-        expr, _ = fitted.fit(canonical(expr), 30)
+        expr, _ = fitted.fit(canonical(expr, unit), 30)
         held_out = unseen.score(expr)
         # without the second canonical, a factor fitted to exactly 1 would be a node
         expr, score = everything.fit(expr, 30)
-        expr = canonical(expr)
+        expr = canonical(expr, unit)
         rows.append(Row(complexity(expr), score, to_text(expr), expr, held_out))
     return pareto([r for r in rows if r.complexity <= max(max_complexity, 1)])
 
