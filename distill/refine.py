@@ -199,9 +199,10 @@ def _shorter(expr):
 def repair(expr, objective, rounds: int = 3, keep: int = 8, gain: float = 0.1) -> tuple[sp.Expr, float]:
     """Change the structure where that helps: at every node A try A + p, A + p z, A z and A / z for every
     feature z. All are ranked to first order, the best ``keep`` sums and ``keep`` products are refitted, and
-    the best is accepted if the score falls by more than ``gain``; up to ``rounds`` changes.
+    the best is accepted if the score falls by more than ``gain``; up to ``rounds`` changes. Terms that a later
+    change made useless are dropped at the end.
     """
-    score = objective.score(expr)
+    score, before = objective.score(expr), expr
     for _ in range(rounds):
         if score <= objective.tiny:
             break
@@ -213,7 +214,7 @@ def repair(expr, objective, rounds: int = 3, keep: int = 8, gain: float = 0.1) -
         if best is None or not best[1] < (1 - gain) * score:
             break
         expr, score = objective.fit(best[0], 60)
-    return expr, score
+    return (expr, score) if expr == before else prune(expr, objective)
 
 
 def _changed(expr, objective, keep):
