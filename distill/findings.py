@@ -1,0 +1,128 @@
+"""What the numbers of a run amount to, in words: used by the terminal summary and by the report.
+
+Dicts as in ``law.json`` and ``generalization.json``; keys may be missing or null.
+"""
+
+import math
+
+from distill.extrapolation import INTERPOLATION
+
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def shown(value, digits: int = 3) -> str:
+    """A number for a reader: ``0.0123``, ``4.56×10⁻⁸``, ``n/a`` for None."""
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not math.isfinite(value):
+        return "infinite" if value > 0 else "n/a"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        text = f"{value:.{digits}g}"
+        return f"{value:,.0f}" if "e" in text else text
+    mantissa, exponent = f"{value:.{max(digits - 1, 1)}e}".split("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
+
+
+def percent(value) -> str:
+    """A fraction as a percentage; ``n/a`` for None."""
+    if value is None:
+        return "n/a"
+    return f"{100 * value:.3g} %" if value == 0 or abs(value) >= 1e-5 else f"{shown(100 * value, 2)} %"
+
+
+def verdict_word(verdict: dict) -> str:
+    return {True: "recovered", False: "not recovered"}.get(verdict.get("recovered"), "undecided")
+
+
+def factor(one: dict) -> float | None:
+    """Network's mean absolute error over the law's on one set; None where that says nothing."""
+    gnn, law = one["gnn"]["mae"], one["law"]["mae"]
+    if gnn is None or law is None or one["law"].get("n_not_finite"):
+        return None
+    return math.inf if law == 0 else gnn / law
+
+
+def times_better(one: dict) -> str:
+    ratio = factor(one)
+    if ratio is None:
+        bad = one["law"].get("n_not_finite", 0)
+        if bad:
+            return f"the law gives no finite value for {bad} of {bad + one['law']['n']}"
+        return "the network gives no finite value"
+    if ratio == math.inf:
+        return "the law is exact"
+    if ratio >= 1:
+        return f"the law's is {times(ratio)} smaller"
+    return f"the law's is {times(1 / ratio)} larger"
+
+
+def times(ratio: float) -> str:
+    """``3.2 times``; rounded down to a power of ten where only the order of magnitude means something."""
+    if ratio >= 1e4:
+        power = int(math.log10(ratio))
+        return "over 10,000 times" if power == 4 else f"over 10{str(power).translate(SUPERSCRIPT)} times"
+    return f"{ratio:.3g} times" if ratio < 1000 else f"{ratio:,.0f} times"
+
+
+def worst_extrapolation(sets: dict) -> str | None:
+    """The set beyond interpolation where the law does worst against the network."""
+    beyond = [k for k in sets if k != INTERPOLATION]
+    return min(beyond, key=lambda k: -1.0 if factor(sets[k]) is None else factor(sets[k]), default=None)
+
+
+def answer(law: dict, generalization: dict | None) -> str:
+    """Did I find the law, and does it extrapolate better than the network? Plain text."""
+    verdict, truth = law.get("verdict") or {}, law.get("truth")
+    inside, outside = (verdict.get(f"relative_error_{k}") for k in ("in_range", "extrapolated"))
+    deviation = ""
+    if inside is not None:
+        deviation = f"it deviates from the truth by {percent(inside)} within the range of the data"
+        deviation += f" and by {percent(outside)} beyond it" if outside is not None else ""
+    if verdict.get("recovered") is True and truth:
+        text = "Found: the distilled law is the true one" + (f"; {deviation}." if deviation else ".")
+        if verdict.get("softening_recovered") is False:
+            text += " At very short range (the softening) it is not."
+    elif verdict.get("recovered") is True:
+        text = "Found: a law that passes every test possible without knowing the truth."
+    elif verdict.get("recovered") is False:
+        text = "Not found: the distilled law is not the true one" + (f"; {deviation}." if deviation else ".")
+        if not truth:
+            text = "Not found: the distilled law does not pass the tests possible without knowing the truth."
+    else:
+        text = "Undecided: a law was distilled, but whether it is the true one could not be judged."
+    return f"{text} {compared(generalization['sets'])}" if generalization else text
+
+
+def compared(sets: dict) -> str:
+    """One sentence on law against network over all sets."""
+    beyond = {k: factor(v) for k, v in sets.items() if k != INTERPOLATION}
+    inside = factor(sets[INTERPOLATION]) if INTERPOLATION in sets else None
+    if not beyond:
+        return f"On held-out data {_against(inside)}."
+    lost = [k.replace("_", " ") for k, v in beyond.items() if v is None or v < 1]
+    if not lost:
+        kinds = f"On {_count(len(beyond))} kinds of data unlike the training data"
+        return f"{kinds} {_against(min(beyond.values()), 'at least ')}."
+    if len(lost) == len(beyond):
+        return "On no kind of data unlike the training data is it better than the network."
+    kept = len(beyond) - len(lost)
+    return (f"It is better than the network on {kept} of {len(beyond)} kinds of data unlike the training data,"
+            f" but not on: {', '.join(lost)}.")  # fmt: skip
+
+
+def _against(ratio, least: str = "") -> str:
+    if ratio is None:
+        return "it cannot be compared with the network"
+    if ratio == math.inf:
+        return "it is exact"
+    if ratio < 1:
+        return f"its error is {times(1 / ratio)} larger than the network's"
+    return f"its error is {least}{times(ratio)} smaller than the network's"
+
+
+def _count(n: int) -> str:
+    return {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}.get(n, str(n))
