@@ -57,12 +57,12 @@ def main(argv=None) -> int:
     import torch
 
     from distill.checkpoints import load_run
-    from distill.graphs import dataset_of_run, is_chain
+    from distill.graphs import is_chain
 
     torch.set_num_threads(args.threads)
     device = "cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu"
     model, config = load_run(args.run, device)
-    dataset = dataset_of_run(args.run, config)
+    dataset = formats.dataset_of_run(args.run, config)
     chain = is_chain(dataset.meta)
     for split, path, arguments in todo:
         stage = Stage("extract_messages", f"{args.run} {split}")

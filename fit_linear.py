@@ -92,7 +92,7 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
         "channel_map_r2": metrics.channel_map(chosen, targets[best]),
         "read_out": {
             "gauge": read.gauge, "held_out_error": read.error, "held_out_errors": read.errors,
-            "antisymmetrised": read.antisymmetrise,
+            "antisymmetrised": read.antisymmetrise, "node_terms": read.node_terms,
             "tangential_share": central["tangential_share"], "tangential_median": central["tangential_median"],
             **alignment.score_forces(estimated, targets["force"]),
         },

@@ -91,7 +91,7 @@ class GNN(MessagePassing):
         out = self.edge_updater(edge_index, receiver=receiver, sender=sender, position=x[:, : self.config.dim])
         logvar = None
         if self.config.exp_gate:
-            out, gate = out[:, :-1], out[:, -1:].clamp(-8, 8).exp()
+            out, gate = out[:, :-1], out[:, -1:].clamp(-15, 15).exp()
         if self.config.gaussian:
             # logvar is clamped only against overflow of exp
             out, logvar = out[:, 0::2], out[:, 1::2].clamp(-30, 30)

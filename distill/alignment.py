@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.cli import UserError
+from distill.law import NODE_TERMS, node_term
 from distill.metrics import r_squared, r_squared_trimmed
 
+ELIMINATION = ("constant_force", "drag_per_mass", "constant_acceleration", "drag")
 GAUGES = ("force", "acceleration", "charge_force")  # m a, a, q m a
 
 
@@ -72,7 +74,7 @@ def nodes_of(messages: dict) -> Nodes:
 class ReadOut:
     """A linear read-out F_ij = gauge^-1(W^T e_ij): ``weights`` [component, dim].
 
-    ``node_terms`` [6 or so, dim]: what the fit gave to the receiver alone (see ``_node_columns``).
+    ``node_terms``: names of the ``law.NODE_TERMS`` that the fit needs beside the messages.
     ``error``: mean |residual| / (c + |T|) on particles left out, c = median |T|.
     """
 
@@ -81,6 +83,7 @@ class ReadOut:
     error: float
     errors: dict
     antisymmetrise: bool
+    node_terms: tuple[str, ...] = ()
 
     def force(self, messages: dict, nodes: Nodes) -> np.ndarray:
         """Estimated pair force [edge, dim]; antisymmetrised unless the network already is."""
@@ -100,22 +103,20 @@ def _gauge_factor(gauge: str, messages: dict, first: np.ndarray) -> np.ndarray:
     return {"force": mass, "acceleration": np.ones_like(mass), "charge_force": mass * charge}[gauge]
 
 
-def _node_columns(messages: dict, first: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Terms that belong to the receiver and to no pair: drag and fields of force or acceleration.
-
-    Columns [node, 2 dim + 2]: T/a times v/m, v, 1/m, 1. Fitting them beside the messages keeps
-    them out of the pair force.
-    """
-    mass, v = messages["mass_i"][first].astype(float)[:, None], messages["vel_i"][first].astype(float)
-    one = np.ones_like(mass)
-    return factor[:, None] * np.hstack([v / mass, v, one / mass, one])
+def _node_columns(messages: dict, first: np.ndarray, factor: np.ndarray, terms) -> np.ndarray:
+    """Columns [node, column] of the terms that belong to the receiver and to no pair, in units of T."""
+    mass, v = messages["mass_i"][first].astype(float), messages["vel_i"][first].astype(float)
+    columns = [(factor / mass)[:, None] * node_term(name, v, mass) for name in terms]
+    return np.hstack(columns) if columns else np.empty((len(first), 0))
 
 
 def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -> ReadOut:
     """Fit the read-out of all active components on true net forces; the best gauge by held-out error.
 
     Weighted ridge (weights towards the mean relative L1 error, ridge 1e-8 on scaled columns) on 80 %
-    of the particles, error on the rest. Raises ``UserError`` if the messages carry nothing.
+    of the particles, error on the rest. Beside the messages stand the node terms (drag, fields), so
+    that they stay out of the pair force; those that the held-out error does not miss are dropped.
+    Raises ``UserError`` if the messages carry nothing.
     """
     active = np.flatnonzero((messages["active"] > 0) & (messages["message"].std(0) > 0))
     if not len(active):
@@ -126,20 +127,27 @@ def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -
     summed = nodes.sum(messages["message"][:, active].astype(float))
     acc = messages["acc_i"][nodes.first].astype(float)
     held_out = np.random.default_rng(seed).random(len(acc)) < 0.2
-    fits = {}
-    for gauge in GAUGES:
+
+    def fit(gauge, terms):
         factor = _gauge_factor(gauge, messages, nodes.first)
-        if gauge == "charge_force" and np.ptp(messages["charge_i"]) == 0:
-            continue
-        design = np.hstack([summed, _node_columns(messages, nodes.first, factor)])
+        design = np.hstack([summed, _node_columns(messages, nodes.first, factor, terms)])
         target = acc * factor[:, None]
         c = np.median(np.linalg.norm(target, axis=1)) or 1.0
-        fits[gauge] = _ridge(design[~held_out], target[~held_out], c), design, target, c
-    errors = {g: _relative_l1(d[held_out] @ w, t[held_out], c) for g, (w, d, t, c) in fits.items()}
+        weights = _ridge(design[~held_out], target[~held_out], c)
+        return weights, _relative_l1(design[held_out] @ weights, target[held_out], c)
+
+    gauges = [g for g in GAUGES if g != "charge_force" or np.ptp(messages["charge_i"]) > 0]
+    fits = {g: fit(g, NODE_TERMS) for g in gauges}
+    errors = {g: error for g, (_, error) in fits.items()}
     best = min(errors, key=errors.get)
+    found, error, terms = *fits[best], list(NODE_TERMS)
+    for name in ELIMINATION:  # with equal masses some are the same: the first of them goes
+        trial, without = fit(best, [t for t in terms if t != name])
+        if without <= 1.05 * error:
+            found, error, terms = trial, min(error, without), [t for t in terms if t != name]
     weights = np.zeros((messages["message"].shape[1], acc.shape[1]))
-    weights[active] = fits[best][0][: len(active)]
-    return ReadOut(best, weights, errors[best], errors, not antisymmetric)
+    weights[active] = found[: len(active)]
+    return ReadOut(best, weights, error, errors, not antisymmetric, tuple(terms))
 
 
 def _ridge(design, target, c, ridge=1e-8, rounds=8):

@@ -297,6 +297,18 @@ def load_dataset(name_or_path: str) -> Dataset:
     return Dataset(path.stem, path, arrays, load_json(side) if side.is_file() else {})
 
 
+def dataset_of_run(run: str, config: dict) -> Dataset:
+    """The dataset a run was trained on; ``UserError`` if it has changed since or is another one."""
+    entry = config.get("inputs", {}).get("dataset", {})
+    dataset = load_dataset(config.get("dataset_path") or entry.get("path", ""))
+    if sha256(dataset.path) != entry.get("sha256"):
+        raise UserError(
+            f"run '{run}' was trained on another dataset: {relative(dataset.path)} has changed since",
+            f"train again:  python train.py --dataset {dataset.name} --overwrite",
+        )
+    return dataset
+
+
 def load_messages(path: Path, run: str) -> tuple[dict, dict]:
     """``(arrays, meta)`` of a messages file of ``run``; ``UserError`` if missing, damaged or of another run."""
     split = Path(path).stem.removeprefix("messages_")

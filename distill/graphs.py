@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.cli import UserError, relative
-from distill.formats import Dataset, load_dataset, sha256
+from distill.formats import Dataset, dataset_of_run  # noqa: F401
 from models import GNN, Edges
 
 
@@ -36,18 +35,6 @@ def dataset_features(dataset: Dataset, trajectories: np.ndarray) -> tuple[np.nda
 def is_chain(meta: dict) -> bool:
     """Whether only neighbouring particles interact (the string systems)."""
     return bool(meta.get("system", {}).get("neighbours_only", False))
-
-
-def dataset_of_run(run: str, config: dict) -> Dataset:
-    """The dataset a run was trained on; ``UserError`` if it has changed since or is another one."""
-    entry = config.get("inputs", {}).get("dataset", {})
-    dataset = load_dataset(config.get("dataset_path") or entry.get("path", ""))
-    if sha256(dataset.path) != entry.get("sha256"):
-        raise UserError(
-            f"run '{run}' was trained on another dataset: {relative(dataset.path)} has changed since",
-            f"train again:  python train.py --dataset {dataset.name} --overwrite",
-        )
-    return dataset
 
 
 class EdgeCache:

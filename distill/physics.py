@@ -153,6 +153,14 @@ def net_force(system: System, pos, vel, mass, charge) -> np.ndarray:
     return force
 
 
+def node_force(system: System, pos, vel, mass) -> np.ndarray:
+    """The part of the force that no pair makes ``[..., particle, dim]``: outside field and drag."""
+    force = np.zeros(np.shape(pos))
+    if system.external is not None:
+        force = force + external_force(system, np.asarray(pos), np.asarray(mass))
+    return force - system.drags(pos.shape[-2])[:, None] * np.asarray(vel)
+
+
 def external_force(system: System, pos, mass, xp=np):
     """Force of the outside field ``[..., particle, dim]``; by autodiff where the system states none."""
     if system.external_force is not None:

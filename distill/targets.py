@@ -1,0 +1,105 @@
+"""The targets of symbolic regression: which rows and features each has, and its front on disk."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from distill import alignment, formats
+from distill.cli import UserError
+from distill.law import AXES
+
+PROPERTIES = {"m_i": "mass_i", "m_j": "mass_j", "q_i": "charge_i", "q_j": "charge_j"}
+
+
+@dataclass
+class Target:
+    """``features`` name -> [row], ``y`` [row]: one formula y = f(features) to search for."""
+
+    name: str
+    features: dict
+    y: np.ndarray
+    overrides: dict = field(default_factory=dict)  # of the search options
+
+
+def searches(args, messages, nodes, read, force, radial) -> list[Target]:
+    """The targets asked for, rows drawn at random with the run's seed.
+
+    radial: f of the read-out force. component_k: the k-th most important message component.
+    node_x: the first component of a_i from the read-out's net force R_x, v_x, m_i and q_i.
+    """
+    rng = np.random.default_rng([args.seed, 41])
+    edges = rng.permutation(len(messages["r"]))[: args.rows]
+    ends = {v: messages[k][edges].astype(float) for v, k in PROPERTIES.items()}
+    distance = {"r": messages["r"][edges].astype(float)}
+    out = []
+    if "radial" in args.targets:
+        out.append(Target("radial", varying(distance | ends), radial[edges]))
+    if "components" in args.targets:
+        dim = messages["dx"].shape[1]
+        d = {f"d{a}": messages["dx"][edges, k].astype(float) for k, a in enumerate(AXES[:dim])}
+        for k, c in enumerate(alignment.top_components(alignment.importance(messages), dim)):
+            y = messages["message"][edges, c].astype(float)
+            if np.ptp(y) > 0:
+                out.append(Target(f"component_{k + 1}", varying(d | distance | ends), y))
+    if "node" in args.targets:
+        pick = rng.permutation(len(nodes.first))[: args.rows // 2]
+        first = nodes.first[pick]
+        net = nodes.sum(force)[pick, 0]
+        features = {"R_x": net, "v_x": messages["vel_i"][first, 0], "m_i": messages["mass_i"][first],
+                    "q_i": messages["charge_i"][first]}  # fmt: skip
+        y = messages["acc_i"][first, 0].astype(float)
+        out.append(Target("node_x", varying({k: v.astype(float) for k, v in features.items()}), y,
+                          {"restarts": 2, "min_restarts": 2, "max_complexity": 15}))  # fmt: skip
+    return out
+
+
+def varying(features: dict) -> dict:
+    """The features that are not constant: a constant one tells nothing and invites nonsense."""
+    kept = {k: v for k, v in features.items() if np.ptp(v) > 0}
+    if not kept:
+        raise UserError("all features of the symbolic regression are constant")
+    return kept
+
+
+def search_target(target: Target, options: dict, output_directory: str, progress: bool):
+    """Run the search of one target; a function of its own so that it can run in another process."""
+    from distill.engines import search
+
+    X = np.column_stack(list(target.features.values()))
+    options = options | target.overrides
+    return search(X, target.y, list(target.features), progress=progress, output_directory=output_directory, **options)
+
+
+def save_front(place: Path, front, target: Target, identity: dict):
+    """Write ``hall_of_fame.csv`` and ``front.json`` to the folder ``place``; returns ``front``."""
+    from distill.engines import write_hall_of_fame
+
+    write_hall_of_fame(place / "hall_of_fame.csv", front.rows)
+    formats.save_json(place / "front.json", {
+        "stage": "symbolic_reg", "target": target.name, "identity": identity, "features": list(target.features),
+        "engine": front.engine, "chosen": front.chosen, "why": front.why, "info": plain_info(front.info),
+        "held_out": [None if r.held_out is None else formats.finite_or_none(r.held_out) for r in front.rows],
+    })  # fmt: skip
+    return front
+
+
+def plain_info(info: dict) -> dict:
+    return {k: formats.finite_or_none(v) if isinstance(v, float) else v for k, v in info.items()}
+
+
+def load_front(place: Path, target: Target, identity: dict):
+    """The front a former run left in ``place``, or None if there is none from the same arguments."""
+    from distill.engines import Front, read_hall_of_fame
+
+    if not ((place / "front.json").is_file() and (place / "hall_of_fame.csv").is_file()):
+        return None
+    about = formats.load_json(place / "front.json", "add --overwrite to search again")
+    if about.get("identity") != identity or about.get("features") != list(target.features):
+        return None
+    rows = read_hall_of_fame(place / "hall_of_fame.csv", list(target.features))
+    if len(rows) != len(about["held_out"]) or not 0 <= about["chosen"] < len(rows):
+        raise UserError(f"{place / 'hall_of_fame.csv'} does not belong to its front.json", "add --overwrite")
+    for row, held_out in zip(rows, about["held_out"], strict=True):
+        row.held_out = held_out
+    return Front(rows, about["engine"], about["chosen"], about["why"], about["info"])
