@@ -219,7 +219,7 @@ def same_rational(a: sp.Expr, b: sp.Expr, tolerance: float = 0.03) -> bool:
     """True if both are the same quotient of polynomials, every coefficient within ``tolerance`` relative
     (those below 1e-6 of the largest are taken as 0). False if not rational or too large to decide cheaply.
     """
-    if max(complexity(a), complexity(b)) > 80:
+    if max(complexity(a), complexity(b)) > 45:
         return False
     symbols = sorted(a.free_symbols | b.free_symbols, key=str)
     if not symbols:
