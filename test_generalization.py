@@ -152,7 +152,7 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
 
 def summary(law: dict, result: dict, folder) -> list[str]:
     """The few lines a user reads on the terminal."""
-    from distill.findings import shown, times_better, verdict_word, worst_extrapolation
+    from distill.findings import ratio_words, shown, verdict_word, worst_extrapolation
 
     fit_path = folder / "linear_fit.json"
     fit = formats.load_json(fit_path) if fit_path.is_file() else {}
@@ -168,7 +168,7 @@ def summary(law: dict, result: dict, folder) -> list[str]:
         if name in result["sets"]:
             one = result["sets"][name]
             lines.append(f"{label:<16} MAE {shown(one['law']['mae'])} (law), {shown(one['gnn']['mae'])} (network):"
-                         f" {times_better(one)}; {name}, {one['law']['n']} accelerations")  # fmt: skip
+                         f" the law's is {ratio_words(one)}; {name}, {one['law']['n']} accelerations")  # fmt: skip
     models = result["rollouts"].get("models")
     if models:
         lines.append(f"rollouts         the law follows the truth for {models['law']['followed_for']:.3g} time units,"

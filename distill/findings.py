@@ -27,6 +27,11 @@ def shown(value, digits: int = 3) -> str:
     return f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
 
 
+def power(value: float) -> str:
+    """A tolerance as a power of ten: ``10⁻⁹``."""
+    return f"10{str(round(math.log10(value))).translate(SUPERSCRIPT)}"
+
+
 def percent(value) -> str:
     """A fraction as a percentage; ``n/a`` for None."""
     if value is None:
@@ -46,18 +51,22 @@ def factor(one: dict) -> float | None:
     return math.inf if law == 0 else gnn / law
 
 
-def times_better(one: dict) -> str:
+def ratio_words(one: dict) -> str:
+    """The law's error on one set against the network's: ``12 times smaller``."""
     ratio = factor(one)
     if ratio is None:
         bad = one["law"].get("n_not_finite", 0)
-        if bad:
-            return f"the law gives no finite value for {bad} of {bad + one['law']['n']}"
-        return "the network gives no finite value"
+        return f"not finite for {bad:,} of {bad + one['law']['n']:,}" if bad else "n/a"
     if ratio == math.inf:
-        return "the law is exact"
-    if ratio >= 1:
-        return f"the law's is {times(ratio)} smaller"
-    return f"the law's is {times(1 / ratio)} larger"
+        return "exactly 0"
+    return f"{times(ratio)} smaller" if ratio >= 1 else f"{times(1 / ratio)} larger"
+
+
+def r2_text(value) -> str:
+    """R² to four decimals, to more where these would say 1."""
+    if value is None or value == 1:
+        return "n/a" if value is None else "1"
+    return next((f"{value:.{d}f}" for d in range(4, 7) if f"{value:.{d}f}"[0] != "1"), "> 0.999999")
 
 
 def times(ratio: float) -> str:
@@ -120,8 +129,8 @@ def _against(ratio, least: str = "") -> str:
     if ratio == math.inf:
         return "it is exact"
     if ratio < 1:
-        return f"its error is {times(1 / ratio)} larger than the network's"
-    return f"its error is {least}{times(ratio)} smaller than the network's"
+        return f"its error is {times(1 / ratio)} larger than the network’s"
+    return f"its error is {least}{times(ratio)} smaller than the network’s"
 
 
 def _count(n: int) -> str:

@@ -7,6 +7,7 @@ from distill.plots import ACCENT, AXES, INK, MUTED, SOFT
 
 NETWORK, LAW, REFERENCE = ACCENT, SOFT, MUTED
 FLOOR = 1e-17  # where errors of exactly zero are drawn on a logarithmic axis
+ROUNDING = 1e-15  # of rollouts: below is rounding only
 _LABELS = {"gnn": "network", "law": "law", "truth_loose": "truth, looser tolerance", "truth": "truth"}
 
 
@@ -33,7 +34,7 @@ def set_errors(sets: dict) -> Figure:
 
 def rollout_curves(rollouts: dict) -> Figure:
     """Position error and energy drift against time."""
-    figure = Figure(figsize=(8.4, 3.1), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.3), layout="constrained")
     _draw_rollouts(figure.subplots(1, 2), rollouts)
     return figure
 
@@ -63,19 +64,20 @@ def _draw_rollouts(axes, rollouts):
             if name not in rollouts["models"] or (name == "truth" and key == "position_error"):
                 continue
             curve = {k: np.array(v, dtype=float) for k, v in rollouts["models"][name][key].items()}
-            rows = {k: np.maximum(v[1:], FLOOR) for k, v in curve.items()}
-            label = f"{_LABELS[name]} (rtol {rollouts['models'][name]['rtol']:.0e})"
+            rows = {k: np.maximum(v[1:], ROUNDING) for k, v in curve.items()}
+            tolerance = round(np.log10(rollouts["models"][name]["rtol"]))
+            label = f"{_LABELS[name]} (rtol $10^{{{tolerance}}}$)"
             axis.plot(t[1:], rows["median"], style, color=colour, lw=1.6, label=label)
             if name in ("gnn", "law"):
                 axis.fill_between(t[1:], rows["lower"], rows["upper"], color=colour, alpha=0.15, lw=0)
         axis.axvline(rollouts["training_time"], color=INK, lw=0.8, alpha=0.6)
         axis.set(yscale="log", xlabel="time")
-        axis.annotate("training ends", (rollouts["training_time"], 0.01), xycoords=("data", "axes fraction"),
-                      xytext=(3, 2), textcoords="offset points", fontsize=7, color=INK)  # fmt: skip
+        axis.annotate("training ends", (rollouts["training_time"], 1.0), xycoords=("data", "axes fraction"),
+                      xytext=(3, 0), textcoords="offset points", fontsize=7, color=INK, va="bottom")  # fmt: skip
     axes[0].set(ylabel="position error / size")
     axes[1].set(ylabel="relative energy drift")
-    axes[1].legend(fontsize=7, loc="best")
-    axes[0].set_title(f"median and quartiles of {rollouts['n']} rollouts", fontsize=8, color=INK)
+    handles, labels = axes[1].get_legend_handles_labels()
+    axes[0].figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4, columnspacing=1.4)
 
 
 def trajectories(pos: np.ndarray, mass: np.ndarray, t: np.ndarray, titles: list[str]) -> Figure:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distill import cli, formats
 from distill.cli import UserError
-from distill.findings import answer, factor, percent, shown, times, verdict_word, worst_extrapolation
+from distill.findings import answer, factor, percent, r2_text, shown, times, verdict_word, worst_extrapolation
 from distill.report_page import code, details, formula, missing, page, section, table, text, tile
 
 STAGES = ("dataset", "config", "messages_train", "messages_test", "linear_fit", "law", "generalization")
@@ -145,11 +145,15 @@ def header(m: Material) -> str:
     return "".join(parts) + f'<div class="tiles">{tiles(m)}</div></header>'
 
 
-def law_card(title: str, law: dict, kind: str = "", size: float = 27.0) -> str:
+def law_card(title: str, law: dict, kind: str = "", size: float = 31.0) -> str:
     """A law in large type with its text below; ``law`` holds "text" and perhaps "latex"."""
-    plain = str(law.get("text", ""))
+    plain = str(law.get("text", "")).removeprefix("f = ")
     shrink = size if len(plain) < 40 else 0.75 * size
-    big = formula(f"f = {law['latex']}", shrink, f"f = {plain}") if law.get("latex") else code(plain)
+    big = (
+        formula("f = " + str(law["latex"]).removeprefix("f = "), shrink, f"f = {plain}")
+        if law.get("latex")
+        else code(plain)
+    )
     return f'<div class="law {kind}"><h3>{text(title)}</h3><div class="big">{big}</div>{code(plain)}</div>'
 
 
@@ -162,8 +166,8 @@ def tiles(m: Material) -> str:
                         f"{beyond} beyond the range of the data"))  # fmt: skip
     if "r2_all" in m.linear_fit:
         fit = m.linear_fit
-        out.append(tile(f"{fit['r2_trim90']:.4f}", "R² of messages with true forces, best 90 % of edges",
-                        f"{fit['r2_all']:.4f} over all {fit['n_edges']:,} edges"))  # fmt: skip
+        out.append(tile(r2_text(fit["r2_trim90"]), "R² of messages with true forces, best 90 % of edges",
+                        f"{r2_text(fit['r2_all'])} over all {fit['n_edges']:,} edges"))  # fmt: skip
     sets = m.generalization.get("sets") or {}
     worst = worst_extrapolation(sets)
     for name, label in (("interpolation", "on new data like the training data"), (worst, "where the law gains least")):

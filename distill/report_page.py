@@ -12,6 +12,8 @@ import numpy as np
 
 from distill.findings import shown
 
+SHOWN = 96 / 160  # CSS pixels for one of a figure, saved at 160 dots an inch: text of one size throughout
+
 
 def text(value) -> str:
     """``value`` escaped for HTML."""
@@ -55,6 +57,7 @@ def formula(latex: str, size: float = 20.0, plain: str = "") -> str:
 
 def display_fractions(latex: str) -> str:
     """Outermost fractions in display size, as in a displayed equation; nested ones stay small."""
+    latex = re.sub(r"(\\sum_[a-z])\s+", r"\1\\,\\,", latex)  # mathtext leaves no room after the index
     out, depth, inside = [], 0, []
     for part in re.split(r"(\\frac(?![A-Za-z])|\\[{}]|[{}])", latex):
         if part == r"\frac":
@@ -95,12 +98,13 @@ def image(content: bytes | Path, alt: str, caption: str = "") -> str:
             return ""
         content = content.read_bytes()
     data = base64.b64encode(content).decode()
+    width = round(int.from_bytes(content[16:20], "big") * SHOWN)
     below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure><img alt="{text(alt)}" src="data:image/png;base64,{data}">{below}</figure>'
+    return f'<figure><img alt="{text(alt)}" width="{width}" src="data:image/png;base64,{data}">{below}</figure>'
 
 
-def table(header: list[str], rows: list[list], caption: str = "", marked: int | None = None) -> str:
-    """Cells that are strings are HTML already; numbers are formatted and right-aligned."""
+def table(header, rows: list[list], caption: str = "", marked: int | None = None, groups=()) -> str:
+    """Cells that are strings are HTML already; numbers are formatted. ``groups``: (title, columns) above."""
 
     def cell(value, tag="td"):
         number = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
@@ -113,7 +117,11 @@ def table(header: list[str], rows: list[list], caption: str = "", marked: int | 
         for k, row in enumerate(rows)
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in header)
-    head = f"<thead><tr>{head}</tr></thead>" if header else ""
+    over = "".join(
+        f'<th colspan="{span}">{title}</th>' if title else f'<td colspan="{span}"></td>' for title, span in groups
+    )
+    over = f"<tr class=groups>{over}</tr>" if over else ""
+    head = f"<thead>{over}<tr>{head}</tr></thead>" if header else ""
     about = f"<caption>{caption}</caption>" if caption else ""
     return f'<div class="scroll"><table>{about}{head}<tbody>{body}</tbody></table></div>'
 
@@ -178,7 +186,7 @@ p { margin: 0 0 12px; } .lead { color: var(--soft); max-width: 68ch; }
 .tile { border-top: 2px solid var(--line); padding-top: 10px; }
 .tile strong { display: block; font-size: 1.3rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .tile span { display: block; font-size: .86rem; line-height: 1.4; margin-top: 2px; }
-.tile small { color: var(--soft); font-size: .78rem; }
+.tile small { display: block; color: var(--soft); font-size: .78rem; line-height: 1.4; margin-top: 3px; }
 svg.formula { fill: currentColor; max-width: 100%; height: auto; overflow: visible; }
 .big svg.formula { flex: none; max-width: none; }
 figure { margin: 16px 0; background: #fff; border-radius: 8px; padding: 12px; border: 1px solid var(--line); }
@@ -187,9 +195,10 @@ figcaption { color: #55647a; font-size: .84rem; margin-top: 8px; line-height: 1.
 .scroll { overflow-x: auto; margin: 14px 0; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); font-size: .84rem; padding: 0 0 8px; }
-th, td { text-align: left; padding: 7px 14px 7px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; vertical-align: bottom; }
-tbody th { font-weight: 500; } td.number, th.number { white-space: nowrap; }
+thead tr.groups > * { border-bottom: 0; padding-bottom: 0; }
+tbody th { font-weight: 500; } td.number, th.number, .line { white-space: nowrap; }
 tr.marked > * { background: var(--mark); font-weight: 600; } tr.marked > th { padding-left: 8px; }
 code { font: .86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 pre { overflow-x: auto; font-size: .82rem; margin: 8px 0; white-space: pre-wrap; }
@@ -199,7 +208,8 @@ details { margin: 12px 0; } summary { cursor: pointer; color: var(--accent); fon
 .hash { color: var(--soft); font-size: .78rem; }
 footer { color: var(--soft); font-size: .82rem; padding: 4px 8px; }
 @media (max-width: 600px) { main { padding: 12px 10px 40px; } header, section { padding: 20px 16px; }
-  h1 { font-size: 1.4rem; } .answer { font-size: 1.05rem; } figure { padding: 6px; } }
+  h1 { font-size: 1.4rem; } .answer { font-size: 1.05rem; } figure { padding: 6px; overflow-x: auto; }
+  img { max-width: 600px; } figcaption { position: sticky; left: 0; } }
 @media print { body { background: #fff; font-size: 11pt; } main { max-width: none; padding: 0; }
   header, section { border: 0; padding: 0 0 12px; } header { border-top: 0; }
   figure, .law, .tiles, tr { break-inside: avoid; } h2 { break-after: avoid; } details > summary { list-style: none; } }

@@ -1,7 +1,7 @@
 """The sections of the report below the law: each takes the ``Material`` of a run and returns HTML."""
 
 from distill import formats, plots, plots_generalization
-from distill.findings import percent, shown, times_better
+from distill.findings import percent, power, r2_text, ratio_words, shown
 from distill.report_page import code, details, formula, image, missing, table, text
 
 GAUGES = {"force": "F (pair force)", "acceleration": "F / m_i", "charge_force": "q_i F"}
@@ -98,7 +98,7 @@ def messages(m) -> str:
         return missing(what, f"python fit_linear.py --run {m.run}")
     fit = m.linear_fit
     n = f"{fit['n_edges']:,} edges of the {text(fit['split'])} split"
-    rows = [[GAUGES.get(k, text(k)), f"{v['r2_all']:.4f}", f"{v['r2_trim90']:.4f}"] for k, v in fit["targets"].items()]
+    rows = [[GAUGES.get(k, text(k)), r2_text(v["r2_all"]), r2_text(v["r2_trim90"])] for k, v in fit["targets"].items()]
     order = list(fit["targets"])
     about = f"Best linear fit of the {len(fit['top_components'])} most important message components; n: {n}."
     body = table(["compared with the true …", "R² (all edges)", "R² (best 90 %)"], rows, about,
@@ -106,14 +106,16 @@ def messages(m) -> str:
     if (read := fit.get("read_out") or {}).get("r2_all") is not None:
         body += (
             f'<p class="note">A linear read-out of all components, fitted on net forces alone without any pair force,'
-            f" reaches R² {read['r2_all']:.4f} (all), {read['r2_trim90']:.4f} (best 90 %) with the true pair forces;"
-            f" n: {n}.</p>"
+            f" reaches R² {r2_text(read['r2_all'])} (all), {r2_text(read['r2_trim90'])} (best 90 %)"
+            f" with the true pair forces; n: {n}.</p>"
         )
     caption = "Standardised message components against their best linear combination of true force components."
     body += image(m.folder / "linear_fit.png", "Message components against true forces", caption)
     share, count = percent(fit.get("top_share")), len(fit["top_components"])
     caption = f"The top {count} components hold {share} of the variance of all messages;"
     caption += f" {fit.get('active_components')} are active."
+    if len(fit.get("importance") or []) == count:
+        return body  # all of them are the top ones: nothing to show
     return body + image(m.folder / "importance.png", "Importance of each message component", caption)
 
 
@@ -166,21 +168,22 @@ def generalization(m) -> str:
     for name, one in sets.items():
         gnn, law = one["gnn"], one["law"]
         label = text(name.replace("_", " "))
+        ratio = f"<span class=line>{text(ratio_words(one))}</span>"
         rows.append([label, gnn["mae"], law["mae"], *(percent(v["median_relative_error"]) for v in (gnn, law)),
-                     shown(gnn["r2"], 4), shown(law["r2"], 4), text(times_better(one)), law["n"]])  # fmt: skip
+                     r2_text(gnn["r2"]), r2_text(law["r2"]), ratio, law["n"]])  # fmt: skip
         what.append(f"<li><strong>{label}</strong>: {text(one['what'])}.</li>")
     truth = "" if m.generalization.get("truth") else (
         '<p class="note">The true law is not known here: only held-out data of the dataset itself are used.</p>'
     )  # fmt: skip
-    header = ["set", "MAE<br>network", "MAE<br>law", "median rel.<br>network", "median rel.<br>law", "R²<br>network",
-              "R²<br>law", "by MAE", "n"]  # fmt: skip
+    header = ["set", *("network", "law") * 3, "MAE of the law", "n"]
+    groups = [("", 1), ("MAE", 2), ("median rel. error", 2), ("R²", 2), ("", 2)]
     figure = image(plots.save_bytes(plots_generalization.set_errors(sets)),
                    "Mean absolute error of network and law on each set")  # fmt: skip
     return (
         '<p class="lead">Errors of the accelerations that the network and the law predict, against the true ones.'
-        " MAE: mean absolute error of a component, which close encounters dominate; median rel.: median over particles"
-        " of the error over the true acceleration; n: accelerations.</p>"
-        f'{truth}{figure}{table(header, rows)}<ul class="note">{"".join(what)}</ul>{_bad_values(sets)}'
+        " MAE: mean absolute error of a component, which close encounters dominate. Relative error: of the vector,"
+        " over the size of the true one. n: accelerations.</p>"
+        f'{truth}{figure}{table(header, rows, groups=groups)}<ul class="note">{"".join(what)}</ul>{_bad_values(sets)}'
     )
 
 
@@ -204,13 +207,14 @@ def rollouts(m) -> str:
         one = r["models"][key]
         followed = "—" if key == "truth" else f"{shown(one['followed_for'])} of {shown(r['horizon'])}"
         end = one["position_error"]["median"][-1]
-        rows.append([label, f"{one['rtol']:.0e}", followed, "—" if key == "truth" else shown(end),
+        rows.append([label, power(one["rtol"]), followed, "—" if key == "truth" else shown(end),
                      shown(one["final_energy_drift_median"]), f"{len(one['failed'])} of {r['n']}"])  # fmt: skip
     failed = [f"{names[k]}, start {f['trajectory']}, at {shown(f['at_time'])}: {f['why']}"
               for k, one in r["models"].items() for f in one["failed"]]  # fmt: skip
     body = (
         f'<p class="lead">{r["n"]} new starts of {r["particles"]} particles, integrated under truth, law and network'
-        f" up to {shown(r['horizon'])} time units; the training data end at {shown(r['training_time'])}.</p>"
+        f" up to {shown(r['horizon'])} time units; the training data end at {shown(r['training_time'])}."
+        " Curves are medians and quartiles over the starts.</p>"
     )
     body += image(plots.save_bytes(plots_generalization.rollout_curves(r)),
                   "Position error and energy drift of law and network against time")  # fmt: skip
