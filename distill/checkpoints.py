@@ -9,7 +9,7 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import save as save_bytes
 
 from distill.cli import UserError, relative
-from distill.formats import _plain, atomic, load_json, run_dir
+from distill.formats import atomic, load_json, plain, run_dir
 from models import GNN, ModelConfig
 
 
@@ -17,7 +17,7 @@ def save_tensors(path: Path, tensors: dict, header: dict | None = None) -> None:
     """Write named tensors and a JSON-able header to one file, whole or not at all."""
     ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     with atomic(path) as file:
-        file.write(save_bytes(ready, {"json": json.dumps(_plain(header or {}))}))
+        file.write(save_bytes(ready, {"json": json.dumps(plain(header or {}))}))
 
 
 def load_tensors(path: Path, fix: str | None = None) -> tuple[dict, dict]:

@@ -7,25 +7,25 @@ Dataset ``datasets/<dataset>.npz``: see ``DATASET_FIELDS``. Messages
 ``outputs/<run>/messages_<split>.npz``: see ``MESSAGE_FIELDS``. Units: dimensionless, G = k = 1.
 """
 
-import contextlib
-import hashlib
-import json
-import math
-import os
-import platform
-import subprocess
-import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from distill.cli import DATASETS, MODEL_WEIGHTS, OUTPUTS, ROOT, UserError, near_miss, relative
+from distill.cli import MODEL_WEIGHTS, OUTPUTS, ROOT, UserError, near_miss, relative  # noqa: F401
+from distill.names import dataset_name, dataset_path, messages_path, run_dir, run_name  # noqa: F401
+from distill.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256  # noqa: F401
+from distill.storage import (  # noqa: F401  (all of this is the interface to files: one import for a script)
+    atomic,
+    finite_or_none,
+    load_json,
+    plain,
+    save_bytes,
+    save_json,
+    save_text,
+)
 
-FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")  # the numbers 0, 1, 2 in a dataset's ``split``
 
 # name: (axes, dtype kind, required); equal axis names must have equal sizes
@@ -62,86 +62,7 @@ MESSAGE_FIELDS = {
 }
 
 
-# ---------------------------------------------------------------- names and places
-
-
-def dataset_name(system: str, n: int, dim: int, seed: int, tag: str = "") -> str:
-    return f"{system}_n{n}_d{dim}_s{seed}" + (f"_{tag}" if tag else "")
-
-
-def run_name(dataset: str, variant: str, recipe: str, seed: int, tag: str = "") -> str:
-    return f"{dataset}__{variant}-{recipe}__s{seed}" + (f"_{tag}" if tag else "")
-
-
-def dataset_path(name_or_path: str) -> Path:
-    """The ``.npz`` of a dataset named as in ``datasets/`` or given as a path; it need not exist."""
-    path = Path(name_or_path)
-    if path.suffix == ".npz" or path.parent != Path("."):
-        return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-    return DATASETS / f"{name_or_path}.npz"
-
-
-def messages_path(run: str, split: str) -> Path:
-    return OUTPUTS / run / f"messages_{split}.npz"
-
-
-def run_dir(run: str) -> Path:
-    """The folder of a trained run; raises ``UserError`` naming the near miss if there is none."""
-    path = MODEL_WEIGHTS / run
-    if not run or path.parent.resolve() != MODEL_WEIGHTS.resolve():
-        raise UserError(f"'{run}' is not the name of a run (a folder in {relative(MODEL_WEIGHTS)})")
-    if not (path / "config.json").is_file():
-        known = [p.parent.name for p in MODEL_WEIGHTS.glob("*/config.json")]
-        dataset = run.split("__")[0]
-        hint = near_miss(run, known)
-        raise UserError(
-            f"run '{run}' does not exist in {relative(MODEL_WEIGHTS)}{hint}",
-            f"run this first:  python train.py --dataset {dataset}",
-        )
-    return path
-
-
-# ---------------------------------------------------------------- writing
-
-
-@contextlib.contextmanager
-def atomic(path: Path, mode: str = "wb"):
-    """Open a temporary file beside ``path`` and rename it to ``path`` if the block succeeds."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def save_text(path: Path, text: str) -> None:
-    with atomic(path, "w") as file:
-        file.write(text)
-
-
-def save_json(path: Path, content: dict) -> None:
-    """Write ``content`` as JSON; NaN and infinity are refused (``ValueError``)."""
-    save_text(path, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
-
-
-def save_bytes(path: Path, content: bytes) -> None:
-    with atomic(path) as file:
-        file.write(content)
+# ---------------------------------------------------------------- arrays
 
 
 def save_npz(path: Path, arrays: dict, fields: dict) -> None:
@@ -149,43 +70,6 @@ def save_npz(path: Path, arrays: dict, fields: dict) -> None:
     check_fields(arrays, fields, f"what was to be written to {relative(path)}")
     with atomic(path) as file:
         np.savez(file, **arrays)
-
-
-def _plain(value):
-    """JSON-ready copy: numpy scalars and arrays, paths and tuples become plain values."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path):
-        return relative(value)
-    return value
-
-
-def finite_or_none(value: float):
-    """``value`` as a float, or None where JSON has no number for it."""
-    return float(value) if math.isfinite(value) else None
-
-
-# ---------------------------------------------------------------- reading
-
-
-def load_json(path: Path, fix: str | None = None) -> dict:
-    path = Path(path)
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except FileNotFoundError:
-        raise UserError(f"{relative(path)} does not exist", fix) from None
-    except (ValueError, RecursionError):
-        raise UserError(f"{relative(path)} is not valid JSON (half-written or edited by hand?)", fix) from None
-    if not isinstance(content, dict):
-        raise UserError(f"{relative(path)} holds a JSON {type(content).__name__}, expected an object", fix)
-    return content
 
 
 def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None) -> dict:
@@ -336,87 +220,3 @@ def make_split(trajectories: int, seed: int) -> np.ndarray:
     split[order[:held_out]] = 1
     split[order[held_out : 2 * held_out]] = 2
     return split
-
-
-# ---------------------------------------------------------------- provenance
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device: str = "cpu") -> dict:
-    """Where a file came from: goes first into every JSON. ``inputs``: name -> path."""
-    return _plain(
-        {
-            "stage": stage,
-            "format": FORMAT_VERSION,
-            "arguments": arguments,
-            "inputs": {k: {"path": relative(p), "sha256": sha256(p)} for k, p in inputs.items()},
-            "git": _git(),
-            "python": platform.python_version(),
-            "versions": _versions(),
-            "device": device,
-            "machine": platform.machine(),
-            "seconds": round(seconds, 2),
-            "quick": bool(arguments.get("quick", False)),
-        }
-    )
-
-
-def _git() -> dict:
-    def ask(*words):
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, timeout=10)
-
-    try:
-        head = ask("rev-parse", "HEAD")
-        if head.returncode:
-            return {"commit": None, "dirty": None}
-        return {
-            "commit": head.stdout.strip(),
-            "dirty": bool(ask("status", "--porcelain", "-uno").stdout.strip()),
-        }
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
-
-
-def _versions() -> dict:
-    names = ("numpy", "jax", "torch", "torch_geometric", "pysr", "pyoperon", "sympy", "scipy")
-    loaded = {n: n for n in names if n.split(".")[0] in sys.modules}
-    found = {}
-    for name in loaded:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-IGNORED_ARGUMENTS = ("overwrite", "threads", "resume", "device", "wandb")
-
-
-def already_done(path: Path, arguments: dict, inputs: dict, overwrite: bool) -> bool:
-    """True if ``path`` (a JSON that ends a stage) came from the same arguments and inputs.
-
-    Raises ``UserError`` naming the first difference if it came from others and ``overwrite`` is off.
-    """
-    if overwrite or not Path(path).is_file():
-        return False
-    try:
-        old = load_json(path)
-    except UserError:
-        return False  # damaged: make it again
-    wanted = {k: v for k, v in _plain(arguments).items() if k not in IGNORED_ARGUMENTS}
-    had = {k: v for k, v in old.get("arguments", {}).items() if k not in IGNORED_ARGUMENTS}
-    difference = [f"{k} was {had.get(k)!r}, now {v!r}" for k, v in wanted.items() if had.get(k) != v]
-    for name, source in inputs.items():
-        if old.get("inputs", {}).get(name, {}).get("sha256") != sha256(source):
-            difference.append(f"{relative(source)} has changed since")
-    if difference:
-        raise UserError(
-            f"{relative(path)} exists and was made otherwise ({difference[0]})",
-            "add --overwrite to replace it, or --tag where the stage has one",
-        )
-    return True

@@ -1,0 +1,67 @@
+# make demo   set up everything and rediscover a force law: SIM=r2 VARIANT=l1 RECIPE=newton DIM=2 N=4 SEED=0
+# make test   set up everything and run the tests
+# make slow   the tests that take minutes;  make lint;  make pysr  fetches Julia for the PySR engine
+# make clean  removes the virtual environment and caches, never datasets, weights or outputs
+
+SIM ?= r2
+VARIANT ?= l1
+RECIPE ?= newton
+DIM ?= 2
+N ?= 4
+SEED ?= 0
+THREADS ?= 2
+PIP_ARGS ?=
+QUICK ?=
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+  $$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --disable-pip-version-check --quiet $(PIP_ARGS)
+
+.PHONY: demo test slow lint pysr clean install
+.DELETE_ON_ERROR:
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 to 3.13 found; name one with  make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "installing into $(VENV) with $$($(PYTHON) --version); this takes a minute or more"
+	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed requirements-test.txt
+	@$(PIP) -r requirements-test.txt
+	@touch $@
+
+demo: $(VENV)/.installed
+	@set -e; start=$$(date +%s); \
+	quick=$${QUICK:+--quick}; \
+	set -- $$($(PY) -m distill.names $(SIM) $(N) $(DIM) $(SEED) $(VARIANT) $(RECIPE)); data=$$1; run=$$2; \
+	echo "== 1/6 simulate"; $(PY) simulate.py --system $(SIM) --n $(N) --dim $(DIM) --seed $(SEED) $$quick; \
+	echo "== 2/6 train"; $(PY) train.py --dataset $$data --variant $(VARIANT) --recipe $(RECIPE) --seed $(SEED) --resume $$quick; \
+	echo "== 3/6 extract messages"; $(PY) extract_messages.py --run $$run $$quick; \
+	echo "== 4/6 linear fit"; $(PY) fit_linear.py --run $$run $$quick; \
+	echo "== 5/6 symbolic regression"; $(PY) symbolic_reg.py --run $$run --threads $(THREADS) $$quick; \
+	echo "== 6/6 law against network"; $(PY) test_generalization.py --run $$run $$quick; \
+	echo "all six stages: $$(( $$(date +%s) - start )) s"
+
+test: $(VENV)/.tested
+	@$(PY) -m pytest
+
+slow: $(VENV)/.tested
+	@$(PY) -m pytest -m slow
+
+lint: $(VENV)/.tested
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+# The only place that downloads Julia: importing pysr does it.
+pysr: $(VENV)/.installed
+	@echo "fetching Julia and PySR's Julia packages; this takes several minutes"
+	@$(PY) -c "import pysr; print('PySR', pysr.__version__, 'is ready')"
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
