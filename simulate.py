@@ -68,10 +68,16 @@ def parser() -> Parser:
     sizes.add_argument("--rtol", type=positive_float, default=RTOL, help="relative tolerance of a step")
     sizes.add_argument("--atol", type=positive_float, default=ATOL, help="absolute tolerance of a step")
     sizes.add_argument(
-        "--drift-bound", type=positive_float, default=DRIFT_BOUND, help="largest accepted relative energy drift"
+        "--drift-bound",
+        type=positive_float,
+        default=DRIFT_BOUND,
+        help="largest accepted relative energy drift",
     )
     sizes.add_argument(
-        "--max-steps", type=positive_int, default=MAX_STEPS, help="integrator steps before giving a trajectory up"
+        "--max-steps",
+        type=positive_int,
+        default=MAX_STEPS,
+        help="integrator steps before giving a trajectory up",
     )
     output = p.add_argument_group("output")
     output.add_argument("--tag", default="", help="added to the dataset's name")
@@ -161,11 +167,13 @@ def _check_room(args, path):
     shrink = "use fewer --n-trajectories or --n-frames"
     disk = os.statvfs(path.parent)
     if 3 * size > disk.f_bavail * disk.f_frsize:
-        raise UserError(f"{relative(path)} would take {3 * size / 1e9:.1f} GB, more than is free on its disk", shrink)
+        wanted = f"{relative(path)} would take {3 * size / 1e9:.1f} GB"
+        raise UserError(f"{wanted}, more than is free on its disk", shrink)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if COPIES * size > memory:
         raise UserError(
-            f"{COPIES * size / 1e9:.1f} GB of memory would be needed, the machine has {memory / 1e9:.1f}", shrink
+            f"{COPIES * size / 1e9:.1f} GB of memory would be needed, the machine has {memory / 1e9:.1f}",
+            shrink,
         )
 
 

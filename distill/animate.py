@@ -1,7 +1,6 @@
 """Drawings of a dataset: trails of the particles, as one picture or as a GIF. Arrays in, figure out."""
 
-import tempfile
-from pathlib import Path
+import io
 
 import numpy as np
 
@@ -97,7 +96,7 @@ def plot_trajectories(dataset, system: System | None = None, count: int = PANELS
         for j in range(dataset.n):
             colour, path = COLOURS[j % len(COLOURS)], pos[:, j, :2]
             trail = _trail(colour, len(path) - 1)
-            axes.add_collection(LineCollection(_segments(path), colors=trail, linewidths=1.6, capstyle="round"))
+            axes.add_collection(LineCollection(_segments(path), colors=trail, linewidths=1.6))
             axes.scatter(*path[0], s=8, facecolors=PAPER, edgecolors=colour, linewidths=0.8, zorder=3)
             area = _marker_area(dataset.mass[k, j])
             axes.scatter(*path[-1], s=area, color=colour, edgecolors=PAPER, linewidths=0.8, zorder=4)
@@ -107,8 +106,8 @@ def plot_trajectories(dataset, system: System | None = None, count: int = PANELS
 
 def animate_trajectories(dataset, system: System | None = None, count: int = 3) -> bytes:
     """A GIF of the first ``count`` trajectories, moving, with fading trails; about ``DURATION`` seconds."""
-    from matplotlib.animation import PillowWriter
     from matplotlib.collections import LineCollection
+    from PIL import Image
 
     count = min(count, len(dataset.pos))
     figure, panels = _figure(1, count, 3.2)
@@ -120,32 +119,41 @@ def animate_trajectories(dataset, system: System | None = None, count: int = 3) 
             pos = np.concatenate([pos, np.zeros_like(pos)], axis=-1)
         _prepare(axes, pos, f"trajectory {k}")
         _ball(axes, system)
-        trails = [LineCollection([], linewidths=1.8, capstyle="round") for _ in range(dataset.n)]
+        chain = system is not None and system.neighbours_only
+        links = axes.plot([], [], color=INK, linewidth=1.0 if chain else 0.0, zorder=2)[0]
+        trails = [LineCollection([], linewidths=1.8) for _ in range(dataset.n)]
         for trail in trails:
             axes.add_collection(trail)
-        chain = system is not None and system.neighbours_only
-        links = axes.plot([], [], color=INK, linewidth=1.0, zorder=2)[0] if chain else None
         colours = [COLOURS[j % len(COLOURS)] for j in range(dataset.n)]
         dots = axes.scatter(*pos[0, :, :2].T, s=_marker_area(dataset.mass[k]), c=colours, zorder=4)
         dots.set(edgecolors=PAPER, linewidths=0.8)
-        drawn.append((pos[..., :2], trails, links, dots, colours))
+        drawn.append((axes, pos[..., :2], (links, dots, *trails)))
+    # Axes and labels are drawn once; for every frame only what moves is drawn over them.
+    for _, _, artists in drawn:
+        for artist in artists:
+            artist.set_animated(True)
+    canvas = figure.canvas
+    canvas.draw()
+    background = canvas.copy_from_bbox(figure.bbox)
     frames = np.unique(np.linspace(0, dataset.pos.shape[1] - 1, MOST_FRAMES).astype(int))
-    writer = PillowWriter(fps=max(5, round(len(frames) / DURATION)))
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "trajectories.gif"
-        with writer.saving(figure, str(target), dpi=80):
-            for f in progress(frames, desc="drawing", unit="frame"):
-                for pos, trails, links, dots, colours in drawn:
-                    _move(pos, f, trails, links, dots, colours)
-                writer.grab_frame(facecolor=PAPER)
-        return target.read_bytes()
+    images = []
+    for f in progress(frames, desc="drawing", unit="frame"):
+        canvas.restore_region(background)
+        for axes, pos, artists in drawn:
+            _move(pos, f, *artists)
+            for artist in artists:
+                axes.draw_artist(artist)
+        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()).quantize(64))
+    file = io.BytesIO()
+    pause = max(20, round(1000 * DURATION / len(frames)))
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=pause, loop=0)
+    return file.getvalue()
 
 
-def _move(pos, frame, trails, links, dots, colours):
+def _move(pos, frame, links, dots, *trails):
     dots.set_offsets(pos[frame])
-    if links is not None:
-        links.set_data(*pos[frame].T)
+    links.set_data(*pos[frame].T)
     for j, trail in enumerate(trails):
         path = pos[max(0, frame - TRAIL) : frame + 1, j]
         trail.set_segments(_segments(path))
-        trail.set_color(_trail(colours[j], len(path) - 1))
+        trail.set_color(_trail(COLOURS[j % len(COLOURS)], len(path) - 1))
