@@ -15,6 +15,7 @@ from distill.law import NODE_TERMS, node_term
 from distill.metrics import r_squared, r_squared_trimmed
 
 ELIMINATION = ("constant_force", "drag_per_mass", "constant_acceleration", "drag")
+NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping for
 GAUGES = ("force", "acceleration", "charge_force")  # m a, a, q m a
 
 
@@ -143,7 +144,7 @@ def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -
     found, error, terms = *fits[best], list(NODE_TERMS)
     for name in ELIMINATION:  # with equal masses some are the same: the first of them goes
         trial, without = fit(best, [t for t in terms if t != name])
-        if without <= 1.05 * error:
+        if without <= max(1.05 * error, NEGLIGIBLE):
             found, error, terms = trial, min(error, without), [t for t in terms if t != name]
     weights = np.zeros((messages["message"].shape[1], acc.shape[1]))
     weights[active] = found[: len(active)]

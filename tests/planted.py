@@ -1,0 +1,59 @@
+"""Messages and small datasets with known contents, for the tests."""
+
+import numpy as np
+
+from distill import formats
+from distill.systems import describe, load_system, pair_force
+
+
+def states(system="r2", trajectories=40, frames=5, n=4, dim=2, seed=0):
+    """Random states of a system with their true accelerations, in the fields of a dataset."""
+    from distill.physics import acceleration
+
+    rng = np.random.default_rng(seed)
+    pos, vel = rng.normal(0, 1.5, (2, trajectories, frames, n, dim))
+    mass = np.exp(0.5 * rng.normal(size=(trajectories, n)))
+    charge = np.sign(rng.normal(size=(trajectories, n)))
+    acc = acceleration(load_system(system), pos, vel, mass[:, None], charge[:, None])
+    return {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge,
+            "t": 0.01 * np.arange(frames), "split": formats.make_split(trajectories, seed)}  # fmt: skip
+
+
+def write_dataset(folder, name="r2_n4_d2_s0", system="r2", **options):
+    """A dataset file and its JSON; returns the path of the ``.npz``."""
+    path = folder / f"{name}.npz"
+    formats.save_npz(path, states(system, **options), formats.DATASET_FIELDS)
+    formats.save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(load_system(system))})
+    return path
+
+
+def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, components=4, **options):
+    """A messages file's arrays whose first ``dim`` components are a linear map of the true force.
+
+    ``gauge``: what is sent, "force", "acceleration" (F/m_i) or "charge_force" (q_i F); the remaining
+    components are small noise that cancels in no sum. ``noise`` is relative to each message.
+    """
+    data = states(system, seed=seed, **options)
+    trajectories, frames, n, dim = data["pos"].shape
+    i, j = np.nonzero(~np.eye(n, dtype=bool))
+    t, f, e = (a.reshape(-1) for a in np.meshgrid(
+        np.arange(trajectories), np.arange(frames), np.arange(len(i)), indexing="ij"))  # fmt: skip
+    receiver, sender = i[e], j[e]
+    dx = data["pos"][t, f, receiver] - data["pos"][t, f, sender]
+    r = np.linalg.norm(dx, axis=1)
+    ends = {"mass_i": data["mass"][t, receiver], "mass_j": data["mass"][t, sender],
+            "charge_i": data["charge"][t, receiver], "charge_j": data["charge"][t, sender]}  # fmt: skip
+    force = pair_force(load_system(system), dx, r, *ends.values())
+    factor = {"force": 1.0, "acceleration": 1 / ends["mass_i"], "charge_force": ends["charge_i"]}[gauge]
+    rng = np.random.default_rng([seed, 1])
+    mixing = rng.normal(size=(dim, dim)) + 2 * np.eye(dim) if mixing is None else mixing
+    sent = (np.ones(len(r)) * factor)[:, None] * force @ mixing
+    sent = sent * (1 + noise * rng.normal(size=sent.shape))
+    rest = 1e-3 * rng.normal(size=(len(r), components - dim))
+    acc = data["acc"][t, f, receiver]
+    return {
+        "message": np.hstack([sent, rest]), "receiver": receiver, "sender": sender, "trajectory": t, "frame": f,
+        "dx": dx, "r": r, "vel_i": data["vel"][t, f, receiver], "vel_j": data["vel"][t, f, sender], **ends,
+        "acc_i": acc, "acc_pred_i": acc * (1 + 0.01 * rng.normal(size=acc.shape)),
+        "active": np.ones(components, dtype=np.int8), "force": force,
+    }  # fmt: skip

@@ -1,0 +1,100 @@
+"""The end-to-end refit on accelerations and the verdict, on planted laws and on wrong ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from planted import messages
+
+from distill import alignment, composition, verdict
+from distill.expressions import parse
+from distill.law import VARIABLES, Law, law_from_json
+from distill.systems import load_system
+
+
+@dataclass
+class Row:
+    expr: object
+    loss: float = 0.0
+
+
+def rows(*texts):
+    return [Row(parse(t, VARIABLES)) for t in texts]
+
+
+@pytest.fixture(scope="module")
+def gravity():
+    return messages("r2", trajectories=300)
+
+
+def refine(m, *texts, terms=()):
+    nodes = alignment.nodes_of(m)
+    return composition.refine_on_accelerations(rows(*texts), m, nodes, terms, False)
+
+
+def test_objective_is_the_acceleration_error_of_the_law(gravity):
+    nodes = alignment.nodes_of(gravity)
+    data = composition.receivers(gravity, nodes, np.arange(50))
+    law = Law(parse("-0.9*m_i*m_j/(r+0.05)^2", VARIABLES))
+    objective = composition.acceleration_objective(data)
+    direct = [law.radial(*(gravity[k] for k in ("r", "mass_i", "mass_j", "charge_i", "charge_j")))]
+    force = nodes.sum(direct[0][:, None] * gravity["dx"] / gravity["r"][:, None])[:50]
+    error = force / gravity["mass_i"][nodes.first[:50]][:, None] - gravity["acc_i"][nodes.first[:50]]
+    assert np.allclose(objective.residual(law.pair), objective.weights * error.reshape(-1))
+
+
+def test_refit_on_accelerations_finds_constants_and_repairs_structure(gravity):
+    found = refine(gravity, "-0.8*m_i*m_j/(r+0.03)^2", "0.5", "-1.1*m_i/r")
+    truth = parse("-m_i*m_j/(r+0.01)^2", VARIABLES)
+    result = verdict.against_truth(found.law, truth, gravity, np.zeros_like(gravity["acc_i"]))
+    assert result["recovered"] and result["softening_recovered"] and not found.repaired
+    mended = refine(gravity, "-0.8*m_j/(r+0.03)^2")
+    assert mended.repaired
+    assert verdict.against_truth(mended.law, truth, gravity, np.zeros_like(gravity["acc_i"]))["recovered"]
+
+
+def test_drag_is_fitted_beside_the_pair_law():
+    m = messages("damped", trajectories=200)
+    found = refine(m, "-1.7*r + 1.5", terms=("drag",))
+    assert found.law.node["drag"] == pytest.approx(0.5, rel=1e-4)
+    node = -0.5 * m["vel_i"]
+    assert verdict.against_truth(found.law, parse(load_system("damped").law, VARIABLES), m, node)["recovered"]
+    undamped = Law(found.law.pair)
+    result = verdict.against_truth(undamped, parse(load_system("damped").law, VARIABLES), m, node)
+    assert not result["recovered"] and "node terms" in result["why"]
+
+
+@pytest.mark.parametrize("wrong", [
+    "-m_i*m_j/(r+0.01)^2.1", "-m_i*m_j/(r+0.01)^1.9", "-m_i*m_j/(r+0.01)", "-m_j/(r+0.01)^2", "m_i*m_j/(r+0.01)^2",
+    "-m_i*m_j/(r+0.01)^2 - 0.05", "-1.05*m_i*m_j/(r+0.01)^2", "-m_i*m_j*exp(-r/10)/(r+0.01)^2",
+])  # fmt: skip
+def test_near_misses_are_not_called_recovered(gravity, wrong):
+    truth = parse("-m_i*m_j/(r+0.01)^2", VARIABLES)
+    none = np.zeros_like(gravity["acc_i"])
+    assert not verdict.against_truth(Law(parse(wrong, VARIABLES)), truth, gravity, none)["recovered"]
+    assert verdict.against_truth(Law(truth), truth, gravity, none)["recovered"]
+
+
+def test_missing_softening_is_told_apart(gravity):
+    truth = parse("-m_i*m_j/(r+0.01)^2", VARIABLES)
+    wide = Law(parse("-m_i*m_j/(r+0.05)^2", VARIABLES))
+    assert not verdict.against_truth(wide, truth, gravity, np.zeros_like(gravity["acc_i"]))["softening_recovered"]
+
+
+def test_law_json_round_trip_and_damage():
+    law = Law(parse("-2*(r-0.99)", VARIABLES), {"drag": 0.5, "constant_acceleration": np.array([0.0, -1.0])}, True)
+    content = {"pair": law.pair_json(), "node": law.node_json(2) | {"terms": {"drag": 0.5,
+               "constant_acceleration": [0.0, -1.0]}}, "chain": True}  # fmt: skip
+    again = law_from_json(content, "law.json")
+    pos, vel = np.random.default_rng(0).normal(size=(2, 3, 5, 2))
+    mass = np.ones((3, 5))
+    assert np.allclose(again.acceleration(pos, vel, mass, mass), law.acceleration(pos, vel, mass, mass), rtol=1e-8)
+    for broken in ({}, {"pair": {"text": "__import__('os')"}, "node": {"terms": {}}}, {"pair": 3, "node": {}}):
+        with pytest.raises(composition_error()):
+            law_from_json(broken, "law.json")
+
+
+def composition_error():
+    from distill.cli import UserError
+
+    return UserError
