@@ -51,8 +51,9 @@ def read_system(path) -> System:
     system = replace(system, held=tuple(system.held), file=str(path.resolve()), file_sha256=digest(path))
     try:
         _check_physics(system, where)
-    except UserError:
-        raise
+    except UserError as exc:
+        told = exc.message if exc.message.startswith(where) else f"{where}: {exc.message}"
+        raise UserError(told, exc.fix) from None
     except Exception as exc:  # the user's functions may raise anything
         raise UserError(f"{where}: the potential cannot be evaluated: {_one_line(exc)}") from None
     return system

@@ -1,0 +1,261 @@
+"""The table of systems: closed forms against autodiff, conservation, drag, user files."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from distill.cli import UserError
+from distill.physics import energy_terms, external_force, import_jax, radial_force
+from distill.systems import (
+    SYSTEMS,
+    System,
+    acceleration,
+    describe,
+    energy,
+    initial_conditions,
+    load_system,
+    net_force,
+    original_form,
+    pair_force,
+    system_of,
+)
+
+ALL = [s for name in SYSTEMS for s in (SYSTEMS[name], original_form(SYSTEMS[name]))]
+IDS = [f"{s.name}-{s.variant}" for s in ALL]
+
+
+def state(system, n=5, dim=2, seed=0):
+    return initial_conditions(system, np.random.default_rng(seed), n, dim)
+
+
+def moving(system, n=5, dim=2, seed=0):
+    """A state in which nothing is zero and, for the chains, the ball is near."""
+    rng = np.random.default_rng(seed)
+    pos, _, mass, charge = state(system, n, dim, seed)
+    if system.name == "string_ball":
+        pos[:, 1] -= 11
+    return pos, rng.standard_normal((n, dim)), mass, charge
+
+
+def test_table_is_complete():
+    expected = "spring r1 r2 charge damped discontinuous superposition string string_ball"
+    assert list(SYSTEMS) == expected.split()
+    for name, system in SYSTEMS.items():
+        assert system.name == name and system.summary and system.source and system.dt > 0
+        assert json.loads(json.dumps(describe(system)))["law"] == system.law
+
+
+@pytest.mark.parametrize("system", ALL, ids=IDS)
+def test_law_is_minus_gradient_of_potential_in_and_out_of_the_softened_range(system):
+    rng = np.random.default_rng(1)
+    r = np.concatenate([np.geomspace(1e-5, 0.05, 60), rng.uniform(0.05, 6, 200)])
+    m_i, m_j = np.exp(rng.standard_normal((2, len(r))))
+    q_i, q_j = rng.standard_normal((2, len(r)))
+    closed = radial_force(system, r, m_i, m_j, q_i, q_j)
+    autodiff = radial_force(replace(system, law=None), r, m_i, m_j, q_i, q_j)
+    np.testing.assert_allclose(closed, autodiff, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("system", ALL, ids=IDS)
+def test_net_force_is_minus_gradient_of_total_energy(system, dim):
+    """Written out pair by pair and differentiated with respect to all the positions at once."""
+    jax = import_jax()
+    pos, vel, mass, charge = moving(system, dim=dim)
+    n = len(pos)
+
+    def potential(x):
+        total = 0.0
+        for i in range(n):
+            for j in range(i + 1, n):
+                if not system.neighbours_only or j == i + 1:
+                    r = jax.numpy.sqrt(((x[i] - x[j]) ** 2).sum())
+                    total += system.potential(r, mass[i], mass[j], charge[i], charge[j], jax.numpy)
+        if system.external is not None:
+            total += system.external(x, jax.numpy.asarray(mass), jax.numpy).sum()
+        return total
+
+    expected = -np.asarray(jax.grad(potential)(jax.numpy.asarray(pos)))
+    expected -= system.drags(n)[:, None] * vel
+    expected[list(system.held)] = 0
+    found = net_force(system, pos, vel, mass, charge)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(
+        acceleration(system, pos, vel, mass, charge), expected / mass[:, None], rtol=1e-10, atol=1e-10
+    )
+    if system.external is not None:
+        by_autodiff = external_force(replace(system, external_force=None), pos, mass)
+        np.testing.assert_allclose(system.external_force(pos, mass, np), by_autodiff, atol=1e-10)
+
+
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
+def test_third_law_and_zero_total_force(system):
+    pos, vel, mass, charge = moving(system, n=6, dim=3)
+    i, j = system.pairs(6)
+    dx = pos[i] - pos[j]
+    r = np.linalg.norm(dx, axis=-1)
+    there = pair_force(system, dx, r, mass[i], mass[j], charge[i], charge[j])
+    back = pair_force(system, -dx, r, mass[j], mass[i], charge[j], charge[i])
+    np.testing.assert_array_equal(there, -back)
+    inner = replace(system, external=None, drag=0.0, held=())
+    total = net_force(inner, pos, vel, mass, charge).sum(axis=0)
+    np.testing.assert_allclose(total, 0, atol=1e-11 * max(1.0, np.abs(there).max()))
+
+
+def test_leading_axes_are_batches():
+    system, shape = SYSTEMS["superposition"], (3, 2)
+    states = [moving(system, seed=k) for k in range(6)]
+    pos, vel, mass, charge = (np.stack(part).reshape(*shape, *part[0].shape) for part in zip(*states, strict=True))
+    acc, total = acceleration(system, pos, vel, mass, charge), energy(system, pos, vel, mass, charge)
+    for k, one in enumerate(states):
+        np.testing.assert_allclose(acc[divmod(k, 2)], acceleration(system, *one), rtol=1e-12)
+        np.testing.assert_allclose(total[divmod(k, 2)], energy(system, *one), rtol=1e-12)
+    # masses of a trajectory broadcast over its frames
+    frames = acceleration(system, pos[0], vel[0], mass[0, :1], charge[0, :1])
+    np.testing.assert_allclose(frames[0], acc[0, 0], rtol=1e-12)
+
+
+def test_coincident_particles_feel_nothing_and_nothing_is_nan():
+    for system in SYSTEMS.values():
+        force = pair_force(system, np.zeros((1, 2)), np.zeros(1), *np.ones((4, 1)))
+        np.testing.assert_array_equal(force, 0)
+
+
+def test_discontinuous_potential_is_continuous():
+    system = SYSTEMS["discontinuous"]
+    r = np.array([0.5, 1.9899999, 1.9900001, 3.0])
+    value = system.potential(r, 1.0, 1.0, 0.0, 0.0, np)
+    np.testing.assert_allclose(value, [0, 0, 0, 2.01**2 - 1], atol=1e-6)
+
+
+def test_ball_is_finite_everywhere():
+    system = SYSTEMS["string_ball"]
+    pos = np.array([[5.0, -15.0], [5.0, -14.9], [5.0, -11.0], [5.0, 1000.0]])
+    assert np.isfinite(system.external(pos, np.ones(4), np)).all()
+    force = system.external_force(pos, np.ones(4), np)
+    assert np.isfinite(force).all() and force[2, 1] > 10 and force[3, 1] == pytest.approx(-1)
+
+
+def test_initial_conditions():
+    many = [state(SYSTEMS["charge"], 50, 3, seed) for seed in range(20)]
+    pos, vel, mass, charge = (np.stack(a) for a in zip(*many, strict=True))
+    assert abs(pos.mean()) < 0.1 and abs(vel.std() - 1) < 0.1 and abs(np.log(mass).std() - 1) < 0.1
+    assert set(np.unique(charge)) == {-1.0, 1.0}
+    assert len(np.unique(state(SYSTEMS["r2"])[3])) == 5
+    pos, vel, mass, _ = state(SYSTEMS["string"], 6)
+    assert (mass == 1).all() and (vel == 0).all() and abs(pos[:, 0] - np.arange(6)).max() < 2.5
+    assert (moving(original_form(SYSTEMS["string"]))[1] != 0).all()
+
+
+def test_original_form_covers_the_drag_and_the_last_particle():
+    damped = original_form(SYSTEMS["damped"])
+    np.testing.assert_allclose(damped.drags(4), [0.75, 0.5, 0.25, 0])
+    np.testing.assert_allclose(SYSTEMS["damped"].drags(4), 0.5)
+    string = original_form(SYSTEMS["string"])
+    force = string.external_force(np.ones((3, 2)), np.ones(3), np)
+    np.testing.assert_array_equal(force[:, 1], [-1, -1, 0])
+    assert string.held == () and SYSTEMS["string"].held == (0,)
+
+
+@pytest.mark.parametrize("system", ALL, ids=IDS)
+def test_system_comes_back_from_json(system):
+    found = system_of({"system": json.loads(json.dumps(describe(system)))})
+    assert found is not None and found.name == system.name and found.variant == system.variant
+    pos, vel, mass, charge = moving(system)
+    np.testing.assert_array_equal(net_force(found, pos, vel, mass, charge), net_force(system, pos, vel, mass, charge))
+
+
+def test_unknown_system_in_json_is_none():
+    about = describe(SYSTEMS["r2"])
+    assert system_of({}) is None
+    assert system_of({"system": about | {"name": "r7"}}) is None
+    assert system_of({"system": about | {"law": "-m_i*m_j/r^2"}}) is None
+
+
+def test_load_system_names_the_near_miss():
+    assert load_system("spring") is SYSTEMS["spring"]
+    with pytest.raises(UserError, match="did you mean 'spring'"):
+        load_system("sprung")
+    with pytest.raises(UserError, match="either"):
+        load_system(None)
+
+
+# ---------------------------------------------------------------- the user's own file
+
+SHORT = """
+import jax.numpy as jnp
+def potential(r, m_i, m_j, q_i, q_j):
+    return -m_i * m_j * jnp.exp(-r) / (r + 0.1)
+"""
+
+
+def test_short_user_file(tmp_path):
+    file = tmp_path / "yukawa.py"
+    file.write_text(SHORT)
+    system = load_system(system_file=file)
+    assert system.name == "yukawa" and system.law is None
+    pos, vel, mass, charge = moving(system)
+    step = 1e-6 * np.eye(10)[3].reshape(5, 2)
+    slope = (energy(system, pos + step, vel, mass, charge) - energy(system, pos - step, vel, mass, charge)) / 2e-6
+    assert net_force(system, pos, vel, mass, charge)[1, 1] == pytest.approx(-slope, rel=1e-6)
+    meta = {"system": json.loads(json.dumps(describe(system)))}
+    assert system_of(meta).file_sha256 == system.file_sha256
+    file.write_text(SHORT + "\ndrag = 1\n")
+    assert system_of(meta) is None  # it is not the law of that dataset any more
+
+
+def test_user_file_with_everything(tmp_path):
+    file = tmp_path / "trap.py"
+    file.write_text(
+        "name, dt, drag, masses, held = 'trap', 0.02, 0.1, 'unit', [0]\n"
+        "law = '2*q_i*q_j/r^3 - 1'\n"
+        "def potential(r, m_i, m_j, q_i, q_j):\n    return q_i * q_j / r**2 + r\n"
+        "def external(pos, mass):\n    return 0.5 * mass * (pos**2).sum(-1)\n"
+    )
+    system = load_system(system_file=file)
+    pos, vel, mass, charge = moving(system)
+    _, _, outside = energy_terms(system, pos, vel, mass, charge)
+    np.testing.assert_allclose(outside, 0.5 * (pos**2).sum(-1))
+    np.testing.assert_allclose(external_force(system, pos, mass), -pos, rtol=1e-12)
+    assert system.held == (0,) and not system.conserves_energy
+
+
+def test_user_file_with_a_system_object(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from distill.systems import System\n"
+        "SYSTEM = System('mine', lambda r, m_i, m_j, q_i, q_j, xp: xp.log(r), law='-1/r', dt=0.5)\n"
+    )
+    assert isinstance(load_system(system_file=file), System)
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("def potential(r, m_i, m_j, q_i, q_j) return r", "line 1: SyntaxError"),
+        ("x = 1\nimport nothing_of_that_name", "line 2: ModuleNotFoundError"),
+        ("def potentail(r, m_i, m_j, q_i, q_j): return r", "did you mean 'potential'|no function potential"),
+        ("def potential(r): return r", "cannot be evaluated"),
+        ("def potential(r, m_i, m_j, q_i, q_j): return float(r)", "cannot be evaluated"),
+        ("def potential(r, m_i, m_j, q_i, q_j): return r - 10 + 1e400", "not finite"),
+        ("def potential(r, m_i, m_j, q_i, q_j): return m_i * r", "exchanged"),
+        ("law = '-r'\ndef potential(r, m_i, m_j, q_i, q_j): return r**2", "the law gives .* where -dV/dr is"),
+        ("law = '-2*z'\ndef potential(r, m_i, m_j, q_i, q_j): return r**2", "z"),
+        ("dt = 0\ndef potential(r, m_i, m_j, q_i, q_j): return r", "dt is 0, expected"),
+        ("name = '../x'\ndef potential(r, m_i, m_j, q_i, q_j): return r", "letters"),
+        ("SYSTEM = 3", "expected a distill.systems.System"),
+    ],
+)
+def test_broken_user_file_is_one_line(tmp_path, text, told):
+    file = tmp_path / "broken.py"
+    file.write_text(text)
+    with pytest.raises(UserError, match=told) as caught:
+        load_system(system_file=file)
+    assert "\n" not in str(caught.value) and "broken.py" in str(caught.value)
+
+
+def test_missing_user_file(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        load_system(system_file=tmp_path / "none.py")
