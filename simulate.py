@@ -161,6 +161,8 @@ def _check_room(args, path):
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise UserError(f"{relative(path.parent)} is a file, expected a folder for the datasets") from None
+    except FileNotFoundError:  # what /proc and the like answer
+        raise UserError(f"cannot make the folder {relative(path.parent)}", "choose another DISTILL_DATASETS") from None
     with tempfile.TemporaryFile(dir=path.parent):
         pass
     size = 8 * args.n_trajectories * args.n_frames * args.n * args.dim

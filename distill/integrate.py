@@ -5,6 +5,8 @@ that does not help it is dropped and a fresh one is drawn in its place. Both are
 dropping prefers easy initial conditions.
 """
 
+import functools
+
 import numpy as np
 
 from distill import lanes
@@ -104,7 +106,7 @@ def integrate(
     spacing = every * (system.dt if dt is None else dt)
     if system.variant == "original" and frames * every > 1:
         spacing *= frames * every / (frames * every - 1)  # its linspace(0, dt N, N)
-    solver = lanes.make_solver(right_hand_side(system, n, dim), lanes=lane_count)
+    solver = _solver(system, n, dim, lane_count)
     size = 2 * n * dim + bool(system.drag)
     y = np.empty((trajectories, frames, size))
     p = np.empty((trajectories, 2 * n))
@@ -165,6 +167,12 @@ def integrate(
     t = spacing * np.arange(frames)
     arrays = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "t": t}
     return arrays | {"energy_drift": drift, "report": report}
+
+
+@functools.lru_cache(maxsize=16)
+def _solver(system, n, dim, lane_count):
+    # kept because compiling it takes seconds
+    return lanes.make_solver(right_hand_side(system, n, dim), lanes=lane_count)
 
 
 def _draw(system, n, dim, seed, trajectory, again):

@@ -22,6 +22,7 @@ STATUS = {
 }
 LANES = 32  # a multiple of the SIMD width; more lanes idle longer behind the last trajectory
 ITERATIONS = 128  # steps of every lane between two looks at the results
+ROOM = 512  # shortest queue: shorter ones share what was compiled
 SMALLEST_STEP = 1e-14  # of the time between two frames
 
 
@@ -38,7 +39,7 @@ def make_solver(rhs, lanes: int = LANES, iterations: int = ITERATIONS):
     trajectory that is not ``DONE`` are NaN from the failure on. ``steps`` counts tried steps.
     ``on_done(k)`` is called as k more trajectories come to their end.
     """
-    advance, room = _compile(rhs, lanes, iterations), 0
+    advance, room = _compile(rhs, lanes, iterations), ROOM
 
     def solve(y0, p, spacing, frames, rtol, atol, max_steps, on_done=None):
         total, size = y0.shape

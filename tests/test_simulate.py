@@ -1,0 +1,277 @@
+"""Integration against independent answers, its refusals, and the command line of ``simulate.py``."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distill import formats, lanes
+from distill.cli import UserError
+from distill.integrate import integrate, right_hand_side
+from distill.systems import SYSTEMS, System, acceleration, initial_conditions, original_form
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPLER = System("kepler", lambda r, m_i, m_j, q_i, q_j, xp: -m_i * m_j / r, law="-m_i*m_j/r^2", dt=0.01)
+
+
+def run(system, trajectories=12, n=4, dim=2, frames=20, every=5, **kwargs):
+    return integrate(system, n, dim, trajectories, frames, every, **kwargs)
+
+
+# ---------------------------------------------------------------- against independent answers
+
+
+@pytest.mark.parametrize("name", ["charge", "damped", "string"])
+def test_agrees_with_scipy(name):
+    """Other code on both sides: scipy's solver, and the numpy acceleration instead of the lanes' own."""
+    from scipy.integrate import solve_ivp
+
+    system, n = SYSTEMS[name], 4
+    found = run(system, trajectories=4, frames=11, rtol=1e-12, atol=1e-12)
+    for k in range(4):
+        mass, charge = found["mass"][k], found["charge"][k]
+
+        def slope(t, y, mass=mass, charge=charge):
+            pos, vel = y.reshape(2, n, 2)
+            return np.concatenate([vel.ravel(), acceleration(system, pos, vel, mass, charge).ravel()])
+
+        start = np.concatenate([found["pos"][k, 0].ravel(), found["vel"][k, 0].ravel()])
+        answer = solve_ivp(slope, (0, found["t"][-1]), start, "DOP853", found["t"], rtol=1e-12, atol=1e-12)
+        pos, vel = np.moveaxis(answer.y.reshape(2, n, 2, -1), -1, 1)
+        np.testing.assert_allclose(found["pos"][k], pos, atol=1e-8)
+        np.testing.assert_allclose(found["vel"][k], vel, atol=1e-7)
+
+
+def test_kepler_ellipse():
+    """Two bodies, no softening: period and shape from Kepler's equation at every frame."""
+    m, semi, e = np.array([1.0, 3.0]), 1.0, 0.6
+    total, period = m.sum(), 2 * np.pi * np.sqrt(semi**3 / m.sum())
+    frames = 41
+    relative = np.array([semi * (1 - e), 0.0])
+    speed = np.array([0.0, np.sqrt(total / semi * (1 + e) / (1 - e))])
+    weights = np.array([m[1], -m[0]])[:, None] / total  # x_0 - x_1 = relative, centre of mass at rest
+    y0 = np.concatenate([(weights * relative).ravel(), (weights * speed).ravel()])[None]
+    solve = lanes.make_solver(right_hand_side(KEPLER, 2, 2))
+    y, status, _ = solve(y0, np.array([[1.0, 3.0, 0, 0]]), 3 * period / (frames - 1), frames, 1e-12, 1e-12, 9999)
+    assert status[0] == lanes.DONE
+    pos = y[0, :, :4].reshape(frames, 2, 2)
+    mean = 2 * np.pi / period * np.linspace(0, 3 * period, frames)
+    eccentric = mean.copy()
+    for _ in range(60):
+        eccentric -= (eccentric - e * np.sin(eccentric) - mean) / (1 - e * np.cos(eccentric))
+    x, z = semi * (np.cos(eccentric) - e), semi * np.sqrt(1 - e**2) * np.sin(eccentric)
+    np.testing.assert_allclose(pos[:, 0] - pos[:, 1], np.stack([x, z], -1), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_energy_and_stored_acceleration(name):
+    found = run(SYSTEMS[name], trajectories=8)
+    assert found["energy_drift"].max() < 1e-6 and found["report"]["dropped"] == 0
+    assert found["pos"].dtype == np.float64 and found["pos"].shape == (8, 20, 4, 2)
+    acc = acceleration(SYSTEMS[name], found["pos"], found["vel"], found["mass"][:, None], found["charge"][:, None])
+    np.testing.assert_array_equal(found["acc"], acc)
+    np.testing.assert_allclose(found["t"], 5 * SYSTEMS[name].dt * np.arange(20))
+    if SYSTEMS[name].held:
+        np.testing.assert_array_equal(found["pos"][:, :, 0], found["pos"][:, :1, 0].repeat(20, 1))
+
+
+def test_the_lanes_force_is_the_table_s_in_three_dimensions():
+    for name in ("superposition", "string_ball", "damped"):
+        system = SYSTEMS[name]
+        states = [initial_conditions(system, np.random.default_rng(k), 5, 3) for k in range(3)]
+        pos, vel, mass, charge = (np.stack(a) for a in zip(*states, strict=True))
+        work = [np.zeros((3, 1))] * bool(system.drag)
+        y = np.concatenate([pos.reshape(3, -1), vel.reshape(3, -1), *work], axis=1)
+        slope = np.asarray(right_hand_side(system, 5, 3)(y.T, np.concatenate([mass, charge], 1).T)).T
+        expected = acceleration(system, pos, vel, mass, charge).reshape(3, -1)
+        np.testing.assert_allclose(slope[:, 15:30], expected, rtol=1e-10, atol=1e-10)
+
+
+def test_momentum_is_conserved():
+    for name, dim in (("spring", 2), ("charge", 3)):
+        found = run(SYSTEMS[name], dim=dim)
+        momentum = (found["mass"][:, None, :, None] * found["vel"]).sum(axis=2)
+        size = (found["mass"][:, :, None] * np.abs(found["vel"][:, 0])).sum(axis=(1, 2))[:, None, None]
+        assert np.abs((momentum - momentum[:, :1]) / size).max() < 1e-8
+
+
+def test_drag_takes_energy_at_the_stated_rate():
+    from distill.systems import energy
+
+    system = SYSTEMS["damped"]
+    found = run(system, frames=400, every=1)
+    mass, charge = found["mass"][:, None], found["charge"][:, None]
+    total = energy(system, found["pos"], found["vel"], mass, charge)
+    assert (np.diff(total, axis=1) < 0).all()
+    power = (system.drags(4)[:, None] * found["vel"] ** 2).sum(axis=(2, 3))
+    spacing = found["t"][1]
+    simpson = spacing / 3 * (power[:, :-2:2] + 4 * power[:, 1::2][:, :199] + power[:, 2::2]).sum(axis=1)
+    np.testing.assert_allclose(total[:, 0] - total[:, 398], simpson, rtol=1e-3)
+
+
+def test_tighter_tolerance_moves_the_answer_by_no_more_than_the_looser_one_allows():
+    # Frames far apart, or the steps are cut to them and much better than asked.
+    size = {"frames": 3, "every": 100, "drift_bound": 1.0}
+    loose = run(SYSTEMS["spring"], rtol=1e-6, atol=1e-6, **size)
+    middle = run(SYSTEMS["spring"], rtol=1e-8, atol=1e-8, **size)
+    tight = run(SYSTEMS["spring"], rtol=1e-12, atol=1e-12, **size)
+    far, near = (np.median(np.abs(a["pos"] - tight["pos"]).max((1, 2, 3))) for a in (loose, middle))
+    assert near < 1e-5 and near < 0.1 * far
+
+
+def test_original_time_grid():
+    found = run(original_form(SYSTEMS["spring"]), trajectories=2)
+    np.testing.assert_allclose(found["t"], np.linspace(0, 0.01 * 100, 100)[::5])
+
+
+# ---------------------------------------------------------------- what may not matter, and failures
+
+
+def test_same_seed_same_data_whatever_the_company():
+    system = SYSTEMS["r2"]
+    one, two = run(system, trajectories=40, seed=3), run(system, trajectories=40, seed=3)
+    np.testing.assert_array_equal(one["pos"], two["pos"])
+    few = run(system, trajectories=5, seed=3)
+    np.testing.assert_array_equal(one["mass"][:5], few["mass"])
+    np.testing.assert_array_equal(one["pos"][:5], few["pos"])
+    others = run(system, trajectories=40, seed=3, lane_count=8)
+    np.testing.assert_allclose(one["pos"], others["pos"], rtol=1e-6, atol=1e-6)
+    assert not np.array_equal(one["pos"], run(system, trajectories=40, seed=4)["pos"])
+
+
+def test_an_exhausted_step_budget_is_redone_or_dropped_but_never_data():
+    found = run(SYSTEMS["charge"], trajectories=60, frames=10, max_steps=20)
+    report = found["report"]
+    assert report["redone"] > 0 and report["dropped"] > 0
+    assert report["reasons"][lanes.STATUS[lanes.BUDGET]] >= report["redone"]
+    assert report["steps_max"] <= 20 * 4
+    assert np.isfinite(found["pos"]).all() and (found["energy_drift"] < 1e-6).all()
+    exact = run(SYSTEMS["charge"], trajectories=60, frames=10)
+    kept = (found["mass"] == exact["mass"]).all(axis=1)
+    assert 0 < kept.sum() < 60
+    np.testing.assert_allclose(found["pos"][kept], exact["pos"][kept], atol=1e-6)
+
+
+def test_energy_drift_alone_is_reason_enough():
+    found = run(SYSTEMS["spring"], rtol=1e-4, atol=1e-4, drift_bound=1e-6)
+    assert found["report"]["redone"] > 0 and "energy drift" in found["report"]["reasons"]
+    assert (found["energy_drift"] <= 1e-6).all()
+
+
+def test_hopeless_trajectories_end_in_one_error():
+    with pytest.raises(UserError, match="could not be integrated.*step budget"):
+        run(SYSTEMS["spring"], trajectories=3, max_steps=1)
+
+
+@pytest.mark.parametrize("slope, code", [("blow", lanes.UNDERFLOW), ("nan", lanes.NOT_FINITE)])
+def test_failures_are_told_apart(slope, code):
+    from distill.physics import import_jax
+
+    jnp = import_jax().numpy
+    # y' = y^2 from 1 is infinite at t = 1
+    rhs = {"blow": lambda y, p: y * y, "nan": lambda y, p: jnp.where(y > 1.2, jnp.nan, y)}[slope]
+    y0 = np.array([[1.0], [0.01]])
+    y, status, steps = lanes.make_solver(rhs)(y0, np.ones((2, 1)), 0.25, 9, 1e-9, 1e-9, 5000)
+    assert status[0] in (code, lanes.NOT_FINITE) and status[1] == lanes.DONE
+    assert np.isnan(y[0, -1]).all() and np.isfinite(y[1]).all()
+    assert np.isfinite(y[0, 0]).all()
+
+
+def test_one_frame_is_the_initial_condition():
+    found = run(SYSTEMS["spring"], frames=1)
+    assert found["pos"].shape[1] == 1 and (found["energy_drift"] == 0).all()
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def script(tmp_path, *words, **environment):
+    folders = {"DISTILL_DATASETS": tmp_path / "datasets", "DISTILL_OUTPUTS": tmp_path / "outputs"}
+    env = os.environ | {k: str(v) for k, v in (folders | environment).items()}
+    return subprocess.run(
+        [sys.executable, ROOT / "simulate.py", *map(str, words)],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_writes_a_dataset_once(tmp_path):
+    words = "--system r1 --dim 3 --n 3 --quick --seed 7 --tag t".split()
+    done = script(tmp_path, *words, "--plot", "--animate")
+    assert done.returncode == 0, done.stderr
+    name = "r1_n3_d3_s7_t"
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"simulate  {name}  trajectories 60  frames 20") and last.endswith(".npz")
+    dataset = formats.load_dataset(str(tmp_path / "datasets" / f"{name}.npz"))
+    assert dataset.pos.shape == (60, 20, 3, 3) and np.bincount(dataset.split).tolist() == [48, 6, 6]
+    assert dataset.meta["quick"] and dataset.meta["system"]["law"] == "-m_i*m_j/(r + 0.01)"
+    assert dataset.meta["report"]["energy_drift_max"] == dataset.energy_drift.max()
+    for suffix, magic in (("png", b"\x89PNG"), ("gif", b"GIF8")):
+        assert (tmp_path / "outputs" / name / f"trajectories.{suffix}").read_bytes()[:4] == magic
+    before = dataset.path.stat().st_mtime_ns
+    again = script(tmp_path, *words)
+    assert again.returncode == 0 and "already done" in again.stdout
+    other = script(tmp_path, *words, "--every", 7)
+    assert other.returncode == 1 and "every was 5, now 7" in other.stderr and "--overwrite" in other.stderr
+    assert dataset.path.stat().st_mtime_ns == before
+    dataset.path.with_suffix(".json").unlink()
+    alone = script(tmp_path, *words)
+    assert alone.returncode == 1 and "without its .json" in alone.stderr
+    replaced = script(tmp_path, *words, "--overwrite", "--n-frames", 3)
+    assert replaced.returncode == 0, replaced.stderr
+    assert formats.load_dataset(str(dataset.path)).pos.shape == (60, 3, 3, 3)
+    assert not list((tmp_path / "datasets").glob(".*"))
+
+
+def test_user_file_makes_a_dataset(tmp_path):
+    file = tmp_path / "soft.py"
+    file.write_text("def potential(r, m_i, m_j, q_i, q_j):\n    return (r * r + 1) ** -0.5 * q_i * q_j\n")
+    done = script(tmp_path, "--system-file", file, "--quick", "--n", 2)
+    assert done.returncode == 0, done.stderr
+    meta = json.loads((tmp_path / "datasets" / "soft_n2_d2_s0.json").read_text())
+    assert meta["system"]["file_sha256"] == meta["inputs"]["system_file"]["sha256"]
+    file.write_text(file.read_text() + "drag = 1.0\n")
+    changed = script(tmp_path, "--system-file", file, "--quick", "--n", 2)
+    assert changed.returncode == 1 and "has changed since" in changed.stderr
+
+
+@pytest.mark.parametrize(
+    "words, code, told",
+    [
+        ("--system sprng", 2, "did you mean 'spring'?"),
+        ("--system spring --n 1", 2, "at least 2"),
+        ("--system spring --dim 4", 2, "invalid choice: 4"),
+        ("--quick", 2, "--system"),
+        ("--system spring --tag a/b", 2, "letters"),
+        ("--system spring --dt -1", 2, "not a positive"),
+        ("--system-file none.py", 1, "none.py does not exist"),
+        ("--system spring --n-trajectories 999999999", 1, "fewer --n-trajectories"),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line(tmp_path, words, code, told):
+    done = script(tmp_path, *words.split())
+    assert done.returncode == code and told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and done.stdout == ""
+
+
+def test_unwritable_folders_are_told_before_the_work(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for place in (file, file / "below", Path("/proc/nothing")):
+        done = script(tmp_path, "--system", "spring", "--quick", DISTILL_DATASETS=place)
+        assert done.returncode == 1 and done.stderr.startswith("error: ")
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_help_is_quick_and_loads_nothing_heavy(tmp_path):
+    code = "import sys, simulate; sys.exit(bool({'jax', 'scipy', 'matplotlib', 'sympy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+    done = script(tmp_path, "--help")
+    assert done.returncode == 0 and "example  python simulate.py" in done.stdout
