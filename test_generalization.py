@@ -47,9 +47,7 @@ def main(argv=None) -> int:
     check_law(content, law_path, args.run, folder)
     law = law_from_json(content, cli.relative(law_path))
     config = formats.load_json(folder / "config.json", "train again:  python train.py --overwrite")
-    from distill.graphs import dataset_of_run, is_chain
-
-    dataset = dataset_of_run(args.run, config)
+    dataset = formats.dataset_of_run(args.run, config)
     inputs = {"law": law_path, "weights": folder / "model.safetensors", "config": folder / "config.json",
               "dataset": dataset.path}  # fmt: skip
     if not inputs["weights"].is_file():
@@ -67,6 +65,7 @@ def main(argv=None) -> int:
     import torch
 
     from distill.checkpoints import load_run
+    from distill.graphs import is_chain
 
     torch.set_num_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -95,7 +94,7 @@ def check_law(content: dict, path, run: str, folder) -> None:
     if content.get("run") != run:
         raise UserError(f"{cli.relative(path)} is the law of run '{content.get('run')}', expected '{run}'", again)
     current = {"config": folder / "config.json", "weights": folder / "model.safetensors"}
-    current |= {f"messages_{s}": formats.messages_path(run, s) for s in formats.SPLITS}
+    current["messages"] = formats.messages_path(run, "train")
     recorded = content.get("inputs")
     for name, entry in (recorded if isinstance(recorded, dict) else {}).items():
         source = current.get(name)

@@ -7,6 +7,7 @@ import math
 
 from distill.extrapolation import INTERPOLATION
 
+ROUNDING = 1e-12  # relative errors below are those of floating-point arithmetic
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -36,6 +37,8 @@ def percent(value) -> str:
     """A fraction as a percentage; ``n/a`` for None."""
     if value is None:
         return "n/a"
+    if 0 < abs(value) < ROUNDING:
+        return "< 10⁻¹⁰ %"
     return f"{100 * value:.3g} %" if value == 0 or abs(value) >= 1e-5 else f"{shown(100 * value, 2)} %"
 
 
@@ -57,8 +60,8 @@ def ratio_words(one: dict) -> str:
     if ratio is None:
         bad = one["law"].get("n_not_finite", 0)
         return f"not finite for {bad:,} of {bad + one['law']['n']:,}" if bad else "n/a"
-    if ratio == math.inf:
-        return "exactly 0"
+    if ratio > 0.01 / ROUNDING:
+        return "exact to rounding"
     return f"{times(ratio)} smaller" if ratio >= 1 else f"{times(1 / ratio)} larger"
 
 
@@ -80,7 +83,13 @@ def times(ratio: float) -> str:
 def worst_extrapolation(sets: dict) -> str | None:
     """The set beyond interpolation where the law does worst against the network."""
     beyond = [k for k in sets if k != INTERPOLATION]
-    return min(beyond, key=lambda k: -1.0 if factor(sets[k]) is None else factor(sets[k]), default=None)
+
+    def gain(name):
+        ratio = factor(sets[name])
+        error = sets[name]["gnn"]["median_relative_error"] or 0.0
+        return -1.0 if ratio is None else min(ratio, 0.01 / ROUNDING), -error
+
+    return min(beyond, key=gain, default=None)
 
 
 def answer(law: dict, generalization: dict | None) -> str:
@@ -91,6 +100,8 @@ def answer(law: dict, generalization: dict | None) -> str:
     if inside is not None:
         deviation = f"it deviates from the truth by {percent(inside)} within the range of the data"
         deviation += f" and by {percent(outside)} beyond it" if outside is not None else ""
+        if max(inside, outside or 0) < ROUNDING:
+            deviation = "the two agree to rounding, within the range of the data and beyond it"
     if verdict.get("recovered") is True and truth:
         text = "Found: the distilled law is the true one" + (f"; {deviation}." if deviation else ".")
         if verdict.get("softening_recovered") is False:
@@ -102,7 +113,10 @@ def answer(law: dict, generalization: dict | None) -> str:
         if not truth:
             text = "Not found: the distilled law does not pass the tests possible without knowing the truth."
     else:
-        text = "Undecided: a law was distilled, but whether it is the true one could not be judged."
+        text = "A law was distilled, but whether it is the true one cannot be judged here."
+        if "law_predicts_as_well_as_network" in (data := law.get("data_verdict") or {}):
+            well = "as well as the network" if data["law_predicts_as_well_as_network"] else "worse than the network"
+            text = f"The true law is not known here. The distilled law predicts held-out accelerations {well}."
     return f"{text} {compared(generalization['sets'])}" if generalization else text
 
 
@@ -114,8 +128,10 @@ def compared(sets: dict) -> str:
         return f"On held-out data {_against(inside)}."
     lost = [k.replace("_", " ") for k, v in beyond.items() if v is None or v < 1]
     if not lost:
+        errors = [sets[k]["gnn"]["median_relative_error"] for k in beyond]
+        network = f" (the network’s median error reaches {percent(max(errors))})" if None not in errors else ""
         kinds = f"On {_count(len(beyond))} kinds of data unlike the training data"
-        return f"{kinds} {_against(min(beyond.values()), 'at least ')}."
+        return f"{kinds} {_against(min(beyond.values()), 'at least ')}{network}."
     if len(lost) == len(beyond):
         return "On no kind of data unlike the training data is it better than the network."
     kept = len(beyond) - len(lost)
@@ -126,8 +142,8 @@ def compared(sets: dict) -> str:
 def _against(ratio, least: str = "") -> str:
     if ratio is None:
         return "it cannot be compared with the network"
-    if ratio == math.inf:
-        return "it is exact"
+    if ratio > 0.01 / ROUNDING:
+        return "it is exact to rounding"
     if ratio < 1:
         return f"its error is {times(1 / ratio)} larger than the network’s"
     return f"its error is {least}{times(ratio)} smaller than the network’s"

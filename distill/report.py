@@ -8,11 +8,12 @@ import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from distill import cli, formats
+from distill import cli, findings, formats
 from distill.cli import UserError
-from distill.findings import answer, factor, percent, r2_text, shown, times, verdict_word, worst_extrapolation
-from distill.report_page import code, details, formula, missing, page, section, table, text, tile
+from distill.findings import answer, ratio_words, verdict_word, worst_extrapolation
+from distill.report_page import code, details, formula, missing, page, percent, section, shown, table, text, tile
 
+LEAST, UNLIKE = "where the law gains least", "on data unlike it"
 STAGES = ("dataset", "config", "messages_train", "messages_test", "linear_fit", "law", "generalization")
 
 
@@ -88,6 +89,7 @@ def write_report(run: str) -> Path:
 
     m = gather(run)
     titles = (
+        ("The law", law_section),
         ("What was simulated", parts.simulation),
         ("The network", parts.training),
         ("Messages and forces", parts.messages),
@@ -96,14 +98,9 @@ def write_report(run: str) -> Path:
         ("Rollouts", parts.rollouts),
         ("How this was made", parts.provenance),
     )
-    body = header(m) + section(1, "The law", law_section(m))
-    for number, (title, function) in enumerate(titles, 2):
-        try:
-            content = function(m)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, UserError) as exc:
-            # A file edited by hand or of another version must not cost the rest of the page.
-            content = f'<p class="missing">This part could not be shown: {text(type(exc).__name__)}: {text(exc)}</p>'
-        body += section(number, title, content)
+    body = f"<header>{header(m)}{guarded(headline, m)}</header>"
+    for number, (title, function) in enumerate(titles, 1):
+        body += section(number, title, guarded(function, m))
     path = m.folder / "report.html"
     formats.save_text(path, page(f"Force law of {run}", body + parts.footer(m)))
     return path
@@ -117,16 +114,30 @@ def heading(m: Material) -> str:
     return f"The force law of “{system}”, distilled from a graph network"
 
 
+def guarded(function, m: Material) -> str:
+    """What ``function`` makes of the material, or why it cannot: a file edited by hand or of another
+    version must not cost the rest of the page."""
+    try:
+        return function(m)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, UserError) as exc:
+        return f'<p class="missing">This part could not be shown: {text(type(exc).__name__)}: {text(exc)}</p>'
+
+
 def header(m: Material) -> str:
     size = f"{m.config['n']} particles in {m.config['dim']} dimensions · " if "n" in m.config else ""
-    parts = [f'<header><p class="kicker">{text(size)}run {code(m.run)}</p><h1>{text(heading(m))}</h1>']
+    parts = [f'<p class="kicker">{text(size)}run {code(m.run)}</p><h1>{text(heading(m))}</h1>']
     if any(stage.get("quick") for stage in m.json.values()):
         parts.append('<p class="open"><strong>Made with --quick:</strong> tiny sizes, numbers mean nothing.</p>')
     parts += [f'<p class="missing">{text(p)}</p>' for p in m.problems]
+    return "".join(parts)
+
+
+def headline(m: Material) -> str:
+    """The answer, the verdict, the law beside the truth and the numbers that carry the answer."""
     if not m.law:
         what = "There is no law yet: the search for a formula has not been run."
-        return "".join(parts) + missing(what, f"python symbolic_reg.py --run {m.run}") + "</header>"
-    verdict = m.law.get("verdict") or {}
+        return missing(what, f"python symbolic_reg.py --run {m.run}")
+    verdict, parts = m.law.get("verdict") or {}, []
     colour = {"recovered": "good", "not recovered": "bad"}.get(verdict_word(verdict), "open")
     parts.append(f'<p class="answer">{text(answer(m.law, m.generalization or None))}</p>')
     parts.append(f'<p><span class="badge {colour}">{verdict_word(verdict)}</span>')
@@ -137,47 +148,57 @@ def header(m: Material) -> str:
         )
     parts.append(f'</p><p class="note">{text(verdict["why"])}</p>' if verdict.get("why") else "</p>")
     pair, truth = m.law.get("pair") or {}, m.law.get("truth") or {}
-    parts.append('<div class="laws">' + law_card("Law found", pair, "found"))
+    terms = (m.law.get("node") or {}).get("terms") or {}
+    extra = ", ".join(f"{k.replace('_', ' ')} {_numbers(v)}" for k, v in terms.items())
+    parts.append('<div class="laws">' + law_card("Law found", pair, "found", extra=extra))
     if truth.get("text"):
-        parts.append(law_card("True law", truth) + "</div>")
+        known = [f"drag {findings.shown(truth['drag'])}"] if truth.get("drag") else []
+        known += [f"outside field: {truth['external']}"] if truth.get("external") else []
+        parts.append(law_card("True law", truth, extra="; ".join(known)) + "</div>")
     else:
         parts.append('<div class="law"><h3>True law</h3><p class="note">Not known to this program.</p></div></div>')
-    return "".join(parts) + f'<div class="tiles">{tiles(m)}</div></header>'
+    return "".join(parts) + f'<div class="tiles">{tiles(m)}</div>'
 
 
-def law_card(title: str, law: dict, kind: str = "", size: float = 31.0) -> str:
+def _numbers(value) -> str:
+    return f"({', '.join(findings.shown(v) for v in value)})" if isinstance(value, list) else findings.shown(value)
+
+
+def law_card(title: str, law: dict, kind: str = "", size: float = 31.0, extra: str = "") -> str:
     """A law in large type with its text below; ``law`` holds "text" and perhaps "latex"."""
     plain = str(law.get("text", "")).removeprefix("f = ")
-    shrink = size if len(plain) < 40 else 0.75 * size
-    big = (
-        formula("f = " + str(law["latex"]).removeprefix("f = "), shrink, f"f = {plain}")
-        if law.get("latex")
-        else code(plain)
-    )
-    return f'<div class="law {kind}"><h3>{text(title)}</h3><div class="big">{big}</div>{code(plain)}</div>'
+    latex = "f = " + str(law.get("latex") or "").removeprefix("f = ")
+    big = formula(latex, size, f"f = {plain}", 360) if law.get("latex") else code(plain)
+    more = f'<p class="note">and {text(extra)}</p>' if extra else ""
+    return f'<div class="law {kind}"><h3>{text(title)}</h3><div class="big">{big}</div>{code(plain)}{more}</div>'
 
 
 def tiles(m: Material) -> str:
     """The headline numbers, each with what it is over."""
     verdict, out = m.law.get("verdict") or {}, []
     if verdict.get("relative_error_in_range") is not None:
-        beyond = percent(verdict.get("relative_error_extrapolated"))
-        out.append(tile(percent(verdict["relative_error_in_range"]), "off the true pair force, within range",
+        beyond = findings.percent(verdict.get("relative_error_extrapolated"))
+        out.append(tile(findings.percent(verdict["relative_error_in_range"]), "off the true pair force, within range",
                         f"{beyond} beyond the range of the data"))  # fmt: skip
     if "r2_all" in m.linear_fit:
         fit = m.linear_fit
-        out.append(tile(r2_text(fit["r2_trim90"]), "R² of messages with true forces, best 90 % of edges",
-                        f"{r2_text(fit['r2_all'])} over all {fit['n_edges']:,} edges"))  # fmt: skip
+        out.append(tile(findings.r2_text(fit["r2_trim90"]), "R² of messages with true forces, best 90 % of edges",
+                        f"{findings.r2_text(fit['r2_all'])} over all {fit['n_edges']:,} edges"))  # fmt: skip
     sets = m.generalization.get("sets") or {}
     worst = worst_extrapolation(sets)
-    for name, label in (("interpolation", "on new data like the training data"), (worst, "where the law gains least")):
+    for name, label in (("interpolation", "on new data like the training data"), (worst, LEAST)):
         if name in sets:
-            one, ratio = sets[name], factor(sets[name])
-            value = "n/a" if ratio is None else "exact" if ratio == float("inf") else times(max(ratio, 1 / ratio))
-            better = "" if ratio is None or ratio == float("inf") else "smaller" if ratio >= 1 else "larger"
-            note = f"MAE {shown(one['law']['mae'])} against {shown(one['gnn']['mae'])}, n {one['law']['n']:,}"
-            about = label if name == "interpolation" else f"{label}: {name.replace('_', ' ')}"
-            out.append(tile(value, f"{better} error than the network’s, {text(about)}".strip(), text(note)))
+            one = sets[name]
+            value = ratio_words(one).removesuffix(" smaller").removesuffix(" larger")
+            kind = ratio_words(one).removeprefix(value).strip()
+            if name != "interpolation":
+                label = f"{label}: {name.replace('_', ' ')}"
+            off = f"the network is off by {findings.percent(one['gnn']['median_relative_error'])} (median)"
+            what = f"{kind} error than the network’s, {label}" if kind else f"{label.replace(LEAST, UNLIKE)}; {off}"
+            value = value.removesuffix(" to rounding")
+            law_mae, gnn_mae = (findings.shown(one[k]["mae"]) for k in ("law", "gnn"))
+            note = f"MAE {law_mae} against {gnn_mae}, n {one['law']['n']:,}"
+            out.append(tile(value, what, note))
     return "".join(out)
 
 
@@ -193,12 +214,20 @@ def law_section(m: Material) -> str:
     )
     cards = ""
     if (law.get("from_messages") or {}).get("text"):
-        cards += law_card("From the messages alone", law["from_messages"], size=21)
+        early = law["from_messages"].get("verdict") or {}
+        about = ""
+        if early.get("relative_error_in_range") is not None:
+            inside, far = (findings.percent(early.get(f"relative_error_{k}")) for k in ("in_range", "extrapolated"))
+            about = (
+                f" The first alone: {verdict_word(early)}; off the true force by {inside} within range, {far} beyond."
+            )
+        cards += law_card("From the messages alone", law["from_messages"], "", 21)
         cards += law_card("Constants refitted on accelerations", pair, "found", 21)
         cards = f'<div class="laws">{cards}</div>'
         cards += (
             '<p class="note" style="margin-top:10px">The first is what the network’s messages say. The second has no'
-            " network in between: its constants were fitted directly on the accelerations of the training data.</p>"
+            " network in between: its constants were fitted directly on the accelerations of the training data."
+            f"{text(about)}</p>"
         )
     if node.get("latex"):
         cards += (
@@ -220,11 +249,21 @@ def law_section(m: Material) -> str:
                      f" {shown(error.get('gnn'))}; n {shown(error.get('n'))}"])  # fmt: skip
     verdict = law.get("verdict") or {}
     if verdict.get("scale") is not None:
-        rows.append(["Overall factor between law and truth", shown(verdict["scale"], 6)])
+        rows.append(["Factor that brings the law closest to the truth", shown(verdict["scale"], 6)])
+    ranges = verdict.get("ranges") or {}
+    if {"in", "extrapolated"} <= ranges.keys():
+        spans = [f"{shown(a)} to {shown(b)}" for a, b in (ranges["in"], ranges["extrapolated"])]
+        rows.append(["Distances r compared with the truth", f"{spans[0]} within range, {spans[1]} beyond;"
+                     f" n {shown(verdict.get('n_samples'))} each"])  # fmt: skip
     rows.append(["Complexity (nodes)", shown(pair.get("complexity"))])
     reason = f" ({text(law['engine_reason'])})" if law.get("engine_reason") else ""
     rows.append(["Search engine", text(law.get("engine", "unknown")) + reason])
     body = f'<p class="lead">{lead}</p>' + cards + table([], rows)
+    if candidates := (law.get("refinement") or {}).get("candidates"):
+        listed = [[shown(c.get("complexity")), shown(c.get("held_out")), code(c.get("equation"))] for c in candidates]
+        body += details("Formulas that were refitted on accelerations",
+                        f'<p class="note">{text(law["refinement"].get("why", ""))}</p>'
+                        + table(["complexity", "held-out error", "formula"], listed))  # fmt: skip
     if pair.get("latex"):
         body += details("LaTeX", f"<pre>{text('f = ' + pair['latex'])}</pre>")
     return body

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.findings import shown
+from distill import findings
 
 SHOWN = 96 / 160  # CSS pixels for one of a figure, saved at 160 dots an inch: text of one size throughout
 
@@ -20,6 +20,19 @@ def text(value) -> str:
     return html.escape(str(value), quote=True)
 
 
+def shown(value, digits: int = 3) -> str:
+    """As in ``findings``, escaped: a file may hold anything where a number is expected."""
+    return text(findings.shown(value, digits))
+
+
+def percent(value) -> str:
+    return text(findings.percent(value))
+
+
+def r2(value) -> str:
+    return text(findings.r2_text(value))
+
+
 def code(value) -> str:
     return f"<code>{text(value)}</code>"
 
@@ -27,10 +40,11 @@ def code(value) -> str:
 # ---------------------------------------------------------------- formulas
 
 
-def formula(latex: str, size: float = 20.0, plain: str = "") -> str:
+def formula(latex: str, size: float = 20.0, plain: str = "", limit: float = 760.0) -> str:
     """LaTeX (matplotlib's mathtext, Computer Modern) as an inline SVG in the colour of the text.
 
-    ``size`` in CSS pixels; ``plain`` is the text alternative. What mathtext cannot set is shown as code.
+    ``size`` in CSS pixels; ``plain`` is the text alternative. A formula wider than ``limit`` pixels is set
+    smaller, down to 60 %. What mathtext cannot set is shown as code.
     """
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
@@ -47,10 +61,10 @@ def formula(latex: str, size: float = 20.0, plain: str = "") -> str:
     # SVG's y axis points down.
     left, top = box.x0 - pad, -box.y1 - pad
     width, height = box.width + 2 * pad, box.height + 2 * pad
-    label = text(plain or latex)
+    label, shrink = text(plain or latex), max(0.6, min(1.0, limit / width))
     return (
         f'<svg class="formula" role="img" aria-label="{label}" viewBox="{left:.2f} {top:.2f} {width:.2f} {height:.2f}"'
-        f' width="{width:.1f}" style="vertical-align:{box.y0 - pad:.1f}px"><title>{label}</title>'
+        f' width="{shrink * width:.1f}" style="vertical-align:{shrink * (box.y0 - pad):.1f}px"><title>{label}</title>'
         f'<path d="{_path_data(path)}"/></svg>'
     )
 
@@ -140,8 +154,9 @@ def details(summary: str, body: str) -> str:
 
 
 def tile(value: str, label: str, note: str = "") -> str:
-    below = f"<small>{note}</small>" if note else ""
-    return f'<div class="tile"><strong>{value}</strong><span>{label}</span>{below}</div>'
+    """``value`` in large type; plain text, escaped here."""
+    below = f"<small>{text(note)}</small>" if note else ""
+    return f'<div class="tile"><strong>{text(value)}</strong><span>{text(label)}</span>{below}</div>'
 
 
 def page(title: str, body: str) -> str:

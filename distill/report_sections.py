@@ -1,8 +1,8 @@
 """The sections of the report below the law: each takes the ``Material`` of a run and returns HTML."""
 
 from distill import formats, plots, plots_generalization
-from distill.findings import percent, power, r2_text, ratio_words, shown
-from distill.report_page import code, details, formula, image, missing, table, text
+from distill.findings import power, ratio_words
+from distill.report_page import code, details, formula, image, missing, percent, r2, shown, table, text
 
 GAUGES = {"force": "F (pair force)", "acceleration": "F / m_i", "charge_force": "q_i F"}
 FIGURES_A_ROW = 3
@@ -98,7 +98,7 @@ def messages(m) -> str:
         return missing(what, f"python fit_linear.py --run {m.run}")
     fit = m.linear_fit
     n = f"{fit['n_edges']:,} edges of the {text(fit['split'])} split"
-    rows = [[GAUGES.get(k, text(k)), r2_text(v["r2_all"]), r2_text(v["r2_trim90"])] for k, v in fit["targets"].items()]
+    rows = [[GAUGES.get(k, text(k)), r2(v["r2_all"]), r2(v["r2_trim90"])] for k, v in fit["targets"].items()]
     order = list(fit["targets"])
     about = f"Best linear fit of the {len(fit['top_components'])} most important message components; n: {n}."
     body = table(["compared with the true …", "R² (all edges)", "R² (best 90 %)"], rows, about,
@@ -106,7 +106,7 @@ def messages(m) -> str:
     if (read := fit.get("read_out") or {}).get("r2_all") is not None:
         body += (
             f'<p class="note">A linear read-out of all components, fitted on net forces alone without any pair force,'
-            f" reaches R² {r2_text(read['r2_all'])} (all), {r2_text(read['r2_trim90'])} (best 90 %)"
+            f" reaches R² {r2(read['r2_all'])} (all), {r2(read['r2_trim90'])} (best 90 %)"
             f" with the true pair forces; n: {n}.</p>"
         )
     caption = "Standardised message components against their best linear combination of true force components."
@@ -128,9 +128,10 @@ def search(m) -> str:
         " is ringed.</p>"
     )
     names = list(targets)
-    for start in range(0, len(names), FIGURES_A_ROW):
+    a_row = -(-len(names) // -(-len(names) // FIGURES_A_ROW))  # rows of about equal length
+    for start in range(0, len(names), a_row):
         fronts = {}
-        for name in names[start : start + FIGURES_A_ROW]:
+        for name in names[start : start + a_row]:
             rows = targets[name]["rows"]
             fronts[name.replace("_", " ")] = ([r[0] for r in rows], [r[1] for r in rows], _chosen(targets[name]))
         body += image(plots.save_bytes(plots.pareto(fronts, "")), "Loss against complexity of the formulas found")
@@ -143,7 +144,7 @@ def search(m) -> str:
         if target.get("why"):
             body += f'<p class="note">Why this one: {text(target["why"])}</p>'
         best = target.get("pysr_best") or {}
-        if best.get("equation"):
+        if best.get("equation") not in (None, target.get("equation")):
             body += f'<p class="note">By the score of PySR: {code(best["equation"])}</p>'
         body += details(f"All {len(rows)} formulas of the front",
                         table(["complexity", "loss", "formula"], rows, "", chosen))  # fmt: skip
@@ -170,7 +171,7 @@ def generalization(m) -> str:
         label = text(name.replace("_", " "))
         ratio = f"<span class=line>{text(ratio_words(one))}</span>"
         rows.append([label, gnn["mae"], law["mae"], *(percent(v["median_relative_error"]) for v in (gnn, law)),
-                     r2_text(gnn["r2"]), r2_text(law["r2"]), ratio, law["n"]])  # fmt: skip
+                     r2(gnn["r2"]), r2(law["r2"]), ratio, law["n"]])  # fmt: skip
         what.append(f"<li><strong>{label}</strong>: {text(one['what'])}.</li>")
     truth = "" if m.generalization.get("truth") else (
         '<p class="note">The true law is not known here: only held-out data of the dataset itself are used.</p>'
@@ -209,7 +210,7 @@ def rollouts(m) -> str:
         end = one["position_error"]["median"][-1]
         rows.append([label, power(one["rtol"]), followed, "—" if key == "truth" else shown(end),
                      shown(one["final_energy_drift_median"]), f"{len(one['failed'])} of {r['n']}"])  # fmt: skip
-    failed = [f"{names[k]}, start {f['trajectory']}, at {shown(f['at_time'])}: {f['why']}"
+    failed = [f"{names[k]}, start {f['trajectory']}, at {f['at_time']:.4g}: {f['why']}"
               for k, one in r["models"].items() for f in one["failed"]]  # fmt: skip
     body = (
         f'<p class="lead">{r["n"]} new starts of {r["particles"]} particles, integrated under truth, law and network'

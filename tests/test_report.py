@@ -1,0 +1,236 @@
+"""The report: self-contained, escaped, whole without some stages; and the words it is made of."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from distill import findings, formats, report, report_page
+from distill.expressions import parse
+from distill.law import VARIABLES, Law
+from distill.report_page import display_fractions, formula
+
+RUN = "charge_n4_d2_s0__l1-newton__s0"
+HOSTILE = '<script>alert("x")</script>&\'"'
+VOID = {"meta", "img", "br", "path", "hr"}
+
+
+class Checker(HTMLParser):
+    """Collects tags, attributes and text, and sees that tags are closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.links, self.tags, self.alts = [], [], set(), []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        given = dict(attributes)
+        self.links += [given[k] for k in ("src", "href", "data", "action", "srcset") if k in given]
+        if tag == "img":
+            self.alts.append(given.get("alt"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def checked(path) -> tuple[str, Checker]:
+    page = path.read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(page)
+    assert not checker.open
+    assert all(link.startswith("data:image/png;base64,") for link in checker.links)
+    assert all(checker.alts)
+    assert not checker.tags & {"script", "link", "iframe", "object"}
+    assert not re.search(r"https?://|url\(|@import", page)
+    return page, checker
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    import distill.names
+
+    for module in (formats, distill.names, report.cli):
+        for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, tmp_path / name.lower())
+    monkeypatch.setattr(report.cli, "ROOT", tmp_path)
+    return tmp_path
+
+
+def law_json(**changes) -> dict:
+    law = Law(parse("1.002*q_i*q_j/(r + 0.0101)^2", VARIABLES))
+    rows = [[1, 0.5, "q_i"], [7, 0.02, "q_i*q_j/r^2"], [10, 1e-5, "q_i*q_j/(r + 0.0101)^2"]]
+    target = {"chosen": 2, "equation": rows[2][2], "latex": law.pair_json()["latex"], "rows": rows, "why": "knee"}
+    return {
+        "run": RUN, "engine": "operon", "pair": law.pair_json(), "node": law.node_json(2),
+        "targets": {"radial": target},
+        "truth": {"text": "q_i*q_j/(r + 0.01)^2", "latex": r"\frac{q_i q_j}{(r + 0.01)^2}"},
+        "from_messages": {"text": "0.97*q_i*q_j/r^2", "latex": r"0.97\frac{q_i q_j}{r^2}"},
+        "verdict": {"recovered": True, "softening_recovered": False, "relative_error_in_range": 0.0021,
+                    "relative_error_extrapolated": 0.0034, "scale": 1.001, "why": "within tolerance"},
+    } | changes  # fmt: skip
+
+
+def one_set(law=1e-4, gnn=1e-2, bad=0) -> dict:
+    def numbers(mae):
+        return {"mae": mae, "mae_trim90": mae, "median_relative_error": mae, "r2": 0.99, "n": 400, "n_not_finite": 0}
+
+    return {"what": "made up", "gnn": numbers(gnn), "law": numbers(law) | {"n_not_finite": bad}}
+
+
+def rollouts() -> dict:
+    t = np.linspace(0, 3, 7)
+    curve = {k: [None if v > 2.6 else 1e-6 + v for v in t] for k in ("lower", "median", "upper")}
+    model = {"rtol": 1e-9, "position_error": curve, "energy_drift": curve, "followed_for": 1.0, "steps_max": 9,
+             "final_energy_drift_median": None,
+             "failed": [{"trajectory": 1, "at_time": 2.5, "why": "step size vanished"}]}  # fmt: skip
+    return {"n": 2, "particles": 4, "training_time": 1.0, "horizon": 3.0, "method": "DOP853", "time": t.tolist(),
+            "position_error_is": "RMS", "energy_drift_is": "drift", "followed_while": "small",
+            "models": {k: model for k in ("truth", "law", "truth_loose", "gnn")}}  # fmt: skip
+
+
+def write(places, **stages):
+    for name, content in stages.items():
+        formats.save_json(places / "outputs" / RUN / f"{name}.json", content)
+
+
+def test_full_report_holds_the_law_and_stands_alone(places):
+    sets = {"interpolation": one_set(), "wide": one_set(2e-4), "close": one_set(bad=3)}
+    write(places, law=law_json(), generalization={"sets": sets, "rollouts": rollouts(), "truth": {"system": "charge"}})
+    page, checker = checked(report.write_report(RUN))
+    assert "1.002 * q_i * q_j / (r + 0.0101)^2" in page and "q_i*q_j/(r + 0.01)^2" in page
+    assert "Found: the distilled law is the true one" in page and "softening not recovered" in page
+    assert len(checker.alts) >= 3 and "svg" in checker.tags
+    assert "not finite for 3 of 403" in page and "step size vanished" in page
+    assert "could not be shown" not in page
+
+
+@pytest.mark.parametrize("stages", [[], ["law"], ["generalization"], ["linear_fit"], ["messages_train"]])
+def test_missing_stages_name_their_command(places, stages):
+    compared = {"sets": {"interpolation": one_set()}, "rollouts": {"skipped": "no"}}
+    contents = {"law": law_json(), "generalization": compared,
+                "linear_fit": {}, "messages_train": {"edges": 10}}  # fmt: skip
+    write(places, **{k: contents[k] for k in stages})
+    page, _ = checked(report.write_report(RUN))
+    assert "could not be shown" not in page
+    for stage, command in (("law", "symbolic_reg.py"), ("generalization", "test_generalization.py")):
+        assert (f"python {command} --run {RUN}" in page) == (stage not in stages)
+
+
+def test_text_from_files_is_escaped(places):
+    law = law_json(engine=HOSTILE, verdict={"recovered": False, "why": HOSTILE}, run=HOSTILE)
+    law["pair"] = {"text": HOSTILE, "latex": HOSTILE, "convention": HOSTILE, "complexity": HOSTILE}
+    law["truth"] = {"text": HOSTILE, "latex": r"\nonsense{", "external": HOSTILE}
+    law["node"] = {"text": HOSTILE, "latex": HOSTILE, "terms": {HOSTILE: HOSTILE}}
+    law["targets"]["radial"] |= {"why": HOSTILE, "rows": [[1, 0.5, HOSTILE]], "pysr_best": {"equation": HOSTILE}}
+    law["targets"][HOSTILE] = law["targets"]["radial"]
+    law |= {"arguments": {HOSTILE: HOSTILE, "seed": HOSTILE}, "versions": {HOSTILE: HOSTILE}, "device": HOSTILE,
+            "git": {"commit": HOSTILE}, "inputs": {HOSTILE: {"path": HOSTILE, "sha256": HOSTILE}}, "python": HOSTILE,
+            "read_out": {"gauge": HOSTILE, "held_out_errors": {HOSTILE: HOSTILE}}, "seconds": HOSTILE}  # fmt: skip
+    sets = {HOSTILE: one_set() | {"what": HOSTILE}}
+    write(places, law=law, generalization={"sets": sets, "rollouts": {"skipped": HOSTILE}})
+    page, _ = checked(report.write_report(RUN))
+    assert "<script" not in page and "&lt;script" in page
+
+
+def test_a_damaged_file_costs_its_part_only(places):
+    write(places, law=law_json(), generalization={"sets": {"interpolation": {"what": "no numbers"}}})
+    (places / "outputs" / RUN / "linear_fit.json").write_text("{", encoding="utf-8")
+    page, _ = checked(report.write_report(RUN))
+    assert "not valid JSON" in page and "could not be shown" in page and "knee" in page
+
+
+def test_report_is_stale_when_a_source_is_newer(places):
+    import os
+
+    assert report.is_stale(RUN)
+    write(places, law=law_json())
+    path = report.write_report(RUN)
+    assert not report.is_stale(RUN)
+    os.utime(path, (1, 1))
+    assert report.is_stale(RUN)
+
+
+def test_same_files_give_the_same_page(places):
+    write(places, law=law_json(), generalization={"sets": {"interpolation": one_set()}, "rollouts": rollouts()})
+    first = report.write_report(RUN).read_bytes()
+    assert report.write_report(RUN).read_bytes() == first
+
+
+# ---------------------------------------------------------------- formulas and words
+
+
+def test_formula_is_an_svg_of_paths_with_its_text():
+    svg = formula(r"f = \frac{q_i \, q_j}{\left(r + 0.01\right)^{2}}", 24, "q_i*q_j/(r + 0.01)^2")
+    assert svg.startswith("<svg") and 'd="M' in svg and "q_i*q_j/(r + 0.01)^2" in svg and "id=" not in svg
+    narrow = formula("x" * 200, 24, limit=100)
+    wide = formula("x" * 200, 24, limit=1e9)
+    ratio = [float(re.search(r' width="([\d.]+)"', s).group(1)) for s in (narrow, wide)]
+    assert ratio[0] == pytest.approx(0.6 * ratio[1], rel=1e-2)
+
+
+def test_formula_that_cannot_be_set_is_shown_as_code():
+    assert formula(r"\nonsense{", plain="a < b") == "<code>a &lt; b</code>"
+    assert formula("", plain="empty") == "<code>empty</code>"
+
+
+@pytest.mark.parametrize(
+    "latex, expected",
+    [
+        (r"\frac{a}{b}", r"\dfrac{a}{b}"),
+        (r"-\frac{\frac{1}{2} r}{b} + \frac{1}{r}", r"-\dfrac{\frac{1}{2} r}{b} + \dfrac{1}{r}"),
+        (r"\sqrt{\frac{1}{r}}", r"\sqrt{\dfrac{1}{r}}"),
+        (r"a \left\{\frac{1}{2}\right\}", r"a \left\{\dfrac{1}{2}\right\}"),
+    ],
+)
+def test_outer_fractions_are_displayed(latex, expected):
+    assert display_fractions(latex) == expected
+
+
+@pytest.mark.parametrize(
+    "value, expected",
+    [(0.0123, "0.0123"), (4.56e-8, "4.56×10⁻⁸"), (12345, "12,345"), (12345.6, "12,346"), (None, "n/a"),
+     (float("nan"), "n/a"), (0.0, "0"), (True, "True")],
+)  # fmt: skip
+def test_numbers_as_shown(value, expected):
+    assert findings.shown(value) == expected
+
+
+def test_answers_say_what_the_numbers_say():
+    good = {"sets": {"interpolation": one_set(), "wide": one_set(1e-4), "close": one_set(1e-3)}}
+    assert "at least 10 times smaller" in findings.answer(law_json(), good)
+    bad = {"sets": {"interpolation": one_set(), "wide": one_set(1.0), "close": one_set()}}
+    said = findings.answer(law_json(verdict={"recovered": False}), bad)
+    assert said.startswith("Not found") and "better than the network on 1 of 2" in said and "not on: wide" in said
+    unknown = findings.answer(law_json(truth=None, verdict={"recovered": None}), {"sets": {"interpolation": one_set()}})
+    assert "cannot be judged" in unknown and "100 times smaller" in unknown
+    assert findings.answer(law_json(), None).count(".") >= 1
+
+
+def test_ratios_and_the_worst_set():
+    assert findings.ratio_words(one_set(1e-2, 1e-3)) == "10 times larger"
+    assert findings.ratio_words(one_set(0.0)) == "exact to rounding"
+    assert findings.ratio_words(one_set(None)) == "n/a"
+    sets = {"interpolation": one_set(9.0), "wide": one_set(1e-3), "close": one_set(1e-4)}
+    assert findings.worst_extrapolation(sets) == "wide"
+    assert findings.worst_extrapolation({"interpolation": one_set()}) is None
+
+
+def test_command_lines_are_rebuilt():
+    from distill.report_sections import command
+
+    given = {"run": "x", "split": ["train", "test"], "max_graphs": 5, "quick": True, "overwrite": True, "resume": False,
+             "antisymmetric": False, "tag": "", "hidden": None, "options": {"a": 1}}  # fmt: skip
+    expected = "python s.py --run x --split train test --max-graphs 5 --quick --no-antisymmetric"
+    assert command("s.py", given) == expected
+
+
+def test_table_marks_a_row_and_formats_numbers():
+    out = report_page.table(["a", "b"], [["x", 1e-9], ["y", None]], marked=1)
+    assert "1.00×10⁻⁹" in out and "<tr class=marked>" in out and "n/a" in out
