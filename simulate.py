@@ -118,25 +118,27 @@ def main(argv=None) -> int:
 
     from distill.integrate import integrate
 
-    arrays = integrate(
-        system,
-        args.n,
-        args.dim,
-        args.n_trajectories,
-        args.n_frames,
-        args.every,
-        seed=args.seed,
-        rtol=args.rtol,
-        atol=args.atol,
-        dt=args.dt,
-        max_steps=args.max_steps,
-        drift_bound=args.drift_bound,
-    )
+    try:
+        arrays = integrate(
+            system,
+            args.n,
+            args.dim,
+            args.n_trajectories,
+            args.n_frames,
+            args.every,
+            seed=args.seed,
+            rtol=args.rtol,
+            atol=args.atol,
+            dt=args.dt,
+            max_steps=args.max_steps,
+            drift_bound=args.drift_bound,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; nothing was written") from None
     report = arrays.pop("report")
     if report["dropped"]:
-        warn(
-            f"{report['dropped']} trajectories could not be integrated and were replaced by others: see {relative(side)}"
-        )
+        count = report["dropped"]
+        warn(f"{count} trajectories could not be integrated and were replaced by others: see {relative(side)}")
     arrays["split"] = formats.make_split(args.n_trajectories, args.seed)
     side.unlink(missing_ok=True)  # the old one must not stand beside new arrays if we are cut off here
     formats.save_npz(path, arrays, formats.DATASET_FIELDS)
