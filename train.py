@@ -141,12 +141,13 @@ def main(argv=None) -> int:
     from distill.checkpoints import save_tensors
 
     last = trainer.history[-1]
+    own = dataset.path.resolve().parent == formats.DATASETS.resolve()
+    where = dataset.name if own else str(dataset.path.resolve())  # a name moves with its folder
     save_tensors(folder / "model.safetensors", trainer.model.state_dict(), {"run": run})
     formats.save_text(folder / "history.csv", history_text(trainer.history))
     formats.save_json(folder / "config.json", formats.provenance(
         "train", arguments, inputs, stage.seconds, device) | {
-        "run": run, "dataset": dataset.name, "dataset_path": str(dataset.path.resolve().relative_to(
-            formats.ROOT) if dataset.path.resolve().is_relative_to(formats.ROOT) else dataset.path.resolve()),
+        "run": run, "dataset": dataset.name, "dataset_path": where,
         "variant": args.variant, "recipe": args.recipe, "seed": args.seed,
         "model": trainer.model.config.as_dict(), "options": options,
         "system": dataset.meta.get("system"), "chain": trainer.chain, "n": dataset.n, "dim": dataset.dim,

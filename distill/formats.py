@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.cli import MODEL_WEIGHTS, OUTPUTS, ROOT, UserError, near_miss, relative  # noqa: F401
+from distill.cli import DATASETS, MODEL_WEIGHTS, OUTPUTS, ROOT, UserError, near_miss, relative  # noqa: F401
 from distill.names import dataset_name, dataset_path, messages_path, run_dir, run_name  # noqa: F401
 from distill.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256  # noqa: F401
 from distill.storage import (  # noqa: F401  (all of this is the interface to files: one import for a script)

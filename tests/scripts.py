@@ -1,0 +1,39 @@
+"""Running the scripts as a user does, with their folders in a temporary place."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def environment(folder: Path | None, **extra) -> dict:
+    if folder is None:
+        return dict(os.environ)
+    places = {f"DISTILL_{k.upper()}": str(folder / k) for k in ("datasets", "model_weights", "outputs")}
+    return {**os.environ, **places, "OMP_NUM_THREADS": "1", **extra}
+
+
+def run(folder: Path, script: str, *arguments, cwd=None, **extra) -> subprocess.CompletedProcess:
+    """Run ``script`` with its datasets, weights and outputs below ``folder``, from another directory."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *map(str, arguments)], cwd=cwd or folder, capture_output=True,
+        text=True, env=environment(folder, **extra), timeout=300, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def ok(result) -> str:
+    """Standard output of a run that has to succeed."""
+    assert result.returncode == 0, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+def refused(result, *words, code=1) -> str:
+    """The single line on stderr of a run that has to fail; it must hold all ``words``."""
+    assert result.returncode == code, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+    return lines[0]

@@ -1,0 +1,136 @@
+"""Files between the stages: what is refused, in which words, and that nothing is ever half-written."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from planted import messages, states, write_dataset
+
+from distill import formats
+from distill.cli import UserError
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(tmp_path, trajectories=10)
+
+
+def broken(path, **changes):
+    """The dataset at ``path`` written again without any check, with fields replaced (None: left out)."""
+    with np.load(path) as file:
+        arrays = dict(file) | changes
+    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
+    return path
+
+
+def fails(path, *words):
+    with pytest.raises(UserError) as caught:
+        formats.load_dataset(str(path))
+    text = str(caught.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text, text
+
+
+def test_round_trip(dataset):
+    loaded = formats.load_dataset(str(dataset))
+    for key, value in states(trajectories=10).items():
+        assert np.array_equal(loaded.arrays[key], value)
+    assert loaded.n == 4 and loaded.dim == 2 and loaded.meta["system"]["name"] == "r2"
+
+
+def test_a_dataset_somebody_else_made_needs_five_fields_only(tmp_path):
+    data = {k: v.astype(np.float32) for k, v in states(trajectories=10).items() if k in "pos vel acc mass".split()}
+    np.savez(tmp_path / "theirs.npz", **data)
+    loaded = formats.load_dataset(str(tmp_path / "theirs.npz"))
+    assert (loaded.charge == 0).all() and loaded.meta == {}
+    assert np.bincount(loaded.split).tolist() == [8, 1, 1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_not_finite_positions(dataset, bad):
+    pos = states(trajectories=10)["pos"]
+    pos[3, 1, 2, 0] = bad
+    fails(broken(dataset, pos=pos), "'pos'", "1 NaN or infinite")
+
+
+@pytest.mark.parametrize("mass", [0.0, -1.0])
+def test_masses_that_are_not_positive(dataset, mass):
+    fails(broken(dataset, mass=np.full((10, 4), mass)), "mass", "40", "not positive")
+
+
+def test_one_particle(dataset):
+    data = states(trajectories=10)
+    one = {k: data[k][:, :, :1] for k in ("pos", "vel", "acc")} | {k: data[k][:, :1] for k in ("mass", "charge")}
+    fails(broken(dataset, **one), "1 particle", "at least 2")
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"vel": np.zeros((10, 5, 3, 2))}, ("'vel' has 3 along 'particle'", "'pos' has 4")),
+    ({"mass": np.ones((10, 4, 1))}, ("'mass' has shape (10, 4, 1)", "2 axes")),
+    ({"acc": None}, ("not a dataset", "lacks acc")),
+    ({"mass": np.array([["a"] * 4] * 10)}, ("'mass' has type",)),
+    ({"split": np.full(10, 7)}, ("'split' holds values other",)),
+])  # fmt: skip
+def test_shapes_and_kinds_that_disagree(dataset, change, words):
+    fails(broken(dataset, **change), *words)
+
+
+def test_missing_damaged_and_wrong_kind(dataset, tmp_path):
+    fails(tmp_path / "r2_n4_d2_s1.npz", "does not exist", "did you mean 'r2_n4_d2_s0'", "python simulate.py")
+    whole = dataset.read_bytes()
+    dataset.write_bytes(whole[: len(whole) // 2])
+    fails(dataset, "damaged or half-written")
+    dataset.write_bytes(b"")
+    fails(dataset, "damaged or half-written")
+    dataset.write_bytes(b"not a zip at all" * 100)
+    fails(dataset, "damaged or half-written")
+    formats.save_npz(dataset, messages(trajectories=3), formats.MESSAGE_FIELDS)
+    fails(dataset, "not a dataset file", "lacks pos")
+
+
+def test_pickled_objects_are_never_loaded(dataset):
+    np.savez(dataset, pos=np.array([{"a": 1}], dtype=object), **{k: np.ones(1) for k in ("vel", "acc", "mass")})
+    fails(dataset, "damaged")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "a.json"
+    formats.save_json(path, {"x": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        formats.save_json(path, {"x": float("nan")})
+    with pytest.raises(RuntimeError), formats.atomic(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"x": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_written_arrays_are_checked_too(tmp_path):
+    data = states(trajectories=4)
+    data["acc"][0, 0, 0, 0] = np.nan
+    with pytest.raises(UserError, match="acc"):
+        formats.save_npz(tmp_path / "x.npz", data, formats.DATASET_FIELDS)
+    assert not os.listdir(tmp_path)
+
+
+def test_split_is_by_trajectory_and_repeats():
+    split = formats.make_split(100, 3)
+    assert np.bincount(split).tolist() == [80, 10, 10]
+    assert np.array_equal(split, formats.make_split(100, 3))
+    assert not np.array_equal(split, formats.make_split(100, 4))
+
+
+def test_already_done_names_what_differs(tmp_path, dataset):
+    out, inputs = tmp_path / "x.json", {"dataset": dataset}
+    arguments = {"seed": 0, "threads": 1}
+    assert not formats.already_done(out, arguments, inputs, False)
+    formats.save_json(out, formats.provenance("x", arguments, inputs, 1.0))
+    assert formats.already_done(out, {"seed": 0, "threads": 2}, inputs, False)  # threads change nothing
+    assert not formats.already_done(out, {"seed": 1}, inputs, True)
+    with pytest.raises(UserError, match="seed was 0, now 1.*--overwrite"):
+        formats.already_done(out, {"seed": 1}, inputs, False)
+    broken(dataset, t=np.arange(5.0))
+    with pytest.raises(UserError, match="has changed since"):
+        formats.already_done(out, arguments, inputs, False)

@@ -1,0 +1,142 @@
+"""train.py as a user runs it: resume after Ctrl-C and kill -9, refusals, other people's datasets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from planted import states, write_dataset
+from scripts import ROOT, environment, ok, refused, run
+
+SMALL = ("--dataset", "r2_n4_d2_s0", "--batch-size", 16, "--hidden", 16)
+RUN = "r2_n4_d2_s0__l1-newton__s0"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_dataset(tmp_path / "datasets", trajectories=40)
+    return tmp_path
+
+
+def start(folder, *arguments, run=RUN):
+    """Start train.py with checkpoints after every step and return the process once there is one."""
+    command = [sys.executable, "-c", "import distill.training as t, train; from distill.cli import run_script;"
+               "t.CHECKPOINT_SECONDS = 0; run_script(train.main)", *map(str, arguments)]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(folder), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    checkpoint = folder / "model_weights" / run / "checkpoint.safetensors"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()[1]
+    return process
+
+
+def weights(folder, run=RUN):
+    return (folder / "model_weights" / run / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("variant", ["l1", "kl"])
+def test_killed_and_resumed_ends_with_the_same_bits(folder, tmp_path_factory, variant):
+    more, name = (*SMALL, "--variant", variant, "--epochs", 40), RUN.replace("l1", variant)
+    other = tmp_path_factory.mktemp("whole")
+    write_dataset(other / "datasets", trajectories=40)
+    ok(run(other, "train.py", *more))
+    process = start(folder, *more, run=name)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    refused(run(folder, "train.py", *more), "unfinished run", "--resume")
+    assert not (folder / "model_weights" / name / "config.json").exists()
+    ok(run(folder, "train.py", *more, "--resume"))
+    assert weights(folder, name) == weights(other, name)
+    histories = [(place / "model_weights" / name / "history.csv").read_text() for place in (folder, other)]
+    assert histories[0] == histories[1]
+
+
+def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(folder):
+    process = start(folder, *SMALL, "--epochs", 2000)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert "--resume" in err and "checkpoint.safetensors" in err
+    refused(run(folder, "train.py", *SMALL, "--epochs", 3000, "--resume"), "other arguments")
+    checkpoint = folder / "model_weights" / RUN / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    refused(run(folder, "train.py", *SMALL, "--epochs", 2000, "--resume"), "damaged", "--overwrite")
+
+
+def test_seeded_runs_repeat_and_seeds_differ(folder, tmp_path_factory):
+    again = tmp_path_factory.mktemp("again")
+    write_dataset(again / "datasets", trajectories=40)
+    for place in (folder, again):
+        ok(run(place, "train.py", *SMALL, "--epochs", 2))
+    assert weights(folder) == weights(again)
+    ok(run(folder, "train.py", *SMALL, "--epochs", 2, "--seed", 1))
+    assert (folder / "model_weights" / RUN.replace("__s0", "__s1") / "model.safetensors").read_bytes() != weights(again)
+
+
+@pytest.mark.parametrize("recipe", ["paper", "newton"])
+@pytest.mark.parametrize("variant", ["standard", "bottleneck", "l1", "kl", "pruning"])
+def test_every_variant_of_every_recipe_learns(folder, recipe, variant):
+    extra = () if recipe == "newton" else ("--lr", 0.003)
+    ok(run(folder, "train.py", *SMALL, "--variant", variant, "--recipe", recipe, "--epochs", 30, *extra))
+    place = folder / "model_weights" / f"r2_n4_d2_s0__{variant}-{recipe}__s0"
+    config = json.loads((place / "config.json").read_text())
+    rows = [line.split(",") for line in (place / "history.csv").read_text().splitlines()]
+    column = rows[0].index("train_loss")
+    losses = [float(r[column]) for r in rows[1:]]
+    assert np.mean(losses[-5:]) < np.mean(losses[:3])
+    final = 2 if variant in ("bottleneck", "pruning") or (recipe == "newton" and variant in ("l1", "kl")) else 100
+    assert config["active"] == final
+    assert config["model"]["antisymmetric"] == (recipe == "newton")
+
+
+def test_a_dataset_of_somebody_else_trains(tmp_path):
+    data = {k: v.astype(np.float32) for k, v in states(trajectories=10).items() if k in "pos vel acc mass".split()}
+    np.savez(tmp_path / "theirs.npz", **data)
+    out = ok(run(tmp_path, "train.py", "--dataset", tmp_path / "theirs.npz", "--quick", "--epochs", 1))
+    assert "theirs__l1-newton__s0" in out.splitlines()[-1]
+    out = ok(run(tmp_path, "extract_messages.py", "--run", "theirs__l1-newton__s0"))
+    refused(run(tmp_path, "fit_linear.py", "--run", "theirs__l1-newton__s0"), "no true forces", "symbolic_reg.py")
+
+
+def test_second_call_is_a_no_op_and_other_arguments_are_refused(folder):
+    ok(run(folder, "train.py", *SMALL, "--epochs", 1))
+    stamp = os.stat(folder / "model_weights" / RUN / "model.safetensors").st_mtime_ns
+    assert "already done" in ok(run(folder, "train.py", *SMALL, "--epochs", 1))
+    refused(run(folder, "train.py", *SMALL, "--epochs", 2), "epochs", "--overwrite")
+    assert os.stat(folder / "model_weights" / RUN / "model.safetensors").st_mtime_ns == stamp
+
+
+def test_refusals(folder):
+    refused(run(folder, "train.py", "--dataset", "r2_n4_d2_s9"), "did you mean 'r2_n4_d2_s0'", "simulate.py")
+    refused(run(folder, "train.py", *SMALL, "--variant", "l2"), "did you mean 'l1'", code=2)
+    refused(run(folder, "train.py", *SMALL, "--recipe", "newtn"), "did you mean 'newton'", code=2)
+    refused(run(folder, "train.py", *SMALL, "--hiden", 3), "--hidden", code=2)
+    refused(run(folder, "train.py", *SMALL, "--message-dim", 1), "at least 2")
+    refused(run(folder, "train.py", *SMALL, "--l1-weight", "nan"), "--l1-weight")
+    refused(run(folder, "train.py", *SMALL, "--epochs", 0), "positive", code=2)
+    refused(
+        run(folder, "train.py", *SMALL, "--lr", 1e6, "--epochs", 5, "--recipe", "paper", "--loss", "mse"), "diverged"
+    )
+    assert not (folder / "model_weights").exists() or not list((folder / "model_weights").glob("*/config.json"))
+
+
+def test_unwritable_output_is_one_line(folder):
+    (folder / "model_weights").write_text("a file where a folder is wanted")
+    refused(run(folder, "train.py", *SMALL, "--epochs", 1), "model_weights")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_disk_full_is_one_line(folder):
+    code = ("import errno, os, distill.storage as s, train; from distill.cli import run_script\n"
+            "def full(*_): raise OSError(errno.ENOSPC, 'No space left on device', 'model.safetensors')\n"
+            "s.os.fsync = full\nrun_script(train.main)")  # fmt: skip
+    result = subprocess.run([sys.executable, "-c", code, *map(str, SMALL), "--epochs", "1"], cwd=ROOT, text=True,
+                            env=environment(folder), capture_output=True)  # fmt: skip
+    refused(result, "No space left")
+    assert not list((folder / "model_weights" / RUN).glob("*"))
