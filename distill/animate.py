@@ -136,18 +136,33 @@ def animate_trajectories(dataset, system: System | None = None, count: int = 3) 
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
     frames = np.unique(np.linspace(0, dataset.pos.shape[1] - 1, MOST_FRAMES).astype(int))
-    images = []
+    images, palette = [], _palette()
     for f in progress(frames, desc="drawing", unit="frame"):
         canvas.restore_region(background)
         for axes, pos, artists in drawn:
             _move(pos, f, *artists)
             for artist in artists:
                 axes.draw_artist(artist)
-        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()).quantize(64))
+        images.append(
+            Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()).quantize(palette=palette, dither=0)
+        )
     file = io.BytesIO()
     pause = max(20, round(1000 * DURATION / len(frames)))
     images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=pause, loop=0)
     return file.getvalue()
+
+
+def _palette():
+    """The colours of the trails in all their shades: one found image by image merges neighbours."""
+    from matplotlib.colors import to_rgb
+    from PIL import Image
+
+    shades = np.linspace(0.08, 1, 30)[:, None]
+    table = [1 - shades * (1 - np.array(to_rgb(colour))) for colour in (*COLOURS, INK)]
+    colours = np.round(255 * np.concatenate([np.ones((1, 3)), *table])).astype(int)
+    image = Image.new("P", (1, 1))
+    image.putpalette(colours.ravel().tolist())
+    return image
 
 
 def _move(pos, frame, links, dots, *trails):
