@@ -163,7 +163,7 @@ def test_nan_in_messages_and_weights(folder):
 
 
 def test_a_run_trained_on_another_dataset_is_refused(folder):
-    ok(run(folder, "simulate.py", "--system", "r2", "--n-trajectories", "61", "--quick", "--overwrite"))
+    ok(run(folder, "simulate.py", "--system", "r2", "--n-trajectories", "50", "--quick", "--overwrite"))
     refused(run(folder, "extract_messages.py", "--run", RUN, "--overwrite"), "another dataset", "train.py")
     refused(run(folder, "symbolic_reg.py", "--run", RUN, "--quick", "--overwrite"), "another dataset")
 
