@@ -52,6 +52,8 @@ def transformed(states: States, name: str, system, factor: float | None = None) 
     if name == "heavy":
         new = replace(states, mass=states.mass * factor)
         what = f"the interpolation states with all masses x {factor:g}"
+        if (states.mass == states.mass[0, 0]).all():
+            what += "; in training all masses were the same, so that no network can know of mass"
     else:
         centre = (states.mass[..., None] * states.pos).sum(1, keepdims=True) / states.mass.sum(1)[:, None, None]
         new = replace(states, pos=centre + factor * (states.pos - centre))

@@ -161,7 +161,11 @@ def headline(m: Material) -> str:
 
 
 def _numbers(value) -> str:
-    return f"({', '.join(findings.shown(v) for v in value)})" if isinstance(value, list) else findings.shown(value)
+    """A number or a vector; components that are rounding beside the largest are 0."""
+    if not isinstance(value, list):
+        return findings.shown(value)
+    largest = max(abs(v) for v in value)
+    return f"({', '.join(findings.shown(v if abs(v) > findings.ROUNDING * largest else 0.0) for v in value)})"
 
 
 def law_card(title: str, law: dict, kind: str = "", size: float = 31.0, extra: str = "") -> str:
@@ -227,7 +231,8 @@ def law_section(m: Material) -> str:
         cards += (
             '<p class="note" style="margin-top:10px">The first is what the network’s messages say. The second has no'
             " network in between: its constants were fitted directly on the accelerations of the training data."
-            f"{text(about)}</p>"
+            f"{text(about)} The law of a simple system can follow from accelerations without any network, so the first"
+            " is what shows that the network had it.</p>"
         )
     if node.get("latex"):
         cards += (
