@@ -178,6 +178,8 @@ def run_script(main) -> None:
         print("error: out of memory; use fewer trajectories or a smaller batch", file=sys.stderr)
     except OSError as exc:
         if exc.errno not in (
+            errno.EEXIST,
+            errno.ENOENT,
             errno.ENOSPC,
             errno.EACCES,
             errno.EROFS,
@@ -188,7 +190,7 @@ def run_script(main) -> None:
             raise
         where = relative(exc.filename) if exc.filename else "the output"
         print(
-            f"error: cannot write {where}: {exc.strerror}; free space or choose a writable folder"
+            f"error: cannot use {where}: {exc.strerror}; free space or choose a writable folder"
             " (DISTILL_DATASETS, DISTILL_MODEL_WEIGHTS, DISTILL_OUTPUTS)",
             file=sys.stderr,
         )
