@@ -148,7 +148,11 @@ def fresh_sets(meta: dict, **arguments) -> tuple[dict, dict]:
 
 def _make_and_send(send, meta, arguments):
     import signal
+    import threading
 
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, left behind if this process is ended
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this process
     try:
         outcome = make_sets(system_of(meta), **arguments)
