@@ -151,13 +151,13 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
 
 def summary(law: dict, result: dict, folder) -> list[str]:
     """The few lines a user reads on the terminal."""
-    from distill.findings import ratio_words, shown, verdict_word, worst_extrapolation
+    from distill.findings import ratio_words, shown, truth_words, verdict_word, worst_extrapolation
 
     fit_path = folder / "linear_fit.json"
     fit = formats.load_json(fit_path) if fit_path.is_file() else {}
     truth, verdict = law.get("truth") or {}, law.get("verdict") or {}
     lines = [f"law found        f = {law['pair']['text']}",
-             f"true law         f = {truth['text']}" if truth.get("text") else "true law         not known here",
+             f"true law         {'f = ' + truth['text'] if truth.get('text') else truth_words(law, result)}",
              f"verdict          {verdict_word(verdict)}: {verdict.get('why', 'no reason recorded')}"]  # fmt: skip
     if "r2_all" in fit:
         lines.append(f"messages         R2 with true forces {fit['r2_all']:.4f} (all), {fit['r2_trim90']:.4f}"

@@ -116,8 +116,18 @@ def answer(law: dict, generalization: dict | None) -> str:
         text = "A law was distilled, but whether it is the true one cannot be judged here."
         if "law_predicts_as_well_as_network" in (data := law.get("data_verdict") or {}):
             well = "as well as the network" if data["law_predicts_as_well_as_network"] else "worse than the network"
-            text = f"The true law is not known here. The distilled law predicts held-out accelerations {well}."
+            text = f"{truth_words(law, generalization)} The distilled law predicts held-out accelerations {well}."
+        one = (generalization or {}).get("sets", {}).get(INTERPOLATION)
+        if one and one["law"]["median_relative_error"] is not None:
+            text += f" Its median error on new data is {percent(one['law']['median_relative_error'])}."
     return f"{text} {compared(generalization['sets'])}" if generalization else text
+
+
+def truth_words(law: dict, generalization: dict | None) -> str:
+    """Why no true formula stands beside the law: a known system may have a potential and no formula."""
+    if not law.get("truth") and (generalization or {}).get("truth"):
+        return "The true force is known here only as the gradient of its potential, with no formula to compare."
+    return "The true law is not known here."
 
 
 def compared(sets: dict) -> str:
@@ -128,8 +138,11 @@ def compared(sets: dict) -> str:
         return f"On held-out data {_against(inside)}."
     lost = [k.replace("_", " ") for k, v in beyond.items() if v is None or v < 1]
     if not lost:
-        errors = [sets[k]["gnn"]["median_relative_error"] for k in beyond]
-        network = f" (the network’s median error reaches {percent(max(errors))})" if None not in errors else ""
+        reached = {w: [sets[k][w]["median_relative_error"] for k in beyond] for w in ("law", "gnn")}
+        worst = {w: percent(max(v)) if None not in v else "n/a" for w, v in reached.items()}
+        network = f" (median errors reach {worst['law']}, the network’s {worst['gnn']})"
+        if min(beyond.values()) > 0.01 / ROUNDING:
+            network = f" (the network’s median error reaches {worst['gnn']})"
         kinds = f"On {_count(len(beyond))} kinds of data unlike the training data"
         return f"{kinds} {_against(min(beyond.values()), 'at least ')}{network}."
     if len(lost) == len(beyond):

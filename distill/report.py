@@ -156,7 +156,8 @@ def headline(m: Material) -> str:
         known += [f"outside field: {truth['external']}"] if truth.get("external") else []
         parts.append(law_card("True law", truth, extra="; ".join(known)) + "</div>")
     else:
-        parts.append('<div class="law"><h3>True law</h3><p class="note">Not known to this program.</p></div></div>')
+        why = text(findings.truth_words(m.law, m.generalization))
+        parts.append(f'<div class="law"><h3>True law</h3><p class="note">{why}</p></div></div>')
     return "".join(parts) + f'<div class="tiles">{tiles(m)}</div>'
 
 

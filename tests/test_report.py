@@ -210,6 +210,9 @@ def test_answers_say_what_the_numbers_say():
     assert said.startswith("Not found") and "better than the network on 1 of 2" in said and "not on: wide" in said
     unknown = findings.answer(law_json(truth=None, verdict={"recovered": None}), {"sets": {"interpolation": one_set()}})
     assert "cannot be judged" in unknown and "100 times smaller" in unknown
+    potential = {"sets": {"interpolation": one_set()}, "truth": {"system": "mine", "law": None}}
+    law = law_json(truth=None, verdict={}, data_verdict={"law_predicts_as_well_as_network": True})
+    assert "only as the gradient" in findings.answer(law, potential)
     assert findings.answer(law_json(), None).count(".") >= 1
 
 
