@@ -115,7 +115,11 @@ def answer(law: dict, generalization: dict | None) -> str:
     else:
         text = "A law was distilled, but whether it is the true one cannot be judged here."
         if "law_predicts_as_well_as_network" in (data := law.get("data_verdict") or {}):
-            well = "as well as the network" if data["law_predicts_as_well_as_network"] else "worse than the network"
+            well = (
+                "at least as well as the network"
+                if data["law_predicts_as_well_as_network"]
+                else "worse than the network"
+            )
             text = f"{truth_words(law, generalization)} The distilled law predicts held-out accelerations {well}."
         one = (generalization or {}).get("sets", {}).get(INTERPOLATION)
         if one and one["law"]["median_relative_error"] is not None:
