@@ -58,7 +58,11 @@ def main(argv=None) -> int:
     folder, path = formats.OUTPUTS / args.run, formats.messages_path(args.run, "train")
     config = formats.load_json(formats.run_dir(args.run) / "config.json")
     messages, meta = formats.load_messages(path, args.run)
-    stage, out, inputs = Stage("symbolic_reg", args.run), folder / "law.json", {"messages": path}
+    stage, out, inputs = (
+        Stage("symbolic_reg", args.run),
+        folder / "law.json",
+        {"messages": path, "config": formats.run_dir(args.run) / "config.json"},
+    )
     if args.quick:
         args.restarts = args.min_restarts = 1
         args.rows = min(args.rows, 500)
@@ -146,8 +150,8 @@ def run_searches(todo, args, engine, folder, messages_file) -> dict:
 def compose(args, messages, nodes, read, fronts, dataset) -> tuple:
     """The law refitted on accelerations, and what ``law.json`` says of it."""
     from distill import composition, physics, systems, verdict
-    from distill.expressions import complexity, to_latex, to_text
-    from distill.law import VARIABLES, Law
+    from distill.expressions import to_text
+    from distill.law import Law
 
     chain = bool(dataset.meta.get("system", {}).get("neighbours_only", False))
     front = fronts["radial"]
@@ -177,9 +181,7 @@ def compose(args, messages, nodes, read, fronts, dataset) -> tuple:
         fixed = {k: dataset.arrays[k][at[0]].astype(float) for k in ("mass", "charge")}
         node_force = physics.node_force(system, states["pos"], states["vel"], fixed["mass"])
         true_node = node_force[np.arange(len(at[0])), messages["receiver"]]
-        content["truth"] = {
-            "text": to_text(truth), "latex": to_latex(truth), "complexity": complexity(truth),
-            "external": system.external_law, "drag": system.drag, "variables": list(VARIABLES)}  # fmt: skip
+        content["truth"] = verdict.describe_truth(system, truth)
         content["verdict"] = verdict.against_truth(law, truth, messages, true_node, args.seed)
         content["from_messages"]["verdict"] = verdict.against_truth(before, truth, messages, 0 * true_node, args.seed)
     return law, content

@@ -13,6 +13,7 @@ import sympy as sp
 
 from distill.cli import UserError
 from distill.expressions import compile_numpy, complexity, parse, to_latex, to_text
+from distill.latex import number_latex
 
 VARIABLES = ("r", "m_i", "m_j", "q_i", "q_j")
 NODE_TERMS = ("drag", "drag_per_mass", "constant_force", "constant_acceleration")
@@ -63,20 +64,20 @@ class Law:
                 "complexity": complexity(self.pair), "convention": "F_i = f (x_i - x_j)/r, f > 0 repels"}  # fmt: skip
 
     def node_json(self, dim: int) -> dict:
+        """The node law as text, LaTeX and numbers; ``dim`` is the number of space dimensions."""
         text, latex = ["sum_j F_ij"], [r"\sum_j \mathbf{F}_{ij}"]
         for name, value in self.node.items():
-            if name == "drag":
-                text.append(f"- {value:.6g} v_i")
-                latex.append(rf"- {value:.4g}\,\mathbf{{v}}_i")
-            elif name == "drag_per_mass":
-                text.append(f"- {value:.6g} m_i v_i")
-                latex.append(rf"- {value:.4g}\,m_i \mathbf{{v}}_i")
+            mass = "m_i " if name in ("drag_per_mass", "constant_acceleration") else ""
+            if name.startswith("drag"):
+                sign = "-" if value >= 0 else "+"
+                text.append(f"{sign} {abs(value):.6g} {mass}v_i")
+                latex.append(rf"{sign} {number_latex(abs(value))}\,{mass}\mathbf{{v}}_i")
             else:
-                vector = ", ".join(f"{v:.6g}" for v in value)
-                mass = "m_i " if name == "constant_acceleration" else ""
-                text.append(f"+ {mass}({vector})")
-                latex.append(f"+ {mass}({vector})")
-        return {"text": f"a_i = ({' '.join(text)})/m_i", "terms": self.node,
+                value = np.where(np.abs(value) < 1e-9 * np.abs(value).max(), 0.0, value)  # rounding
+                text.append(f"+ {mass}({', '.join(f'{v:.6g}' for v in value)})")
+                shown = r",\,".join(number_latex(float(v)) for v in value)
+                latex.append(rf"+ {mass}\left({shown}\right)")
+        return {"text": f"a_i = ({' '.join(text)})/m_i", "terms": self.node, "dim": dim,
                 "latex": rf"\mathbf{{a}}_i = \frac{{1}}{{m_i}}\left({' '.join(latex)}\right)"}  # fmt: skip
 
 

@@ -54,6 +54,7 @@ def importance_bars(values, top, share, what, title) -> Figure:
     chosen = np.isin(order, top)
     shown = values[order] / max(values.max(), 1e-300)
     axis.bar(np.arange(len(order)), shown, color=np.where(chosen, ACCENT, MUTED), width=0.85)
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set(xlabel="message component, by importance", ylabel=f"{what} / largest", title=title)
     axis.text(0.98, 0.92, f"top {len(top)} hold {100 * share:.1f} % of the variance",
               transform=axis.transAxes, ha="right", va="top")  # fmt: skip

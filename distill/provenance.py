@@ -88,6 +88,6 @@ def already_done(path: Path, arguments: dict, inputs: dict, overwrite: bool) -> 
     if difference:
         raise UserError(
             f"{relative(path)} exists and was made otherwise ({difference[0]})",
-            "add --overwrite to replace it, or --tag where the stage has one",
+            "add --overwrite to replace it" + (", or --tag to keep both" if "tag" in arguments else ""),
         )
     return True

@@ -4,14 +4,19 @@ import numpy as np
 import sympy as sp
 
 from distill.composition import Refined
-from distill.expressions import compare, parse
+from distill.expressions import compare, complexity, parse, to_latex, to_text
 from distill.law import VARIABLES, Law
+from distill.physics import radial_force
 
 TOLERANCE = 0.02  # relative error in range and extrapolated
 SCALE_TOLERANCE = 0.03
 NEAR_TOLERANCE = 0.05
 FAR = 3.0  # extrapolated: from the largest training distance to this many times it
 SAMPLES = 4000
+WITHIN = (
+    f"within {100 * TOLERANCE:.0f} % in range and to {FAR:.0f} times the largest distance,"
+    f" scale and node terms within {100 * SCALE_TOLERANCE:.0f} %"
+)
 
 
 def samples(messages: dict, low: float, high: float, seed: int) -> dict:
@@ -24,7 +29,7 @@ def samples(messages: dict, low: float, high: float, seed: int) -> dict:
     return out
 
 
-def against_truth(law: Law, truth: sp.Expr, messages: dict, true_node_force, seed: int = 0) -> dict:
+def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 0) -> dict:
     """Verdict where the truth is known.
 
     recovered: relative errors in range (5 % to 95 % quantile of training distances) and extrapolated
@@ -62,7 +67,7 @@ def against_truth(law: Law, truth: sp.Expr, messages: dict, true_node_force, see
         "node_error": node_error,
         "ranges": {"in": [low, high], "extrapolated": [top, FAR * top], "near": [max(r.min(), 1e-4), low]},
         "n_samples": SAMPLES,
-        "why": "all within tolerance" if not failed else "wrong: " + ", ".join(failed),
+        "why": WITHIN if not failed else "wrong: " + ", ".join(failed),
     }
 
 
@@ -77,6 +82,16 @@ def without_truth(refined: Refined) -> dict:
     }
 
 
-def true_law(system) -> sp.Expr | None:
-    """The pair law of a system as a formula, None where only its potential is known."""
-    return None if system is None or system.law is None else parse(system.law, VARIABLES)
+def true_law(system):
+    """The radial pair force of a system: a formula, or a function where only its potential is known."""
+    if system is None or system.law is not None:
+        return None if system is None else parse(system.law, VARIABLES)
+    return lambda *columns: radial_force(system, *np.broadcast_arrays(*columns))
+
+
+def describe_truth(system, truth) -> dict:
+    """What ``law.json`` says of the truth."""
+    about = {"external": system.external_law, "drag": system.drag, "variables": list(VARIABLES)}
+    if isinstance(truth, sp.Expr):
+        return {"text": to_text(truth), "latex": to_latex(truth), "complexity": complexity(truth)} | about
+    return {"text": "-dV/dr of the potential simulated", "latex": r"-\frac{dV}{dr}", "complexity": None} | about
