@@ -32,7 +32,7 @@ def linear_fit(message, fitted, labels, scores, title) -> Figure:
     count = message.shape[1]
     figure = Figure(figsize=(3.9 * count, 3.9), layout="constrained")
     for k, axis in enumerate(np.atleast_1d(figure.subplots(1, count))):
-        lim = np.quantile(np.abs(fitted[:, k]), 0.98) * 1.4 or 1.0
+        lim = np.quantile(np.abs(fitted[:, k]), 0.9) * 1.5 or 1.0  # a few encounters would hide all the rest
         inside = (np.abs(fitted[:, k]) < lim) & (np.abs(message[:, k]) < lim)
         axis.plot([-lim, lim], [-lim, lim], color=ACCENT, lw=1, zorder=3)
         axis.scatter(fitted[inside, k], message[inside, k], s=3, alpha=0.25, color=INK, lw=0, rasterized=True)
