@@ -49,7 +49,7 @@ demo: $(VENV)/.installed
 	echo "all six stages: $$(( $$(date +%s) - start )) s"
 
 test: $(VENV)/.tested
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n $(THREADS) --dist loadfile
 
 slow: $(VENV)/.tested
 	@$(PY) -m pytest -m slow

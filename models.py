@@ -69,7 +69,7 @@ class GNN(MessagePassing):
             self.node_mlp = _mlp(node_inputs + c.message_dim, width, dim, c.depth, c.activation)
         self.activation = _activation(c.activation)
         self.register_buffer("active", torch.ones(c.message_dim))
-        self._kept_at: tuple = (-1, None)
+        self._kept_at: tuple = (None, None)
 
     def features(self, x: Tensor) -> Tensor:
         """Node features as the MLPs see them: ``x`` with log m in the last column if asked for."""
@@ -113,10 +113,10 @@ class GNN(MessagePassing):
 
     def _kept(self) -> Tensor | None:
         """Indices of the active components, None if all are; remembered until the mask changes."""
-        version = self.active._version
-        if self._kept_at[0] != version:
+        state = (self.active._version, self.active.data_ptr(), self.active.device)
+        if self._kept_at[0] != state:
             kept = self.active.nonzero().squeeze(1)
-            self._kept_at = (version, None if len(kept) == len(self.active) else kept)
+            self._kept_at = (state, None if len(kept) == len(self.active) else kept)
         return self._kept_at[1]
 
     def _edge_rows(self) -> Tensor | None:

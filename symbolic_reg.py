@@ -15,8 +15,10 @@ engines: pysr needs Julia (make pysr); operon is installed with the requirements
 """
 
 import json
+import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context
 
 import numpy as np
 
@@ -138,13 +140,25 @@ def run_searches(todo, args, engine, folder, messages_file) -> dict:
         for target, place in left:
             fronts[target.name] = save_front(place, search_target(target, options, str(place), True), target, identity)
     else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            running = {pool.submit(search_target, t, options, str(p), False): (t, p) for t, p in left}
-            bar = cli.progress(as_completed(running), total=len(running), desc="symbolic search", unit="target")
-            for future in bar:
-                target, place = running[future]
-                fronts[target.name] = save_front(place, future.result(), target, identity)
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=leave_interrupts) as pool:
+            try:
+                running = {pool.submit(search_target, t, options, str(p), False): (t, p) for t, p in left}
+                bar = cli.progress(as_completed(running), total=len(running), desc="symbolic search", unit="target")
+                for future in bar:
+                    target, place = running[future]
+                    fronts[target.name] = save_front(place, future.result(), target, identity)
+            except BrokenProcessPool:
+                raise UserError("a search process died (out of memory?)", "try --threads 1 or fewer --rows") from None
+            except BaseException:
+                for child in active_children():
+                    child.terminate()
+                raise
     return {t.name: fronts[t.name] for t in todo}
+
+
+def leave_interrupts() -> None:
+    """In a search process: Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def compose(args, messages, nodes, read, fronts, dataset) -> tuple:

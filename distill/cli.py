@@ -30,6 +30,9 @@ class UserError(Exception):
         super().__init__(message)
         self.message, self.fix = message, fix
 
+    def __reduce__(self):
+        return type(self), (self.message, self.fix)  # so that it survives the way from another process
+
     def __str__(self) -> str:
         text = self.message if self.fix is None else f"{self.message}; {self.fix}"
         return " ".join(text.split())
