@@ -68,6 +68,13 @@ def _versions() -> dict:
 IGNORED_ARGUMENTS = ("overwrite", "threads", "resume", "device", "wandb")
 
 
+def _flat(arguments: dict) -> dict:
+    """Arguments that matter for the result, those of nested dictionaries among them."""
+    nested = {k: v for name, inner in arguments.items() if isinstance(inner, dict) for k, v in inner.items()}
+    own = {k: v for k, v in arguments.items() if not isinstance(v, dict) and k not in IGNORED_ARGUMENTS}
+    return own | nested
+
+
 def already_done(path: Path, arguments: dict, inputs: dict, overwrite: bool) -> bool:
     """True if ``path`` (a JSON that ends a stage) came from the same arguments and inputs.
 
@@ -79,8 +86,7 @@ def already_done(path: Path, arguments: dict, inputs: dict, overwrite: bool) -> 
         old = load_json(path)
     except UserError:
         return False  # damaged: make it again
-    wanted = {k: v for k, v in plain(arguments).items() if k not in IGNORED_ARGUMENTS}
-    had = {k: v for k, v in old.get("arguments", {}).items() if k not in IGNORED_ARGUMENTS}
+    wanted, had = _flat(plain(arguments)), _flat(old.get("arguments", {}))
     difference = [f"{k} was {had.get(k)!r}, now {v!r}" for k, v in wanted.items() if had.get(k) != v]
     for name, source in inputs.items():
         if old.get("inputs", {}).get(name, {}).get("sha256") != sha256(source):
