@@ -265,7 +265,7 @@ def provenance(m) -> str:
         if not stage or "arguments" not in stage:
             continue
         git = stage.get("git") or {}
-        commit = code((git.get("commit") or "unknown")[:10]) + (" + changes" if git.get("dirty") else "")
+        commit = code((git.get("commit") or "unknown")[:7]) + (" + changes" if git.get("dirty") else "")
         versions = ", ".join(f"{k} {v}" for k, v in (stage.get("versions") or {}).items())
         label = script if not name.startswith("messages") else f"{script} ({name.removeprefix('messages_')})"
         rows.append([code(label), shown(stage["arguments"].get("seed")), shown(stage.get("seconds")), commit,
