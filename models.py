@@ -248,7 +248,7 @@ class Edges:
         one = torch.tensor(pairs).T
         back = torch.tensor([place[i, j] for j, i in pairs])
         start = torch.arange(graphs)
-        self.n, self.graphs, self.per_graph = n, graphs, len(pairs)
+        self.n, self.graphs = n, graphs
         self.index = (one[:, None, :] + n * start[None, :, None]).reshape(2, -1).to(device)
         self.reverse = (back[None, :] + len(pairs) * start[:, None]).reshape(-1).to(device)
         self.degree = n - 1 if not chain or n == 2 else 0

@@ -178,13 +178,6 @@ def _scaled(term):
     )
 
 
-def round_constants(expr: sp.Expr, digits: int = 4) -> sp.Expr:
-    return rebuild(expr, lambda e: sp.Float(f"{float(e):.{digits}g}") if e.is_Float else e)
-
-
-# ---------------------------------------------------------------- comparison
-
-
 def compare(law: sp.Expr, truth: sp.Expr, samples_in: dict, samples_far: dict, tolerance: float = 0.03) -> dict:
     """How far ``law`` is from ``truth`` (a formula, or a function of the samples' columns), up to a scale.
 

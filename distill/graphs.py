@@ -1,11 +1,9 @@
-"""From datasets to what the network eats: node features, constant edges, batched evaluation."""
+"""From datasets to what the network eats: node features and constant edges."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from distill.formats import Dataset, dataset_of_run  # noqa: F401
-from models import GNN, Edges
+from distill.formats import Dataset
+from models import Edges
 
 
 def node_features(pos, vel, charge, mass) -> np.ndarray:
@@ -47,15 +45,3 @@ class EdgeCache:
         if graphs not in self._made:
             self._made[graphs] = Edges(self.n, graphs, self.chain, self.device)
         return self._made[graphs]
-
-
-@torch.no_grad()
-def predict(model: GNN, x: np.ndarray | Tensor, chain: bool = False, batch: int = 1024) -> np.ndarray:
-    """Accelerations [graph, particle, dim] for features [graph, particle, 2 dim + 2]."""
-    parameter = next(model.parameters())
-    x = torch.as_tensor(x).to(parameter)
-    edges, out = EdgeCache(x.shape[1], chain, parameter.device), []
-    for part in x.split(batch):
-        acc, _, _ = model(part.reshape(-1, x.shape[2]), edges(len(part)))
-        out.append(acc.view(len(part), x.shape[1], -1).cpu().numpy())
-    return np.concatenate(out)
