@@ -79,7 +79,7 @@ def test_damaged_files_are_named(tmp_path, monkeypatch, content, names_it):
     with pytest.raises(UserError) as caught:
         engines.read_hall_of_fame("hall.csv", ["r"])
     assert names_it in str(caught.value) and "hall.csv" in str(caught.value)
-    assert "\n" not in str(caught.value) and time.perf_counter() - started < 3
+    assert "\n" not in str(caught.value) and time.perf_counter() - started < 20
     assert not (tmp_path / "CANARY").exists()
 
 

@@ -122,10 +122,10 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_is_refused_at_once(text, tmp_path):
     canary = tmp_path / "canary"
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(UserError) as caught:
         parse(text.replace("{canary}", str(canary)), NAMES)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
     assert not canary.exists()
 
@@ -134,10 +134,10 @@ def test_hostile_text_is_refused_at_once(text, tmp_path):
     "text", ["inv(q_i+" * 50 + "r" + ")" * 50, "abs(q_i+" * 50 + "r" + ")" * 50, "tanh(r+" * 50 + "r" + ")" * 50]
 )
 def test_deep_but_legal_text_is_quick(text):
-    started = time.perf_counter()
+    started = time.process_time()
     expr = parse(text, NAMES)
     to_text(expr), to_latex(expr), complexity(expr), compile_numpy(expr, NAMES)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_what_is_constant_and_what_is_structure():

@@ -191,5 +191,5 @@ def test_help_is_quick_and_complete():
     for script, *_ in STAGES:
         start = time.perf_counter()
         out = ok(run(None, script, "--help", cwd="."))
-        assert time.perf_counter() - start < 5, script  # half a second on an idle machine
+        assert time.perf_counter() - start < 10, script  # a fifth of a second on an idle machine
         assert "reads" in out and "writes" in out and "example" in out and "--overwrite" in out
