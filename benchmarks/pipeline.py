@@ -128,6 +128,10 @@ def summarise(rows) -> dict:
         values = [r[key] for r in rows if r.get(key) is not None]
         return statistics.median(values) if values else None
 
+    def count(key):
+        values = [bool(r[key]) for r in rows if r.get(key) is not None]
+        return sum(values) if values else None  # None: no run got as far as a verdict
+
     ratios = [r["law_over_gnn_mae"] for r in rows if r.get("law_over_gnn_mae")]
     beyond = [
         max((v for k, v in one.items() if k != "interpolation" and v is not None), default=None) for one in ratios
@@ -136,8 +140,7 @@ def summarise(rows) -> dict:
         "seeds": len(rows), "errors": sum(r["error"] is not None for r in rows),
         **{k: median(k) for k in ("r2_all", "r2_trim90", "train_cpu_s", "symbolic_s")},
         "n_graphs": median("n_graphs"),
-        "recovered": sum(bool(r.get("recovered")) for r in rows),
-        "recovered_from_messages": sum(bool(r.get("recovered_from_messages")) for r in rows),
+        "recovered": count("recovered"), "recovered_from_messages": count("recovered_from_messages"),
         "law_over_gnn_interpolation": statistics.median([o["interpolation"] for o in ratios]) if ratios else None,
         "law_over_gnn_worst_extrapolation": statistics.median(beyond) if beyond and None not in beyond else None,
     }  # fmt: skip
