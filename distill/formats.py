@@ -197,6 +197,8 @@ def load_messages(path: Path, run: str) -> tuple[dict, dict]:
     """``(arrays, meta)`` of a messages file of ``run``; ``UserError`` if missing, damaged or of another run."""
     split = Path(path).stem.removeprefix("messages_")
     fix = f"run this first:  python extract_messages.py --run {run} --split {split}"
+    if Path(path).is_file():
+        fix += " --overwrite"  # what is there is of no use
     arrays = load_npz(path, MESSAGE_FIELDS, "messages", fix)
     meta = load_json(Path(path).with_suffix(".json"), fix)
     if meta.get("run") != run:

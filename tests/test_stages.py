@@ -159,7 +159,7 @@ def test_nan_in_messages_and_weights(folder):
         arrays = dict(file)
     arrays["message"][5, 0] = np.nan
     np.savez(path, **arrays)
-    refused(run(folder, "fit_linear.py", "--run", RUN, "--overwrite"), "'message'", "1 NaN")
+    refused(run(folder, "fit_linear.py", "--run", RUN, "--overwrite"), "'message'", "1 NaN", "--overwrite")
 
 
 def test_a_run_trained_on_another_dataset_is_refused(folder):
