@@ -104,10 +104,12 @@ def main(argv=None) -> int:
     folder = formats.MODEL_WEIGHTS / run
     arguments = {k: v for k, v in vars(args).items()} | {"options": options}
     inputs = {"dataset": dataset.path}
-    done = formats.already_done(folder / "config.json", arguments, inputs, args.overwrite)
-    if done and (folder / "model.safetensors").is_file():
-        stage.already_done(folder)
-        return 0
+    checkpoint = folder / "checkpoint.safetensors"
+    resuming = args.resume and checkpoint.exists() and not args.overwrite
+    if not resuming and formats.already_done(folder / "config.json", arguments, inputs, args.overwrite):
+        if (folder / "model.safetensors").is_file() and not checkpoint.exists():
+            stage.already_done(folder)
+            return 0
 
     import torch
 
@@ -115,8 +117,7 @@ def main(argv=None) -> int:
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this machine has no CUDA device", "use --device cpu or auto")
     device = "cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu"
-    checkpoint = folder / "checkpoint.safetensors"
-    if checkpoint.exists() and not args.overwrite and not args.resume:
+    if checkpoint.exists() and not args.overwrite and not resuming:
         raise UserError(
             f"{relative(checkpoint)} is an unfinished run",
             "add --resume to go on, or --overwrite to start again",
@@ -128,13 +129,12 @@ def main(argv=None) -> int:
     trainer = Trainer(dataset, args.variant, options, args.seed, device, args.precision, checkpoint,
                       identity, args.quick)  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    if args.overwrite:  # a run is complete only while its config.json is there
-        for name in ("config.json", "checkpoint.safetensors"):
-            (folder / name).unlink(missing_ok=True)
-    elif args.resume and checkpoint.exists():
+    if resuming:
         trainer.restore()
-    elif args.resume:
+    elif args.resume and not checkpoint.exists():
         cli.warn(f"no checkpoint in {relative(folder)}: starting from the beginning")
+    else:  # --overwrite: the former result stays until there is a new one
+        checkpoint.unlink(missing_ok=True)
     log = _wandb(args, run, options)
     trainer.fit(log)
 
@@ -143,6 +143,7 @@ def main(argv=None) -> int:
     last = trainer.history[-1]
     own = dataset.path.resolve().parent == formats.DATASETS.resolve()
     where = dataset.name if own else str(dataset.path.resolve())  # a name moves with its folder
+    (folder / "config.json").unlink(missing_ok=True)  # a run is complete only while its config.json is there
     save_tensors(folder / "model.safetensors", trainer.model.state_dict(), {"run": run})
     formats.save_text(folder / "history.csv", history_text(trainer.history))
     formats.save_json(folder / "config.json", formats.provenance(

@@ -126,6 +126,15 @@ def test_refusals(folder):
     assert not (folder / "model_weights").exists() or not list((folder / "model_weights").glob("*/config.json"))
 
 
+def test_a_failed_overwrite_leaves_the_former_run(folder):
+    ok(run(folder, "train.py", *SMALL, "--epochs", 1))
+    before = weights(folder)
+    bad = ("--lr", 1e6, "--epochs", 5, "--loss", "mse", "--no-exp-gate", "--close-sampling", 0)
+    refused(run(folder, "train.py", *SMALL, *bad, "--overwrite"), "diverged")
+    assert weights(folder) == before
+    assert "already done" in ok(run(folder, "train.py", *SMALL, "--epochs", 1))
+
+
 def test_unwritable_output_is_one_line(folder):
     (folder / "model_weights").write_text("a file where a folder is wanted")
     refused(run(folder, "train.py", *SMALL, "--epochs", 1), "model_weights")
