@@ -54,13 +54,10 @@ def main(argv=None) -> int:
     if not todo:
         return 0
 
-    import torch
-
     from distill.checkpoints import load_run
     from distill.graphs import is_chain
 
-    torch.set_num_threads(args.threads)
-    device = "cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu"
+    device = cli.pick_device(args.device, args.threads)
     model, config = load_run(args.run, device)
     dataset = formats.dataset_of_run(args.run, config)
     chain = is_chain(dataset.meta)

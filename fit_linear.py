@@ -101,7 +101,7 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
     fitted = design @ np.array(scores[best]["coefficients"]).T
     pick = np.random.default_rng(args.seed).permutation(len(chosen))[: args.cutoff]
     symbol = {"force": "F", "acceleration": "F/m", "charge_force": "qF"}[best]
-    from distill.plots import AXES
+    from distill.law import AXES
 
     labels = [
         " ".join(f"{c:+.2g} ${symbol}_{a}$" for c, a in zip(row[:dim], AXES, strict=False))

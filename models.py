@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from distill.metrics import kl_divergence
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -285,21 +287,16 @@ def l1_penalty(message: Tensor, n: int, graphs: int) -> Tensor:
     return message.abs().sum() / (n * graphs)
 
 
-def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mean, exp(logvar)) || N(0, 1)) of every edge and component, (s^2 + mu^2 - log s^2 - 1)/2."""
-    return 0.5 * (logvar.exp() + mean.square() - logvar - 1)
-
-
 def kl_penalty(mean: Tensor, logvar: Tensor, n: int, graphs: int) -> Tensor:
     """(1/n) sum over edges and components of the KL divergence, averaged over the batch."""
-    return kl_divergence(mean, logvar).sum() / (n * graphs)
+    return kl_divergence(mean, logvar, torch.exp).sum() / (n * graphs)
 
 
 def message_importance(message: Tensor, logvar: Tensor | None = None) -> Tensor:
     """Importance of each component [component]: standard deviation, or mean KL for ``kl``."""
     if logvar is None:
         return message.std(0)
-    return kl_divergence(message, logvar).mean(0)
+    return kl_divergence(message, logvar, torch.exp).mean(0)
 
 
 def keep_top(model: GNN, importance: Tensor, count: int) -> None:

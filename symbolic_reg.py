@@ -197,7 +197,7 @@ def compose(args, messages, nodes, read, fronts, dataset) -> tuple:
         true_node = node_force[np.arange(len(at[0])), messages["receiver"]]
         content["truth"] = verdict.describe_truth(system, truth)
         content["verdict"] = verdict.against_truth(law, truth, messages, true_node, args.seed)
-        content["from_messages"]["verdict"] = verdict.against_truth(before, truth, messages, 0 * true_node, args.seed)
+        content["from_messages"]["verdict"] = verdict.against_truth(before, truth, messages, None, args.seed)
     return law, content
 
 

@@ -62,15 +62,10 @@ def main(argv=None) -> int:
         stage.already_done(report)
         return 0
 
-    import torch
-
     from distill.checkpoints import load_run
     from distill.graphs import is_chain
 
-    torch.set_num_threads(args.threads)
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this machine has no CUDA device", "use --device cpu or auto")
-    device = "cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu"
+    device = cli.pick_device(args.device, args.threads)
     model, _ = load_run(args.run, device)
     result = measure(args, dataset, model, law, is_chain(dataset.meta))
 

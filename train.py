@@ -111,12 +111,7 @@ def main(argv=None) -> int:
             stage.already_done(folder)
             return 0
 
-    import torch
-
-    torch.set_num_threads(args.threads)
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this machine has no CUDA device", "use --device cpu or auto")
-    device = "cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu"
+    device = cli.pick_device(args.device, args.threads)
     if checkpoint.exists() and not args.overwrite and not resuming:
         raise UserError(
             f"{relative(checkpoint)} is an unfinished run",

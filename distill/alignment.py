@@ -12,7 +12,7 @@ import numpy as np
 
 from distill.cli import UserError
 from distill.law import NODE_TERMS, node_term
-from distill.metrics import r_squared, r_squared_trimmed
+from distill.metrics import kl_divergence, r_squared, r_squared_trimmed
 
 ELIMINATION = ("constant_force", "drag_per_mass", "constant_acceleration", "drag")
 NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping for
@@ -29,8 +29,7 @@ def importance(messages: dict) -> np.ndarray:
     m = messages["message"].astype(float)
     if "logvar" not in messages:
         return m.std(0)
-    logvar = messages["logvar"].astype(float)
-    return (0.5 * (np.exp(logvar) + m**2 - logvar - 1)).mean(0) * messages["active"]
+    return kl_divergence(m, messages["logvar"].astype(float)).mean(0) * messages["active"]
 
 
 def target_forces(messages: dict) -> dict[str, np.ndarray]:

@@ -113,6 +113,16 @@ def set_threads(n: int) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} {extra}".strip()
 
 
+def pick_device(name: str, threads: int) -> str:
+    """ "cuda" or "cpu" for ``--device``, with torch limited to ``threads``; ``UserError`` if asked in vain."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has no CUDA device", "use --device cpu or auto")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
 def progress(iterable=None, *, total=None, desc="", unit="it"):
     """A ``tqdm`` bar on stderr; silent in a pipe or a log, unless ``DISTILL_PROGRESS=1``."""
     from tqdm import tqdm

@@ -145,10 +145,7 @@ def net_force(system: System, pos, vel, mass, charge) -> np.ndarray:
     incidence = np.zeros((n, len(i)))
     incidence[i, np.arange(len(i))], incidence[j, np.arange(len(j))] = 1.0, -1.0
     force = incidence @ pair_force(system, dx, *ends)
-    if system.external is not None:
-        force = force + external_force(system, pos, np.broadcast_to(mass, pos.shape[:-1]))
-    if system.drag:
-        force = force - system.drags(n)[:, None] * vel
+    force = force + node_force(system, pos, vel, np.broadcast_to(mass, pos.shape[:-1]))
     force[..., list(system.held), :] = 0.0
     return force
 
@@ -158,7 +155,7 @@ def node_force(system: System, pos, vel, mass) -> np.ndarray:
     force = np.zeros(np.shape(pos))
     if system.external is not None:
         force = force + external_force(system, np.asarray(pos), np.asarray(mass))
-    return force - system.drags(pos.shape[-2])[:, None] * np.asarray(vel)
+    return force - system.drags(np.shape(pos)[-2])[:, None] * np.asarray(vel) if system.drag else force
 
 
 def external_force(system: System, pos, mass, xp=np):

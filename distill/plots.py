@@ -13,7 +13,6 @@ matplotlib.rcParams.update({
     "mathtext.fontset": "cm", "figure.dpi": 110, "savefig.dpi": 160, "axes.titlesize": 10,
     "legend.frameon": False, "svg.fonttype": "path",
 })  # fmt: skip
-AXES = "xyz"
 
 
 def save_bytes(figure: Figure, kind: str = "png") -> bytes:

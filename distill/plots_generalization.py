@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from distill.plots import ACCENT, AXES, INK, MUTED, SOFT
+from distill.law import AXES
+from distill.plots import ACCENT, INK, MUTED, SOFT
 
 NETWORK, LAW, REFERENCE = ACCENT, SOFT, MUTED
 FLOOR = 1e-17  # where errors of exactly zero are drawn on a logarithmic axis

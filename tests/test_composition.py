@@ -59,6 +59,8 @@ def test_drag_is_fitted_beside_the_pair_law():
     assert found.law.node["drag"] == pytest.approx(0.5, rel=1e-4)
     node = -0.5 * m["vel_i"]
     assert verdict.against_truth(found.law, parse(load_system("damped").law, VARIABLES), m, node)["recovered"]
+    alone = verdict.against_truth(Law(found.law.pair), parse(load_system("damped").law, VARIABLES), m, None)
+    assert alone["recovered"] and alone["node_error"] is None and "node terms" not in alone["why"]
     undamped = Law(found.law.pair)
     result = verdict.against_truth(undamped, parse(load_system("damped").law, VARIABLES), m, node)
     assert not result["recovered"] and "node terms" in result["why"]
