@@ -15,6 +15,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from distill import formats
 from distill.cli import (
     DATASETS,
@@ -23,6 +25,7 @@ from distill.cli import (
     Stage,
     UserError,
     add_run_flags,
+    fraction,
     positive_float,
     positive_int,
     relative,
@@ -61,6 +64,13 @@ def parser() -> Parser:
         "--original-form",
         action="store_true",
         help="the physics and time grid of the authors' code, slips included, to compare with its data",
+    )
+    physics.add_argument(
+        "--acceleration-noise",
+        type=fraction,
+        default=0.0,
+        metavar="SHARE",
+        help="measurement noise: every component of every saved acceleration is multiplied by 1 + SHARE N(0,1)",
     )
     sizes = p.add_argument_group("size and accuracy")
     sizes.add_argument("--n-trajectories", type=positive_int, default=5000, help="independent systems")
@@ -140,10 +150,15 @@ def main(argv=None) -> int:
         count = report["dropped"]
         warn(f"{count} trajectories could not be integrated and were replaced by others: see {relative(side)}")
     arrays["split"] = formats.make_split(args.n_trajectories, args.seed)
+    if args.acceleration_noise:
+        # a stream of its own, so that positions and split are those of the noise-free dataset
+        normal = np.random.default_rng([args.seed, 61]).standard_normal(arrays["acc"].shape)
+        arrays["acc"] = arrays["acc"] * (1 + args.acceleration_noise * normal)
     side.unlink(missing_ok=True)  # the old one must not stand beside new arrays if we are cut off here
     formats.save_npz(path, arrays, formats.DATASET_FIELDS)
     about = formats.provenance("simulate", arguments, inputs, stage.seconds)
-    about |= {"system": describe(system), "n": args.n, "dim": args.dim, "report": report}
+    about |= {"system": describe(system), "n": args.n, "dim": args.dim, "report": report,
+              "acceleration_noise": args.acceleration_noise}  # fmt: skip
     formats.save_json(side, about)
     _draw(args, name, system)
     stage.done(

@@ -230,6 +230,20 @@ def test_writes_a_dataset_once(tmp_path):
     assert not list((tmp_path / "datasets").glob(".*"))
 
 
+def test_noise_is_on_the_accelerations_only(tmp_path):
+    words = "--system r2 --quick --n-trajectories 40".split()
+    for tag, share in (("clean", 0), ("noisy", 0.05)):
+        done = script(tmp_path, *words, "--tag", tag, "--acceleration-noise", share)
+        assert done.returncode == 0, done.stderr
+    clean, noisy = (
+        formats.load_dataset(str(tmp_path / "datasets" / f"r2_n4_d2_s0_{t}.npz")) for t in ("clean", "noisy")
+    )
+    assert np.array_equal(clean.pos, noisy.pos) and np.array_equal(clean.split, noisy.split)
+    relative = noisy.acc / clean.acc - 1
+    assert abs(relative.mean()) < 0.005 and abs(relative.std() - 0.05) < 0.002
+    assert noisy.meta["acceleration_noise"] == 0.05
+
+
 def test_user_file_makes_a_dataset(tmp_path):
     file = tmp_path / "soft.py"
     file.write_text("def potential(r, m_i, m_j, q_i, q_j):\n    return (r * r + 1) ** -0.5 * q_i * q_j\n")
@@ -251,6 +265,7 @@ def test_user_file_makes_a_dataset(tmp_path):
         ("--quick", 2, "--system"),
         ("--system spring --tag a/b", 2, "letters"),
         ("--system spring --dt -1", 2, "not a positive"),
+        ("--system spring --acceleration-noise 5", 2, "not between 0 and 1"),
         ("--system-file none.py", 1, "none.py does not exist"),
         ("--system spring --n-trajectories 999999999", 1, "fewer --n-trajectories"),
     ],
