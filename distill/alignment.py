@@ -12,7 +12,7 @@ import numpy as np
 
 from distill.cli import UserError
 from distill.law import NODE_TERMS, node_term
-from distill.metrics import kl_divergence, r_squared, r_squared_trimmed
+from distill.metrics import kl_divergence, r_squared, r_squared_trimmed, typical_size
 
 ELIMINATION = ("constant_force", "drag_per_mass", "constant_acceleration", "drag")
 NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping for
@@ -132,7 +132,7 @@ def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -
         factor = _gauge_factor(gauge, messages, nodes.first)
         design = np.hstack([summed, _node_columns(messages, nodes.first, factor, terms)])
         target = acc * factor[:, None]
-        c = np.median(np.linalg.norm(target, axis=1)) or 1.0
+        c = typical_size(np.linalg.norm(target, axis=1))
         weights = _ridge(design[~held_out], target[~held_out], c)
         return weights, _relative_l1(design[held_out] @ weights, target[held_out], c)
 
@@ -174,13 +174,13 @@ def _relative_l1(pred, target, c):
 def centrality(force: np.ndarray, dx: np.ndarray, r: np.ndarray) -> dict:
     """Radial force f = F . dx/r [edge] and how central F is.
 
-    ``tangential_share`` of sum |F|^2 and the median of |F_t| / |F| over edges.
+    ``tangential_share`` of sum |F|^2 and the median of |F_t| / |F| over edges with a force.
     """
     unit = dx / np.maximum(r, 1e-12)[:, None]
     radial = (force * unit).sum(1)
     tangential = np.linalg.norm(force - radial[:, None] * unit, axis=1)
     size = np.linalg.norm(force, axis=1)
-    some = size > 0
+    some = size > 0.01 * typical_size(size)  # the direction of a force that is not there says nothing
     return {
         "radial": radial,
         "tangential_share": float((tangential**2).sum() / max((size**2).sum(), 1e-300)),

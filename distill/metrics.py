@@ -16,6 +16,17 @@ def r_squared_trimmed(y: np.ndarray, fitted: np.ndarray, keep: float = 0.9) -> f
     return r_squared(y[kept], fitted[kept])
 
 
+def typical_size(values: np.ndarray) -> float:
+    """Median of |values|, of the rows that are not practically zero where most are (a force of short range
+    has none on most pairs); positive.
+    """
+    size = np.abs(values)
+    middle, high = np.quantile(size, [0.5, 0.95])
+    if middle < 1e-3 * high:
+        middle = np.median(size[size > 0.01 * high])
+    return float(middle or size.mean() or 1.0)
+
+
 def affine_fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Ordinary least squares of y [row] on x [row, column] and 1; coefficients [column + 1]."""
     return np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=None)[0]
