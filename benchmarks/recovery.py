@@ -1,0 +1,222 @@
+"""How often is the law found? Rates over seeds, with intervals, that say what the pipeline can be trusted with.
+
+planted      the symbolic-regression engine alone, on messages whose law is known: laws x dimensions x noise x
+             seeds, one formula for a message component and one for the radial force of each
+pipeline     all six stages: systems x dimensions x variants x seeds (x noise on the accelerations); seed k makes
+             the dataset and the training; --matrix names what the README reports
+near-misses  laws that are nearly right: the verdict has to refuse them all
+summary      tables and the figure from the results that are there
+cell         run one cell and print its row as JSON (what planted and near-misses start)
+
+reads   nothing, or what an interrupted call left behind: a finished cell is found done
+writes  outputs/recovery/<kind>/<cell>.json  results/recovery_<kind>.json; summary: docs/recovery.png
+
+example:  python benchmarks/recovery.py pipeline --matrix newton --seeds 201 202 203
+
+One process a core, one thread each. A cell that fails is reported in its row and does not stop the others. The
+seeds used in development are refused, unless --development sends everything to other files.
+"""
+
+import json
+import os
+import time
+
+from recovery_cells import Cell, pipeline_cells, run_all
+from stages import ROOT, hardware
+
+from distill import cli, formats
+from distill.cli import Parser, UserError
+
+DEVELOPMENT_SEEDS = (*range(10), 100, 101, 102)  # settings were chosen looking at these
+ALL = ("spring", "r1", "r2", "charge")
+MATRICES = {
+    "newton": {"systems": ALL, "dims": (2, 3), "variants": ("l1", "bottleneck", "pruning"), "noise": (0.0,)},
+    "standard": {"systems": ALL, "dims": (2, 3), "variants": ("standard",), "noise": (0.0,)},
+    "hard": {"systems": ("damped", "discontinuous", "superposition"), "dims": (2,), "variants": ("l1",),
+             "noise": (0.0,)},
+    "noise": {"systems": ALL, "dims": (2,), "variants": ("l1",), "noise": (0.01, 0.05)},
+}  # fmt: skip
+PLANTED = {"laws": ALL, "dims": (2, 3), "noise": (0.005, 0.02), "paths": ("components", "radial")}
+SEEDS = {"planted": range(301, 306), "pipeline": (201, 202, 203), "near-misses": (401,)}
+KINDS = tuple(SEEDS)
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    commands = parser.add_subparsers(dest="kind", metavar="command", required=True)
+
+    def command(name, what):
+        sub = commands.add_parser(name, description=what, help=what)
+        sub.add_argument("--development", action="store_true", help="development seeds, other files")
+        if name in SEEDS:
+            sub.add_argument("--seeds", nargs="+", type=cli.non_negative_int, help="default: " + " ".join(
+                map(str, SEEDS[name])))  # fmt: skip
+            sub.add_argument("--jobs", type=cli.positive_int, default=os.cpu_count(), help="processes at a time")
+            sub.add_argument("--overwrite", action="store_true", help="run finished cells again")
+        return sub.add_argument
+
+    narrow = "a part or another choice goes to the section 'custom'; default: the matrix's"
+    add = command("planted", "the symbolic-regression engine alone")
+    add("--engine", choices=("operon", "pysr"), default="operon")
+    add("--laws", nargs="+", choices=ALL, help="a part of all goes to the section 'custom', as for the next three")
+    add("--dims", nargs="+", type=int, choices=(2, 3))
+    add("--noise", nargs="+", type=cli.fraction)
+    add("--paths", nargs="+", choices=PLANTED["paths"])
+    add("--rows", type=cli.positive_int, default=4000, help="rows of a search")
+    add("--restarts", type=cli.positive_int, default=8, help="operon: at most this many")
+    add("--min-restarts", type=cli.positive_int, default=4, help="operon: at least this many")
+    add("--niterations", type=cli.positive_int, default=100, help="pysr: iterations")
+    add = command("pipeline", "all six stages")
+    add("--matrix", choices=sorted(MATRICES), default="newton")
+    add("--systems", nargs="+", help=narrow)
+    add("--dims", nargs="+", type=int, choices=(2, 3), help=narrow)
+    add("--variants", nargs="+", help=narrow)
+    add("--noise", nargs="+", type=cli.fraction, help=narrow)
+    add("--recipe", default="newton", help="of train.py")
+    add("--n", type=cli.positive_int, default=4, help="particles")
+    add("--targets", nargs="+", default=["radial", "node"], help="of symbolic_reg.py")
+    add = command("near-misses", "laws that are nearly right")
+    add("--count", type=cli.positive_int, default=200, help="near-misses a seed, over four systems")
+    command("summary", "tables and the figure from the results that are there")
+    add = command("cell", "run one cell and print its row as JSON")
+    add("what", choices=("planted", "near-misses"))
+    add("arguments", help="a JSON object")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse(argv)
+    if args.kind == "cell":
+        print(json.dumps(formats.plain(run_cell(args.what, args.arguments)), allow_nan=False))
+        return 0
+    if args.kind == "summary":
+        return summary(args.development)
+    args.seeds = seeds_of(args)
+    section, cells = {"planted": planted, "pipeline": pipeline, "near-misses": near_misses}[args.kind](args)
+    start = time.time()
+    contents = run_all(cells, args.jobs, args.overwrite)
+    content = describe(args, contents, time.time() - start)
+    path = results_path(args.kind, args.development)
+    save_section(path, args.kind, section, content)
+    print(f"\n{content['table']}\n\n-> {cli.relative(path)}, section {section}")
+    return 0
+
+
+def seeds_of(args) -> list[int]:
+    """The seeds asked for; ``UserError`` if development and reported ones are mixed up."""
+    seeds = list(args.seeds or ((100, 101, 102) if args.development else SEEDS[args.kind]))
+    used = [k for k in seeds if k in DEVELOPMENT_SEEDS]
+    if used and not args.development:
+        raise UserError(f"seed {used[0]} was used in development and says nothing of what is new",
+                        "choose other --seeds, or add --development to write other files")  # fmt: skip
+    if args.development and len(used) < len(seeds):
+        other = next(k for k in seeds if k not in used)
+        known = " ".join(map(str, DEVELOPMENT_SEEDS))
+        raise UserError(f"seed {other} is no development seed, and looking at it now would spoil it",
+                        f"with --development choose among {known}")  # fmt: skip
+    return seeds
+
+
+def chosen(args, preset: dict) -> tuple[dict, bool]:
+    """``preset`` with what the command line changes, and whether it changes anything."""
+    own = {k: tuple(getattr(args, k)) for k in preset if getattr(args, k) is not None}
+    return preset | own, any(own[k] != tuple(preset[k]) for k in own)
+
+
+def planted(args) -> tuple[str, list[Cell]]:
+    from distill.engines.available import resolve_engine
+
+    resolve_engine(args.engine)
+    import recovery_planted  # not above: --help is to answer at once
+
+    what, narrowed = chosen(args, PLANTED)
+    options = {"operators": ["+", "-", "*", "/", "square"], "max_complexity": 30}
+    options |= {k: getattr(args, k) for k in ("rows", "restarts", "min_restarts", "niterations")}
+    made = recovery_planted.cells(what["laws"], what["dims"], what["noise"], args.seeds, what["paths"], args.engine,
+                                  options)  # fmt: skip
+    return "custom" if narrowed else args.engine, [Cell("planted", *item) for item in made.items()]
+
+
+def pipeline(args) -> tuple[str, list[Cell]]:
+    what, narrowed = chosen(args, MATRICES[args.matrix])
+    narrowed = narrowed or (args.recipe, args.n) != ("newton", 4)
+    cells = pipeline_cells(what["systems"], what["dims"], what["variants"], what["noise"], args.seeds, args.recipe,
+                           args.n, args.targets)  # fmt: skip
+    return "custom" if narrowed else args.matrix, cells
+
+
+def near_misses(args) -> tuple[str, list[Cell]]:
+    import recovery_near_misses
+
+    made = {k: v for seed in args.seeds for k, v in recovery_near_misses.cells(seed, args.count).items()}
+    return "all" if args.count == 200 else "custom", [Cell("near-misses", *item) for item in made.items()]
+
+
+def run_cell(what: str, text: str) -> dict:
+    """The row of one cell, in this process."""
+    try:
+        arguments = json.loads(text)
+    except ValueError as exc:
+        raise UserError(f"the cell's arguments are no JSON: {exc}") from None
+    cli.set_threads(1)
+    if what == "planted":
+        from recovery_planted import measure
+    else:
+        from recovery_near_misses import measure
+    row = measure(arguments)
+    return row | {"versions": formats.provenance("cell", {}, {}, 0)["versions"]}
+
+
+# ---------------------------------------------------------------- results
+
+
+def results_path(kind: str, development: bool):
+    """Where the results of ``kind`` go; those of development are nothing to keep in the repository."""
+    if development:
+        return formats.OUTPUTS / "recovery" / f"recovery_{kind.replace('-', '_')}_development.json"
+    return ROOT / "results" / f"recovery_{kind.replace('-', '_')}.json"
+
+
+def describe(args, contents: list[dict], seconds: float) -> dict:
+    """A section of the results: provenance, every row, rates and the table."""
+    import recovery_summary
+
+    rows = [c["row"] | {"commit": c["git"]["commit"]} for c in contents]
+    made = formats.provenance(f"benchmarks/recovery {args.kind}", vars(args), {}, seconds)
+    made["versions"] = contents[-1]["versions"] or made["versions"]
+    made |= {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"),
+             "cells_made": {k: sorted({str(c[k]) for c in contents}) for k in ("hardware", "date")}}  # fmt: skip
+    made["cells_made"]["commit"] = sorted({str(c["git"]["commit"]) for c in contents})
+    return made | recovery_summary.summarise(args.kind, rows)
+
+
+def save_section(path, kind: str, section: str, content: dict) -> None:
+    """Put one section into a results file; the others stay as they are."""
+    whole = formats.load_json(path, "move it away") if path.is_file() else {}
+    sections = whole.get("sections", {}) | {section: content}
+    formats.save_json(path, {"benchmark": f"recovery {kind}", "sections": sections})
+
+
+def summary(development: bool) -> int:
+    import recovery_figure
+
+    from distill import plots
+
+    found = {}
+    for kind in KINDS:
+        path = results_path(kind, development)
+        for section, content in (formats.load_json(path)["sections"] if path.is_file() else {}).items():
+            found[kind, section] = content
+            print(f"## {kind}, {section}: {content['date']}, {content['hardware']}\n\n{content['table']}\n")
+    if not found:
+        raise UserError("there are no results yet", f"run this first:  python benchmarks/recovery.py {KINDS[1]}")
+    runs = {section: content["rows"] for (kind, section), content in found.items() if kind == "pipeline"}
+    if runs:
+        out = (formats.OUTPUTS / "recovery" if development else ROOT / "docs") / "recovery.png"
+        formats.save_bytes(out, plots.save_bytes(recovery_figure.recovery(runs)))
+        print(f"drawn  {cli.relative(out)}")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run_script(main)

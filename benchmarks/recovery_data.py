@@ -1,0 +1,97 @@
+"""Planted data of ``recovery.py``: pairs and graphs whose law is known. Dimensionless units, G = k = 1.
+
+Differences of positions ~ N(0, 1.5) in every component, log m ~ N(0, 1), q = +-1, forces from
+``distill.systems`` with their softening.
+"""
+
+import numpy as np
+import stages  # noqa: F401  (puts the repository on the path, hence before distill)
+
+from distill.law import AXES, VARIABLES
+from distill.systems import SYSTEMS, acceleration, load_system, pair_force
+
+SPREAD = 1.5  # standard deviation of a component of x_i - x_j
+TRIM = 0.98  # share of pairs kept, those of the smallest force
+PARTICLES = 4
+LARGEST_CONDITION = 10  # of the matrix that mixes the components of the force
+SMALLEST_COEFFICIENT = 0.15
+
+
+def generator(seed: int, *what) -> np.random.Generator:
+    """A stream of its own for every seed and case: systems, dimensions and noises share no draw."""
+    names = list(SYSTEMS)
+    numbers = [names.index(w) if isinstance(w, str) else round(1e4 * w) for w in what]
+    return np.random.default_rng([seed, 2006, *numbers])
+
+
+def pairs_at(system: str, d: np.ndarray, rng) -> dict:
+    """Pairs at the differences ``d`` [pair, dim]: ``VARIABLES`` [pair], d and force on i [pair, dim]."""
+    r = np.linalg.norm(d, axis=1)
+    mass, charge = np.exp(rng.standard_normal((2, len(d)))), rng.choice([-1.0, 1.0], (2, len(d)))
+    ends = dict(zip(VARIABLES, (r, *mass, *charge), strict=True))
+    return ends | {"d": d, "force": pair_force(load_system(system), d, *ends.values())}
+
+
+def select(pairs: dict, index) -> dict:
+    return {k: v[index] for k, v in pairs.items()}
+
+
+def in_range(system: str, dim: int, count: int, rng, limit: float | None = None) -> tuple[dict, float]:
+    """``count`` pairs with |F| at most ``limit`` (None: the 98 % quantile of those drawn), and the limit."""
+    drawn = pairs_at(system, rng.normal(0, SPREAD, (int(count / TRIM * 1.1) + 10, dim)), rng)
+    size = np.linalg.norm(drawn["force"], axis=1)
+    limit = float(np.quantile(size, TRIM)) if limit is None else limit
+    return select(drawn, np.flatnonzero(size <= limit)[:count]), limit
+
+
+def far(system: str, dim: int, count: int, r: np.ndarray, rng) -> dict:
+    """Pairs at distances uniform from half the median of ``r`` to 3 times its largest."""
+    distance = rng.uniform(0.5 * np.median(r), 3 * r.max(), count)
+    direction = rng.standard_normal((count, dim))
+    return pairs_at(system, direction * (distance / np.linalg.norm(direction, axis=1))[:, None], rng)
+
+
+def mixing(dim: int, rows: int, rng) -> np.ndarray:
+    """Coefficients [row, dim] of ``rows`` message components: unit norm, each at least 0.15 in size, and no
+    component nearly a combination of the others.
+    """
+    while True:
+        c = rng.standard_normal((rows, dim))
+        c /= np.linalg.norm(c, axis=1)[:, None]
+        if np.abs(c).min() >= SMALLEST_COEFFICIENT and (rows < dim or np.linalg.cond(c) <= LARGEST_CONDITION):
+            return c
+
+
+def sent(force: np.ndarray, coefficients: np.ndarray, noise: float, rng, typical=None) -> np.ndarray:
+    """Messages c . F + offset + noise [edge, component]; offset and noise in units of the standard deviation of
+    c . F over ``typical`` forces [., dim] (``force`` if None), the offset 0.5 times a normal number.
+    """
+    clean = force @ coefficients.T
+    spread = ((force if typical is None else typical) @ coefficients.T).std(0)
+    offset = 0.5 * spread * rng.standard_normal(len(coefficients))
+    return clean + offset + noise * spread * rng.standard_normal(clean.shape)
+
+
+def graphs(system: str, dim: int, count: int, rng) -> dict:
+    """``count`` graphs of 4 particles at rest as the arrays of a messages file, with ``force`` and without
+    ``message``: every ordered pair an edge, one frame a trajectory.
+    """
+    pos = rng.normal(0, SPREAD / np.sqrt(2), (count, PARTICLES, dim))
+    mass = np.exp(rng.standard_normal((count, PARTICLES)))
+    charge = rng.choice([-1.0, 1.0], (count, PARTICLES))
+    acc = acceleration(load_system(system), pos, np.zeros_like(pos), mass, charge)
+    i, j = np.nonzero(~np.eye(PARTICLES, dtype=bool))
+    k = np.repeat(np.arange(count), len(i))
+    i, j = np.tile(i, count), np.tile(j, count)
+    d = pos[k, i] - pos[k, j]
+    ends = {"mass_i": mass[k, i], "mass_j": mass[k, j], "charge_i": charge[k, i], "charge_j": charge[k, j]}
+    r = np.linalg.norm(d, axis=1)
+    return {
+        "receiver": i, "sender": j, "trajectory": k, "frame": np.zeros_like(k), "dx": d, "r": r, **ends,
+        "vel_i": np.zeros_like(d), "vel_j": np.zeros_like(d), "acc_i": acc[k, i], "acc_pred_i": acc[k, i],
+        "force": pair_force(load_system(system), d, r, *ends.values()),
+    }  # fmt: skip
+
+
+def axis_names(dim: int) -> list[str]:
+    return [f"d{a}" for a in AXES[:dim]]

@@ -1,0 +1,177 @@
+"""Rates with Wilson intervals, medians and Markdown tables from the rows of ``recovery.py``."""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+CONFIDENCE = 0.95
+INTERPOLATION = "interpolation"
+# what is counted in the rows of a pipeline: key, heading
+PIPELINE = {
+    "recovered": "law recovered",
+    "softening_recovered": "softening",
+    "from_messages_recovered": "messages alone",
+    "from_messages_within_5": "... within 5 %",
+    "from_messages_softening_recovered": "... softening",
+    "control_recovered": "control, no network",
+    "as_well_as_network": "as good as network",
+}
+PLANTED = {"chosen": "reported row right", "on_front": "right row on front"}
+OPTIONAL = ("control_recovered",)  # a cell that failed says nothing of these
+PIPELINE_GROUPS = (("system", "dim", "variant", "noise"), ("system", "noise"), ("dim",), ("variant",), ("noise",), ())
+PLANTED_GROUPS = (("path", "law", "dim", "noise"), ("path", "law"), ("path", "dim"), ("path", "noise"), ("path",))
+
+
+def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson score interval of a rate; (0, 1) where nothing was tried.
+
+    E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, spread = successes / n, z**2 / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
+    # at the ends the bound is 0 or 1 exactly, not rounding beside it
+    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+
+
+def rate(rows: Iterable[dict], key: str) -> dict:
+    """``successes`` of ``n`` with the interval ``low``, ``high``. A cell that failed counts as no success; a value
+    that is unknown in a cell that did not fail is left out.
+    """
+    values = [bool(r.get(key)) for r in rows
+              if r.get(key) is not None or (r.get("error") is not None and key not in OPTIONAL)]  # fmt: skip
+    low, high = wilson(sum(values), len(values))
+    share = sum(values) / len(values) if values else None
+    return {"successes": sum(values), "n": len(values), "rate": share, "low": low, "high": high}
+
+
+def groups(rows: Sequence[dict], keys: Sequence[str]) -> dict[tuple, list[dict]]:
+    """Rows by their values of ``keys``, in the order of their first appearance."""
+    out: dict[tuple, list[dict]] = {}
+    for row in rows:
+        out.setdefault(tuple(row[k] for k in keys), []).append(row)
+    return out
+
+
+def middle(values, pick=statistics.median):
+    """``pick`` of the values that are known, or None."""
+    known = [v for v in values if v is not None]
+    return pick(known) if known else None
+
+
+def ratios(row: dict) -> dict:
+    """Error of the law / error of its network (mean absolute errors): in interpolation, and the worst and the
+    median of the other sets. None where some set has no number, as a law that is not finite there gives none.
+    """
+    sets = dict(row.get("law_over_gnn_mae") or {})
+    inside = sets.pop(INTERPOLATION, None)
+    known = sets and None not in sets.values()
+    return {INTERPOLATION: inside, "worst": max(sets.values()) if known else None,
+            "median": statistics.median(sets.values()) if known else None}  # fmt: skip
+
+
+def summarise(kind: str, rows: list[dict]) -> dict:
+    """``rows``, ``rates`` (a list, one entry a group) and the Markdown ``table`` of a section."""
+    if kind == "near-misses":
+        return near_misses(rows)
+    if kind == "planted":
+        rates = [planted_group(keys, values, part) for keys in PLANTED_GROUPS
+                 for values, part in groups(rows, keys).items()]  # fmt: skip
+        return {"rows": rows, "rates": rates, "table": planted_table(rates)}
+    for row in rows:
+        said = row.get("data_verdict") or {}
+        row["as_well_as_network"] = said.get("law_predicts_as_well_as_network")
+    rates = [pipeline_group(keys, values, part) for keys in PIPELINE_GROUPS
+             for values, part in groups(rows, keys).items()]  # fmt: skip
+    return {"rows": rows, "rates": rates, "table": pipeline_table(rates)}
+
+
+def pipeline_group(keys, values, rows) -> dict:
+    found = [ratios(r) for r in rows]
+    out = {"group": dict(zip(keys, values, strict=True)), "cells": len(rows)}
+    out["errors"] = sum(r.get("error") is not None for r in rows)
+    out |= {key: rate(rows, key) for key in PIPELINE}
+    out |= {f"law_over_gnn_{k}": middle(f[k] for f in found) for k in (INTERPOLATION, "median")}
+    out["law_over_gnn_worst"] = middle((f["worst"] for f in found), max)
+    out |= {f"median_{k}": middle(r.get(k) for r in rows) for k in ("r2_all", "r2_trim90", "train_cpu_s")}
+    measured = [s.get("symbolic_reg.py") for s in (r.get("stages") or {} for r in rows)]
+    measured = [s for s in measured if s and not s["done_before"]]
+    out["symbolic_cpu_s"] = middle(s["cpu_s"] for s in measured)
+    out["symbolic_peak_mb"] = middle((s["peak_mb"] for s in measured), max)
+    return out
+
+
+def planted_group(keys, values, rows) -> dict:
+    out = {"group": dict(zip(keys, values, strict=True)), "cells": len(rows)}
+    out["errors"] = sum(r.get("error") is not None for r in rows)
+    out |= {key: rate(rows, key) for key in PLANTED}
+    cpu = [r.get("cpu_s") for r in rows]
+    return out | {"cpu_s_median": middle(cpu), "cpu_s_max": middle(cpu, max),
+                  "peak_mb_max": middle((r.get("peak_mb") for r in rows), max)}  # fmt: skip
+
+
+def near_misses(rows: list[dict]) -> dict:
+    from recovery_near_misses import summarise
+
+    every = [r for cell in rows for r in cell.get("rows", [])]
+    failed = [cell for cell in rows if cell.get("error") is not None]
+    rates = {"all": summarise(every)}
+    rates |= {kind: summarise(part) for (kind,), part in groups(every, ("kind",)).items()}
+    heads = ["near_misses", "wrong", "wrong_called_recovered", "became_true", "true_called_recovered", "close",
+             "smallest_margin", "smallest_relative_error_in_range", "smallest_relative_error_extrapolated",
+             "wrong_predicting_as_well_as_network", "smallest_held_out_error"]  # fmt: skip
+    lines = [[f"{kind}, {stage}", *(shown(found[stage][h]) for h in heads)]
+             for stage in ("given", "refitted") for kind, found in rates.items()]  # fmt: skip
+    cells = [{k: v for k, v in cell.items() if k != "rows"} for cell in rows]
+    note = f"\n\n{len(failed)} cells failed: {failed[0]['error']}" if failed else ""
+    return {"cells": cells, "rows": every, "rates": rates,
+            "table": markdown(["fault, stage", *(h.replace("_", " ") for h in heads)], lines) + note}  # fmt: skip
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def shown(value) -> str:
+    if isinstance(value, dict):
+        return shown_rate(value)
+    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def shown_rate(found: dict) -> str:
+    """ "6/6 [61, 100]": successes, n and the interval in per cent."""
+    if not found["n"]:
+        return "–"
+    return f"{found['successes']}/{found['n']} [{100 * found['low']:.0f}, {100 * found['high']:.0f}]"
+
+
+def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *lines])
+
+
+def label(group: dict) -> str:
+    parts = [f"{v}-D" if k == "dim" else f"{100 * v:g} % noise" if k == "noise" and v else str(v)
+             for k, v in group.items() if k != "noise" or v]  # fmt: skip
+    return " ".join(parts) or ("no noise" if group else "all")
+
+
+def pipeline_table(rates: list[dict]) -> str:
+    heads = ["runs", *PIPELINE.values(), "MAE law / network: interpolation", "median of extrapolations",
+             "worst extrapolation", "training, CPU-s", "search, CPU-s", "errors"]  # fmt: skip
+    keys = [*PIPELINE, "law_over_gnn_interpolation", "law_over_gnn_median", "law_over_gnn_worst",
+            "median_train_cpu_s", "symbolic_cpu_s", "errors"]  # fmt: skip
+    return markdown(heads, [[label(g["group"]), *(shown(g[k]) for k in keys)] for g in distinct(rates)])
+
+
+def planted_table(rates: list[dict]) -> str:
+    heads = ["messages", *PLANTED.values(), "CPU-s, median", "CPU-s, largest", "peak MB", "errors"]
+    keys = [*PLANTED, "cpu_s_median", "cpu_s_max", "peak_mb_max", "errors"]
+    return markdown(heads, [[label(g["group"]), *(shown(g[k]) for k in keys)] for g in distinct(rates)])
+
+
+def distinct(rates: list[dict]) -> list[dict]:
+    """Groups that say something of their own: not the whole once more under another name."""
+    total = max((g["cells"] for g in rates), default=0)
+    return [g for g in rates if g["cells"] < total or not g["group"] or list(g["group"]) == ["path"]] or rates

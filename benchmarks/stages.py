@@ -1,0 +1,210 @@
+"""What the benchmarks share: child processes with their costs, the six stages of a run, and what they wrote.
+
+Imported by the scripts of this folder; no script itself. Nothing heavy is imported: on Linux a child's peak
+memory is at least that of the process that started it.
+"""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from distill import cli, formats  # noqa: E402
+
+ONE_THREAD = {n: "1" for n in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
+
+
+@dataclass
+class Outcome:
+    """How a child ended: ``error`` is its last line on stderr (None if it succeeded); ``cpu_s`` user + system
+    seconds and ``peak_mb`` the largest resident set, of the child and of its own children.
+    """
+
+    error: str | None
+    stdout: str
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+
+    @property
+    def done_before(self) -> bool:
+        """True if a stage found its output there already, so that its cost says nothing."""
+        return "already done with the same arguments" in self.stdout
+
+    def costs(self) -> dict:
+        """Seconds and megabytes, for a row."""
+        return {"cpu_s": round(self.cpu_s, 2), "seconds": round(self.seconds, 2), "peak_mb": round(self.peak_mb, 1),
+                "done_before": self.done_before}  # fmt: skip
+
+
+class Children:
+    """Child processes started from several threads, measured, and stopped together."""
+
+    def __init__(self):
+        self._lock, self._running, self._stopped = threading.Lock(), set(), False
+
+    def run(self, words) -> Outcome:
+        """Run a command to its end, one numerical thread; raises ``KeyboardInterrupt`` after ``stop``."""
+        start = time.perf_counter()
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            with self._lock:
+                if self._stopped:
+                    raise KeyboardInterrupt
+                # a session of its own: Ctrl-C reaches the child once, from ``stop``
+                child = subprocess.Popen([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                                         env=os.environ | ONE_THREAD, start_new_session=True)  # fmt: skip
+                self._running.add(child.pid)
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, but its number is not free yet
+            with self._lock:
+                self._running.remove(child.pid)
+                _, status, usage = os.wait4(child.pid, 0)
+                child.returncode = os.waitstatus_to_exitcode(status)
+                if self._stopped:
+                    raise KeyboardInterrupt
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().decode(errors="replace"))
+        error = None
+        if child.returncode:
+            error = (texts[1].strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        return Outcome(error, texts[0], time.perf_counter() - start, usage.ru_utime + usage.ru_stime,
+                       usage.ru_maxrss * BYTES / 1e6)  # fmt: skip
+
+    def script(self, name: str, *arguments) -> Outcome:
+        """Run a script of the repository."""
+        return self.run([sys.executable, str(ROOT / name), *arguments])
+
+    def stop(self) -> None:
+        """Interrupt what runs and start nothing more."""
+        with self._lock:
+            self._stopped = True
+            for pid in self._running:
+                os.kill(pid, signal.SIGINT)
+
+
+def in_threads(function, items, jobs: int, children: Children) -> list:
+    """``[function(item) ...]``, ``jobs`` at a time; an interrupt stops ``children`` and is raised again."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)  # what ``timeout`` and batch systems send
+    pool = ThreadPoolExecutor(jobs)
+    futures = [pool.submit(function, item) for item in items]
+    try:
+        for future in cli.progress(as_completed(futures), total=len(futures), unit="cell"):
+            future.result()
+    except BaseException:
+        children.stop()
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
+    return [f.result() for f in futures]
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+# ---------------------------------------------------------------- the stages of a run
+
+
+def names_of(system, n, dim, data_seed, variant, recipe, seed, noise=0.0) -> tuple[str, str, str]:
+    """(dataset, run, tag) of a run on a dataset with relative noise ``noise`` on its accelerations."""
+    tag = f"noise{noise:g}" if noise else ""
+    dataset = formats.dataset_name(system, n, dim, data_seed, tag)
+    return dataset, formats.run_name(dataset, variant, recipe, seed), tag
+
+
+def simulate_words(system, n, dim, seed, noise=0.0) -> list[str]:
+    words = ["simulate.py", "--system", system, "--dim", dim, "--n", n, "--seed", seed]
+    if noise:
+        words += ["--tag", f"noise{noise:g}", "--acceleration-noise", noise]
+    return [str(w) for w in words]
+
+
+def run_words(dataset, run, variant, recipe, seed, train=(), symbolic=(), generalization=()) -> list[list[str]]:
+    """The five stages after the simulation as words; extra options for three of them."""
+    stages = [
+        ["train.py", "--dataset", dataset, "--variant", variant, "--recipe", recipe, "--seed", seed, "--resume",
+         *train],
+        ["extract_messages.py", "--run", run, "--seed", seed],
+        ["fit_linear.py", "--run", run, "--seed", seed],
+        ["symbolic_reg.py", "--run", run, "--seed", seed, *symbolic],
+        ["test_generalization.py", "--run", run, *generalization],
+    ]  # fmt: skip
+    return [[str(w) for w in words] for words in stages]
+
+
+def numbers(run: str) -> dict:
+    """What the stages of a run wrote, as far as they got; a key whose file or entry is missing is left out
+    or None.
+    """
+    out, config = formats.OUTPUTS / run, formats.MODEL_WEIGHTS / run / "config.json"
+    row: dict = {}
+    if config.is_file():
+        c = formats.load_json(config)
+        row |= {"train_cpu_s": c["cpu_seconds"], "steps": c["steps"], "graphs_seen": c["graphs_seen"]}
+        with open(config.with_name("history.csv"), encoding="utf-8") as file:
+            history = list(csv.DictReader(file))
+        row["validation_mae_first_last"] = [float(history[k]["validation_mae"]) for k in (0, -1)]
+    if (out / "linear_fit.json").is_file():
+        f = formats.load_json(out / "linear_fit.json")
+        row |= {k: f[k] for k in ("r2_all", "r2_trim90", "best_target", "top_share", "n_graphs", "n_edges")}
+        row |= {f"r2_trim90_{t}": v["r2_trim90"] for t, v in f["targets"].items()}
+        row |= {f"r2_all_{t}": v["r2_all"] for t, v in f["targets"].items()}
+        row["read_out_gauge"], row["read_out_r2_trim90"] = f["read_out"]["gauge"], f["read_out"]["r2_trim90"]
+    if (out / "law.json").is_file():
+        row |= law_numbers(formats.load_json(out / "law.json"))
+    if (out / "generalization.json").is_file():
+        sets = formats.load_json(out / "generalization.json")["sets"]
+        row["law_over_gnn_mae"] = {k: v["law_over_gnn_mae"] for k, v in sets.items()}
+    return row
+
+
+VERDICT = ("recovered", "softening_recovered", "relative_error_in_range", "relative_error_extrapolated",
+           "relative_error_near", "scale", "node_error", "symbolic_equal")  # fmt: skip
+
+
+def law_numbers(law: dict) -> dict:
+    """The part of a row that is from ``law.json``: the verdicts after the refit on accelerations, on the law
+    from the messages alone (``from_messages_...``) and on the control without a network (``control_...``).
+    """
+    row = {"law": law["pair"]["text"], "from_messages": law["from_messages"]["text"], "engine": law.get("engine")}
+    verdict = law["verdict"]
+    row |= {k: verdict.get(k) for k in VERDICT}
+    row["equivalence"] = _within(verdict, "equivalence", "relation") or _within(law, "equivalence", "relation")
+    alone = law["from_messages"].get("verdict") or {}
+    row |= {f"from_messages_{k}": alone.get(k) for k in VERDICT}
+    row["from_messages_equivalence"] = _within(alone, "equivalence", "relation")
+    errors = [alone.get(f"relative_error_{k}") for k in ("in_range", "extrapolated")]
+    row["from_messages_within_5"] = None if None in errors else max(errors) < 0.05
+    control = law.get("control") or {}
+    row["control"] = _within(control, "pair", "text") or control.get("text")
+    row["control_recovered"] = _within(control, "verdict", "recovered")
+    row |= {f"acceleration_error_{k}": _within(law, "acceleration_error", k) for k in ("law", "gnn")}
+    row |= {"data_verdict": law.get("data_verdict"), "symbolic_s": law["seconds"]}
+    return row
+
+
+def _within(content: dict, outer: str, inner: str):
+    part = content.get(outer)
+    return part.get(inner) if isinstance(part, dict) else None
+
+
+def hardware() -> str:
+    """Number of cores and the processor's name."""
+    model = "unknown CPU"
+    if Path("/proc/cpuinfo").is_file():
+        found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        model = found[0].split(":")[1].strip() if found else model
+    return f"{os.cpu_count()} cores, {model}"
