@@ -80,34 +80,36 @@ def main(argv=None) -> int:
     print(f"engine {engine}: {reason}", flush=True)
     dataset = formats.dataset_of_run(args.run, config)
 
-    from distill import alignment
+    from distill import alignment, assumptions
 
     nodes = alignment.nodes_of(messages)
     read = alignment.read_out(messages, nodes, meta["antisymmetric"], args.seed)
     force = read.force(messages, nodes)
-    central = alignment.centrality(force, messages["dx"], messages["r"])
-    if central["tangential_share"] > 0.05:
-        cli.warn(f"{100 * central['tangential_share']:.0f} % of the squared read-out force is not central:"
-                 " the radial law leaves it out")  # fmt: skip
+    radial = alignment.centrality(force, messages["dx"], messages["r"])["radial"]
+    left = assumptions.leftover(force, messages, args.seed)
+    if not (left["central"] and left["velocity_free"]):
+        cli.warn(f"the radial law leaves out part of the read-out force ({left['text']})")
     from distill.targets import searches
 
-    todo = searches(args, messages, nodes, read, force, central["radial"])
+    todo = searches(args, messages, nodes, read, force, radial)
     fronts = run_searches(todo, args, engine, folder, path)
-    law, content = compose(args, messages, nodes, read, fronts, dataset)
 
-    from distill import plots
+    from distill import lawfile, plots
+
+    law, content = lawfile.compose(fronts["radial"], messages, nodes, read, dataset, args.seed, args.quick)
 
     columns = {
         name: (np.array([r.complexity for r in f.rows]), np.array([r.loss for r in f.rows]), f.chosen)
         for name, f in fronts.items()
     }
     formats.save_bytes(folder / "pareto.png", plots.save_bytes(plots.pareto(columns, args.run)))
-    share = {k: central[k] for k in ("tangential_share", "tangential_median")}
+    share = {k: left[k] for k in ("tangential_share", "tangential_median")}
     formats.save_json(out, formats.provenance("symbolic_reg", arguments, inputs, stage.seconds) | {
         "run": args.run, "engine": engine, "engine_reason": reason, "chain": law.chain,
         "read_out": {"gauge": read.gauge, "held_out_error": read.error, "held_out_errors": read.errors,
                      "node_terms": read.node_terms, "antisymmetrised": read.antisymmetrise, **share},
-        "targets": {name: target_json(name, f) for name, f in fronts.items()}} | content)  # fmt: skip
+        "leftover": left,
+        "targets": {name: lawfile.target_json(name, f) for name, f in fronts.items()}} | content)  # fmt: skip
     verdict, error = content["verdict"], content["acceleration_error"]
     shown = {} if verdict["recovered"] is None else {
         "recovered": verdict["recovered"], "in_range": verdict["relative_error_in_range"],
@@ -159,59 +161,6 @@ def run_searches(todo, args, engine, folder, messages_file) -> dict:
 def leave_interrupts() -> None:
     """In a search process: Ctrl-C is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def compose(args, messages, nodes, read, fronts, dataset) -> tuple:
-    """The law refitted on accelerations, and what ``law.json`` says of it."""
-    from distill import composition, physics, systems, verdict
-    from distill.expressions import to_text
-    from distill.law import Law
-
-    chain = bool(dataset.meta.get("system", {}).get("neighbours_only", False))
-    front = fronts["radial"]
-    refined = composition.refine_on_accelerations(
-        front.rows, messages, nodes, read.node_terms, chain, args.seed,
-        **({"small": 200, "large": 400} if args.quick else {}))  # fmt: skip
-    law, before = refined.law, Law(front.expr, {}, chain)
-    content = {
-        "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
-        "node": law.node_json(dataset.dim),
-        "from_messages": before.pair_json() | {"why": front.why},
-        "refinement": {
-            "why": refined.why, "repaired": refined.repaired,
-            "candidates": [{"complexity": c["complexity"], "held_out": formats.finite_or_none(c["held_out"]),
-                            "equation": to_text(c["expr"], 6)} for c in refined.candidates]},
-        "acceleration_error": {"law": refined.held_out, "gnn": refined.network, "n": refined.receivers,
-                               "what": "mean |a - a_true| / (c + |a_true|) of components, receivers left out"},
-        "truth": None, "verdict": {"recovered": None, "relative_error_in_range": None,
-                                   "relative_error_extrapolated": None, "why": "the true law is not known here"},
-        "data_verdict": verdict.without_truth(refined),
-    }  # fmt: skip
-    system = systems.system_of(dataset.meta)
-    truth = verdict.true_law(system)
-    if truth is not None:
-        at = tuple(messages[k] for k in ("trajectory", "frame"))
-        states = {k: dataset.arrays[k][at].astype(float) for k in ("pos", "vel")}
-        fixed = {k: dataset.arrays[k][at[0]].astype(float) for k in ("mass", "charge")}
-        node_force = physics.node_force(system, states["pos"], states["vel"], fixed["mass"])
-        true_node = node_force[np.arange(len(at[0])), messages["receiver"]]
-        content["truth"] = verdict.describe_truth(system, truth)
-        content["verdict"] = verdict.against_truth(law, truth, messages, true_node, args.seed)
-        content["from_messages"]["verdict"] = verdict.against_truth(before, truth, messages, None, args.seed)
-    return law, content
-
-
-def target_json(name: str, front) -> dict:
-    """One target's entry in ``law.json``."""
-    from distill.expressions import to_latex
-
-    row, best = front.rows[front.chosen], front.rows[front.info["best_pysr"]]
-    return {
-        "hall_of_fame": f"symbolic/{name}/hall_of_fame.csv", "chosen": front.chosen, "equation": row.equation,
-        "latex": to_latex(row.expr), "complexity": row.complexity, "loss": row.loss, "why": front.why,
-        "pysr_best": {"equation": best.equation, "complexity": best.complexity, "loss": best.loss},
-        "rows": [[r.complexity, r.loss, r.equation] for r in front.rows], "info": front.info,
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -12,13 +12,9 @@ import numpy as np
 import sympy as sp
 
 from distill.alignment import Nodes
-from distill.expressions import canonical, complexity
 from distill.law import VARIABLES, Law, node_term
-from distill.refine import Objective, prune, repair, round_exponents
-
-SIMPLEST_WITHIN = 1.1  # a simpler row is preferred up to this factor of the lowest held-out error
-SHARE_OF_NETWORK = 0.05  # ... or up to this share of the network's own error
-LARGEST_ROW = 30
+from distill.metrics import typical_size
+from distill.refine import Objective
 
 
 @dataclass
@@ -32,6 +28,16 @@ class Receivers:
     predicted: np.ndarray  # the network's [receiver, dim]
     vel: np.ndarray
     mass: np.ndarray
+    trajectory: np.ndarray  # [receiver]
+
+    def subset(self, keep: np.ndarray) -> "Receivers":
+        """The receivers where ``keep`` [receiver] is true."""
+        count = np.diff(np.r_[self.start, len(self.unit)])
+        edges, left = np.repeat(keep, count), count[keep]
+        return Receivers(
+            {k: v[edges] for k, v in self.features.items()}, self.unit[edges], np.cumsum(left) - left,
+            *(getattr(self, k)[keep] for k in ("acc", "predicted", "vel", "mass", "trajectory")),
+        )  # fmt: skip
 
 
 def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
@@ -49,17 +55,19 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
         {v: get(k, edges) for v, k in names.items()},
         get("dx", edges) / np.maximum(get("r", edges), 1e-12)[:, None],
         start, get("acc_i", first), get("acc_pred_i", first), get("vel_i", first), get("mass_i", first),
+        messages["trajectory"][first],
     )  # fmt: skip
 
 
-def acceleration_objective(data: Receivers, node_terms=(), robust: bool = True) -> Objective:
+def acceleration_objective(data: Receivers, node_terms=(), size=None) -> Objective:
     """Fit of f to the accelerations of ``data``; residuals relative, (a_pred - a)/(c + |a|), c = median |a|.
 
-    With ``node_terms`` both sides are projected on what those terms cannot explain.
+    With ``node_terms`` both sides are projected on what those terms cannot explain. ``size`` [receiver]
+    replaces |a| in the weights: noisy accelerations in their own weights pull a fit towards larger ones.
     """
-    size = np.linalg.norm(data.acc, axis=1)
+    size = np.linalg.norm(data.acc, axis=1) if size is None else size
     dim = data.acc.shape[1]
-    weights = np.repeat(1 / ((np.median(size) or 1.0) + size), dim)
+    weights = np.repeat(1 / (typical_size(size) + size), dim)
     basis = None
     if node_terms:
         basis, _ = np.linalg.qr(weights[:, None] * _node_design(data, node_terms))
@@ -76,8 +84,7 @@ def acceleration_objective(data: Receivers, node_terms=(), robust: bool = True) 
         summed = np.add.reduceat(pushed, data.start, axis=0) / data.mass[:, None, None]
         return project(summed.reshape(-1, columns.shape[1])).reshape(-1, *values.shape[1:])
 
-    loss = "soft_l1" if robust else "linear"
-    return Objective(data.features, project(data.acc.reshape(-1)), weights, apply, loss=loss, f_scale=0.01,
+    return Objective(data.features, project(data.acc.reshape(-1)), weights, apply, loss="soft_l1", f_scale=0.01,
                      metric="relative")  # fmt: skip
 
 
@@ -114,68 +121,11 @@ def fit_node_terms(pair: sp.Expr, data: Receivers, terms) -> dict:
     return out
 
 
-@dataclass
-class Refined:
-    """The law after selection and refit on accelerations, and how it got there."""
-
-    law: Law
-    held_out: float  # mean relative error of the accelerations of receivers left out
-    network: float  # the network's, on the same receivers
-    receivers: int
-    candidates: list[dict]
-    why: str
-    repaired: bool
-
-
-def refine_on_accelerations(rows, messages, nodes, node_terms, chain, seed=0, small=800, large=4000) -> Refined:
-    """Refit every candidate formula on training accelerations and compose the law from the best.
-
-    The simplest row within ``SIMPLEST_WITHIN`` of the lowest held-out error (or within
-    ``SHARE_OF_NETWORK`` of the network's) is pruned, repaired where its structure leaves more than 10 %
-    to gain, and refitted on ``large`` receivers. Held-out receivers take part in choices only.
-    """
-    order = np.random.default_rng([seed, 5]).permutation(len(nodes.first))
-    cut = max(1, len(order) // 3)
-    held = receivers(messages, nodes, order[:cut][:large])
-    few = receivers(messages, nodes, order[cut:][:small])
-    many = receivers(messages, nodes, order[cut:][:large])
-    fit, check = acceleration_objective(few, node_terms), acceleration_objective(held, node_terms)
-    whole = acceleration_objective(many, node_terms)
-    network = float(np.mean(np.abs(check.weights * (held.predicted - held.acc).reshape(-1))))
-    unit_charges = bool(np.all(np.abs(messages["charge_i"]) == 1))
-
-    def polished(expr):
-        expr = canonical(expr, unit_charges)
-        expr, score = fit.fit(expr)
-        return canonical(round_exponents(expr, fit, score)[0], unit_charges)
-
-    tried: dict = {}
-    for row in rows:
-        if complexity(row.expr) <= LARGEST_ROW and row.expr.free_symbols:
-            expr = polished(row.expr)
-            tried.setdefault(expr, check.score(expr))
-    if not tried:  # nothing but constants: take the best constant as it is
-        expr = polished(min(rows, key=lambda r: r.loss).expr)
-        tried[expr] = check.score(expr)
-    bar = max(SIMPLEST_WITHIN * min(tried.values()), SHARE_OF_NETWORK * network)
-    chosen = min((e for e in tried if tried[e] <= bar), key=lambda e: (complexity(e), tried[e]))
-    best = canonical(prune(chosen, fit, 0.05)[0], unit_charges)
-    mended, after = repair(best, fit)
-    mended = canonical(prune(polished(mended), fit, 0.05)[0], unit_charges)
-    # more constants always fit better: the repair has to hold on receivers left out
-    repaired = check.score(mended) < 0.9 * check.score(best)
-    final = mended if repaired else best
-    final, _ = whole.fit(final)
-    final = canonical(round_exponents(final, whole)[0], unit_charges)
-    final, _ = whole.fit(final)
-    law = Law(final, fit_node_terms(final, many, node_terms), chain)
-    why = (
-        f"simplest of {len(tried)} formulas whose mean relative error on {len(held.acc)} receivers left out is"
-        f" at most {bar:.3g} ({SIMPLEST_WITHIN} x the lowest or {SHARE_OF_NETWORK} x the network's {network:.3g})"
-    )
-    why += ", then repaired on accelerations" if repaired else ""
-    ranked = [{"complexity": complexity(e), "held_out": v, "expr": e} for e, v in tried.items()]
-    return Refined(law, law_error(law, held), network, len(held.acc), ranked, why, repaired)
+def receiver_errors(expr, objective: Objective, dim: int) -> np.ndarray:
+    """Mean over the components of |a_law - a|/(c + |a|) [receiver]; infinite where the formula is not finite."""
+    with np.errstate(all="ignore"):
+        errors = np.abs(objective.residual(expr)).reshape(-1, dim).mean(1)
+    return np.where(np.isfinite(errors), errors, np.inf)
 
 
 def law_error(law: Law, data: Receivers) -> float:

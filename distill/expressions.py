@@ -150,6 +150,8 @@ def parametrise(expr: sp.Expr) -> tuple[sp.Expr, list[sp.Symbol], np.ndarray]:
     symbols, values = [], []
 
     def walk(e):
+        if e.func is greater:
+            return e  # no derivative says where a threshold should go: refine.py scans them
         if e.is_Float:
             # "#" can't be in a variable's name, so nothing collides
             symbols.append(sp.Symbol(f"#{len(symbols)}", real=True))

@@ -64,9 +64,9 @@ class Objective:
         except (ValueError, TypeError, OverflowError):
             return np.full(self.rows, np.nan)
         with np.errstate(all="ignore"):
-            return self._full(program.values(self.columns)[program.output])
+            return self.full(program.values(self.columns)[program.output])
 
-    def _full(self, value):
+    def full(self, value):
         """A column as [row]: a formula without variables gives a single number."""
         return value if np.shape(value) == (self.rows,) else np.full(self.rows, value, dtype=float)
 
@@ -103,12 +103,12 @@ class Objective:
             return state["slots"]
 
         def residual(p):
-            r = self.weights * (self.apply(self._full(evaluate(p)[program.output])) - self.target)
+            r = self.weights * (self.apply(self.full(evaluate(p)[program.output])) - self.target)
             return np.where(np.isfinite(r), r, _BAD)
 
         def jacobian(p):
             grads = program.gradients(evaluate(p))[first : first + len(p)]
-            rows = np.stack([self._full(0.0 if g is None else g) for g in grads], axis=1)
+            rows = np.stack([self.full(0.0 if g is None else g) for g in grads], axis=1)
             J = self.weights[:, None] * self.apply(rows)
             return np.where(np.isfinite(J), J, 0.0)
 
@@ -180,13 +180,14 @@ def prune(expr, objective, tolerance: float = 0.02, rounds: int = 6) -> tuple[sp
 
 
 def _shorter(expr):
-    """Formulas with one term or one factor less, each once."""
+    """Formulas with one term or one factor less, or with two unlike factors made alike, each once."""
     found = {}
     for node in sp.preorder_traversal(expr):
         if node.is_Add:
             shorter = [node - a for a in node.args]
         elif node.is_Mul:
             shorter = [node / a for a in node.args if not a.is_number]
+            shorter += _alike(node)
         else:
             continue
         for new in shorter:
@@ -194,6 +195,37 @@ def _shorter(expr):
             if not trial.has(sp.zoo, sp.nan, sp.oo):
                 found[trial] = None
     return list(found)
+
+
+def _alike(node):
+    """``1/(r (r + c))`` as ``1/(r + c)**2`` and the like: factors of one exponent in the same variables."""
+    powers = [a.as_base_exp() for a in node.args if not a.is_number]
+    out = []
+    for k, (base, exponent) in enumerate(powers):
+        for other, same in powers[k + 1 :]:
+            if same == exponent and base.free_symbols == other.free_symbols and (base.is_Add or other.is_Add):
+                rest = node / (base**exponent * other**exponent)
+                out += [rest * kept ** (2 * exponent) for kept in (base, other) if kept.is_Add]
+    return out
+
+
+def descent(expr, objective, steps: int = 8) -> list[sp.Expr]:
+    """Backward elimination: the formulas met when the term, factor or difference that costs least is dropped
+    again and again, refitted each time, whatever it costs. Which of them is worth its nodes the front decides.
+    """
+    out = []
+    for _ in range(steps):
+        size, best = complexity(expr), None
+        for trial in _shorter(expr):
+            if complexity(trial) < size and trial.free_symbols:
+                trial, score = objective.fit(trial, 10)
+                if best is None or (score, complexity(trial)) < (best[1], complexity(best[0])):
+                    best = trial, score
+        if best is None or not np.isfinite(best[1]):
+            break
+        expr = best[0]
+        out.append(expr)
+    return out
 
 
 def repair(expr, objective, rounds: int = 3, keep: int = 8, gain: float = 0.1) -> tuple[sp.Expr, float]:
@@ -226,7 +258,7 @@ def _changed(expr, objective, keep):
     with np.errstate(all="ignore"):
         slots = program.values(objective.columns)
         grads = program.gradients(slots)
-        r = objective.weights * (objective.apply(objective._full(slots[program.output])) - objective.target)
+        r = objective.weights * (objective.apply(objective.full(slots[program.output])) - objective.target)
         factor = objective.robust_weights(r)
         weights, missing = objective.weights * factor, -r * factor
         if not np.isfinite(missing).all():
@@ -239,7 +271,7 @@ def _changed(expr, objective, keep):
             slot = program.nodes.get(node)
             if slot is None or grads[slot] is None:
                 continue
-            g, a = objective._full(grads[slot])[:, None], objective._full(slots[slot])[:, None]
+            g, a = objective.full(grads[slot])[:, None], objective.full(slots[slot])[:, None]
             H = weights[:, None] * objective.apply(np.hstack([g * one, g * Z, g * a, g * a * Z, g * a / Z]))
             _rank(node, H, missing, objective.symbols, sums, products)
     # sorted by gain; ties keep the order of the walk, so the result is reproducible

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planted import messages
 
-from distill import alignment, composition, verdict
+from distill import alignment, composition, selection, verdict
 from distill.expressions import parse
 from distill.law import VARIABLES, Law, law_from_json
 from distill.systems import load_system
@@ -28,8 +28,8 @@ def gravity():
 
 
 def refine(m, *texts, terms=()):
-    nodes = alignment.nodes_of(m)
-    return composition.refine_on_accelerations(rows(*texts), m, nodes, terms, False)
+    ground = selection.Ground(m, alignment.nodes_of(m), terms)
+    return selection.refine_on_accelerations(rows(*texts), ground, False)
 
 
 def test_objective_is_the_acceleration_error_of_the_law(gravity):

@@ -16,9 +16,10 @@ from distill.cli import UserError
 from distill.engines.available import resolve_engine  # noqa: F401  (re-exported)
 from distill.engines.files import Row, read_hall_of_fame, write_hall_of_fame  # noqa: F401  (re-exported)
 from distill.expressions import canonical, complexity, is_charge, to_text
+from distill.metrics import typical_size
 from distill.refine import Objective
 
-NODE_PRICE = 0.05  # a node must lower the held-out squared error by 5 %, see ``choose``
+NODE_PRICE = 0.17  # a node must lower the held-out squared error by 17 %, see ``choose``
 FLOOR = 1e-10  # squared errors below this share of the constant row's are rounding: all equal
 MAX_ROWS = 20_000  # rows of the final refit
 
@@ -39,10 +40,8 @@ class Front:
 
 
 def relative_weights(y) -> np.ndarray:
-    """1 / (c + \\|y\\|) with c = 0.3 median \\|y\\|: large values count by their relative error."""
-    size = np.abs(y)
-    typical = np.median(size) or np.mean(size) or 1.0
-    return 1 / (0.3 * typical + size)
+    """1 / (c + \\|y\\|) with c = 0.3 x the typical \\|y\\|: large values count by their relative error."""
+    return 1 / (0.3 * typical_size(y) + np.abs(y))
 
 
 def objective_for(X, y, names, loss: str) -> Objective:

@@ -17,14 +17,16 @@ from distill.cli import UserError
 from distill.engines import costs, objective_for, pareto
 from distill.engines.files import Row
 from distill.expressions import canonical, complexity, symbols_for
-from distill.refine import polish, prune, repair
+from distill.metrics import typical_size
+from distill.piecewise import switch
+from distill.refine import descent, polish, prune, repair
 
 # PySR's operator name: pyoperon's (None: made of others, the repair finds it)
 SYMBOLS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "square": "square", "cube": None, "inv": None}
 SYMBOLS |= {n: n for n in ("sqrt", "exp", "log", "abs", "sin", "cos", "tanh", "pow")} | {"neg": None, "^": "pow"}
 MUTATIONS = dict(onepoint=1.0, multipoint=0.5, discretepoint=0.2, changevar=2.0, changefunc=2.0)
 MUTATIONS |= dict(insertsubtree=4.0, replacesubtree=2.0, removesubtree=2.0)
-SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED = 500, 2000, 800, 4
+SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED, DESCENTS = 500, 2000, 800, 4, 3
 _FUNCTIONS = {"Square": lambda a: a**2, "Sqrt": sp.sqrt, "Exp": sp.exp, "Log": sp.log, "Abs": sp.Abs}
 _FUNCTIONS |= {"Sin": sp.sin, "Cos": sp.cos, "Tanh": sp.tanh}
 
@@ -45,8 +47,7 @@ def find(
     progress=True,
 ) -> tuple[list[sp.Expr], dict]:
     """Formulas of the merged front for y [row] of X [row, feature], and how they were found."""
-    scale = float(np.sqrt(np.mean(y**2))) if loss == "mse" else float(np.median(np.abs(y)))
-    scale = scale or 1.0
+    scale = float(np.sqrt(np.mean(y**2))) or 1.0 if loss == "mse" else typical_size(y)
     allowed = _allowed(operators)
     rng = np.random.default_rng([seed, 7])
     # the search knows squares only, and heavy tails would leave it nothing but the largest rows
@@ -158,9 +159,13 @@ def _improve(exprs, fit, small, max_complexity):
         return [Row(complexity(expr), score, str(expr), expr)] if np.isfinite(score) else []
 
     front = pareto([r for e in dict.fromkeys(exprs) for r in row(e)])
+    for r in front:  # a switch shows in the simplest row as well as in the best
+        switched, score = switch(r.expr, small)
+        front = front + (row(switched) if score < r.loss else [])
     for r in sorted(front, key=lambda r: r.loss)[:REPAIRED]:
         front = front + row(repair(r.expr, small)[0])
     front = pareto(front)
-    for r in front[-3:]:
-        front = front + row(canonical(prune(r.expr, fit)[0]))
+    for r in front[-DESCENTS:]:  # what only fits noise goes again; the last rows hold the law and more
+        for expr in (prune(r.expr, fit)[0], *descent(r.expr, small)):
+            front = front + row(canonical(expr))
     return [r for r in pareto(front) if r.complexity <= max_complexity + 10]
