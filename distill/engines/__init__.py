@@ -4,7 +4,6 @@
 formulas; what follows is common to both: constants refitted, a held-out loss for every row, one choice.
 """
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,13 +13,20 @@ import sympy as sp
 
 from distill.cli import UserError
 from distill.engines.available import resolve_engine  # noqa: F401  (re-exported)
+from distill.engines.choice import (  # noqa: F401  (re-exported)
+    NODE_PRICE,
+    choice_share,
+    choose,
+    costs,
+    pareto,
+    pysr_best,
+    runner_up,
+)
 from distill.engines.files import Row, read_hall_of_fame, write_hall_of_fame  # noqa: F401  (re-exported)
-from distill.expressions import canonical, complexity, is_charge, to_text
+from distill.expressions import canonical, complexity, is_charge, parametrise, to_text
 from distill.metrics import typical_size
 from distill.refine import Objective
 
-NODE_PRICE = 0.17  # a node must lower the held-out squared error by 17 %, see ``choose``
-FLOOR = 1e-10  # squared errors below this share of the constant row's are rounding: all equal
 MAX_ROWS = 20_000  # rows of the final refit
 
 
@@ -96,6 +102,7 @@ def search(
         raise UserError(f"unknown engine '{engine}'; choose operon or pysr")
     rows = score_rows(found, X, y, names, loss, train, held, max_complexity)
     chosen, best, why = choose(rows, loss)
+    info |= _certainty(rows, chosen, X[held], y[held], names, loss, info.pop("forms", []), y)
     info |= {"best_pysr": best, "noise_floor": min(r.held_out for r in rows), "rows_held_out": len(held)}
     info |= {"cpu_seconds": time.process_time() - cpu, "seconds": time.perf_counter() - started}
     return Front(rows, engine, chosen, why, info)
@@ -114,6 +121,12 @@ def _check(X, y, names, loss):
     return X, y
 
 
+def unit_charges(X, names) -> bool:
+    """True if there are charges and all are +1 or -1: then q_i / q_j is q_i q_j."""
+    charges = [k for k, name in enumerate(names) if is_charge(name)]
+    return bool(charges) and bool((np.abs(X[:, charges]) == 1).all())
+
+
 def score_rows(found, X, y, names, loss, train, held, max_complexity=30) -> list[Row]:
     """Formulas as front rows: loss held out after a fit on ``train``, then constants refitted on all rows."""
     fitted = objective_for(X[train], y[train], names, loss)
@@ -122,8 +135,7 @@ def score_rows(found, X, y, names, loss, train, held, max_complexity=30) -> list
     unseen = Objective.direct(X[held], y[held], names, relative_weights(y)[held] if loss == "relative" else None)
     unseen.metric = loss
     constant = sp.Float(float(np.median(y) if loss == "relative" else np.mean(y)))
-    charges = [k for k, name in enumerate(names) if is_charge(name)]
-    unit = bool(charges) and bool((np.abs(X[:, charges]) == 1).all())  # then q_i / q_j is q_i q_j
+    unit = unit_charges(X, names)
     rows = []
     for expr in [constant, *found]:
         expr, _ = fitted.fit(canonical(expr, unit), 30)
@@ -135,58 +147,14 @@ def score_rows(found, X, y, names, loss, train, held, max_complexity=30) -> list
     return pareto([r for r in rows if r.complexity <= max(max_complexity, 1)])
 
 
-def pareto(rows: Sequence[Row]) -> list[Row]:
-    """The rows that beat (in loss) every row of at most their complexity, from simple to complex."""
-    out, lowest = [], math.inf
-    for row in sorted(rows, key=lambda r: (r.complexity, r.loss, r.equation)):
-        if row.loss < lowest * (1 - 1e-6):
-            out.append(row)
-            lowest = row.loss
-    return out
-
-
-def pysr_best(rows: Sequence[Row]) -> int:
-    """PySR's ``model_selection="best"``: the steepest fall of log loss a node, among rows with a loss within
-    1.5 times the lowest.
-    """
-    tiny = 1e-300
-    limit = 1.5 * min(r.loss for r in rows)
-    scores = [0.0] + [
-        math.log(max(a.loss, tiny) / max(b.loss, tiny)) / max(b.complexity - a.complexity, 1)
-        for a, b in zip(rows, rows[1:], strict=False)
-    ]
-    allowed = [i for i, r in enumerate(rows) if r.loss <= limit]
-    return max(allowed, key=lambda i: (scores[i], -i))
-
-
-def costs(rows: Sequence[Row], loss: str = "mse", price: float = NODE_PRICE) -> list[float]:
-    """log(loss) + price x complexity of every row; the held-out loss where known, as a squared error."""
-    power = 1 if loss == "mse" else 2
-    losses = [(r.loss if r.held_out is None else r.held_out) ** power for r in rows]
-    floor = max(FLOOR * max((v for v in losses if math.isfinite(v)), default=1.0), 1e-300)
-    return [math.log(max(v, floor)) + price * r.complexity for v, r in zip(losses, rows, strict=True)]
-
-
-def choose(rows: Sequence[Row], loss: str = "mse", price: float = NODE_PRICE) -> tuple[int, int, str]:
-    """(index of the row to report, index of PySR's "best", why in one sentence).
-
-    Chosen is the row with the lowest log(held-out loss) + price x complexity, losses as squares: each node
-    has to lower the error by ``price``, so rows that fit noise, or the last systematic errors of a network,
-    lose to the simple row before them. Rows without a held-out loss are judged by their loss.
-    """
-    if not rows:
-        raise UserError("symbolic regression found no formula; try more iterations or another loss")
-    cost = costs(rows, loss, price)
-    chosen = min(range(len(rows)), key=lambda i: (cost[i], i))
-    best = pysr_best(rows)
-    kind = "loss" if rows[chosen].held_out is None else "held-out loss"
-    shown = rows[chosen].loss if rows[chosen].held_out is None else rows[chosen].held_out
-    lowest = min(r.loss if r.held_out is None else r.held_out for r in rows)
-    why = (
-        f"complexity {rows[chosen].complexity} has {kind} {shown:.3g} (lowest {lowest:.3g}), and no other row"
-        f" gains {100 * price:.0f} % of squared error a node"
-    )
-    why += (
-        "; PySR's rule picks it too" if best == chosen else (f"; PySR's rule picks complexity {rows[best].complexity}")
-    )
-    return chosen, best, why
+def _certainty(rows, chosen, X, y, names, loss, forms, all_y) -> dict:
+    """How stable the choice is over held-out rows and restarts, and the runner-up."""
+    weights = 1.0
+    if loss == "relative":
+        weights = 1 / (0.3 * typical_size(all_y) + np.abs(y))
+    residual = Objective.direct(X, y, names, np.broadcast_to(weights, y.shape)).residual
+    with np.errstate(all="ignore"):
+        errors = np.stack([residual(r.expr) for r in rows])
+    form = parametrise(rows[chosen].expr)[0]
+    out = {"chosen_share": choice_share(rows, errors, chosen, loss), "runner_up": runner_up(rows, chosen, loss)}
+    return out | ({"restarts_with_chosen": sum(form in found for found in forms)} if forms else {})

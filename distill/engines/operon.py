@@ -14,9 +14,9 @@ import sympy as sp
 
 from distill import cli
 from distill.cli import UserError
-from distill.engines import costs, objective_for, pareto
+from distill.engines import costs, objective_for, pareto, unit_charges
 from distill.engines.files import Row
-from distill.expressions import canonical, complexity, symbols_for
+from distill.expressions import canonical, complexity, parametrise, symbols_for
 from distill.metrics import typical_size
 from distill.piecewise import switch
 from distill.refine import descent, polish, prune, repair
@@ -54,7 +54,8 @@ def find(
     usable = np.flatnonzero(np.abs(y) <= np.quantile(np.abs(y), 0.98)) if loss == "relative" else np.arange(len(y))
     order = rng.permutation(len(y))  # the same rows in every restart, so that their losses compare
     fit, small = (objective_for(X[o], y[o] / scale, names, loss) for o in (order[:POLISH_ROWS], order[:REPAIR_ROWS]))
-    front, lowest, evaluations, started = [], [], 0, time.perf_counter()
+    front, lowest, forms, evaluations, started = [], [], [], 0, time.perf_counter()
+    unit = unit_charges(X, names)
     bar = cli.progress(total=restarts, desc="search", unit="restart") if progress else None
     for k in range(restarts):
         sample = rng.permutation(usable)[:SEARCH_ROWS]
@@ -63,6 +64,7 @@ def find(
         trees, n = _evolve(X[sample], y[sample] / scale, names, allowed, seed * 1000 + k + 1, threads, left, size)
         evaluations += n
         own = _improve(trees, fit, small, max_complexity)
+        forms.append({parametrise(canonical(r.expr, unit))[0] for r in own})
         front = pareto(front + own)
         lowest.append(min(costs(own, loss), default=np.inf))
         if bar is not None:
@@ -76,6 +78,7 @@ def find(
     if bar is not None:
         bar.close()
     info = {"restarts": k + 1, "restarts_agreeing": int(agree), "evaluations": int(evaluations)}
+    info["forms"] = forms  # of each restart, for the search to count those that met the formula it chooses
     return [sp.Add(*[sp.Float(scale) * t for t in sp.Add.make_args(r.expr)]) for r in front], info
 
 
