@@ -16,6 +16,8 @@ counted apart.
 What is true is decided here by the largest deviation over a sample that the verdict does not see.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import recovery_data as data
 import sympy as sp
@@ -109,7 +111,7 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
     law = Law(formula)
     said = verdict.against_truth(law, truth, messages, None, seed)
     error = composition.law_error(law, held)
-    refined = composition.Refined(law, error, NETWORK_ERROR, len(held.acc), [], "", False)
+    refined = SimpleNamespace(held_out=error, network=NETWORK_ERROR, receivers=len(held.acc))
     largest = deviation(formula, truth, messages, rng)
     return {
         "text": to_text(formula, 6), "recovered": said["recovered"], "deviation": finite(largest),

@@ -126,7 +126,7 @@ def near_misses(rows: list[dict]) -> dict:
     lines = [[f"{kind}, {stage}", *(shown(found[stage][h]) for h in heads)]
              for stage in ("given", "refitted") for kind, found in rates.items()]  # fmt: skip
     cells = [{k: v for k, v in cell.items() if k != "rows"} for cell in rows]
-    note = f"\n\n{len(failed)} cells failed: {failed[0]['error']}" if failed else ""
+    note = f"\n\ncells failed: {len(failed)} ({failed[0]['error']})" if failed else ""
     return {"cells": cells, "rows": every, "rates": rates,
             "table": markdown(["fault, stage", *(h.replace("_", " ") for h in heads)], lines) + note}  # fmt: skip
 

@@ -96,18 +96,20 @@ class Children:
 
 def in_threads(function, items, jobs: int, children: Children) -> list:
     """``[function(item) ...]``, ``jobs`` at a time; an interrupt stops ``children`` and is raised again."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)  # what ``timeout`` and batch systems send
     pool = ThreadPoolExecutor(jobs)
-    futures = [pool.submit(function, item) for item in items]
+    main = threading.current_thread() is threading.main_thread()
+    former = signal.signal(signal.SIGTERM, _interrupt) if main else None  # what batch systems send
     try:
+        futures = [pool.submit(function, item) for item in items]
         for future in cli.progress(as_completed(futures), total=len(futures), unit="cell"):
             future.result()
     except BaseException:
         children.stop()
-        pool.shutdown(cancel_futures=True)
         raise
-    pool.shutdown()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        if main:
+            signal.signal(signal.SIGTERM, former)
     return [f.result() for f in futures]
 
 
@@ -191,6 +193,8 @@ def law_numbers(law: dict) -> dict:
     control = law.get("control") or {}
     row["control"] = _within(control, "pair", "text") or control.get("text")
     row["control_recovered"] = _within(control, "verdict", "recovered")
+    row["control_cpu_s"] = control.get("cpu_seconds")
+    row["chosen_share"] = _within(law, "refinement", "chosen_share")
     row |= {f"acceleration_error_{k}": _within(law, "acceleration_error", k) for k in ("law", "gnn")}
     row |= {"data_verdict": law.get("data_verdict"), "symbolic_s": law["seconds"]}
     return row

@@ -1,0 +1,375 @@
+"""benchmarks/recovery.py: rates, resuming, seeds, planted laws, near-misses and the figure."""
+
+import json
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from scripts import ROOT, refused, run
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import recovery
+import recovery_cells as cells
+import recovery_data as data
+import recovery_figure
+import recovery_near_misses as near
+import recovery_planted as planted
+import recovery_summary as summary
+import stages
+
+from distill import formats, verdict
+from distill.cli import UserError
+from distill.engines import available
+from distill.expressions import parse
+from distill.law import VARIABLES
+
+SETS = {"interpolation": 0.1, "wide": 0.5, "heavy": 2.0, "close": 0.3}
+OPTIONS = {"rows": 400, "operators": ["+", "-", "*", "/", "square"], "restarts": 1, "min_restarts": 1,
+           "niterations": 1, "max_complexity": 30}  # fmt: skip
+
+
+def row(system="r2", variant="l1", good=True, **other):
+    """A row of a pipeline."""
+    made = {"system": system, "dim": 2, "variant": variant, "noise": 0.0, "seed": 1, "error": None, "recovered": good,
+            "from_messages_recovered": good, "control_recovered": None, "law_over_gnn_mae": SETS}  # fmt: skip
+    return made | other
+
+
+# ---------------------------------------------------------------- rates
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 6), (1, 3), (3, 6), (6, 6), (199, 200), (1, 1)])
+def test_wilson_interval(k, n):
+    low, high = summary.wilson(k, n)
+    known = binomtest(k, n).proportion_ci(0.95, "wilson")
+    assert low == pytest.approx(known.low, abs=1e-12) and high == pytest.approx(known.high, abs=1e-12)
+    z = 1.959963984540054
+    for p in {low, high} - {0.0, 1.0}:  # the bounds are where the rate lies z standard deviations away
+        assert abs(k / n - p) == pytest.approx(z * np.sqrt(p * (1 - p) / n), rel=1e-9)
+    assert summary.wilson(0, 0) == (0.0, 1.0)
+    assert summary.wilson(k, n, 0.5)[1] - summary.wilson(k, n, 0.5)[0] < high - low
+
+
+def test_failed_cells_count_and_unknown_ones_do_not():
+    rows = [row(), row(good=False), row(good=None), row(good=None, error="train.py: out of memory")]
+    found = summary.rate(rows, "recovered")
+    assert (found["successes"], found["n"]) == (1, 3)
+    assert summary.rate(rows, "control_recovered")["n"] == 0
+    assert summary.shown_rate(summary.rate([row()] * 6, "recovered")) == "6/6 [61, 100]"
+
+
+def test_ratios_leave_out_what_is_not_finite():
+    assert summary.ratios(row()) == {"interpolation": 0.1, "worst": 2.0, "median": 0.5}
+    assert summary.ratios(row(law_over_gnn_mae=SETS | {"wide": None}))["worst"] is None
+    assert summary.ratios(row(law_over_gnn_mae=None)) == {"interpolation": None, "worst": None, "median": None}
+
+
+def test_pipeline_table_has_every_group():
+    rows = [row(s, v, good=s == "r2") for s in ("r2", "spring") for v in ("l1", "pruning") for _ in range(3)]
+    found = summary.summarise("pipeline", rows)
+    table = found["table"].splitlines()
+    assert any(line.startswith("| r2 2-D l1 | 3/3 [44, 100]") for line in table)
+    assert any(line.startswith("| spring | 0/6 [0, 39]") for line in table)
+    assert table[-1].startswith("| all | 6/12 [25, 75]")
+    assert len({len(line.split("|")) for line in table}) == 1
+    entry = next(g for g in found["rates"] if not g["group"])
+    assert entry["recovered"]["n"] == 12 and entry["law_over_gnn_worst"] == 2.0
+
+
+# ---------------------------------------------------------------- cells
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "OUTPUTS", tmp_path)
+    return tmp_path
+
+
+def test_finished_cells_are_not_run_again(outputs, monkeypatch):
+    calls, errors = [], {"b": "no luck"}
+
+    def fake(cell, children):
+        calls.append(cell.name)
+        return {"error": errors.get(cell.name), "value": cell.arguments["x"]}
+
+    monkeypatch.setattr(cells, "measured", fake)
+    todo = [cells.Cell("planted", name, {"x": 1, "names": ("u", "v")}) for name in "ab"]
+    rows = [c["row"] for c in cells.run_all(todo, 1)]
+    assert calls == ["a", "b"] and [r["error"] for r in rows] == [None, "no luck"]
+    stored = json.loads((outputs / "recovery" / "planted" / "a.json").read_text())
+    assert stored["arguments"] == {"x": 1, "names": ["u", "v"]} and "commit" in stored["git"]
+    errors.clear()
+    assert [c["row"]["value"] for c in cells.run_all(todo, 1)] == [1, 1]
+    assert calls == ["a", "b", "b"]  # what failed is tried again
+    cells.run_all(todo, 1)
+    assert len(calls) == 3
+    changed = [cells.Cell("planted", "a", {"x": 2, "names": ("u", "v")}), todo[1]]
+    assert [c["row"]["value"] for c in cells.run_all(changed, 1)] == [2, 1]
+    assert calls[3:] == ["a"]
+    changed[0].path.write_text("{half")
+    cells.run_all(changed, 1)
+    cells.run_all(changed, 1, overwrite=True)
+    assert calls[4:] == ["a", "a", "b"]
+
+
+def test_children_are_measured_and_stopped():
+    children = stages.Children()
+    burn = "import time\nx = bytearray(80_000_000)\nwhile time.process_time() < 0.3: pass\nprint('seen')"
+    outcome = children.run([sys.executable, "-c", burn])
+    assert outcome.error is None and outcome.stdout == "seen\n"
+    assert 0.3 <= outcome.cpu_s < 3 and outcome.peak_mb > 80
+    assert children.run([sys.executable, "-c", "import sys; sys.exit('first\\nlast')"]).error == "last"
+
+    raised = []
+
+    def wait():
+        try:
+            children.run([sys.executable, "-c", "import time; time.sleep(60)"])
+        except KeyboardInterrupt:
+            raised.append(True)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not children._running:
+        time.sleep(0.01)
+    children.stop()
+    thread.join(20)
+    assert raised == [True]
+    with pytest.raises(KeyboardInterrupt):
+        children.run([sys.executable, "-c", "pass"])
+
+
+def test_stages_of_a_pipeline_are_what_a_user_would_type():
+    (cell,) = cells.pipeline_cells(["r2"], [3], ["l1"], [0.05], [201], "newton", 4, ["radial", "node"])
+    name = "r2_n4_d3_s201_noise0.05"
+    assert cell.name == cell.arguments["run"] == f"{name}__l1-newton__s201"
+    said = [" ".join(words) for words in cell.arguments["stages"]]
+    assert said == [
+        "simulate.py --system r2 --dim 3 --n 4 --seed 201 --tag noise0.05 --acceleration-noise 0.05",
+        f"train.py --dataset {name} --variant l1 --recipe newton --seed 201 --resume",
+        f"extract_messages.py --run {cell.name} --seed 201",
+        f"fit_linear.py --run {cell.name} --seed 201",
+        f"symbolic_reg.py --run {cell.name} --seed 201 --targets radial node",
+        f"test_generalization.py --run {cell.name} --rollouts 0",
+    ]
+    (clean,) = cells.pipeline_cells(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
+    assert clean.arguments["stages"][0] == "simulate.py --system r2 --dim 2 --n 4 --seed 201".split()
+
+
+def test_presets_have_the_sizes_reported():
+    sizes = {}
+    for matrix in recovery.MATRICES:
+        args = recovery.parse(["pipeline", "--matrix", matrix])
+        args.seeds = recovery.seeds_of(args)
+        section, made = recovery.pipeline(args)
+        assert section == matrix
+        sizes[matrix] = len({c.name for c in made})
+    assert sizes == {"newton": 72, "standard": 24, "hard": 9, "noise": 24}
+    args = recovery.parse(["pipeline", "--systems", "r2", "--seeds", "201"])
+    assert recovery.pipeline(args)[0] == "custom"
+
+
+def test_a_pipeline_stops_at_its_first_error_and_keeps_former_costs(outputs, monkeypatch):
+    monkeypatch.setattr(formats, "MODEL_WEIGHTS", outputs / "weights")
+    (cell,) = cells.pipeline_cells(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
+    former = {"stages": {"simulate.py": {"cpu_s": 7.0}}, "error": "train.py: x"}
+    formats.save_json(cell.path, {"arguments": formats.plain(cell.arguments), "row": former})
+    asked = []
+
+    class Fake:
+        def script(self, name, *words):
+            asked.append(name)
+            text = "simulate  already done with the same arguments and inputs" if name == "simulate.py" else ""
+            error = "error: no disk left" if name == "extract_messages.py" else None
+            return stages.Outcome(error, text, 1.0, 0.5, 100.0)
+
+    found = cells.pipeline(cell, Fake(), {}, threading.Lock())
+    assert asked == ["simulate.py", "train.py", "extract_messages.py"]
+    assert found["error"] == "extract_messages.py: error: no disk left"
+    assert found["stages"]["simulate.py"]["cpu_s"] == 7.0 and found["stages"]["train.py"]["cpu_s"] == 0.5
+
+
+def test_numbers_of_a_law():
+    said = {"recovered": True, "relative_error_in_range": 0.01, "relative_error_extrapolated": 0.2}
+    law = {"pair": {"text": "-r"}, "from_messages": {"text": "-1.1*r", "verdict": said}, "seconds": 3.0,
+           "verdict": said | {"equivalence": {"relation": "equal"}}}  # fmt: skip
+    found = stages.law_numbers(law)
+    assert found["recovered"] and found["equivalence"] == "equal" and found["control_recovered"] is None
+    assert found["from_messages_within_5"] is False
+    closer = law | {"from_messages": {"text": "-r", "verdict": said | {"relative_error_extrapolated": 0.04}}}
+    assert stages.law_numbers(closer)["from_messages_within_5"] is True
+    control = law | {"control": {"pair": {"text": "-2*r"}, "verdict": {"recovered": False}}}
+    assert stages.law_numbers(control)["control_recovered"] is False
+    assert stages.law_numbers(law | {"from_messages": {"text": "1"}})["from_messages_within_5"] is None
+
+
+# ---------------------------------------------------------------- seeds and command line
+
+
+@pytest.mark.parametrize("kind", recovery.KINDS)
+def test_development_seeds_are_refused(kind):
+    for seed in recovery.DEVELOPMENT_SEEDS:
+        with pytest.raises(UserError, match=f"seed {seed} was used in development"):
+            recovery.seeds_of(recovery.parse([kind, "--seeds", "999", str(seed)]))
+    default = recovery.seeds_of(recovery.parse([kind]))
+    assert default == list(recovery.SEEDS[kind])
+    with pytest.raises(UserError, match="no development seed"):
+        recovery.seeds_of(recovery.parse([kind, "--development", "--seeds", str(default[0])]))
+    apart = [recovery.results_path(kind, development) for development in (False, True)]
+    assert apart[0].parent == ROOT / "results" and "development" in apart[1].name
+
+
+def test_sections_are_kept(tmp_path):
+    path = tmp_path / "recovery_pipeline.json"
+    for section, value in (("newton", 1), ("noise", 2), ("newton", 3)):
+        recovery.save_section(path, "pipeline", section, {"value": value})
+    assert json.loads(path.read_text())["sections"] == {"newton": {"value": 3}, "noise": {"value": 2}}
+
+
+def test_near_misses_from_the_command_line(outputs, capsys):
+    command = ["near-misses", "--development", "--seeds", "100", "--count", "1", "--jobs", "1"]
+    assert recovery.main(command) == 0
+    text = capsys.readouterr().out
+    assert "0 of 1 cells are done" in text and "| all, given | 1 | 1 | 0 |" in text
+    path = outputs / "recovery" / "recovery_near_misses_development.json"
+    content = json.loads(path.read_text())["sections"]["custom"]
+    assert len(content["rows"]) == 1 and content["hardware"] and content["date"] and "sympy" in content["versions"]
+    assert all(c["cpu_s"] > 0.1 and c["peak_mb"] > 20 and c["error"] is None for c in content["cells"])
+    recovery.main(command)
+    assert "1 of 1 cells are done" in capsys.readouterr().out
+    recovery.main(["summary", "--development"])
+    assert "near-misses, custom" in capsys.readouterr().out
+
+
+def test_summary_draws_the_figure(outputs, monkeypatch, capsys):
+    with pytest.raises(UserError, match="no results yet"):
+        recovery.main(["summary", "--development"])
+    path = recovery.results_path("pipeline", True)
+    content = {"date": "today", "hardware": "an abacus"} | summary.summarise("pipeline", [row(), row("spring")])
+    recovery.save_section(path, "pipeline", "newton", content)
+    recovery.main(["summary", "--development"])
+    assert "an abacus" in capsys.readouterr().out
+    assert (outputs / "recovery" / "recovery.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_wrong_calls_are_one_line(tmp_path):
+    refused(run(tmp_path, "benchmarks/recovery.py", "planted", "--seeds", 7), "seed 7 was used in development")
+    refused(run(tmp_path, "benchmarks/recovery.py", "plantd"), "did you mean 'planted'", code=2)
+
+
+def test_a_cell_that_fails_is_reported(outputs):
+    found = cells.run_all([cells.Cell("near-misses", "bad", {"law": "nothing", "count": 1, "seed": 100})], 1)
+    assert "nothing" in found[0]["row"]["error"] and found[0]["row"]["peak_mb"] > 0
+    table = summary.summarise("near-misses", [c["row"] for c in found])["table"]
+    assert "cells failed: 1" in table
+
+
+# ---------------------------------------------------------------- planted laws
+
+
+def test_planted_messages_are_as_described():
+    rng = data.generator(100, "r2", 3)
+    pairs, limit = data.in_range("r2", 3, 4000, rng)
+    size = np.linalg.norm(pairs["force"], axis=1)
+    assert len(size) == 4000 and size.max() <= limit
+    assert np.std(pairs["d"]) == pytest.approx(1.5, rel=0.05) and np.std(np.log(pairs["m_i"])) == pytest.approx(1, 0.05)
+    assert set(pairs["q_i"]) == {-1.0, 1.0}
+    truth = -pairs["m_i"] * pairs["m_j"] / (pairs["r"] + 0.01) ** 2
+    assert np.allclose((pairs["force"] * pairs["d"]).sum(1) / pairs["r"], truth)
+    c = data.mixing(3, 3, rng)
+    assert np.allclose(np.linalg.norm(c, axis=1), 1) and np.abs(c).min() >= 0.15 and np.linalg.cond(c) <= 10
+    clean = pairs["force"] @ c.T
+    residual = data.sent(pairs["force"], c, 0.02, rng) - clean
+    assert np.allclose(residual.std(0) / clean.std(0), 0.02, rtol=0.05)
+    assert not np.allclose(residual.mean(0), 0, atol=0.01)
+
+
+def test_read_out_undoes_the_mixture_without_pair_forces():
+    X, y, names, _, about = planted.radial("charge", 3, 0.005, 500, data.generator(100, "charge", 3))
+    columns = dict(zip(names, X.T, strict=True))
+    truth = columns["q_i"] * columns["q_j"] / (columns["r"] + 0.01) ** 2
+    assert about["gauge"] == "force" and np.median(np.abs(y / truth - 1)) < 0.05
+    assert np.corrcoef(y, truth)[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(("text", "good"), [
+    ("-0.9*m_i*m_j/(r+0.01)^2", True), ("-m_i*m_j/(r+0.0101)^2", True), ("-m_i*m_j/(r+0.01)^2.1", False),
+    ("-m_i*m_j/(r+0.01)^2 - 0.3", False), ("-m_i/(r+0.01)^2", False), ("1.0", False), ("log(r - 100)", False),
+])  # fmt: skip
+def test_rows_are_judged_up_to_constants(text, good):
+    rng = data.generator(100, "r2", 2)
+    pairs, limit = data.in_range("r2", 2, 3000, rng)
+    fresh, beyond = data.in_range("r2", 2, 3000, rng, limit)[0], data.far("r2", 2, 3000, pairs["r"], rng)
+    assert beyond["r"].max() > 2 * pairs["r"].max() and beyond["r"].min() > 0.4 * np.median(pairs["r"])
+    found = planted.errors(parse(text, VARIABLES), list(VARIABLES), fresh, beyond)
+    assert (max(found) < planted.LIMIT) == good
+    names = ["dx", "dy", *VARIABLES]
+    message = parse(f"({text})*(0.6*dx - 0.8*dy)/r + 0.2", names)
+    assert (max(planted.errors(message, names, fresh, beyond)) < planted.LIMIT) == good
+
+
+def test_a_planted_law_is_found():
+    if problem := available.operon_problem():
+        pytest.skip(problem)
+    ((name, arguments),) = planted.cells(["spring"], [2], [0.005], [100], ["radial"], "operon", OPTIONS).items()
+    found = planted.measure(arguments)
+    assert name == "operon_radial_spring_d2_noise0.005_s100"
+    assert found["chosen"] and found["on_front"] and found["error_far"] < 0.02, found
+    json.dumps(found, allow_nan=False)
+
+
+# ---------------------------------------------------------------- near-misses
+
+
+@pytest.mark.parametrize("law", near.LAWS)
+def test_near_misses_are_refused(law):
+    rows = near.measure({"law": law, "count": 8, "seed": 100})["rows"]
+    assert {r["kind"] for r in rows} == set(near.SHARES)
+    found = near.summarise(rows)
+    assert found["given"]["wrong"] == 8
+    assert found["given"]["wrong_called_recovered"] == found["refitted"]["wrong_called_recovered"] == 0
+    assert found["given"]["smallest_margin"] > 1 and found["refitted"]["close"] == 0
+    # a wrong sign and an offset are free constants: the refit puts them right, and the verdict sees it
+    mended = {r["kind"] for r in rows if r["refitted"]["is"] == "true"}
+    assert mended == {"sign", "offset"}
+    assert found["refitted"]["true_called_recovered"] == found["refitted"]["became_true"]
+    assert all(abs(r["given"]["scale"] - 1) < 1e-6 for r in rows if r["kind"] in ("exponent", "factor"))
+
+
+def test_a_wrong_verdict_would_be_counted(monkeypatch):
+    monkeypatch.setattr(near.verdict, "TOLERANCE", 10.0)
+    monkeypatch.setattr(near.verdict, "SCALE_TOLERANCE", 10.0)
+    rows = near.measure({"law": "r1", "count": 4, "seed": 100})["rows"]
+    assert near.summarise(rows)["given"]["wrong_called_recovered"] == 4
+
+
+def test_the_truth_deviates_from_itself_nowhere():
+    rng = data.generator(100, "charge")
+    messages = data.graphs("charge", 2, 50, rng)
+    truth = verdict.true_law(data.load_system("charge"))
+    assert near.deviation(truth, truth, messages, rng) == 0
+    assert near.deviation(1.05 * truth, truth, messages, rng) == pytest.approx(0.05, rel=0.1)
+
+
+# ---------------------------------------------------------------- figure
+
+
+def texts(figure):
+    return [t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text"))]
+
+
+def test_figure_of_rates():
+    rows = [row(s, v, good=k < 2, seed=k) for s in ("spring", "r2") for v in ("l1", "standard") for k in range(3)]
+    rows[0] |= {"law_over_gnn_mae": dict.fromkeys(SETS, 0.0), "control_recovered": True}
+    noisy = [row("r2", noise=0.05, good=False), row("r2", noise=0.05, good=None, error="x")]
+    figure = recovery_figure.recovery({"newton": rows, "noise": noisy})
+    shown = texts(figure)
+    assert shown.count("2/3") >= 8 and "1/1" in shown and "0/2" in shown and "5 %" in shown
+    (ratios,) = (axis for axis in figure.axes if axis.get_xscale() == "log")
+    points = np.concatenate([line.get_xdata() for line in ratios.get_lines()])
+    assert (points == recovery_figure.FLOOR).sum() == 2  # exact zeros: interpolation and worst extrapolation
+    assert "not measured" in texts(recovery_figure.recovery({"newton": rows[:1]}))
