@@ -24,7 +24,8 @@ import sympy as sp
 
 from distill import composition, verdict
 from distill.alignment import nodes_of
-from distill.expressions import compare, compile_numpy, symbols_for, to_text
+from distill.equivalence import compare
+from distill.expressions import compile_numpy, symbols_for, to_text
 from distill.formats import finite_or_none as finite
 from distill.law import VARIABLES, Law
 

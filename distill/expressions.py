@@ -1,11 +1,10 @@
-"""Formulas as sympy trees: normal forms, complexity, free constants, LaTeX, and the comparison of two laws.
+"""Formulas as sympy trees: normal forms, complexity, free constants, LaTeX.
 
 Reading and writing text is in ``expression_text.py``, evaluation in ``program.py``; both are re-exported
 here. Convention throughout: a ``Float`` in a formula is a free constant that a fit may change; integers and
 rationals are structure.
 """
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -178,60 +177,3 @@ def _scaled(term):
     return any(
         f.is_Add and all(t.as_coeff_Mul()[0].is_Float or t.is_Float for t in f.args) for f in sp.Mul.make_args(term)
     )
-
-
-def compare(law: sp.Expr, truth: sp.Expr, samples_in: dict, samples_far: dict, tolerance: float = 0.03) -> dict:
-    """How far ``law`` is from ``truth`` (a formula, or a function of the samples' columns), up to a scale.
-
-    ``samples_in`` / ``samples_far``: variable name -> array [sample]. The scale is fitted in range. The error
-    is the RMS of min(\\|c f - F\\| / (0.05 median\\|F\\| + \\|F\\|), 3). Returns ``scale``,
-    ``relative_error_in_range``, ``relative_error_extrapolated`` and ``symbolic_equal``: both are the same
-    rational function, every coefficient within ``tolerance``, the scale set aside (False where undecided).
-    """
-    names = list(samples_in)
-    known = isinstance(truth, sp.Expr)  # else a function of the columns, where only a potential is known
-    f, g = compile_numpy(law, names), compile_numpy(truth, names) if known else truth
-
-    def evaluate(samples):
-        columns = [samples[n] for n in names]
-        value, target = f(*columns), g(*columns)
-        size = np.abs(target)
-        typical = np.median(size) or np.mean(size) or 1.0  # a law may be 0 nearly everywhere
-        return value, target, 1 / (0.05 * typical + size)
-
-    def error(value, target, weight):
-        bad = np.minimum(np.abs(scale * value - target) * weight, 3.0)
-        return float(np.sqrt(np.mean(np.where(np.isfinite(bad), bad, 3.0) ** 2)))
-
-    value, target, weight = evaluate(samples_in)
-    ok = np.isfinite(value)
-    norm = np.sum((weight * value)[ok] ** 2)
-    scale = float(np.sum((weight**2 * value * target)[ok]) / norm) if norm > 0 else 0.0
-    result = {"scale": scale, "relative_error_in_range": error(value, target, weight)}
-    result["relative_error_extrapolated"] = error(*evaluate(samples_far))
-    result["symbolic_equal"] = known and scale != 0 and same_rational(sp.Float(scale) * law, truth, tolerance)
-    return result
-
-
-def same_rational(a: sp.Expr, b: sp.Expr, tolerance: float = 0.03) -> bool:
-    """True if both are the same quotient of polynomials, every coefficient within ``tolerance`` relative
-    (those below 1e-6 of the largest are taken as 0). False if not rational or too large to decide cheaply.
-    """
-    if max(complexity(a), complexity(b)) > 45:
-        return False
-    symbols = sorted(a.free_symbols | b.free_symbols, key=str)
-    if not symbols:
-        return math.isclose(float(a), float(b), rel_tol=tolerance)
-    try:
-        (n1, d1), (n2, d2) = (sp.fraction(sp.together(e)) for e in (a, b))
-        if max(sp.Poly(p, *symbols).total_degree() for p in (n1, d1, n2, d2)) > 30:
-            return False
-        left, right = (dict(sp.Poly(x * y, *symbols).terms()) for x, y in ((n1, d2), (n2, d1)))
-    except sp.PolynomialError:
-        return False
-    largest = max(abs(float(c)) for c in [*left.values(), *right.values()])
-    for power in left.keys() | right.keys():
-        p, q = float(left.get(power, 0)), float(right.get(power, 0))
-        if max(abs(p), abs(q)) > 1e-6 * largest and abs(p - q) > tolerance * max(abs(p), abs(q)):
-            return False
-    return True

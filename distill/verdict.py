@@ -3,8 +3,8 @@
 import numpy as np
 import sympy as sp
 
-from distill.composition import Refined
-from distill.expressions import compare, complexity, parse, to_latex, to_text
+from distill.equivalence import compare, equivalence
+from distill.expressions import complexity, parse, to_latex, to_text
 from distill.law import VARIABLES, Law
 from distill.physics import radial_force
 
@@ -35,13 +35,16 @@ def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 
     pair law is judged.
     softening_recovered: error below the 5 % quantile less than 5 %; told apart, few data lie there.
     The errors are of the law times the scale factor that fits best in range.
+    equivalence: the relation of the pair law to the truth, over the same samples, as in ``equivalence``. It
+    judges the form, these thresholds the errors: a law with a small superfluous term can be recovered and yet
+    be different, one of the same form with a constant that is off can fail to be recovered.
     """
     r = messages["r"].astype(float)
     low, high, top = np.quantile(r, 0.05), np.quantile(r, 0.95), r.max()
     inside, far = samples(messages, low, high, seed), samples(messages, top, FAR * top, seed)
     near = samples(messages, max(r.min(), 1e-4), low, seed)
     found = compare(law.pair, truth, inside, far)
-    closely = compare(law.pair, truth, inside, near)["relative_error_extrapolated"]
+    closely = compare(law.pair, truth, inside, near, symbolic=False)["relative_error_extrapolated"]
     ok = {
         "in range": found["relative_error_in_range"] < TOLERANCE,
         "extrapolated": found["relative_error_extrapolated"] < TOLERANCE,
@@ -68,14 +71,16 @@ def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 
         "node_error": node_error,
         "ranges": {"in": [low, high], "extrapolated": [top, FAR * top], "near": [max(r.min(), 1e-4), low]},
         "n_samples": SAMPLES,
+        "equivalence": equivalence(law.pair, truth, {"in": inside, "extrapolated": far, "near": near}),
         "why": f"{WITHIN}, {closing} within {100 * SCALE_TOLERANCE:.0f} %"
         if not failed
         else "wrong: " + ", ".join(failed),
     }
 
 
-def without_truth(refined: Refined) -> dict:
-    """What data alone say: the law has to predict accelerations no worse than its network."""
+def without_truth(refined) -> dict:
+    """What data alone say: a refined law (``held_out``, ``network``, ``receivers``) has to predict accelerations
+    no worse than its network."""
     better = refined.held_out <= 1.05 * refined.network
     return {
         "law_predicts_as_well_as_network": better,

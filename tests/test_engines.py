@@ -12,7 +12,8 @@ from distill import engines
 from distill.cli import UserError
 from distill.engines import available, files
 from distill.engines import pysr as adapter
-from distill.expressions import canonical, compile_numpy, complexity, parse, same_rational, to_text
+from distill.equivalence import same_rational
+from distill.expressions import canonical, compile_numpy, complexity, parse, to_text
 
 DATA = Path(__file__).parent / "data"
 HALLS = ["hall_of_fame_1.5.10.csv", "hall_of_fame_2.0.0a2.csv"]
