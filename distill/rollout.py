@@ -24,6 +24,11 @@ SECONDS = 60.0  # of one model: a limit against hanging
 FOLLOWED = 0.1  # a model follows the truth while its position error is below this share of the size
 SIZE = "root mean square distance of the particles from their centre of mass at the start of each trajectory"
 ENERGY_SCALE = "kinetic energy + sum of |pair energies| + sum of |outside-field energies| at the start"
+MOMENTUM_IS = "|sum of m v - start| / mean over the truth's frames of the sum of m |v|"
+ANGULAR_IS = (
+    "|sum of m x cross v - start| / mean over the truth's frames of the sum of m |x| |v|, x from the centre of mass"
+    " at the start"
+)
 _A, _B, _E3, _E5, _STAGES = DOP853.A, DOP853.B, DOP853.E3, DOP853.E5, DOP853.n_stages
 
 
@@ -132,7 +137,8 @@ def compare(system, law, network, pos, vel, mass, charge, training_time, times, 
     ``law`` and ``network`` are functions (pos, vel, mass, charge) -> accelerations. Position error: root
     mean square over the particles against the truth, over ``SIZE``. Energy drift: |H + W - H(0)| over
     ``ENERGY_SCALE`` with H the true energy of the state reached and W the work against the true drag.
-    Curves are medians and quartiles over the trajectories; one that failed counts as infinitely far off.
+    Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
+    medians and quartiles over the trajectories; one that failed counts as infinitely far off.
     """
     t = np.linspace(0.0, times * training_time, frames)
     truth = lambda *state: acceleration(system, *state)  # noqa: E731
@@ -144,6 +150,7 @@ def compare(system, law, network, pos, vel, mass, charge, training_time, times, 
     terms = energy_terms(system, pos, vel, mass, charge)
     scale = sum(np.abs(term).sum(-1) for term in terms)
     scale = np.where(scale > 0, scale, 1.0)
+    momenta, momenta_are = momentum_drifts(system, rolled, mass, centre)
     models = {}
     for name, found in rolled.items():
         with np.errstate(all="ignore"):
@@ -158,6 +165,9 @@ def compare(system, law, network, pos, vel, mass, charge, training_time, times, 
             "rtol": TOLERANCES[name], "position_error": middle, "energy_drift": _quartiles(drift),
             "followed_for": _followed(middle["median"], t),
             "final_energy_drift_median": _quartiles(drift[:, -1:])["median"][0],
+            **{key: drifts and _quartiles(drifts[name]) for key, drifts in momenta.items()},
+            **{f"final_{key}_median": drifts and _quartiles(drifts[name][:, -1:])["median"][0]
+               for key, drifts in momenta.items()},
             "failed": [{"trajectory": k, "at_time": float(t[reached[k]]), "why": why}
                        for k, why in enumerate(paths.failed) if why],
             "steps_max": int(paths.steps.max()), "seconds": round(paths.seconds, 2),
@@ -165,7 +175,57 @@ def compare(system, law, network, pos, vel, mass, charge, training_time, times, 
     return {"n": len(pos), "particles": pos.shape[1], "training_time": training_time, "horizon": float(t[-1]),
             "method": "DOP853, atol = rtol / 10", "position_error_is": f"RMS over particles / size; size: {SIZE}",
             "energy_drift_is": f"|true energy (+ work against drag) - start| / ({ENERGY_SCALE})",
+            **{f"{key}_is": what for key, what in momenta_are.items()},
             "followed_while": f"median position error < {FOLLOWED}", "time": t.tolist(), "models": models}  # fmt: skip
+
+
+def momentum_drifts(system, rolled: dict, mass, centre) -> tuple[dict, dict]:
+    """How far each model changes the total momentum and angular momentum that the truth conserves.
+
+    ``rolled``: name -> what ``roll`` returned, "truth" among them; mass [trajectory, particle]; centre
+    [trajectory, 1, dim], the point about which angular momentum is taken. Returns (drifts, what they are):
+    ``momentum_drift`` and ``angular_momentum_drift`` -> {name: [trajectory, frame]}, or None where the law is not
+    a law of conservation: an outside field or a held particle takes up momentum, drag takes it away. Drag alone
+    takes gamma_i (x_i - x_i at the start), which is added back; its torque has no such closed form.
+    """
+    drags, dim = system.drags(mass.shape[1])[:, None], centre.shape[-1]
+    outside = "an outside field acts" if system.external is not None else ""
+    outside = outside or ("a particle is held" if system.held else "")
+    drifts: dict = {"momentum_drift": None, "angular_momentum_drift": None}
+    about = {key: f"not conserved: {outside}" for key in drifts}
+    if outside:
+        return drifts, about
+
+    def drift(moment, size):
+        with np.errstate(all="ignore"):
+            mean = np.nanmean(size(rolled["truth"]), axis=1)  # at rest at the start it would be 0 there
+            change = {k: moment(found) - moment(found)[:, :1] for k, found in rolled.items()}
+            return {k: np.linalg.norm(v, axis=-1) / np.where(mean > 0, mean, 1.0)[:, None] for k, v in change.items()}
+
+    def length(vectors):
+        return np.linalg.norm(vectors, axis=-1)
+
+    m, mass, around = mass[:, None, :, None], mass[:, None], centre[:, None]
+    drifts["momentum_drift"] = drift(
+        lambda f: (m * f["vel"] + drags * f["pos"]).sum(2), lambda f: (mass * length(f["vel"])).sum(2)
+    )
+    about["momentum_drift"] = MOMENTUM_IS + ("; what drag took is added" if system.drag else "")
+    if system.drag:
+        about["angular_momentum_drift"] = "not conserved: drag"
+    elif dim not in (2, 3):
+        about["angular_momentum_drift"] = f"not defined here in {dim} dimension{'s' * (dim > 1)}"
+    else:
+        drifts["angular_momentum_drift"] = drift(
+            lambda f: (m * _cross(f["pos"] - around, f["vel"])).sum(2),
+            lambda f: (mass * length(f["pos"] - around) * length(f["vel"])).sum(2),
+        )
+        about["angular_momentum_drift"] = ANGULAR_IS
+    return drifts, about
+
+
+def _cross(x, v):
+    """x cross v over the last axis: [..., 3] in three dimensions, [..., 1] in two."""
+    return np.cross(x, v) if x.shape[-1] == 3 else x[..., :1] * v[..., 1:] - x[..., 1:] * v[..., :1]
 
 
 def _quartiles(values: np.ndarray) -> dict:

@@ -1,6 +1,7 @@
 """Rollouts: the solver against Kepler and scipy, and what is said of trajectories under a law."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,3 +97,75 @@ def test_position_error_and_energy_drift_are_what_they_say():
     scale = (0.5 * mass * (vel**2).sum(-1)).sum() + (1 / (r + 0.01)).sum()
     change = energy(CHARGE, moved, vel, mass, charge) - energy(CHARGE, pos, vel, mass, charge)
     assert out["energy_drift"]["median"][-1] == pytest.approx(abs(change[0]) / scale, rel=1e-6)
+
+
+# ---------------------------------------------------------------- momentum and angular momentum
+
+SPRING = SYSTEMS["spring"]
+
+
+def rolled_out(system, law, wrong, dim=2, graphs=2, horizon=0.6):
+    """``rollout.compare`` of a law and, in place of the network, a wrong one; particles well apart."""
+    pos, vel, mass, charge = random_states(graphs, dim=dim)
+    vel[:, list(system.held)] = 0.0
+    pos = pos + 3 * np.arange(4)[:, None]
+    return rollout.compare(system, law, wrong, pos, vel, mass, charge, horizon, 1, frames=7), (pos, vel, mass)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_pair_forces_along_the_line_of_centres_conserve_both_momenta(dim):
+    law = Law(parse("-1.7*r + 1.2", VARIABLES))  # not the true law: conserved all the same
+    uneven = Law(parse("-2*m_i*(r - 0.99)", VARIABLES))  # action is not reaction
+    out, _ = rolled_out(SPRING, law.acceleration, uneven.acceleration, dim)
+    for key in ("momentum_drift", "angular_momentum_drift"):
+        found = {k: one[f"final_{key}_median"] for k, one in out["models"].items()}
+        assert max(found["truth"], found["law"]) < 1e-8 and found["gnn"] > 1e-3
+        assert out["models"]["law"][key]["median"][0] == 0 and len(out["models"]["law"][key]["upper"]) == 7
+    assert out["momentum_drift_is"] == rollout.MOMENTUM_IS
+    json.dumps(out, allow_nan=False)
+
+
+def test_momentum_drifts_are_those_of_the_closed_form():
+    """Two bodies: a "law" that pushes both alike and a "network" that turns them, scaled by the true motion."""
+    pos = np.array([[[0.0, 0.0], [2.0, 0.0]]])
+    vel = np.array([[[0.0, 1.0], [0.0, -1.0]]])
+    mass, charge = np.array([[1.0, 3.0]]), np.ones((1, 2))
+    push = lambda *state: np.broadcast_to([0.3, 0.0], state[0].shape)  # noqa: E731
+    turn = lambda x, v, m, q: np.array([0.0, 0.2]) * np.array([[1.0], [-1.0]]) / m[..., None]  # noqa: E731
+    t = np.linspace(0, 0.5, 3)
+    out = rollout.compare(SPRING, push, turn, pos, vel, mass, charge, t[-1], 1, frames=3)
+    truth = rollout.roll(SPRING, lambda *s: acceleration(SPRING, *s), pos, vel, mass, charge, t, 1e-9)
+    speed = np.linalg.norm(truth["vel"][0], axis=-1)  # [frame, particle]
+    momentum = (mass * speed).sum(1).mean()
+    away = truth["pos"][0] - (mass[..., None] * pos).sum(1) / mass.sum()
+    angular = (mass * np.linalg.norm(away, axis=-1) * speed).sum(1).mean()
+    law, gnn = out["models"]["law"], out["models"]["gnn"]
+    # a common acceleration of 0.3 along x: M g t; and the centre of mass, of height -0.5 t, feels -M g y
+    assert law["final_momentum_drift_median"] == pytest.approx(4 * 0.3 * 0.5 / momentum, rel=1e-6)
+    assert law["final_angular_momentum_drift_median"] == pytest.approx(0.3 * 0.5**2 / angular, rel=1e-6)
+    # equal and opposite forces across the line of centres: momentum stays, the torque is -0.2 times the distance 2
+    assert gnn["final_momentum_drift_median"] < 1e-9
+    assert gnn["final_angular_momentum_drift_median"] == pytest.approx(0.4 * 0.5 / angular, rel=1e-6)
+
+
+def test_what_drag_takes_of_the_momentum_is_added_back():
+    system = SYSTEMS["damped"]
+    law = Law(parse(system.law, VARIABLES), {"drag": 0.5})
+    undamped = Law(parse(system.law, VARIABLES))
+    out, (pos, vel, mass) = rolled_out(system, law.acceleration, undamped.acceleration)
+    found = {k: one["final_momentum_drift_median"] for k, one in out["models"].items()}
+    assert found["truth"] < 1e-8 and found["law"] < 1e-8 and found["gnn"] > 1e-2
+    assert all(one["angular_momentum_drift"] is None for one in out["models"].values())
+    assert "drag" in out["angular_momentum_drift_is"] and "added" in out["momentum_drift_is"]
+
+
+@pytest.mark.parametrize("name, why", [("string", "outside field"), ("string_ball", "outside field")])
+def test_momenta_that_are_not_conserved_are_null(name, why):
+    rest = lambda *state: 0 * state[0]  # noqa: E731
+    out, _ = rolled_out(SYSTEMS[name], rest, rest, graphs=1, horizon=0.1)
+    for key in ("momentum_drift", "angular_momentum_drift"):
+        assert why in out[f"{key}_is"]
+        for one in out["models"].values():
+            assert one[key] is None and one[f"final_{key}_median"] is None
+    held = replace(SPRING, held=(0,))
+    assert "held" in rolled_out(held, rest, rest, graphs=1, horizon=0.1)[0]["momentum_drift_is"]
