@@ -46,6 +46,43 @@ def verdict_word(verdict: dict) -> str:
     return {True: "recovered", False: "not recovered"}.get(verdict.get("recovered"), "undecided")
 
 
+RANGES = {"in": "within the range of the data", "extrapolated": "beyond the range of the data",
+          "near": "closer than nearly all data"}  # fmt: skip
+
+
+def worst_point(equivalence: dict) -> str:
+    """Where a law is furthest off the true one: ``Worst of all points compared: 57 % off at r = 0.02 ...``."""
+    worst = equivalence["worst"]
+    used = equivalence.get("variables") or worst["point"]  # those that either law has
+    at = ", ".join(f"{name} = {shown(value)}" for name, value in worst["point"].items() if name in used)
+    values = f"law {shown(worst['law'], 4)}, truth {shown(worst['truth'], 4)}"
+    off = "not finite" if worst["relative_error"] is None else f"{percent(worst['relative_error'])} off"
+    return f"Worst of all points compared: {off} at {at} ({values}; {RANGES.get(worst['range'], worst['range'])})"
+
+
+def verdict_lines(law: dict) -> list[str]:
+    """For the terminal: how the law stands to the true one, and where it is worst; none where that is unknown."""
+    equal = (law.get("verdict") or {}).get("equivalence")
+    if not equal:
+        return []
+    lines = [f"compared         {equal['text']}", f"                 {worst_point(equal)}"]
+    control = (law.get("control") or {}).get("verdict") or {}
+    if control.get("recovered") is not None:
+        lines.append(f"without network  the same refit from accelerations alone: {verdict_word(control)}")
+    return lines
+
+
+def momentum_lines(rollouts: dict) -> list[str]:
+    """For the terminal: drifts of the momenta at the end of the rollouts; none where nothing is conserved."""
+    lines, models = [], rollouts.get("models") or {}
+    for key, label in (("momentum", "momentum"), ("angular_momentum", "angular momentum")):
+        drifts = {k: (models.get(k) or {}).get(f"final_{key}_drift_median") for k in ("law", "gnn")}
+        if (models.get("law") or {}).get(f"{key}_drift"):
+            lines.append(f"{label:<16} drifts by {shown(drifts['law'])} of its scale under the law,"
+                         f" {shown(drifts['gnn'])} under the network (medians at the end)")  # fmt: skip
+    return lines
+
+
 def factor(one: dict) -> float | None:
     """Network's mean absolute error over the law's on one set; None where that says nothing."""
     gnn, law = one["gnn"]["mae"], one["law"]["mae"]
@@ -102,14 +139,22 @@ def answer(law: dict, generalization: dict | None) -> str:
         deviation += f" and by {percent(outside)} beyond it" if outside is not None else ""
         if max(inside, outside or 0) < ROUNDING:
             deviation = "the two agree to rounding, within the range of the data and beyond it"
+    equal = verdict.get("equivalence") or {}
+    near = equal["text"] if equal.get("relation") not in (None, "same", "different") else ""
     if verdict.get("recovered") is True and truth:
-        text = "Found: the distilled law is the true one" + (f"; {deviation}." if deviation else ".")
+        what = f"is the true one ({near})" if near else "is the true one"
+        if equal.get("relation") == "different":
+            what = "agrees with the true one, though its form is another"
+        text = f"Found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
         if verdict.get("softening_recovered") is False:
             text += " At very short range (the softening) it is not."
     elif verdict.get("recovered") is True:
         text = "Found: a law that passes every test possible without knowing the truth."
     elif verdict.get("recovered") is False:
-        text = "Not found: the distilled law is not the true one" + (f"; {deviation}." if deviation else ".")
+        what = f"has the true form but other constants ({near})" if near else "is not the true one"
+        if verdict.get("why") == "wrong: node terms":
+            what = f"has the true pair force{f' ({near})' if near else ''}, but not what acts beside it"
+        text = f"Not found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
         if not truth:
             text = "Not found: the distilled law does not pass the tests possible without knowing the truth."
     else:

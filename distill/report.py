@@ -1,7 +1,8 @@
 """One self-contained HTML page of a run: the answer first, then what it rests on, stage by stage.
 
 ``write_report(run)`` reads whatever files of the run there are; a stage that has not been run is named with
-its command. Nothing in the page points outside of it. The detailed sections are in ``distill.report_sections``.
+its command. Nothing in the page points outside of it. The law's section is in ``distill.report_law``, the
+others in ``distill.report_sections``.
 """
 
 import csv
@@ -10,8 +11,9 @@ from pathlib import Path
 
 from distill import cli, findings, formats
 from distill.cli import UserError
-from distill.findings import answer, ratio_words, verdict_word, worst_extrapolation
-from distill.report_page import code, details, formula, missing, page, percent, section, shown, table, text, tile
+from distill.findings import answer, ratio_words, verdict_word, worst_extrapolation, worst_point
+from distill.report_law import law_card, law_section
+from distill.report_page import code, guarded, missing, page, section, text, tile
 
 LEAST, UNLIKE = "where the law gains least", "on data unlike it"
 STAGES = ("dataset", "config", "messages_train", "messages_test", "linear_fit", "law", "generalization")
@@ -114,15 +116,6 @@ def heading(m: Material) -> str:
     return f"The force law of “{system}”, distilled from a graph network"
 
 
-def guarded(function, m: Material) -> str:
-    """What ``function`` makes of the material, or why it cannot: a file edited by hand or of another
-    version must not cost the rest of the page."""
-    try:
-        return function(m)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, UserError) as exc:
-        return f'<p class="missing">This part could not be shown: {text(type(exc).__name__)}: {text(exc)}</p>'
-
-
 def header(m: Material) -> str:
     size = f"{m.config['n']} particles in {m.config['dim']} dimensions · " if "n" in m.config else ""
     parts = [f'<p class="kicker">{text(size)}run {code(m.run)}</p><h1>{text(heading(m))}</h1>']
@@ -147,6 +140,10 @@ def headline(m: Material) -> str:
             f'<span class="badge {"good" if good else "open"}">softening {"" if good else "not "}recovered</span>'
         )
     parts.append(f'</p><p class="note">{text(verdict["why"])}</p>' if verdict.get("why") else "</p>")
+    if equal := verdict.get("equivalence"):
+        parts.append(
+            f'<p class="note">Compared with the true law: {text(equal["text"])}. {text(worst_point(equal))}.</p>'
+        )
     pair, truth = m.law.get("pair") or {}, m.law.get("truth") or {}
     terms = (m.law.get("node") or {}).get("terms") or {}
     extra = ", ".join(f"{k.replace('_', ' ')} {_numbers(v)}" for k, v in terms.items())
@@ -167,15 +164,6 @@ def _numbers(value) -> str:
         return findings.shown(value)
     largest = max(abs(v) for v in value)
     return f"({', '.join(findings.shown(v if abs(v) > findings.ROUNDING * largest else 0.0) for v in value)})"
-
-
-def law_card(title: str, law: dict, kind: str = "", size: float = 31.0, extra: str = "") -> str:
-    """A law in large type with its text below; ``law`` holds "text" and perhaps "latex"."""
-    plain = str(law.get("text", "")).removeprefix("f = ")
-    latex = "f = " + str(law.get("latex") or "").removeprefix("f = ")
-    big = formula(latex, size, f"f = {plain}", 360) if law.get("latex") else code(plain)
-    more = f'<p class="note">and {text(extra)}</p>' if extra else ""
-    return f'<div class="law {kind}"><h3>{text(title)}</h3><div class="big">{big}</div>{code(plain)}{more}</div>'
 
 
 def tiles(m: Material) -> str:
@@ -205,71 +193,3 @@ def tiles(m: Material) -> str:
             note = f"MAE {law_mae} against {gnn_mae}, n {one['law']['n']:,}"
             out.append(tile(value, what, note))
     return "".join(out)
-
-
-def law_section(m: Material) -> str:
-    """The law before and after refinement, its node part, and how it was read from the network."""
-    if not m.law:
-        return missing("The law has not been searched for.", f"python symbolic_reg.py --run {m.run}")
-    law, pair, node = m.law, m.law.get("pair") or {}, m.law.get("node") or {}
-    convention = pair.get("convention", "F_i = f (x_i - x_j)/r, f > 0 repels")
-    lead = (
-        "The force on particle i from particle j lies along the line between them. "
-        f"Convention: {code(convention)}; r is the distance, m masses, q charges; units are dimensionless."
-    )
-    cards = ""
-    if (law.get("from_messages") or {}).get("text"):
-        early = law["from_messages"].get("verdict") or {}
-        about = ""
-        if early.get("relative_error_in_range") is not None:
-            inside, far = (findings.percent(early.get(f"relative_error_{k}")) for k in ("in_range", "extrapolated"))
-            about = (
-                f" The first alone: {verdict_word(early)}; off the true force by {inside} within range, {far} beyond."
-            )
-        cards += law_card("From the messages alone", law["from_messages"], "", 21)
-        cards += law_card("Constants refitted on accelerations", pair, "found", 21)
-        cards = f'<div class="laws">{cards}</div>'
-        cards += (
-            '<p class="note" style="margin-top:10px">The first is what the network’s messages say. The second has no'
-            " network in between: its constants were fitted directly on the accelerations of the training data."
-            f"{text(about)} The law of a simple system can follow from accelerations without any network, so the first"
-            " is what shows that the network had it.</p>"
-        )
-    if node.get("latex"):
-        cards += (
-            f"<h3>What a particle does with its forces</h3><p>{formula(node['latex'], 19, node.get('text', ''))}</p>"
-        )
-    rows, read = [], law.get("read_out") or {}
-    if read:
-        errors = read.get("held_out_errors") or {}
-        others = ", ".join(f"{text(k.replace('_', ' '))} {shown(v)}" for k, v in errors.items())
-        gauge = text(str(read.get("gauge")).replace("_", " "))
-        error = others or shown(read.get("held_out_error"))
-        rows.append(["Gauge of the messages", f"{gauge} (held-out errors: {error})"])
-        if read.get("tangential_share") is not None:
-            rows.append(["Part of the read-out force that is not central", f"{percent(read['tangential_share'])}"
-                         f" of its square, median {percent(read.get('tangential_median'))}"])  # fmt: skip
-    error = law.get("acceleration_error") or {}
-    if error.get("law") is not None:
-        rows.append(["Mean relative error of held-out accelerations", f"law {shown(error['law'])}, network"
-                     f" {shown(error.get('gnn'))}; n {shown(error.get('n'))}"])  # fmt: skip
-    verdict = law.get("verdict") or {}
-    if verdict.get("scale") is not None:
-        rows.append(["Factor that brings the law closest to the truth", shown(verdict["scale"], 6)])
-    ranges = verdict.get("ranges") or {}
-    if {"in", "extrapolated"} <= ranges.keys():
-        spans = [f"{shown(a)} to {shown(b)}" for a, b in (ranges["in"], ranges["extrapolated"])]
-        rows.append(["Distances r compared with the truth", f"{spans[0]} within range, {spans[1]} beyond;"
-                     f" n {shown(verdict.get('n_samples'))} each"])  # fmt: skip
-    rows.append(["Complexity (nodes)", shown(pair.get("complexity"))])
-    reason = f" ({text(law['engine_reason'])})" if law.get("engine_reason") else ""
-    rows.append(["Search engine", text(law.get("engine", "unknown")) + reason])
-    body = f'<p class="lead">{lead}</p>' + cards + table([], rows)
-    if candidates := (law.get("refinement") or {}).get("candidates"):
-        listed = [[shown(c.get("complexity")), shown(c.get("held_out")), code(c.get("equation"))] for c in candidates]
-        body += details("Formulas that were refitted on accelerations",
-                        f'<p class="note">{text(law["refinement"].get("why", ""))}</p>'
-                        + table(["complexity", "held-out error", "formula"], listed))  # fmt: skip
-    if pair.get("latex"):
-        body += details("LaTeX", f"<pre>{text('f = ' + pair['latex'])}</pre>")
-    return body

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from distill import findings
+from distill.cli import UserError
 
 SHOWN = 96 / 160  # CSS pixels for one of a figure, saved at 160 dots an inch: text of one size throughout
 
@@ -147,6 +148,15 @@ def section(number: int, title: str, body: str, lead: str = "") -> str:
 
 def missing(what: str, command: str) -> str:
     return f'<p class="missing">{text(what)} To make it:<br>{code(command)}</p>'
+
+
+def guarded(function, m) -> str:
+    """What ``function`` makes of the material ``m``, or why it cannot: a file edited by hand or of another
+    version must not cost the rest of the page."""
+    try:
+        return function(m)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, UserError) as exc:
+        return f'<p class="missing">This part could not be shown: {text(type(exc).__name__)}: {text(exc)}</p>'
 
 
 def details(summary: str, body: str) -> str:

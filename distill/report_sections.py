@@ -6,6 +6,7 @@ from distill.report_page import code, details, formula, image, missing, percent,
 
 GAUGES = {"force": "F (pair force)", "acceleration": "F / m_i", "charge_force": "q_i F"}
 FIGURES_A_ROW = 3
+MOMENTA = {"momentum_drift": "momentum", "angular_momentum_drift": "angular momentum"}
 
 
 def simulation(m) -> str:
@@ -203,13 +204,17 @@ def rollouts(m) -> str:
     if r.get("skipped"):
         return f'<p class="note">Not done: {text(r["skipped"])}.</p>'
     names = {"law": "law", "gnn": "network", "truth_loose": "truth, looser tolerance", "truth": "truth"}
+    momenta = {k: v for k, v in MOMENTA.items() if f"{k}_is" in r}
+    conserved = {k: v for k, v in momenta.items() if any(one.get(k) for one in r["models"].values())}
     rows = []
     for key, label in names.items():
         one = r["models"][key]
         followed = "—" if key == "truth" else f"{shown(one['followed_for'])} of {shown(r['horizon'])}"
         end = one["position_error"]["median"][-1]
         rows.append([label, power(one["rtol"]), followed, "—" if key == "truth" else shown(end),
-                     shown(one["final_energy_drift_median"]), f"{len(one['failed'])} of {r['n']}"])  # fmt: skip
+                     shown(one["final_energy_drift_median"]),
+                     *(shown(one.get(f"final_{k}_median")) for k in conserved),
+                     f"<span class=line>{len(one['failed'])} of {r['n']}</span>"])  # fmt: skip
     failed = [f"{names[k]}, start {f['trajectory']}, at {f['at_time']:.4g}: {f['why']}"
               for k, one in r["models"].items() for f in one["failed"]]  # fmt: skip
     body = (
@@ -219,14 +224,17 @@ def rollouts(m) -> str:
     )
     body += image(plots.save_bytes(plots_generalization.rollout_curves(r)),
                   "Position error and energy drift of law and network against time")  # fmt: skip
-    body += table(["model", "rtol", "followed the truth for", "final position error", "final energy drift", "failed"],
-                  rows, f"Medians over n = {r['n']} starts. Followed: {text(r['followed_while'])}.")  # fmt: skip
+    header = ["model", "rtol", "followed the truth for", "position error", "energy", *conserved.values(), "failed"]
+    groups = [("", 4), ("drift of", 1 + len(conserved)), ("", 1)]
+    body += table(header, rows, f"Medians over n = {r['n']} starts; position error and drifts at the end. Followed:"
+                  f" {text(r['followed_while'])}.", groups=groups)  # fmt: skip
+    drifts = [f" Drift of the {label}: {text(r[f'{k}_is'])}." for k, label in momenta.items()]
     body += (
         '<p class="note">Position errors are to be read with care: after close encounters any two solutions part'
         " exponentially, however small their first difference. The truth integrated at a looser tolerance shows this:"
-        " below its curve a position error says nothing about a model. The energy drift remains meaningful. "
+        " below its curve a position error says nothing about a model. The drifts remain meaningful. "
         f"Position error: {text(r['position_error_is'])}. Energy drift: {text(r['energy_drift_is'])}."
-        f" Solver: {text(r['method'])}.</p>"
+        f"{''.join(drifts)} Solver: {text(r['method'])}.</p>"
     )
     return body + (
         details(f"{len(failed)} rollouts that failed", f"<pre>{text(chr(10).join(failed))}</pre>") if failed else ""

@@ -77,6 +77,51 @@ def law_json(**changes) -> dict:
     } | changes  # fmt: skip
 
 
+def relation(kind="same functional form", **changes) -> dict:
+    """An equivalence as ``distill.equivalence`` gives it, of the law above to its truth."""
+    worst = {
+        "range": "near",
+        "point": {"r": 0.02, "m_i": 1.5, "m_j": 2.5, "q_i": 1.0, "q_j": -1.0},
+        "law": -1106.2,
+        "truth": -1111.1,
+        "relative_error": 0.0044,
+    }
+    constants = [
+        {"name": "c0", "role": "overall factor", "true": 1.0, "found": 1.002, "off": 0.002},
+        {"name": "c1", "role": "added to r", "true": 0.01, "found": 0.0101, "off": 0.01},
+    ]
+    known = {"relation": kind, "factor": None, "constants": constants, "off": 0.01, "symbolic": True, "worst": worst}
+    said = {"variables": ["r", "q_i", "q_j"], "text": "same functional form, constants off by 1 %"}
+    return known | said | changes
+
+
+def examined(**changes) -> dict:
+    """``law.json`` with everything that newer searches add."""
+    law = law_json()
+    law["verdict"]["equivalence"] = relation()
+    law["control"] = {
+        "pair": {"text": "q_i*q_j/(r + 0.0107)^2"},
+        "acceleration_error": {"law": 0.0123},
+        "cpu_seconds": 6.5,
+        "what": "without a network",
+        "verdict": {"recovered": False, "equivalence": relation("different", text="different: 7 % off")},
+    }
+    second = {"equation": "q_i*q_j/(r + 0.02)^1.9", "complexity": 12, "held_out": 0.2, "why_it_lost": "twice the error"}
+    tried = [{"complexity": 3, "held_out": 0.5, "equation": "q_i/r"}]
+    law["refinement"] = {"runner_up": second, "chosen_share": 0.97, "candidates": tried}
+    law["form"], law["constants_note"] = "c0*q_i*q_j/(r + c1)^2", "by jackknife"
+    law["constants"] = [
+        {"symbol": "c0", "value": 1.002, "standard_error": 0.0012, "snapped_from": None},
+        {"symbol": "c1", "value": 0.0101, "standard_error": None, "snapped_from": 0.010098765},
+        {"symbol": "threshold of r", "value": 1.99, "gap": [1.9871, 1.9932]},
+    ]
+    law["leftover"] = {"text": "nothing is left over"}
+    errors = {"held_out_error": 0.41, "law_error": 1e-5, "network_error": 0.002}
+    law["sr_on_inputs"] = {"equation": "q_1*dx_1", "complexity": 21, "what": "raw inputs", **errors}
+    law["node_search"] = {"equation": "(R - 0.5*v)/m_i", "text": "agrees with the composed one"}
+    return law | changes
+
+
 def one_set(law=1e-4, gnn=1e-2, bad=0) -> dict:
     def numbers(mae):
         return {"mae": mae, "mae_trim90": mae, "median_relative_error": mae, "r2": 0.99, "n": 400, "n_not_finite": 0}
@@ -111,6 +156,41 @@ def test_full_report_holds_the_law_and_stands_alone(places):
     assert "could not be shown" not in page
 
 
+def test_everything_newer_searches_say_is_shown(places):
+    drifting = rollouts()
+    drifting |= {"momentum_drift_is": "of m v", "angular_momentum_drift_is": "not conserved: drag"}
+    for model in drifting["models"].values():
+        model |= {"momentum_drift": model["energy_drift"], "final_momentum_drift_median": 0.00345,
+                  "angular_momentum_drift": None, "final_angular_momentum_drift_median": None}  # fmt: skip
+    write(places, law=examined(), generalization={"sets": {"interpolation": one_set()}, "rollouts": drifting})
+    page, _ = checked(report.write_report(RUN))
+    assert "could not be shown" not in page
+    for said in (
+        "Worst of all points compared: 0.44 % off at r = 0.02, q_i = 1, q_j = -1 (law -1106, truth -1111;",
+        "the true one (same functional form, constants off by 1 %)",
+        *("added to r", "algebra confirms it", "q_i * q_j / (r + 0.0107)^2", "different: 7 % off"),
+        *("6.5 s of CPU time", "without a network", "q_i*q_j/(r + 0.02)^1.9", "twice the error", "97 %"),
+        *("0.0012", "0.010098765", "by jackknife", "between 1.9871 and 1.9932", "c0*q_i*q_j/(r + c1)^2"),
+        *("nothing is left over", "q_1*dx_1", "formula 0.41, law 1.00×10⁻⁵, network 0.002", "raw inputs"),
+        *("(R - 0.5*v)/m_i", "agrees with the composed one", "0.00345"),
+        "Drift of the angular momentum: not conserved: drag",
+    ):
+        assert said in page, said
+    assert "momentum</th>" in page and "angular momentum</th>" not in page
+
+
+@pytest.mark.parametrize("name", ["control", "refinement", "constants", "leftover", "sr_on_inputs", "node_search"])
+def test_newer_entries_are_optional_and_a_damaged_one_costs_its_part_only(places, name):
+    law = examined()
+    del law[name]
+    write(places, law=law)
+    page, _ = checked(report.write_report(RUN))
+    assert "could not be shown" not in page
+    write(places, law=examined(**{name: [3]}))
+    page, _ = checked(report.write_report(RUN))
+    assert page.count("This part could not be shown") == 1 and "How it was read from the network" in page
+
+
 @pytest.mark.parametrize("stages", [[], ["law"], ["generalization"], ["linear_fit"], ["messages_train"]])
 def test_missing_stages_name_their_command(places, stages):
     compared = {"sets": {"interpolation": one_set()}, "rollouts": {"skipped": "no"}}
@@ -133,10 +213,21 @@ def test_text_from_files_is_escaped(places):
     law |= {"arguments": {HOSTILE: HOSTILE, "seed": HOSTILE}, "versions": {HOSTILE: HOSTILE}, "device": HOSTILE,
             "git": {"commit": HOSTILE}, "inputs": {HOSTILE: {"path": HOSTILE, "sha256": HOSTILE}}, "python": HOSTILE,
             "read_out": {"gauge": HOSTILE, "held_out_errors": {HOSTILE: HOSTILE}}, "seconds": HOSTILE}  # fmt: skip
+    law |= {"control": {"pair": {"text": HOSTILE}, "what": HOSTILE, "cpu_seconds": HOSTILE, "verdict": {}},
+            "refinement": {"runner_up": {"equation": HOSTILE, "why_it_lost": HOSTILE, "complexity": HOSTILE},
+                           "chosen_share_is": HOSTILE, "chosen_share": 0.5},
+            "constants": [{"symbol": HOSTILE, "value": HOSTILE, "standard_error": HOSTILE, "snapped_from": HOSTILE}],
+            "constants_note": HOSTILE, "form": HOSTILE, "leftover": {"text": HOSTILE},
+            "sr_on_inputs": {"equation": HOSTILE, "complexity": HOSTILE, "what": HOSTILE, "law_error": HOSTILE},
+            "node_search": {"equation": HOSTILE, "text": HOSTILE}}  # fmt: skip
+    odd = relation("different", text=HOSTILE, symbolic=HOSTILE, variables=[HOSTILE])
+    odd["worst"] |= {"range": HOSTILE, "point": {HOSTILE: HOSTILE}, "law": HOSTILE}
+    odd["constants"] = [{"role": HOSTILE, "true": HOSTILE, "found": HOSTILE, "off": 1.0}]
+    law["verdict"]["equivalence"] = odd
     sets = {HOSTILE: one_set() | {"what": HOSTILE}}
     write(places, law=law, generalization={"sets": sets, "rollouts": {"skipped": HOSTILE}})
     page, _ = checked(report.write_report(RUN))
-    assert "<script" not in page and "&lt;script" in page
+    assert "<script" not in page and page.count("&lt;script") > 30 and "could not be shown" not in page
 
 
 def test_a_damaged_file_costs_its_part_only(places):
@@ -214,6 +305,34 @@ def test_answers_say_what_the_numbers_say():
     law = law_json(truth=None, verdict={}, data_verdict={"law_predicts_as_well_as_network": True})
     assert "only as the gradient" in findings.answer(law, potential)
     assert findings.answer(law_json(), None).count(".") >= 1
+
+
+def test_answers_say_in_which_relation_the_law_stands():
+    def said(recovered, **verdict):
+        return findings.answer(law_json(verdict={"recovered": recovered, **verdict}), None)
+
+    assert "is the true one (same functional form, constants off by 1 %)" in said(True, equivalence=relation())
+    assert said(True, equivalence=relation("same")) == "Found: the distilled law is the true one."
+    assert "though its form is another" in said(True, equivalence=relation("different"))
+    assert said(False, equivalence=relation("different")) == "Not found: the distilled law is not the true one."
+    assert "the true form but other constants" in said(False, equivalence=relation(), why="wrong: scale")
+    missing = said(False, equivalence=relation("same"), why="wrong: node terms")
+    assert "the true pair force, but not what acts beside it" in missing
+
+
+def test_lines_for_the_terminal():
+    lines = findings.verdict_lines(examined())
+    assert lines[0] == "compared         same functional form, constants off by 1 %"
+    assert "0.44 % off at r = 0.02, q_i = 1" in lines[1] and "closer than nearly all data" in lines[1]
+    assert lines[2].endswith("from accelerations alone: not recovered")
+    worst = relation()["worst"] | {"relative_error": None, "law": None}
+    assert "not finite at r = 0.02" in findings.worst_point(relation(worst=worst))
+    assert findings.verdict_lines(law_json()) == [] and findings.verdict_lines({"verdict": None}) == []
+    assert findings.momentum_lines(rollouts()) == [] and findings.momentum_lines({"skipped": "no"}) == []
+    one = {"momentum_drift": {"median": [0.0]}, "final_momentum_drift_median": 1e-12}
+    lines = findings.momentum_lines({"models": {"law": one, "gnn": one | {"final_momentum_drift_median": None}}})
+    assert lines == ["momentum         drifts by 1.00×10⁻¹² of its scale under the law, n/a under the network"
+                     " (medians at the end)"]  # fmt: skip
 
 
 def test_ratios_and_the_worst_set():
