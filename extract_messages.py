@@ -6,7 +6,9 @@ writes  outputs/<run>/messages_<split>.npz  (+ .json)
 example:  python extract_messages.py --run r2_n4_d2_s0__l1-newton__s0
 
 One row an edge: message, receiver and sender, geometry and properties of both ends, the true and
-predicted acceleration of the receiver, and the true pair force where the system is known.
+predicted acceleration of the receiver, and the true pair force where the system is known. Networks whose
+messages need not be forces (not antisymmetric, or a node model that is not linear in them) also get each
+edge's share of the predicted acceleration, by the Jacobian of the node model.
 """
 
 import numpy as np
@@ -118,6 +120,8 @@ def edges_of(model, dataset, trajectory, frame, chain, batch: int = 1024) -> dic
         }  # fmt: skip
         if logvar is not None:
             part["logvar"] = logvar.cpu().numpy()
+        if not (model.config.antisymmetric and model.config.linear_node):  # there a fixed read-out is enough
+            part["acc_share"] = model.acceleration_shares(nodes, edges).cpu().numpy()
         for key, value in part.items():
             columns.setdefault(key, []).append(value)
     arrays = {k: np.concatenate(v) for k, v in columns.items()}

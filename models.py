@@ -182,6 +182,26 @@ class GNN(MessagePassing):
             acc = self.node_mlp(torch.cat([h, total if kept is None else self._spread(total)], 1))
         return c.acc_scale * acc
 
+    def acceleration_shares(self, x: Tensor, edges: "Edges") -> Tensor:
+        """What each edge contributes to its receiver's predicted acceleration [edge, dim].
+
+        a_ij = a_i / k_i + J_i (e_ij - mean_j e_ij), with k_i the number of senders and J_i = d a_i / d S_i the
+        Jacobian of the node model at the summed messages S_i (kl: at the means). The shares of a receiver add up
+        to its prediction; where the node is linear in S they do not change under e_ij -> A(x_i) e_ij + b(x_i).
+        """
+        receiver = edges.index[1]
+        with torch.no_grad():
+            message, _ = self._kept_messages(x, edges.index, edges.reverse)
+            senders = receiver.bincount(minlength=len(x)).to(x)[:, None]
+            total = message.new_zeros(len(x), message.size(1)).index_add_(0, receiver, message)
+            message -= (total / senders)[receiver]
+        with torch.enable_grad():
+            acc = self.node_model(x, total.requires_grad_())
+            # a row of J for every receiver at once: none depends on the messages to another
+            rows = [torch.autograd.grad(a.sum(), total, retain_graph=True)[0] for a in acc.unbind(1)]
+        turned = torch.stack([(row[receiver] * message).sum(1) for row in rows], 1)
+        return (acc.detach() / senders)[receiver] + turned
+
 
 class _FirstLayer(nn.Module):
     """First linear layer of the edge model on (x_i, x_j), as a part for each end plus geometry.

@@ -1,0 +1,74 @@
+"""Shares of the acceleration by the node model's Jacobian: sums, invariance, and the true force where planted."""
+
+import pytest
+import torch
+from test_models import CASES, NEWTON, network, state
+
+from models import Edges, keep_top
+
+FREE = NEWTON | dict(antisymmetric=False)
+
+
+def sums(share, edges, nodes):
+    return torch.zeros(nodes, share.shape[1], dtype=share.dtype).index_add(0, edges.index[1], share)
+
+
+@pytest.mark.parametrize("options", CASES)
+@pytest.mark.parametrize(("dim", "chain"), [(2, False), (3, False), (2, True)])
+def test_shares_of_a_receiver_add_up_to_its_prediction(options, dim, chain):
+    model, edges, x = network(dim=dim, **options), Edges(4, 3, chain), state(3, 4, dim)
+    share = model.acceleration_shares(x, edges)
+    assert share.shape == (edges.index.shape[1], dim) and not share.requires_grad
+    assert torch.allclose(sums(share, edges, len(x)), model(x, edges)[0], atol=1e-10)
+
+
+@pytest.mark.parametrize("options", CASES)
+def test_jacobian_is_the_derivative_of_the_node_model(options):
+    model, edges, x = network(activation="silu", **options), Edges(3, 2), state(2, 3, 2)
+    message, _ = model.messages(x, edges.index, edges.reverse)
+    total = sums(message, edges, len(x))
+    k, step = 7, 1e-6  # edge k: move its receiver's sum along e_k - mean e
+    i = edges.index[1, k]
+    way = message[k] - total[i] / 2
+    moved = total.clone()
+    moved[i] += step * way
+    derivative = (model.node_model(x, moved)[i] - model.node_model(x, total)[i]) / step
+    expected = derivative + model.node_model(x, total)[i] / 2
+    assert torch.allclose(model.acceleration_shares(x, edges)[k], expected, atol=1e-4)
+
+
+def test_shares_of_a_linear_node_do_not_depend_on_the_gauge():
+    model, edges, x = network(**FREE), Edges(4, 2), state(2, 4, 2)
+    before = model.acceleration_shares(x, edges)
+    generator = torch.Generator().manual_seed(3)
+    turn, shift = torch.randn(5, 5, generator=generator).double(), torch.randn(8, 5, generator=generator).double()
+    matrix = turn[None] * (1 + x[:, -1, None, None])  # A(x_i), b(x_i)
+    plain_messages, plain_node, receiver = model._kept_messages, model.node_model, edges.index[1]
+
+    def messages(*arguments):
+        sent, logvar = plain_messages(*arguments)
+        return (matrix[receiver] @ sent[:, :, None]).squeeze(2) + shift[receiver], logvar
+
+    def node(x, total):  # undoes A and b, as a node model that sees x_i can
+        return plain_node(x, torch.linalg.solve(matrix, (total - 3 * shift)[:, :, None]).squeeze(2))
+
+    model._kept_messages, model.node_model = messages, node
+    assert not torch.allclose(model.messages(x, edges.index)[0], plain_messages(x, edges.index, None)[0])
+    assert torch.allclose(model.acceleration_shares(x, edges), before, atol=1e-9)
+
+
+def test_masked_components_have_no_share():
+    model, edges, x = network(gaussian=True), Edges(4), state(1, 4, 2)
+    keep_top(model, torch.tensor([3.0, 0, 2, 0, 0]), 2)
+    share = model.acceleration_shares(x, edges)
+    assert torch.allclose(sums(share, edges, 4), model(x, edges)[0], atol=1e-12)
+    with torch.no_grad():  # the rows of the mean and the log variance of component 1, which is masked
+        model.edge_mlp[-1].bias[2:4] += 5.0
+    assert torch.equal(model.acceleration_shares(x, edges), share)
+
+
+def test_parameters_keep_no_gradient():
+    model, edges, x = network(), Edges(4), state(1, 4, 2)
+    with torch.no_grad():
+        model.acceleration_shares(x, edges)
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
