@@ -70,10 +70,12 @@ def form_of(truth: sp.Expr) -> Form:
             number, rest = e.as_coeff_Mul()
             return scaled(e, 3) if number != 1 else sp.Mul(*[walk(a) for a in e.args])
         if e.is_Pow:
-            exponent = e.exp
+            base, exponent = e.args
             if exponent.is_Float:
-                exponent = new(exponent, f"exponent of {to_text(e.base, 4)}", 0)
-            return (e.base if e.base.is_number else walk(e.base)) ** (exponent if exponent.is_Atom else walk(exponent))
+                exponent = new(exponent, f"exponent of {to_text(base, 4)}", 0)
+            elif base.is_Float:
+                return new(base, f"to the power {to_text(exponent, 4)}", 0) ** exponent
+            return (base if base.is_number else walk(base)) ** (exponent if exponent.is_Atom else walk(exponent))
         if e.func is greater:
             return _threshold(e, new)
         if e.is_Atom:

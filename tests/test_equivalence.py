@@ -101,6 +101,7 @@ def test_thresholds_are_located(data, at):
     ("-m_i*m_j*exp(-r/2)/(r + 0.01)^2", "-m_i*m_j*exp(-0.45*r)/(r + 0.01)^2", FORM, "coefficient of r in exp", -0.45),
     ("-m_i*m_j*exp(-r/2)/(r + 0.01)^2", "-m_i*m_j*exp(-0.25*r)^2/(r + 0.01)^2", SAME, "added to r", 0.01),
     ("-m_i*m_j/(r + 0.01)^2.3", "-m_i*m_j/(r + 0.01)^2.29", FORM, "exponent of r + 0.01", -2.29),
+    ("-m_i*1.5^(-r)", "-m_i*1.6^(-r)", FORM, "to the power -r", 1.6),
     ("-m_i*m_j*log(r + 0.1)", "-m_i*m_j*log(r + 0.11)", FORM, "added to r", 0.11),
     ("m_i*m_j*(1/r^3 - 2/(r + 0.2)^2)", "m_i*m_j*(1.1/r^3 - 2.2/(r + 0.2)^2)", FACTOR, "added to r", 0.2),
     ("m_i*m_j*(1/r^3 - 2/(r + 0.2)^2)", "m_i*m_j*(1.1/r^3 - 2/(r + 0.21)^2)", FORM, "added to r", 0.21),
