@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill import alignment, formats
+from distill import alignment, formats, node_search
 from distill.cli import UserError
 from distill.law import AXES
 
@@ -26,7 +26,8 @@ def searches(args, messages, nodes, read, force, radial) -> list[Target]:
     """The targets asked for, rows drawn at random with the run's seed.
 
     radial: f of the read-out force. component_k: the k-th most important message component.
-    node_x: the first component of a_i from the read-out's net force R_x, v_x, m_i and q_i.
+    node: a_i less the fitted uniform fields from the read-out's net force R, v, m_i and q_i, all axes in one
+    (``node_search``); receivers of the trajectories that ``node_search.node_data`` holds out take no part.
     """
     rng = np.random.default_rng([args.seed, 41])
     edges = rng.permutation(len(messages["r"]))[: args.rows]
@@ -43,14 +44,10 @@ def searches(args, messages, nodes, read, force, radial) -> list[Target]:
             if np.ptp(y) > 0:
                 out.append(Target(f"component_{k + 1}", varying(d | distance | ends), y))
     if "node" in args.targets:
-        pick = rng.permutation(len(nodes.first))[: args.rows // 2]
-        first = nodes.first[pick]
-        net = nodes.sum(force)[pick, 0]
-        features = {"R_x": net, "v_x": messages["vel_i"][first, 0], "m_i": messages["mass_i"][first],
-                    "q_i": messages["charge_i"][first]}  # fmt: skip
-        y = messages["acc_i"][first, 0].astype(float)
-        out.append(Target("node_x", varying({k: v.astype(float) for k, v in features.items()}), y,
-                          {"restarts": 2, "min_restarts": 2, "max_complexity": 15}))  # fmt: skip
+        data = node_search.node_data(messages, nodes, read, force, args.seed)
+        pick = data.draw(False, max(1, args.rows // data.acc.shape[1]))
+        overrides = {"restarts": 2, "min_restarts": 2, "max_complexity": node_search.MAX_COMPLEXITY}
+        out.append(Target("node", varying(data.features(pick)), data.target(pick), overrides))
     return out
 
 
