@@ -1,8 +1,9 @@
 """Cells of ``recovery.py``: run once, kept as small files, found again. Also what a cell of the pipeline does.
 
 A cell is a kind, a name and arguments; its result is ``outputs/recovery/<kind>/<name>.json``, written whole when
-it ends. A cell is done if that file was made from the same arguments and tells no error; the commit is recorded
-and not compared, so that a change elsewhere in the repository does not throw hours away.
+it ends. A cell is done if that file was made from the same arguments, tells no error, and what it was collected
+from has not changed since; the commit is recorded and not compared, so that a change elsewhere in the repository
+does not throw hours away.
 """
 
 import json
@@ -12,15 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages import (
-    Children,
-    hardware,
-    in_threads,
-    names_of,
-    numbers,
-    run_words,
-    simulate_words,
-)
+from stages import Children, files_of, hardware, in_threads, names_of, numbers, run_words, simulate_words
 
 from distill import formats
 from distill.cli import UserError
@@ -47,10 +40,18 @@ class Cell:
         same = content.get("arguments") == json.loads(json.dumps(formats.plain(self.arguments)))
         return content if same and isinstance(content.get("row"), dict) else None
 
+    def inputs(self) -> dict[str, Path]:
+        """Files that the row of a pipeline is collected from, those there are."""
+        found = files_of(self.arguments["run"]) if self.kind == "pipeline" else {}
+        return {name: path for name, path in found.items() if path.is_file()}
+
     def done(self) -> dict | None:
-        """The stored content if the cell has finished without an error."""
+        """The stored content if the cell has finished without an error and is up to date."""
         content = self.stored()
-        return content if content is not None and content["row"].get("error") is None else None
+        if content is None or content["row"].get("error") is not None:
+            return None
+        known = {name: entry.get("sha256") for name, entry in content.get("inputs", {}).items()}
+        return content if known == {name: formats.sha256(path) for name, path in self.inputs().items()} else None
 
 
 def run_all(cells: list[Cell], jobs: int, overwrite: bool = False) -> list[dict]:
@@ -68,7 +69,8 @@ def run_all(cells: list[Cell], jobs: int, overwrite: bool = False) -> list[dict]
         nonlocal ended
         start = time.perf_counter()
         row = pipeline(cell, children, locks, lock) if cell.kind == "pipeline" else measured(cell, children)
-        made = formats.provenance(f"benchmarks/recovery {cell.kind}", cell.arguments, {}, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        made = formats.provenance(f"benchmarks/recovery {cell.kind}", cell.arguments, cell.inputs(), seconds)
         made |= {"versions": row.pop("versions", made["versions"])}
         content = made | {"cell": cell.name, "hardware": hardware(), "date": time.strftime("%Y-%m-%d"), "row": row}
         formats.save_json(cell.path, content)
@@ -132,4 +134,5 @@ def pipeline(cell: Cell, children: Children, locks: dict, lock) -> dict:
         if outcome.error:
             row["error"] = f"{words[0]}: {outcome.error}"
             break
-    return row | numbers(a["run"])
+    made = [formats.load_json(path).get("versions", {}) for path in cell.inputs().values()]
+    return row | numbers(a["run"]) | {"versions": {k: v for versions in made for k, v in versions.items()}}

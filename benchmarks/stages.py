@@ -147,29 +147,34 @@ def run_words(dataset, run, variant, recipe, seed, train=(), symbolic=(), genera
     return [[str(w) for w in words] for words in stages]
 
 
+def files_of(run: str) -> dict[str, Path]:
+    """What ``numbers`` reads, by stage."""
+    out = formats.OUTPUTS / run
+    return {"train": formats.MODEL_WEIGHTS / run / "config.json", "fit_linear": out / "linear_fit.json",
+            "symbolic_reg": out / "law.json", "test_generalization": out / "generalization.json"}  # fmt: skip
+
+
 def numbers(run: str) -> dict:
     """What the stages of a run wrote, as far as they got; a key whose file or entry is missing is left out
     or None.
     """
-    out, config = formats.OUTPUTS / run, formats.MODEL_WEIGHTS / run / "config.json"
+    files = files_of(run)
+    found = {stage: formats.load_json(path) for stage, path in files.items() if path.is_file()}
     row: dict = {}
-    if config.is_file():
-        c = formats.load_json(config)
+    if c := found.get("train"):
         row |= {"train_cpu_s": c["cpu_seconds"], "steps": c["steps"], "graphs_seen": c["graphs_seen"]}
-        with open(config.with_name("history.csv"), encoding="utf-8") as file:
+        with open(files["train"].with_name("history.csv"), encoding="utf-8") as file:
             history = list(csv.DictReader(file))
         row["validation_mae_first_last"] = [float(history[k]["validation_mae"]) for k in (0, -1)]
-    if (out / "linear_fit.json").is_file():
-        f = formats.load_json(out / "linear_fit.json")
+    if f := found.get("fit_linear"):
         row |= {k: f[k] for k in ("r2_all", "r2_trim90", "best_target", "top_share", "n_graphs", "n_edges")}
         row |= {f"r2_trim90_{t}": v["r2_trim90"] for t, v in f["targets"].items()}
         row |= {f"r2_all_{t}": v["r2_all"] for t, v in f["targets"].items()}
         row["read_out_gauge"], row["read_out_r2_trim90"] = f["read_out"]["gauge"], f["read_out"]["r2_trim90"]
-    if (out / "law.json").is_file():
-        row |= law_numbers(formats.load_json(out / "law.json"))
-    if (out / "generalization.json").is_file():
-        sets = formats.load_json(out / "generalization.json")["sets"]
-        row["law_over_gnn_mae"] = {k: v["law_over_gnn_mae"] for k, v in sets.items()}
+    if law := found.get("symbolic_reg"):
+        row |= law_numbers(law)
+    if against := found.get("test_generalization"):
+        row["law_over_gnn_mae"] = {k: v["law_over_gnn_mae"] for k, v in against["sets"].items()}
     return row
 
 

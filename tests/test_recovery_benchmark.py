@@ -116,6 +116,21 @@ def test_finished_cells_are_not_run_again(outputs, monkeypatch):
     assert calls[4:] == ["a", "a", "b"]
 
 
+def test_a_pipeline_is_collected_again_when_its_law_has_changed(outputs, monkeypatch):
+    monkeypatch.setattr(formats, "MODEL_WEIGHTS", outputs / "weights")
+    calls = []
+    monkeypatch.setattr(cells, "pipeline", lambda cell, *rest: calls.append(1) or {"error": None})
+    todo = cells.pipeline_cells(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
+    law = outputs / todo[0].name / "law.json"
+    for text, expected in (("{}", 1), ("{}", 1), ('{"seconds": 2}', 2), ('{"seconds": 2}', 2)):
+        formats.save_text(law, text)
+        cells.run_all(todo, 1)
+        assert len(calls) == expected
+    law.unlink()
+    cells.run_all(todo, 1)
+    assert len(calls) == 3
+
+
 def test_children_are_measured_and_stopped():
     children = stages.Children()
     burn = "import time\nx = bytearray(80_000_000)\nwhile time.process_time() < 0.3: pass\nprint('seen')"
