@@ -146,6 +146,7 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
 
 def summary(law: dict, result: dict, folder) -> list[str]:
     """The few lines a user reads on the terminal."""
+    from distill import findings
     from distill.findings import ratio_words, shown, truth_words, verdict_word, worst_extrapolation
 
     fit_path = folder / "linear_fit.json"
@@ -154,6 +155,7 @@ def summary(law: dict, result: dict, folder) -> list[str]:
     lines = [f"law found        f = {law['pair']['text']}",
              f"true law         {'f = ' + truth['text'] if truth.get('text') else truth_words(law, result)}",
              f"verdict          {verdict_word(verdict)}: {verdict.get('why', 'no reason recorded')}"]  # fmt: skip
+    lines += findings.verdict_lines(law)
     if "r2_all" in fit:
         lines.append(f"messages         R2 with true forces {fit['r2_all']:.4f} (all), {fit['r2_trim90']:.4f}"
                      f" (best 90 %), {fit['n_edges']} edges")  # fmt: skip
@@ -168,7 +170,7 @@ def summary(law: dict, result: dict, folder) -> list[str]:
         lines.append(f"rollouts         the law follows the truth for {models['law']['followed_for']:.3g} time units,"
                      f" the network for {models['gnn']['followed_for']:.3g}"
                      f" (horizon {result['rollouts']['horizon']:.3g}, n {result['rollouts']['n']})")  # fmt: skip
-    return lines
+    return lines + findings.momentum_lines(result["rollouts"])
 
 
 if __name__ == "__main__":

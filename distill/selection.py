@@ -94,7 +94,8 @@ class Ground:
         return canonical(expr, self.unit_charges)
 
     def polished(self, expr: sp.Expr) -> sp.Expr:
-        expr, score = self.fit.fit(self.canonical(expr))
+        # a factor that happens to be 1 in a candidate is no structure: it is fitted like the others
+        expr, score = self.fit.fit(with_scales(self.canonical(expr)))
         return self.canonical(round_exponents(expr, self.fit, score)[0])
 
     def judged(self, expr: sp.Expr, repaired: bool = False) -> Candidate:
@@ -164,7 +165,7 @@ def final_fit(expr: sp.Expr, ground: Ground) -> tuple[sp.Expr, dict]:
     law predicts instead of by the accelerations themselves, which may be noisy.
     """
     size, node = None, {}
-    expr = with_scales(expr)  # a factor of 1 is no structure
+    expr = with_scales(expr)
     for _ in range(2):
         objective = acceleration_objective(ground.many, ground.node_terms, size)
         expr, _ = objective.fit(expr)
