@@ -104,7 +104,7 @@ def scale(formula, truth, messages: dict, seed: int) -> float:
     """The factor that fits best in range, by the verdict's weights."""
     low, high = np.quantile(messages["r"], (0.05, 0.95))
     inside = verdict.samples(messages, low, high, seed)
-    return compare(formula, truth, inside, inside)["scale"]
+    return compare(formula, truth, inside, inside, symbolic=False)["scale"]
 
 
 def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
@@ -115,7 +115,8 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
     refined = SimpleNamespace(held_out=error, network=NETWORK_ERROR, receivers=len(held.acc))
     largest = deviation(formula, truth, messages, rng)
     return {
-        "text": to_text(formula, 6), "recovered": said["recovered"], "deviation": finite(largest),
+        "text": to_text(formula, 6), "recovered": said["recovered"], "relation": said["equivalence"]["relation"],
+        "deviation": finite(largest),
         "is": "wrong" if largest >= WRONG else "true" if largest <= TRUE else "close",
         "relative_error_in_range": said["relative_error_in_range"],
         "relative_error_extrapolated": said["relative_error_extrapolated"], "scale": said["scale"],
@@ -158,8 +159,10 @@ def summarise(rows) -> dict:
         forms = [j for kind, j in refused if kind != "sign"]
         out[stage] = {
             "near_misses": len(rows), "wrong": len(wrong), "wrong_called_recovered": len(wrong) - len(refused),
+            "wrong_called_same": sum(j["relation"] == "same" for _, j in wrong),
             "became_true": sum(r[stage]["is"] == "true" for r in rows),
             "true_called_recovered": sum(r[stage]["is"] == "true" and r[stage]["recovered"] for r in rows),
+            "true_called_same": sum(r[stage]["is"] == "true" and r[stage]["relation"] == "same" for r in rows),
             "close": sum(r[stage]["is"] == "close" for r in rows),
             "smallest_margin": min((j["margin"] for _, j in refused), default=None),
             **{f"smallest_{k}": min((j[k] for j in forms), default=None)

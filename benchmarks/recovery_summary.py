@@ -120,7 +120,8 @@ def near_misses(rows: list[dict]) -> dict:
     failed = [cell for cell in rows if cell.get("error") is not None]
     rates = {"all": summarise(every)}
     rates |= {kind: summarise(part) for (kind,), part in groups(every, ("kind",)).items()}
-    heads = ["near_misses", "wrong", "wrong_called_recovered", "became_true", "true_called_recovered", "close",
+    heads = ["near_misses", "wrong", "wrong_called_recovered", "wrong_called_same", "became_true",
+             "true_called_recovered", "true_called_same", "close",
              "smallest_margin", "smallest_relative_error_in_range", "smallest_relative_error_extrapolated",
              "wrong_predicting_as_well_as_network", "smallest_held_out_error"]  # fmt: skip
     lines = [[f"{kind}, {stage}", *(shown(found[stage][h]) for h in heads)]
