@@ -35,6 +35,9 @@ def parse(argv):
     add("--run", required=True, help="name of a folder in model_weights/")
     add("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), help="what to search; the law needs radial")
     add("--engine", choices=("auto", "pysr", "operon"), default="auto", help="auto: pysr if Julia is ready here")
+    add("--sr-on-inputs", action="store_true", help="also search on the whole system's inputs: the baseline without"
+        " a network, with distances and nearest-first order given; see distill/whole_system.py")  # fmt: skip
+    add("--raw-inputs", action="store_true", help="with --sr-on-inputs: positions of all particles as they are")
     search = parser.add_argument_group("search")
     search.add_argument("--operators", nargs="+", choices=OPERATORS, default=["+", "-", "*", "/", "square"])
     search.add_argument("--loss", choices=("relative", "mse"), default="relative", help="what a row is fitted to")
@@ -51,7 +54,10 @@ def parse(argv):
         help="pysr: same result for the same seed, on one thread",
     )
     cli.add_run_flags(parser, "seed of the search and of the rows drawn")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.raw_inputs and not args.sr_on_inputs:
+        parser.error("argument --raw-inputs: only with --sr-on-inputs")
+    return args
 
 
 def main(argv=None) -> int:
@@ -97,6 +103,12 @@ def main(argv=None) -> int:
     from distill import lawfile, plots
 
     law, content = lawfile.compose(fronts["radial"], messages, nodes, read, dataset, args.seed, args.quick)
+    if "node" in fronts:
+        content["node_search"] = lawfile.node_json(
+            fronts["node"], law, messages, nodes, read, force, dataset, args.seed
+        )
+    if args.sr_on_inputs:
+        content["sr_on_inputs"] = on_inputs(args, engine, dataset, law, folder)
 
     columns = {
         name: (np.array([r.complexity for r in f.rows]), np.array([r.loss for r in f.rows]), f.chosen)
@@ -119,15 +131,32 @@ def main(argv=None) -> int:
     return 0
 
 
-def run_searches(todo, args, engine, folder, messages_file) -> dict:
-    """Fronts by target name; finished ones are read back, the rest run in ``--threads`` processes."""
-    from distill.targets import load_front, save_front, search_target
-
-    options = dict(
+def search_options(args, engine: str) -> dict:
+    """Keywords of ``distill.engines.search``."""
+    return dict(
         engine=engine, loss=args.loss, operators=args.operators, niterations=args.niterations,
         max_complexity=args.max_complexity, restarts=args.restarts, min_restarts=args.min_restarts,
         seed=args.seed, time_limit=args.time_limit, deterministic=args.deterministic,
     )  # fmt: skip
+
+
+def on_inputs(args, engine, dataset, law, folder) -> dict:
+    """The baseline without a network, judged on the receivers of the test messages where they are there."""
+    from distill import whole_system
+
+    options, test = search_options(args, engine), formats.messages_path(args.run, "test")
+    messages = formats.load_messages(test, args.run)[0] if test.is_file() else None
+    identity = json.loads(json.dumps(options | {"rows": args.rows, "dataset": formats.sha256(dataset.path)}))
+    place = folder / "symbolic" / ("inputs_raw" if args.raw_inputs else "inputs")
+    return whole_system.baseline(dataset, law, options, place, identity, args.overwrite, args.seed,
+                                 raw=args.raw_inputs, rows=args.rows, messages=messages)  # fmt: skip
+
+
+def run_searches(todo, args, engine, folder, messages_file) -> dict:
+    """Fronts by target name; finished ones are read back, the rest run in ``--threads`` processes."""
+    from distill.targets import load_front, save_front, search_target
+
+    options = search_options(args, engine)
     identity = json.loads(json.dumps(options | {"rows": args.rows, "messages": formats.sha256(messages_file)}))
     fronts, left = {}, []
     for target in todo:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distill import constants, formats, physics, selection, systems, verdict
+from distill import constants, formats, node_search, physics, selection, systems, verdict
 from distill.alignment import Nodes, ReadOut
 from distill.expressions import to_latex, to_text
 from distill.law import Law
@@ -79,6 +79,15 @@ def refinement_json(refined) -> dict:
         "candidates": [{"complexity": c.complexity, "held_out": formats.finite_or_none(c.error),
                         "repaired": c.repaired, "equation": to_text(c.expr, 6)} for c in refined.candidates],
     }  # fmt: skip
+
+
+def node_json(front, law: Law, messages: dict, nodes: Nodes, read: ReadOut, force, dataset, seed=0) -> dict:
+    """The node function searched beside the composed one, and whether a field in space is left over."""
+    data = node_search.node_data(messages, nodes, read, force, seed)
+    out = node_search.compare_with_composed(front, law, data)
+    pos = dataset.arrays["pos"][data.at].astype(float)
+    return out | {"position": node_search.position_dependence(
+        pos, node_search.left_over(law, data), seed, data.at[0])}  # fmt: skip
 
 
 def true_node_force(system, messages: dict, dataset) -> np.ndarray:
