@@ -95,11 +95,11 @@ def test_the_same_seed_gives_the_same_law(whole, folder):
 def test_finished_targets_are_not_searched_again(folder):
     out = folder / "outputs" / RUN
     (out / "law.json").unlink()
-    shutil.rmtree(out / "symbolic" / "node_x")
+    shutil.rmtree(out / "symbolic" / "node")
     stamp = (out / "symbolic" / "radial" / "hall_of_fame.csv").stat().st_mtime_ns
     ok(run(folder, "symbolic_reg.py", "--run", RUN, "--engine", "operon", "--quick"))
     assert (out / "symbolic" / "radial" / "hall_of_fame.csv").stat().st_mtime_ns == stamp
-    assert (out / "symbolic" / "node_x" / "hall_of_fame.csv").exists() and (out / "law.json").exists()
+    assert (out / "symbolic" / "node" / "hall_of_fame.csv").exists() and (out / "law.json").exists()
 
 
 def test_a_hostile_hall_of_fame_is_never_run(folder):
