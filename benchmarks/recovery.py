@@ -47,7 +47,8 @@ def parse(argv):
 
     def command(name, what):
         sub = commands.add_parser(name, description=what, help=what)
-        sub.add_argument("--development", action="store_true", help="development seeds, other files")
+        if name != "cell":
+            sub.add_argument("--development", action="store_true", help="development seeds, other files")
         if name in SEEDS:
             sub.add_argument("--seeds", nargs="+", type=cli.non_negative_int, help="default: " + " ".join(
                 map(str, SEEDS[name])))  # fmt: skip
@@ -55,10 +56,10 @@ def parse(argv):
             sub.add_argument("--overwrite", action="store_true", help="run finished cells again")
         return sub.add_argument
 
-    narrow = "a part or another choice goes to the section 'custom'; default: the matrix's"
+    narrow = "instead of the matrix's; goes to the section 'custom'"
     add = command("planted", "the symbolic-regression engine alone")
     add("--engine", choices=("operon", "pysr"), default="operon")
-    add("--laws", nargs="+", choices=ALL, help="a part of all goes to the section 'custom', as for the next three")
+    add("--laws", nargs="+", choices=ALL, help="instead of all; goes to the section 'custom', as the next three do")
     add("--dims", nargs="+", type=int, choices=(2, 3))
     add("--noise", nargs="+", type=cli.fraction)
     add("--paths", nargs="+", choices=PLANTED["paths"])
