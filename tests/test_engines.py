@@ -1,7 +1,5 @@
-import ast
 import json
 import time
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,6 @@ import sympy as sp
 from distill import engines
 from distill.cli import UserError
 from distill.engines import available, files
-from distill.engines import pysr as adapter
 from distill.equivalence import same_rational
 from distill.expressions import canonical, compile_numpy, complexity, parse, to_text
 
@@ -219,73 +216,6 @@ def test_neither_engine(julia, monkeypatch):
             engines.resolve_engine(name)
     with pytest.raises(UserError, match="unknown engine"):
         engines.resolve_engine("julia")
-
-
-# ---------------------------------------------------------------- PySR without Julia
-
-
-def test_pysr_arguments_exist():
-    """Against the installed source, read but not run: importing pysr would start Julia."""
-    spec = util.find_spec("pysr")
-    if spec is None:
-        pytest.skip("pysr is not installed")
-    tree = ast.parse((Path(spec.origin).parent / "sr.py").read_text(encoding="utf-8"))
-    regressor = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "PySRRegressor")
-    methods = {n.name: n.args for n in regressor.body if isinstance(n, ast.FunctionDef)}
-    known = {a.arg for a in methods["__init__"].args + methods["__init__"].kwonlyargs}
-    options = adapter.regressor_options()
-    assert set(options) | {"output_directory", "run_id"} <= known
-    assert {"weights", "variable_names"} <= {a.arg for a in methods["fit"].kwonlyargs}
-
-
-def test_pysr_options_follow_the_arguments():
-    options = adapter.regressor_options(operators=("+", "pow", "square", "greater"), threads=1, seed=3)
-    assert options["binary_operators"] == ["+", "^", "greater"] and options["unary_operators"] == ["square"]
-    assert options["deterministic"] and options["parallelism"] == "serial" and options["random_state"] == 3
-    several = adapter.regressor_options(threads=2)
-    assert not several["deterministic"] and several["parallelism"] == "multithreading"
-    with pytest.raises(UserError, match="square"):
-        adapter.regressor_options(operators=("squares",))
-
-
-class FakeRegressor:
-    """Writes what PySR wrote once, instead of running it."""
-
-    def __init__(self, output_directory, run_id, **options):
-        self.folder = Path(output_directory) / run_id
-
-    def fit(self, X, y, weights=None, variable_names=None):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        text = (DATA / HALLS[0]).read_text()
-        (self.folder / "hall_of_fame.csv").write_text(text[:-30])  # cut off: the backup is read
-        (self.folder / "hall_of_fame.csv.bak").write_text(text)
-
-
-@pytest.mark.parametrize("loss", ["mse", "relative"])
-def test_pysr_result_goes_the_same_way(monkeypatch, tmp_path, loss):
-    monkeypatch.setattr(adapter, "_load", lambda parallelism: (FakeRegressor, "0.0"))
-    rng = np.random.default_rng(2)
-    d = rng.normal(0, 1.5, (500, 2))
-    X = np.column_stack([d, np.linalg.norm(d, axis=1) + 0.2, np.exp(rng.normal(size=(500, 2)))])
-    y = -3.0 * X[:, 3] * X[:, 4] * X[:, 0] / X[:, 2] ** 3
-    front = engines.search(X, y, PYSR_NAMES, engine="pysr", loss=loss, output_directory=tmp_path, progress=False)
-    assert to_text(front.expr, 6) == "-3.0 * dx * m1 * m2 / r^3" and front.engine == "pysr"
-    assert front.rows[0].expr.is_number and (tmp_path / "pysr" / "hall_of_fame.csv").is_file()
-
-
-def test_pysr_that_cannot_start(monkeypatch):
-    import builtins
-
-    def refuse(name, *args, **kwargs):
-        if name == "pysr":
-            raise RuntimeError("no Julia\nlong story")
-        return real(name, *args, **kwargs)
-
-    real = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(UserError) as caught:
-        adapter._load("serial")
-    assert "make pysr" in str(caught.value) and "long story" not in str(caught.value)
 
 
 def test_rows_know_their_formula():

@@ -73,14 +73,17 @@ def search(
     deterministic: bool = True,
     output_directory=None,
     progress: bool = True,
+    guesses: bool = True,
+    resume: bool = True,
 ) -> Front:
     """Search for formulas y = f(X).
 
     ``X`` [row, feature], ``y`` [row], finite; ``names`` one a feature. ``loss`` "mse" or "relative" (see
     ``relative_weights``). ``operators``: + - * / square cube sqrt inv exp log abs sin cos tanh pow.
-    ``niterations``, ``deterministic`` and ``output_directory`` are PySR's, ``restarts`` and ``min_restarts``
-    operon's; ``time_limit`` in seconds. A fifth of the rows is held out from the search and decides which row
-    is chosen; constants are then refitted on all rows. Raises ``UserError`` for data that cannot be used.
+    ``restarts`` and ``min_restarts`` are operon's; ``niterations``, ``deterministic``, ``output_directory``,
+    ``guesses`` and ``resume`` PySR's (see ``pysr.find``); ``time_limit`` in seconds. A fifth of the rows is held
+    out from the search and decides which row is chosen; constants are then refitted on all rows. Raises
+    ``UserError`` for data that cannot be used.
     """
     X, y = _check(X, y, names, loss)
     started, cpu = time.perf_counter(), time.process_time()
@@ -97,6 +100,7 @@ def search(
         from distill.engines.pysr import find
 
         options.update(niterations=niterations, deterministic=deterministic, output_directory=output_directory)
+        options.update(guesses=guesses, resume=resume)
         found, info = find(X[train], y[train], names, **options)
     else:
         raise UserError(f"unknown engine '{engine}'; choose operon or pysr")

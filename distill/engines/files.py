@@ -3,8 +3,9 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sympy as sp
@@ -15,6 +16,10 @@ from distill.formats import save_text
 
 COLUMNS = ("Complexity", "Loss", "Equation")
 MAX_BYTES, MAX_ROWS = 2_000_000, 1000
+MAX_PARTS, MAX_PARAMETERS = 20, 1000  # of a template's row: vectors, numbers in one
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
+_PART = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*)", re.ASCII | re.DOTALL)
+_FLOAT32 = re.compile(r"(?<![\w.])(\d+\.\d+)[fF]([-+]?\d+)(?!\w)", re.ASCII)  # Julia's 1.0f-5
 
 
 @dataclass
@@ -26,6 +31,7 @@ class Row:
     equation: str
     expr: sp.Expr
     held_out: float | None = None
+    parameters: dict[str, list[float]] = field(default_factory=dict)  # of a template: name -> vector
 
 
 def write_hall_of_fame(path, rows: Sequence[Row]) -> None:
@@ -38,6 +44,8 @@ def write_hall_of_fame(path, rows: Sequence[Row]) -> None:
 def read_hall_of_fame(path, variables: Sequence[str]) -> list[Row]:
     """Rows of a ``hall_of_fame.csv`` of PySR or of this project, formulas in ``variables``.
 
+    Rows of a template search (``f = #1 * 2.0; p = [0.5, 1.0]``) give the one sub-expression as their formula,
+    ``#k`` being the k-th of ``variables``, and the vectors as ``Row.parameters``.
     Raises ``UserError`` naming file and row for anything that is not such a file. Nothing in it is executed.
     """
     path = Path(path)
@@ -71,6 +79,51 @@ def _row(line, at, variables, where):
     if size < 1 or math.isnan(loss):
         raise UserError(f"{where}: complexity {size} and loss {loss} make no sense")
     try:
-        return Row(size, loss, equation, parse(equation, variables))
+        parameters = {}
+        if "=" in equation:
+            equation, parameters = _template(equation, variables)
+        return Row(size, loss, equation, parse(_FLOAT32.sub(r"\1e\2", equation), variables), None, parameters)
     except UserError as exc:
         raise UserError(f"{where}: {exc}") from None
+
+
+def _template(text, variables) -> tuple[str, dict]:
+    """(text of the sub-expression, parameters by name) of a template's row, vectors known by their brackets."""
+    parts = text.split(";")
+    if len(parts) > MAX_PARTS:
+        raise UserError(f"{len(parts)} parts of a template, at most {MAX_PARTS} are read")
+    expressions, parameters = {}, {}
+    for part in parts:
+        found = _PART.fullmatch(part)
+        if not found:
+            raise UserError(f"{ascii(part[:40])} is no part of a template (expected  name = ...)")
+        name, value = found.group(1), found.group(2).strip()
+        if name in expressions or name in parameters:
+            raise UserError(f"a template's row gives '{name[:40]}' twice")
+        if value.startswith("["):
+            parameters[name] = _vector(name, value)
+        else:
+            expressions[name] = value
+    if len(expressions) != 1:
+        raise UserError(f"{len(expressions)} sub-expressions in a template's row, expected 1")
+
+    def argument(found):
+        # blanks, so that x#1 does not become a name of its own
+        k = int(found.group(1)[:6])
+        if not 1 <= k <= len(variables):
+            raise UserError(f"argument #{k} of a template, which has {len(variables)}")
+        return f" {variables[k - 1]} "
+
+    body = re.sub(r"#([0-9]+)", argument, next(iter(expressions.values())))
+    return " ".join(body.split()), parameters
+
+
+def _vector(name, text):
+    numbers = text[1:-1].split(",") if text.endswith("]") else []
+    if not 1 <= len(numbers) <= MAX_PARAMETERS:
+        raise UserError(f"parameter '{name[:40]}' of a template is no vector of numbers: {ascii(text[:40])}")
+    numbers = [_FLOAT32.sub(r"\1e\2", n) for n in numbers]
+    values = [float(n) if _NUMBER.fullmatch(n) else math.nan for n in numbers]
+    if not all(math.isfinite(v) for v in values):
+        raise UserError(f"parameter '{name[:40]}' of a template holds something else than numbers: {ascii(text[:40])}")
+    return values
