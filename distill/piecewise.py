@@ -13,6 +13,7 @@ from distill.expressions import Program, greater, tidy
 from distill.refine import Objective, prune, repair
 
 GAIN = 0.5  # a switch must halve the score: it costs four nodes and can always mend a few rows
+COARSE = 1.5  # times as much is good enough before the threshold is refined
 QUANTILES = 31
 DISTINCT = 32  # a feature with fewer values (a charge of +-1) has no threshold to find
 
@@ -27,7 +28,7 @@ def switch(expr: sp.Expr, objective: Objective, keep: int = 2, gain: float = GAI
         return best
     for trial in _switched(expr, objective, keep):
         trial, new = objective.fit(tidy(trial), 20)
-        if new < 2 * gain * score:  # the threshold is still a coarse one
+        if new < COARSE * gain * score:  # the threshold is still a coarse one
             trial, new = refine_thresholds(trial, objective)
             if new < best[1]:
                 best = trial, new

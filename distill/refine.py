@@ -209,9 +209,10 @@ def _alike(node):
     return out
 
 
-def descent(expr, objective, steps: int = 8) -> list[sp.Expr]:
+def descent(expr, objective, met: set, steps: int = 8) -> list[sp.Expr]:
     """Backward elimination: the formulas met when the term, factor or difference that costs least is dropped
     again and again, refitted each time, whatever it costs. Which of them is worth its nodes the front decides.
+    Ends at a form in ``met``, to which those passed are added: from there on the way is known.
     """
     out = []
     for _ in range(steps):
@@ -225,6 +226,10 @@ def descent(expr, objective, steps: int = 8) -> list[sp.Expr]:
             break
         expr = best[0]
         out.append(expr)
+        form = parametrise(expr)[0]
+        if form in met:
+            break
+        met.add(form)
     return out
 
 

@@ -168,7 +168,8 @@ def _improve(exprs, fit, small, max_complexity):
     for r in sorted(front, key=lambda r: r.loss)[:REPAIRED]:
         front = front + row(repair(r.expr, small)[0])
     front = pareto(front)
+    met: set = set()
     for r in front[-DESCENTS:]:  # what only fits noise goes again; the last rows hold the law and more
-        for expr in (prune(r.expr, fit)[0], *descent(r.expr, small)):
+        for expr in (prune(r.expr, fit)[0], *descent(r.expr, small, met)):
             front = front + row(canonical(expr))
     return [r for r in pareto(front) if r.complexity <= max_complexity + 10]
