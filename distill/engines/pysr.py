@@ -70,11 +70,17 @@ def find(
     embedded = dict(X=X[rows], y=target, names=names, loss=loss, seed=seed, **options) if guesses else None
     job = Job(X[rows], target, weights, names, names, regressor, guess_texts, embedded, options.get("threads", 1))
     found, info = run(job, output_directory, resume)
-    # every term gets a factor to fit, which also carries the scale of y; constants that PySR left near zero
-    # (3.97e-8 - m_j) go, where they change nothing
-    objective = objective_for(X[rows], y[rows], names, loss)
+    return refitted(found, scale, objective_for(X[rows], y[rows], names, loss)), info
+
+
+def refitted(found, scale: float, objective) -> list:
+    """The formulas in double precision and the units of the objective, and again without needless terms.
+
+    Every term gets a factor to fit, which also carries the scale; constants that PySR left near zero
+    (3.97e-8 - m_j) go, where they change nothing.
+    """
     found = [objective.fit(tidy(scale * with_scales(expr)))[0] for expr in found]
-    return found + [prune(expr, objective)[0] for expr in found], info
+    return found + [prune(expr, objective)[0] for expr in found]
 
 
 def run(job: Job, output_directory, resume: bool) -> tuple[list, dict]:

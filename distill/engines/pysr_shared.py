@@ -10,10 +10,9 @@ import re
 import numpy as np
 
 from distill.cli import UserError
-from distill.engines import relative_weights
-from distill.engines.pysr import MAX_ROWS, Job, regressor_options, run
+from distill.engines import objective_for, relative_weights
+from distill.engines.pysr import MAX_ROWS, Job, refitted, regressor_options, run
 from distill.engines.pysr_guesses import guess_texts
-from distill.expressions import tidy, with_scales
 from distill.metrics import typical_size
 
 COMPONENT, OFFSET = "component", "offset"
@@ -71,4 +70,4 @@ def find_shared(Y, unit, X, names, mixing, *, loss="mse", seed=0, output_directo
     job = Job(features, y, weights, form["variable_names"], names, regressor, guess, embedded,
               options.get("threads", 1), form)  # fmt: skip
     found, info = run(job, output_directory, resume)
-    return [tidy(with_scales(expr)) for expr in found], info
+    return refitted(found, scale, objective_for(X, f, names, loss)), info
