@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.cli import UserError
-from distill.expressions import canonical, complexity, to_text
+from distill.expressions import canonical, complexity, parse, to_text
 from distill.law import NODE_TERMS, Law, node_term
 from distill.refine import Objective, prune, round_exponents
 
@@ -166,7 +166,7 @@ def compare_with_composed(front, law: Law, data: NodeData) -> dict:
     chosen = refitted if np.isfinite(check.score(refitted)) else chosen
     values = check.values(chosen).reshape(-1, dim) + data.field[unseen]
     other = composed(law, data)[unseen]
-    shown = canonical(chosen, unit, 5e-5)  # a factor that reads 1.0 is none
+    shown = canonical(parse(to_text(chosen, 4), NAMES), unit)  # a factor that reads 1.0 is none
     out = {
         "equation": to_text(shown, 4), "complexity": complexity(shown),
         "fields": {k: v.tolist() for k, v in data.fields.items()},
