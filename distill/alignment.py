@@ -3,20 +3,33 @@
 A network that sees x_i in its node model may send A(x_i) F_ij + b(x_i) instead of F_ij (a gauge
 freedom), and any linear mixture of components. ``read_out`` finds the mixture from NET forces alone:
 the summed messages of each receiver are fitted to T_i, with T one of three gauges, and the gauge is
-the one whose fit holds best on particles left out of it.
+the one whose fit holds best on particles left out of it. No fixed mixture undoes a general A(x_i): for
+networks that may use one, the force by the Jacobian of the node model (``acc_share``) is a further candidate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from distill.cli import UserError
-from distill.law import NODE_TERMS, node_term
+from distill.law import NODE_TERMS
 from distill.metrics import kl_divergence, r_squared, r_squared_trimmed, typical_size
+from distill.net_forces import (
+    NEGLIGIBLE,
+    Nodes,
+    drop_terms,
+    gauge_factor,
+    net_force,
+    node_columns,
+    nodes_of,  # noqa: F401  (alignment is the interface to all of this)
+    relative_l1,
+    ridge,
+    terms_by_third_law,
+    third_law_residual,
+)
 
-ELIMINATION = ("constant_force", "drag_per_mass", "constant_acceleration", "drag")
-NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping for
 GAUGES = ("force", "acceleration", "charge_force")  # m a, a, q m a
+JACOBIAN = "jacobian"  # F_ij = m_i a_ij with the shares a_ij of models.GNN.acceleration_shares
 
 
 def top_components(importance: np.ndarray, count: int) -> np.ndarray:
@@ -42,81 +55,83 @@ def target_forces(messages: dict) -> dict[str, np.ndarray]:
 
 
 @dataclass
-class Nodes:
-    """Receivers of a messages file: one entry a particle and frame. ``of_edge`` [edge] is its number."""
-
-    of_edge: np.ndarray
-    first: np.ndarray  # an edge of each node
-    reverse: np.ndarray | None  # position of edge (j, i) for edge (i, j)
-
-    def sum(self, values: np.ndarray) -> np.ndarray:
-        """Sum over each receiver's edges: [edge, ...] -> [node, ...]."""
-        columns = values.reshape(len(values), -1)
-        out = [np.bincount(self.of_edge, column, len(self.first)) for column in columns.T]
-        return np.stack(out, -1).reshape(len(self.first), *values.shape[1:])
-
-
-def nodes_of(messages: dict) -> Nodes:
-    """Group edges by receiver and find each edge's reverse (None if some edge has none)."""
-    sizes = [int(messages[k].max()) + 1 for k in ("trajectory", "frame")]
-    n = int(max(messages["receiver"].max(), messages["sender"].max())) + 1
-    graph = messages["trajectory"].astype(np.int64) * sizes[1] + messages["frame"]
-    _, first, of_edge = np.unique(graph * n + messages["receiver"], return_index=True, return_inverse=True)
-    key = (graph * n + messages["receiver"]) * n + messages["sender"]
-    back = (graph * n + messages["sender"]) * n + messages["receiver"]
-    order = np.argsort(key)
-    place = np.searchsorted(key[order], back).clip(max=len(key) - 1)
-    reverse = order[place]
-    return Nodes(of_edge, first, reverse if np.array_equal(key[reverse], back) else None)
-
-
-@dataclass
 class ReadOut:
-    """A linear read-out F_ij = gauge^-1(W^T e_ij): ``weights`` [component, dim].
+    """Pair forces from messages: F_ij = gauge^-1(W^T e_ij) with ``weights`` W [component, dim], or by the Jacobian.
 
-    ``node_terms``: names of the ``law.NODE_TERMS`` that the fit needs beside the messages.
-    ``error``: mean |residual| / (c + |T|) on particles left out, c = median |T|.
+    ``gauge``: one of ``GAUGES``, or "jacobian" (``weights`` None): F_ij = m_i a_ij less i's node terms over its
+    senders. ``node_terms``: names of the ``law.NODE_TERMS`` that the fit needs beside the messages,
+    ``node_weights`` [column, dim] their fitted values (a matrix for a drag).
+    ``error``: mean |residual| / (c + |T|) on particles left out, c = median |T|, also in ``errors`` by gauge. The
+    Jacobian's is the network's own: its shares add up to the prediction whatever they are, so it decides nothing.
+    Of the candidates that were compared (none if the messages allow one only): ``net_errors``, the same error of
+    the antisymmetrised force; ``sideways``, its median |F_t|/|F|; ``third_law``, ``third_law_residual`` before
+    antisymmetrising. ``why``: the choice in a sentence.
     """
 
     gauge: str
-    weights: np.ndarray
+    weights: np.ndarray | None
     error: float
     errors: dict
     antisymmetrise: bool
     node_terms: tuple[str, ...] = ()
+    node_weights: np.ndarray | None = None
+    net_errors: dict = field(default_factory=dict)
+    sideways: dict = field(default_factory=dict)
+    third_law: dict = field(default_factory=dict)
+    why: str = "smallest error of the net forces left out"
 
     def force(self, messages: dict, nodes: Nodes) -> np.ndarray:
         """Estimated pair force [edge, dim]; antisymmetrised unless the network already is."""
-        out = messages["message"].astype(float) @ self.weights
-        if self.gauge == "acceleration":
-            out = out * messages["mass_i"][:, None]
-        elif self.gauge == "charge_force":
-            out = out / np.where(messages["charge_i"] == 0, np.inf, messages["charge_i"])[:, None]
-        if self.antisymmetrise and nodes.reverse is not None:
-            out = 0.5 * (out - out[nodes.reverse])
+        out = self.plain_force(messages, nodes)
+        if self.antisymmetrise:
+            (edge, reverse), trust = nodes.pairs, self._trust(messages, nodes)
+            own, other = (trust[k, None] for k in (edge, reverse))
+            out[edge] = (own * out[edge] - other * out[reverse]) / (own + other)
         return out
 
+    def _trust(self, messages: dict, nodes: Nodes) -> np.ndarray:
+        """Weight of each edge [edge] against its reverse: the inverse square of its expected error.
 
-def _gauge_factor(gauge: str, messages: dict, first: np.ndarray) -> np.ndarray:
-    """T_i / a_i at each node."""
-    mass, charge = messages["mass_i"][first].astype(float), messages["charge_i"][first].astype(float)
-    return {"force": mass, "acceleration": np.ones_like(mass), "charge_force": mass * charge}[gauge]
+        By the Jacobian a receiver's forces are parts of its net force, and so are their errors: where i is in a
+        close encounter and k is not, F_ki says more than F_ik. A linear read-out takes each edge by itself.
+        """
+        if self.gauge != JACOBIAN:
+            return np.ones(len(nodes.of_edge))
+        size = np.linalg.norm(net_force(messages, nodes, "acc_pred_i"), axis=1)
+        return ((typical_size(size) + size) ** -2.0)[nodes.of_edge]
 
+    def plain_force(self, messages: dict, nodes: Nodes) -> np.ndarray:
+        """As ``force``, with the gauge undone but nothing antisymmetrised."""
+        mass = messages["mass_i"].astype(float)[:, None]
+        if self.gauge == JACOBIAN:
+            if "acc_share" not in messages:
+                raise UserError(
+                    "these messages have no 'acc_share', which a read-out by the Jacobian needs",
+                    "python extract_messages.py --run <run> --overwrite",
+                )
+            node_force = self.node_force(messages, nodes) / np.bincount(nodes.of_edge)[:, None]
+            return mass * messages["acc_share"] - node_force[nodes.of_edge]
+        out = messages["message"].astype(float) @ self.weights
+        if self.gauge == "acceleration":
+            out = out * mass
+        elif self.gauge == "charge_force":
+            out = out / np.where(messages["charge_i"] == 0, np.inf, messages["charge_i"])[:, None]
+        return out
 
-def _node_columns(messages: dict, first: np.ndarray, factor: np.ndarray, terms) -> np.ndarray:
-    """Columns [node, column] of the terms that belong to the receiver and to no pair, in units of T."""
-    mass, v = messages["mass_i"][first].astype(float), messages["vel_i"][first].astype(float)
-    columns = [(factor / mass)[:, None] * node_term(name, v, mass) for name in terms]
-    return np.hstack(columns) if columns else np.empty((len(first), 0))
+    def node_force(self, messages: dict, nodes: Nodes) -> np.ndarray:
+        """The fitted node terms of every receiver, a force [node, dim]."""
+        mass = gauge_factor("force", messages, nodes.first)
+        return node_columns(messages, nodes.first, mass, self.node_terms) @ self.node_weights
 
 
 def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -> ReadOut:
-    """Fit the read-out of all active components on true net forces; the best gauge by held-out error.
+    """The read-out of pair forces that the data favour, linear in the messages or by the Jacobian; no pair force seen.
 
-    Weighted ridge (weights towards the mean relative L1 error, ridge 1e-8 on scaled columns) on 80 %
-    of the particles, error on the rest. Beside the messages stand the node terms (drag, fields), so
-    that they stay out of the pair force; those that the held-out error does not miss are dropped.
-    Raises ``UserError`` if the messages carry nothing.
+    Linear: weighted ridge (weights towards the mean relative L1 error, ridge 1e-8 on scaled columns) of all
+    active components on true net forces of 80 % of the particles, gauge by the error on the rest. Beside the
+    messages stand the node terms (drag, fields), so that they stay out of the pair force; those that the
+    held-out error does not miss are dropped. Messages with ``acc_share`` have the Jacobian's force as a further
+    candidate; ``_better`` says how one is taken. Raises ``UserError`` if the messages carry nothing.
     """
     active = np.flatnonzero((messages["active"] > 0) & (messages["message"].std(0) > 0))
     if not len(active):
@@ -129,46 +144,59 @@ def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -
     held_out = np.random.default_rng(seed).random(len(acc)) < 0.2
 
     def fit(gauge, terms):
-        factor = _gauge_factor(gauge, messages, nodes.first)
-        design = np.hstack([summed, _node_columns(messages, nodes.first, factor, terms)])
+        factor = gauge_factor(gauge, messages, nodes.first)
+        design = np.hstack([summed, node_columns(messages, nodes.first, factor, terms)])
         target = acc * factor[:, None]
         c = typical_size(np.linalg.norm(target, axis=1))
-        weights = _ridge(design[~held_out], target[~held_out], c)
-        return weights, _relative_l1(design[held_out] @ weights, target[held_out], c)
+        weights = ridge(design[~held_out], target[~held_out], c)
+        return weights, relative_l1(design[held_out] @ weights, target[held_out], c)
 
     gauges = [g for g in GAUGES if g != "charge_force" or np.ptp(messages["charge_i"]) > 0]
     fits = {g: fit(g, NODE_TERMS) for g in gauges}
     errors = {g: error for g, (_, error) in fits.items()}
     best = min(errors, key=errors.get)
-    found, error, terms = *fits[best], list(NODE_TERMS)
-    for name in ELIMINATION:  # with equal masses some are the same: the first of them goes
-        trial, without = fit(best, [t for t in terms if t != name])
-        if without <= max(1.05 * error, NEGLIGIBLE):
-            found, error, terms = trial, min(error, without), [t for t in terms if t != name]
+    found, error, terms = drop_terms(lambda terms: fit(best, terms), *fits[best])
     weights = np.zeros((messages["message"].shape[1], acc.shape[1]))
-    weights[active] = found[: len(active)]
-    return ReadOut(best, weights, error, errors, not antisymmetric, tuple(terms))
+    weights[active], node_weights = found[: len(active)], found[len(active) :]
+    linear = ReadOut(best, weights, error, errors, not antisymmetric, terms, node_weights)
+    if "acc_share" not in messages or 2 * len(nodes.pairs[0]) < len(nodes.of_edge):
+        return linear  # or nothing to judge the other by
+    return _better(linear, _by_jacobian(messages, nodes, held_out, errors), messages, nodes, held_out)
 
 
-def _ridge(design, target, c, ridge=1e-8, rounds=8):
-    """Columns of W minimising sum |T - design W| / (c + |T|), by reweighted ridge regression."""
-    base = 1 / (c + np.linalg.norm(target, axis=1))
-    weight = base**2
-    # heavy tails: a column's plain std is that of a few encounters, its weighted norm is not
-    scale = np.sqrt((design**2 * weight[:, None]).sum(0))
-    scale[scale == 0] = 1.0
-    x = design / scale
-    for _ in range(rounds):
-        gram = (x * weight[:, None]).T @ x
-        gram[np.diag_indices_from(gram)] += ridge * np.trace(gram) / len(gram)
-        w = np.linalg.solve(gram, (x * weight[:, None]).T @ target)
-        error = np.linalg.norm(target - x @ w, axis=1) * base
-        weight = base**2 / np.maximum(error, 1e-3 * np.median(error) + 1e-12)
-    return w / scale[:, None]
+def _by_jacobian(messages: dict, nodes: Nodes, held_out: np.ndarray, errors: dict) -> ReadOut:
+    """The candidate that needs no fit beside its node terms."""
+    terms, node_weights = terms_by_third_law(messages, nodes)
+    net, predicted = (net_force(messages, nodes, k) for k in ("acc_i", "acc_pred_i"))
+    error = relative_l1(predicted[held_out], net[held_out], typical_size(np.linalg.norm(net, axis=1)))
+    return ReadOut(JACOBIAN, None, error, errors | {JACOBIAN: error}, True, terms, node_weights)
 
 
-def _relative_l1(pred, target, c):
-    return float((np.linalg.norm(pred - target, axis=1) / (c + np.linalg.norm(target, axis=1))).mean())
+def _better(linear: ReadOut, jacobian: ReadOut, messages: dict, nodes: Nodes, held_out: np.ndarray) -> ReadOut:
+    """The candidate with the smaller product of two errors of its antisymmetrised force.
+
+    One is the held-out error of its net forces. The raw shares of the Jacobian add up to the prediction by
+    construction; antisymmetrised, they miss the net force of i by the violations of the third law,
+    sum_j (F_ij + F_ji)/2 at equal trust. It does not see errors that cancel in the sum over j. The median sideways
+    part does, and in turn misses errors along the line of centres; where forces are not central it is about the
+    same for both, and the net forces decide. The third-law residual alone sees no wrong factor: it is recorded.
+    """
+    net = net_force(messages, nodes)
+    c = typical_size(np.linalg.norm(net, axis=1))
+    net_errors, sideways, third_law, score = {}, {}, {}, {}
+    for read in (linear, jacobian):
+        g, force = read.gauge, read.force(messages, nodes)
+        explained = nodes.sum(force) + read.node_force(messages, nodes)
+        net_errors[g] = relative_l1(explained[held_out], net[held_out], c)
+        sideways[g] = centrality(force, messages["dx"], messages["r"])["tangential_median"]
+        third_law[g] = third_law_residual(read.plain_force(messages, nodes), nodes)
+        score[g] = max(net_errors[g], NEGLIGIBLE) * max(sideways[g], NEGLIGIBLE)
+    found, other = (jacobian, linear) if score[JACOBIAN] < score[linear.gauge] else (linear, jacobian)
+    numbers = [f"{net_errors[read.gauge]:.2g} x {sideways[read.gauge]:.2g}" for read in (found, other)]
+    why = f"error of net forces x sideways part, antisymmetrised: {numbers[0]}, by {other.gauge} {numbers[1]}"
+    return replace(
+        found, errors=jacobian.errors, net_errors=net_errors, sideways=sideways, third_law=third_law, why=why
+    )
 
 
 def centrality(force: np.ndarray, dx: np.ndarray, r: np.ndarray) -> dict:

@@ -1,10 +1,13 @@
 """R^2 and read-outs on planted messages: 1 where planted, 0 on noise, and failing where they must."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from planted import messages
 
-from distill import alignment, metrics
+from distill import alignment, formats, metrics
+from distill.net_forces import terms_by_third_law, third_law_residual
 
 
 def scores(m):
@@ -128,3 +131,131 @@ def test_channel_map_is_one_where_a_channel_is_one_force_component():
     r2 = metrics.channel_map(m["message"][:, :2], m["force"])
     assert r2[0, 1] == pytest.approx(1) and r2[1, 0] == pytest.approx(1)
     assert r2[0, 0] < 0.5 and r2[1, 1] < 0.5
+
+
+def through_a_node(gauge, system="charge", shift=True, bend=0.0, noise=0.0, held=False, **options):
+    """Messages A(x_i) F_ij + b(x_i), and the shares of a node model that undoes both.
+
+    ``gauge``: A is 1, 1/m_i, q_i, or "turned" by an angle that depends on velocity and mass; b is m_i v_i unless
+    ``shift`` is off. The node multiplies its net force Y by 1 + ``bend`` tanh |Y|: not linear in the sum.
+    """
+    m = messages(system, mixing=np.eye(2), **({"trajectories": 60} | options))
+    if held:  # nobody sends to particle 0, which sends to all
+        m = {k: v[m["receiver"] > 0] if k != "active" else v for k, v in m.items()}
+    nodes = alignment.nodes_of(m)
+    mass, charge, v, acc = (m[k][nodes.first] for k in ("mass_i", "charge_i", "vel_i", "acc_i"))
+    size = {"force": 1 + 0 * mass, "acceleration": 1 / mass, "charge_force": charge, "turned": np.exp(np.tanh(v[:, 1]))}
+    angle = 2 * np.tanh(v[:, 0]) + np.log(mass) if gauge == "turned" else 0 * mass
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]).transpose(2, 0, 1)
+    A = size[gauge][:, None, None] * turn
+    b = mass[:, None] * v if shift else 0 * v
+    sent = np.einsum("ed,edk->ek", m["force"], A[nodes.of_edge]) + b[nodes.of_edge]
+    sent = sent * (1 + noise * np.random.default_rng(5).normal(size=sent.shape))
+    senders = np.bincount(nodes.of_edge)[:, None]
+    field = acc * mass[:, None] - nodes.sum(m["force"])
+
+    def node(total):
+        Y = np.einsum("nk,nkd->nd", total - senders * b, np.linalg.inv(A))
+        return (Y * (1 + bend * np.tanh(np.linalg.norm(Y, axis=1, keepdims=True))) + field) / mass[:, None]
+
+    total, predicted = nodes.sum(sent), node(nodes.sum(sent))
+    h, columns = 1e-6, []
+    for step in h * np.eye(2):
+        columns.append((node(total + step) - node(total - step)) / (2 * h))
+    jacobian = np.stack(columns, 1)[nodes.of_edge]
+    deviation = sent - (total / senders)[nodes.of_edge]
+    share = (predicted / senders)[nodes.of_edge] + np.einsum("ek,ekd->ed", deviation, jacobian)
+    m |= {"message": np.hstack([sent, m["message"][:, 2:]]), "acc_pred_i": predicted[nodes.of_edge], "acc_share": share}
+    formats.check_fields(m, formats.MESSAGE_FIELDS, "planted")
+    return m, nodes
+
+
+@pytest.mark.parametrize("gauge", ["force", "acceleration", "charge_force", "turned"])
+def test_jacobian_finds_the_force_where_a_gauge_of_the_receiver_hides_it(gauge):
+    m, nodes = through_a_node(gauge)
+    read = alignment.read_out({k: v for k, v in m.items() if k != "force"}, nodes, False)
+    assert read.gauge == "jacobian" and read.weights is None and read.node_terms == ()
+    assert alignment.score_forces(read.force(m, nodes), m["force"])["r2_all"] > 0.9999
+    plain = alignment.read_out({k: v for k, v in m.items() if k != "acc_share"}, nodes, False)
+    assert alignment.score_forces(plain.force(m, nodes), m["force"])["median_relative_error"] > 0.5
+    assert read.third_law["jacobian"] < 1e-4 < read.third_law[plain.gauge]
+    assert f"by {plain.gauge}" in read.why and read.errors.keys() >= {"jacobian", "force", "acceleration"}
+
+
+@pytest.mark.parametrize("gauge", ["force", "acceleration", "charge_force"])
+@pytest.mark.parametrize("bend", [0.0, 0.4])
+def test_a_fixed_read_out_is_kept_where_it_is_enough(gauge, bend):
+    m, nodes = through_a_node(gauge, shift=False, bend=bend)
+    read = alignment.read_out(m, nodes, False)
+    assert read.gauge == gauge
+    assert alignment.score_forces(read.force(m, nodes), m["force"])["r2_all"] > 0.9999
+    if bend:  # the network's own Jacobian is then the worse witness
+        assert read.net_errors["jacobian"] > read.net_errors[gauge]
+
+
+def test_a_shrunk_force_obeys_the_third_law_and_still_loses():
+    m, nodes = through_a_node("force", shift=False, noise=0.05)
+    held_out = np.arange(len(nodes.first)) % 5 == 0
+    linear = alignment.read_out({k: v for k, v in m.items() if k != "acc_share"}, nodes, False)
+    shares = alignment._by_jacobian(m, nodes, held_out, linear.errors)
+    shrunk = dataclasses.replace(linear, weights=0.3 * linear.weights)
+    chosen = alignment._better(shrunk, shares, m, nodes, held_out)
+    assert chosen.gauge == "jacobian" and chosen.third_law["force"] < 1.1 * chosen.third_law["jacobian"]
+    assert alignment._better(linear, shares, m, nodes, held_out).gauge == "force"
+
+
+def test_reverse_edges_are_trusted_by_the_net_force_they_are_part_of():
+    m, nodes = through_a_node("turned", system="r2", bend=0.2)
+    read = alignment.read_out(m, nodes, False)
+    assert read.gauge == "jacobian"
+    plain, force = read.plain_force(m, nodes), read.force(m, nodes)
+    assert np.allclose(force[nodes.reverse], -force)
+    error = []
+    for estimate in (force, 0.5 * (plain - plain[nodes.reverse])):
+        error.append(alignment.score_forces(estimate, m["force"])["median_relative_error"])
+    assert error[0] < 0.8 * error[1]
+
+
+def test_drag_and_field_are_taken_out_of_the_shares():
+    m, nodes = through_a_node("turned", system="damped")
+    read = alignment.read_out(m, nodes, False)
+    assert read.gauge == "jacobian" and read.node_terms == ("drag",)
+    assert np.allclose(read.node_weights, 0.5 * np.eye(2), atol=1e-4)
+    assert alignment.score_forces(read.force(m, nodes), m["force"])["r2_all"] > 0.9999
+    pull = np.array([0.3, -1.0])
+    m |= {k: m[k] + pull for k in ("acc_i", "acc_pred_i")}
+    m["acc_share"] = m["acc_share"] + pull / 3
+    terms, weights = terms_by_third_law(m, nodes)
+    assert terms == ("drag", "constant_acceleration") and np.allclose(weights[-1], pull, atol=1e-4)
+
+
+def test_held_particles_leave_edges_without_a_reverse():
+    m, nodes = through_a_node("turned", system="damped", held=True)
+    assert nodes.reverse is None and len(nodes.pairs[0]) == len(m["r"]) * 2 // 3
+    read = alignment.read_out(m, nodes, False)
+    assert read.gauge == "jacobian" and read.node_terms == ("drag",)
+    assert alignment.score_forces(read.force(m, nodes), m["force"])["r2_all"] > 0.9999
+
+
+def test_without_reverse_edges_nothing_can_judge_the_shares():
+    m, _ = through_a_node("turned")
+    one_way = {k: v[m["receiver"] < m["sender"]] if k != "active" else v for k, v in m.items()}
+    read = alignment.read_out(one_way, alignment.nodes_of(one_way), False)
+    assert read.gauge != "jacobian" and not read.third_law
+
+
+def test_messages_without_shares_are_refused_by_the_jacobian_alone():
+    m, nodes = through_a_node("turned")
+    read = alignment.read_out(m, nodes, False)
+    with pytest.raises(alignment.UserError, match="acc_share"):
+        read.force({k: v for k, v in m.items() if k != "acc_share"}, nodes)
+
+
+def test_third_law_residual_of_opposite_equal_and_unrelated_forces():
+    m = messages()
+    nodes = alignment.nodes_of(m)
+    assert third_law_residual(m["force"], nodes) < 1e-12
+    even = m["force"] + m["force"][nodes.reverse] + np.abs(m["dx"])
+    assert third_law_residual(even, nodes) == pytest.approx(1)
+    noise = np.random.default_rng(0).normal(size=m["force"].shape)
+    assert 0.5 < third_law_residual(noise, nodes) < 0.9

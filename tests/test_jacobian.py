@@ -1,9 +1,14 @@
 """Shares of the acceleration by the node model's Jacobian: sums, invariance, and the true force where planted."""
 
+import numpy as np
 import pytest
 import torch
+from planted import write_dataset
 from test_models import CASES, NEWTON, network, state
 
+from distill import formats
+from distill.net_forces import nodes_of
+from extract_messages import edges_of
 from models import Edges, keep_top
 
 FREE = NEWTON | dict(antisymmetric=False)
@@ -72,3 +77,17 @@ def test_parameters_keep_no_gradient():
     with torch.no_grad():
         model.acceleration_shares(x, edges)
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("options", [NEWTON, FREE, NEWTON | dict(linear_node=False), dict(gaussian=True)])
+def test_shares_are_extracted_unless_messages_are_forces_up_to_a_mixture(options, tmp_path):
+    dataset = formats.load_dataset(write_dataset(tmp_path, trajectories=6))
+    model = network(**options).float()
+    arrays = edges_of(model, dataset, np.arange(6), np.zeros(6, dtype=int), False, batch=4)
+    formats.check_fields(arrays, formats.MESSAGE_FIELDS, "extracted")
+    forces = options.get("antisymmetric", False) and options.get("linear_node", False)
+    assert ("acc_share" in arrays) != forces
+    if not forces:
+        nodes = nodes_of(arrays)
+        assert arrays["acc_share"].dtype == arrays["acc_pred_i"].dtype
+        assert np.allclose(nodes.sum(arrays["acc_share"]), arrays["acc_pred_i"][nodes.first], rtol=1e-4, atol=1e-4)
