@@ -21,6 +21,11 @@ class Target:
     y: np.ndarray
     overrides: dict = field(default_factory=dict)  # of the search options
 
+    def __post_init__(self):
+        from distill.engines import NETWORK_PRICE
+
+        self.overrides = {"node_price": NETWORK_PRICE} | self.overrides
+
 
 def searches(args, messages, nodes, read, force, radial) -> list[Target]:
     """The targets asked for, rows drawn at random with the run's seed.

@@ -20,6 +20,7 @@ import numpy as np
 
 from distill import targets
 from distill.cli import UserError, relative
+from distill.engines import NODE_PRICE
 from distill.expressions import compile_numpy, complexity
 from distill.formats import Dataset, finite_or_none
 from distill.law import AXES, Law
@@ -113,7 +114,7 @@ def baseline(
     Returns ``held_out_error`` (the formula's), ``law_error``, ``network_error`` and ``constant_error``, each the
     mean of |a - a_true| / (c + |a_true|) of that component, c = median |a_true|, their medians in
     ``medians``, and what was searched; JSON-ready. An error is None where a prediction is not finite. The formula
-    is the row with the lowest held-out loss: the choice of the other targets asks 5 % a node, which is for
+    is the row with the lowest held-out loss: the choice of the other targets asks a price a node, which is for
     laws that are nearly exact, and would leave the baseline a constant. Raises ``UserError`` if the dataset
     has no test split or ``messages`` none of its receivers.
     """
@@ -123,7 +124,9 @@ def baseline(
     y = dataset.acc[at][:, 0].astype(float)
     name = "inputs_raw" if raw else "inputs"
     size = max(int(options.get("max_complexity", 0)), room(law, dataset.n))
-    target = targets.Target(name, targets.varying(features(dataset, at, raw)), y, {"max_complexity": size})
+    target = targets.Target(
+        name, targets.varying(features(dataset, at, raw)), y, {"max_complexity": size, "node_price": NODE_PRICE}
+    )
     identity = identity | {"target": name, "inputs_rows": rows, "inputs_seed": seed, "inputs_complexity": size}
     front = None if overwrite else targets.load_front(place, target, identity)
     if front is None:

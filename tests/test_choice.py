@@ -3,7 +3,7 @@
 import numpy as np
 import sympy as sp
 
-from distill.engines import Row, choice_share, choose, runner_up, search
+from distill.engines import NODE_PRICE, Row, choice_share, choose, runner_up, search
 
 
 def front_of(*rows):
@@ -12,8 +12,8 @@ def front_of(*rows):
 
 def test_the_runner_up_and_why_it_lost():
     rows = front_of((1, 1.0), (5, 0.1), (9, 0.09))
-    chosen, _, _ = choose(rows)
-    second = runner_up(rows, chosen, "mse")
+    chosen, _, _ = choose(rows, price=0.17)
+    second = runner_up(rows, chosen, "mse", 0.17)
     assert chosen == 1 and second["complexity"] == 9
     assert second["why_it_lost"] == "its 4 more nodes lower the held-out error by 10 %, too little"
     rows = front_of((5, 1.0), (7, 0.01))
@@ -25,7 +25,7 @@ def test_choice_share_is_one_where_it_is_clear_and_less_where_it_is_not():
     rng = np.random.default_rng(0)
     rows, noise = front_of((1, 1.0), (5, 0.1)), rng.normal(size=(2, 400))
     clear = choice_share(rows, noise * [[1.0], [0.1]], 1, "mse")
-    even = choice_share(rows, noise * [[np.exp(0.17 * 2)], [1.0]], 1, "mse")
+    even = choice_share(rows, noise * [[np.exp(NODE_PRICE * 2)], [1.0]], 1, "mse")
     assert clear == 1.0 and 0.1 < even < 0.9
 
 

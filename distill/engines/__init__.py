@@ -14,6 +14,7 @@ import sympy as sp
 from distill.cli import UserError
 from distill.engines.available import resolve_engine  # noqa: F401  (re-exported)
 from distill.engines.choice import (  # noqa: F401  (re-exported)
+    NETWORK_PRICE,
     NODE_PRICE,
     choice_share,
     choose,
@@ -75,6 +76,7 @@ def search(
     progress: bool = True,
     guesses: bool = True,
     resume: bool = True,
+    node_price: float = NODE_PRICE,
 ) -> Front:
     """Search for formulas y = f(X).
 
@@ -82,8 +84,8 @@ def search(
     ``relative_weights``). ``operators``: + - * / square cube sqrt inv exp log abs sin cos tanh pow.
     ``restarts`` and ``min_restarts`` are operon's; ``niterations``, ``deterministic``, ``output_directory``,
     ``guesses`` and ``resume`` PySR's (see ``pysr.find``); ``time_limit`` in seconds. A fifth of the rows is held
-    out from the search and decides which row is chosen; constants are then refitted on all rows. Raises
-    ``UserError`` for data that cannot be used.
+    out from the search and decides, at ``node_price`` (see ``choice``), which row is chosen; constants are then
+    refitted on all rows. Raises ``UserError`` for data that cannot be used.
     """
     X, y = _check(X, y, names, loss)
     started, cpu = time.perf_counter(), time.process_time()
@@ -95,7 +97,8 @@ def search(
     if engine == "operon":
         from distill.engines.operon import find
 
-        found, info = find(X[train], y[train], names, restarts=restarts, min_restarts=min_restarts, **options)
+        options.update(restarts=restarts, min_restarts=min_restarts, node_price=node_price)
+        found, info = find(X[train], y[train], names, **options)
     elif engine == "pysr":
         from distill.engines.pysr import find
 
@@ -105,8 +108,8 @@ def search(
     else:
         raise UserError(f"unknown engine '{engine}'; choose operon or pysr")
     rows = score_rows(found, X, y, names, loss, train, held, max_complexity)
-    chosen, best, why = choose(rows, loss)
-    info |= _certainty(rows, chosen, X[held], y[held], names, loss, info.pop("forms", []), y)
+    chosen, best, why = choose(rows, loss, node_price)
+    info |= _certainty(rows, chosen, X[held], y[held], names, loss, info.pop("forms", []), y, node_price)
     info |= {"best_pysr": best, "noise_floor": min(r.held_out for r in rows), "rows_held_out": len(held)}
     info |= {"cpu_seconds": time.process_time() - cpu, "seconds": time.perf_counter() - started}
     return Front(rows, engine, chosen, why, info)
@@ -151,7 +154,7 @@ def score_rows(found, X, y, names, loss, train, held, max_complexity=30) -> list
     return pareto([r for r in rows if r.complexity <= max(max_complexity, 1)])
 
 
-def _certainty(rows, chosen, X, y, names, loss, forms, all_y) -> dict:
+def _certainty(rows, chosen, X, y, names, loss, forms, all_y, price) -> dict:
     """How stable the choice is over held-out rows and restarts, and the runner-up."""
     weights = 1.0
     if loss == "relative":
@@ -160,5 +163,6 @@ def _certainty(rows, chosen, X, y, names, loss, forms, all_y) -> dict:
     with np.errstate(all="ignore"):
         errors = np.stack([residual(r.expr) for r in rows])
     form = parametrise(rows[chosen].expr)[0]
-    out = {"chosen_share": choice_share(rows, errors, chosen, loss), "runner_up": runner_up(rows, chosen, loss)}
+    out = {"chosen_share": choice_share(rows, errors, chosen, loss, price)}
+    out["runner_up"] = runner_up(rows, chosen, loss, price)
     return out | ({"restarts_with_chosen": sum(form in found for found in forms)} if forms else {})

@@ -1,9 +1,10 @@
 """Which row of a Pareto front is reported, how sure that is, and why the next one lost.
 
-A node has to pay: the chosen row has the lowest log(held-out squared error) + ``NODE_PRICE`` x complexity. What
-networks get wrong they get wrong everywhere, so it passes every held-out test; in the messages of trained
-networks such terms gained 6 to 16 % of squared error a node (development runs), the parts of true laws more.
-PySR's own rule (the steepest fall among rows near the lowest loss) is computed beside it.
+A node has to pay: the chosen row has the lowest log(held-out squared error) + price x complexity. Against plain
+noise ``NODE_PRICE`` is enough. What networks get wrong they get wrong everywhere, so it passes every held-out test:
+in the messages of trained networks such terms gained 6 to 16 % of squared error a node, the parts of true laws more
+(development runs), hence ``NETWORK_PRICE``. PySR's own rule (the steepest fall among rows near the lowest loss) is
+computed beside it.
 """
 
 import math
@@ -14,7 +15,8 @@ import numpy as np
 from distill.cli import UserError
 from distill.engines.files import Row
 
-NODE_PRICE = 0.17
+NODE_PRICE = 0.05
+NETWORK_PRICE = 0.17
 FLOOR = 1e-10  # squared errors below this share of the constant row's are rounding: all equal
 DRAWS = 200
 

@@ -14,7 +14,7 @@ import sympy as sp
 
 from distill import cli
 from distill.cli import UserError
-from distill.engines import costs, objective_for, pareto, unit_charges
+from distill.engines import NODE_PRICE, costs, objective_for, pareto, unit_charges
 from distill.engines.files import Row
 from distill.expressions import canonical, complexity, parametrise, symbols_for
 from distill.metrics import typical_size
@@ -27,6 +27,7 @@ SYMBOLS |= {n: n for n in ("sqrt", "exp", "log", "abs", "sin", "cos", "tanh", "p
 MUTATIONS = dict(onepoint=1.0, multipoint=0.5, discretepoint=0.2, changevar=2.0, changefunc=2.0)
 MUTATIONS |= dict(insertsubtree=4.0, replacesubtree=2.0, removesubtree=2.0)
 SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED, DESCENTS = 500, 2000, 800, 4, 3
+LONG_FROM = 30  # nodes asked for
 _FUNCTIONS = {"Square": lambda a: a**2, "Sqrt": sp.sqrt, "Exp": sp.exp, "Log": sp.log, "Abs": sp.Abs}
 _FUNCTIONS |= {"Sin": sp.sin, "Cos": sp.cos, "Tanh": sp.tanh}
 
@@ -45,6 +46,7 @@ def find(
     threads=1,
     time_limit=None,
     progress=True,
+    node_price=NODE_PRICE,
 ) -> tuple[list[sp.Expr], dict]:
     """Formulas of the merged front for y [row] of X [row, feature], and how they were found."""
     scale = float(np.sqrt(np.mean(y**2))) or 1.0 if loss == "mse" else typical_size(y)
@@ -61,12 +63,13 @@ def find(
         sample = rng.permutation(usable)[:SEARCH_ROWS]
         left = None if time_limit is None else time_limit - (time.perf_counter() - started)
         size = dict(population_size=1000, max_evaluations=300_000) if k % 3 == 2 else {}
-        trees, n = _evolve(X[sample], y[sample] / scale, names, allowed, seed * 1000 + k + 1, threads, left, size)
+        trees, n = _evolve(X[sample], y[sample] / scale, names, allowed, seed * 1000 + k + 1, threads, left, size,
+                          max_complexity)  # fmt: skip
         evaluations += n
         own = _improve(trees, fit, small, max_complexity)
         forms.append({parametrise(canonical(r.expr, unit))[0] for r in own})
         front = pareto(front + own)
-        lowest.append(min(costs(own, loss), default=np.inf))
+        lowest.append(min(costs(own, loss, node_price), default=np.inf))
         if bar is not None:
             bar.set_postfix(loss=f"{min((r.loss for r in front), default=np.inf):.3g}")
             bar.update()
@@ -89,19 +92,21 @@ def _allowed(operators):
     return ",".join([SYMBOLS[o] for o in operators if SYMBOLS[o]] + ["constant", "variable"])
 
 
-def _evolve(X, y, names, allowed, seed, threads, time_limit, size):
+def _evolve(X, y, names, allowed, seed, threads, time_limit, size, max_complexity):
     """One NSGA-II run: (formulas of its front, number of evaluations)."""
     from pyoperon.sklearn import SymbolicRegressor
 
     options = dict(population_size=500, max_evaluations=150_000) | size
+    # short trees find a law of one pair sooner; sums over several particles do not fit into them
+    long = max_complexity > LONG_FROM
     regressor = SymbolicRegressor(
         allowed_symbols=allowed,
         generations=10**6,
         objectives=["mse", "length"],
         optimizer="lm",
         optimizer_iterations=5,
-        max_length=22,
-        max_depth=8,
+        max_length=max_complexity if long else 22,
+        max_depth=10 if long else 8,
         mutation_probability=0.5,
         mutation=MUTATIONS,
         epsilon=1e-10,  # its default of 1e-5 stops early on scaled data
