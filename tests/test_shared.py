@@ -57,6 +57,14 @@ def test_directions_give_the_mixing(law, dim, noise):
     assert mixing.across < 4 * noise**2
 
 
+def test_heavy_tails_do_not_mislead():
+    """The few closest pairs of r2 in 2-D are 10^5 times the typical force; any subset has other ones."""
+    Y, unit, X, A, b = planted_components("r2", 2, 0.02)
+    for seed in range(6):
+        rows = np.random.default_rng(seed).permutation(len(Y))[: 2000 + 200 * seed]
+        assert distance(shared.central_mixing(Y[rows], unit[rows]).A, A) < 0.004
+
+
 def test_an_ill_conditioned_mixing():
     Y, unit, X, A, b = planted_components("r2", 3, 0.005)
     squeeze = np.array([[1.0, 0.5, 0.2], [0.5, 0.27, 0.1], [0.2, 0.1, 0.05]])
@@ -118,7 +126,8 @@ def test_bad_data_is_refused():
     for bad, found in [((Y[:-1], unit, X), "unit vectors"), ((Y[:, :1], unit, X), "1 components in 2"),
                        ((Y[:9], unit[:9], X[:9]), "9 rows"), ((Y * np.nan, unit, X), "NaN"),
                        ((Y, 2 * unit, X), "length 1"), ((Y * [1, 0], unit, X), "component 1"),
-                       ((Y, unit[:, :1], X), "1 dimensions"), ((Y, unit, X[:, :3]), "features")]:  # fmt: skip
+                       ((Y, unit[:, :1], X), "1 dimensions"), ((Y, 0 * unit + [1, 0], X), "span 2"),
+                       ((Y, unit, X[:, :3]), "features")]:  # fmt: skip
         with pytest.raises(UserError, match=found):
             shared.search_shared(*bad, NAMES)
     for options in ({"engine": "gplearn"}, {"loss": "mae"}):

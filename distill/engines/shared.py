@@ -1,60 +1,29 @@
 """One radial law behind all message components: Y = A (u f) + b with u the unit vector dx / r.
 
-For a central force the mixing A and the offset b need no formula: a row without them, W (Y - b) with
-W = A^-1, has to point along u, and "the part across u vanishes" is linear and homogeneous in W and W b. Its
-smallest generalised singular vector starts a least-squares fit of the lines A u to the rows. What is left is
-one number a row, f, to search for as a formula; A, b and the constants of every formula are then refitted in
-turns on the components themselves.
-
-The scale is shared between A and f and cannot be known: f has the leading coefficient 1, A carries the rest.
-The idea of a function shared by the components is the template search of PySR's documentation; here it works
-for both engines.
+The mixing A and the offset b need no formula (``mixing.py``). What is left is one number a row, f, to search for
+as a formula, or PySR's template search does both at once (``pysr_shared.py``). Then A, b and the constants of
+every formula are refitted in turns on the components themselves. The scale is shared between A and f and cannot
+be known: f has the leading coefficient 1, A carries the rest.
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import sympy as sp
-from scipy.linalg import eigh
-from scipy.optimize import least_squares, minimize
 
 from distill import cli
 from distill.cli import UserError
 from distill.engines import Front, choice_share, choose, pareto, runner_up, unit_charges
 from distill.engines.files import Row
+from distill.engines.mixing import Mixing, central_mixing
 from distill.expressions import canonical, complexity, sorted_terms, to_text, with_scales
 from distill.refine import Objective
 
 MAX_ROWS = 4000  # rows of the fits: mixing and constants need no more
 ACROSS = 0.05  # share of the squared components across A u above which the model is in doubt
 SHORT = 0.5  # rows with |A u| below this share of the largest are left out of the search: f is noisy there
-
-
-@dataclass
-class Mixing:
-    """A [component, dim] and b [component] of Y = A (u f) + b, and the noise of Y / spread about it."""
-
-    A: np.ndarray
-    b: np.ndarray
-    spread: np.ndarray  # [component], typical size of each component
-    across: float  # share of the squares of Y - b that no f can reach
-    noise: tuple[float, float] = (1.0, 0.0)  # variance of a component of Y / spread: at zero, and a squared length
-
-    def lines(self, unit):
-        """A u / spread [row, component]: the direction in which f moves the components."""
-        return unit @ (self.A / self.spread[:, None]).T
-
-    def weights(self, Y, unit) -> np.ndarray:
-        """1 / standard deviation [row] of the noise of a component of Y / spread."""
-        along = _split((Y - self.b) / self.spread, self.lines(unit))[0]
-        return (self.noise[0] + self.noise[1] * along) ** -0.5
-
-    def project(self, Y, unit) -> np.ndarray:
-        """The f [row] that fits each row best."""
-        g, d = self.lines(unit), (Y - self.b) / self.spread
-        return (g * d).sum(1) / np.maximum((g * g).sum(1), 1e-300)
 
 
 def search_shared(
@@ -146,96 +115,6 @@ def check(Y, unit, X, names, loss):
     if loss not in ("mse", "relative"):
         raise UserError(f"unknown loss '{loss}'; choose mse or relative")
     return Y, unit, X
-
-
-# ---------------------------------------------------------------- the mixing, without any formula
-
-
-def central_mixing(Y, unit) -> Mixing:
-    """A and b from the directions alone: Y [row, component], ``unit`` [row, dim]; see the module's text.
-
-    More components than dimensions are first reduced to their leading principal components. The variance of
-    a row's noise is taken as alpha^2 + beta^2 |Y - b|^2, fitted to what lies across A u: noise may be
-    additive, relative or both.
-    """
-    centre, dim = Y.mean(0), unit.shape[1]
-    spread = np.median(np.abs(Y - np.median(Y, axis=0)), axis=0)
-    spread = np.where(spread > 0, spread, Y.std(0))
-    Z, basis = (Y - centre) / spread, np.eye(dim)
-    if Z.shape[1] > dim:
-        basis = np.linalg.svd(Z, full_matrices=False)[2][:dim].T  # [component, dim]
-    scores, weights = Z @ basis, np.ones(len(Z))
-    A, b = _start(scores, unit)
-    for _ in range(3):
-        A, b = _fit_lines(scores, unit, A, b, weights)
-        along, across = _split(scores - b, unit @ A.T)
-        alpha, beta = _noise(along, across / (dim - 1))
-        weights = (alpha + beta * along) ** -0.5
-    A *= np.sqrt(dim) / np.linalg.norm(A)
-    along, across = _split(Z - basis @ b, unit @ (basis @ A).T)
-    share = float(across.sum() / max(along.sum() + across.sum(), 1e-300))
-    noise = _noise(along, across / (Z.shape[1] - 1))
-    return Mixing(spread[:, None] * (basis @ A), centre + spread * (basis @ b), spread, share, noise)
-
-
-def _start(Z, unit):
-    """A, b with W (Z - b) parallel to u for W = A^-1: the smallest generalised singular vector.
-
-    The sum over rows of the squared part of W Z - c across u, c = W b, is compared with what noise of equal
-    size in every component would make of it; without that, noise would favour a W of small rank.
-    """
-    n, dim = Z.shape
-    across = np.eye(dim) - unit[:, :, None] * unit[:, None, :]
-    design = np.column_stack([Z, -np.ones(n)])
-    M = np.einsum("nab,nk,nl->akbl", across, design, design)
-    WW = M[:, :dim, :, :dim].reshape(dim * dim, dim * dim)
-    Wc, cc = M[:, :dim, :, dim].reshape(dim * dim, dim), M[:, dim, :, dim]
-    best_c = np.linalg.solve(cc, Wc.T)  # c = -best_c W
-    noise = np.einsum("ab,kl->akbl", across.sum(0), np.eye(dim)).reshape(dim * dim, dim * dim)
-    W = eigh(WW - Wc @ best_c, noise, subset_by_index=[0, 0])[1][:, 0]
-    c = -best_c @ W
-    A = np.linalg.pinv(W.reshape(dim, dim), rcond=1e-8)
-    return A / np.linalg.norm(A), A @ c
-
-
-def _split(D, lines):
-    """Squared lengths [row] of ``D`` [row, component] along and across ``lines`` [row, component]."""
-    along = (D * lines).sum(1) ** 2 / np.maximum((lines**2).sum(1), 1e-300)
-    return along, np.maximum((D**2).sum(1) - along, 0.0)
-
-
-def _fit_lines(Z, unit, A, b, weights):
-    """A and b with the smallest weighted squared distances of the rows Z - b from the lines A u."""
-    k = A.size
-
-    def residual(p):
-        g, D = unit @ p[:k].reshape(A.shape).T, Z - p[k:]
-        f = (g * D).sum(1) / np.maximum((g * g).sum(1), 1e-300)
-        return ((D - f[:, None] * g) * weights[:, None]).ravel()
-
-    p = least_squares(residual, np.concatenate([A.ravel(), b]), x_scale="jac", max_nfev=40).x
-    return p[:k].reshape(A.shape) / np.linalg.norm(p[:k]), p[k:]
-
-
-def _noise(along, squares) -> tuple[float, float]:
-    """alpha, beta of the variance alpha + beta ``along`` [row] that makes ``squares`` [row] of normal errors
-    most likely.
-    """
-    middle = np.median(along) + 1e-300
-    least = 1e-10 * middle + 1e-300  # below this it is rounding
-
-    def cost(p):
-        variance = np.exp(p[0]) + np.exp(p[1]) * along
-        share = squares / variance
-        slope = (1 - share) / variance
-        gradient = [np.mean(slope) * np.exp(p[0]), np.mean(slope * along) * np.exp(p[1])]
-        return np.mean(np.log(variance) + share), np.array(gradient)
-
-    start = max(np.median(squares), least) / 2
-    limits = [np.log([least, max(squares.max(), 2 * least)]), np.log([1e-14, 1e4])]
-    found = minimize(cost, np.log([start, start / middle]).clip(*zip(*limits, strict=True)), jac=True, bounds=limits)
-    alpha, beta = np.exp(found.x)
-    return float(alpha), float(beta)
 
 
 # ---------------------------------------------------------------- a formula on the components
