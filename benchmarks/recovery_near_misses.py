@@ -28,6 +28,7 @@ from distill.equivalence import compare
 from distill.expressions import compile_numpy, symbols_for, to_text
 from distill.formats import finite_or_none as finite
 from distill.law import VARIABLES, Law
+from distill.residuals import structure
 
 LAWS = ("spring", "r1", "r2", "charge")
 SHARES = {"exponent": 0.4, "factor": 0.24, "sign": 0.12, "offset": 0.24}
@@ -112,7 +113,8 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
     law = Law(formula)
     said = verdict.against_truth(law, truth, messages, None, seed)
     error = composition.law_error(law, held)
-    refined = SimpleNamespace(held_out=error, network=NETWORK_ERROR, receivers=len(held.acc))
+    refined = SimpleNamespace(held_out=error, network=NETWORK_ERROR, receivers=len(held.acc), chosen_share=1.0)
+    alone = verdict.without_truth(refined, structure(law, held, seed))
     largest = deviation(formula, truth, messages, rng)
     return {
         "text": to_text(formula, 6), "recovered": said["recovered"], "relation": said["equivalence"]["relation"],
@@ -121,7 +123,7 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
         "relative_error_in_range": said["relative_error_in_range"],
         "relative_error_extrapolated": said["relative_error_extrapolated"], "scale": said["scale"],
         "margin": margin(said), "held_out_error": finite(error) if error < 1e300 else None,
-        "predicts_as_well": bool(verdict.without_truth(refined)["law_predicts_as_well_as_network"]),
+        "predicts_as_well": bool(alone["law_predicts_as_well_as_network"]), "trusted": alone["trusted"],
     }  # fmt: skip
 
 
@@ -168,6 +170,8 @@ def summarise(rows) -> dict:
             **{f"smallest_{k}": min((j[k] for j in forms), default=None)
                for k in ("relative_error_in_range", "relative_error_extrapolated")},
             "wrong_predicting_as_well_as_network": sum(j["predicts_as_well"] for _, j in wrong),
+            "wrong_trusted_without_truth": sum(j["trusted"] for _, j in wrong),
+            "true_trusted_without_truth": sum(r[stage]["is"] == "true" and r[stage]["trusted"] for r in rows),
             "smallest_held_out_error": min((j["held_out_error"] or np.inf for _, j in wrong), default=None),
         }  # fmt: skip
     return out

@@ -123,7 +123,8 @@ def near_misses(rows: list[dict]) -> dict:
     heads = ["near_misses", "wrong", "wrong_called_recovered", "wrong_called_same", "became_true",
              "true_called_recovered", "true_called_same", "close",
              "smallest_margin", "smallest_relative_error_in_range", "smallest_relative_error_extrapolated",
-             "wrong_predicting_as_well_as_network", "smallest_held_out_error"]  # fmt: skip
+             "wrong_predicting_as_well_as_network", "wrong_trusted_without_truth", "true_trusted_without_truth",
+             "smallest_held_out_error"]  # fmt: skip
     lines = [[f"{kind}, {stage}", *(shown(found[stage][h]) for h in heads)]
              for stage in ("given", "refitted") for kind, found in rates.items()]  # fmt: skip
     cells = [{k: v for k, v in cell.items() if k != "rows"} for cell in rows]

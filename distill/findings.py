@@ -166,6 +166,8 @@ def answer(law: dict, generalization: dict | None) -> str:
                 else "worse than the network"
             )
             text = f"{truth_words(law, generalization)} The distilled law predicts held-out accelerations {well}."
+            if "trusted" in data:
+                text += f" {'It can be trusted' if data['trusted'] else 'It is not to be trusted'}: {data['why']}."
         one = (generalization or {}).get("sets", {}).get(INTERPOLATION)
         if one and one["law"]["median_relative_error"] is not None:
             text += f" Its median error on new data is {percent(one['law']['median_relative_error'])}."

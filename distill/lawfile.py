@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distill import constants, formats, node_search, physics, selection, systems, verdict
+from distill import constants, formats, node_search, physics, residuals, selection, systems, verdict
 from distill.alignment import Nodes, ReadOut
 from distill.expressions import to_latex, to_text
 from distill.law import Law
@@ -39,7 +39,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
             "what": "mean |a - a_data| / (c + |a_data|) of components, receivers of trajectories left out"},
         "truth": None, "verdict": {"recovered": None, "relative_error_in_range": None,
                                    "relative_error_extrapolated": None, "why": "the true law is not known here"},
-        "data_verdict": verdict.without_truth(refined),
+        "data_verdict": verdict.without_truth(refined, residuals.structure(law, ground.held, seed)),
     }  # fmt: skip
     system = systems.system_of(dataset.meta)
     truth = verdict.true_law(system)
@@ -54,7 +54,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
 
 def _examined(refined, ground, node_terms) -> tuple[Law, dict]:
     """The law with its round constants, and what the data know of them."""
-    size = np.linalg.norm(selection.predicted(refined.law, refined.data), axis=1)
+    size = np.linalg.norm(residuals.law_acceleration(refined.law, refined.data), axis=1)
     size = size if np.isfinite(size).all() else None
     pair, known = constants.examine(refined.law.pair, refined.data, node_terms, size, ground.unit_charges)
     return Law(pair, selection.fit_node_terms(pair, refined.data, node_terms), refined.law.chain), known

@@ -25,6 +25,7 @@ from distill.expressions import canonical, complexity, parametrise, parse, with_
 from distill.law import VARIABLES, Law
 from distill.piecewise import mend, refine_thresholds
 from distill.refine import prune, round_exponents
+from distill.residuals import law_acceleration
 
 WORTHLESS = 0.01  # a formula less than this share worse than the best is as good, however sure the difference
 SIGNIFICANT = 2.0  # ... or less than this many standard errors of the paired difference
@@ -173,17 +174,10 @@ def final_fit(expr: sp.Expr, ground: Ground) -> tuple[sp.Expr, dict]:
         expr = ground.canonical(round_exponents(expr, objective)[0])
         expr, _ = objective.fit(expr)
         node = fit_node_terms(expr, ground.many, ground.node_terms)
-        size = np.linalg.norm(predicted(Law(expr, node), ground.many), axis=1)
+        size = np.linalg.norm(law_acceleration(Law(expr, node), ground.many), axis=1)
         if not np.isfinite(size).all():
             break
     return expr, node
-
-
-def predicted(law: Law, data: Receivers) -> np.ndarray:
-    """The law's accelerations [receiver, dim]."""
-    f = law.radial(**data.features)
-    pair = np.add.reduceat(f[:, None] * data.unit, data.start, axis=0)
-    return (pair + law.node_force(data.vel, data.mass)) / data.mass[:, None]
 
 
 # ---------------------------------------------------------------- the choice

@@ -1,0 +1,59 @@
+"""What laws leave of the accelerations: rounding or noise for right ones, structure for wrong ones."""
+
+import numpy as np
+import pytest
+from planted import messages
+
+from distill import alignment, selection, verdict
+from distill.expressions import parse
+from distill.law import VARIABLES, Law
+from distill.residuals import structure
+
+
+@pytest.fixture(scope="module")
+def gravity():
+    return messages("r2", trajectories=500)
+
+
+def held(m):
+    return selection.Ground(m, alignment.nodes_of(m), ()).held
+
+
+def fitted(text, m):
+    ground = selection.Ground(m, alignment.nodes_of(m), ())
+    return Law(ground.fit.fit(parse(text, VARIABLES))[0])
+
+
+def test_the_right_law_leaves_rounding_or_noise(gravity):
+    law = Law(parse("-m_i*m_j/(r+0.01)^2", VARIABLES))
+    assert structure(law, held(gravity))["text"].startswith("the law leaves nothing")
+    noise = np.random.default_rng(1).normal(size=gravity["acc_i"].shape)
+    noisy = gravity | {"acc_i": gravity["acc_i"] * (1 + 0.05 * noise)}
+    found = structure(law, held(noisy))
+    assert not found["structured"] and 0.02 < found["left"] < 0.06 and "noise" in found["text"]
+
+
+@pytest.mark.parametrize("wrong", ["-0.9*m_i*m_j/(r+0.01)^(19/10)", "-0.9*m_j/(r+0.01)^2", "-1.0*m_i*m_j/(r+0.05)^2"])
+def test_wrong_laws_leave_structure(gravity, wrong):
+    law = fitted(wrong, gravity) if "0.05" not in wrong else Law(parse(wrong, VARIABLES))
+    found = structure(law, held(gravity))
+    assert found["structured"] and found["r2_held_out"] > 0.1, found
+
+
+def test_a_law_as_good_as_its_network_is_not_trusted_while_it_leaves_structure(gravity):
+    ground = selection.Ground(gravity, alignment.nodes_of(gravity), ())
+    law = fitted("-0.9*m_i*m_j/(r+0.01)^(19/10)", gravity)
+
+    class Refined:
+        held_out, network, receivers, chosen_share = 0.005, 0.01, 100, 1.0
+
+    found = verdict.without_truth(Refined, structure(law, ground.held))
+    assert found["law_predicts_as_well_as_network"] and not found["trusted"] and "predictable" in found["why"]
+    right = verdict.without_truth(Refined, structure(Law(parse("-m_i*m_j/(r+0.01)^2", VARIABLES)), ground.held))
+    assert right["trusted"]
+    Refined.chosen_share = 0.3
+    assert "30 % of draws" in verdict.without_truth(Refined, right["residuals"])["why"]
+
+
+def test_a_law_that_is_not_finite_is_not_trusted(gravity):
+    assert structure(Law(parse("log(r - 100)", VARIABLES)), held(gravity))["structured"]
