@@ -10,7 +10,7 @@ import numpy as np
 from distill.composition import Receivers
 from distill.law import Law
 
-STRUCTURE = 0.1  # held-out R^2 from which the residuals are said to have structure
+STRUCTURE = 0.05  # held-out R^2 from which the residuals are said to have structure
 ROUNDING = 1e-6  # mean relative error below which there is nothing left to predict
 
 
