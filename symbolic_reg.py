@@ -8,8 +8,9 @@ example:  python symbolic_reg.py --run r2_n4_d2_s0__l1-newton__s0
 
 Targets: "radial", the radial force f(r, m_i, m_j, q_i, q_j) from the read-out of all components that
 was fitted on net forces; "components", the most important message components in dx, dy, r, m, q as in
-the paper; "node", the node function from the read-out's net force. The law is composed from the radial
-target: every formula on its front is refitted on training accelerations, the best is kept.
+the paper; "shared", one radial function behind these components, their mixture found with it; "node",
+the node function from the read-out's net force. The law is composed from the radial target: every
+formula on its front is refitted on training accelerations, the best is kept.
 
 engines: pysr needs Julia (make pysr); operon is installed with the requirements.
 """
@@ -25,7 +26,8 @@ import numpy as np
 from distill import cli, formats
 from distill.cli import Parser, Stage, UserError, run_script
 
-TARGETS = ("radial", "components", "node")
+TARGETS = ("radial", "components", "shared", "node")
+DEFAULT_TARGETS = ("radial", "components", "node")
 OPERATORS = ("+", "-", "*", "/", "square", "cube", "sqrt", "inv", "exp", "log", "abs", "sin", "cos", "tanh", "pow")
 
 
@@ -33,7 +35,13 @@ def parse(argv):
     parser = Parser(__doc__)
     add = parser.add_argument
     add("--run", required=True, help="name of a folder in model_weights/")
-    add("--targets", nargs="+", choices=TARGETS, default=list(TARGETS), help="what to search; the law needs radial")
+    add(
+        "--targets",
+        nargs="+",
+        choices=TARGETS,
+        default=list(DEFAULT_TARGETS),
+        help="what to search; the law needs radial",
+    )
     add("--engine", choices=("auto", "pysr", "operon"), default="auto", help="auto: pysr if Julia is ready here")
     add("--sr-on-inputs", action="store_true", help="also search on the whole system's inputs: the baseline without"
         " a network, with distances and nearest-first order given; see distill/whole_system.py")  # fmt: skip

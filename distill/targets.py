@@ -20,6 +20,7 @@ class Target:
     features: dict
     y: np.ndarray
     overrides: dict = field(default_factory=dict)  # of the search options
+    components: tuple | None = None  # (messages [row, component], dx/r [row, dim]) instead of ``y``
 
     def __post_init__(self):
         from distill.engines import NETWORK_PRICE
@@ -31,6 +32,7 @@ def searches(args, messages, nodes, read, force, radial) -> list[Target]:
     """The targets asked for, rows drawn at random with the run's seed.
 
     radial: f of the read-out force. component_k: the k-th most important message component.
+    shared: one f behind the dim most important components, whatever their mixture (no accelerations needed).
     node: a_i less the fitted uniform fields from the read-out's net force R, v, m_i and q_i, all axes in one
     (``node_search``); receivers of the trajectories that ``node_search.node_data`` holds out take no part.
     """
@@ -48,6 +50,12 @@ def searches(args, messages, nodes, read, force, radial) -> list[Target]:
             y = messages["message"][edges, c].astype(float)
             if np.ptp(y) > 0:
                 out.append(Target(f"component_{k + 1}", varying(d | distance | ends), y))
+    if "shared" in args.targets:
+        dim = messages["dx"].shape[1]
+        top = alignment.top_components(alignment.importance(messages), dim)
+        unit = messages["dx"][edges].astype(float) / np.maximum(distance["r"], 1e-12)[:, None]
+        both = messages["message"][edges][:, top].astype(float), unit
+        out.append(Target("shared", varying(distance | ends), both[0][:, 0], {"loss": "mse"}, both))
     if "node" in args.targets:
         data = node_search.node_data(messages, nodes, read, force, args.seed)
         pick = data.draw(False, max(1, args.rows // data.acc.shape[1]))
@@ -70,6 +78,14 @@ def search_target(target: Target, options: dict, output_directory: str, progress
 
     X = np.column_stack(list(target.features.values()))
     options = options | target.overrides
+    if target.components is not None:
+        from distill.engines.shared import search_shared
+
+        names = list(target.features)
+        front, A, b = search_shared(*target.components, X, names, progress=progress,
+                                    output_directory=output_directory, **options)  # fmt: skip
+        front.info |= {"mixing": A.tolist(), "offset": b.tolist(), "mixing_is": "message = A (dx/r f) + b"}
+        return front
     return search(X, target.y, list(target.features), progress=progress, output_directory=output_directory, **options)
 
 

@@ -203,3 +203,16 @@ def test_fronts_are_read_back_only_where_they_belong(tmp_path):
     hall.write_text("".join(hall.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(UserError, match="does not belong"):
         targets.load_front(tmp_path, target, {"seed": 0})
+
+
+def test_the_shared_target_holds_the_top_components_and_the_directions():
+    m = messages("charge", trajectories=20, components=4)
+    nodes = alignment.nodes_of(m)
+    read = alignment.read_out(m, nodes, False)
+    args = argparse.Namespace(seed=0, rows=300, targets=["shared"])
+    (target,) = targets.searches(args, m, nodes, read, m["force"], np.zeros(len(m["r"])))
+    sent, unit = target.components
+    assert target.name == "shared" and sent.shape == unit.shape == (300, 2) and len(target.y) == 300
+    assert np.allclose(np.linalg.norm(unit, axis=1), 1) and set(target.features) == {"r", "m_i", "m_j", "q_i", "q_j"}
+    found = targets.search_target(target, {"restarts": 1, "min_restarts": 1, "max_complexity": 12}, None, False)
+    assert np.shape(found.info["mixing"]) == (2, 2) and "q_i * q_j" in found.rows[found.chosen].equation

@@ -15,7 +15,7 @@ import sympy as sp
 
 from distill import cli
 from distill.cli import UserError
-from distill.engines import Front, choice_share, choose, pareto, runner_up, unit_charges
+from distill.engines import NODE_PRICE, Front, choice_share, choose, pareto, runner_up, unit_charges
 from distill.engines.files import Row
 from distill.engines.mixing import Mixing, central_mixing
 from distill.expressions import canonical, complexity, sorted_terms, to_text, with_scales
@@ -36,6 +36,7 @@ def search_shared(
     loss: str = "mse",
     max_complexity: int = 30,
     seed: int = 0,
+    node_price: float = NODE_PRICE,
     **options,
 ) -> tuple[Front, np.ndarray, np.ndarray]:
     """(front of formulas for f, A [component, dim], b [component]) of Y = A (u f(X)) + b.
@@ -66,7 +67,7 @@ def search_shared(
 
         for name in ("niterations", "deterministic", "output_directory", "guesses", "resume"):
             options.pop(name, None)
-        found, info = find(X[use], f[use], names, **options)
+        found, info = find(X[use], f[use], names, node_price=node_price, **options)
     elif engine == "pysr":
         from distill.engines.pysr_shared import find_shared
 
@@ -80,13 +81,14 @@ def search_shared(
     scored = [(row, at) for row, at in scored if np.isfinite(row.loss) and row.complexity <= max_complexity]
     rows = pareto([row for row, _ in scored])
     mixings = [next(at for row, at in scored if row is r) for r in rows]
-    chosen, best, why = choose(rows)
+    chosen, best, why = choose(rows, "mse", node_price)
     here = Y[held], unit[held], X[held]
     errors = np.stack(
         [np.linalg.norm(_errors(r.expr, at, *here, names), axis=1) for r, at in zip(rows, mixings, strict=True)]
     )
     A, b = mixings[chosen].A, mixings[chosen].b
-    info |= {"chosen_share": choice_share(rows, errors, chosen, "mse"), "runner_up": runner_up(rows, chosen, "mse")}
+    info["chosen_share"] = choice_share(rows, errors, chosen, "mse", node_price)
+    info["runner_up"] = runner_up(rows, chosen, "mse", node_price)
     info |= {"best_pysr": best, "noise_floor": min(r.held_out for r in rows), "rows_held_out": int(held.sum())}
     info |= {"across": mixing.across, "condition": float(np.linalg.cond(A / mixing.spread[:, None]))}
     info |= {"cpu_seconds": time.process_time() - cpu, "seconds": time.perf_counter() - started}
