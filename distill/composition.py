@@ -70,7 +70,7 @@ def acceleration_objective(data: Receivers, node_terms=(), size=None) -> Objecti
     weights = np.repeat(1 / (typical_size(size) + size), dim)
     basis = None
     if node_terms:
-        basis, _ = np.linalg.qr(weights[:, None] * _node_design(data, node_terms))
+        basis, _ = np.linalg.qr(weights[:, None] * _node_design(data.vel, data.mass, node_terms))
 
     def project(values):  # [residual] or [residual, k]
         if basis is None:
@@ -88,37 +88,45 @@ def acceleration_objective(data: Receivers, node_terms=(), size=None) -> Objecti
                      metric="relative")  # fmt: skip
 
 
-def _node_design(data: Receivers, terms) -> np.ndarray:
-    """Columns [receiver x dim, parameter]: one for a drag, one an axis for a field."""
-    columns, (count, dim) = [], data.acc.shape
+def _node_design(vel, mass, terms) -> np.ndarray:
+    """Accelerations by the node terms [receiver x dim, parameter]: a column for a drag, one an axis for a field."""
+    columns = []
     for name in terms:
-        value = node_term(name, data.vel, data.mass) / data.mass[:, None]
-        if value.shape[1] == dim and name.startswith("drag"):
-            columns.append(value.reshape(-1))
-        else:
-            for axis in np.eye(dim):
-                columns.append((np.broadcast_to(value, (count, dim)) * axis).reshape(-1))
+        value = np.broadcast_to(node_term(name, vel, mass) / mass[:, None], vel.shape)
+        for axis in [np.ones(vel.shape[1])] if name.startswith("drag") else np.eye(vel.shape[1]):
+            columns.append((value * axis).reshape(-1))
     return np.stack(columns, 1)
 
 
-def fit_node_terms(pair: sp.Expr, data: Receivers, terms) -> dict:
-    """Values of the node terms beside the pair law: a number for a drag, a vector [dim] for a field."""
+def fit_terms(left, size, vel, mass, terms) -> dict:
+    """Values of node terms that explain the accelerations ``left`` over: a number for a drag, a vector [dim] for
+    a field.
+
+    ``left``, ``vel`` [receiver, dim], ``mass`` [receiver]; ``size`` [receiver] is |a|, for relative weights.
+    """
     if not terms:
         return {}
-    plain = acceleration_objective(data)
-    left = plain.weights * (plain.target - plain.apply(plain.values(pair)))
-    design = plain.weights[:, None] * _node_design(data, terms)
-    size = np.ones_like(left)
+    dim = left.shape[1]
+    weights = np.repeat(1 / (typical_size(size) + size), dim)
+    y, design = weights * left.reshape(-1), weights[:, None] * _node_design(vel, mass, terms)
+    error = np.ones_like(y)
     for _ in range(8):  # towards least absolute deviations: a few close encounters must not decide
-        root = 1 / np.sqrt(size)
-        found = np.linalg.lstsq(design * root[:, None], left * root, rcond=None)[0]
-        size = np.maximum(np.abs(left - design @ found), 1e-9)
-    out, at, dim = {}, 0, data.acc.shape[1]
+        root = 1 / np.sqrt(error)
+        found = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+        error = np.maximum(np.abs(y - design @ found), 1e-9)
+    out, at = {}, 0
     for name in terms:
         width = 1 if name.startswith("drag") else dim
         values = found[at : at + width]
         out[name], at = (float(values[0]) if width == 1 else values.copy()), at + width
     return out
+
+
+def fit_node_terms(pair: sp.Expr, data: Receivers, terms) -> dict:
+    """Values of the node terms beside the pair law, as in ``fit_terms``."""
+    plain = acceleration_objective(data)
+    left = plain.target - plain.apply(plain.values(pair))
+    return fit_terms(left.reshape(data.acc.shape), np.linalg.norm(data.acc, axis=1), data.vel, data.mass, terms)
 
 
 def receiver_errors(expr, objective: Objective, dim: int) -> np.ndarray:

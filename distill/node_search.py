@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.cli import UserError
+from distill.composition import fit_terms
 from distill.expressions import canonical, complexity, parse, to_text
-from distill.law import NODE_TERMS, Law, node_term
+from distill.law import Law, node_term
 from distill.refine import Objective, prune, round_exponents
 
 NAMES = ("R", "v", "m_i", "q_i")
@@ -80,7 +81,8 @@ def node_data(messages: dict, nodes, read, force: np.ndarray, seed: int = 0) -> 
     at = tuple(messages[k][first] for k in ("trajectory", "frame", "receiver"))
     groups = at[0] if len(np.unique(at[0])) > 2 else np.arange(len(first))
     held = held_out(groups, seed)
-    found = fit_terms(*(a[~held] for a in (net, acc, vel, mass)), read.node_terms)
+    left = acc - net / mass[:, None]
+    found = fit_terms(left[~held], np.linalg.norm(acc[~held], axis=1), vel[~held], mass[~held], read.node_terms)
     fields = {k: v for k, v in found.items() if not k.startswith("drag")}
     field = np.zeros_like(acc)
     for name, value in fields.items():
@@ -93,33 +95,6 @@ def held_out(groups: np.ndarray, seed: int, share: float = 1 / 3) -> np.ndarray:
     names = np.unique(groups)
     count = min(max(1, round(share * len(names))), len(names) - 1)
     return np.isin(groups, np.random.default_rng([seed, 43]).permutation(names)[:count])
-
-
-def fit_terms(net, acc, vel, mass, names) -> dict:
-    """Node terms beside the net force, m a = R + terms, towards the least mean relative error.
-
-    ``net``, ``acc``, ``vel`` [receiver, dim], ``mass`` [receiver]; ``names`` of ``law.NODE_TERMS``.
-    Returns a number for a drag, a vector [dim] for a field.
-    """
-    if not names:
-        return {}
-    count, dim = acc.shape
-    size = np.linalg.norm(acc, axis=1)
-    weights = np.repeat(1 / ((np.median(size) or 1.0) + size), dim)
-    columns, owner = [], []
-    for name in (t for t in NODE_TERMS if t in names):
-        value = np.broadcast_to(node_term(name, vel, mass) / mass[:, None], (count, dim))
-        for axis in [np.ones(dim)] if name.startswith("drag") else np.eye(dim):
-            columns.append((value * axis).reshape(-1) * weights)
-            owner.append(name)
-    design, left = np.stack(columns, 1), (acc - net / mass[:, None]).reshape(-1) * weights
-    error = np.ones_like(left)
-    for _ in range(8):  # towards least absolute deviations: a few close encounters must not decide
-        root = 1 / np.sqrt(error)
-        found = np.linalg.lstsq(design * root[:, None], left * root, rcond=None)[0]
-        error = np.maximum(np.abs(left - design @ found), 1e-9)
-    values = {name: found[[o == name for o in owner]] for name in dict.fromkeys(owner)}
-    return {k: float(v[0]) if k.startswith("drag") else v for k, v in values.items()}
 
 
 def composed(law: Law, data: NodeData) -> np.ndarray:

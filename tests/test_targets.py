@@ -9,6 +9,7 @@ from planted import messages
 
 from distill import alignment, node_search, targets
 from distill.cli import UserError
+from distill.composition import fit_terms
 from distill.engines import Front, Row, available
 from distill.expressions import parse
 from distill.law import VARIABLES, Law
@@ -87,11 +88,12 @@ def test_terms_are_fitted_together_and_despite_outliers():
     mass = np.exp(rng.normal(size=500))
     acc = (net - 0.3 * vel + mass[:, None] * [0.1, -0.7] + [0.5, 0.0]) / mass[:, None]
     acc[:25] += 30 * rng.normal(size=(25, 2))
-    found = node_search.fit_terms(net, acc, vel, mass, ("drag", "constant_acceleration", "constant_force"))
+    left, size = acc - net / mass[:, None], np.linalg.norm(acc, axis=1)
+    found = fit_terms(left, size, vel, mass, ("drag", "constant_acceleration", "constant_force"))
     assert found["drag"] == pytest.approx(0.3, abs=1e-3)
     assert np.allclose(found["constant_acceleration"], [0.1, -0.7], atol=1e-3)
     assert np.allclose(found["constant_force"], [0.5, 0.0], atol=1e-3)
-    assert node_search.fit_terms(net, acc, vel, mass, ()) == {}
+    assert fit_terms(left, size, vel, mass, ()) == {}
 
 
 # ---------------------------------------------------------------- searched against composed
