@@ -54,6 +54,12 @@ def parse(argv):
     search.add_argument("--restarts", type=cli.positive_int, default=8, help="operon: at most this many")
     search.add_argument("--min-restarts", type=cli.positive_int, default=4, help="operon: at least this many")
     search.add_argument("--niterations", type=cli.positive_int, default=100, help="pysr: iterations")
+    search.add_argument(
+        "--guesses",
+        action=cli.argparse.BooleanOptionalAction,
+        default=True,
+        help="pysr: start from formulas of the embedded engine, where both are installed",
+    )
     search.add_argument("--time-limit", type=cli.positive_float, help="seconds for each target's search")
     search.add_argument(
         "--deterministic",
@@ -144,7 +150,7 @@ def search_options(args, engine: str) -> dict:
     return dict(
         engine=engine, loss=args.loss, operators=args.operators, niterations=args.niterations,
         max_complexity=args.max_complexity, restarts=args.restarts, min_restarts=args.min_restarts,
-        seed=args.seed, time_limit=args.time_limit, deterministic=args.deterministic,
+        seed=args.seed, time_limit=args.time_limit, deterministic=args.deterministic, guesses=args.guesses,
     )  # fmt: skip
 
 
@@ -166,6 +172,7 @@ def run_searches(todo, args, engine, folder, messages_file) -> dict:
 
     options = search_options(args, engine)
     identity = json.loads(json.dumps(options | {"rows": args.rows, "messages": formats.sha256(messages_file)}))
+    options["resume"] = not args.overwrite  # an interrupted search of PySR goes on
     fronts, left = {}, []
     for target in todo:
         place = folder / "symbolic" / target.name

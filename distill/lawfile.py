@@ -7,6 +7,7 @@ from distill.alignment import Nodes, ReadOut
 from distill.expressions import to_latex, to_text
 from distill.law import Law
 
+CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen from messages
 QUICK = {"small": 200, "large": 400, "held_out": 400}
 
 
@@ -27,7 +28,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
         "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
         "node": law.node_json(dataset.dim), **known,
         "pair_unrounded": to_text(refined.law.pair),
-        "from_messages": before.pair_json() | {"why": front.why},
+        "from_messages": before.pair_json() | {"why": front.why} | {k: front.info.get(k) for k in CERTAINTY},
         "refinement": refinement_json(refined),
         "control": {
             "pair": without.pair_json(), "acceleration_error": {"law": _score(without, ground)},

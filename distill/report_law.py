@@ -156,6 +156,18 @@ def choice(m) -> str:
     if refined.get("chosen_share") is not None:
         what = text(refined.get("chosen_share_is") or "of bootstrap resamples pick the same formula")
         rows.append(["Chosen again", f"{percent(refined['chosen_share'])} ({what})"])
+    early = m.law.get("from_messages") or {}
+    if lost := (early.get("runner_up") or {}).get("equation"):
+        rows.append(["Runner-up from the messages alone",
+                     f"{code(lost)}<br>{text(early['runner_up'].get('why_it_lost') or '')}"])  # fmt: skip
+    if early.get("chosen_share") is not None:
+        met = early.get("restarts_with_chosen")
+        seen = f"; {met} of {early.get('restarts')} restarts met its form" if met is not None else ""
+        rows.append(["Row chosen again from the messages alone",
+                     f"{percent(early['chosen_share'])} of bootstrap draws of held-out rows{seen}"])  # fmt: skip
+    if trust := (m.law.get("data_verdict") or {}).get("why"):
+        word = "can be trusted" if m.law["data_verdict"].get("trusted") else "is not to be trusted"
+        rows.append(["By the data alone, without the truth", f"{word}: {text(trust)}"])
     if left := (m.law.get("leftover") or {}).get("text"):
         rows.append(["What a central law without velocities leaves out", text(left)])
     body = f"<h3>How sure the choice is</h3>{table([], rows)}" if rows else ""
