@@ -162,7 +162,7 @@ def choice(m) -> str:
                      f"{code(lost)}<br>{text(early['runner_up'].get('why_it_lost') or '')}"])  # fmt: skip
     if early.get("chosen_share") is not None:
         met = early.get("restarts_with_chosen")
-        seen = f"; {met} of {early.get('restarts')} restarts met its form" if met is not None else ""
+        seen = text(f"; {met} of {early.get('restarts')} restarts met its form") if met is not None else ""
         rows.append(["Row chosen again from the messages alone",
                      f"{percent(early['chosen_share'])} of bootstrap draws of held-out rows{seen}"])  # fmt: skip
     if trust := (m.law.get("data_verdict") or {}).get("why"):

@@ -116,6 +116,9 @@ def examined(**changes) -> dict:
         {"symbol": "threshold of r", "value": 1.99, "gap": [1.9871, 1.9932]},
     ]
     law["leftover"] = {"text": "nothing is left over"}
+    law["data_verdict"] = {"trusted": True, "why": "it leaves nothing to predict"}
+    law["from_messages"] = {"text": "q_i*q_j/r^2", "runner_up": {"equation": "q_i/r", "why_it_lost": "far worse"},
+                            "chosen_share": 0.8, "restarts": 4, "restarts_with_chosen": 3}  # fmt: skip
     errors = {"held_out_error": 0.41, "law_error": 1e-5, "network_error": 0.002}
     law["sr_on_inputs"] = {"equation": "q_1*dx_1", "complexity": 21, "what": "raw inputs", **errors}
     law["node_search"] = {"equation": "(R - 0.5*v)/m_i", "text": "agrees with the composed one"}
@@ -173,6 +176,7 @@ def test_everything_newer_searches_say_is_shown(places):
         *("0.0012", "0.010098765", "by jackknife", "between 1.9871 and 1.9932", "c0*q_i*q_j/(r + c1)^2"),
         *("nothing is left over", "q_1*dx_1", "formula 0.41, law 1.00×10⁻⁵, network 0.002", "raw inputs"),
         *("(R - 0.5*v)/m_i", "agrees with the composed one", "0.00345"),
+        *("can be trusted: it leaves nothing to predict", "far worse", "80 %", "3 of 4 restarts met its form"),
         "Drift of the angular momentum: not conserved: drag",
     ):
         assert said in page, said
@@ -219,7 +223,9 @@ def test_text_from_files_is_escaped(places):
             "constants": [{"symbol": HOSTILE, "value": HOSTILE, "standard_error": HOSTILE, "snapped_from": HOSTILE}],
             "constants_note": HOSTILE, "form": HOSTILE, "leftover": {"text": HOSTILE},
             "sr_on_inputs": {"equation": HOSTILE, "complexity": HOSTILE, "what": HOSTILE, "law_error": HOSTILE},
-            "node_search": {"equation": HOSTILE, "text": HOSTILE}}  # fmt: skip
+            "node_search": {"equation": HOSTILE, "text": HOSTILE}, "data_verdict": {"why": HOSTILE},
+            "from_messages": {"text": HOSTILE, "runner_up": {"equation": HOSTILE, "why_it_lost": HOSTILE},
+                              "chosen_share": 0.5, "restarts_with_chosen": HOSTILE, "restarts": HOSTILE}}  # fmt: skip
     odd = relation("different", text=HOSTILE, symbolic=HOSTILE, variables=[HOSTILE])
     odd["worst"] |= {"range": HOSTILE, "point": {HOSTILE: HOSTILE}, "law": HOSTILE}
     odd["constants"] = [{"role": HOSTILE, "true": HOSTILE, "found": HOSTILE, "off": 1.0}]
