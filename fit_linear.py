@@ -7,8 +7,8 @@ example:  python fit_linear.py --run r2_n4_d2_s0__l1-newton__s0
 
 r2_all is least squares over all edges, r2_trim90 the paper's trimmed fit scored on the 90 % of edges
 it fits best; both are means over the D most important components, against the true pair force.
-The same against F/m_i and q_i F stands under "targets". "read_out" is the linear map of ALL
-components that was fitted on net forces of the training split alone, scored on true pair forces.
+The same against F/m_i and q_i F stands under "targets". "read_out" is the force read from ALL
+components by means of net forces of the training split alone, scored on true pair forces.
 """
 
 import numpy as np
@@ -91,8 +91,7 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
         "active_components": int(messages["active"].sum()),
         "channel_map_r2": metrics.channel_map(chosen, targets[best]),
         "read_out": {
-            "gauge": read.gauge, "held_out_error": read.error, "held_out_errors": read.errors,
-            "antisymmetrised": read.antisymmetrise, "node_terms": read.node_terms,
+            **read.account(),
             "tangential_share": central["tangential_share"], "tangential_median": central["tangential_median"],
             **alignment.score_forces(estimated, targets["force"]),
         },

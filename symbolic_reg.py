@@ -132,8 +132,7 @@ def main(argv=None) -> int:
     share = {k: left[k] for k in ("tangential_share", "tangential_median")}
     formats.save_json(out, formats.provenance("symbolic_reg", arguments, inputs, stage.seconds) | {
         "run": args.run, "engine": engine, "engine_reason": reason, "chain": law.chain,
-        "read_out": {"gauge": read.gauge, "held_out_error": read.error, "held_out_errors": read.errors,
-                     "node_terms": read.node_terms, "antisymmetrised": read.antisymmetrise, **share},
+        "read_out": read.account() | share,
         "leftover": left,
         "targets": {name: lawfile.target_json(name, f) for name, f in fronts.items()}} | content)  # fmt: skip
     verdict, error = content["verdict"], content["acceleration_error"]

@@ -80,6 +80,12 @@ class ReadOut:
     third_law: dict = field(default_factory=dict)
     why: str = "smallest error of the net forces left out"
 
+    def account(self) -> dict:
+        """JSON-ready: the choice and what it was made by."""
+        return {"gauge": self.gauge, "why": self.why, "held_out_error": self.error, "held_out_errors": self.errors,
+                "net_errors": self.net_errors, "sideways": self.sideways, "third_law": self.third_law,
+                "node_terms": self.node_terms, "antisymmetrised": self.antisymmetrise}  # fmt: skip
+
     def force(self, messages: dict, nodes: Nodes) -> np.ndarray:
         """Estimated pair force [edge, dim]; antisymmetrised unless the network already is."""
         out = self.plain_force(messages, nodes)

@@ -194,11 +194,13 @@ def facts(m) -> str:
     """How the law was read from the network and searched."""
     law, rows, read = m.law, [], m.law.get("read_out") or {}
     if read:
-        errors = read.get("held_out_errors") or {}
+        errors = {k: v for k, v in (read.get("held_out_errors") or {}).items() if k != "jacobian"}
         others = ", ".join(f"{text(k.replace('_', ' '))} {shown(v)}" for k, v in errors.items())
         gauge = text(str(read.get("gauge")).replace("_", " "))
         error = others or shown(read.get("held_out_error"))
-        rows.append(["Gauge of the messages", f"{gauge} (held-out errors: {error})"])
+        rows.append(["Gauge of the messages", f"{gauge} (held-out errors of linear read-outs: {error})"])
+        if read.get("third_law"):
+            rows.append(["Why this read-out", text(read.get("why") or "")])
         if read.get("tangential_share") is not None:
             rows.append(["Part of the read-out force that is not central", f"{percent(read['tangential_share'])}"
                          f" of its square, median {percent(read.get('tangential_median'))}"])  # fmt: skip

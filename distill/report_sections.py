@@ -106,7 +106,7 @@ def messages(m) -> str:
                  order.index(fit["best_target"]) if fit.get("best_target") in order else None)  # fmt: skip
     if (read := fit.get("read_out") or {}).get("r2_all") is not None:
         body += (
-            f'<p class="note">A linear read-out of all components, fitted on net forces alone without any pair force,'
+            f'<p class="note">A read-out of all components, found from net forces alone without any pair force,'
             f" reaches R² {r2(read['r2_all'])} (all), {r2(read['r2_trim90'])} (best 90 %)"
             f" with the true pair forces; n: {n}.</p>"
         )
