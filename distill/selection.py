@@ -28,7 +28,8 @@ from distill.refine import prune, round_exponents
 from distill.residuals import law_acceleration
 
 WORTHLESS = 0.01  # a formula less than this share worse than the best is as good, however sure the difference
-SIGNIFICANT = 2.0  # ... or less than this many standard errors of the paired difference
+SIGNIFICANT = 2.0  # ... or less than this many standard errors of the paired difference, and
+AT_MOST = 0.1  # at most by this share: where errors sit in a few close encounters, standard errors are wide
 SHARE_OF_NETWORK = 0.05  # rows this much better than the network deserve a repair, simplest first
 LARGEST_ROW = 30
 DRAWS = 200
@@ -214,7 +215,8 @@ def _picks(candidates, sums, counts, weights, tiny) -> np.ndarray:
         worse = means[d] - means[d, b]
         spread = (sums - sums[b]) - worse[:, None] * counts  # the paired difference of each trajectory
         error = np.sqrt((weights[d] * spread**2).sum(1)) / total[d]
-        fine = (worse <= WORTHLESS * means[d, b]) | (worse <= SIGNIFICANT * error) | (means[d] <= tiny)
+        alike = (worse <= SIGNIFICANT * error) & (worse <= AT_MOST * means[d, b])
+        fine = (worse <= WORTHLESS * means[d, b]) | alike | (means[d] <= tiny)
         out[d] = next(k for k in order if fine[k])
     return out
 
