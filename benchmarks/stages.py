@@ -88,10 +88,12 @@ class Children:
 
     def stop(self) -> None:
         """Interrupt what runs and start nothing more."""
+        # a job in the background of a shell ignores SIGINT, and so do its children
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         with self._lock:
             self._stopped = True
             for pid in self._running:
-                os.kill(pid, signal.SIGINT)
+                os.kill(pid, signal.SIGTERM if ignored else signal.SIGINT)
 
 
 def in_threads(function, items, jobs: int, children: Children) -> list:
