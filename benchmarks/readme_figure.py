@@ -54,7 +54,7 @@ def main(argv=None) -> int:
         mew=2,
         label="chosen from the messages alone",
     )
-    middle.legend(fontsize=8)
+    middle.legend(fontsize=8, loc="upper right")
     middle.set(yscale="log", xlabel="complexity", ylabel="relative error of the radial force",
                title=f"refitted on accelerations: $f = {law['pair']['latex']}$")  # fmt: skip
 

@@ -50,7 +50,7 @@ def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charg
         law = with_threshold(law, switched, value)
     rounded = [c for c in report if c["snapped_from"] is not None]
     what = f"standard errors: delete-group jackknife, {GROUPS} groups of trajectories, {len(data.acc)} receivers"
-    told = ", ".join(f"{c['symbol']} from {c['snapped_from']:.6g} to {c['value']:.6g}" for c in rounded)
+    told = ", ".join(_told(c) for c in rounded)
     note = f"{what}; rounded: {told}" if rounded else f"{what}; nothing was rounded"
     text = to_text(form.xreplace(shown), 6)
     return canonical(law, unit_charges), {"form": text, "constants": report, "constants_note": note}
@@ -113,6 +113,13 @@ def round_number(value: float, error: float) -> float | None:
         if abs(number - value) <= reach:
             return number if 2 * reach <= CHANCE * spacing else None
     return None
+
+
+def _told(constant: dict) -> str:
+    before, after = (f"{constant[k]:.6g}" for k in ("snapped_from", "value"))
+    if before != after:
+        return f"{constant['symbol']} from {before} to {after}"
+    return f"{constant['symbol']} to {after} (by {constant['value'] - constant['snapped_from']:.1g})"
 
 
 def _finite(value) -> float | None:
