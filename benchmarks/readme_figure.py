@@ -44,17 +44,9 @@ def main(argv=None) -> int:
     middle.step(complexity, loss, where="post", color=plots.MUTED, lw=1)
     middle.plot(complexity, loss, "o", color=plots.INK, ms=4)
     chosen = target["chosen"]
-    middle.plot(
-        complexity[chosen],
-        loss[chosen],
-        "o",
-        color=plots.ACCENT,
-        ms=10,
-        mfc="none",
-        mew=2,
-        label="chosen from the messages alone",
-    )
-    middle.legend(fontsize=8, loc="upper right")
+    middle.plot(complexity[chosen], loss[chosen], "o", color=plots.ACCENT, ms=10, mfc="none", mew=2)
+    middle.annotate("chosen from the\nmessages alone", (complexity[chosen], loss[chosen]), xytext=(10, 12),
+                    textcoords="offset points", fontsize=8)  # fmt: skip
     middle.set(yscale="log", xlabel="complexity", ylabel="relative error of the radial force",
                title=f"refitted on accelerations: $f = {law['pair']['latex']}$")  # fmt: skip
 
