@@ -15,6 +15,7 @@ from distill.cli import UserError
 from distill.composition import fit_terms
 from distill.expressions import canonical, complexity, parse, to_text
 from distill.law import Law, node_term
+from distill.metrics import typical_size
 from distill.refine import Objective, prune, round_exponents
 
 NAMES = ("R", "v", "m_i", "q_i")
@@ -60,7 +61,7 @@ class NodeData:
     def weights(self) -> np.ndarray:
         """1 / (c + |a|) [receiver], c = median |a|: the weights of the law's fit to accelerations."""
         size = np.linalg.norm(self.acc, axis=1)
-        return 1 / ((np.median(size) or 1.0) + size)
+        return 1 / (typical_size(size) + size)
 
     def draw(self, held: bool, count: int) -> np.ndarray:
         """The first ``count`` receivers, in a random order that is always the same, of those held out or not."""

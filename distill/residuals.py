@@ -9,6 +9,7 @@ import numpy as np
 
 from distill.composition import Receivers
 from distill.law import Law
+from distill.metrics import typical_size
 
 STRUCTURE = 0.05  # held-out R^2 from which the residuals are said to have structure
 ROUNDING = 1e-6  # mean relative error below which there is nothing left to predict
@@ -20,7 +21,7 @@ def structure(law: Law, data: Receivers, seed: int = 0) -> dict:
     """
     size = np.linalg.norm(data.acc, axis=1)
     with np.errstate(all="ignore"):
-        residual = (data.acc - law_acceleration(law, data)) / (np.median(size) + size)[:, None]
+        residual = (data.acc - law_acceleration(law, data)) / (typical_size(size) + size)[:, None]
     left = float(np.mean(np.linalg.norm(residual, axis=1))) if np.isfinite(residual).all() else None
     if left is None:
         return {"r2_held_out": None, "left": None, "structured": True, "n": len(size),

@@ -57,3 +57,12 @@ def test_a_law_as_good_as_its_network_is_not_trusted_while_it_leaves_structure(g
 
 def test_a_law_that_is_not_finite_is_not_trusted(gravity):
     assert structure(Law(parse("log(r - 100)", VARIABLES)), held(gravity))["structured"]
+
+
+def test_particles_that_feel_nothing_are_no_fault_of_the_law():
+    """Most accelerations of a force of short range are exactly zero."""
+    m = messages("discontinuous", trajectories=200, n=2)
+    m["acc_i"] = np.where(m["r"][:, None] < np.quantile(m["r"], 0.7), 0.0, m["acc_i"])
+    data = held(m)
+    assert np.median(np.abs(data.acc)) == 0
+    assert structure(Law(parse("0*r", VARIABLES)), data)["left"] is not None
