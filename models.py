@@ -84,7 +84,7 @@ class GNN(MessagePassing):
         ``antisymmetric``. For ``kl`` the message is the mean; noise is added in ``forward``.
         """
         message, logvar = self._kept_messages(x, edge_index, reverse)
-        return tuple(None if part is None else self._spread(part) for part in (message, logvar))
+        return tuple(None if part is None else self.spread(part) for part in (message, logvar))
 
     def _kept_messages(self, x, edge_index, reverse):
         """As ``messages`` for the active components alone: masked ones cost nothing."""
@@ -105,7 +105,7 @@ class GNN(MessagePassing):
             out = 0.5 * (out - out[reverse])
         return out, logvar
 
-    def _spread(self, kept: Tensor) -> Tensor:
+    def spread(self, kept: Tensor) -> Tensor:
         """[edge, kept component] -> [edge, component] with zeros at masked components."""
         if kept.size(1) == self.config.message_dim:
             return kept
@@ -179,11 +179,13 @@ class GNN(MessagePassing):
             weights = _mlp_rows(self.node_mlp, h, rows).view(len(h), c.dim, -1)
             acc = (weights[..., :-1] @ total.unsqueeze(-1)).squeeze(-1) + weights[..., -1]
         else:
-            acc = self.node_mlp(torch.cat([h, total if kept is None else self._spread(total)], 1))
+            acc = self.node_mlp(torch.cat([h, total if kept is None else self.spread(total)], 1))
         return c.acc_scale * acc
 
-    def acceleration_shares(self, x: Tensor, edges: "Edges") -> Tensor:
+    def acceleration_shares(self, x: Tensor, edges: "Edges", message: Tensor | None = None) -> Tensor:
         """What each edge contributes to its receiver's predicted acceleration [edge, dim].
+
+        ``message`` saves the edge model's work where ``forward`` has already returned it (in evaluation mode).
 
         a_ij = a_i / k_i + J_i (e_ij - mean_j e_ij), with k_i the number of senders and J_i = d a_i / d S_i the
         Jacobian of the node model at the summed messages S_i (kl: at the means). The shares of a receiver add up
@@ -191,10 +193,11 @@ class GNN(MessagePassing):
         """
         receiver = edges.index[1]
         with torch.no_grad():
-            message, _ = self._kept_messages(x, edges.index, edges.reverse)
+            if message is None:
+                message, _ = self._kept_messages(x, edges.index, edges.reverse)
             senders = receiver.bincount(minlength=len(x)).to(x)[:, None]
             total = message.new_zeros(len(x), message.size(1)).index_add_(0, receiver, message)
-            message -= (total / senders)[receiver]
+            message = message - (total / senders)[receiver]
         with torch.enable_grad():
             acc = self.node_model(x, total.requires_grad_())
             # a row of J for every receiver at once: none depends on the messages to another

@@ -1,0 +1,78 @@
+"""Timing side by side: candidates between two timings of the baseline, the machine's matrix peak beside them.
+
+Absolute seconds drift with whatever else the machine does; a ratio to a baseline timed just before and just after
+drifts much less. Every round is baseline, candidate, baseline, candidate, ..., baseline, and a candidate's ratio
+is taken against the mean of its two neighbours.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+CLOCKS = {1: ("CPU", time.process_time)}  # one thread: CPU seconds, which a busy machine disturbs less
+WALL = ("wall", time.perf_counter)
+
+
+def clock(threads: int) -> tuple[str, Callable]:
+    """(name, function) of the clock for so many threads: CPU time for one, wall time for more."""
+    return CLOCKS.get(threads, WALL)
+
+
+def side_by_side(baseline: Callable, candidates: dict[str, Callable], work: dict[str, float], rounds: int,
+                 threads: int = 1, warm_up: bool = True) -> dict:  # fmt: skip
+    """Time ``candidates`` against ``baseline``; each call does ``work[name]`` units (work["baseline"] of it).
+
+    Returns ``{"baseline": row, name: row, ...}``, a row being {"per_s": median units a second, "per_s_range":
+    [min, max], "ratio": median of (candidate's rate / neighbouring baselines' mean rate), "ratio_range", "rounds",
+    "clock", "load": the machine's 1-minute load when it ended}; the baseline's ratio is None.
+    """
+    name, now = clock(threads)
+
+    def rate(key, function):
+        start = now()
+        function()
+        return work[key] / (now() - start)
+
+    if warm_up:
+        for function in (baseline, *candidates.values()):
+            function()
+    base, rates, ratios = [], {k: [] for k in candidates}, {k: [] for k in candidates}
+    for _ in range(rounds):
+        base.append(rate("baseline", baseline))
+        for key, function in candidates.items():
+            rates[key].append(rate(key, function))
+            base.append(rate("baseline", baseline))
+            ratios[key].append(rates[key][-1] / (0.5 * (base[-1] + base[-2])))
+
+    def row(values, against):
+        return {"per_s": statistics.median(values), "per_s_range": [min(values), max(values)],
+                "ratio": statistics.median(against) if against else None,
+                "ratio_range": [min(against), max(against)] if against else None,
+                "rounds": rounds, "clock": name, "load": os.getloadavg()[0]}  # fmt: skip
+
+    return {"baseline": row(base, [])} | {k: row(rates[k], ratios[k]) for k in candidates}
+
+
+def matrix_peak(precision: str = "float32", threads: int = 1, size: int = 1536, repeats: int = 5) -> float:
+    """Floating-point operations a second of one large square matrix product in torch, the best of ``repeats``.
+
+    ``precision``: "float32" or "bf16". torch has to be limited to ``threads`` by the caller.
+    """
+    import torch
+
+    _, now = clock(threads)
+    a, b = (torch.randn(size, size).to(torch.bfloat16 if precision == "bf16" else torch.float32) for _ in range(2))
+    out = torch.empty_like(a)
+    torch.mm(a, b, out=out)
+    best = float("inf")
+    for _ in range(repeats):
+        start = now()
+        torch.mm(a, b, out=out)
+        best = min(best, now() - start)
+    return 2 * size**3 / best
+
+
+def bar(what: str, measured, wanted: str, met: bool | None) -> dict:
+    """One line of the table of bars; ``met`` None where it was not measured."""
+    return {"what": what, "measured": measured, "wanted": wanted, "met": met}
