@@ -45,7 +45,7 @@ def parse(argv):
             sub.add_argument("--seeds", nargs="+", type=cli.non_negative_int, default=SEEDS[name], help="fresh seeds")
         if name == "search":
             sub.add_argument("--against", metavar="FILE", help="another search: a Python file with a function"
-                             " sr_front(X, y, names) -> (table with columns loss and sympy, anything); FILE is run")  # fmt: skip
+                             " sr_front(X, y, names) -> (table with loss and sympy, anything)")  # fmt: skip
     commands.add_parser("summary", help="tables and the figure from the results that are there")
     return parser.parse_args(argv)
 
