@@ -11,6 +11,8 @@ messages need not be forces (not antisymmetric, or a node model that is not line
 edge's share of the predicted acceleration, by the Jacobian of the node model.
 """
 
+import signal
+
 import numpy as np
 
 from distill import cli, formats
@@ -57,12 +59,13 @@ def main(argv=None) -> int:
         return 0
 
     from distill.checkpoints import load_run
+    from distill.extraction import Extraction
     from distill.graphs import is_chain
 
     device = cli.pick_device(args.device, args.threads)
     model, config = load_run(args.run, device)
     dataset = formats.dataset_of_run(args.run, config)
-    chain = is_chain(dataset.meta)
+    extraction = Extraction(model, dataset, is_chain(dataset.meta))
     for split, path, arguments in todo:
         stage = Stage("extract_messages", f"{args.run} {split}")
         trajectories = dataset.trajectories(split)
@@ -72,68 +75,35 @@ def main(argv=None) -> int:
         pick = np.arange(total)
         if limit < total:
             pick = np.sort(np.random.default_rng(args.seed).choice(total, limit, replace=False))
-        arrays = edges_of(model, dataset, trajectories[pick // frames], pick % frames, chain)
-        error = float(np.abs(arrays["acc_pred_i"] - arrays["acc_i"]).mean())
-        formats.save_npz(path, arrays, formats.MESSAGE_FIELDS)
+        about = write(path, extraction, trajectories[pick // frames], pick % frames)
         formats.save_json(path.with_suffix(".json"), formats.provenance(
             "extract_messages", arguments, inputs | {"dataset": dataset.path}, stage.seconds, device) | {
-            "run": args.run, "split": split, "graphs": len(pick), "edges": len(arrays["r"]), "mae": error,
+            "run": args.run, "split": split, "graphs": len(pick), "edges": about["edges"], "mae": about["mae"],
             "variant": config["variant"], "recipe": config["recipe"], "n": dataset.n, "dim": dataset.dim,
             "antisymmetric": config["model"]["antisymmetric"], "dataset": dataset.name,
             "dataset_path": config["dataset_path"], "system": dataset.meta.get("system")})  # fmt: skip
-        stage.done(path, graphs=len(pick), edges=len(arrays["r"]), components=arrays["message"].shape[1], mae=error)
+        stage.done(path, graphs=len(pick), **about)
     return 0
 
 
-def edges_of(model, dataset, trajectory, frame, chain, batch: int = 1024) -> dict:
-    """Arrays of ``MESSAGE_FIELDS`` for the frames ``(trajectory[k], frame[k])``."""
-    import torch
+def write(path, extraction, trajectory, frame) -> dict:
+    """Stream the messages of the frames ``(trajectory[k], frame[k])`` to ``path``; returns edges, components, mae."""
+    edges, missed, components = len(frame) * extraction.edges_per_graph, 0.0, 0
 
-    from distill.graphs import EdgeCache, node_features
-    from distill.systems import pair_force, system_of
+    def parts():
+        nonlocal missed, components
+        batches = -(-len(frame) // extraction.batch)
+        for part in cli.progress(extraction.parts(trajectory, frame), total=batches, desc="extract", unit="batch"):
+            missed += float(np.abs(part["acc_pred_i"] - part["acc_i"]).sum())
+            components = part["message"].shape[1]
+            yield part
+        path.with_suffix(".json").unlink(missing_ok=True)  # the old one must not stand beside new arrays
 
-    parameter = next(model.parameters())
-    cache = EdgeCache(dataset.n, chain, parameter.device)
-    columns: dict[str, list] = {}
-    starts = range(0, len(trajectory), batch)
-    for start in cli.progress(starts, desc="extract", unit="batch"):
-        t, f = trajectory[start : start + batch], frame[start : start + batch]
-        state = {k: dataset.arrays[k][t, f] for k in ("pos", "vel", "acc")}
-        fixed = {k: dataset.arrays[k][t] for k in ("mass", "charge")}
-        x = node_features(state["pos"], state["vel"], fixed["charge"], fixed["mass"])
-        edges = cache(len(t))
-        with torch.no_grad():
-            nodes = torch.as_tensor(x).to(parameter).flatten(0, 1)
-            acc_pred = model(nodes, edges)[0]
-            message, logvar = model.messages(nodes, edges.index, edges.reverse)
-        j, i = edges.index.cpu().numpy()
-        flat = {k: v.reshape(-1, dataset.dim) for k, v in state.items()}
-        flat |= {k: v.reshape(-1) for k, v in fixed.items()}
-        dx = flat["pos"][i] - flat["pos"][j]
-        part = {
-            "message": message.cpu().numpy(), "receiver": (i % dataset.n).astype(np.int32),
-            "sender": (j % dataset.n).astype(np.int32), "trajectory": t[i // dataset.n].astype(np.int32),
-            "frame": f[i // dataset.n].astype(np.int32), "dx": dx, "r": np.linalg.norm(dx, axis=1),
-            "vel_i": flat["vel"][i], "vel_j": flat["vel"][j], "mass_i": flat["mass"][i],
-            "mass_j": flat["mass"][j], "charge_i": flat["charge"][i], "charge_j": flat["charge"][j],
-            "acc_i": flat["acc"][i], "acc_pred_i": acc_pred.cpu().numpy()[i],
-        }  # fmt: skip
-        if logvar is not None:
-            part["logvar"] = logvar.cpu().numpy()
-        if not (model.config.antisymmetric and model.config.linear_node):  # there a fixed read-out is enough
-            part["acc_share"] = model.acceleration_shares(nodes, edges).cpu().numpy()
-        for key, value in part.items():
-            columns.setdefault(key, []).append(value)
-    arrays = {k: np.concatenate(v) for k, v in columns.items()}
-    if held := dataset.meta.get("system", {}).get("held"):  # what holds them is no pair force
-        free = ~np.isin(arrays["receiver"], held)
-        arrays = {k: v[free] for k, v in arrays.items()}
-    arrays["active"] = model.active.cpu().numpy().astype(np.int8)
-    if (system := system_of(dataset.meta)) is not None:
-        arrays["force"] = pair_force(system, *(arrays[k] for k in (
-            "dx", "r", "mass_i", "mass_j", "charge_i", "charge_j")))  # fmt: skip
-    return arrays
+    fix = "use fewer --max-graphs, or another disk for DISTILL_OUTPUTS"
+    formats.stream_npz(path, parts(), {"edge": edges}, formats.MESSAGE_FIELDS, fix)
+    return {"edges": edges, "components": components, "mae": missed / (edges * extraction.dataset.dim)}
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it: leave no half file behind
     run_script(main)

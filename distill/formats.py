@@ -8,19 +8,22 @@ Dataset ``datasets/<dataset>.npz``: see ``DATASET_FIELDS``. Messages
 """
 
 import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from distill.cli import DATASETS, MODEL_WEIGHTS, OUTPUTS, ROOT, UserError, near_miss, relative  # noqa: F401
+from distill.cli import DATASETS, MODEL_WEIGHTS, OUTPUTS, ROOT, UserError, near_miss, relative, warn  # noqa: F401
 from distill.names import dataset_name, dataset_path, messages_path, run_dir, run_name  # noqa: F401
+from distill.npz import NpzWriter, layout_bytes, read_rows
 from distill.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256  # noqa: F401
 from distill.storage import (  # noqa: F401  (all of this is the interface to files: one import for a script)
     atomic,
     finite_or_none,
     load_json,
     plain,
+    require_disk,
     save_bytes,
     save_json,
     save_text,
@@ -61,6 +64,7 @@ MESSAGE_FIELDS = {
     "active": (("component",), "i", True),  # 1 where pruning or relaxation kept the component
     "force": (("edge", "dim"), "f", False),  # true pair force on i, where the system is known
 }
+MOST_EDGES = 1_500_000  # of a messages file in memory at once: 0.8 GB with 100 components in 2-D
 
 
 # ---------------------------------------------------------------- arrays
@@ -73,8 +77,37 @@ def save_npz(path: Path, arrays: dict, fields: dict) -> None:
         np.savez(file, **arrays)
 
 
-def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None) -> dict:
-    """Read and check an ``.npz``; raises ``UserError`` if missing, damaged or of another kind."""
+def stream_npz(path: Path, parts: Iterable[dict], sizes: dict, fields: dict, fix: str | None = None) -> None:
+    """Write an ``.npz`` from ``parts`` that come one after the other, in the memory of one of them.
+
+    ``sizes``: axis of ``fields`` -> its size in the whole file. An array whose first axis is among them is the
+    parts' rows one after the other; any other is taken from the first part. Every part is checked as by
+    ``save_npz``. ``UserError`` for what is not allowed, and before anything is written if the disk is too full
+    (``fix``: what to do then); ``ValueError`` if the parts do not add up to ``sizes``.
+    """
+    path, where = Path(path), f"what was to be written to {relative(path)}"
+    parts = iter(parts)
+    first = next(parts)
+    check_fields(first, fields, where)
+    rows = {k: sizes[fields[k][0][0]] for k in first if k in fields and fields[k][0][0] in sizes}
+    layout = {k: (v.dtype, (rows.get(k, len(v)), *v.shape[1:])) for k, v in first.items()}
+    require_disk(path, layout_bytes(layout), fix)
+    with atomic(path) as file:
+        writer = NpzWriter(file, layout)
+        for name, value in first.items():
+            writer.append(name, value)
+        for part in parts:
+            check_fields(part, fields, where)
+            for name in rows:
+                writer.append(name, part[name])
+        writer.finish()
+
+
+def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: Callable | None = None) -> dict:
+    """Read and check an ``.npz``; raises ``UserError`` if missing, damaged or of another kind.
+
+    ``draw(file)`` gives (axis, mask of its entries to read) from the open file, or None for all of it.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{relative(path)} does not exist", fix)
@@ -87,7 +120,9 @@ def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None) -> dic
                     f" and holds {', '.join(file.files[:8]) or 'nothing'}",
                     fix,
                 )
-            arrays = {k: file[k] for k in file.files}
+            axis, keep = (draw(file) if draw else None) or (None, None)
+            part = {k for k in file.files if k in fields and fields[k][0][0] == axis}
+            arrays = {k: read_rows(file, k, keep) if k in part else file[k] for k in file.files}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError) as exc:
         raise UserError(f"{relative(path)} is damaged or half-written ({_first_line(exc)})", fix) from None
     check_fields(arrays, fields, relative(path), fix)
@@ -194,13 +229,17 @@ def dataset_of_run(run: str, config: dict) -> Dataset:
     return dataset
 
 
-def load_messages(path: Path, run: str) -> tuple[dict, dict]:
-    """``(arrays, meta)`` of a messages file of ``run``; ``UserError`` if missing, damaged or of another run."""
+def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, dict]:
+    """``(arrays, meta)`` of a messages file of ``run``; ``UserError`` if missing, damaged or of another run.
+
+    Of a file with more than ``most`` edges, whole graphs drawn at random (always the same) with at most so many
+    edges together are read, with a warning; ``meta["graphs"]`` is the number of graphs read.
+    """
     split = Path(path).stem.removeprefix("messages_")
     fix = f"run this first:  python extract_messages.py --run {run} --split {split}"
     if Path(path).is_file():
         fix += " --overwrite"  # what is there is of no use
-    arrays = load_npz(path, MESSAGE_FIELDS, "messages", fix)
+    arrays = load_npz(path, MESSAGE_FIELDS, "messages", fix, lambda file: _some_graphs(file, most))
     meta = load_json(Path(path).with_suffix(".json"), fix)
     if meta.get("run") != run:
         raise UserError(f"{relative(path)} holds messages of run '{meta.get('run')}', expected '{run}'", fix)
@@ -212,7 +251,24 @@ def load_messages(path: Path, run: str) -> tuple[dict, dict]:
         )
     if len(arrays["r"]) < 10:
         raise UserError(f"{relative(path)} holds {len(arrays['r'])} edges, expected at least 10", fix)
+    if len(arrays["r"]) < meta.get("edges", 0):
+        read = len(np.unique(np.stack([arrays[k] for k in ("trajectory", "frame")]), axis=1).T)
+        warn(f"{relative(path)} holds {meta['graphs']} graphs; {read} of them, drawn at random, are used")
+        meta["graphs"] = read
     return arrays, meta
+
+
+def _some_graphs(file, most: int) -> tuple[str, np.ndarray] | None:
+    """``load_npz``'s draw of whole graphs with at most ``most`` edges together (but one graph at least)."""
+    trajectory, frame = file["trajectory"], file["frame"]
+    if len(trajectory) <= most or trajectory.ndim != 1 or trajectory.shape != frame.shape:
+        return None  # all of it, or nothing that can be right: the checks will say what is wrong
+    graph = trajectory.astype(np.int64) * (int(frame.max()) + 1) + frame
+    _, number, edges = np.unique(graph, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(20061128).permutation(len(edges))
+    chosen = np.zeros(len(edges), dtype=bool)
+    chosen[order[: max(1, np.searchsorted(np.cumsum(edges[order]), most, "right"))]] = True
+    return "edge", chosen[number]
 
 
 def make_split(trajectories: int, seed: int) -> np.ndarray:

@@ -39,6 +39,18 @@ def _umask() -> int:
     return mask
 
 
+def require_disk(path: Path, size: int, fix: str | None = None) -> None:
+    """``UserError`` if ``size`` bytes for a file at ``path`` are more than is free there; makes its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    disk = os.statvfs(path.parent)
+    free = disk.f_bavail * disk.f_frsize
+    if size > free:
+        raise UserError(
+            f"{relative(path)} would take {size / 1e9:.1f} GB, more than the {free / 1e9:.1f} GB free on its disk", fix
+        )
+
+
 def save_text(path: Path, text: str) -> None:
     with atomic(path, "w") as file:
         file.write(text)

@@ -2,12 +2,13 @@
 
 import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
 from planted import messages, states, write_dataset
 
-from distill import formats
+from distill import formats, names, npz
 from distill.cli import UserError
 
 
@@ -134,3 +135,106 @@ def test_already_done_names_what_differs(tmp_path, dataset):
     broken(dataset, t=np.arange(5.0))
     with pytest.raises(UserError, match="has changed since"):
         formats.already_done(out, arguments, inputs, False)
+
+
+def parts_of(arrays, rows):
+    """The arrays of a messages file in pieces of ``rows`` edges."""
+    for start in range(0, len(arrays["r"]), rows):
+        yield {k: v if k == "active" else v[start : start + rows] for k, v in arrays.items()}
+
+
+def test_streamed_arrays_are_those_of_a_file_written_at_once(tmp_path):
+    arrays = messages(trajectories=5)
+    at_once, streamed = tmp_path / "a.npz", tmp_path / "b.npz"
+    formats.save_npz(at_once, arrays, formats.MESSAGE_FIELDS)
+    formats.stream_npz(streamed, parts_of(arrays, 77), {"edge": len(arrays["r"])}, formats.MESSAGE_FIELDS)
+    with np.load(at_once, allow_pickle=False) as a, np.load(streamed, allow_pickle=False) as b:
+        assert a.files == b.files
+        for name in a.files:
+            assert a[name].dtype == b[name].dtype and np.array_equal(a[name], b[name]), name
+    with zipfile.ZipFile(streamed) as file:
+        assert file.testzip() is None and len(file.infolist()) == len(arrays)
+        assert all(m.compress_type == zipfile.ZIP_STORED for m in file.infolist())
+    assert abs(streamed.stat().st_size - at_once.stat().st_size) < 100 * len(arrays)
+    one = streamed.read_bytes()
+    formats.stream_npz(streamed, parts_of(arrays, 1000), {"edge": len(arrays["r"])}, formats.MESSAGE_FIELDS)
+    assert streamed.read_bytes() == one  # whatever the pieces
+
+
+def test_a_damaged_streamed_file_is_noticed(tmp_path):
+    arrays, path = messages(trajectories=5), tmp_path / "b.npz"
+    formats.stream_npz(path, parts_of(arrays, 77), {"edge": len(arrays["r"])}, formats.MESSAGE_FIELDS)
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 1  # within the messages
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        formats.load_npz(path, formats.MESSAGE_FIELDS, "messages")
+
+
+def test_streaming_checks_every_part_and_leaves_no_litter(tmp_path):
+    arrays, path = messages(trajectories=5), tmp_path / "b.npz"
+    edges = {"edge": len(arrays["r"])}
+    path.write_bytes(b"old")
+
+    def fails_with(error, match, parts, sizes=edges):
+        with pytest.raises(error, match=match):
+            formats.stream_npz(path, parts, sizes, formats.MESSAGE_FIELDS, "free some")
+        assert os.listdir(tmp_path) == ["b.npz"] and path.read_bytes() == b"old"
+
+    bad = {k: v.copy() for k, v in arrays.items()}
+    bad["message"][-3, 1] = np.inf
+    fails_with(UserError, "'message' holds 1 NaN or infinite", parts_of(bad, 50))
+    fails_with(UserError, "'force' has 49 along 'edge'",
+               (p | {"force": p["force"][:49]} for p in parts_of(arrays, 50)))  # fmt: skip
+    fails_with(ValueError, "are missing", parts_of(arrays, 50), {"edge": edges["edge"] + 1})
+    fails_with(ValueError, "more than", parts_of(arrays, 50), {"edge": edges["edge"] - 1})
+    fails_with(ValueError, "'r': rows float32", ({**p, "r": p["r"].astype("f4" if k else "f8")}
+               for k, p in enumerate(parts_of(arrays, 50))))  # fmt: skip
+    fails_with(UserError, "b.npz would take 20000.* GB, more than the .* free some", parts_of(arrays, 50),
+               {"edge": 10**15})  # fmt: skip
+
+
+def write_messages(tmp_path, monkeypatch, **options):
+    monkeypatch.setattr(names, "MODEL_WEIGHTS", tmp_path / "model_weights")
+    config = tmp_path / "model_weights" / "some_run" / "config.json"
+    formats.save_json(config, {})
+    path, arrays = tmp_path / "messages_train.npz", messages(**options)
+    formats.save_npz(path, arrays, formats.MESSAGE_FIELDS)
+    graphs = options["trajectories"] * 5
+    inputs = {"config": {"sha256": formats.sha256(config)}}
+    about = {"run": "some_run", "graphs": graphs, "edges": len(arrays["r"]), "inputs": inputs}
+    formats.save_json(path.with_suffix(".json"), about)
+    return path, arrays
+
+
+def test_of_many_messages_whole_graphs_are_read_always_the_same(tmp_path, monkeypatch, capsys):
+    path, arrays = write_messages(tmp_path, monkeypatch, trajectories=10)
+    all_of_it, meta = formats.load_messages(path, "some_run")
+    assert meta["graphs"] == 50 and np.array_equal(all_of_it["message"], arrays["message"])
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(npz, "BLOCK", 1000)  # more than one block
+    some, meta = formats.load_messages(path, "some_run", most=130)
+    assert meta["graphs"] == 10 and len(some["r"]) == 120  # 12 edges a graph
+    assert "holds 50 graphs; 10 of them" in capsys.readouterr().err
+    graph = arrays["trajectory"] * 1000 + arrays["frame"]
+    kept = np.isin(graph, some["trajectory"] * 1000 + some["frame"])
+    assert kept.sum() == 120 and len(np.unique(some["trajectory"])) > 4
+    for name, values in arrays.items():
+        assert np.array_equal(some[name], values if name == "active" else values[kept]), name
+    again, _ = formats.load_messages(path, "some_run", most=130)
+    assert np.array_equal(again["trajectory"], some["trajectory"])
+
+
+def test_damage_is_noticed_also_where_a_part_is_read(tmp_path, monkeypatch):
+    path, arrays = write_messages(tmp_path, monkeypatch, trajectories=10)
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        formats.load_messages(path, "some_run", most=130)
+    np.savez(path, **arrays | {"r": arrays["r"][:-1]})
+    with pytest.raises(UserError, match="damaged.*'r' has shape"):
+        formats.load_messages(path, "some_run", most=130)
+    np.savez(path, **arrays | {"dx": np.asfortranarray(arrays["dx"])})
+    some, _ = formats.load_messages(path, "some_run", most=130)
+    assert np.allclose(np.linalg.norm(some["dx"], axis=1), some["r"])

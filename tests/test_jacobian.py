@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from extracted import edges_of
 from planted import write_dataset
 from test_models import CASES, NEWTON, network, state
 
 from distill import formats
 from distill.net_forces import nodes_of
-from extract_messages import edges_of
 from models import Edges, keep_top
 
 FREE = NEWTON | dict(antisymmetric=False)

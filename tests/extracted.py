@@ -1,0 +1,15 @@
+"""Messages of a network in memory, for the tests: all parts of an extraction put together."""
+
+import numpy as np
+
+from distill.extraction import Extraction
+
+
+def edges_of(model, dataset, trajectory, frame, chain=False, batch=1024) -> dict:
+    """Arrays of ``MESSAGE_FIELDS`` for the frames ``(trajectory[k], frame[k])``, ``batch`` graphs at a time."""
+    extraction = Extraction(model, dataset, chain)
+    extraction.batch = batch
+    parts = list(extraction.parts(np.asarray(trajectory), np.asarray(frame)))
+    assert sum(len(p["r"]) for p in parts) == len(frame) * extraction.edges_per_graph
+    joined = {k: np.concatenate([p[k] for p in parts]) for k in parts[0] if k != "active"}
+    return joined | {"active": parts[0]["active"]}

@@ -1,0 +1,143 @@
+"""Extraction against a plain evaluation of the same network, edge by edge; streaming and its interruption."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from extracted import edges_of
+from planted import write_dataset
+from test_models import NEWTON, network
+
+import extract_messages
+from distill import extraction, formats
+from distill.systems import load_system, pair_force
+from models import _mlp, keep_top
+
+PAPER = dict(activation="relu")
+CASES = [
+    ("r2", 2, PAPER), ("charge", 3, PAPER | dict(gaussian=True)), ("r2", 2, NEWTON), ("string", 2, NEWTON),
+    ("string", 2, PAPER), ("spring", 2, PAPER | dict(linear_node=True, activation="tanh")),
+]  # fmt: skip
+
+
+def plain(model, dataset, trajectory, frame) -> dict:
+    """One row an edge, by loops over frames and pairs and the network's own layers, in double precision."""
+    model = model.double()
+    about = dataset.meta["system"]
+    system, chain, held = load_system(about["name"]), about["neighbours_only"], about["held"] or []
+    rows = []
+    for t, f in zip(trajectory, frame, strict=True):
+        pos, vel, acc = (dataset.arrays[k][t, f] for k in ("pos", "vel", "acc"))
+        mass, charge = dataset.mass[t], dataset.charge[t]
+        x = torch.as_tensor(np.column_stack([pos, vel, charge, mass]))
+        pairs = [(i, j) for i in range(len(x)) for j in range(len(x)) if i != j and (not chain or abs(i - j) == 1)]
+        index = torch.tensor([[j for _, j in pairs], [i for i, _ in pairs]])
+        back = torch.tensor([pairs.index((j, i)) for i, j in pairs])
+        with torch.no_grad():
+            message, logvar = model.messages(x, index, back)
+            total = torch.zeros(len(x), message.shape[1], dtype=x.dtype).index_add(0, index[1], message)
+            kept = model.active.nonzero().squeeze(1)
+            predicted = model.node_model(x, total[:, kept])
+        for k, (i, j) in enumerate(pairs):
+            if i in held:
+                continue
+            d = pos[i] - pos[j]
+            row = {"message": message[k].numpy(), "receiver": i, "sender": j, "trajectory": t, "frame": f, "dx": d,
+                   "r": np.sqrt((d**2).sum()), "vel_i": vel[i], "vel_j": vel[j], "mass_i": mass[i],
+                   "mass_j": mass[j], "charge_i": charge[i], "charge_j": charge[j], "acc_i": acc[i],
+                   "acc_pred_i": predicted[i].numpy()}  # fmt: skip
+            row["force"] = pair_force(system, d, row["r"], mass[i], mass[j], charge[i], charge[j])
+            rows.append(row if logvar is None else row | {"logvar": logvar[k].numpy()})
+    return {k: np.array([row[k] for row in rows]) for k in rows[0]}
+
+
+def load(tmp_path, system, dim):
+    return formats.load_dataset(write_dataset(tmp_path, system=system, trajectories=6, dim=dim, n=4))
+
+
+@pytest.mark.parametrize("onednn", [False, True])
+@pytest.mark.parametrize(("system", "dim", "options"), CASES)
+def test_every_field_is_that_of_a_plain_evaluation(system, dim, options, onednn, tmp_path, monkeypatch):
+    if onednn and not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(extraction, "_onednn_pays", lambda: onednn)
+    dataset = load(tmp_path, system, dim)
+    model = network(dim=dim, **options).float().eval()
+    keep_top(model, torch.arange(5.0), 3)
+    trajectory, frame = np.array([0, 0, 2, 3, 3, 5]), np.array([0, 3, 1, 0, 4, 2])
+    found = edges_of(model, dataset, trajectory, frame, dataset.meta["system"]["neighbours_only"], batch=4)
+    formats.check_fields(found, formats.MESSAGE_FIELDS, "extracted")
+    wanted = plain(model, dataset, trajectory, frame)
+    assert set(wanted) == set(found) - {"active", "acc_share"}
+    assert found["active"].tolist() == [0, 0, 1, 1, 1] and (found["message"][:, :2] == 0).all()
+    of_network = ("message", "logvar", "acc_pred_i")
+    for name, values in wanted.items():
+        assert found[name].shape == values.shape, name
+        if name in of_network:
+            assert found[name].dtype == np.float32
+            assert np.allclose(found[name], values, rtol=2e-4, atol=2e-4 * np.abs(values).max()), name
+        elif name == "force":
+            assert np.allclose(found[name], values, rtol=1e-12, atol=0)
+        else:
+            assert np.allclose(found[name], values, rtol=1e-15, atol=0), name
+    whole = edges_of(model.float(), dataset, trajectory, frame, dataset.meta["system"]["neighbours_only"])
+    for name, values in whole.items():  # sizes of batches change nothing but rounding
+        assert np.allclose(found[name], values, rtol=1e-4, atol=1e-5 * np.abs(values).max()), name
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_fast_layers_have_the_same_values_and_derivatives():
+    torch.manual_seed(0)
+    for activation in ("relu", "silu"):
+        mlp = _mlp(7, 30, 3, 3, activation)
+        fast = extraction._fast_mlp(mlp)
+        x = torch.randn(50, 7)
+        results = []
+        for layers in (mlp, fast):
+            own = x.clone().requires_grad_()
+            y = layers(own)
+            rows = [torch.autograd.grad(column.sum(), own, retain_graph=True)[0] for column in y.unbind(1)]
+            results.append([y.detach(), *rows])
+        for a, b in zip(*results, strict=True):
+            assert torch.allclose(a, b, rtol=1e-5, atol=1e-5) and a.abs().max() > 0.01
+        assert [len(mlp), mlp[-1].out_features] == [len(fast), fast[-1].out_features]
+
+
+def test_the_model_itself_is_left_as_it_was(monkeypatch):
+    monkeypatch.setattr(extraction, "_onednn_pays", lambda: True)
+    model = network(**PAPER).float()
+    fast = extraction.with_fast_layers(model)
+    assert all(isinstance(layer, torch.nn.Linear | torch.nn.ReLU) for layer in model.edge_mlp)
+    assert all(p.requires_grad for p in model.parameters())
+    assert any(isinstance(layer, extraction._FastLinear) for layer in fast.edge_mlp)
+    assert extraction.with_fast_layers(model.double()) is model  # oneDNN's are in single precision
+
+
+class Interrupted(extraction.Extraction):
+    def parts(self, trajectory, frame):
+        for k, part in enumerate(super().parts(trajectory, frame)):
+            if k == 2:
+                raise KeyboardInterrupt
+            yield part
+
+
+def test_an_interrupted_extraction_leaves_the_old_file_and_nothing_else(tmp_path):
+    dataset = load(tmp_path, "r2", 2)
+    path = tmp_path / "outputs" / "messages_test.npz"
+    frames = np.arange(6), np.zeros(6, dtype=int)
+    whole = extraction.Extraction(network(**PAPER).float(), dataset, False, 24)
+    about = extract_messages.write(path, whole, *frames)
+    assert about["edges"] == 72 and about["components"] == 5
+    path.with_suffix(".json").write_text(json.dumps({"old": True}))
+    before = path.read_bytes()
+    with np.load(path, allow_pickle=False) as file:
+        assert about["mae"] == pytest.approx(np.abs(file["acc_pred_i"] - file["acc_i"]).mean())
+    with pytest.raises(KeyboardInterrupt):
+        extract_messages.write(path, Interrupted(network(**NEWTON).float(), dataset, False, 24), *frames)
+    assert path.read_bytes() == before
+    assert sorted(os.listdir(path.parent)) == ["messages_test.json", "messages_test.npz"]
+    extract_messages.write(path, whole, *frames)
+    assert path.read_bytes() == before  # the same bytes again
+    assert os.listdir(path.parent) == ["messages_test.npz"]  # the old JSON does not stand beside new arrays
