@@ -5,6 +5,7 @@ here. Convention throughout: a ``Float`` in a formula is a free constant that a 
 rationals are structure.
 """
 
+import operator
 import re
 from collections.abc import Sequence
 
@@ -32,9 +33,14 @@ def is_charge(name: str) -> bool:
 
 def rebuild(expr: sp.Expr, change) -> sp.Expr:
     """``expr`` with ``change`` applied to every node, leaves first."""
-    if not expr.is_Atom:
-        expr = expr.func(*[rebuild(a, change) for a in expr.args])
+    if expr.args:
+        expr = _with_args(expr, [rebuild(a, change) for a in expr.args])
     return change(expr)
+
+
+def _with_args(expr, args):
+    """``expr.func(*args)``, which costs sympy much even where ``args`` are those of ``expr``."""
+    return expr if all(map(operator.is_, args, expr.args)) else expr.func(*args)
 
 
 # ---------------------------------------------------------------- normal forms
@@ -68,8 +74,10 @@ def canonical(expr: sp.Expr, unit_charges: bool = False, tolerance: float = 1e-9
         terms = [t for t in e.args if not t.is_number]
         if not terms:
             return sp.S.One, e
-        sizes = [(abs(float(t.as_coeff_Mul()[0])), -k, t) for k, t in enumerate(sorted_terms(e)) if t in terms]
-        coefficient = max(sizes)[2].as_coeff_Mul()[0]
+        sizes = [abs(float(t.as_coeff_Mul()[0])) for t in terms]
+        largest = [t for t, size in zip(terms, sizes, strict=True) if size == max(sizes)]
+        first = largest[0] if len(largest) == 1 else next(t for t in sorted_terms(e) if t in largest)
+        coefficient = first.as_coeff_Mul()[0]
         if coefficient in (1, 0):
             return sp.S.One, e
         return coefficient, sp.Add(*[unit(t / coefficient) for t in e.args])
@@ -95,17 +103,17 @@ def canonical(expr: sp.Expr, unit_charges: bool = False, tolerance: float = 1e-9
                 if exponent.is_Integer or c.is_positive:
                     scale = sp.Float(float(c) ** float(exponent)) if c.is_Float else c**exponent
                     return scale * inner**exponent
-            return base**exponent
+            return e if exponent is e.exp else base**exponent
         if unit_charges and isinstance(e, sp.Abs) and is_charge(str(e.args[0])):
             return sp.S.One
         if e.is_Mul:
             number, factors = sp.S.One, []
             for factor in e.args:
                 c, inner = leading(factor) if factor.is_Add else (sp.S.One, factor)
-                number, factors = number * c, [*factors, inner]
-            return unit(sp.Mul(number, *factors))
+                number, factors = number if c is sp.S.One else number * c, [*factors, inner]
+            return unit(_with_args(e, factors) if number is sp.S.One else sp.Mul(number, *factors))
         if e.is_Add:
-            return sp.Add(*[unit(t) for t in e.args])
+            return _with_args(e, [unit(t) for t in e.args])
         return e
 
     for _ in range(4):  # factors that left a sum may now merge, once a level
@@ -138,6 +146,8 @@ def complexity(expr: sp.Expr) -> int:
 
 # ---------------------------------------------------------------- free constants
 
+_FREE: list[sp.Symbol] = []  # those of ``parametrise``: making a symbol with assumptions is slow
+
 
 def free_constants(expr: sp.Expr) -> list[float]:
     """The ``Float``s of ``expr``, one entry an occurrence, in the order of ``parametrise``."""
@@ -153,10 +163,12 @@ def parametrise(expr: sp.Expr) -> tuple[sp.Expr, list[sp.Symbol], np.ndarray]:
             return e  # no derivative says where a threshold should go: refine.py scans them
         if e.is_Float:
             # "#" can't be in a variable's name, so nothing collides
-            symbols.append(sp.Symbol(f"#{len(symbols)}", real=True))
+            if len(symbols) == len(_FREE):
+                _FREE.append(sp.Symbol(f"#{len(symbols)}", real=True))
+            symbols.append(_FREE[len(symbols)])
             values.append(float(e))
             return symbols[-1]
-        return e if e.is_Atom else e.func(*[walk(a) for a in e.args])
+        return _with_args(e, [walk(a) for a in e.args]) if e.args else e
 
     return walk(expr), symbols, np.array(values)
 

@@ -9,13 +9,15 @@ first-order effect of any change to the formula cost one backward sweep (``progr
 All functions are deterministic and never raise for a formula that cannot be evaluated: its score is infinite.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import sympy as sp
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, leastsq
 
 from distill.expressions import Program, complexity, parametrise, symbols_for, tidy, with_constants
+from distill.program import Fixed
 
 MAX_CONSTANTS = 20
 _BAD = 1e6  # residual of a row that is not finite: repels the fit
@@ -82,50 +84,73 @@ class Objective:
             value = np.mean(np.abs(residual)) if self.metric == "relative" else np.mean(residual**2)
         return float(value) if np.isfinite(value) else np.inf
 
-    def fit(self, expr: sp.Expr, max_nfev: int = 60) -> tuple[sp.Expr, float]:
+    def fit(self, expr: sp.Expr, max_nfev: int = 60, above: float = np.inf) -> tuple[sp.Expr, float]:
         """(``expr`` with its free constants refitted, score). Unchanged if it has none or more than
-        ``MAX_CONSTANTS``, or if the fit does not lower the loss.
+        ``MAX_CONSTANTS``, or if the fit does not lower the loss. A fit whose score is clearly higher than ``above``
+        is of no use to the caller: then ``expr`` as it was and infinity.
         """
         pexpr, params, start = parametrise(expr)
-        before = self.score(expr)
         if not 0 < len(params) <= min(MAX_CONSTANTS, len(self.target)):
-            return expr, before
+            return expr, self.score(expr)
         try:
             program = Program(pexpr, [*self.symbols, *params])
         except (ValueError, TypeError, OverflowError):
-            return expr, before
-        first = len(self.symbols)
+            return expr, self.score(expr)
+        with np.errstate(all="ignore"):
+            found = self._least_squares(program, start, max_nfev)
+        if found is None:
+            return expr, self.score(expr)
+        x, residual = found
+        # putting numbers into a formula and compiling it again costs as much as the fit
+        if self.score_of(residual) > above * (1 + 1e-6):
+            return expr, np.inf
+        fitted = with_constants(pexpr, params, x)
+        after = self.score(fitted)
+        return (fitted, after) if np.isfinite(after) else (expr, self.score(expr))
+
+    def _least_squares(self, program, start, max_nfev):
+        """(constants [k], residuals [residual]) of the best fit from ``start``; None if it is no better."""
+        run = Fixed(program, self.columns)
         state = {"at": None}
 
         def evaluate(p):
             if state["at"] is None or not np.array_equal(p, state["at"]):
-                state["at"], state["slots"] = p.copy(), program.values([*self.columns, *map(float, p)])
+                state.pop("J", None)
+                state["at"], state["slots"] = p.copy(), run.values(p.tolist())
             return state["slots"]
 
         def residual(p):
             r = self.weights * (self.apply(self.full(evaluate(p)[program.output])) - self.target)
-            return np.where(np.isfinite(r), r, _BAD)
+            return r if np.isfinite(r).all() else np.where(np.isfinite(r), r, _BAD)
 
         def jacobian(p):
-            grads = program.gradients(evaluate(p))[first : first + len(p)]
-            rows = np.stack([self.full(0.0 if g is None else g) for g in grads], axis=1)
-            J = self.weights[:, None] * self.apply(rows)
-            return np.where(np.isfinite(J), J, 0.0)
+            slots = evaluate(p)
+            if "J" not in state:
+                rows = np.stack([self.full(0.0 if g is None else g) for g in run.gradients(slots)], axis=1)
+                J = self.weights[:, None] * self.apply(rows)
+                state["J"] = J if np.isfinite(J).all() else np.where(np.isfinite(J), J, 0.0)
+            return state["J"]
 
-        options = {"method": "lm", "ftol": 1e-10, "xtol": 1e-10}
-        if self.loss != "linear":
-            options = {"loss": self.loss, "f_scale": self.f_scale, "ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-14}
         scale = np.maximum(np.abs(start), 1e-3)
-        with np.errstate(all="ignore"):
-            try:
-                found = least_squares(residual, start, jacobian, x_scale=scale, max_nfev=max_nfev, **options)
-            except (ValueError, np.linalg.LinAlgError):  # no finite step from here
-                return expr, before
-            if not np.isfinite(found.x).all() or not self._cost(found.fun) <= self._cost(residual(start)):
-                return expr, before
-        fitted = with_constants(pexpr, params, found.x)
-        after = self.score(fitted)
-        return (fitted, after) if np.isfinite(after) else (expr, before)
+        before = self._cost(residual(start))
+        try:
+            if self.loss == "linear":
+                # the same MINPACK routine as in least_squares, without what that does around it
+                with warnings.catch_warnings():  # that it ended at max_nfev is no news
+                    warnings.simplefilter("ignore")
+                    x = leastsq(residual, start, Dfun=jacobian, ftol=1e-10, xtol=1e-10, gtol=1e-8, maxfev=max_nfev,
+                                diag=1 / scale)[0]  # fmt: skip
+            else:
+                options = {"f_scale": self.f_scale, "ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-14}
+                x = least_squares(
+                    residual, start, jacobian, x_scale=scale, max_nfev=max_nfev, loss=self.loss, **options
+                ).x
+        except (ValueError, np.linalg.LinAlgError):  # no finite step from here
+            return None
+        if not np.isfinite(x).all():
+            return None
+        last = residual(x)
+        return (x, last) if self._cost(last) <= before else None
 
     def _cost(self, r):
         if self.loss == "linear":
@@ -148,7 +173,8 @@ def polish(expr: sp.Expr, objective: Objective, max_nfev: int = 60) -> tuple[sp.
 def round_exponents(expr, objective, score=None, tolerance: float = 0.02) -> tuple[sp.Expr, float]:
     """Replace fitted exponents by the nearest multiple of 1/2 where the score rises by at most ``tolerance``."""
     score = objective.score(expr) if score is None else score
-    for power in sorted((p for p in expr.atoms(sp.Pow) if p.exp.is_Float), key=str):
+    powers = [p for p in expr.atoms(sp.Pow) if p.exp.is_Float]
+    for power in sorted(powers, key=str) if len(powers) > 1 else powers:
         exponent = sp.Rational(round(2 * float(power.exp)), 2)
         if abs(float(exponent) - float(power.exp)) > 0.3:
             continue
@@ -169,8 +195,8 @@ def prune(expr, objective, tolerance: float = 0.02, rounds: int = 6) -> tuple[sp
         for trial in _shorter(expr):
             if complexity(trial) >= size or not trial.free_symbols or objective.score(trial) > hopeless:
                 continue
-            trial, new = objective.fit(trial, 20)
             allowed = max(score * (1 + tolerance), objective.tiny)
+            trial, new = objective.fit(trial, 20, allowed)
             if new <= allowed and (best is None or complexity(trial) < complexity(best[0])):
                 best = trial, new
         if best is None:
@@ -184,9 +210,9 @@ def _shorter(expr):
     found = {}
     for node in sp.preorder_traversal(expr):
         if node.is_Add:
-            shorter = [node - a for a in node.args]
+            shorter = [node.func(*_others(node, a)) for a in node.args]
         elif node.is_Mul:
-            shorter = [node / a for a in node.args if not a.is_number]
+            shorter = [node.func(*_others(node, a)) for a in node.args if not a.is_number]
             shorter += _alike(node)
         else:
             continue
@@ -195,6 +221,10 @@ def _shorter(expr):
             if not trial.has(sp.zoo, sp.nan, sp.oo):
                 found[trial] = None
     return list(found)
+
+
+def _others(node, a):
+    return [b for b in node.args if b is not a]
 
 
 def _alike(node):
@@ -219,7 +249,7 @@ def descent(expr, objective, met: set, steps: int = 8) -> list[sp.Expr]:
         size, best = complexity(expr), None
         for trial in _shorter(expr):
             if complexity(trial) < size and trial.free_symbols:
-                trial, score = objective.fit(trial, 10)
+                trial, score = objective.fit(trial, 10, np.inf if best is None else best[1])
                 if best is None or (score, complexity(trial)) < (best[1], complexity(best[0])):
                     best = trial, score
         if best is None or not np.isfinite(best[1]):
@@ -245,7 +275,7 @@ def repair(expr, objective, rounds: int = 3, keep: int = 8, gain: float = 0.1) -
             break
         best = None
         for trial in _changed(expr, objective, keep):
-            trial, new = objective.fit(tidy(trial), 15)
+            trial, new = objective.fit(tidy(trial), 15, np.inf if best is None else best[1])
             if best is None or new < best[1]:
                 best = trial, new
         if best is None or not best[1] < (1 - gain) * score:
@@ -282,11 +312,11 @@ def _changed(expr, objective, keep):
     # sorted by gain; ties keep the order of the walk, so the result is reproducible
     sums.sort(key=lambda c: -c[0])
     products.sort(key=lambda c: -c[0])
-    return [expr.xreplace({node: new}) for _, node, new in sums[:keep] + products[:keep]]
+    return [expr.xreplace({node: new(node)}) for _, node, new in sums[:keep] + products[:keep]]
 
 
 def _rank(node, H, missing, symbols, sums, products):
-    """Append (first-order fall of the loss, node, replacement) for every change at ``node``.
+    """Append (first-order fall of the loss, node, function that makes the change) for every change at ``node``.
 
     ``H`` [residual, 3 k + 2]: effect of adding 1 and each z, of scaling the node, of z and of 1 / z times it.
     """
@@ -294,8 +324,7 @@ def _rank(node, H, missing, symbols, sums, products):
     hh, hr = np.einsum("ij,ij->j", H, H), missing @ H
     for i in range(k + 1):
         if np.isfinite(hh[i]) and hh[i] > 0 and not (i and symbols[i - 1] == node):
-            p = sp.Float(hr[i] / hh[i] or 0.1)
-            sums.append((hr[i] ** 2 / hh[i], node, node + (p * symbols[i - 1] if i else p)))
+            sums.append((hr[i] ** 2 / hh[i], node, _added(hr[i] / hh[i] or 0.1, symbols[i - 1] if i else None)))
     scale = H[:, k + 1]
     for i in range(2 * k):
         h, j = H[:, k + 2 + i], k + 2 + i
@@ -304,5 +333,15 @@ def _rank(node, H, missing, symbols, sums, products):
         det = hh[j] * hh[k + 1] - cross**2
         if np.isfinite(det) and det > 1e-12 * hh[j] * hh[k + 1]:
             fall = (hh[k + 1] * hr[j] ** 2 - 2 * cross * hr[j] * hr[k + 1] + hh[j] * hr[k + 1] ** 2) / det
-            z = symbols[i % k]
-            products.append((fall, node, sp.Float(1.0) * node * (z if i < k else 1 / z)))
+            products.append((fall, node, _times(symbols[i % k], i >= k)))
+
+
+# the changes themselves are made of the few that rank first
+
+
+def _added(p, z):
+    return lambda node: node + (sp.Float(p) * z if z is not None else sp.Float(p))
+
+
+def _times(z, inverse):
+    return lambda node: sp.Float(1.0) * node * (1 / z if inverse else z)

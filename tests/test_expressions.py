@@ -20,7 +20,7 @@ from distill.expressions import (
     with_constants,
     with_scales,
 )
-from distill.program import Program
+from distill.program import Fixed, Program
 
 NAMES = ["r", "m_i", "m_j", "q_i", "q_j"]
 FORMULAS = [
@@ -187,6 +187,19 @@ def test_gradients_match_differences(columns):
         up, down = ([c + (s * 1e-6 if i == k else 0) for i, c in enumerate(columns)] for s in (1, -1))
         f = compile_numpy(expr, NAMES)
         np.testing.assert_allclose(grads[k], (f(*up) - f(*down)) / 2e-6, rtol=1e-5)
+
+
+def test_with_some_inputs_fixed_values_and_gradients_are_the_same(columns):
+    expr = parse("0.3*exp(-m_i*r)/(m_j+0.2)^3 + q_i^q_j*log(r) + sqrt(r)*abs(q_i) + tanh(r)/r^1.3 + q_j/m_j", NAMES)
+    program = Program(expr, symbols_for(NAMES))
+    slots = program.values(columns)
+    for first in range(len(NAMES) + 1):
+        part = Fixed(program, columns[:first])
+        for scale in (2.0, 1.0):  # nothing of an earlier evaluation may be left
+            at = part.values([scale * c for c in columns[first:]])
+        np.testing.assert_array_equal(at[program.output], slots[program.output])
+        for one, other in zip(part.gradients(at), program.gradients(slots)[first : len(NAMES)], strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_undefined_rows_are_nan_and_unknown_parts_refused():

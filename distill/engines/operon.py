@@ -164,7 +164,7 @@ def _improve(exprs, fit, small, max_complexity):
         if expr.has(sp.zoo, sp.nan, sp.oo, sp.I):
             return []
         expr, score = polish(expr, fit, 30)
-        return [Row(complexity(expr), score, str(expr), expr)] if np.isfinite(score) else []
+        return [Row(complexity(expr), score, "", expr)] if np.isfinite(score) else []
 
     front = pareto([r for e in dict.fromkeys(exprs) for r in row(e)])
     for r in front:  # a switch shows in the simplest row as well as in the best
