@@ -6,10 +6,13 @@ writes  model_weights/<run>/  model.safetensors  config.json  history.csv  (chec
 example:  python train.py --dataset r2_n4_d2_s0 --variant l1 --recipe newton
 
 A variant is a message head with its penalty; a recipe is a set of options, each of which is a flag
-of its own below. What an option assumes about nature stands in models.py (ModelConfig).
+of its own below. What an option assumes about nature stands in models.py (ModelConfig). Several variants
+and seeds make a run each: one after the other, or stacked into one network (--stack), as on a GPU.
 """
 
 import argparse
+from dataclasses import dataclass
+from pathlib import Path
 
 from distill import cli, formats
 from distill.cli import Parser, Stage, UserError, relative, run_script
@@ -27,7 +30,7 @@ def parse(argv):
     parser = Parser(__doc__)
     add = parser.add_argument
     add("--dataset", required=True, help="name in datasets/ or path of an .npz")
-    add("--variant", choices=VARIANTS, default="l1", help="message head and penalty")
+    add("--variant", nargs="+", choices=VARIANTS, default=["l1"], help="message head and penalty; several: a run each")
     add("--recipe", choices=sorted(RECIPES), default="newton", help="defaults for everything below")
     add("--tag", default="", help="added to the run's name")
     model = parser.add_argument_group("model (default: the recipe's)")
@@ -70,17 +73,21 @@ def parse(argv):
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     run.add_argument("--precision", choices=("float32", "bf16"), default="float32")
     run.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
+    run.add_argument("--stack", choices=("auto", "on", "off"), default="auto",
+                     help="train runs with equal message heads at once; auto: on a GPU")  # fmt: skip
+    run.add_argument("--capture", action=argparse.BooleanOptionalAction, default=True,
+                     help="on a GPU, record a training step once and replay it (a CUDA graph)")  # fmt: skip
     run.add_argument("--wandb", action="store_true", help="log to Weights & Biases (pip install wandb)")
-    cli.add_run_flags(parser, "seed of weights, batches and noise")
+    cli.add_run_flags(parser, "seed of weights, batches and noise; several: a run each", seeds=True)
     return parser.parse_args(argv)
 
 
-def resolve(args, dataset) -> dict:
-    """The options of this run: the recipe's, overridden by the flags that were given."""
+def resolve(args, variant, dataset) -> dict:
+    """The options of a run: the recipe's, overridden by the flags that were given."""
     options = dict(RECIPES[args.recipe])
     if args.recipe == "paper":
         options["batch_size"] = paper_batch_size(dataset.n)
-    options["message_dim"] = dataset.dim if args.variant == "bottleneck" else MESSAGE_DIM
+    options["message_dim"] = dataset.dim if variant == "bottleneck" else MESSAGE_DIM
     if args.quick:
         options |= dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64)
     options |= {k: v for k, v in vars(args).items() if k in options and v is not None}
@@ -94,65 +101,129 @@ def resolve(args, dataset) -> dict:
     return options
 
 
+@dataclass
+class Run:
+    """One variant with one seed: what it is to be trained with, and where it goes."""
+
+    name: str
+    variant: str
+    seed: int
+    arguments: dict  # as if it were the only run of the command
+    resuming: bool
+    stage: Stage
+
+    @property
+    def options(self) -> dict:
+        return self.arguments["options"]
+
+    @property
+    def folder(self) -> Path:
+        return formats.MODEL_WEIGHTS / self.name
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+
+def to_do(args, dataset) -> list[Run]:
+    """The runs that are not done; ``UserError`` if one is unfinished or was made otherwise."""
+    runs = []
+    for variant, seed in [(v, k) for v in dict.fromkeys(args.variant) for k in dict.fromkeys(args.seed)]:
+        name = formats.run_name(dataset.name, variant, args.recipe, seed, args.tag)
+        own = {"variant": variant, "seed": seed, "options": resolve(args, variant, dataset)}
+        run = Run(name, variant, seed, vars(args) | own, False, Stage("train", name))
+        started = run.checkpoint.exists() and not args.overwrite
+        run.resuming = args.resume and started
+        done = not run.resuming and formats.already_done(run.folder / "config.json", run.arguments,
+                                                         {"dataset": dataset.path}, args.overwrite)  # fmt: skip
+        if done and (run.folder / "model.safetensors").is_file() and not run.checkpoint.exists():
+            run.stage.already_done(run.folder)
+            continue
+        if started and not run.resuming:
+            raise UserError(
+                f"{relative(run.checkpoint)} is an unfinished run",
+                "add --resume to go on, or --overwrite to start again",
+            )
+        runs.append(run)
+    return runs
+
+
 def main(argv=None) -> int:
     args = parse(argv)
     cli.set_threads(args.threads)
     dataset = formats.load_dataset(args.dataset)
-    options = resolve(args, dataset)
-    run = formats.run_name(dataset.name, args.variant, args.recipe, args.seed, args.tag)
-    stage = Stage("train", run)
-    folder = formats.MODEL_WEIGHTS / run
-    arguments = {k: v for k, v in vars(args).items()} | {"options": options}
-    inputs = {"dataset": dataset.path}
-    checkpoint = folder / "checkpoint.safetensors"
-    resuming = args.resume and checkpoint.exists() and not args.overwrite
-    if not resuming and formats.already_done(folder / "config.json", arguments, inputs, args.overwrite):
-        if (folder / "model.safetensors").is_file() and not checkpoint.exists():
-            stage.already_done(folder)
-            return 0
-
+    runs = to_do(args, dataset)
+    if not runs:
+        return 0
     device = cli.pick_device(args.device, args.threads)
-    if checkpoint.exists() and not args.overwrite and not resuming:
-        raise UserError(
-            f"{relative(checkpoint)} is an unfinished run",
-            "add --resume to go on, or --overwrite to start again",
-        )
-    identity = {"arguments": {k: v for k, v in arguments.items() if k not in formats.IGNORED_ARGUMENTS},
-                "dataset_sha256": formats.sha256(dataset.path)}  # fmt: skip
-    from distill.training import Trainer, history_text
+    digest = formats.sha256(dataset.path)
+    trainers: list = []
+    for run in runs:
+        trainers.append(prepare(args, run, dataset, digest, device, trainers[0] if trainers else None))
+    waiting = list(zip(runs, trainers, strict=True))
+    while waiting:
+        group = waiting[:1]
+        if args.stack == "on" or (args.stack == "auto" and device == "cuda"):
+            key = lambda t: (t.model.config, t.batch, t.step)  # noqa: E731
+            group = [pair for pair in waiting if key(pair[1]) == key(waiting[0][1])]
+        waiting = [pair for pair in waiting if pair not in group]
+        train(args, group, dataset, device)
+    return 0
 
-    trainer = Trainer(dataset, args.variant, options, args.seed, device, args.precision, checkpoint,
-                      identity, args.quick)  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    if resuming:
+
+def prepare(args, run: Run, dataset, digest: str, device: str, like):
+    """The ``Trainer`` of a run, where its checkpoint left it."""
+    from distill.training import Trainer
+
+    identity = {"arguments": {k: v for k, v in run.arguments.items() if k not in formats.IGNORED_ARGUMENTS},
+                "dataset_sha256": digest}  # fmt: skip
+    trainer = Trainer(dataset, run.variant, run.options, run.seed, device, args.precision, run.checkpoint,
+                      identity, args.quick, like)  # fmt: skip
+    run.folder.mkdir(parents=True, exist_ok=True)
+    if run.resuming:
         trainer.restore()
-    elif args.resume and not checkpoint.exists():
-        cli.warn(f"no checkpoint in {relative(folder)}: starting from the beginning")
-    else:  # --overwrite: the former result stays until there is a new one
-        checkpoint.unlink(missing_ok=True)
-    log = _wandb(args, run, options)
-    trainer.fit(log)
+    elif args.resume and not run.checkpoint.exists():
+        cli.warn(f"no checkpoint in {relative(run.folder)}: starting from the beginning")
+    return trainer
 
+
+def train(args, group: list, dataset, device: str) -> None:
+    """Train one run, or several as a stack, and write what each has learnt."""
+    from distill.training import fit
+
+    for run, _ in group:
+        run.stage = Stage("train", run.name)  # it starts now
+        if not run.resuming:  # --overwrite: the former result stays until there is a new one
+            run.checkpoint.unlink(missing_ok=True)
+    log = _wandb(args, group)
+    fit([trainer for _, trainer in group], args.capture, log)
+    for run, trainer in group:
+        write(run, trainer, dataset, device, len(group))
+
+
+def write(run: Run, trainer, dataset, device: str, stacked: int) -> None:
+    """The finished run to ``model_weights/<run>/``, and its last line."""
     from distill.checkpoints import save_tensors
+    from distill.training import history_text
 
-    last = trainer.history[-1]
+    folder, options, last = run.folder, run.options, trainer.history[-1]
     own = dataset.path.resolve().parent == formats.DATASETS.resolve()
     where = dataset.name if own else str(dataset.path.resolve())  # a name moves with its folder
     (folder / "config.json").unlink(missing_ok=True)  # a run is complete only while its config.json is there
-    save_tensors(folder / "model.safetensors", trainer.model.state_dict(), {"run": run})
+    save_tensors(folder / "model.safetensors", trainer.model.state_dict(), {"run": run.name})
     formats.save_text(folder / "history.csv", history_text(trainer.history))
     formats.save_json(folder / "config.json", formats.provenance(
-        "train", arguments, inputs, stage.seconds, device) | {
-        "run": run, "dataset": dataset.name, "dataset_path": where,
-        "variant": args.variant, "recipe": args.recipe, "seed": args.seed,
+        "train", run.arguments, {"dataset": dataset.path}, run.stage.seconds, device) | {
+        "run": run.name, "dataset": dataset.name, "dataset_path": where,
+        "variant": run.variant, "recipe": run.arguments["recipe"], "seed": run.seed,
         "model": trainer.model.config.as_dict(), "options": options,
         "system": dataset.meta.get("system"), "chain": trainer.chain, "n": dataset.n, "dim": dataset.dim,
-        "steps": trainer.total, "graphs_seen": trainer.total * options["batch_size"],
+        "steps": trainer.total, "graphs_seen": trainer.total * trainer.batch, "stacked_runs": stacked,
         "train_graphs": len(trainer.x), "cpu_seconds": round(trainer.cpu_seconds, 2),
         "validation_mae": last["validation_mae"], "validation_loss": last["validation_loss"],
         "validation_graphs": len(trainer.x_val), "active": last["active"]})  # fmt: skip
-    checkpoint.unlink(missing_ok=True)
-    stage.done(
+    run.checkpoint.unlink(missing_ok=True)
+    run.stage.done(
         folder,
         validation_mae=last["validation_mae"],
         graphs=len(trainer.x_val),
@@ -160,17 +231,20 @@ def main(argv=None) -> int:
         active=last["active"],
         cpu_s=round(trainer.cpu_seconds, 1),
     )
-    return 0
 
 
-def _wandb(args, run, options):
+def _wandb(args, group):
     if not args.wandb:
         return None
+    if len(group) > 1:
+        raise UserError("--wandb logs one run at a time", "add --stack off")
     try:
         import wandb
     except ImportError:
         raise UserError("--wandb needs the package wandb", "pip install wandb") from None
-    return wandb.init(project="force-law-distillation", name=run, config=options | vars(args))
+    run = group[0][0]
+    return wandb.init(project="force-law-distillation", name=run.name, config=run.options | run.arguments,
+                      reinit="finish_previous")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -94,10 +94,11 @@ def fraction(text: str) -> float:
     return value
 
 
-def add_run_flags(parser: Parser, seed_help: str = "random seed") -> None:
-    """The flags that mean the same thing in every stage."""
+def add_run_flags(parser: Parser, seed_help: str = "random seed", seeds: bool = False) -> None:
+    """The flags that mean the same thing in every stage; ``seeds`` lets --seed take several."""
     group = parser.add_argument_group("run")
-    group.add_argument("--seed", type=non_negative_int, default=0, help=seed_help)
+    several = {"nargs": "+", "default": [0]} if seeds else {"default": 0}
+    group.add_argument("--seed", type=non_negative_int, help=seed_help, **several)
     group.add_argument("--threads", type=positive_int, default=1, help="CPU threads to use")
     group.add_argument("--overwrite", action="store_true", help="replace existing output")
     group.add_argument("--quick", action="store_true", help="tiny sizes through the same code, marked in the output")

@@ -65,7 +65,7 @@ def _versions() -> dict:
     return found
 
 
-IGNORED_ARGUMENTS = ("overwrite", "threads", "resume", "device", "wandb")
+IGNORED_ARGUMENTS = ("overwrite", "threads", "resume", "device", "wandb", "stack", "capture")
 
 
 def _flat(arguments: dict) -> dict:

@@ -18,12 +18,11 @@ from distill.checkpoints import load_tensors, save_tensors
 from distill.cli import UserError, relative
 from distill.graphs import EdgeCache, dataset_features, is_chain
 from distill.recipes import components_kept, lr_factor
+from distill.steps import Stepper
 from models import (
     GNN,
     ModelConfig,
     keep_top,
-    kl_penalty,
-    l1_penalty,
     message_importance,
     prediction_loss,
 )
@@ -38,10 +37,12 @@ OF_THE_MODEL = ("antisymmetric", "translation_invariant", "geometric_inputs", "e
 class Trainer:
     """Trains one network on one dataset; see ``distill/recipes.py`` for the ``options``.
 
-    ``identity`` (JSON-able) says which run a checkpoint belongs to; ``checkpoint`` is its file.
+    ``identity`` (JSON-able) says which run a checkpoint belongs to; ``checkpoint`` is its file; ``like`` is a
+    trainer on the same dataset whose tensors are shared.
     """
 
-    def __init__(self, dataset, variant, options, seed, device, precision, checkpoint: Path, identity, quick):
+    def __init__(self, dataset, variant, options, seed, device, precision, checkpoint: Path, identity, quick,
+                 like: "Trainer | None" = None):  # fmt: skip
         self.variant, self.options, self.seed, self.device = variant, options, seed, device
         self.bf16, self.checkpoint, self.identity, self.n = (
             precision == "bf16",
@@ -50,26 +51,29 @@ class Trainer:
             dataset.n,
         )
         self.dim, self.chain = dataset.dim, is_chain(dataset.meta)
-        self.edges = EdgeCache(self.n, self.chain, device)
+        self.edges = like.edges if like else EdgeCache(self.n, self.chain, device)
         held = set(dataset.meta.get("system", {}).get("held", []))  # what holds them is no pair force
         self.free = [k for k in range(self.n) if k not in held]
-        self.x, self.acc = self.load(dataset, "train", 512 if quick else None)
-        self.x_val, self.acc_val = self.load(dataset, "validation", 256 if quick else 10_000)
+        if like:
+            self.x, self.acc, self.x_val, self.acc_val = like.x, like.acc, like.x_val, like.acc_val
+        else:
+            self.x, self.acc = self.load(dataset, "train", 512 if quick else None)
+            self.x_val, self.acc_val = self.load(dataset, "validation", 256 if quick else 10_000)
         median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
         self.scale = median if options["scale_output"] else 1.0
         torch.manual_seed(seed)
         self.model = GNN(ModelConfig(dim=dataset.dim, gaussian=variant == "kl", acc_scale=self.scale,
                                      **{k: options[k] for k in OF_THE_MODEL})).to(device)  # fmt: skip
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=options["lr"], weight_decay=1e-8, fused=True)
         self.noise = torch.Generator(device).manual_seed(seed + 1)
         self.cumulative = None
         if options["close_sampling"]:  # close encounters more often: they decide the worst errors
             weight = self.acc.abs().amax((1, 2)).clamp(min=1e-3 * median) ** options["close_sampling"]
             self.cumulative = weight.double().cumsum(0)
-        self.steps_per_epoch = max(1, len(self.x) // options["batch_size"])
+        self.batch = min(options["batch_size"], len(self.x))
+        self.steps_per_epoch = len(self.x) // self.batch
         self.total = max(1, round(options["epochs"] * self.steps_per_epoch))
         self.step, self.history, self.penalised, self.cpu_seconds = 0, [], True, 0.0
-        self.sums = torch.zeros(2, device=device)  # of loss and penalty since the last evaluation
+        self.restored = None  # Adam's state and sums of a checkpoint, for the ``Stepper``
         self._order = (-1, None)
 
     def load(self, dataset, split, limit):
@@ -79,7 +83,7 @@ class Trainer:
             x, acc = x[pick], acc[pick]
         return torch.as_tensor(x).to(self.device), torch.as_tensor(acc).to(self.device)
 
-    # ------------------------------------------------------------ one step
+    # ------------------------------------------------------------ what a step needs (distill/steps.py)
 
     def order(self, epoch: int) -> torch.Tensor:
         """Indices [graph] of the graphs drawn in ``epoch``: a permutation, or with replacement."""
@@ -94,34 +98,9 @@ class Trainer:
             self._order = (epoch, drawn)
         return self._order[1]
 
-    def one_step(self) -> torch.Tensor:
-        """One update; returns loss and penalty [2] as a tensor (no sync with the device)."""
-        options, epoch = self.options, self.step // self.steps_per_epoch
-        start = (self.step % self.steps_per_epoch) * options["batch_size"]
-        pick = self.order(epoch)[start : start + options["batch_size"]]
-        x, acc = self.x[pick], self.acc[pick]
-        if options["augment"]:
-            shift = torch.randn(self.dim, generator=self.noise, device=self.device) * options["augment"]
-            x = torch.cat([x[..., : self.dim] + shift, x[..., self.dim :]], -1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = options["lr"] * lr_factor(options["schedule"], self.step / self.total)
-        loss, penalty = self.losses(x, acc, len(pick))
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss + penalty).backward()
-        self.optimizer.step()
-        return torch.stack([loss.detach(), penalty.detach()])
-
-    def losses(self, x, acc, graphs):
-        options = self.options
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bf16):
-            pred, message, logvar = self.model(x.flatten(0, 1), self.edges(graphs), self.noise)
-        loss = self.loss(pred.float(), acc)
-        penalty = torch.zeros((), device=self.device)
-        if self.penalised and self.variant == "l1":
-            penalty = options["l1_weight"] * l1_penalty(message.float(), self.n, graphs)
-        elif self.penalised and self.variant == "kl":
-            penalty = options["kl_weight"] * kl_penalty(message.float(), logvar.float(), self.n, graphs)
-        return loss, penalty
+    def rate(self, step: int) -> float:
+        """Learning rate of the step after ``step`` steps."""
+        return self.options["lr"] * lr_factor(self.options["schedule"], step / self.total)
 
     def loss(self, pred, acc):
         """``prediction_loss`` of pred [node, dim] and acc [graph, particle, dim], free particles only."""
@@ -132,13 +111,14 @@ class Trainer:
 
     # ------------------------------------------------------------ pruning, relaxation, evaluation
 
-    def constrain(self) -> None:
-        """Prune (variant pruning) or relax the penalty (l1, kl) where the schedule says so."""
+    def constrain(self) -> bool:
+        """Prune (variant pruning) or relax the penalty (l1, kl) where the schedule says so; whether it did."""
         options, p = self.options, self.step / self.total
         if self.variant in ("l1", "kl") and self.penalised and options["relax_at"]:
             if p >= options["relax_at"]:
                 keep_top(self.model, self.importance(), self.dim)
                 self.penalised = False
+                return True
         every = min(options["rank_every"] or self.steps_per_epoch, max(1, self.total // 20))
         if self.variant == "pruning" and self.step % every == 0:
             start = max(options["prune_start"], 1 / options["epochs"] if not options["rank_every"] else 0.0)
@@ -146,6 +126,8 @@ class Trainer:
                                      self.dim, options["prune_schedule"])  # fmt: skip
             if target < int(self.model.active.sum()):
                 keep_top(self.model, self.importance(), target)
+                return True
+        return False
 
     @torch.no_grad()
     def importance(self) -> torch.Tensor:
@@ -158,22 +140,19 @@ class Trainer:
         return message_importance(torch.cat([m for m, _ in parts]), logvar)
 
     @torch.no_grad()
-    def evaluate(self, steps: int) -> dict:
-        """One row of the history: means over the last ``steps`` steps, and validation errors.
+    def evaluate(self, train_loss: float, penalty: float) -> dict:
+        """One row of the history: means over the steps since the last one, and validation errors.
 
         validation_mae is the mean over particles and components; the paper's test loss sums them.
         """
-        self.model.eval()
         pred, acc = [], self.acc_val
         for part in self.x_val.split(1024):
             pred.append(self.model(part.flatten(0, 1), self.edges(len(part)))[0])
-        self.model.train()
         pred = torch.cat(pred)
-        train_loss, penalty = (self.sums / steps).tolist()
         loss = self.loss(pred, acc)
         error = (pred.view_as(acc) - acc)[:, self.free]
         row = dict(step=self.step, epoch=round(self.step / self.steps_per_epoch, 3),
-                   lr=self.optimizer.param_groups[0]["lr"], train_loss=train_loss, penalty=penalty,
+                   lr=self.rate(self.step - 1), train_loss=train_loss, penalty=penalty,
                    validation_loss=float(loss), validation_mae=float(error.abs().mean()),
                    active=int(self.model.active.sum()))  # fmt: skip
         if not all(abs(v) < float("inf") for v in row.values()):
@@ -183,48 +162,13 @@ class Trainer:
             )
         return row
 
-    # ------------------------------------------------------------ the loop and its checkpoint
+    # ------------------------------------------------------------ the checkpoint
 
-    def fit(self, log=None) -> None:
-        """Train to the end; Ctrl-C keeps a checkpoint and raises ``KeyboardInterrupt``."""
-        every, asked = max(1, self.total // EVALUATIONS), []
-        previous = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
-        bar = cli.progress(total=self.total, desc=f"train {self.variant}", unit="step")
-        bar.update(self.step)
-        saved, cpu, since = time.monotonic(), time.process_time(), self.cpu_seconds
-        last = self.history[-1]["step"] if self.history else 0
-        try:
-            while self.step < self.total:
-                self.constrain()
-                self.sums += self.one_step()
-                self.step += 1
-                bar.update()
-                if self.step % every == 0 or self.step == self.total:
-                    self.history.append(self.evaluate(self.step - last))
-                    last = self.step
-                    self.sums.zero_()
-                    row = self.history[-1]
-                    bar.set_postfix(loss=f"{row['train_loss']:.3g}", mae=f"{row['validation_mae']:.3g}")
-                    if log:
-                        log.log(row, step=self.step)
-                self.cpu_seconds = since + time.process_time() - cpu
-                if asked or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    self.save()
-                    saved = time.monotonic()
-                if asked:
-                    raise KeyboardInterrupt(
-                        f"interrupted at step {self.step} of {self.total}; kept {relative(self.checkpoint)}:"
-                        " run the same command with --resume to go on"
-                    )
-        finally:
-            bar.close()
-            signal.signal(signal.SIGINT, previous)
-
-    def save(self) -> None:
-        state = self.optimizer.state_dict()["state"]
+    def save(self, adam: dict, sums: torch.Tensor) -> None:
+        """Write the checkpoint: ``adam`` as ``Stepper.adam_state`` gives it, ``sums`` of loss and penalty [2]."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"adam.{i}.{k}": v for i, entry in state.items() for k, v in entry.items()}
-        tensors |= {"noise": self.noise.get_state(), "sums": self.sums}
+        tensors |= {f"adam.{i}.{k}": v for i, entry in adam.items() for k, v in entry.items()}
+        tensors |= {"noise": self.noise.get_state(), "sums": sums}
         save_tensors(self.checkpoint, tensors, {
             "identity": self.identity, "step": self.step, "penalised": self.penalised,
             "cpu_seconds": self.cpu_seconds, "history": self.history})  # fmt: skip
@@ -237,19 +181,73 @@ class Trainer:
             raise UserError(f"{relative(self.checkpoint)} is of a run with other arguments or data", fix)
         try:
             self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-            state: dict = {}
+            adam: dict = {}
             for key, value in tensors.items():
                 if key.startswith("adam."):
                     _, index, name = key.split(".")
-                    state.setdefault(int(index), {})[name] = value
-            groups = self.optimizer.state_dict()["param_groups"]
-            self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+                    adam.setdefault(int(index), {})[name] = value
+            self.restored = adam, tensors["sums"]
             self.noise.set_state(tensors["noise"])
-            self.sums = tensors["sums"].to(self.device)
             self.step, self.penalised = header["step"], header["penalised"]
             self.cpu_seconds, self.history = header["cpu_seconds"], header["history"]
         except (KeyError, RuntimeError, ValueError) as exc:
             raise UserError(f"{relative(self.checkpoint)} does not fit this run ({exc})", fix) from None
+
+
+def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
+    """Train to the end, several runs as one stack; Ctrl-C keeps checkpoints and raises ``KeyboardInterrupt``.
+
+    The members have to be at the same step, new or restored. ``log`` takes the rows of a single run's history.
+    """
+    first, asked = members[0], []
+    stepper = Stepper(members, capture)
+    if first.restored:
+        try:
+            stepper.restore([m.restored[0] for m in members], first.step, [m.restored[1] for m in members])
+        except (KeyError, RuntimeError, ValueError) as exc:
+            raise UserError(f"{relative(first.checkpoint)} does not fit this run ({exc})",
+                            "add --overwrite to start again") from None  # fmt: skip
+    every = max(1, first.total // EVALUATIONS)
+    previous = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    variants = " ".join(dict.fromkeys(m.variant for m in members))
+    bar = cli.progress(total=first.total, desc=f"train {variants}", unit="step")
+    bar.update(first.step)
+    saved, cpu, since = time.monotonic(), time.process_time(), [m.cpu_seconds for m in members]
+    last = first.history[-1]["step"] if first.history else 0
+    try:
+        while first.step < first.total:
+            if any([m.constrain() for m in members]):
+                stepper.changed()
+            stepper.step(first.step)
+            for member in members:
+                member.step += 1
+            bar.update()
+            if first.step % every == 0 or first.step == first.total:
+                means = (stepper.sums / (first.step - last)).tolist()
+                for member, pair in zip(members, means, strict=True):
+                    member.history.append(member.evaluate(*pair))
+                last = first.step
+                stepper.sums.zero_()
+                row = first.history[-1]
+                bar.set_postfix(loss=f"{row['train_loss']:.3g}", mae=f"{row['validation_mae']:.3g}")
+                if log:
+                    log.log(row, step=first.step)
+            share = (time.process_time() - cpu) / len(members)
+            for member, before in zip(members, since, strict=True):
+                member.cpu_seconds = before + share
+            if asked or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                for k, member in enumerate(members):
+                    member.save(stepper.adam_state(k), stepper.sums[k])
+                saved = time.monotonic()
+            if asked:
+                kept = " ".join(relative(m.checkpoint) for m in members)
+                raise KeyboardInterrupt(
+                    f"interrupted at step {first.step} of {first.total}; kept {kept}:"
+                    " run the same command with --resume to go on"
+                )
+    finally:
+        bar.close()
+        signal.signal(signal.SIGINT, previous)
 
 
 def history_text(history: list[dict]) -> str:

@@ -124,12 +124,22 @@ def test_a_masked_network_predicts_what_its_masked_messages_say():
     assert torch.allclose(model(x, edges)[0], direct, atol=1e-12)
 
 
-def test_kl_samples_in_training_with_the_generator_and_not_in_evaluation():
+def test_kl_samples_where_normal_numbers_are_given_and_sends_means_otherwise():
     model, edges, x = network(gaussian=True), Edges(4), state(1, 4, 2)
-    assert torch.equal(model(x, edges)[0], model(x, edges)[0])
-    model.train()
-    draw = lambda seed: model(x, edges, torch.Generator().manual_seed(seed))[0]  # noqa: E731
-    assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
+    normal = torch.randn(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    sampled, mean = model(x, edges, normal)[0], model(x, edges)[0]
+    assert not torch.equal(sampled, mean)
+    assert torch.equal(model(x, edges, 0 * normal)[0], mean)
+    assert torch.equal(model(x, edges, normal)[0], sampled)
+
+
+def test_gradient_through_antisymmetric_messages_is_the_true_one():
+    model, edges, x = network(**NEWTON), Edges(4, 2), state(2, 4, 2)
+
+    def predict(positions):
+        return model(torch.cat([positions, x[:, 2:]], 1), edges)[0]
+
+    assert torch.autograd.gradcheck(predict, x[:, :2].clone().requires_grad_(), atol=1e-5)
 
 
 def test_penalties_on_a_graph_computed_by_hand():

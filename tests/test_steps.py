@@ -1,0 +1,102 @@
+"""Training steps: several runs as one stack end as they would alone, and a step never waits for the host."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from planted import write_dataset
+from scripts import ok, refused, run
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from distill import formats
+from distill.recipes import MESSAGE_DIM, RECIPES
+from distill.steps import Stepper
+from distill.training import Trainer, fit
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return formats.load_dataset(str(write_dataset(tmp_path_factory.mktemp("data"), trajectories=40)))
+
+
+def trainer(dataset, recipe, variant, seed, like=None, **options):
+    options = RECIPES[recipe] | dict(message_dim=2 if variant == "bottleneck" else MESSAGE_DIM, hidden=12,
+                                     batch_size=16, epochs=4, rank_graphs=32) | options  # fmt: skip
+    return Trainer(dataset, variant, options, seed, "cpu", "float32", Path("unused"), {}, False, like)
+
+
+@pytest.mark.parametrize("variants", [("l1", "standard", "pruning"), ("l1", "l1"), ("kl", "kl"), ("bottleneck",) * 2])
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_stacked_runs_end_as_they_would_alone(dataset, recipe, variants):
+    alone = [trainer(dataset, recipe, v, k) for k, v in enumerate(variants)]
+    for member in alone:
+        fit([member])
+    together = [trainer(dataset, recipe, variants[0], 0)]
+    together += [trainer(dataset, recipe, v, k + 1, together[0]) for k, v in enumerate(variants[1:])]
+    start = torch.cat([p.detach().flatten() for p in together[0].model.parameters()])
+    fit(together)
+    for a, b in zip(alone, together, strict=True):
+        assert torch.equal(a.model.active, b.model.active)
+        assert [r["active"] for r in a.history] == [r["active"] for r in b.history]
+        for name in ("train_loss", "penalty", "validation_mae"):
+            assert b.history[-1][name] == pytest.approx(a.history[-1][name], rel=1e-3, abs=1e-6)
+    end = torch.cat([p.detach().flatten() for p in together[0].model.parameters()])
+    assert (end - start).abs().max() > 1e-3  # they have moved at all
+    assert alone[0].history[-1]["validation_mae"] != alone[1].history[-1]["validation_mae"]
+
+
+class Watch(TorchDispatchMode):
+    """Records the operations by which the host would wait for a device, or shapes depend on data."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.count = [], 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        name = str(function)
+        self.count += 1
+        if any(part in name for part in ("_local_scalar_dense", "nonzero", "masked_select", "unique", "lift_fresh")):
+            self.found.append(name)
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+@pytest.mark.parametrize("variants", [("l1",), ("pruning",), ("kl",), ("kl", "kl"), ("l1", "pruning")])
+def test_a_step_never_waits_for_the_host(dataset, recipe, variants):
+    members = [trainer(dataset, recipe, v, k) for k, v in enumerate(variants)]
+    stepper = Stepper(members)
+    stepper.step(0)
+    with Watch() as watch:
+        stepper.step(1)
+    assert watch.count > 50 and not watch.found
+    with Watch() as watch:
+        stepper.sums.sum().item()
+    assert watch.found  # the watch would have seen it
+
+
+def test_learning_rate_and_order_follow_the_position_on_the_device(dataset):
+    member = trainer(dataset, "paper", "standard", 3)
+    stepper = Stepper([member])
+    for k in range(member.steps_per_epoch + 2):
+        stepper.step(k)
+        assert float(stepper.lr) == pytest.approx(member.rate(k), rel=1e-6)
+        assert int(stepper.at) == k + 1
+    assert torch.equal(stepper.order[0], member.order(1)) and not torch.equal(member.order(0), member.order(1))
+
+
+def test_several_variants_and_seeds_are_a_run_each(tmp_path):
+    write_dataset(tmp_path / "datasets", trajectories=40)
+    more = ("--dataset", "r2_n4_d2_s0", "--hidden", 12, "--batch-size", 32, "--epochs", 2)
+    several = (*more, "--variant", "l1", "standard", "bottleneck", "--seed", 0, 1)
+    out = ok(run(tmp_path, "train.py", *several, "--stack", "on"))
+    runs = [f"r2_n4_d2_s0__{v}-newton__s{k}" for v in ("l1", "standard", "bottleneck") for k in (0, 1)]
+    folder = tmp_path / "model_weights"
+    assert sorted(p.name for p in folder.iterdir()) == sorted(runs)
+    assert len(out.strip().splitlines()) == 6
+    config = [formats.load_json(folder / name / "config.json") for name in runs]
+    assert [c["stacked_runs"] for c in config] == [4, 4, 4, 4, 2, 2]
+    assert config[1]["seed"] == 1 and config[1]["arguments"]["variant"] == "l1"
+    # each is what a command of its own would have made, and is known as such
+    again = ok(run(tmp_path, "train.py", *more, "--variant", "standard", "--seed", 1))
+    assert "already done" in again
+    refused(run(tmp_path, "train.py", *several, "--lr", 1e-4), "lr", "--overwrite")
