@@ -6,8 +6,8 @@ Agreement is no proof (two restarts have agreed on a wrong polynomial), hence at
 larger population every third time. pyoperon's trees do not pickle: sympy trees leave this module.
 """
 
+import sys
 import time
-import warnings
 
 import numpy as np
 import sympy as sp
@@ -24,10 +24,9 @@ from distill.refine import descent, polish, prune, repair
 # PySR's operator name: pyoperon's (None: made of others, the repair finds it)
 SYMBOLS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "square": "square", "cube": None, "inv": None}
 SYMBOLS |= {n: n for n in ("sqrt", "exp", "log", "abs", "sin", "cos", "tanh", "pow")} | {"neg": None, "^": "pow"}
-MUTATIONS = dict(onepoint=1.0, multipoint=0.5, discretepoint=0.2, changevar=2.0, changefunc=2.0)
-MUTATIONS |= dict(insertsubtree=4.0, replacesubtree=2.0, removesubtree=2.0)
 SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED, DESCENTS = 500, 2000, 800, 4, 3
 LONG_FROM = 30  # nodes asked for
+LOCAL_STEPS = 5  # of Levenberg-Marquardt on the constants of every new tree
 _FUNCTIONS = {"Square": lambda a: a**2, "Sqrt": sp.sqrt, "Exp": sp.exp, "Log": sp.log, "Abs": sp.Abs}
 _FUNCTIONS |= {"Sin": sp.sin, "Cos": sp.cos, "Tanh": sp.tanh}
 
@@ -89,39 +88,106 @@ def _allowed(operators):
     unknown = [o for o in operators if o not in SYMBOLS]
     if unknown:
         raise UserError(f"engine operon has no operator '{unknown[0]}'{cli.near_miss(unknown[0], SYMBOLS)}")
-    return ",".join([SYMBOLS[o] for o in operators if SYMBOLS[o]] + ["constant", "variable"])
+    return list(dict.fromkeys(SYMBOLS[o] for o in operators if SYMBOLS[o])) + ["constant", "variable"]
 
 
 def _evolve(X, y, names, allowed, seed, threads, time_limit, size, max_complexity):
-    """One NSGA-II run: (formulas of its front, number of evaluations)."""
-    from pyoperon.sklearn import SymbolicRegressor
+    """One NSGA-II run on (mean squared error, length): (formulas of its front, number of evaluations).
 
-    options = dict(population_size=500, max_evaluations=150_000) | size
+    pyoperon's core is used directly: its scikit-learn estimator does the same (the fronts are identical) after the
+    second that scikit-learn takes to import, and computes statistics that nobody reads.
+    """
+    import pyoperon as op
+
+    budget = dict(population_size=500, max_evaluations=150_000) | size
     # short trees find a law of one pair sooner; sums over several particles do not fit into them
-    long = max_complexity > LONG_FROM
-    regressor = SymbolicRegressor(
-        allowed_symbols=allowed,
+    depth, length = (10, max_complexity) if max_complexity > LONG_FROM else (8, 22)
+    data = op.Dataset(np.asfortranarray(np.column_stack([X, y])))
+    columns = sorted(data.Variables, key=lambda v: v.Index)
+    inputs = [v.Hash for v in columns[:-1]]
+    rows = op.Range(0, data.Rows)
+    problem = op.Problem(data)
+    problem.TrainingRange, problem.TestRange = rows, op.Range(data.Rows - 1, data.Rows)
+    problem.Target, problem.InputHashes = columns[-1], inputs
+    problem.ConfigurePrimitiveSet(sum(int(getattr(op.NodeType, n.capitalize())) for n in allowed))
+    primitives = problem.PrimitiveSet
+    creator = op.BalancedTreeCreator(primitives, inputs, 0.0)
+    coefficients = op.NormalCoefficientInitializer()
+    coefficients.ParameterizeDistribution(0, 1)
+    # C++ keeps pointers and no references: whatever is handed over has to live in a variable until the run ends
+    table = op.DispatchTable()
+    optimizer = op.LMOptimizer(table, problem, LOCAL_STEPS, 0)
+    error, size_of = op.Evaluator(problem, table, op.MSE(), True), op.LengthEvaluator(problem)
+    evaluator = op.MultiEvaluator(problem)
+    for part in (error, size_of):
+        part.Budget = budget["max_evaluations"]
+        evaluator.Add(part)
+    evaluator.Budget = budget["max_evaluations"]
+    order = op.CrowdedComparison()
+    selectors = op.TournamentSelector(order), op.TournamentSelector(order)
+    for selector in selectors:
+        selector.TournamentSize = 5
+    reinserter, crossover = op.KeepBestReinserter(order), op.SubtreeCrossover(0.9, depth, length)
+    mutations = _mutations(op, inputs, primitives, creator, coefficients, depth, length)
+    mutation = op.MultiMutation()
+    for one, weight in mutations:
+        mutation.Add(one, weight)
+    local = op.CoefficientOptimizer(optimizer)
+    generator = op.BasicOffspringGenerator(evaluator, crossover, mutation, *selectors, local)
+    initial = op.UniformLengthTreeInitializer(creator)
+    initial.ParameterizeDistribution(primitives.FunctionArityLimits()[0] + 1, min(10, length))
+    initial.MinDepth, initial.MaxDepth = 1, 1000
+    config = op.GeneticAlgorithmConfig(
         generations=10**6,
-        objectives=["mse", "length"],
-        optimizer="lm",
-        optimizer_iterations=5,
-        max_length=max_complexity if long else 22,
-        max_depth=10 if long else 8,
-        mutation_probability=0.5,
-        mutation=MUTATIONS,
+        local_iterations=LOCAL_STEPS,
+        pool_size=budget["population_size"],
+        p_crossover=1.0,
+        p_mutation=0.5,
+        p_local=1.0,
+        p_lamarck=1.0,
         epsilon=1e-10,  # its default of 1e-5 stops early on scaled data
-        n_threads=threads,
-        random_state=seed,
-        max_time=None if time_limit is None else max(1, int(time_limit)),
-        **options,
+        seed=seed,
+        max_time=sys.maxsize if time_limit is None else max(1, int(time_limit)),
+        **budget,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        regressor.fit(X, y)
-    symbols = dict(zip(regressor.variables_, symbols_for(names), strict=True))
-    found = [tree_to_sympy(p["tree"], symbols) for p in regressor.pareto_front_]
-    stats = regressor.stats_  # its evaluation_count stays 0
-    return found, stats["residual_evaluations"] + stats["jacobian_evaluations"]
+    sorter = op.RankSorter()
+    search = op.NSGA2Algorithm(config, problem, initial, coefficients, generator, reinserter, sorter)
+    search.Run(op.RandomGenerator(np.uint64(seed)), None, threads, False)
+    symbols = dict(zip(inputs, symbols_for(names), strict=True))
+    found = []
+    for individual in search.BestFront:
+        tree = individual.Genotype
+        # errors are those after a linear scaling, which the tree itself does not hold
+        scale, offset = op.FitLeastSquares(op.Evaluate(table, tree, data, rows), y)
+        expr = tree_to_sympy(tree, symbols)
+        expr = sp.Mul(_single(scale), expr) if scale != 1 else expr
+        found.append(sp.Add(_single(offset), expr) if offset != 0 else expr)
+    return found, evaluator.ResidualEvaluations + evaluator.JacobianEvaluations
+
+
+def _single(value) -> sp.Float:
+    """A number as a node of a tree would hold it, in single precision."""
+    return sp.Float(float(np.float32(value)))
+
+
+def _mutations(op, inputs, primitives, creator, coefficients, depth, length) -> list:
+    """(mutation, relative frequency)."""
+    one, several, discrete = op.NormalOnePointMutation(), op.NormalMultiPointMutation(), op.DiscretePointMutation()
+    for mutation in (one, several):
+        mutation.ParameterizeDistribution(0, 1)
+    for constant in op.Math.Constants:
+        discrete.Add(constant, 1.0)
+    grown = creator, coefficients, depth, length
+    return [
+        (one, 1.0),
+        (several, 0.5),
+        (discrete, 0.2),
+        (op.ChangeVariableMutation(inputs), 2.0),
+        (op.ChangeFunctionMutation(primitives), 2.0),
+        (op.InsertSubtreeMutation(*grown), 4.0),
+        (op.ReplaceSubtreeMutation(*grown), 2.0),
+        (op.RemoveSubtreeMutation(primitives), 2.0),
+    ]
 
 
 def tree_to_sympy(tree, symbols: dict) -> sp.Expr:
