@@ -1,0 +1,332 @@
+"""``speed.py extraction``: graphs a second and memory of ``extract_messages.py``, against the plain way of doing it.
+
+The plain way: a ``torch_geometric`` object for every graph, a ``DataLoader`` of 64, the network with concatenated
+features, all messages joined in memory and written at once. Both run here as child processes (``baseline`` and
+``parts`` below), because on Linux a child's peak memory is at least its parent's.
+
+Floating-point operations of the forward pass are those that the network needs, see ``forward_flops``. Writing the
+paper's network also gives each edge's share of the acceleration by the node model's Jacobian; that work is NOT
+counted, so the fraction of the matrix peak is given with the shares and without them.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from speed_timing import bar, clock, matrix_peak, side_by_side
+
+# puts the repository on the path, hence before distill
+from stages import Children, names_of
+
+from distill import cli, formats
+
+N, DIM, SEED, MOST_MB, FRACTION = 4, 2, 216, 2000, 0.5
+FULL = {"trajectories": 10_000, "frames": 100, "baseline": 20_000, "part": 4000}
+QUICK = {"trajectories": 60, "frames": 20, "baseline": 200, "part": 100}
+NETWORKS = {"paper": ("standard", 300), "newton": ("l1", 64)}  # recipe: variant, width
+FILE_BYTES = 7000  # of a graph in a messages file, n = 4 in 2-D with 100 components
+BATCH = 64
+
+
+def measure(args) -> dict:
+    size = QUICK if args.quick else FULL
+    graphs = size["trajectories"] * size["frames"]
+    with workplace("extraction", (FILE_BYTES + 300) * graphs * 1.1) as children:
+        dataset = names_of("charge", N, DIM, SEED, "", "", 0)[0]
+        done(children.script("simulate.py", "--system", "charge", "--n", N, "--dim", DIM, "--seed", SEED,
+                             "--n-trajectories", size["trajectories"], "--n-frames", size["frames"]))  # fmt: skip
+        runs = {}
+        for recipe, (variant, width) in NETWORKS.items():  # hardly trained: its weights do not change its speed
+            runs[recipe] = names_of("charge", N, DIM, SEED, variant, recipe, 0)[1]
+            done(children.script("train.py", "--dataset", dataset, "--variant", variant, "--recipe", recipe,
+                                 "--quick", "--hidden", width))  # fmt: skip
+        rows, parts = {}, {}
+        for recipe, run in runs.items():
+            words = ("extract_messages.py", "--run", run, "--threads", args.threads)
+            start_up = done(children.script(*words, "--split", "test", "--max-graphs", 1))
+            whole = done(children.script(*words, "--split", "all", "--max-graphs", 0))
+            path = Path(os.environ["DISTILL_OUTPUTS"]) / run / "messages_all.npz"
+            about = formats.load_json(path.with_suffix(".json"))
+            rows[recipe] = {"run": run, "graphs": about["graphs"], "edges": about["edges"],
+                            "bytes": path.stat().st_size, "start_up": start_up.costs(), **whole.costs()}  # fmt: skip
+            if rows[recipe]["graphs"] != graphs:
+                raise RuntimeError(f"{rows[recipe]['graphs']} graphs in {path}, expected {graphs}")
+            path.unlink()
+            parts[recipe] = own(children, "parts", run, size["part"], args)
+        plain = own(children, "baseline", runs["paper"], size["baseline"], args)
+    return summary(rows, parts, plain, args)
+
+
+def summary(rows: dict, parts: dict, plain: dict, args) -> dict:
+    clock_name, cost = clock(args.threads)[0], "cpu_s" if args.threads == 1 else "seconds"
+    lines = ["| | graphs | seconds | CPU-s | peak MB | graphs a second | of torch's float32 peak | of oneDNN's |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for recipe, row in rows.items():
+        part = parts[recipe]
+        row["per_s"] = row["graphs"] / row[cost]
+        row["fraction"] = {k: row["per_s"] * part["flops"] / v for k, v in part["peaks"].items()}
+        row["fraction_by_wall_clock"] = row["graphs"] / row["seconds"] * part["flops"] / part["peaks"]["torch"]
+        lines.append(line(f"extract_messages.py, {recipe} recipe's network", row["graphs"], row["per_s"],
+                          row["fraction"], row))  # fmt: skip
+        for name, entry in part["rows"].items():
+            name = part["baseline_is"] if name == "baseline" else name
+            entry["fraction"] = {k: entry["per_s"] * part["flops"] / v for k, v in part["peaks"].items()}
+            lines.append(line(f"... {name}", part["graphs"], entry["per_s"], entry["fraction"]))
+    lines.append(line("plain way, paper recipe's network", plain["graphs"], plain["per_s"],
+                      {k: plain["per_s"] * parts["paper"]["flops"] / v for k, v in parts["paper"]["peaks"].items()},
+                      plain))  # fmt: skip
+    paper = rows["paper"]
+    ratio = paper["per_s"] / plain["per_s"]
+    flops, peaks = parts["paper"]["flops"], parts["paper"]["peaks"]
+    lines += ["", f"Rates by the {clock_name} clock; a script's includes its start-up. Paper recipe's network:"
+              f" {flops / 1e6:.2f} million operations a graph; matrix peak of torch (MKL)"
+              f" {peaks['torch'] / 1e9:.0f} GFLOP/s, of oneDNN {peaks['onednn'] / 1e9:.0f}; {ratio:.1f} times as fast"
+              f" as the plain way; largest difference from its messages {parts['paper']['largest_difference']:.1e} of"
+              " their standard deviation."]  # fmt: skip
+    without = parts["paper"]["rows"]["all but shares, written"]["fraction"]["torch"]
+    met = paper["fraction"]["torch"] >= FRACTION
+    bars = [
+        bar(f"peak memory of extract_messages.py on {paper['graphs']} graphs", f"{paper['peak_mb']:.0f} MB",
+            f"<= {MOST_MB} MB", paper["peak_mb"] <= MOST_MB),
+        bar("graphs a second x forward operations / float32 matrix peak, paper recipe's network, shares, start-up and"
+            f" writing included ({clock_name} clock)", f"{paper['fraction']['torch']:.2f}"
+            f" ({paper['fraction_by_wall_clock']:.2f} by the wall clock; {without:.2f} without the shares;"
+            f" {paper['fraction']['onednn']:.2f} of oneDNN's peak)", f">= {FRACTION}", met),
+    ]  # fmt: skip
+    return {"table": "\n".join(lines), "bars": bars, "rows": [row | {"recipe": k} for k, row in rows.items()],
+            "parts": parts, "baseline": plain | {"batch": BATCH}, "ratio_to_baseline": ratio}  # fmt: skip
+
+
+def line(what, graphs, per_s, fraction, costs=None) -> str:
+    cells = [f"{costs[k]:.0f}" for k in ("seconds", "cpu_s", "peak_mb")] if costs else [""] * 3
+    return " | ".join([f"| {what}", str(graphs), *cells, f"{per_s:.0f}", f"{fraction['torch']:.2f}",
+                       f"{fraction['onednn']:.2f} |"])  # fmt: skip
+
+
+# ---------------------------------------------------------------- a place to work in, shared with speed_pipeline
+
+
+@contextlib.contextmanager
+def workplace(name: str, room: float):
+    """A temporary folder (below TMPDIR) for datasets, weights and outputs of child processes; yields ``Children``.
+
+    ``UserError`` if it has less than ``room`` bytes free.
+    """
+    places = [f"DISTILL_{k}" for k in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS")]
+    former = {k: os.environ.get(k) for k in places}
+    children = Children()
+    with tempfile.TemporaryDirectory(prefix=f"speed_{name}_") as folder:
+        formats.require_disk(Path(folder) / "messages", int(room), "name a larger disk with TMPDIR=...")
+        try:
+            for key in places:
+                os.environ[key] = str(Path(folder) / key.removeprefix("DISTILL_").lower())
+            yield children
+        except BaseException:
+            children.stop()
+            raise
+        finally:
+            for key, value in former.items():
+                if value is None:
+                    del os.environ[key]
+                else:
+                    os.environ[key] = value
+
+
+def done(outcome):
+    """The outcome of a child that has to succeed; ``UserError`` with its last line if it did not."""
+    if outcome.error:
+        raise cli.UserError(f"a stage failed: {outcome.error}")
+    return outcome
+
+
+def own(children, command: str, run: str, graphs: int, args) -> dict:
+    """What a command of this file, run as a child, found; with its costs."""
+    outcome = done(children.run([sys.executable, __file__, command, run, graphs, "--threads", args.threads, "--rounds",
+                                 args.rounds]))  # fmt: skip
+    return outcome.costs() | json.loads(outcome.stdout.splitlines()[-1])
+
+
+# ---------------------------------------------------------------- in the child processes
+
+
+def main(argv=None) -> int:
+    parser = cli.Parser(__doc__)
+    parser.add_argument("command", choices=("baseline", "parts"))
+    parser.add_argument("run")
+    parser.add_argument("graphs", type=cli.positive_int)
+    parser.add_argument("--threads", type=cli.positive_int, default=1)
+    parser.add_argument("--rounds", type=cli.positive_int, default=5)
+    args = parser.parse_args(argv)
+    cli.set_threads(args.threads)
+    cli.pick_device("cpu", args.threads)
+    print(json.dumps(formats.plain({"baseline": baseline, "parts": parts_of_it}[args.command](args))))
+    return 0
+
+
+def load(args):
+    """(network, dataset, trajectories, frames) of the first graphs of a run's dataset."""
+    import numpy as np
+
+    from distill.checkpoints import load_run
+
+    model, config = load_run(args.run)
+    dataset = formats.dataset_of_run(args.run, config)
+    frames = dataset.pos.shape[1]
+    pick = np.arange(min(args.graphs, len(dataset.pos) * frames))
+    return model, dataset, pick // frames, pick % frames
+
+
+def baseline(args) -> dict:
+    """Rate of the plain way, everything after loading the run, file included."""
+    import numpy as np
+
+    model, dataset, trajectory, frame = load(args)
+    _, now = clock(args.threads)
+    start = now()
+    messages = PlainNetwork(model).all_messages(dataset, trajectory, frame)
+    np.save(Path(os.environ["DISTILL_OUTPUTS"]) / "plain.npy", messages)
+    return {"graphs": len(frame), "per_s": len(frame) / (now() - start)}
+
+
+class PlainNetwork:
+    """The paper recipe's network as published: concatenated features, gathered, scattered; weights of ``model``."""
+
+    def __init__(self, model):
+        import torch
+        from torch import nn
+
+        first = nn.Linear(2 * (2 * model.config.dim + 2), model.config.hidden)
+        with torch.no_grad():
+            first.weight.copy_(torch.cat([model.edge_in.receiver, model.edge_in.sender], 1))
+            first.bias.copy_(model.edge_in.bias)
+        self.edge_model = nn.Sequential(first, nn.ReLU(), *model.edge_mlp)
+        self.node_model = model.node_mlp
+
+    def all_messages(self, dataset, trajectory, frame):
+        """Messages [edge, component] of all frames, in memory; the accelerations are computed as well."""
+        import torch
+        from torch_geometric.data import Data
+        from torch_geometric.loader import DataLoader
+        from torch_geometric.utils import scatter
+
+        from distill.graphs import node_features
+        from models import Edges
+
+        edge_index = Edges(dataset.n).index
+        data = []
+        for t, f in zip(trajectory, frame, strict=True):
+            x = node_features(dataset.pos[t, f], dataset.vel[t, f], dataset.charge[t], dataset.mass[t])
+            data.append(Data(x=torch.as_tensor(x).float(), edge_index=edge_index))
+        messages, predicted = [], []
+        with torch.no_grad():
+            for batch in DataLoader(data, batch_size=BATCH):
+                sender, receiver = batch.edge_index
+                message = self.edge_model(torch.cat([batch.x[receiver], batch.x[sender]], 1))
+                total = scatter(message, receiver, dim_size=len(batch.x), reduce="sum")
+                predicted.append(self.node_model(torch.cat([batch.x, total], 1)))
+                messages.append(message)
+        assert torch.cat(predicted).isfinite().all()
+        return torch.cat(messages).numpy()
+
+
+def parts_of_it(args) -> dict:
+    """Rates of the forward pass alone, of all but the shares, and of everything with the file, bracketed by the
+    plain way (paper recipe's network) or by the forward pass in ``torch`` alone (newton recipe's).
+    """
+    import numpy as np
+    import torch
+
+    from distill.extraction import Extraction
+    from distill.graphs import node_features
+
+    model, dataset, trajectory, frame = load(args)
+    extraction, without = (Extraction(model, dataset, False) for _ in range(2))
+    without.with_shares = False
+    graphs, at_once = len(frame), min(extraction.batch, len(frame))
+    path = Path(os.environ["DISTILL_OUTPUTS"]) / "parts.npz"
+    t, f = trajectory[:at_once], frame[:at_once]
+    x = node_features(dataset.pos[t, f], dataset.vel[t, f], dataset.charge[t], dataset.mass[t])
+    nodes, edges = torch.as_tensor(x).float().flatten(0, 1), extraction.cache(at_once)
+
+    def forward(network):
+        with torch.no_grad():
+            for _ in range(0, graphs, at_once):
+                network(nodes, edges)
+
+    def written(which):
+        sizes = {"edge": graphs * which.edges_per_graph}
+        formats.stream_npz(path, which.parts(trajectory, frame), sizes, formats.MESSAGE_FIELDS)
+
+    out, compare = {"baseline_is": "forward pass alone, layers by torch"}, forward
+    candidates = {"forward pass alone": lambda: forward(extraction.model),
+                  "all but shares, written": lambda: written(without)}  # fmt: skip
+    work = {"baseline": graphs} | dict.fromkeys(candidates, -(-graphs // at_once) * at_once)
+    work["all but shares, written"] = graphs
+    if extraction.with_shares:
+        candidates["all, written"], work["all, written"] = lambda: written(extraction), graphs
+    if model.edge_in.position is None:
+        plain = PlainNetwork(model)
+        own_messages = np.concatenate([p["message"] for p in extraction.parts(trajectory, frame)])
+        theirs = plain.all_messages(dataset, trajectory, frame)
+        out["baseline_is"] = "plain way, without writing"
+        out["largest_difference"] = float(np.abs(own_messages - theirs).max() / theirs.std())
+        compare = lambda _: plain.all_messages(dataset, trajectory, frame)  # noqa: E731
+    else:
+        work["baseline"] = work["forward pass alone"]
+    before = peaks(args.threads)
+    rows = side_by_side(lambda: compare(model), candidates, work, args.rounds, args.threads)
+    after = peaks(args.threads)
+    kept = int(model.active.sum())
+    path.unlink()
+    return out | {"graphs": graphs, "graphs_at_once": extraction.batch, "rows": rows, "components": kept,
+                  "flops": forward_flops(model.config, dataset.n, kept),
+                  "peaks": {k: max(before[k], after[k]) for k in before}}  # fmt: skip
+
+
+def peaks(threads: int) -> dict:
+    """Matrix peak of ``torch`` and of oneDNN, which on other processors than Intel's is the higher one."""
+    return {"torch": matrix_peak("float32", threads), "onednn": onednn_peak(threads)}
+
+
+def onednn_peak(threads: int, size: int = 1536, repeats: int = 5) -> float:
+    """As ``speed_timing.matrix_peak`` for oneDNN's product; ``torch``'s own where there is none."""
+    import torch
+
+    if not torch.backends.mkldnn.is_available():
+        return matrix_peak("float32", threads)
+    _, now = clock(threads)
+    a, b = torch.randn(2, size, size)
+    best = float("inf")
+    for k in range(repeats + 1):
+        start = now()
+        torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+        best = min(best, now() - start) if k else best
+    return 2 * size**3 / best
+
+
+def forward_flops(config, n: int, kept: int) -> float:
+    """Floating-point operations of one forward pass of a graph of ``n`` particles, all pairs; products of matrices
+    alone, a multiplication and an addition counting as two.
+
+    The edge model's first layer is a sum of a part of the receiver and one of the sender, so it costs 2 n products
+    with the features of a node instead of n (n - 1) with those of two; geometric inputs and all further layers act
+    on every edge, its last for the ``kept`` active components; the node model acts on the n particles.
+    """
+    edges, width, dim = n * (n - 1), config.hidden, config.dim
+    own = dim + 2 + (0 if config.translation_invariant else dim)
+    per_node = 2 * own * width + (dim * width if config.translation_invariant else 0)
+    outputs = kept * (2 if config.gaussian else 1) + config.exp_gate
+    per_edge = (config.depth - 1) * width**2 + width * outputs
+    per_edge += (dim + 1) * width if config.geometric_inputs else 0
+    if config.linear_node:
+        per_node += own * width + (config.depth - 1) * width**2 + width * dim * (kept + 1) + dim * kept
+    else:
+        per_node += (own + config.message_dim) * width + (config.depth - 1) * width**2 + width * dim
+    return 2.0 * (edges * per_edge + n * per_node)
+
+
+if __name__ == "__main__":
+    cli.run_script(main)
