@@ -4,12 +4,10 @@ One forward pass a batch: in a large file the network costs more than all the re
 beside it (geometry, true forces, checks, the disk) has to stay small next to it.
 """
 
-import copy
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from distill.formats import Dataset
 from distill.graphs import EdgeCache, node_features
@@ -23,12 +21,13 @@ EDGES_AT_ONCE = {"cpu": 3072, "cuda": 100_000}
 class Extraction:
     """Messages of a trained network on frames of a dataset, in the fields of ``formats.MESSAGE_FIELDS``.
 
+    The network is frozen: the Jacobian of its node model needs no gradients of weights.
     ``edges_per_graph``: rows that one frame gives. Edges to held particles are left out: what holds them is no
     pair force.
     """
 
     def __init__(self, model: GNN, dataset: Dataset, chain: bool, edges_at_once: int | None = None):
-        self.dataset, self.model = dataset, with_fast_layers(model)
+        self.dataset, self.model = dataset, model.requires_grad_(False)
         self.parameter = next(model.parameters())  # for its type and device
         self.system = system_of(dataset.meta)
         self.cache = EdgeCache(dataset.n, chain, self.parameter.device)
@@ -89,71 +88,3 @@ class Extraction:
         if not self.all_free:
             out = {k: v.reshape(graphs, -1, v.shape[1])[:, self.free].reshape(-1, v.shape[1]) for k, v in out.items()}
         return {"acc_pred": acc.cpu().numpy()} | out
-
-
-# ---------------------------------------------------------------- linear layers by oneDNN
-
-
-def with_fast_layers(model: GNN) -> GNN:
-    """A frozen copy of ``model`` whose hidden layers run in oneDNN, or ``model`` where that gains nothing.
-
-    On CPU ``torch`` multiplies matrices with MKL, which keeps to AVX2 on processors that are not Intel's;
-    oneDNN, which comes with it, uses AVX-512 on all that have it (twice as fast on an AMD EPYC) and applies a ReLU
-    in the same pass. Results differ by rounding.
-    """
-    parameter = next(model.parameters())
-    if parameter.device.type != "cpu" or parameter.dtype != torch.float32 or not _onednn_pays():
-        return model
-    model = copy.deepcopy(model).requires_grad_(False)
-    model.edge_mlp, model.node_mlp = _fast_mlp(model.edge_mlp), _fast_mlp(model.node_mlp)
-    return model
-
-
-def _onednn_pays() -> bool:
-    return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-
-
-def _fast_mlp(mlp: nn.Sequential) -> nn.Sequential:
-    """The same places, so that the network may still ask for its last layer alone."""
-    old = [*mlp, None]
-    layers = []
-    for k, layer in enumerate(mlp):
-        if isinstance(layer, nn.Linear):
-            layers.append(_FastLinear(layer, relu=isinstance(old[k + 1], nn.ReLU)))
-        elif isinstance(layer, nn.ReLU) and k and isinstance(old[k - 1], nn.Linear):
-            layers.append(nn.Identity())  # already applied
-        else:
-            layers.append(layer)
-    return nn.Sequential(*layers)
-
-
-class _FastLinear(nn.Module):
-    """A frozen linear layer, with the ReLU after it if there is one; gradients reach its input only."""
-
-    def __init__(self, layer: nn.Linear, relu: bool):
-        super().__init__()
-        self.weight, self.bias, self.relu = layer.weight.detach(), layer.bias.detach(), relu
-        self.transposed = self.weight.T.contiguous()
-        self.out_features = layer.out_features
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _OneDNN.apply(x, self.weight, self.transposed, self.bias, self.relu)
-
-
-class _OneDNN(torch.autograd.Function):
-    """x W^T + b, then ReLU if asked for; its derivative by x."""
-
-    @staticmethod
-    def forward(ctx, x, weight, transposed, bias, relu):
-        ctx.transposed, ctx.relu = transposed, relu
-        out = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
-        if relu:
-            ctx.save_for_backward(out)
-        return out
-
-    @staticmethod
-    def backward(ctx, gradient):
-        if ctx.relu:
-            gradient = torch.ops.aten.threshold_backward(gradient, ctx.saved_tensors[0], 0)
-        back = torch.ops.mkldnn._linear_pointwise(gradient.contiguous(), ctx.transposed, None, "none", [], "")
-        return back, None, None, None, None

@@ -13,7 +13,7 @@ from test_models import NEWTON, network
 import extract_messages
 from distill import extraction, formats
 from distill.systems import load_system, pair_force
-from models import _mlp, keep_top
+from models import keep_top
 
 PAPER = dict(activation="relu")
 CASES = [
@@ -57,12 +57,8 @@ def load(tmp_path, system, dim):
     return formats.load_dataset(write_dataset(tmp_path, system=system, trajectories=6, dim=dim, n=4))
 
 
-@pytest.mark.parametrize("onednn", [False, True])
 @pytest.mark.parametrize(("system", "dim", "options"), CASES)
-def test_every_field_is_that_of_a_plain_evaluation(system, dim, options, onednn, tmp_path, monkeypatch):
-    if onednn and not torch.backends.mkldnn.is_available():
-        pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(extraction, "_onednn_pays", lambda: onednn)
+def test_every_field_is_that_of_a_plain_evaluation(system, dim, options, tmp_path):
     dataset = load(tmp_path, system, dim)
     model = network(dim=dim, **options).float().eval()
     keep_top(model, torch.arange(5.0), 3)
@@ -85,34 +81,6 @@ def test_every_field_is_that_of_a_plain_evaluation(system, dim, options, onednn,
     whole = edges_of(model.float(), dataset, trajectory, frame, dataset.meta["system"]["neighbours_only"])
     for name, values in whole.items():  # sizes of batches change nothing but rounding
         assert np.allclose(found[name], values, rtol=1e-4, atol=1e-5 * np.abs(values).max()), name
-
-
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
-def test_fast_layers_have_the_same_values_and_derivatives():
-    torch.manual_seed(0)
-    for activation in ("relu", "silu"):
-        mlp = _mlp(7, 30, 3, 3, activation)
-        fast = extraction._fast_mlp(mlp)
-        x = torch.randn(50, 7)
-        results = []
-        for layers in (mlp, fast):
-            own = x.clone().requires_grad_()
-            y = layers(own)
-            rows = [torch.autograd.grad(column.sum(), own, retain_graph=True)[0] for column in y.unbind(1)]
-            results.append([y.detach(), *rows])
-        for a, b in zip(*results, strict=True):
-            assert torch.allclose(a, b, rtol=1e-5, atol=1e-5) and a.abs().max() > 0.01
-        assert [len(mlp), mlp[-1].out_features] == [len(fast), fast[-1].out_features]
-
-
-def test_the_model_itself_is_left_as_it_was(monkeypatch):
-    monkeypatch.setattr(extraction, "_onednn_pays", lambda: True)
-    model = network(**PAPER).float()
-    fast = extraction.with_fast_layers(model)
-    assert all(isinstance(layer, torch.nn.Linear | torch.nn.ReLU) for layer in model.edge_mlp)
-    assert all(p.requires_grad for p in model.parameters())
-    assert any(isinstance(layer, extraction._FastLinear) for layer in fast.edge_mlp)
-    assert extraction.with_fast_layers(model.double()) is model  # oneDNN's are in single precision
 
 
 class Interrupted(extraction.Extraction):
