@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from distill import onednn
 from distill.metrics import kl_divergence
 
 
@@ -282,9 +283,11 @@ def _activation(name: str) -> nn.Module:
 
 def _mlp(inputs: int, width: int, outputs: int, hidden_layers: int, activation: str) -> nn.Sequential:
     layers: list[nn.Module] = []
+    relu = activation == "relu"  # then a part of the layer; its place is kept, so that weights keep their names
     for k in range(hidden_layers):
-        layers += [nn.Linear(inputs if k == 0 else width, width), _activation(activation)]
-    layers.append(nn.Linear(width if hidden_layers else inputs, outputs))
+        layers += [onednn.Linear(inputs if k == 0 else width, width, relu)]
+        layers += [nn.Identity() if relu else _activation(activation)]
+    layers.append(onednn.Linear(width if hidden_layers else inputs, outputs))
     return nn.Sequential(*layers)
 
 
@@ -293,7 +296,7 @@ def _mlp_rows(mlp: nn.Sequential, h: Tensor, rows: Tensor | None) -> Tensor:
     if rows is None:
         return mlp(h)
     last = mlp[-1]
-    return nn.functional.linear(mlp[:-1](h), last.weight[rows], last.bias[rows])
+    return onednn.linear(mlp[:-1](h), last.weight[rows], last.bias[rows])
 
 
 class Edges:

@@ -1,0 +1,201 @@
+"""Graphs a second in training: the original way and ours, side by side, and the machine's matrix peak.
+
+The paper's network (300 wide, 100 messages) on states drawn at random; ``standard`` variant, paper recipe. Floating
+point operations are those of the matrix products that the network needs, forward and backward (``flops``), so the
+share of the peak says how much of the machine's best is reached, whoever does superfluous ones.
+"""
+
+import statistics
+
+import numpy as np
+from speed_timing import bar, matrix_peak, side_by_side
+
+DIM, HIDDEN, MESSAGES = 2, 300, 100
+BATCHES = {4: (64, 256), 8: (16, 64), 32: (8,), 100: (1,)}  # of ours; the original's is the first (32: 1)
+ORIGINAL_BATCH = {4: 64, 8: 16, 32: 1, 100: 1}  # int(64 (4/n)^2), at least 1
+SECONDS = 1.5  # of one timing, about
+
+
+def flops(n: int, dim: int = DIM, hidden: int = HIDDEN, messages: int = MESSAGES) -> float:
+    """Operations of one graph's training step: matrix products of all layers, forward once and backward twice.
+
+    The backward pass of a first layer needs no gradient of its inputs, and the first layer of the edge model is
+    counted as ours computes it, once a particle and end.
+    """
+    features = 2 * dim + 2
+    edge = 2 * hidden * hidden + hidden * messages
+    first_edge, first_node = 2 * features * hidden, (features + messages) * hidden
+    node = 2 * hidden * hidden + hidden * dim
+    forward = n * (n - 1) * edge + n * (first_edge + first_node + node)
+    backward = 2 * forward - n * first_edge - n * features * hidden
+    return 2.0 * (forward + backward)
+
+
+def states(graphs: int, n: int, seed: int = 0):
+    """Features [graph, particle, 2 dim + 2] and accelerations [graph, particle, dim], float32, at random."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(graphs, n, 2 * DIM + 2)).astype(np.float32)
+    x[..., -1] = np.exp(x[..., -1])
+    return x, rng.normal(size=(graphs, n, DIM)).astype(np.float32)
+
+
+def trainer(n: int, graphs: int, batch: int, precision: str, recipe: str = "paper", variant: str = "standard",
+            seed: int = 0, like=None, device: str = "cpu"):  # fmt: skip
+    """Our ``Trainer`` on random states."""
+    from pathlib import Path
+
+    from distill import formats
+    from distill.recipes import MESSAGE_DIM, RECIPES
+    from distill.training import Trainer
+
+    x, acc = states(graphs, n)
+    frames = {"pos": x[:, None, :, :DIM], "vel": x[:, None, :, DIM : 2 * DIM], "acc": acc[:, None]}
+    fixed = {"charge": x[..., -2], "mass": x[..., -1], "split": np.zeros(graphs, dtype=int)}
+    fixed["split"][: max(1, graphs // 10)] = 1
+    dataset = formats.Dataset("random", Path("random"), {k: v.astype(float) for k, v in (frames | fixed).items()})
+    options = RECIPES[recipe] | {"batch_size": batch, "message_dim": MESSAGE_DIM, "epochs": 1000}
+    return Trainer(dataset, variant, options, seed, device, precision, Path("unused"), {}, False, like)
+
+
+def ours(n: int, graphs: int, batch: int, precision: str):
+    """A function that trains the given number of steps."""
+    from distill.steps import Stepper
+
+    member = trainer(n, graphs, batch, precision)
+    stepper = Stepper([member])
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            stepper.step(member.step)
+            member.step += 1
+
+    return steps
+
+
+def measure(args) -> dict:
+    import torch
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    sizes = (4,) if args.kind == "training" else (8, 32, 100)
+    rows = [row for n in sizes for row in rows_of(n, args)]
+    content = {"rows": rows, "table": table(rows, args.threads), "flops": {n: flops(n) for n in sizes}}
+    if args.kind == "training":
+        content["same_r2"] = same_r2(args)
+        content["bars"] = training_bars(rows, content["same_r2"], args.threads)
+    else:
+        content["bars"] = size_bars(rows)
+    return content
+
+
+def rows_of(n: int, args) -> list[dict]:
+    """One row a way of training graphs of n particles: graphs a second, ratio to the baseline, share of the peak."""
+    import torch
+    from speed_training_baseline import OriginalTraining
+
+    graphs = max(64, min(20_000, 400_000 // (n * (n - 1)))) // (10 if args.quick else 1)
+    batches = [b for b in BATCHES[n] if b <= graphs // 2] or [1]
+    peaks = {p: [matrix_peak(p, args.threads)] for p in ("float32", "bf16")}
+    per_call = max(1, int(SECONDS * 0.5 * peaks["float32"][0] / flops(n)))  # graphs
+    per_call = min(per_call, 64) if args.quick else per_call
+    original = OriginalTraining(*states(graphs, n), DIM, ORIGINAL_BATCH[n])
+    count = max(1, per_call // ORIGINAL_BATCH[n])
+    work = {"baseline": count * ORIGINAL_BATCH[n]}
+    candidates, about = {}, {}
+    for precision in ("float32", "bf16"):
+        for batch in batches:
+            name, steps = f"{precision}, batch {batch}", max(1, per_call // batch)
+            candidates[name] = lambda f=ours(n, graphs, batch, precision), k=steps: f(k)
+            work[name], about[name] = steps * batch, (precision, batch)
+    timed = side_by_side(lambda: original.steps(count), candidates, work, args.rounds, args.threads)
+    for precision in peaks:
+        peaks[precision].append(matrix_peak(precision, args.threads))
+    memory = {name: memory_of(n, batch, precision) for name, (precision, batch) in about.items()}
+    memory["baseline"] = memory_of(n, ORIGINAL_BATCH[n], "original")
+    about["baseline"] = ("float32", ORIGINAL_BATCH[n])
+    rows = []
+    for name, row in timed.items():
+        precision, batch = about[name]
+        peak = statistics.mean(peaks[precision])
+        rows.append({"n": n, "way": name, "precision": precision, "batch": batch, **row,
+                     "share_of_peak": row["per_s"] * flops(n) / peak, "peak_gflops": peak / 1e9,
+                     "step_mb": memory[name], "torch": torch.__version__})  # fmt: skip
+    return rows
+
+
+def memory_of(n: int, batch: int, precision: str) -> float:
+    """Megabytes that one training step holds for the backward pass: what autograd saves, weights left out."""
+    import torch
+    from speed_training_baseline import OriginalTraining
+
+    if precision == "original":
+        way = OriginalTraining(*states(2 * batch, n), DIM, batch)
+        model, step = way.network, lambda: way.steps(1)
+    else:
+        member = trainer(n, 4 * batch, batch, precision)
+        from distill.steps import Stepper
+
+        stepper, model = Stepper([member]), member.model
+        step = lambda: stepper.step(0)  # noqa: E731
+    weights, seen = {p.data_ptr() for p in model.parameters()}, {}
+
+    def pack(tensor):
+        if tensor.untyped_storage().data_ptr() not in weights:
+            seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(seen.values()) / 1e6
+
+
+def same_r2(args) -> dict:
+    """R^2 of messages against forces, float32 against bf16: newton recipe on simulated gravity, trained to the end."""
+    from speed_time_to_r2 import dataset_of, train_to_the_end
+
+    dataset = dataset_of("r2", seed=221, quick=args.quick)
+    return {p: train_to_the_end(dataset, seed=221, precision=p, quick=args.quick) for p in ("float32", "bf16")}
+
+
+def table(rows: list[dict], threads: int) -> str:
+    head = [f"| n | {threads} thread{'s' * (threads > 1)} | graphs/s | against the original | share of the matrix peak "
+            "| held by a step, MB |", "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = []
+    for r in rows:
+        name = f"original way, batch {r['batch']}" if r["way"] == "baseline" else f"ours, {r['way']}"
+        ratio = "1" if r["ratio"] is None else f"{r['ratio']:.2f} ({r['ratio_range'][0]:.2f} to {r['ratio_range'][1]:.2f})"
+        lines.append(f"| {r['n']} | {name} | {r['per_s']:.4g} | {ratio} | {r['share_of_peak']:.2f} | {r['step_mb']:.1f} |")
+    return "\n".join(head + lines)
+
+
+def best(rows: list[dict], precision: str) -> dict:
+    """Our fastest row of a precision."""
+    return max((r for r in rows if r["precision"] == precision and r["way"] != "baseline"), key=lambda r: r["ratio"])
+
+
+def training_bars(rows, r2, threads) -> list[dict]:
+    single, half = best(rows, "float32"), best(rows, "bf16")
+    gap = abs(r2["float32"]["r2_all"] - r2["bf16"]["r2_all"])
+    what = f"the paper's network, {threads} thread{'s' * (threads > 1)}"
+    return [
+        bar(f"{what}, float32 against the original", round(single["ratio"], 2), ">= 1.5", single["ratio"] >= 1.5),
+        bar(f"{what}, float32, share of the matrix peak", round(single["share_of_peak"], 2), ">= 0.6",
+            single["share_of_peak"] >= 0.6),
+        bar(f"{what}, bf16 against the original", round(half["ratio"], 2), ">= 3", half["ratio"] >= 3),
+        bar("R2 of a converged run, bf16 against float32", f"{gap:.5f}", "<= 0.001", gap <= 0.001),
+    ]  # fmt: skip
+
+
+def size_bars(rows) -> list[dict]:
+    bars = []
+    for n in sorted({r["n"] for r in rows}):
+        slowest = min((r for r in rows if r["n"] == n and r["ratio"] is not None), key=lambda r: r["ratio"])
+        bars.append(bar(f"n = {n}, our slowest way ({slowest['way']}) against the original", round(slowest["ratio"], 2),
+                        ">= 1", slowest["ratio"] >= 1))  # fmt: skip
+    single = {n: min((r["step_mb"] / r["batch"] for r in rows if r["n"] == n and r["precision"] == "float32"
+                      and r["way"] != "baseline")) for n in {r["n"] for r in rows}}  # fmt: skip
+    low, high = min(single), max(single)
+    growth = single[high] / single[low] / (high * (high - 1) / (low * (low - 1)))
+    bars.append(bar(f"memory of a graph from n = {low} to {high}, over the growth of the edges", round(growth, 2),
+                    "<= 1", growth <= 1))  # fmt: skip
+    return bars
