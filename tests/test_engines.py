@@ -8,7 +8,7 @@ import sympy as sp
 
 from distill import engines
 from distill.cli import UserError
-from distill.engines import available, files
+from distill.engines import available, files, noise
 from distill.equivalence import same_rational
 from distill.expressions import canonical, compile_numpy, complexity, parse, to_text
 
@@ -150,6 +150,54 @@ def test_operon_finds_a_component(operon):
     assert same_rational(front.expr, truth, 0.05), to_text(front.expr)
 
 
+LAW = "-1.0*m_i*m_j/(r+0.1)^2"
+
+
+def noisy(share, rows=2000):
+    X = radial("r", n=rows)[0]
+    X[:, 0] = np.random.default_rng(1).uniform(0.5, 4, rows)
+    y = compile_numpy(parse(LAW, NAMES), NAMES)(*X.T)
+    return X, y + share * y.std() * np.random.default_rng(2).normal(size=rows)
+
+
+@pytest.mark.parametrize("formula, only", [
+    (LAW, True),
+    ("-0.9*m_i*m_j/(r+0.3)^2", True),  # constants are fitted
+    ("-1.0*m_i*m_j/(r+0.1)^2 + 0.1*r", True),  # what is too much does not show
+    ("-1.0*m_i*m_j/r^2", False),
+    ("-1.0*m_i*m_j/(r+0.1)^2.0 * greater(r, 0.6)", False),
+    ("-1.0*m_i*m_j*(1.0/r^2 - 0.2/r + 0.1*r)", False),
+    ("-1.0*m_i/(r+0.1)^2", False),
+    ("0.5", False),
+])  # fmt: skip
+def test_noise_is_told_from_what_a_wrong_formula_leaves(formula, only):
+    X, y = noisy(0.02)
+    assert noise.only_noise(parse(formula, NAMES), engines.objective_for(X, y, NAMES, "mse")) is only
+
+
+def test_little_explained_is_never_only_noise():
+    X, y = noisy(1.0)
+    assert not noise.only_noise(parse(LAW, NAMES), engines.objective_for(X, y, NAMES, "mse"))
+
+
+def test_scores_of_noise_are_squares_of_normal_numbers():
+    rng, X = np.random.default_rng(3), noisy(0.0, 500)[0]
+    found = []
+    for _ in range(40):
+        objective = engines.objective_for(X, rng.normal(size=len(X)), NAMES, "mse")
+        found.append(noise.largest_score(objective.fit(parse("0.1*r/m_i + 0.1", NAMES))[0], objective))
+    assert np.mean(np.array(found) > noise.STANDARD_ERRORS**2) <= 0.1 and 2 < np.median(found) < 16
+    assert noise.largest_score(parse("log(q_i)", NAMES), objective) == np.inf
+
+
+@pytest.mark.parametrize("least, restarts", [(None, 1), (2, 2)])
+def test_restarts_end_when_only_noise_is_left_unless_more_are_asked_for(operon, least, restarts):
+    X, y = noisy(0.02, 1500)
+    front = engines.search(X, y, NAMES, restarts=3, min_restarts=least, progress=False)
+    assert same_rational(front.expr, parse(LAW, NAMES), 0.1), to_text(front.expr)
+    assert front.info["restarts"] == restarts and front.info["only_noise_left"] == (True if least is None else None)
+
+
 @pytest.mark.parametrize("loss", ["mse", "relative"])
 def test_pure_noise_gives_no_law(operon, loss):
     X, _ = radial("r")
@@ -161,7 +209,7 @@ def test_pure_noise_gives_no_law(operon, loss):
 
 def test_operon_keeps_to_its_time_limit(operon):
     X, y = radial("-1.0*m_i*m_j/(r+0.01)^2")
-    front = engines.search(X, y, NAMES, time_limit=1, progress=False)
+    front = engines.search(X, y, NAMES, time_limit=1, min_restarts=4, progress=False)
     assert front.info["restarts"] == 1
 
 

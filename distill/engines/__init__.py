@@ -67,7 +67,7 @@ def search(
     niterations: int = 100,
     max_complexity: int = 30,
     restarts: int = 8,
-    min_restarts: int = 4,
+    min_restarts: int | None = None,
     seed: int = 0,
     time_limit: float | None = None,
     threads: int = 1,
@@ -82,7 +82,8 @@ def search(
 
     ``X`` [row, feature], ``y`` [row], finite; ``names`` one a feature. ``loss`` "mse" or "relative" (see
     ``relative_weights``). ``operators``: + - * / square cube sqrt inv exp log abs sin cos tanh pow.
-    ``restarts`` and ``min_restarts`` are operon's; ``niterations``, ``deterministic``, ``output_directory``,
+    ``restarts`` and ``min_restarts`` are operon's: at most and at least so many (None: 4, fewer once a formula leaves
+    nothing but noise, see ``noise.only_noise``); ``niterations``, ``deterministic``, ``output_directory``,
     ``guesses`` and ``resume`` PySR's (see ``pysr.find``); ``time_limit`` in seconds. A fifth of the rows is held
     out from the search and decides, at ``node_price`` (see ``choice``), which row is chosen; constants are then
     refitted on all rows. Raises ``UserError`` for data that cannot be used.

@@ -1,7 +1,8 @@
 """The embedded engine: genetic programming by pyoperon, then polish and repair with ``refine.py``.
 
 A restart is one NSGA-II run on (error, length) over 500 rows, its front turned into sympy, polished, and its
-best rows repaired; the fronts of all restarts are merged. Restarts stop once two agree near the lowest loss.
+best rows repaired; the fronts of all restarts are merged. Restarts stop as soon as the row that would be chosen
+leaves nothing but noise (``noise.py``: no search can then lower the loss), else once two agree near the lowest loss.
 Agreement is no proof (two restarts have agreed on a wrong polynomial), hence at least four by default and a
 larger population every third time. pyoperon's trees do not pickle: sympy trees leave this module.
 """
@@ -16,6 +17,7 @@ from distill import cli
 from distill.cli import UserError
 from distill.engines import NODE_PRICE, costs, objective_for, pareto, unit_charges
 from distill.engines.files import Row
+from distill.engines.noise import only_noise
 from distill.expressions import canonical, complexity, parametrise, symbols_for
 from distill.metrics import typical_size
 from distill.piecewise import switch
@@ -25,6 +27,8 @@ from distill.refine import descent, polish, prune, repair
 SYMBOLS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "square": "square", "cube": None, "inv": None}
 SYMBOLS |= {n: n for n in ("sqrt", "exp", "log", "abs", "sin", "cos", "tanh", "pow")} | {"neg": None, "^": "pow"}
 SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED, DESCENTS = 500, 2000, 800, 4, 3
+LEAST_RESTARTS = 4  # unless only noise is left
+JUDGED_ROWS = 4000  # at most, of the test whether only noise is left
 LONG_FROM = 30  # nodes asked for
 LOCAL_STEPS = 5  # of Levenberg-Marquardt on the constants of every new tree
 _FUNCTIONS = {"Square": lambda a: a**2, "Sqrt": sp.sqrt, "Exp": sp.exp, "Log": sp.log, "Abs": sp.Abs}
@@ -40,7 +44,7 @@ def find(
     operators=("+", "-", "*", "/", "square"),
     max_complexity=30,
     restarts=8,
-    min_restarts=4,
+    min_restarts=None,
     seed=0,
     threads=1,
     time_limit=None,
@@ -54,8 +58,11 @@ def find(
     # the search knows squares only, and heavy tails would leave it nothing but the largest rows
     usable = np.flatnonzero(np.abs(y) <= np.quantile(np.abs(y), 0.98)) if loss == "relative" else np.arange(len(y))
     order = rng.permutation(len(y))  # the same rows in every restart, so that their losses compare
-    fit, small = (objective_for(X[o], y[o] / scale, names, loss) for o in (order[:POLISH_ROWS], order[:REPAIR_ROWS]))
-    front, lowest, forms, evaluations, started = [], [], [], 0, time.perf_counter()
+    fit, small, judge = (
+        objective_for(X[o], y[o] / scale, names, loss)
+        for o in (order[:POLISH_ROWS], order[:REPAIR_ROWS], order[:JUDGED_ROWS])
+    )
+    front, lowest, forms, evaluations, done, started = [], [], [], 0, False, time.perf_counter()
     unit = unit_charges(X, names)
     bar = cli.progress(total=restarts, desc="search", unit="restart") if progress else None
     for k in range(restarts):
@@ -73,13 +80,16 @@ def find(
             bar.set_postfix(loss=f"{min((r.loss for r in front), default=np.inf):.3g}")
             bar.update()
         agree = sum(v <= min(lowest) + 0.1 for v in lowest)
-        if k + 1 >= min_restarts and agree >= 2:
+        if min_restarts is None and front:
+            done = only_noise(front[int(np.argmin(costs(front, loss, node_price)))].expr, judge)
+        if done or (k + 1 >= (min_restarts or LEAST_RESTARTS) and agree >= 2):
             break
         if time_limit is not None and time.perf_counter() - started > time_limit:
             break
     if bar is not None:
         bar.close()
     info = {"restarts": k + 1, "restarts_agreeing": int(agree), "evaluations": int(evaluations)}
+    info["only_noise_left"] = done if min_restarts is None else None  # None: not looked at
     info["forms"] = forms  # of each restart, for the search to count those that met the formula it chooses
     return [sp.Add(*[sp.Float(scale) * t for t in sp.Add.make_args(r.expr)]) for r in front], info
 
