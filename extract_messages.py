@@ -8,7 +8,8 @@ example:  python extract_messages.py --run r2_n4_d2_s0__l1-newton__s0
 One row an edge: message, receiver and sender, geometry and properties of both ends, the true and
 predicted acceleration of the receiver, and the true pair force where the system is known. Networks whose
 messages need not be forces (not antisymmetric, or a node model that is not linear in them) also get each
-edge's share of the predicted acceleration, by the Jacobian of the node model.
+edge's share of the predicted acceleration, by the Jacobian of the node model. Rows go to the file as they come:
+memory does not grow with --max-graphs, and of a file too large for memory the next stages draw whole graphs.
 """
 
 import signal
