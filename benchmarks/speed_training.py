@@ -5,6 +5,7 @@ point operations are those of the matrix products that the network needs, forwar
 share of the peak says how much of the machine's best is reached, whoever does superfluous ones.
 """
 
+import functools
 import statistics
 
 import numpy as np
@@ -95,7 +96,7 @@ def rows_of(n: int, args) -> list[dict]:
 
     graphs = max(64, min(20_000, 400_000 // (n * (n - 1)))) // (10 if args.quick else 1)
     batches = [b for b in BATCHES[n] if b <= graphs // 2] or [1]
-    peaks = {p: [matrix_peak(p, args.threads)] for p in ("float32", "bf16")}
+    peaks = {p: [matrix_peak(p, args.threads)] for p in ("float32", "float32 mm", "bf16")}
     per_call = max(1, int(SECONDS * 0.5 * peaks["float32"][0] / flops(n)))  # graphs
     per_call = min(per_call, 64) if args.quick else per_call
     original = OriginalTraining(*states(graphs, n), DIM, ORIGINAL_BATCH[n])
@@ -105,7 +106,7 @@ def rows_of(n: int, args) -> list[dict]:
     for precision in ("float32", "bf16"):
         for batch in batches:
             name, steps = f"{precision}, batch {batch}", max(1, per_call // batch)
-            candidates[name] = lambda f=ours(n, graphs, batch, precision), k=steps: f(k)
+            candidates[name] = functools.partial(ours(n, graphs, batch, precision), steps)
             work[name], about[name] = steps * batch, (precision, batch)
     timed = side_by_side(lambda: original.steps(count), candidates, work, args.rounds, args.threads)
     for precision in peaks:
@@ -119,6 +120,7 @@ def rows_of(n: int, args) -> list[dict]:
         peak = statistics.mean(peaks[precision])
         rows.append({"n": n, "way": name, "precision": precision, "batch": batch, **row,
                      "share_of_peak": row["per_s"] * flops(n) / peak, "peak_gflops": peak / 1e9,
+                     "mm_gflops": statistics.mean(peaks["float32 mm"]) / 1e9,
                      "step_mb": memory[name], "torch": torch.__version__})  # fmt: skip
     return rows
 
@@ -163,8 +165,10 @@ def table(rows: list[dict], threads: int) -> str:
     lines = []
     for r in rows:
         name = f"original way, batch {r['batch']}" if r["way"] == "baseline" else f"ours, {r['way']}"
-        ratio = "1" if r["ratio"] is None else f"{r['ratio']:.2f} ({r['ratio_range'][0]:.2f} to {r['ratio_range'][1]:.2f})"
-        lines.append(f"| {r['n']} | {name} | {r['per_s']:.4g} | {ratio} | {r['share_of_peak']:.2f} | {r['step_mb']:.1f} |")
+        low, high = r["ratio_range"] or (1, 1)
+        ratio = "1" if r["ratio"] is None else f"{r['ratio']:.2f} ({low:.2f} to {high:.2f})"
+        lines.append(f"| {r['n']} | {name} | {r['per_s']:.4g} | {ratio} | {r['share_of_peak']:.2f} |"
+                     f" {r['step_mb']:.1f} |")  # fmt: skip
     return "\n".join(head + lines)
 
 
@@ -192,8 +196,8 @@ def size_bars(rows) -> list[dict]:
         slowest = min((r for r in rows if r["n"] == n and r["ratio"] is not None), key=lambda r: r["ratio"])
         bars.append(bar(f"n = {n}, our slowest way ({slowest['way']}) against the original", round(slowest["ratio"], 2),
                         ">= 1", slowest["ratio"] >= 1))  # fmt: skip
-    single = {n: min((r["step_mb"] / r["batch"] for r in rows if r["n"] == n and r["precision"] == "float32"
-                      and r["way"] != "baseline")) for n in {r["n"] for r in rows}}  # fmt: skip
+    single = {n: min(r["step_mb"] / r["batch"] for r in rows if r["n"] == n and r["precision"] == "float32"
+                      and r["way"] != "baseline") for n in {r["n"] for r in rows}}  # fmt: skip
     low, high = min(single), max(single)
     growth = single[high] / single[low] / (high * (high - 1) / (low * (low - 1)))
     bars.append(bar(f"memory of a graph from n = {low} to {high}, over the growth of the edges", round(growth, 2),
