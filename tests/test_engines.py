@@ -172,12 +172,14 @@ def noisy(share, rows=2000):
 ])  # fmt: skip
 def test_noise_is_told_from_what_a_wrong_formula_leaves(formula, only):
     X, y = noisy(0.02)
-    assert noise.only_noise(parse(formula, NAMES), engines.objective_for(X, y, NAMES, "mse")) is only
+    assert noise.explained(parse(formula, NAMES), engines.objective_for(X, y, NAMES, "mse"))[1] is only
 
 
 def test_little_explained_is_never_only_noise():
     X, y = noisy(1.0)
-    assert not noise.only_noise(parse(LAW, NAMES), engines.objective_for(X, y, NAMES, "mse"))
+    objective = engines.objective_for(X, y, NAMES, "mse")
+    assert noise.explained(parse(LAW, NAMES), objective) == (False, False)
+    assert noise.largest_score(objective.fit(parse(LAW, NAMES))[0], objective) < noise.STANDARD_ERRORS**2
 
 
 def test_scores_of_noise_are_squares_of_normal_numbers():
@@ -196,6 +198,17 @@ def test_restarts_end_when_only_noise_is_left_unless_more_are_asked_for(operon, 
     front = engines.search(X, y, NAMES, restarts=3, min_restarts=least, progress=False)
     assert same_rational(front.expr, parse(LAW, NAMES), 0.1), to_text(front.expr)
     assert front.info["restarts"] == restarts and front.info["only_noise_left"] == (True if least is None else None)
+
+
+@pytest.mark.parametrize("least, restarts", [(None, 6), (2, 2)])
+def test_restarts_that_agree_on_a_constant_agree_on_nothing(monkeypatch, least, restarts):
+    from distill.engines import operon
+
+    monkeypatch.setattr(operon, "_evolve", lambda *_: ([parse("1.0", NAMES)], 7))
+    monkeypatch.setattr(operon, "_improve", lambda trees, *_: [engines.Row(1, 1.0, "", trees[0])])
+    X, y = noisy(0.02, 200)
+    front = engines.search(X, y, NAMES, restarts=6, min_restarts=least, progress=False)
+    assert front.info["restarts"] == restarts and front.info["evaluations"] == 7 * restarts
 
 
 @pytest.mark.parametrize("loss", ["mse", "relative"])

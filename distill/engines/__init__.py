@@ -83,10 +83,10 @@ def search(
     ``X`` [row, feature], ``y`` [row], finite; ``names`` one a feature. ``loss`` "mse" or "relative" (see
     ``relative_weights``). ``operators``: + - * / square cube sqrt inv exp log abs sin cos tanh pow.
     ``restarts`` and ``min_restarts`` are operon's: at most and at least so many (None: 4, fewer once a formula leaves
-    nothing but noise, see ``noise.only_noise``); ``niterations``, ``deterministic``, ``output_directory``,
-    ``guesses`` and ``resume`` PySR's (see ``pysr.find``); ``time_limit`` in seconds. A fifth of the rows is held
-    out from the search and decides, at ``node_price`` (see ``choice``), which row is chosen; constants are then
-    refitted on all rows. Raises ``UserError`` for data that cannot be used.
+    nothing but noise, more while the best explains little, see ``noise.explained``); ``niterations``,
+    ``deterministic``, ``output_directory``, ``guesses`` and ``resume`` PySR's (see ``pysr.find``); ``time_limit`` in
+    seconds. A fifth of the rows is held out from the search and decides, at ``node_price`` (see ``choice``), which row
+    is chosen; constants are then refitted on all rows. Raises ``UserError`` for data that cannot be used.
     """
     X, y = _check(X, y, names, loss)
     started, cpu = time.perf_counter(), time.process_time()

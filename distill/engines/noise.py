@@ -16,17 +16,18 @@ STANDARD_ERRORS = 4.0  # the largest of some 400 normal numbers exceeds this in 
 UNEXPLAINED = 0.1  # share of the target's squares that may be noise
 
 
-def only_noise(expr: sp.Expr, objective: Objective) -> bool:
-    """True if ``expr``, its constants fitted on ``objective``, explains most of the target and no change of it shows
-    in what it leaves. Of a formula that explains little a law of many factors may be several changes away.
+def explained(expr: sp.Expr, objective: Objective) -> tuple[bool, bool]:
+    """(does ``expr``, its constants fitted on ``objective``, explain most of the target; is what it leaves noise).
+
+    Noise: no change of the formula shows in it. Where a formula explains little, a law of many factors may be several
+    changes away, and nothing counts as noise.
     """
     expr, score = objective.fit(expr, 30)
     if score <= objective.tiny:
-        return True
+        return True, True
     residual, target = objective.residual(expr), objective.weights * objective.target
-    if not np.sum(residual**2) <= UNEXPLAINED * np.sum((target - target.mean()) ** 2):
-        return False
-    return largest_score(expr, objective) <= STANDARD_ERRORS**2
+    most = bool(np.sum(residual**2) <= UNEXPLAINED * np.sum((target - target.mean()) ** 2))
+    return most, most and largest_score(expr, objective) <= STANDARD_ERRORS**2
 
 
 def largest_score(expr: sp.Expr, objective: Objective) -> float:

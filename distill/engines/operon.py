@@ -2,9 +2,10 @@
 
 A restart is one NSGA-II run on (error, length) over 500 rows, its front turned into sympy, polished, and its
 best rows repaired; the fronts of all restarts are merged. Restarts stop as soon as the row that would be chosen
-leaves nothing but noise (``noise.py``: no search can then lower the loss), else once two agree near the lowest loss.
-Agreement is no proof (two restarts have agreed on a wrong polynomial), hence at least four by default and a
-larger population every third time. pyoperon's trees do not pickle: sympy trees leave this module.
+leaves nothing but noise (``noise.py``: no search can then lower the loss), else once two agree near the lowest loss
+and explain most of the target. Agreement is no proof (two restarts have agreed on a wrong polynomial, and on a
+constant), hence at least four by default and a larger population every third time. pyoperon's trees do not pickle:
+sympy trees leave this module.
 """
 
 import sys
@@ -17,7 +18,7 @@ from distill import cli
 from distill.cli import UserError
 from distill.engines import NODE_PRICE, costs, objective_for, pareto, unit_charges
 from distill.engines.files import Row
-from distill.engines.noise import only_noise
+from distill.engines.noise import explained
 from distill.expressions import canonical, complexity, parametrise, symbols_for
 from distill.metrics import typical_size
 from distill.piecewise import switch
@@ -80,9 +81,10 @@ def find(
             bar.set_postfix(loss=f"{min((r.loss for r in front), default=np.inf):.3g}")
             bar.update()
         agree = sum(v <= min(lowest) + 0.1 for v in lowest)
+        most = True
         if min_restarts is None and front:
-            done = only_noise(front[int(np.argmin(costs(front, loss, node_price)))].expr, judge)
-        if done or (k + 1 >= (min_restarts or LEAST_RESTARTS) and agree >= 2):
+            most, done = explained(front[int(np.argmin(costs(front, loss, node_price)))].expr, judge)
+        if done or (most and k + 1 >= (min_restarts or LEAST_RESTARTS) and agree >= 2):
             break
         if time_limit is not None and time.perf_counter() - started > time_limit:
             break
