@@ -154,6 +154,8 @@ class GNN(MessagePassing):
         hidden = receiver_i + sender_j
         if self.edge_in.geometry is not None:
             hidden = hidden + self.edge_in.geometric(position_j - position_i)
+        if torch.is_autocast_enabled(hidden.device.type):  # only now: differences of positions need all digits
+            hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
         return _mlp_rows(self.edge_mlp, self.activation(hidden), self._edge_rows())
 
     def message(self, e: Tensor) -> Tensor:

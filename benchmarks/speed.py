@@ -6,6 +6,7 @@ sizes        the same for 8, 32 and 100 particles, with memory
 time-to-r2   CPU seconds until the messages are the force, newton recipe and paper recipe
 extraction   graphs a second and memory of extract_messages.py
 search       CPU seconds a recovered law, against a plain search without the choice of budgets
+gpu          graphs a second with the paper's network: step by step, captured, stacked
 pipeline     the stages of ``make demo``, --help of every script, and a large dataset: seconds and memory
 summary      tables and the figure from the results that are there
 
@@ -29,7 +30,7 @@ RESULTS = ROOT / "results" / "speed.json"
 # command: module of this folder; its measure(args) gives {"table": Markdown, "bars": [speed_timing.bar(...)], ...}
 COMMANDS = {"simulation": "speed_simulation", "training": "speed_training", "sizes": "speed_training",
             "time-to-r2": "speed_time_to_r2", "extraction": "speed_extraction", "search": "speed_search",
-            "pipeline": "speed_pipeline"}  # fmt: skip
+            "pipeline": "speed_pipeline", "gpu": "speed_gpu"}  # fmt: skip
 SEEDS = {"time-to-r2": (211, 212, 213, 214, 215), "search": (311, 312, 313)}
 
 
@@ -37,7 +38,7 @@ def parse(argv):
     parser = cli.Parser(__doc__)
     commands = parser.add_subparsers(dest="kind", metavar="command", required=True)
     for name in COMMANDS:
-        sub = commands.add_parser(name, help=name)
+        sub = commands.add_parser(name, description=__doc__)
         sub.add_argument("--threads", type=cli.positive_int, default=1, help="numerical threads of this process")
         sub.add_argument("--rounds", type=cli.positive_int, default=5, help="timings of each, bracketed")
         sub.add_argument("--quick", action="store_true", help="tiny sizes through the same code; nothing is stored")
@@ -46,7 +47,7 @@ def parse(argv):
         if name == "search":
             sub.add_argument("--against", metavar="FILE", help="another search: a Python file with a function"
                              " sr_front(X, y, names) -> (table with loss and sympy, anything)")  # fmt: skip
-    commands.add_parser("summary", help="tables and the figure from the results that are there")
+    commands.add_parser("summary", description="tables and the figure from the results that are there")
     return parser.parse_args(argv)
 
 

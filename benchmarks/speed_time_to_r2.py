@@ -19,8 +19,8 @@ from distill import formats
 from distill.cli import UserError
 
 SYSTEM, TARGET, BAR = "charge", 0.99, 30.0
-EPOCHS = 1.5
-PATIENCE = 5
+EPOCHS = 2.5
+PATIENCE = 3
 SCORES = 12  # a run is scored so many times
 GRAPHS = 10_000
 
