@@ -1,0 +1,216 @@
+"""``speed.py simulation``: ``simulate.py`` against the original way of integrating and against heyoka.py.
+
+All from the same initial conditions, 4 particles in 2-D, 500 time steps of the paper of which every 5th is kept.
+Ours is ``distill.integrate.integrate`` whole, as ``simulate.py`` calls it: drawing, integrating, energies, every
+stored acceleration. The others are given the initial conditions and return positions; the share of our bare
+integration stands beside. Slow ones take fewer of the same trajectories, evenly spread, as their rows say.
+
+Error of a trajectory: the largest over the frames of |positions - reference| / |reference|, all particles together.
+Median and 90 % quantile over trajectories; where particles meet closely the largest says nothing. The reference is
+ours at tolerance 1e-13 in at least two steps a frame, held against an independent one: heyoka.py at the rounding of
+64 bits, or scipy's DOP853.
+"""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+from speed_simulation_baselines import original, taylor
+from speed_timing import bar, side_by_side
+
+# puts the repository on the path, hence before distill
+from stages import ROOT  # noqa: F401
+
+from distill import integrate as ours
+from distill.systems import SYSTEMS, acceleration, initial_conditions
+
+N, DIM, EVERY, SEED = 4, 2, 5, 216
+TIGHT = 1e-13
+TOLERANCES = [10.0**-k for k in range(7, 16)]  # of heyoka.py, loosest first
+FULL = {"systems": ("spring", "r1", "r2", "charge"), "trajectories": 2000, "slow": 200, "frames": 100}
+QUICK = {"systems": ("charge",), "trajectories": 24, "slow": 4, "frames": 20}
+TIMES_ORIGINAL, TIMES_HEYOKA, RISE = 5.0, 2.0, 1.1
+PLANTED = 0.02, 1e-6  # distance and impact parameter of the head-on pair, as close as one in 2,000 is drawn
+
+
+def measure(args) -> dict:
+    size = QUICK if args.quick else FULL
+    rows = [row for name in size["systems"] for row in one_system(SYSTEMS[name], size, args)]
+    return {"table": table(rows), "bars": bars(rows), "rows": rows, "size": size, "seed": SEED,
+            "particles": N, "dimensions": DIM, "every": EVERY}  # fmt: skip
+
+
+def one_system(system, size, args) -> list[dict]:
+    """Rows of one system; the first is the original way, to whose rate ``ratio`` refers."""
+    count, frames = size["trajectories"], size["frames"]
+    planted, plant = with_head_on_pair(system, count // 2)
+    few = np.linspace(0, count - 1, size["slow"]).astype(int)
+
+    def whole():
+        return ours.integrate(planted, N, DIM, count, frames, EVERY, seed=SEED)
+
+    first, found = seconds_and(whole)
+    second, found = seconds_and(whole)
+    y0, p = (np.stack(a) for a in zip(*(ours._draw(planted, N, DIM, SEED, k, 0) for k in range(count)), strict=True))
+    spacing = EVERY * system.dt
+
+    def bare(tolerance=ours.RTOL, finer=1):
+        solver = ours._solver(planted, N, DIM, ours.lanes.LANES)
+        length = finer * (frames - 1) + 1
+        return solver(y0, p, spacing / finer, length, tolerance, tolerance, 10 * ours.MAX_STEPS)[0][:, ::finer]
+
+    # Steps end on frames: on the same frames both tolerances may take the same steps and agree for no good reason.
+    reference = bare(TIGHT, 2)[..., : N * DIM].reshape(count, frames, N, DIM)
+    independent, who = independent_reference(system, frames, y0, p, few)
+    error, mine = errors(found["pos"], reference), errors(found["pos"][few], reference[few])
+    candidates = {"simulate.py": (whole, count, error, first - second),
+                  "simulate.py, integration alone": (bare, count, error, first - second)}  # fmt: skip
+    for precision in ("float32", "float64"):
+        run = original(system, N, DIM, frames, EVERY, precision)
+        candidates[f"original way, {precision}"] = timed(run, y0, p, few, reference)
+    for label, tolerance in same_accuracy(system, frames, y0, p, few, reference, mine).items():
+        run = taylor(system, N, DIM, frames, EVERY, tolerance)
+        candidates[label] = timed(run, y0, p, np.arange(count), reference)
+    base = candidates.pop("original way, float32")
+    rates = side_by_side(base[0], {k: v[0] for k, v in candidates.items()},
+                         {k: v[1] for k, v in ({"baseline": base} | candidates).items()},
+                         args.rounds, args.threads, warm_up=False)  # fmt: skip
+    rows = []
+    for label, (_, work, error, compile_s) in ({"original way, float32": base} | candidates).items():
+        rate = rates["baseline" if label == "original way, float32" else label]
+        row = {"system": system.name, "method": label, "trajectories": work, "ms": 1e3 / rate["per_s"]}
+        rows.append(row | {"error_median": error[0], "error_90": error[1], "compile_s": compile_s} | rate)
+    steps = {k: found["report"][k] for k in ("steps_mean", "steps_max", "redone", "dropped")}
+    gap = errors(independent, reference[few[: len(independent)]])
+    rows[1] |= steps | {"reference": {"against": who, "trajectories": len(independent), "gap_median": gap[0],
+                                      "gap_90": gap[1]}}  # fmt: skip
+    return [*rows, close_encounter(system, whole, plant, count, args)]
+
+
+def with_head_on_pair(system, which: int):
+    """``(system, plant)``: while ``plant["on"]``, trajectory ``which`` starts with a bound pair that meets head on."""
+    plant = {"on": False}
+
+    def initial(rng, n, dim):
+        pos, vel, mass, charge = initial_conditions(system, rng, n, dim)
+        if plant["on"] and list(rng.bit_generator.seed_seq.entropy)[1:] == [which, 0]:
+            pos[1], vel[1] = pos[0], vel[0]
+            pos[1, :2] += PLANTED
+            charge[0], charge[1] = 1.0, -1.0
+        return pos, vel, mass, charge
+
+    return replace(system, initial=initial), plant
+
+
+def close_encounter(system, whole, plant, count, args) -> dict:
+    """Cost with one trajectory replaced by a head-on pair, over the cost without it."""
+
+    def planted():
+        plant["on"] = True
+        try:
+            return whole()
+        finally:
+            plant["on"] = False
+
+    steps = planted()["report"]["steps_max"]
+    work = {"baseline": count, "planted": count}
+    rate = side_by_side(whole, {"planted": planted}, work, args.rounds, args.threads, warm_up=False)["planted"]
+    row = {"system": system.name, "method": "simulate.py with a head-on pair", "trajectories": count}
+    row |= {"ms": 1e3 / rate["per_s"], "steps_max": steps} | rate
+    return row | {"cost_ratio": 1 / rate["ratio"], "ratio": None}
+
+
+def seconds_and(function):
+    start = time.perf_counter()
+    result = function()
+    return time.perf_counter() - start, result
+
+
+def timed(run, y0, p, which, reference):
+    """(function to time, its trajectories, its errors, seconds of the first call beyond the second)."""
+
+    def call():
+        return run(y0[which], p[which])
+
+    first, pos = seconds_and(call)
+    return call, len(which), errors(pos, reference[which]), max(first - seconds_and(call)[0], 0.0)
+
+
+def errors(pos, reference) -> list[float]:
+    """Median and 90 % quantile over trajectories, see the head of the file; ``[trajectory, frame, particle, dim]``."""
+    gap, size = (np.sqrt((a**2).sum(axis=(2, 3))) for a in (pos - reference, reference))
+    return [float(q) for q in np.quantile((gap / size).max(axis=1), [0.5, 0.9])]
+
+
+def same_accuracy(system, frames, y0, p, few, reference, wanted) -> dict[str, float]:
+    """Tolerances of heyoka.py, the loosest at which it is as accurate as ours: in the 90 % quantile, and in both."""
+    if taylor(system, N, DIM, frames, EVERY, TIGHT) is None:
+        return {}
+    labels: dict[str, float] = {}
+    for tolerance in TOLERANCES:
+        found = errors(taylor(system, N, DIM, frames, EVERY, tolerance)(y0[few], p[few]), reference[few])
+        if found[1] <= wanted[1]:
+            labels.setdefault("heyoka.py, as accurate in the 90 % quantile", tolerance)
+            if found[0] <= wanted[0]:
+                labels["heyoka.py, as accurate in both"] = tolerance
+                break
+    return labels
+
+
+def independent_reference(system, frames, y0, p, few):
+    """(positions of some of the ``few``, by whom), at the tightest tolerance of another program."""
+    if run := taylor(system, N, DIM, frames, EVERY, 0.0):
+        return run(y0[few], p[few]), "heyoka.py at the rounding of 64 bits"
+    from scipy.integrate import solve_ivp
+
+    found = []
+    for k in few[:4]:
+
+        def slope(t, y, mass=p[k, :N], charge=p[k, N:]):
+            pos, vel = y.reshape(2, N, DIM)
+            return np.concatenate([vel.ravel(), acceleration(system, pos, vel, mass, charge).ravel()])
+
+        t = EVERY * system.dt * np.arange(frames)
+        y = solve_ivp(slope, (0, t[-1]), y0[k], "DOP853", t, rtol=TIGHT, atol=TIGHT).y
+        found.append(y[: N * DIM].T.reshape(frames, N, DIM))
+    return np.stack(found), "scipy's DOP853 at 1e-13"
+
+
+def bars(rows) -> list[dict]:
+    systems = dict.fromkeys(row["system"] for row in rows)
+    of = {(row["system"], row["method"]): row for row in rows}
+    found = []
+    for name in systems:
+        mine, base = of[name, "simulate.py"], of[name, "original way, float32"]
+        accurate = all(mine[k] <= base[k] for k in ("error_median", "error_90"))
+        measured = f"{mine['ratio']:.2f}x, error {mine['error_90']:.1e} against {base['error_90']:.1e}"
+        met = accurate and mine["ratio"] >= TIMES_ORIGINAL
+        wanted = f">= {TIMES_ORIGINAL:g}x at no larger error"
+        found.append(bar(f"{name}: trajectories a second, against the original way in float32", measured, wanted, met))
+    for name in systems:
+        for label in ("in both", "in the 90 % quantile"):
+            other = of.get((name, f"heyoka.py, as accurate {label}"))
+            times = other and other["ratio"] / of[name, "simulate.py"]["ratio"]
+            bare = other and other["ratio"] / of[name, "simulate.py, integration alone"]["ratio"]
+            measured = other and f"{times:.2f}x, integration alone {bare:.2f}x"
+            found.append(bar(f"{name}: time of heyoka.py as accurate {label}", measured, f"<= {TIMES_HEYOKA:g}x",
+                             other and times <= TIMES_HEYOKA))  # fmt: skip
+    for name in systems:
+        row = of[name, "simulate.py with a head-on pair"]
+        found.append(bar(f"{name}: cost with one head-on pair of {row['steps_max']} steps",
+                         f"{row['cost_ratio']:.3f}x", f"<= {RISE:g}x", row["cost_ratio"] <= RISE))  # fmt: skip
+    return found
+
+
+def table(rows) -> str:
+    heads = "system, method, trajectories, ms each, against original, error median, error 90 %, compile s".split(", ")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in rows:
+        ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}x"
+        if "cost_ratio" in row:
+            ratio = f"{row['cost_ratio']:.3f}x the cost"
+        error = [f"{row[k]:.1e}" if k in row else "-" for k in ("error_median", "error_90")]
+        compiling = f"{row['compile_s']:.1f}" if "compile_s" in row else "-"
+        lines.append(f"| {row['system']} | {row['method']} | {row['trajectories']} | {row['ms']:.3f} | {ratio} |"
+                     f" {' | '.join(error)} | {compiling} |")  # fmt: skip
+    return "\n".join(lines)
