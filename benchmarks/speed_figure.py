@@ -1,0 +1,93 @@
+"""Tables and the figure of ``speed.py`` from its results: what each stage gains, and how soon messages are forces."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from stages import ROOT
+
+from distill import cli, formats, plots
+from distill.plots import ACCENT, INK, MUTED, SOFT
+
+FIGURE = ROOT / "docs" / "speed.png"
+
+
+def summary(results: Path) -> int:
+    """Print every section's table and bars; draw ``docs/speed.png``."""
+    sections = formats.load_json(results, "run a section first:  python benchmarks/speed.py training")["sections"]
+    for name, section in sections.items():
+        print(f"\n## {name} ({section['date']}, commit {section['git']['commit'][:9]}, {section['hardware']})\n")
+        print(section["table"])
+        for bar in section["bars"]:
+            print(f"- {bar['what']}: {bar['measured']} (wanted {bar['wanted']})")
+    formats.save_bytes(FIGURE, plots.save_bytes(figure(sections)))
+    print(f"\n-> {cli.relative(FIGURE)}")
+    return 0
+
+
+def figure(sections: dict) -> Figure:
+    """``sections``: of ``results/speed.json``, any of them missing."""
+    gains = speed_ups(sections)
+    drawn = Figure(figsize=(11, max(3.4, 0.27 * len(gains) + 1.2)), layout="constrained")
+    left, right = drawn.subplots(1, 2, width_ratios=(1.25, 1))
+    _gains(left, gains)
+    _curves(right, sections.get("time-to-r2"))
+    return drawn
+
+
+def speed_ups(sections: dict) -> list[tuple[str, float, tuple[float, float] | None, str]]:
+    """(label, times as fast as the original way, its range, who) of all timings against a baseline."""
+    found = []
+    for row in sections.get("simulation", {}).get("rows", []):
+        if row["method"] == "simulate.py":
+            found.append((f"simulation, {row['system']}", row["ratio"], row["ratio_range"], "ours"))
+        elif row["method"].startswith("heyoka") and "both" in row["method"]:
+            found.append((f"simulation, {row['system']}", row["ratio"], row["ratio_range"], "heyoka.py, as accurate"))
+    for name in ("training", "training, 2 threads", "sizes"):
+        rows = [r for r in sections.get(name, {}).get("rows", []) if r["ratio"] is not None]
+        threads = name.partition(", ")[2] or "1 thread"
+        for n in sorted({r["n"] for r in rows}):
+            for precision in ("float32", "bf16"):
+                best = max((r for r in rows if (r["n"], r["precision"]) == (n, precision)), key=lambda r: r["ratio"])
+                found.append((f"training, n = {n}, {precision}, {threads}", best["ratio"], best["ratio_range"], "ours"))
+    return found
+
+
+def _gains(axis, gains) -> None:
+    names = list(dict.fromkeys(name for name, *_ in gains))
+    colours = {"ours": ACCENT, "heyoka.py, as accurate": MUTED}
+    for who, colour in colours.items():
+        own = [(names.index(name), value, span) for name, value, span, of in gains if of == who]
+        if not own:
+            continue
+        at, values, spans = zip(*own, strict=True)
+        error = [[v - s[0] for v, s in zip(values, spans, strict=True)], [s[1] - v for v, s in zip(values, spans,
+                                                                                            strict=True)]]  # fmt: skip
+        style = "o" if who == "ours" else "D"
+        axis.errorbar(values, at, xerr=error, fmt=style, color=colour, ms=6, lw=1.6, label=who, zorder=3)
+    axis.axvline(1, color=INK, lw=1)
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()
+    axis.set_xscale("log")
+    axis.set_xticks([1, 2, 3, 5, 10, 20], ["1", "2", "3", "5", "10", "20"])
+    axis.minorticks_off()
+    axis.grid(axis="x", color=SOFT, alpha=0.25)
+    axis.set_xlabel("times as fast as the original way")
+    axis.set_title("Speed (median and range of bracketed timings)", fontsize=11)
+    if gains:
+        axis.legend(loc="lower right", frameon=False, fontsize=9)
+
+
+def _curves(axis, section: dict | None) -> None:
+    for k, row in enumerate(section["rows"] if section else []):
+        for recipe, colour in (("newton", ACCENT), ("paper", MUTED)):
+            points = [(p["cpu_s"], max(1 - p["r2_all"], 1e-5)) for p in row[recipe]]
+            axis.plot(*zip(*points, strict=True), color=colour, lw=1.6, marker=".", label=recipe if not k else None)
+    axis.axhline(0.01, color=INK, lw=1, ls=":")
+    axis.set_yscale("log")
+    axis.set_xscale("log")
+    axis.invert_yaxis()
+    axis.set_xlabel("CPU seconds of training")
+    axis.set_ylabel("1 - R² of messages with forces, all edges")
+    axis.set_title("Charges in 2-D: how soon messages are forces", fontsize=11)
+    if section:
+        axis.legend(frameon=False, fontsize=9)
