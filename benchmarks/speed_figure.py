@@ -46,7 +46,7 @@ def speed_ups(sections: dict) -> list[tuple[str, float, tuple[float, float] | No
         rows = [r for r in sections.get(name, {}).get("rows", []) if r["ratio"] is not None]
         threads = name.partition(", ")[2] or "1 thread"
         for n in sorted({r["n"] for r in rows}):
-            for precision in ("float32", "bf16"):
+            for precision in dict.fromkeys(r["precision"] for r in rows if r["n"] == n):
                 best = max((r for r in rows if (r["n"], r["precision"]) == (n, precision)), key=lambda r: r["ratio"])
                 found.append((f"training, n = {n}, {precision}, {threads}", best["ratio"], best["ratio_range"], "ours"))
     return found
