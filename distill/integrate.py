@@ -28,7 +28,8 @@ TIGHTER = (1e-2, 1e-3)  # factors on rtol and atol when a trajectory is done aga
 TIGHTEST = 5e-14  # below, rounding governs and the step control only wastes steps
 MORE_STEPS = 4  # factor on the step budget then
 ROUNDS = 10  # draws for one place in the dataset before giving up
-CHUNK = 500_000  # pair energies evaluated at once
+UNROLLED = 15  # pairs
+CHUNK = 100_000  # pairs evaluated at once: what the processor's cache holds
 SCALE = "kinetic energy + sum of |pair energy| + sum of |outside-field energy|, all at t = 0"
 
 
@@ -60,7 +61,11 @@ def right_hand_side(system: System, n: int, dim: int):
         r = jnp.sqrt(jnp.where(r2 > 0, r2, 1.0))
         f = radial_force(system, r, mass[i], mass[j], charge[i], charge[j], jnp)
         pair = jnp.where(r2 > 0, f / r, 0.0)[:, None] * dx
-        force = jnp.einsum("np,pdl->ndl", incidence, pair)
+        if len(i) > UNROLLED:
+            force = jnp.einsum("np,pdl->ndl", incidence, pair)
+        else:  # on few lanes the product's overhead is larger than its arithmetic
+            signed = [[pair[q] if w > 0 else -pair[q] for q, w in enumerate(row) if w] for row in incidence]
+            force = jnp.stack([sum(terms[1:], terms[0]) for terms in signed])
         if system.external is not None:
             outside = external_force(system, jnp.moveaxis(x, -1, 0), mass.T, jnp)
             force = force + jnp.moveaxis(outside, 0, -1)
@@ -115,10 +120,14 @@ def integrate(
 
     def attempt(todo, tighter, on_done=None):
         """Integrate the initial conditions in ``y[todo, 0]``; returns which of them were not accepted."""
+        nonlocal y
         r, a = (max(tolerance * tighter, TIGHTEST) for tolerance in (rtol, atol))
         budget = max_steps * (1 if tighter == 1 else MORE_STEPS)
         found, status, steps[todo] = solver(y[todo, 0], p[todo], spacing, frames, r, a, budget, on_done)
-        y[todo] = found
+        if len(todo) == trajectories:
+            y = found
+        else:
+            y[todo] = found
         drift[todo] = energy_drift(system, n, dim, found, p[todo])
         drift[todo[status != lanes.DONE]] = np.inf
         rejected = ~(drift[todo] <= drift_bound)
@@ -152,7 +161,8 @@ def integrate(
     mass, charge = p[:, :n].copy(), p[:, n:].copy()
     acc = np.empty_like(pos)
     for part in _chunks(trajectories, frames * n * n):
-        acc[part] = acceleration(system, pos[part], vel[part], mass[part, None], charge[part, None])
+        state = (_lanes_last(a[part]) for a in (pos, vel, mass[:, None], charge[:, None]))
+        acc[part] = acceleration(system, *state)
     report |= {
         "energy_drift_max": float(drift.max()),
         "energy_drift_median": float(np.median(drift)),
@@ -172,7 +182,7 @@ def integrate(
 @functools.lru_cache(maxsize=16)
 def _solver(system, n, dim, lane_count):
     # kept because compiling it takes seconds
-    return lanes.make_solver(right_hand_side(system, n, dim), lanes=lane_count)
+    return lanes.make_solver(right_hand_side(system, n, dim), lanes=lane_count, positions=n * dim)
 
 
 def _draw(system, n, dim, seed, trajectory, again):
@@ -192,11 +202,12 @@ def energy_drift(system: System, n: int, dim: int, y, p) -> np.ndarray:
     drift = np.empty(len(y))
     half = n * dim
     for part in _chunks(len(y), y.shape[1] * n * n):
-        state = y[part]
+        state = _lanes_last(y[part])
         pos = state[..., :half].reshape(*state.shape[:2], n, dim)
         vel = state[..., half : 2 * half].reshape(*state.shape[:2], n, dim)
         with np.errstate(all="ignore"):
-            terms = energy_terms(system, pos, vel, p[part, None, :n], p[part, None, n:])
+            properties = _lanes_last(p[part, None])
+            terms = energy_terms(system, pos, vel, properties[..., :n], properties[..., n:])
             total = sum(term.sum(axis=-1) for term in terms)
             if system.drag:
                 total = total + state[..., -1]
@@ -205,6 +216,11 @@ def energy_drift(system: System, n: int, dim: int, y, p) -> np.ndarray:
             scale = np.where(scale > 0, scale, 1.0)
             drift[part] = np.abs(total - total[:, :1]).max(axis=1) / scale
     return drift
+
+
+def _lanes_last(array):
+    """The same ``[trajectory, frame, ...]``, with these two innermost in memory: numpy's loops over them are long."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, (0, 1), (-2, -1))), (-2, -1), (0, 1))
 
 
 def _chunks(count, size):

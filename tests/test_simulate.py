@@ -67,6 +67,23 @@ def test_kepler_ellipse():
     np.testing.assert_allclose(pos[:, 0] - pos[:, 1], np.stack([x, z], -1), atol=1e-9)
 
 
+def test_positions_from_accelerations_are_the_same_method():
+    """``positions`` only saves arithmetic: the same steps as for a system of first order, the same answer."""
+    for name in ("r2", "damped"):  # damped: a force of the velocities, and the work as a third kind of state
+        system = SYSTEMS[name]
+        drawn = [initial_conditions(system, np.random.default_rng(k), 3, 2) for k in range(6)]
+        pos, vel, mass, charge = (np.stack(a).reshape(6, -1) for a in zip(*drawn, strict=True))
+        y0 = np.concatenate([pos, vel, *[np.zeros((6, 1))] * bool(system.drag)], axis=1)
+        p = np.concatenate([mass, charge], axis=1)
+        plain, quick = (
+            lanes.make_solver(right_hand_side(system, 3, 2), lanes=8, positions=k)(y0, p, 0.05, 5, 1e-9, 1e-9, 9999)
+            for k in (0, 6)
+        )
+        np.testing.assert_array_equal(plain[2], quick[2])
+        np.testing.assert_allclose(plain[0], quick[0], atol=1e-9)
+        assert np.abs(plain[0][:, -1] - y0).max() > 0.01
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_energy_and_stored_acceleration(name):
     found = run(SYSTEMS[name], trajectories=8)
@@ -141,6 +158,27 @@ def test_same_seed_same_data_whatever_the_company():
     others = run(system, trajectories=40, seed=3, lane_count=8)
     np.testing.assert_allclose(one["pos"], others["pos"], rtol=1e-6, atol=1e-6)
     assert not np.array_equal(one["pos"], run(system, trajectories=40, seed=4)["pos"])
+
+
+def test_the_hardest_trajectory_starts_first():
+    """x'' = -k x with one k far above the others, last in the queue: no more rounds than it needs alone."""
+    from distill.physics import import_jax
+
+    jnp, order = import_jax().numpy, []
+
+    def rhs(y, p):
+        return jnp.stack([y[1], -p[0] * y[0]])
+
+    solver = lanes.make_solver(rhs, lanes=2, iterations=8, positions=1)
+    y0, p = np.tile([1.0, 0.0], (40, 1)), np.ones((40, 1))
+    p[-1] = 1e4
+    y, status, steps = solver(y0, p, 0.2, 6, 1e-9, 1e-9, 9999, order.append)
+    assert (status == lanes.DONE).all() and steps[-1] > 10 * steps[0]
+    times = 0.2 * np.arange(6)
+    np.testing.assert_allclose(y[0, :, 0], np.cos(times), atol=1e-7)
+    np.testing.assert_allclose(y[-1, :, 0], np.cos(100 * times), atol=1e-5)
+    # Had it begun last, its steps would have come after all others: 2 lanes, 8 steps a round.
+    assert len(order) < (steps[:-1].sum() / 2 + steps[-1]) / 8
 
 
 def test_an_exhausted_step_budget_is_redone_or_dropped_but_never_data():
