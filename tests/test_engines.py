@@ -200,6 +200,20 @@ def test_restarts_end_when_only_noise_is_left_unless_more_are_asked_for(operon, 
     assert front.info["restarts"] == restarts and front.info["only_noise_left"] == (True if least is None else None)
 
 
+@pytest.mark.parametrize("nodes, restarts", [(30, 1), (11, 3)])
+def test_a_row_too_long_to_be_reported_ends_no_search(monkeypatch, nodes, restarts):
+    from distill.engines import operon
+
+    law = parse("-0.9*m_i*m_j/(r+0.1)^2 + 0.001*r*r*r", NAMES)
+    rows = [engines.Row(complexity(e), v, "", e) for e, v in ((parse("0.9*m_i*m_j", NAMES), 1.0), (law, 0.01))]
+    assert 11 < rows[1].complexity <= 21
+    monkeypatch.setattr(operon, "_evolve", lambda *_: ([], 7))
+    monkeypatch.setattr(operon, "_improve", lambda *_: rows)
+    X, y = noisy(0.02, 500)
+    front = engines.search(X, y, NAMES, restarts=3, max_complexity=nodes, progress=False)
+    assert front.info["restarts"] == restarts and front.info["only_noise_left"] is (restarts == 1)
+
+
 @pytest.mark.parametrize("least, restarts", [(None, 6), (2, 2)])
 def test_restarts_that_agree_on_a_constant_agree_on_nothing(monkeypatch, least, restarts):
     from distill.engines import operon

@@ -82,8 +82,11 @@ def find(
             bar.update()
         agree = sum(v <= min(lowest) + 0.1 for v in lowest)
         most = True
-        if min_restarts is None and front:
-            most, done = explained(front[int(np.argmin(costs(front, loss, node_price)))].expr, judge)
+        if min_restarts is None:
+            # longer rows are still on the front, for a later restart to find the short form of what they say
+            short = [r for r in front if complexity(canonical(r.expr, unit)) <= max_complexity]
+            best = int(np.argmin(costs(short, loss, node_price))) if short else None
+            most, done = (False, False) if best is None else explained(short[best].expr, judge)
         if done or (most and k + 1 >= (min_restarts or LEAST_RESTARTS) and agree >= 2):
             break
         if time_limit is not None and time.perf_counter() - started > time_limit:
