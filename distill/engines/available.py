@@ -38,9 +38,7 @@ def operon_problem() -> str:
     if util.find_spec("pyoperon") is None:
         return "it is not installed (pip install pyoperon; no wheels for Windows, Intel macOS or ARM Linux)"
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", "import pyoperon"], capture_output=True, text=True, timeout=120
-        )
+        done = subprocess.run([sys.executable, "-c", "import pyoperon"], capture_output=True, text=True, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as exc:
         return f"its import did not end ({type(exc).__name__})"
     if done.returncode < 0:
