@@ -43,7 +43,9 @@ def before_and_after(m) -> str:
     about, verdict = "", early.get("verdict") or {}
     if verdict.get("relative_error_in_range") is not None:
         inside, far = (findings.percent(verdict.get(f"relative_error_{k}")) for k in ("in_range", "extrapolated"))
-        about = f" The first alone: {verdict_word(verdict)}; off the true force by {inside} within range, {far} beyond."
+        about = f" The first alone: {verdict_word(verdict)}; off the true force by {inside} within range, {far} beyond"
+        factor = verdict.get("scale")  # the errors are told after the factor that fits best
+        about += "." if not isinstance(factor, int | float) else f", once multiplied by the best factor, {factor:.5g}."
     return (
         f'<div class="laws">{cards}</div><p class="note" style="margin-top:10px">The first is what the network’s'
         " messages say. The second has no network in between: its constants were fitted directly on the accelerations"

@@ -362,3 +362,13 @@ def test_command_lines_are_rebuilt():
 def test_table_marks_a_row_and_formats_numbers():
     out = report_page.table(["a", "b"], [["x", 1e-9], ["y", None]], marked=1)
     assert "1.00×10⁻⁹" in out and "<tr class=marked>" in out and "n/a" in out
+
+
+def test_errors_of_the_law_from_the_messages_name_the_factor_they_are_told_after():
+    from types import SimpleNamespace
+
+    from distill.report_law import before_and_after
+
+    verdict = {"recovered": True, "relative_error_in_range": 2.5e-5, "relative_error_extrapolated": 4e-5, "scale": 0.97}
+    law = {"from_messages": {"text": "q_i*q_j/r^2", "verdict": verdict}, "pair": {"text": "q_i*q_j/r^2"}}
+    assert "multiplied by the best factor, 0.97." in before_and_after(SimpleNamespace(law=law))
