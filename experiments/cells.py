@@ -1,0 +1,174 @@
+"""What the tables consist of: sections of cells, a cell being one trained network and what is measured on it.
+
+A section is a part of the published work that is set beside ours. Its cells are the product of systems, dimensions,
+particle numbers, variants, recipes and seeds; seed k makes dataset k and training k. Cells that two sections share
+are run once. Nothing heavy is imported: the workflow and the tests read this.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from distill.cli import UserError, near_miss
+from distill.names import dataset_name, run_name
+
+PAIR_SYSTEMS = ("charge", "r1", "r2", "spring")  # tables 1 and 5 of the paper
+ALL_SYSTEMS = ("charge", "damped", "discontinuous", "r1", "r2", "spring")  # table 3
+VARIANTS = ("standard", "bottleneck", "l1", "kl", "pruning")
+SEEDS = (201, 202, 203)  # none was looked at while settings were chosen
+LAPTOP = ("--epochs", "2", "--precision", "bf16")  # 0.8 million graphs
+BUDGETS = {
+    "laptop": "what 2 CPU cores do overnight; the paper recipe on 0.8 million graphs a network",
+    "full": "the paper recipe on the paper's 64 million graphs a network: for GPUs",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: its dataset, its network, and whether its law is searched."""
+
+    system: str
+    dim: int
+    variant: str
+    recipe: str
+    seed: int = SEEDS[0]
+    n: int = 4
+    tag: str = ""
+    train: tuple = ()  # flags of train.py beside variant, recipe and seed
+    law: bool = True
+    data: tuple = ()  # flags of simulate.py beside system, n, dim and seed
+    data_tag: str = ""
+
+    @property
+    def dataset(self) -> str:
+        return dataset_name(self.system, self.n, self.dim, self.seed, self.data_tag)
+
+    @property
+    def run(self) -> str:
+        return run_name(self.dataset, self.variant, self.recipe, self.seed, self.tag)
+
+    @property
+    def simulate_words(self) -> list[str]:
+        words = ["--system", self.system, "--n", self.n, "--dim", self.dim, "--seed", self.seed, *self.data]
+        return [str(w) for w in words + (["--tag", self.data_tag] if self.data_tag else [])]
+
+    @property
+    def train_words(self) -> list[str]:
+        words = ["--dataset", self.dataset, "--variant", self.variant, "--recipe", self.recipe, "--seed", self.seed]
+        return [str(w) for w in [*words, *(("--tag", self.tag) if self.tag else ()), *self.train]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """``cells`` of the budget "laptop"; ``full`` tells which of them also have a full budget."""
+
+    what: str
+    cells: list = field(default_factory=list)
+    full: bool = False
+
+
+def newton() -> Section:
+    made = [
+        Cell(system, dim, variant, "newton", seed)
+        for seed in SEEDS
+        for variant in ("bottleneck", "l1", "pruning", "kl", "standard")
+        for dim in (2, 3)
+        for system in PAIR_SYSTEMS
+    ]
+    return Section("tables 1, 3 and 5, newton recipe: the four pair laws, three seeds", made)
+
+
+def newton_errors() -> Section:
+    made = [
+        Cell(system, dim, variant, "newton", law=False)
+        for variant in VARIANTS
+        for dim in (2, 3)
+        for system in ("damped", "discontinuous")
+    ]
+    return Section("table 3, newton recipe: damped and discontinuous", made)
+
+
+def paper() -> Section:
+    made = [
+        Cell(system, dim, variant, "paper", train=LAPTOP, law=system in PAIR_SYSTEMS)
+        for variant in VARIANTS
+        for dim in (2, 3)
+        for system in ALL_SYSTEMS
+    ]
+    return Section("tables 1, 3 and 5, paper recipe", made, full=True)
+
+
+def eight_particles() -> Section:
+    made = [
+        Cell(system, 3, variant, recipe, n=8, train=train)
+        for recipe, train in (("newton", ("--epochs", "1")), ("paper", ("--epochs", "0.5", "--precision", "bf16")))
+        for variant in ("bottleneck", "l1")
+        for system in PAIR_SYSTEMS
+    ]
+    return Section("8 particles in 3-D, as vj279", made, full=True)
+
+
+def pruning() -> Section:
+    made = [
+        Cell("charge", 2, "pruning", "paper", tag=f"{schedule}-{end}", law=False,
+             train=("--epochs", "4", "--precision", "bf16", "--prune-schedule", schedule, "--prune-end", end))
+        for schedule in ("exponential", "linear", "cosine")
+        for end in ("0.65", "0.75", "0.85")
+    ]  # fmt: skip
+    return Section("pruning schedules and end points on charge, as eszt2", made, full=True)
+
+
+def fork() -> Section:
+    models = (("bottleneck", "mlp"), ("l1", "mlp"), ("kl", "mlp"), ("l1", "pm"), ("l1", "cust"))
+    made = [
+        Cell(system, 2, variant, "paper", tag=f"fork-{edge}-{loss}", law=False,
+             train=("--epochs", "0.5", "--precision", "bf16", "--edge-model", edge, "--loss", loss))
+        for loss in ("mae", "huber", "mse")
+        for variant, edge in models
+        for system in PAIR_SYSTEMS
+    ]  # fmt: skip
+    return Section("edge models PM and CUST, losses MAE, Huber and MSE, as the fork", made, full=True)
+
+
+SECTIONS = {
+    "newton": newton(),
+    "newton-errors": newton_errors(),
+    "paper": paper(),
+    "eight": eight_particles(),
+    "pruning": pruning(),
+    "fork": fork(),
+}
+FULL_EPOCHS = 160  # of 400,000 graphs
+
+
+def full_budget(cell: Cell) -> Cell:
+    """The same cell of the paper recipe on 64 million graphs, under a name of its own."""
+    train, rest = [], list(cell.train)
+    while rest:
+        word = rest.pop(0)
+        value = rest.pop(0)
+        train += [] if word in ("--epochs", "--precision") else [word, value]
+    tag = "-".join(part for part in (cell.tag, "full") if part)
+    return replace(cell, tag=tag, train=("--epochs", str(FULL_EPOCHS), "--precision", "bf16", *train))
+
+
+def select(sections=None, budget: str = "laptop") -> dict[str, Cell]:
+    """Run name -> cell, of the named ``sections`` (all if None) at ``budget``; ``UserError`` for unknown names."""
+    if budget not in BUDGETS:
+        raise UserError(f"unknown budget '{budget}'{near_miss(budget, list(BUDGETS))}",
+                        "choose among " + " ".join(BUDGETS))  # fmt: skip
+    chosen: dict[str, Cell] = {}
+    for name in sections or SECTIONS:
+        if name not in SECTIONS:
+            raise UserError(f"unknown section '{name}'{near_miss(name, list(SECTIONS))}",
+                            "choose among " + " ".join(SECTIONS))  # fmt: skip
+        for cell in section_cells(name, budget):
+            if chosen.setdefault(cell.run, cell) != cell:
+                raise ValueError(f"two different cells are called {cell.run}")
+    return chosen
+
+
+def section_cells(name: str, budget: str = "laptop") -> list[Cell]:
+    """The cells of a section at ``budget``: with "full" those of the paper recipe alone."""
+    section = SECTIONS[name]
+    if budget == "laptop":
+        return section.cells
+    return [full_budget(c) for c in section.cells if c.recipe == "paper"] if section.full else []

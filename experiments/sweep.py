@@ -1,0 +1,116 @@
+"""Run every cell of the tables that is missing, then write the tables: what ``make tables`` does.
+
+reads   experiments/cells.py (what there is to run)  results/cells/ (what is done)
+writes  datasets/ model_weights/ outputs/ as the six stages do, results/cells/<run>.json, and by tables.py
+        results/tables.md, its figures and the tables of README.md
+
+example:  python experiments/sweep.py --sections newton --jobs 2
+
+The work is Snakemake's: local cores, SLURM or Kubernetes by --profile. Stop it when you like, by Ctrl-C or otherwise:
+the same command goes on, trainings from their checkpoints. Cells that fail are named at the end with the last line
+of their log, the others are not held up by them, and the exit code is 1.
+"""
+
+import fcntl
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from cells import BUDGETS, SECTIONS, select  # noqa: E402
+
+from distill import cli  # noqa: E402
+from distill.cli import OUTPUTS, ROOT, Parser, UserError, relative, run_script  # noqa: E402
+
+PROFILES = ("local", "slurm", "gpu", "kubernetes")
+RESULTS = ROOT / "results" / "cells"
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS),
+        help="; ".join(f"{k}: {s.what}" for k, s in SECTIONS.items()))  # fmt: skip
+    add("--budget", choices=list(BUDGETS), default="laptop", help="; ".join(f"{k}: {v}" for k, v in BUDGETS.items()))
+    add("--profile", default="local", help=f"where jobs run: {' '.join(PROFILES)}, or a Snakemake profile's folder")
+    add("--jobs", type=cli.positive_int, default=os.cpu_count(), help="local: processes at a time")
+    add("--results", type=Path, default=RESULTS, help="folder of the cells; another one than the repository's to "
+        "repeat them all")  # fmt: skip
+    add("--dry-run", action="store_true", help="say what would be run")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse(argv)
+    if importlib.util.find_spec("snakemake") is None:
+        raise UserError("the package snakemake is not installed", "pip install -r requirements-tables.txt")
+    profile = HERE / "profiles" / args.profile if args.profile in PROFILES else Path(args.profile)
+    if not (profile / "config.yaml").is_file():
+        raise UserError(f"{relative(profile)} holds no config.yaml, expected a Snakemake profile",
+                        "choose among " + " ".join(PROFILES))  # fmt: skip
+    cells = select(args.sections, args.budget)
+    if not cells:
+        raise UserError(f"no cell of {' '.join(args.sections)} has the budget '{args.budget}'")
+    lock = take_lock()
+    failed = subprocess.run(command(args, profile), cwd=ROOT).returncode
+    lock.close()
+    if args.dry_run:
+        return int(failed != 0)
+    words = [sys.executable, HERE / "tables.py", "--cells", args.results]
+    if args.results.resolve() != RESULTS:
+        words += ["--out", args.results.parent / "tables.md", "--no-readme"]
+    tables = subprocess.run([str(w) for w in words], cwd=ROOT).returncode
+    missing = report(cells, args.results)
+    return int(bool(failed or tables or missing))
+
+
+def command(args, profile: Path) -> list[str]:
+    """The Snakemake call; our own lock replaces its, which a killed call leaves behind."""
+    words = [sys.executable, "-m", "snakemake", "cells", "--snakefile", HERE / "Snakefile", "--directory", ROOT,
+             "--profile", profile, "--nolock"]  # fmt: skip
+    words += ["--cores", args.jobs] if args.profile == "local" else []
+    words += ["--dry-run", "--quiet", "rules"] if args.dry_run else []
+    words += ["--config", f"sections={','.join(args.sections)}", f"budget={args.budget}",
+              f"results={args.results.resolve()}"]  # fmt: skip
+    words += ["device=cuda"] if args.profile == "gpu" else []
+    return [str(w) for w in words]
+
+
+def take_lock():
+    """A lock that ends with this process, however it ends."""
+    OUTPUTS.mkdir(parents=True, exist_ok=True)
+    file = open(OUTPUTS / "tables.lock", "w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise UserError(f"another sweep is running on {relative(OUTPUTS)}", "wait for its end, or stop it") from None
+    return file
+
+
+def report(cells: dict, results: Path) -> int:
+    """Name the cells that are missing and why; their number."""
+    missing = [run for run in cells if not (results / f"{run}.json").is_file()]
+    for run in missing:
+        print(f"missing  {run}  {reason(run, cells[run].dataset)}", file=sys.stderr)
+    print(f"{len(cells) - len(missing)} of {len(cells)} cells -> {relative(results)}")
+    return len(missing)
+
+
+def reason(run: str, dataset: str) -> str:
+    """The last line of the log of the last stage that was tried."""
+    logs = [OUTPUTS / "logs" / "simulate" / f"{dataset}.log"]
+    logs += [OUTPUTS / "logs" / stage / f"{run}.log"
+             for stage in ("train", "extract", "fit", "law", "generalize", "evaluate")]  # fmt: skip
+    tried = [log for log in logs if log.is_file()]
+    if not tried:
+        return "was not started"
+    lines = max(tried, key=lambda log: log.stat().st_mtime).read_text(errors="replace").strip().splitlines()
+    return lines[-1][:200] if lines else "left no message"
+
+
+if __name__ == "__main__":
+    run_script(main)
