@@ -1,5 +1,7 @@
 # make demo   set up everything and rediscover a force law: SIM=r2 VARIANT=l1 RECIPE=newton DIM=2 N=4 SEED=0
 # make test   set up everything and run the tests
+# make tables the paper's tables beside ours: every missing cell (hours); PROFILE=slurm|gpu|kubernetes SECTIONS="newton"
+#             BUDGET=full JOBS=2 RESULTS=folder (another folder than results/cells repeats everything) DRY=1
 # make slow   the tests that take minutes;  make lint;  make pysr  fetches Julia for the PySR engine
 # make clean  removes the virtual environment and caches, never datasets, weights or outputs
 
@@ -12,6 +14,12 @@ SEED ?= 0
 THREADS ?= 2
 PIP_ARGS ?=
 QUICK ?=
+PROFILE ?= local
+SECTIONS ?=
+BUDGET ?= laptop
+JOBS ?=
+RESULTS ?=
+DRY ?=
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
   $$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
@@ -19,7 +27,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet $(PIP_ARGS)
 
-.PHONY: demo test slow lint pysr clean install
+.PHONY: demo tables test slow lint pysr clean install
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -34,6 +42,14 @@ $(VENV)/.installed: requirements.txt
 $(VENV)/.tested: $(VENV)/.installed requirements-test.txt
 	@$(PIP) -r requirements-test.txt
 	@touch $@
+
+$(VENV)/.tables: $(VENV)/.installed requirements-tables.txt
+	@$(PIP) -r requirements-tables.txt
+	@touch $@
+
+tables: $(VENV)/.tables
+	@$(PY) experiments/sweep.py --profile $(PROFILE) --budget $(BUDGET) $(if $(SECTIONS),--sections $(SECTIONS)) \
+	  $(if $(JOBS),--jobs $(JOBS)) $(if $(RESULTS),--results $(RESULTS)) $(if $(DRY),--dry-run)
 
 demo: $(VENV)/.installed
 	@set -e; start=$$(date +%s); \

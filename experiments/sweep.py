@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from cells import BUDGETS, SECTIONS, select  # noqa: E402
+from cells import BUDGETS, IN_THE_TABLES, SECTIONS, select  # noqa: E402
 
 from distill import cli  # noqa: E402
 from distill.cli import OUTPUTS, ROOT, Parser, UserError, relative, run_script  # noqa: E402
@@ -33,7 +33,7 @@ RESULTS = ROOT / "results" / "cells"
 def parse(argv):
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS),
+    add("--sections", nargs="+", choices=list(SECTIONS), default=list(IN_THE_TABLES),
         help="; ".join(f"{k}: {s.what}" for k, s in SECTIONS.items()))  # fmt: skip
     add("--budget", choices=list(BUDGETS), default="laptop", help="; ".join(f"{k}: {v}" for k, v in BUDGETS.items()))
     add("--profile", default="local", help=f"where jobs run: {' '.join(PROFILES)}, or a Snakemake profile's folder")
