@@ -1,0 +1,166 @@
+"""Collect everything measured on one run in a small JSON: a cell of the tables.
+
+reads   model_weights/<run>/config.json  outputs/<run>/messages_test.npz  linear_fit.json, and where they exist
+        law.json  generalization.json
+writes  the file given by --out
+
+example:  python experiments/evaluate.py --run r2_n4_d2_s0__l1-newton__s0 --out cell.json
+
+The scores of the messages are in every definition that a published table uses (distill/reproductions.py). "law" and
+"generalization" are null where no law was searched or compared. The file names no folder, only files with digests:
+it can be committed.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from distill import cli, formats
+from distill.cli import Parser, Stage, UserError, run_script
+from distill.run_numbers import files_of, hardware, law_numbers
+
+MADE_BY = {"linear_fit": "fit_linear.py", "law": "symbolic_reg.py", "generalization": "test_generalization.py"}
+FITS = ("r2_all", "r2_trim90", "r2_all_components", "r2_trim90_components")
+READ_OUT = ("gauge", "why", "held_out_error", "node_terms", "antisymmetrised", "r2_all", "r2_trim90",
+            "median_relative_error", "tangential_median")  # fmt: skip
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    parser.add_argument("--run", required=True, help="name of a folder in model_weights/")
+    parser.add_argument("--out", required=True, type=Path, help="file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing output")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse(argv)
+    cli.set_threads(1)
+    stage = Stage("evaluate", args.run)
+    formats.run_dir(args.run)
+    inputs, found = inputs_of(args.run)
+    arguments = {"run": args.run, "overwrite": args.overwrite}
+    if formats.already_done(args.out, arguments, inputs, args.overwrite):
+        stage.already_done(args.out)
+        return 0
+    cell = describe(found["config"]) | measure(args.run, inputs["messages_test"], found)
+    made = formats.provenance("evaluate", arguments, inputs, stage.seconds)
+    for name, entry in made["inputs"].items():
+        entry["path"] = inputs[name].name  # folders differ from machine to machine
+    made |= {"quick": found["config"].get("quick", False), "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
+    formats.save_json(args.out, made | cell)
+    r2 = cell["messages"]["r2"]
+    law = {} if cell["law"] is None else {"recovered": cell["law"]["recovered"],
+                                          "from_messages": cell["law"]["from_messages_recovered"]}  # fmt: skip
+    stage.done(args.out, r2_force=r2["force"]["trimmed"]["r2"], r2_acceleration=r2["acceleration"]["trimmed"]["r2"],
+               best_target=cell["best_target"], mae=cell["messages"]["mae"]["all"]["per_component"], **law,
+               edges=cell["messages"]["edges"]["all"])  # fmt: skip
+    return 0
+
+
+def inputs_of(run: str) -> tuple[dict[str, Path], dict[str, dict]]:
+    """Paths of what is read and contents of the JSONs among it, by name; ``UserError`` if something that is needed
+    is missing or was made from another state of the run.
+    """
+    files = files_of(run)
+    paths = {"config": files["train"], "messages_test": formats.messages_path(run, "test"),
+             "linear_fit": files["fit_linear"]}  # fmt: skip
+    if not paths["messages_test"].is_file():
+        raise UserError(f"{cli.relative(paths['messages_test'])} does not exist",
+                        f"run this first:  python extract_messages.py --run {run}")  # fmt: skip
+    for name, stage in (("law", "symbolic_reg"), ("generalization", "test_generalization")):
+        if files[stage].is_file():
+            paths[name] = files[stage]
+    found = {}
+    for name in ("config", "linear_fit", "law", "generalization"):
+        if name in paths:
+            fix = f"run this first:  python {MADE_BY.get(name, 'train.py')} --run {run}"
+            found[name] = formats.load_json(paths[name], fix if name in MADE_BY else None)
+    for name, source in (("linear_fit", "messages_test"), ("law", "config"), ("generalization", "config"),
+                         ("generalization", "law")):  # fmt: skip
+        if name in found and source in paths:
+            _check_made_from(paths, found[name], name, source, f"python {MADE_BY[name]} --run {run} --overwrite")
+    return paths, found
+
+
+def _check_made_from(paths: dict, content: dict, name: str, source: str, fix: str) -> None:
+    entry = content.get("inputs", {}).get(source)
+    if entry is None or entry.get("sha256") != formats.sha256(paths[source]):
+        raise UserError(
+            f"{cli.relative(paths[name])} was made from another {paths[source].name} than is there now", fix
+        )
+
+
+def describe(config: dict) -> dict:
+    """Which cell it is and what its network was trained with, from ``config.json``; ``UserError`` if it lacks them."""
+    try:
+        model, options = config["model"], config["options"]
+        system = config["system"] or {}
+        return {
+            **{k: config[k] for k in ("run", "dataset", "variant", "recipe", "seed", "n", "dim")},
+            "system": system.get("name"), "original_form": system.get("variant") == "original",
+            "tag": config["arguments"].get("tag", ""), "edge_model": model.get("edge_model", "mlp"),
+            "loss": options["loss"],
+            "training": {
+                **{k: config[k] for k in ("graphs_seen", "steps", "train_graphs", "cpu_seconds", "seconds", "device",
+                                          "validation_mae", "active")},
+                "epochs": options["epochs"], "precision": config["arguments"].get("precision", "float32"),
+                "commit": config["git"]["commit"], "dirty": config["git"]["dirty"],
+                "torch": config["versions"].get("torch"), "stacked_runs": config.get("stacked_runs", 1),
+                "model": model, "options": options},
+        }  # fmt: skip
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise UserError(
+            f"config.json of this run lacks {exc}", "train it again:  python train.py --overwrite"
+        ) from None
+
+
+def measure(run: str, path: Path, found: dict) -> dict:
+    """The numbers of a cell: messages under every definition, the stages' own fits, the law and its errors."""
+    from distill import reproductions
+
+    messages, meta = formats.load_messages(path, run)
+    own = {name: _read(run, name, reader, found.get(name)) for name, reader in (
+        ("linear_fit", fit_of), ("law", law_of), ("generalization", errors_of))}  # fmt: skip
+    return {"messages": reproductions.scores(messages, meta), **own.pop("linear_fit"), **own}
+
+
+def _read(run: str, name: str, reader, content: dict | None):
+    """``reader(content)``, None if there is no content; ``UserError`` if it lacks what is read."""
+    try:
+        return None if content is None else reader(content)
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise UserError(f"{name}.json of run '{run}' lacks {exc}: it is of another version or was edited",
+                        f"python {MADE_BY[name]} --run {run} --overwrite") from None  # fmt: skip
+
+
+def fit_of(fit: dict) -> dict:
+    """What ``fit_linear.py`` found: which target the messages are, fits to each target, the read-out."""
+    return {
+        "best_target": fit["best_target"],
+        "fit": {target: {k: v[k] for k in FITS} for target, v in fit["targets"].items()},
+        "top_share": fit["top_share"], "importance_is": fit["importance_is"],
+        "read_out": {k: fit["read_out"].get(k) for k in READ_OUT},
+    }  # fmt: skip
+
+
+def law_of(law: dict) -> dict:
+    """The verdicts of ``law.json`` (``run_numbers.law_numbers``), the truth, and what the data alone say."""
+    row = law_numbers(law)
+    said = row.pop("data_verdict") or {}
+    truth = law.get("truth") or {}
+    return row | {"trusted": said.get("trusted"), "truth": truth.get("text"), "why": law["verdict"].get("why"),
+                  "targets": {k: v.get("equation") for k, v in law.get("targets", {}).items()}}  # fmt: skip
+
+
+def errors_of(against: dict) -> dict:
+    """Mean absolute error (per component) of network and law on each set of ``generalization.json``."""
+    return {name: {"gnn_mae": s["gnn"]["mae"], "law_mae": s["law"]["mae"], "law_over_gnn": s["law_over_gnn_mae"],
+                   "graphs": s["graphs"], "particles": s["particles"]}
+            for name, s in against["sets"].items()}  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_script(main)
