@@ -163,7 +163,7 @@ def full_budget(cell: Cell) -> Cell:
 
 
 def select(sections=None, budget: str = "laptop") -> dict[str, Cell]:
-    """Run name -> cell, of the named ``sections`` (those in the tables if None) at ``budget``; ``UserError`` for unknown names."""
+    """Run name -> cell of the named ``sections`` (None: those of the tables); ``UserError`` for unknown names."""
     if budget not in BUDGETS:
         raise UserError(f"unknown budget '{budget}'{near_miss(budget, list(BUDGETS))}",
                         "choose among " + " ".join(BUDGETS))  # fmt: skip

@@ -1,0 +1,120 @@
+"""The committed cells and how numbers are drawn from them: medians over seeds, and their text in Markdown."""
+
+from pathlib import Path
+from statistics import median
+
+from cells import Cell
+
+from distill import formats
+from distill.cli import UserError, relative
+
+ROWS = [(system, dim) for system in ("charge", "r1", "r2", "spring") for dim in (2, 3)]
+ROWS_OF_ERRORS = [(s, d) for s in ("charge", "damped", "discontinuous", "r1", "r2", "spring") for d in (2, 3)]
+VARIANTS = ("standard", "bottleneck", "l1", "kl", "pruning")
+
+
+class Cells:
+    """All cells in a folder, found by what they are."""
+
+    def __init__(self, contents: list[dict]):
+        self.contents = contents
+        self._found: dict = {}
+        for c in contents:
+            self._found.setdefault(self.key(c), []).append(c)
+
+    @staticmethod
+    def key(c) -> tuple:
+        if isinstance(c, Cell):
+            return c.system, c.dim, c.n, c.variant, c.recipe, c.tag
+        return c["system"], c["dim"], c["n"], c["variant"], c["recipe"], c["tag"]
+
+    def get(self, system, dim, variant, recipe, n=4, tag="") -> list[dict]:
+        """The cells of all seeds, ordered by seed."""
+        return sorted(self._found.get((system, dim, n, variant, recipe, tag), []), key=lambda c: c["seed"])
+
+    def values(self, path, *where, **also) -> list:
+        """The entry ``path`` (keys one within the other) of every seed."""
+        return [within(c, path) for c in self.get(*where, **also)]
+
+    def median(self, path, *where, **also) -> float | None:
+        """Median over seeds of a number, or of each of a list's; None if there is no cell."""
+        values = self.values(path, *where, **also)
+        if not values:
+            return None
+        if isinstance(values[0], list):
+            return [median(v) for v in zip(*values, strict=True)]
+        return median(values)
+
+    def of(self, cells: list[Cell]) -> list[dict]:
+        """Those of the cells planned that are there."""
+        wanted = {c.run for c in cells}
+        return [c for c in self.contents if c["run"] in wanted]
+
+
+def load(folder: Path) -> Cells:
+    """``UserError`` if the folder holds no cell or a damaged one."""
+    paths = sorted(Path(folder).glob("*.json"))
+    contents = [formats.load_json(path) for path in paths]
+    for path, content in zip(paths, contents, strict=True):
+        if content.get("stage") != "evaluate" or content.get("run") != path.stem:
+            raise UserError(f"{relative(path)} is not the cell of a run of that name",
+                            f"remove it and run  make tables  (stage {content.get('stage')})")  # fmt: skip
+    if not contents:
+        raise UserError(f"{relative(folder)} holds no cells", "make tables")
+    return Cells(contents)
+
+
+def within(content: dict, path):
+    for key in path:
+        content = content[key]
+    return content
+
+
+# ---------------------------------------------------------------- text
+
+
+def r2(value) -> str:
+    """A coefficient of determination, or several: three decimals, a fourth where the third would say 1."""
+    if value is None:
+        return "–"
+    if isinstance(value, tuple | list):
+        return ", ".join(r2(v) for v in value)
+    return f"{value:.4f}" if 0.9995 <= value < 1 else f"{value:.3f}"
+
+
+def error(value) -> str:
+    """An error with three digits."""
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def name(system: str, dim: int, n: int = 4) -> str:
+    return f"{system}, {dim}-D" + (f", {n} particles" if n != 4 else "")
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def conditions(cells: list[dict]) -> str:
+    """One sentence: seeds, budget, machine, dates and commits of these cells."""
+    if not cells:
+        return "No cell of this part has been run."
+
+    def several(values):
+        return ", ".join(str(v) for v in sorted(set(values), key=str))
+
+    graphs = sorted({round(c["training"]["graphs_seen"] / 1e6, 2) for c in cells})
+    span = f"{graphs[0]:g}" if len(graphs) == 1 else f"{graphs[0]:g} to {graphs[-1]:g}"
+    hours = sum(c["training"]["cpu_seconds"] for c in cells) / 3600
+    return (
+        f"{len(cells)} networks, seeds {several(c['seed'] for c in cells)}, {span} million graphs each, "
+        f"{several(c['training']['precision'] for c in cells)}, {several(c['training']['device'] for c in cells)}, "
+        f"{hours:.1f} CPU-h of training; scored on {several(c['messages']['graphs']['all'] for c in cells)} graphs "
+        f"of test "
+        f"trajectories. {several(c['hardware'] for c in cells)}; {several(c['date'] for c in cells)}; trained at "
+        f"commits "
+        f"{several('`' + (c['training']['commit'] or 'unknown')[:7] + '`' for c in cells)}."
+    )

@@ -1,0 +1,73 @@
+"""The short form of the tables for README.md."""
+
+from cells import SECTIONS
+from table_cells import ROWS, ROWS_OF_ERRORS, VARIANTS, Cells, conditions, error, markdown, name, r2
+
+from distill.published import SR_TOTALS, TABLES
+
+SHOWN = ("bottleneck", "l1", "kl", "pruning")
+
+
+def summary(cells: Cells) -> str:
+    """R2, test errors and laws: the paper's and those of both recipes."""
+    return "\n\n".join([r2_table(cells), error_table(cells), law_table(cells), told(cells)])
+
+
+def r2_table(cells: Cells) -> str:
+    lines = []
+    for system, dim in ROWS:
+        line = [name(system, dim)]
+        for variant in SHOWN:
+            theirs = TABLES["paper_r2"].values.get((system, dim, variant))
+            paper = cells.median(("fit", "force", "r2_trim90"), system, dim, variant, "paper")
+            newton = cells.median(("fit", "force", "r2_trim90"), system, dim, variant, "newton")
+            worst = min(cells.values(("fit", "force", "r2_all"), system, dim, variant, "newton"), default=None)
+            line.append(f"{r2(theirs)} · {r2(paper)} · **{r2(newton)}** ({r2(worst)})")
+        lines.append(line)
+    return ("**R² of the messages with the true force (Table 1)**: paper · paper recipe here · **newton recipe** "
+            "here, on the best "
+            "90 % of the edges, median over seeds (in brackets: on all edges, worst seed).\n\n"
+            + markdown(["", *SHOWN], lines))  # fmt: skip
+
+
+def error_table(cells: Cells) -> str:
+    lines = []
+    published = TABLES["paper_mae"].values
+    for system, dim in ROWS_OF_ERRORS:
+        theirs = min(published[system, dim, v] for v in VARIANTS if (system, dim, v) in published)
+        line = [name(system, dim), error(theirs)]
+        for recipe, per in (("paper", "per_component"), ("newton", "per_component"), ("newton", "per_particle"),
+                            ("newton", "per_graph")):  # fmt: skip
+            values = [cells.median(("messages", "mae", "all", per), system, dim, v, recipe) for v in VARIANTS]
+            line.append(error(min((v for v in values if v is not None), default=None)))
+        law = [c["generalization"]["interpolation"]["law_mae"] for v in VARIANTS
+               for c in cells.get(system, dim, v, "newton") if c["generalization"]]  # fmt: skip
+        line.append(error(max(law, default=None)))
+        lines.append(line)
+    head = ["", "paper's best", "paper recipe", "newton, mean over components", "summed over components",
+            "summed over particles too", "law found, worst"]  # fmt: skip
+    return ("**Test error (Table 3)**, mean absolute error of the accelerations of the best variant; the paper does "
+            "not say which "
+            "of the three means it took.\n\n" + markdown(head, lines))  # fmt: skip
+
+
+def law_table(cells: Cells) -> str:
+    lines = []
+    for who, counts in (("paper", SR_TOTALS["paper_sr"]), ("paper recipe here", counted(cells, "paper", "recovered")),
+                        ("newton recipe here", counted(cells, "newton", "recovered")),
+                        ("newton, from the messages alone",
+                         counted(cells, "newton", "from_messages_recovered"))):  # fmt: skip
+        lines.append([who] + ["{}/{}".format(*counts[v]) if v in counts and counts[v][1] else "–" for v in VARIANTS])
+    return "**The law found (Table 5)**, runs of runs, eight systems:\n\n" + markdown(["", *VARIANTS], lines)
+
+
+def counted(cells: Cells, recipe: str, key: str) -> dict:
+    out = {}
+    for variant in VARIANTS:
+        laws = [c["law"] for row in ROWS for c in cells.get(*row, variant, recipe) if c["law"]]
+        out[variant] = (sum(bool(law[key]) for law in laws), len(laws))
+    return out
+
+
+def told(cells: Cells) -> str:
+    return "\n".join(f"- {k} recipe: {conditions(cells.of(SECTIONS[k].cells))}" for k in ("newton", "paper"))

@@ -1,0 +1,66 @@
+"""Write the tables and figures from the cells: ours beside the published ones.
+
+reads   results/cells/<run>.json
+writes  results/tables.md  docs/tables.png  docs/pruning.png  and the parts of README.md between its marks
+
+example:  python experiments/tables.py
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from cells import select  # noqa: E402
+
+from distill import formats  # noqa: E402
+from distill.cli import ROOT, Parser, Stage, UserError, relative, run_script  # noqa: E402
+
+CELLS = ROOT / "results" / "cells"
+PAGE = ROOT / "results" / "tables.md"
+README = ROOT / "README.md"
+START, END = "<!-- tables: written by experiments/tables.py -->", "<!-- tables: end -->"
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    parser.add_argument("--cells", type=Path, default=CELLS, help="folder of the cells")
+    parser.add_argument(
+        "--out", type=Path, default=PAGE, help="page to write; figures beside it unless it is the default"
+    )
+    parser.add_argument("--no-readme", action="store_true", help="leave README.md as it is")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse(argv)
+    stage = Stage("tables", relative(args.cells))
+    from table_cells import load
+    from table_figures import draw_pruning, draw_r2
+    from table_parts import page
+    from table_readme import summary
+
+    cells = load(args.cells)
+    missing = sorted(set(select()) - {c["run"] for c in cells.contents})
+    figures = ROOT / "docs" if args.out.resolve() == PAGE else args.out.parent
+    formats.save_bytes(figures / "tables.png", draw_r2(cells))
+    formats.save_bytes(figures / "pruning.png", draw_pruning(cells))
+    formats.save_text(args.out, page(cells, missing))
+    if not args.no_readme:
+        formats.save_text(README, filled(README.read_text(encoding="utf-8"), summary(cells)))
+    stage.done(args.out, cells=len(cells.contents), missing=len(missing))
+    return 0
+
+
+def filled(readme: str, text: str) -> str:
+    """``readme`` with ``text`` between its marks; ``UserError`` if they are not there once each."""
+    if readme.count(START) != 1 or readme.count(END) != 1 or readme.index(START) > readme.index(END):
+        raise UserError(f"README.md lacks the marks of the tables, expected one '{START}' and one '{END}'",
+                        "git checkout README.md, or --no-readme")  # fmt: skip
+    before, rest = readme.split(START)
+    return f"{before}{START}\n{text}\n{END}{rest.split(END)[1]}"
+
+
+if __name__ == "__main__":
+    run_script(main)
