@@ -113,8 +113,6 @@ def conditions(cells: list[dict]) -> str:
         f"{len(cells)} networks, seeds {several(c['seed'] for c in cells)}, {span} million graphs each, "
         f"{several(c['training']['precision'] for c in cells)}, {several(c['training']['device'] for c in cells)}, "
         f"{hours:.1f} CPU-h of training; scored on {several(c['messages']['graphs']['all'] for c in cells)} graphs "
-        f"of test "
-        f"trajectories. {several(c['hardware'] for c in cells)}; {several(c['date'] for c in cells)}; trained at "
-        f"commits "
-        f"{several('`' + (c['training']['commit'] or 'unknown')[:7] + '`' for c in cells)}."
+        f"of test trajectories. {several(c['hardware'] for c in cells)}; {several(c['date'] for c in cells)}; "
+        f"trained at commits {several('`' + (c['training']['commit'] or 'unknown')[:7] + '`' for c in cells)}."
     )

@@ -50,8 +50,7 @@ def bars_of_r2(cells: Cells) -> str:
         lines.append(line)
     head = [f"{v}, {w}" for v in ("bottleneck", "l1", "pruning", "kl") for w in ("best 90 %", "all edges")]
     return ("Newton recipe against the true force, median over seeds (worst seed): fitted and scored on the best 90 "
-            "% of the "
-            f"edges, and by least squares on all edges.\n\n{markdown(['', *head], lines)}")  # fmt: skip
+            f"% of the edges, and by least squares on all edges.\n\n{markdown(['', *head], lines)}")  # fmt: skip
 
 
 def gauge(cells: Cells) -> str:
@@ -70,14 +69,11 @@ def gauge(cells: Cells) -> str:
             line.append("; ".join(entries) or "–")
         lines.append(line)
     text = ("Paper recipe: the target that the D top components encode best, with its R² on the best 90 % of the "
-            "edges · "
-            "the gauge that the read-out of all components found from net forces alone, with the R² of the force so "
-            "read. A "
-            "node model that sees x_i can undo any A(x_i) F + b(x_i), so which of force, F/m and qF a network of "
-            "this recipe "
-            "sends is not determined by its task: a low R² with the force says nothing about what it has learnt. "
-            "With the "
-            "third law built in (newton recipe) every network sends the force.")  # fmt: skip
+            "edges · the gauge that the read-out of all components found from net forces alone, with the R² of the "
+            "force so read. A node model that sees x_i can undo any A(x_i) F + b(x_i), so which of force, F/m and "
+            "qF a network of this recipe sends is not determined by its task: a low R² with the force says nothing "
+            "about what it has learnt. With the third law built in (newton recipe) every network sends the "
+            "force.")  # fmt: skip
     return f"### What the messages encode\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}"
 
 
@@ -111,19 +107,14 @@ def table_3(cells: Cells) -> str:
                for c in cells.get(system, dim, v, "newton") if c["generalization"]]  # fmt: skip
         verdicts.append([*row, error(min(tails, default=None)), error(max(law, default=None))])
     first = ("The paper does not say whether its test loss is summed over particles and components (as its code's "
-             "training loss "
-             "is) or averaged, so both are given. Entries: paper · paper recipe here · newton recipe here, mean over "
-             "particles "
-             "and components (median over seeds).")  # fmt: skip
-    second = (f"The best of the newton variants, by name, against the paper's best network in three conventions: "
-              f"below it in "
-              f"{below['per_component']} of 12 rows as a mean over components, {below['per_particle']} summed over "
-              f"components, "
-              f"{below['per_graph']} summed over particles and components. The mean of so heavy a tail is that of a "
-              f"few close "
-              "encounters: without the graphs in the 0.01 % tails (as vj279) it is the next column. The last is the "
-              "largest "
-              "error, over all variants and seeds, of the law found.")  # fmt: skip
+             "training loss is) or averaged, so both are given. Entries: paper · paper recipe here · newton recipe "
+             "here, mean over particles and components (median over seeds).")  # fmt: skip
+    second = ("The best of the newton variants, by name, against the paper's best network in three conventions: "
+              f"below it in {below['per_component']} of 12 rows as a mean over components, {below['per_particle']} "
+              f"summed over components, {below['per_graph']} summed over particles and components. The mean of so "
+              "heavy a tail is that of a few close encounters: without the graphs in the 0.01 % tails (as vj279) it "
+              "is the next column. The last is the largest error, over all variants and seeds, of the law "
+              "found.")  # fmt: skip
     head = ["", "paper's best", *(p.replace("_", " ") for p in PER), "per component, tails cut", "the law found"]
     return "\n\n".join(["### Test error (Table 3)", first, markdown(["", *VARIANTS], lines), second,
                         markdown(head, verdicts), "As vj279 (0.01 % tails cut, summed over components):",
@@ -154,17 +145,14 @@ def table_5(cells: Cells) -> str:
         for v, t in total.items()])  # fmt: skip
     lines.append(["from the messages alone, newton"] + [f"{t[4]}/{t[3]}" for t in total.values()])
     text = ("Is the law found? The paper's judgement of an equation of the top message against ours: relative error "
-            "below 2 % in "
-            "range and to three times the largest distance, constants within 3 % and the node terms right. Entries: "
-            "paper · "
-            "paper recipe here · newton recipe here, runs with the law of runs. The last row: the same verdict on "
-            "the law before "
-            "its refit on accelerations.")  # fmt: skip
+            "below 2 % in range and to three times the largest distance, constants within 3 % and the node terms "
+            "right. Entries: paper · paper recipe here · newton recipe here, runs with the law of runs. The last "
+            "row: the same verdict on the law before its refit on accelerations.")  # fmt: skip
     totals = "; ".join(f"{who}: " + ", ".join(f"{v} {a}/{b}" for v, (a, b) in SR_TOTALS[key].items())
                        for who, key in (("eszt2", "eszt2_sr"), ("eszt2 later", "eszt2_sr_later"),
                                         ("vj279 (edges)", "vj279_edge_sr")))  # fmt: skip
-    return (f"### The law (Table 5)\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}\n\n"
-            f"The reproductions count components, a right equation anywhere on the front: {totals}.")  # fmt: skip
+    return (f"### The law (Table 5)\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}\n\nThe reproductions count "
+            f"components, a right equation anywhere on the front: {totals}.")  # fmt: skip
 
 
 def yl2063(cells: Cells) -> str:
@@ -185,9 +173,8 @@ def yl2063(cells: Cells) -> str:
     text = ("r1 in 2-D. The two top components against force and against acceleration, least squares over all edges: "
             + ORDER.format("yl2063") + " Then channel by channel (first seed): the squared correlation of each "
                                        "component with x "
-            "and y alone; a row that is not (1, 0) or (0, 1) means that the channels are turned against the axes, as "
-            "nothing "
-            "keeps them from being.")  # fmt: skip
+            "and y alone; a row that is not (1, 0) or (0, 1) means that the channels are turned against the axes, "
+            "as nothing keeps them from being.")  # fmt: skip
     head = ["", "force", "acceleration", "channels, paper recipe", "channels, newton recipe"]
     return f"### Force or acceleration, and channel by channel (yl2063)\n\n{text}\n\n{markdown(head, lines)}"
 
@@ -204,9 +191,8 @@ def pruning(cells: Cells) -> str:
             theirs = [" / ".join(r2(v) for v in ESZT2_PRUNING[k][schedule, end]) for k in ("earlier", "later")]
             lines.append([f"{schedule}, {end}", *theirs, f"{r2(ours[0])} / {r2(ours[1])}", r2(ours[2]),
                           ", ".join(SHORT[c["best_target"]] for c in found) or "–", r2(ours[3])])  # fmt: skip
-    text = ("Charge in 2-D, paper recipe, 100 to 2 components; the share of training after which 2 are left. Best 90 "
-            "% / all edges, "
-            "one seed each, in all three studies.")  # fmt: skip
+    text = ("Charge in 2-D, paper recipe, 100 to 2 components; the share of training after which 2 are left. Best "
+            "90 % / all edges, one seed each, in all three studies.")  # fmt: skip
     head = [
         "schedule, end",
         "eszt2, first",
@@ -240,10 +226,8 @@ def fork(cells: Cells) -> str:
                                        + [f"{r2(fit)} / {r2(other)}"]))  # fmt: skip
             lines.append(line)
     text = ("Share of accelerations that are off by less than 0.02: fork (read off its figures) · here · then R² of "
-            "the top two "
-            "components here with force / F/m, best 90 %. 2-D, paper recipe, a sixteenth of the fork's budget or "
-            "less: the order of "
-            "the losses and networks can be compared, the shares cannot.")  # fmt: skip
+            "the top two components here with force / F/m, best 90 %. 2-D, paper recipe, a small part of the fork's "
+            "budget: the order of the losses and networks can be compared, the shares cannot.")  # fmt: skip
     return f"### Edge models and losses (the fork)\n\n{text}\n\n{markdown(['system', 'network', *losses], lines)}"
 
 
@@ -290,9 +274,9 @@ def of_missing(missing: list[str]) -> str:
 def page(cells: Cells, missing: list[str]) -> str:
     """The whole of results/tables.md."""
     parts = ["# The paper's tables and its reproductions', beside ours",
-             "Generated by `python experiments/tables.py` from `results/cells/`; `make tables` runs what is missing. "
-             "Published "
-             "numbers and their sources: `distill/published.py`; the definitions: `distill/reproductions.py`.",
+             "Generated by `python experiments/tables.py` from `results/cells/`; `make tables` runs what is "
+             "missing. Published numbers and their sources: `distill/published.py`; the definitions: "
+             "`distill/reproductions.py`.",
              "## Conditions",
              "\n".join(f"- **{k}** ({SECTIONS[k].what}): {conditions(cells.of(SECTIONS[k].cells))}"
                        for k in IN_THE_TABLES)]  # fmt: skip

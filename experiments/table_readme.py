@@ -25,8 +25,7 @@ def r2_table(cells: Cells) -> str:
             line.append(f"{r2(theirs)} · {r2(paper)} · **{r2(newton)}** ({r2(worst)})")
         lines.append(line)
     return ("**R² of the messages with the true force (Table 1)**: paper · paper recipe here · **newton recipe** "
-            "here, on the best "
-            "90 % of the edges, median over seeds (in brackets: on all edges, worst seed).\n\n"
+            "here, on the best 90 % of the edges, median over seeds (in brackets: on all edges, worst seed).\n\n"
             + markdown(["", *SHOWN], lines))  # fmt: skip
 
 
@@ -47,8 +46,7 @@ def error_table(cells: Cells) -> str:
     head = ["", "paper's best", "paper recipe", "newton, mean over components", "summed over components",
             "summed over particles too", "law found, worst"]  # fmt: skip
     return ("**Test error (Table 3)**, mean absolute error of the accelerations of the best variant; the paper does "
-            "not say which "
-            "of the three means it took.\n\n" + markdown(head, lines))  # fmt: skip
+            "not say which of the three means it took.\n\n" + markdown(head, lines))  # fmt: skip
 
 
 def law_table(cells: Cells) -> str:

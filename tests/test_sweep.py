@@ -9,11 +9,11 @@ from scripts import ROOT
 
 sys.path.insert(0, str(ROOT / "experiments"))
 
-import cells  # noqa: E402
-import sweep  # noqa: E402
+import cells
+import sweep
 
-from distill.cli import UserError  # noqa: E402
-from distill.recipes import RECIPES, VARIANTS  # noqa: E402
+from distill.cli import UserError
+from distill.recipes import RECIPES, VARIANTS
 
 needs_snakemake = pytest.mark.skipif(importlib.util.find_spec("snakemake") is None, reason="Snakemake not installed")
 
@@ -27,7 +27,7 @@ def test_the_tables_of_the_paper_are_complete():
                     found = {c.seed for c in chosen if (c.system, c.dim, c.variant, c.recipe, c.n, c.tag, c.law)
                              == (system, dim, variant, recipe, 4, "", True)}  # fmt: skip
                     assert found == set(seeds)
-            for system in ("damped", "discontinuous"):  # the rest of table 3
+            for system in ("damped", "discontinuous") if variant != "pruning" else ():  # the rest of table 3
                 assert {c.dim for c in chosen if (c.system, c.variant, c.recipe) == (system, variant, recipe)} == {2, 3}
     assert {c.variant for c in chosen} == set(VARIANTS) and {c.recipe for c in chosen} == set(RECIPES)
 
