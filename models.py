@@ -1,4 +1,4 @@
-"""The graph network, its message heads, penalties and losses.
+"""The graph network and its message heads.
 
 One ``GNN`` on PyG's ``MessagePassing``; a *variant* is its message head and penalty, a *recipe*
 (``distill/recipes.py``) is the set of options it is built and trained with. No files, no argparse.
@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MessagePassing
 
-from distill import onednn
-from distill.metrics import kl_divergence
+from distill.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,12 @@ class ModelConfig:
     linear_node            a_i = M(x_i) sum_j e_ij + c(x_i): forces superpose.
     log_mass               log m in place of m: masses are positive and span orders of magnitude.
     acc_scale              typical acceleration, a unit for the output (1 in the paper).
+    edge_model             layers of the edge model, H = ``hidden``; github.com/BernardoRicci/symbolic_deep_learning
+                           has the last two, with H = 300 and 100 components:
+                           mlp   ``depth`` hidden layers of H units (the paper);
+                           pm    "Plus-Minus": hidden layers of H, 3 H/2, 2 H, 3 H/2 and H units;
+                           cust  "Custom": x = ReLU(Lin(inputs)) of H units, then Lin([Lin(1/(x + 1)),
+                                 Lin(1/(x + 1)^2)]): forces that fall with a power of the distance.
     """
 
     dim: int
@@ -38,6 +43,7 @@ class ModelConfig:
     hidden: int = 300
     depth: int = 3  # hidden layers of each MLP; the paper says two, its code has three
     activation: str = "relu"
+    edge_model: str = "mlp"
     gaussian: bool = False  # the kl head: messages are sampled from N(mean, exp(logvar)) in training
     antisymmetric: bool = False
     translation_invariant: bool = False
@@ -64,14 +70,14 @@ class GNN(MessagePassing):
         c, dim, width = config, config.dim, config.hidden
         outputs = config.message_dim * (2 if c.gaussian else 1) + int(c.exp_gate)
         properties = dim + 2  # velocity, charge, mass
-        self.edge_in = _FirstLayer(dim, properties, width, c.translation_invariant, c.geometric_inputs)
-        self.edge_mlp = _mlp(width, width, outputs, c.depth - 1, c.activation)
+        self.edge_in = FirstLayer(dim, properties, width, c.translation_invariant, c.geometric_inputs)
+        self.edge_mlp = after_first(c.edge_model, width, c.depth, outputs, c.activation)
         node_inputs = properties if c.translation_invariant else properties + dim
         if c.linear_node:
-            self.node_mlp = _mlp(node_inputs, width, dim * (c.message_dim + 1), c.depth, c.activation)
+            self.node_mlp = mlp(node_inputs, [width] * c.depth, dim * (c.message_dim + 1), c.activation)
         else:
-            self.node_mlp = _mlp(node_inputs + c.message_dim, width, dim, c.depth, c.activation)
-        self.activation = _activation(c.activation)
+            self.node_mlp = mlp(node_inputs + c.message_dim, [width] * c.depth, dim, c.activation)
+        self.activation = activation_layer("relu" if c.edge_model == "cust" else c.activation)
         self.register_buffer("active", torch.ones(c.message_dim))
         self._kept_at: tuple = (None, None)
 
@@ -104,7 +110,7 @@ class GNN(MessagePassing):
         if self.config.antisymmetric:
             if reverse is None:
                 raise ValueError("an antisymmetric network needs the index of each edge's reverse")
-            out = _Antisymmetric.apply(out, reverse)
+            out = Antisymmetric.apply(out, reverse)
         if self._given is not None and self._given[1] is not None:
             out = out * self._given[1]
         return out, logvar
@@ -156,7 +162,7 @@ class GNN(MessagePassing):
             hidden = hidden + self.edge_in.geometric(position_j - position_i)
         if torch.is_autocast_enabled(hidden.device.type):  # only now: differences of positions need all digits
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
-        return _mlp_rows(self.edge_mlp, self.activation(hidden), self._edge_rows())
+        return mlp_rows(self.edge_mlp, self.activation(hidden), self._edge_rows())
 
     def message(self, e: Tensor) -> Tensor:
         return e
@@ -195,7 +201,7 @@ class GNN(MessagePassing):
                 columns = torch.cat([kept, kept.new_tensor([c.message_dim])])
                 start = torch.arange(c.dim, device=kept.device)[:, None] * (c.message_dim + 1)
                 rows = (start + columns).flatten()
-            weights = _mlp_rows(self.node_mlp, h, rows).view(len(h), c.dim, -1)
+            weights = mlp_rows(self.node_mlp, h, rows).view(len(h), c.dim, -1)
             # many tiny products: on a CPU a product and a sum are several times faster than bmm
             acc = (weights[..., :-1] * total.unsqueeze(1)).sum(-1) + weights[..., -1]
         else:
@@ -226,81 +232,6 @@ class GNN(MessagePassing):
         return (acc.detach() / senders)[receiver] + turned
 
 
-class _Antisymmetric(torch.autograd.Function):
-    """(out_ij - out_ji) / 2 over edges; its own adjoint, ``reverse`` being an involution: no scatter is needed."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(out, reverse):
-        return 0.5 * (out - out[reverse])
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(inputs[1])
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (reverse,) = ctx.saved_tensors
-        return 0.5 * (gradient - gradient[reverse]), None
-
-
-class _FirstLayer(nn.Module):
-    """First linear layer of the edge model on (x_i, x_j), as a part for each end plus geometry.
-
-    Equal to one linear layer on the concatenation, at 2 n instead of n (n - 1) products a graph.
-    Translation invariance ties the receiver's position weights to minus the sender's.
-    """
-
-    def __init__(self, dim: int, properties: int, width: int, invariant: bool, geometric: bool):
-        super().__init__()
-        self.dim, self.invariant = dim, invariant
-        fan_in = (dim if invariant else 2 * dim) + 2 * properties
-        own = properties if invariant else dim + properties
-        bound = fan_in**-0.5  # PyTorch's default for one layer with this many inputs
-
-        def weight(columns):
-            return nn.Parameter(torch.empty(width, columns).uniform_(-bound, bound))
-
-        self.receiver, self.sender = weight(own), weight(own)
-        self.position = weight(dim) if invariant else None
-        self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
-        self.geometry = nn.Linear(dim + 1, width, bias=False) if geometric else None
-
-    def parts(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.invariant:
-            return h @ self.receiver.T + self.bias, h @ self.sender.T
-        rest, shift = h[:, self.dim :], h[:, : self.dim] @ self.position.T
-        return rest @ self.receiver.T + self.bias - shift, rest @ self.sender.T + shift
-
-    def geometric(self, d: Tensor) -> Tensor:
-        """The added map of (d/r, log r), d = x_j - x_i; 1e-4 keeps coincident particles finite."""
-        r = d.norm(dim=1, keepdim=True) + 1e-4
-        return self.geometry(torch.cat([d / r, r.log()], 1))
-
-
-def _activation(name: str) -> nn.Module:
-    return {"relu": nn.ReLU, "silu": nn.SiLU, "softplus": nn.Softplus, "tanh": nn.Tanh}[name]()
-
-
-def _mlp(inputs: int, width: int, outputs: int, hidden_layers: int, activation: str) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    relu = activation == "relu"  # then a part of the layer; its place is kept, so that weights keep their names
-    for k in range(hidden_layers):
-        layers += [onednn.Linear(inputs if k == 0 else width, width, relu)]
-        layers += [nn.Identity() if relu else _activation(activation)]
-    layers.append(onednn.Linear(width if hidden_layers else inputs, outputs))
-    return nn.Sequential(*layers)
-
-
-def _mlp_rows(mlp: nn.Sequential, h: Tensor, rows: Tensor | None) -> Tensor:
-    """``mlp(h)``, its last layer evaluated for the given output rows only."""
-    if rows is None:
-        return mlp(h)
-    last = mlp[-1]
-    return onednn.linear(mlp[:-1](h), last.weight[rows], last.bias[rows])
-
-
 class Edges:
     """The constant edges of a batch of equal graphs, sorted by receiver.
 
@@ -318,49 +249,6 @@ class Edges:
         self.index = (one[:, None, :] + n * start[None, :, None]).reshape(2, -1).to(device)
         self.reverse = (back[None, :] + len(pairs) * start[:, None]).reshape(-1).to(device)
         self.degree = n - 1 if not chain or n == 2 else 0
-
-
-# ---------------------------------------------------------------- losses and penalties
-
-
-def prediction_loss(pred: Tensor, acc: Tensor, kind: str, n: int, scale: float = 1.0) -> Tensor:
-    """Loss of predicted accelerations [node, dim], summed over a graph's particles, mean over graphs.
-
-    mae, mse, huber (delta = ``scale``): summed over components as well, the paper's convention.
-    relative: sum_i |a_i - a_i^true| / (c + |a_i^true|), c = ``scale``: a relative error for strong
-    accelerations and an absolute one for weak ones.
-    """
-    graphs = pred.size(0) / n
-    if kind == "relative":
-        error = torch.linalg.vector_norm(pred - acc, dim=1)
-        return (error / (scale + torch.linalg.vector_norm(acc, dim=1))).sum() / graphs
-    if kind == "mae":
-        return (pred - acc).abs().sum() / graphs
-    if kind == "mse":
-        return (pred - acc).square().sum() / graphs
-    if kind == "huber":
-        return nn.functional.huber_loss(pred, acc, reduction="sum", delta=scale) / graphs
-    raise ValueError(f"unknown loss {kind!r}")
-
-
-def l1_penalty(message: Tensor, n: int, graphs: int) -> Tensor:
-    """(1/n) sum over edges and components of |e|, averaged over ALL graphs of the batch.
-
-    The original code evaluates this sum on the first graph of each batch only.
-    """
-    return message.abs().sum() / (n * graphs)
-
-
-def kl_penalty(mean: Tensor, logvar: Tensor, n: int, graphs: int) -> Tensor:
-    """(1/n) sum over edges and components of the KL divergence, averaged over the batch."""
-    return kl_divergence(mean, logvar, torch.exp).sum() / (n * graphs)
-
-
-def message_importance(message: Tensor, logvar: Tensor | None = None) -> Tensor:
-    """Importance of each component [component]: standard deviation, or mean KL for ``kl``."""
-    if logvar is None:
-        return message.std(0)
-    return kl_divergence(message, logvar, torch.exp).mean(0)
 
 
 def keep_top(model: GNN, importance: Tensor, count: int) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from distill import cli, formats
 from distill.cli import Parser, Stage, UserError, relative, run_script
 from distill.recipes import (
+    EDGE_MODELS,
     LOSSES,
     MESSAGE_DIM,
     PRUNE_SCHEDULES,
@@ -37,6 +38,7 @@ def parse(argv):
     model.add_argument("--hidden", type=cli.positive_int, help="width of the hidden layers")
     model.add_argument("--message-dim", type=cli.positive_int, help="components of a message")
     model.add_argument("--activation", choices=("relu", "silu", "softplus", "tanh"))
+    model.add_argument("--edge-model", choices=EDGE_MODELS, help="its layers: mlp (the paper's, default), pm or cust")
     for name, what in (
         ("antisymmetric", "e_ij = -e_ji (Newton's third law)"),
         ("translation-invariant", "positions only as differences"),
@@ -91,6 +93,8 @@ def resolve(args, variant, dataset) -> dict:
     if args.quick:
         options |= dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64)
     options |= {k: v for k, v in vars(args).items() if k in options and v is not None}
+    if args.edge_model not in (None, "mlp"):
+        options["edge_model"] = args.edge_model  # not named for the MLP, as in runs from before there was a choice
     for name in ("augment", "close_sampling", "l1_weight", "kl_weight"):
         if not 0 <= options[name] < float("inf"):
             raise UserError(f"--{name.replace('_', '-')} is {options[name]}, expected 0 or a positive number")
@@ -130,7 +134,8 @@ def to_do(args, dataset) -> list[Run]:
     runs = []
     for variant, seed in [(v, k) for v in dict.fromkeys(args.variant) for k in dict.fromkeys(args.seed)]:
         name = formats.run_name(dataset.name, variant, args.recipe, seed, args.tag)
-        own = {"variant": variant, "seed": seed, "options": resolve(args, variant, dataset)}
+        options = resolve(args, variant, dataset)
+        own = {"variant": variant, "seed": seed, "options": options, "edge_model": options.get("edge_model")}
         run = Run(name, variant, seed, vars(args) | own, False, Stage("train", name))
         started = run.checkpoint.exists() and not args.overwrite
         run.resuming = args.resume and started

@@ -7,6 +7,7 @@
 import math
 
 VARIANTS = ("standard", "bottleneck", "l1", "kl", "pruning")
+EDGE_MODELS = ("mlp", "pm", "cust")
 LOSSES = ("mae", "mse", "huber", "relative")
 
 PAPER = dict(

@@ -13,7 +13,7 @@ alone, up to rounding.
 import torch
 from torch.func import functional_call
 
-from models import kl_penalty, l1_penalty
+from distill.losses import kl_penalty, l1_penalty
 
 WARM_UP = 3  # steps on a side stream before a capture, as PyTorch asks for
 

@@ -17,15 +17,10 @@ from distill import cli
 from distill.checkpoints import load_tensors, save_tensors
 from distill.cli import UserError, relative
 from distill.graphs import EdgeCache, dataset_features, is_chain
+from distill.losses import message_importance, prediction_loss
 from distill.recipes import components_kept, lr_factor
 from distill.steps import Stepper
-from models import (
-    GNN,
-    ModelConfig,
-    keep_top,
-    message_importance,
-    prediction_loss,
-)
+from models import GNN, ModelConfig, keep_top
 
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
 CHECKPOINT_SECONDS = 10.0
@@ -63,6 +58,7 @@ class Trainer:
         self.scale = median if options["scale_output"] else 1.0
         torch.manual_seed(seed)
         self.model = GNN(ModelConfig(dim=dataset.dim, gaussian=variant == "kl", acc_scale=self.scale,
+                                     edge_model=options.get("edge_model", "mlp"),
                                      **{k: options[k] for k in OF_THE_MODEL})).to(device)  # fmt: skip
         self.noise = torch.Generator(device).manual_seed(seed + 1)
         self.cumulative = None
@@ -177,7 +173,7 @@ class Trainer:
         """Continue from ``checkpoint``; ``UserError`` if it is damaged or of another run."""
         fix = "add --overwrite to start again"
         tensors, header = load_tensors(self.checkpoint, fix)
-        if header.get("identity") != json.loads(json.dumps(self.identity)):
+        if _given(header.get("identity")) != _given(json.loads(json.dumps(self.identity))):
             raise UserError(f"{relative(self.checkpoint)} is of a run with other arguments or data", fix)
         try:
             self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
@@ -248,6 +244,13 @@ def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
     finally:
         bar.close()
         signal.signal(signal.SIGINT, previous)
+
+
+def _given(identity):
+    """An identity without the arguments that were not given: a checkpoint may be older than one of them."""
+    if not isinstance(identity, dict) or not isinstance(identity.get("arguments"), dict):
+        return identity
+    return identity | {"arguments": {k: v for k, v in identity["arguments"].items() if v is not None}}
 
 
 def history_text(history: list[dict]) -> str:

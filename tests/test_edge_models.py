@@ -1,0 +1,231 @@
+"""The edge models PM and CUST: layers as published, every message head, stacks, and runs from before they existed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from planted import write_dataset
+from test_steps import Watch
+from torch.nn.functional import linear
+
+import train
+from distill import formats
+from distill.checkpoints import load_run
+from distill.extraction import Extraction
+from distill.graphs import node_features
+from distill.recipes import MESSAGE_DIM, RECIPES
+from distill.steps import Stepper
+from distill.training import Trainer, fit
+from models import GNN, Edges, ModelConfig, keep_top
+
+NEWTON = dict(antisymmetric=True, translation_invariant=True, geometric_inputs=True, exp_gate=True, linear_node=True,
+              log_mass=True, activation="silu")  # fmt: skip
+CASES = [dict(), dict(gaussian=True), NEWTON, NEWTON | dict(gaussian=True)]
+RUN = "r2_n4_d2_s0__l1-paper__s0"
+SMALL = "--dataset r2_n4_d2_s0 --recipe paper --hidden 12 --batch-size 32 --epochs 2".split()
+
+
+def network(edge_model, components=6, seed=0, **options):
+    torch.manual_seed(seed)
+    return GNN(ModelConfig(dim=2, message_dim=components, hidden=20, edge_model=edge_model, **options)).double().eval()
+
+
+def state(graphs=1, n=4, seed=0):
+    x = torch.randn(graphs * n, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    x[:, -1] = x[:, -1].exp()
+    return x
+
+
+def published_edge(model, pair):
+    """The edge models as their author writes them, on the concatenation of receiver and sender [edge, 12]."""
+    w = dict(model.named_parameters())
+    layer = lambda h, name: linear(h, w[f"{name}.weight"], w[f"{name}.bias"])  # noqa: E731
+    first = torch.cat([w["edge_in.receiver"], w["edge_in.sender"]], 1)
+    x = linear(pair, first, w["edge_in.bias"]).relu()
+    if model.config.edge_model == "pm":
+        for k in (0, 2, 4, 6):
+            x = layer(x, f"edge_mlp.{k}").relu()
+        return layer(x, "edge_mlp.8")
+    a = layer(1 / (x + 1), "edge_mlp.0.inverse")
+    b = layer(1 / (x + 1) ** 2, "edge_mlp.0.square")
+    return layer(torch.cat([a, b], 1), "edge_mlp.1")
+
+
+@pytest.mark.parametrize("edge_model", ["pm", "cust"])
+def test_forward_is_the_published_one(edge_model):
+    model, edges, x = network(edge_model), Edges(4, 2), state(2)
+    j, i = edges.index
+    message = published_edge(model, torch.cat([x[i], x[j]], 1))
+    assert torch.allclose(model.messages(x, edges.index)[0], message, atol=1e-12)
+    total = torch.stack([message[i == k].sum(0) for k in range(8)])
+    acc = torch.cat([x, total], 1)
+    for k in (0, 2, 4):
+        acc = linear(acc, model.node_mlp[k].weight, model.node_mlp[k].bias).relu()
+    acc = linear(acc, model.node_mlp[6].weight, model.node_mlp[6].bias)
+    assert torch.allclose(model(x, edges)[0], acc, atol=1e-12)
+
+
+def test_widths_are_the_published_ones():
+    widths = {name: [(m.in_features, m.out_features) for m in
+                     GNN(ModelConfig(dim=2, message_dim=100, edge_model=name)).edge_mlp.modules()
+                     if isinstance(m, torch.nn.Linear)] for name in ("mlp", "pm", "cust")}  # fmt: skip
+    assert widths["mlp"] == [(300, 300), (300, 300), (300, 100)]
+    assert widths["pm"] == [(300, 450), (450, 600), (600, 450), (450, 300), (300, 100)]
+    assert widths["cust"] == [(300, 300), (300, 300), (600, 100)]
+    with pytest.raises(ValueError, match="unknown edge model 'resnet'"):
+        ModelConfig(dim=2, message_dim=2, edge_model="resnet") and network("resnet")
+
+
+@pytest.mark.parametrize("options", CASES)
+@pytest.mark.parametrize("edge_model", ["pm", "cust"])
+def test_heads_masks_and_gradients_work_as_with_the_mlp(edge_model, options):
+    model, edges, x = network(edge_model, **options), Edges(4, 2), state(2)
+    before = model.messages(x, edges.index, edges.reverse)[0]
+    assert torch.isfinite(before).all() and before.std() > 0
+    if options.get("antisymmetric"):
+        assert torch.allclose(before, -before[edges.reverse], atol=1e-12)
+    keep_top(model, before.std(0), 2)
+    after = model.messages(x, edges.index, edges.reverse)[0]
+    kept = model.active.bool()
+    assert torch.allclose(after[:, kept], before[:, kept], atol=1e-12) and (after[:, ~kept] == 0).all()
+    acc, sent, _ = model(x, edges)
+    assert sent.shape == (24, 2)
+    acc.square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+    shares = model.acceleration_shares(x, edges)
+    assert torch.allclose(torch.zeros(8, 2).double().index_add(0, edges.index[1], shares), acc, atol=1e-10)
+
+
+@pytest.mark.parametrize("edge_model", ["mlp", "pm", "cust"])
+def test_bf16_is_the_same_network(edge_model):
+    model, edges, x = network(edge_model).float(), Edges(4, 2), state(2).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = model(x, edges)[0].float()
+    exact = model(x, edges)[0]
+    assert rough.dtype == torch.float32 and (rough - exact).abs().max() < 0.05 * exact.abs().max()
+    assert not torch.equal(rough, exact)
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return formats.load_dataset(str(write_dataset(tmp_path_factory.mktemp("data"), trajectories=40)))
+
+
+def trainer(dataset, recipe, variant, seed, edge_model, like=None, **more):
+    options = RECIPES[recipe] | dict(message_dim=2 if variant == "bottleneck" else MESSAGE_DIM, hidden=12, epochs=3,
+                                     batch_size=16, rank_graphs=32, edge_model=edge_model) | more  # fmt: skip
+    return Trainer(dataset, variant, options, seed, "cpu", "float32", Path("unused"), {}, False, like)
+
+
+@pytest.mark.parametrize("edge_model", ["pm", "cust"])
+@pytest.mark.parametrize(("recipe", "variants"), [("paper", ("l1", "pruning")), ("newton", ("l1", "l1")),
+                                                  ("paper", ("kl", "kl"))])  # fmt: skip
+def test_stacked_runs_end_as_they_would_alone(dataset, recipe, variants, edge_model):
+    alone = [trainer(dataset, recipe, v, k, edge_model) for k, v in enumerate(variants)]
+    for member in alone:
+        fit([member])
+    together = [trainer(dataset, recipe, variants[0], 0, edge_model)]
+    together += [trainer(dataset, recipe, v, k + 1, edge_model, together[0]) for k, v in enumerate(variants[1:])]
+    fit(together)
+    for a, b in zip(alone, together, strict=True):
+        assert a.model.config.edge_model == edge_model and torch.equal(a.model.active, b.model.active)
+        for name in ("train_loss", "penalty", "validation_mae"):
+            assert b.history[-1][name] == pytest.approx(a.history[-1][name], rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("edge_model", ["pm", "cust"])
+@pytest.mark.parametrize("variants", [("l1",), ("kl", "kl")])
+def test_a_step_never_waits_for_the_host(dataset, edge_model, variants):
+    stepper = Stepper([trainer(dataset, "paper", v, k, edge_model) for k, v in enumerate(variants)])
+    stepper.step(0)
+    with Watch() as watch:
+        stepper.step(1)
+    assert watch.count > 50 and not watch.found
+
+
+@pytest.mark.parametrize("edge_model", ["pm", "cust"])
+def test_it_learns_springs(tmp_path, edge_model):
+    springs = formats.load_dataset(str(write_dataset(tmp_path, "springs", "spring", trajectories=100)))
+    member = trainer(springs, "newton", "l1", 0, edge_model, epochs=15, hidden=24)
+    fit([member])
+    errors = [row["validation_mae"] for row in member.history]
+    assert errors[-1] < 0.6 * errors[0]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Datasets and weights of this process below ``tmp_path``, with a dataset to train on."""
+    for name, modules in (("DATASETS", "formats names"), ("MODEL_WEIGHTS", "formats names"), ("OUTPUTS", "formats")):
+        for module in modules.split():
+            monkeypatch.setattr(f"distill.{module}.{name}", tmp_path / name.lower())
+    write_dataset(tmp_path / "datasets", trajectories=40)
+    return tmp_path / "model_weights"
+
+
+def test_from_the_command_line_to_messages(here, capsys):
+    more = [*SMALL, "--tag", "fork-cust", "--edge-model", "cust", "--loss", "huber"]
+    train.main(more)
+    name = f"{RUN}_fork-cust"
+    config = formats.load_json(here / name / "config.json")
+    assert config["model"]["edge_model"] == config["arguments"]["edge_model"] == "cust"
+    assert config["options"]["loss"] == "huber"
+    train.main(more)
+    assert "already done" in capsys.readouterr().out
+    model, _ = load_run(name)
+    data = formats.load_dataset("r2_n4_d2_s0")
+    part = Extraction(model, data, False).part(np.array([3]), np.array([1]))
+    x = torch.as_tensor(node_features(*(data.arrays[k][3, 1] for k in ("pos", "vel")),
+                                      *(data.arrays[k][3] for k in ("charge", "mass")))).float()  # fmt: skip
+    j, i = Edges(4).index
+    expected = published_edge(model, torch.cat([x[i], x[j]], 1))
+    assert torch.allclose(torch.as_tensor(part["message"]), expected, atol=1e-4)
+
+
+def test_runs_from_before_there_was_a_choice_are_mlps_and_done(here, capsys):
+    train.main(SMALL)
+    path = here / RUN / "config.json"
+    config = formats.load_json(path)
+    assert config["model"].pop("edge_model") == "mlp" and config["arguments"].pop("edge_model") is None
+    assert "edge_model" not in json.dumps(config)
+    formats.save_json(path, config)
+    for choice in ([], ["--edge-model", "mlp"]):
+        capsys.readouterr()
+        train.main([*SMALL, *choice])
+        assert "already done" in capsys.readouterr().out
+    with pytest.raises(formats.UserError, match="edge_model was None, now 'pm'.*--tag"):
+        train.main([*SMALL, "--edge-model", "pm"])
+    assert load_run(RUN)[0].config.edge_model == "mlp"
+
+
+def test_a_run_with_another_edge_model_is_not_taken_for_the_mlp(here, capsys):
+    train.main([*SMALL, "--edge-model", "pm"])
+    with pytest.raises(formats.UserError, match="edge_model was 'pm'.*--overwrite"):
+        train.main(SMALL)
+    with pytest.raises(SystemExit):
+        train.main([*SMALL, "--edge-model", "pn"])
+    assert "did you mean 'pm'" in capsys.readouterr().err
+
+
+def test_checkpoints_from_before_there_was_a_choice_go_on(dataset, tmp_path):
+    def at(identity):
+        member = trainer(dataset, "paper", "l1", 0, "mlp")
+        member.checkpoint, member.identity = tmp_path / "checkpoint.safetensors", identity
+        return member
+
+    old = at({"arguments": {"variant": "l1", "tag": "", "lr": None}, "dataset_sha256": "0"})
+    stepper = Stepper([old])
+    stepper.step(0)
+    old.step = 1
+    old.save(stepper.adam_state(0), stepper.sums[0])
+    new = at({"arguments": {"variant": "l1", "tag": "", "lr": None, "edge_model": None}, "dataset_sha256": "0"})
+    new.restore()
+    assert new.step == 1
+    for other in ({"edge_model": "pm"}, {"lr": 0.1}, {"tag": "x"}):
+        with pytest.raises(formats.UserError, match="other arguments"):
+            at({"arguments": {"variant": "l1", "tag": "", "lr": None} | other, "dataset_sha256": "0"}).restore()
