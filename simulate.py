@@ -1,23 +1,31 @@
-"""Simulate many small systems of interacting particles and save their motion and accelerations.
+"""Simulate many small systems of interacting particles, or argon, and save their motion and accelerations.
 
-reads    nothing, or the Python file of your own force law (--system-file)
+reads    nothing, the Python file of your own force law (--system-file), or frames of GAMD (--from-gamd)
 writes   datasets/<system>_n<n>_d<dim>_s<seed>[_<tag>].npz and .json;
          with --plot or --animate outputs/<dataset>/trajectories.png or .gif
 example  python simulate.py --system spring --n 4 --dim 2 --n-trajectories 5000 --seed 0
 
-Units: dimensionless, G = k = 1. Positions and velocities start from N(0,1), masses from a lognormal.
+Small systems. Units: dimensionless, G = k = 1. Positions and velocities start from N(0,1), masses from a lognormal.
 Integrated in 64 bits with adaptive steps; a trajectory whose energy drifts by more than 1e-6 is done again
-more tightly or replaced, and both are counted. Frame 0 is the initial condition. The split into training,
-validation and test (80/10/10) is by whole trajectories.
+more tightly or replaced, and both are counted. Frame 0 is the initial condition.
+
+Argon (--system lj). A Lennard-Jones fluid in a periodic box; length A, time ps, mass 10 g/mol, so that mass * acc is
+the force in kJ/mol/nm. Every trajectory is an equilibrated simulation of its own. The accelerations are those of
+the analytic pair law in 64 bits. --from-gamd makes the same file from GAMD's data_{seed}_{t}.npz.
+
+The split into training, validation and test (80/10/10) is by whole trajectories.
 """
 
+import math
 import os
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from distill import formats
+from distill import formats, gamd, md, md_flags
 from distill.cli import (
     DATASETS,
     OUTPUTS,
@@ -33,10 +41,10 @@ from distill.cli import (
     set_threads,
     warn,
 )
-from distill.integrate import ATOL, DRIFT_BOUND, MAX_STEPS, RTOL
-from distill.systems import SYSTEMS, describe, load_system, original_form
+from distill.lennard_jones import LennardJones
+from distill.neighbours import unwrap
+from distill.systems import SYSTEMS, System, describe, load_system, original_form
 
-QUICK = {"n_trajectories": 60, "n_frames": 20}
 COPIES = 8  # of the positions in memory at the worst moment, roughly
 
 
@@ -56,13 +64,22 @@ def parser() -> Parser:
         help="your own force law: a Python file with a function potential(r, m_i, m_j, q_i, q_j) in"
         " jax.numpy and, if you like, name, dt, law, drag, external, ... (see distill/user_system.py)",
     )
-    physics.add_argument("--n", type=positive_int, default=4, help="particles, at least 2")
-    physics.add_argument("--dim", type=int, choices=(2, 3), default=2, help="space dimensions")
-    physics.add_argument("--dt", type=positive_float, help="time step of the grid; the system's if not given")
-    physics.add_argument("--every", type=positive_int, default=5, help="time steps between two saved frames")
+    which.add_argument(
+        "--from-gamd",
+        type=Path,
+        metavar="FOLDER",
+        help="argon that GAMD's script simulated: data_{seed}_{t}.npz; needs --box, and --dt and --every if not"
+        " 0.002 ps and 50; every seed becomes a trajectory",
+    )
+    # No defaults here: they depend on what is simulated, and stand in distill/md_flags.py.
+    physics.add_argument("--n", type=positive_int, help="particles, at least 2 (4; lj: 258)")
+    physics.add_argument("--dim", type=int, choices=(2, 3), help="space dimensions (2; lj: 3)")
+    physics.add_argument("--dt", type=positive_float, help="time step (the system's; lj: 0.002 ps)")
+    physics.add_argument("--every", type=positive_int, help="time steps between two saved frames (5; lj: 50)")
     physics.add_argument(
         "--original-form",
         action="store_true",
+        default=None,
         help="the physics and time grid of the authors' code, slips included, to compare with its data",
     )
     physics.add_argument(
@@ -72,22 +89,17 @@ def parser() -> Parser:
         metavar="SHARE",
         help="measurement noise: every component of every saved acceleration is multiplied by 1 + SHARE N(0,1)",
     )
+    md_flags.add_md_flags(p)
     sizes = p.add_argument_group("size and accuracy")
-    sizes.add_argument("--n-trajectories", type=positive_int, default=5000, help="independent systems")
-    sizes.add_argument("--n-frames", type=positive_int, default=100, help="saved frames a trajectory")
-    sizes.add_argument("--rtol", type=positive_float, default=RTOL, help="relative tolerance of a step")
-    sizes.add_argument("--atol", type=positive_float, default=ATOL, help="absolute tolerance of a step")
+    sizes.add_argument("--n-trajectories", type=positive_int, help="independent systems (5000; lj: 10)")
+    sizes.add_argument("--n-frames", type=positive_int, help="saved frames a trajectory (100; lj: 1000)")
+    sizes.add_argument("--rtol", type=positive_float, help="relative tolerance of a step (1e-10; not lj)")
+    sizes.add_argument("--atol", type=positive_float, help="absolute tolerance of a step (1e-10; not lj)")
     sizes.add_argument(
-        "--drift-bound",
-        type=positive_float,
-        default=DRIFT_BOUND,
-        help="largest accepted relative energy drift",
+        "--drift-bound", type=positive_float, help="largest accepted relative energy drift (1e-6; not lj)"
     )
     sizes.add_argument(
-        "--max-steps",
-        type=positive_int,
-        default=MAX_STEPS,
-        help="integrator steps before giving a trajectory up",
+        "--max-steps", type=positive_int, help="integrator steps before giving a trajectory up (50000; not lj)"
     )
     output = p.add_argument_group("output")
     output.add_argument("--tag", default="", help="added to the dataset's name")
@@ -97,39 +109,77 @@ def parser() -> Parser:
     return p
 
 
+@dataclass
+class Job:
+    """What a kind of simulation needs of the common way from flags to files."""
+
+    system: System
+    size: tuple[int, int, int, int]  # trajectories, frames, particles, dimensions
+    make: Callable[[], dict]  # the arrays, and "report"
+    shown: dict  # name on the last line -> name in the report
+    inputs: dict = field(default_factory=dict)
+
+
 def main(argv=None) -> int:
     p = parser()
     args = p.parse_args(argv)
     set_threads(args.threads)
-    if args.n < 2:
-        p.error("argument --n: one particle feels no pair force, give at least 2")
     if args.tag and not all(c.isalnum() or c in "-_." for c in args.tag):
         p.error(f"argument --tag: '{args.tag}' may hold letters, digits, - _ . only")
-    if args.quick:
-        for name, size in QUICK.items():
-            setattr(args, name, min(getattr(args, name), size))
-    system = load_system(args.system, args.system_file)
-    args.dt = args.dt or system.dt
-    if args.original_form:
-        system = original_form(system)
-    name = formats.dataset_name(system.name, args.n, args.dim, args.seed, args.tag)
+    kind = md_flags.resolve(p, args)
+    if kind != "gamd" and args.n < 2:
+        p.error("argument --n: one particle feels no pair force, give at least 2")
+    job = {"toys": _toys, "md": _fluid, "gamd": _gamd}[kind](args)
+    trajectories, frames, n, dim = job.size
+    name = formats.dataset_name(job.system.name, n, dim, args.seed, args.tag)
     path, side = DATASETS / f"{name}.npz", DATASETS / f"{name}.json"
     stage = Stage("simulate", name)
     # Drawing changes no data, so a finished dataset can still be drawn.
     arguments = {k: v for k, v in vars(args).items() if k not in ("plot", "animate")}
-    inputs = {} if args.system_file is None else {"system_file": args.system_file}
     if path.is_file() and not side.is_file() and not args.overwrite:
         raise UserError(f"{relative(path)} exists without its .json", "add --overwrite to replace it, or --tag")
-    if path.is_file() and formats.already_done(side, arguments, inputs, args.overwrite):
-        _draw(args, name, system)
+    if path.is_file() and formats.already_done(side, arguments, job.inputs, args.overwrite):
+        _draw(args, name, job.system)
         stage.already_done(path)
         return 0
-    _check_room(args, path)
-
-    from distill.integrate import integrate
-
+    _check_room(8 * math.prod(job.size), path)
     try:
-        arrays = integrate(
+        arrays = job.make()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; nothing was written") from None
+    report = arrays.pop("report")
+    if count := report.get("dropped"):
+        warn(f"{count} trajectories could not be integrated and were replaced by others: see {relative(side)}")
+    arrays["split"] = formats.make_split(trajectories, args.seed)
+    if args.acceleration_noise:
+        # a stream of its own, so that positions and split are those of the noise-free dataset
+        normal = np.random.default_rng([args.seed, 61]).standard_normal(arrays["acc"].shape)
+        arrays["acc"] = arrays["acc"] * (1 + args.acceleration_noise * normal)
+    side.unlink(missing_ok=True)  # the old one must not stand beside new arrays if we are cut off here
+    formats.save_npz(path, arrays, formats.DATASET_FIELDS)
+    about = formats.provenance("simulate", arguments, job.inputs, stage.seconds)
+    about |= {"system": describe(job.system), "n": n, "dim": dim, "report": report,
+              "acceleration_noise": args.acceleration_noise}  # fmt: skip
+    formats.save_json(side, about)
+    _draw(args, name, job.system)
+    shown = {label: report[key] for label, key in job.shown.items()}
+    stage.done(path, trajectories=trajectories, frames=frames, **shown)
+    return 0
+
+
+def _toys(args) -> Job:
+    system = load_system(args.system, args.system_file)
+    if isinstance(system, LennardJones):
+        raise UserError(f"{relative(args.system_file)} is a fluid", "use --system lj with --sigma, --epsilon, ...")
+    args.dt = args.dt or system.dt
+    if args.original_form:
+        system = original_form(system)
+    size = (args.n_trajectories, args.n_frames, args.n, args.dim)
+
+    def make():
+        from distill.integrate import integrate
+
+        return integrate(
             system,
             args.n,
             args.dim,
@@ -143,36 +193,31 @@ def main(argv=None) -> int:
             max_steps=args.max_steps,
             drift_bound=args.drift_bound,
         )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; nothing was written") from None
-    report = arrays.pop("report")
-    if report["dropped"]:
-        count = report["dropped"]
-        warn(f"{count} trajectories could not be integrated and were replaced by others: see {relative(side)}")
-    arrays["split"] = formats.make_split(args.n_trajectories, args.seed)
-    if args.acceleration_noise:
-        # a stream of its own, so that positions and split are those of the noise-free dataset
-        normal = np.random.default_rng([args.seed, 61]).standard_normal(arrays["acc"].shape)
-        arrays["acc"] = arrays["acc"] * (1 + args.acceleration_noise * normal)
-    side.unlink(missing_ok=True)  # the old one must not stand beside new arrays if we are cut off here
-    formats.save_npz(path, arrays, formats.DATASET_FIELDS)
-    about = formats.provenance("simulate", arguments, inputs, stage.seconds)
-    about |= {"system": describe(system), "n": args.n, "dim": args.dim, "report": report,
-              "acceleration_noise": args.acceleration_noise}  # fmt: skip
-    formats.save_json(side, about)
-    _draw(args, name, system)
-    stage.done(
-        path,
-        trajectories=args.n_trajectories,
-        frames=args.n_frames,
-        drift=report["energy_drift_max"],
-        redone=report["redone"],
-        dropped=report["dropped"],
-    )
-    return 0
+
+    inputs = {} if args.system_file is None else {"system_file": args.system_file}
+    return Job(system, size, make, {"drift": "energy_drift_max", "redone": "redone", "dropped": "dropped"}, inputs)
 
 
-def _check_room(args, path):
+def _fluid(args) -> Job:
+    settings = md_flags.settings_of(args)
+    md.check(settings)
+    engine = md.engine_named(args.md_engine, args.thermostat)
+    size = (args.n_trajectories, args.n_frames, args.n, 3)
+    shown = {"engine": "engine", "deviation": "largest_deviation_relative_to_largest_force"}
+    return Job(settings.system, size, lambda: md.simulate(settings, size[0], engine, args.threads), shown)
+
+
+def _gamd(args) -> Job:
+    system, folder, spacing = md_flags.law_of(args), args.from_gamd, args.dt * args.every
+    most = md_flags.QUICK_FRAMES if args.quick else None
+    size = gamd.size_of(folder, most)
+    args.from_gamd_sha256 = gamd.digest(folder)  # so that other frames in the folder are other arguments
+    args.tag = args.tag or "gamd"
+    shown = {"deviation": "largest_deviation_relative_to_largest_force"}
+    return Job(system, size, lambda: gamd.read(folder, args.box, system, spacing, most), shown)
+
+
+def _check_room(size, path):
     """Fail now rather than after the work: a folder to write to, disk and memory enough."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +227,6 @@ def _check_room(args, path):
         raise UserError(f"cannot make the folder {relative(path.parent)}", "choose another DISTILL_DATASETS") from None
     with tempfile.TemporaryFile(dir=path.parent):
         pass
-    size = 8 * args.n_trajectories * args.n_frames * args.n * args.dim
     shrink = "use fewer --n-trajectories or --n-frames"
     disk = os.statvfs(path.parent)
     if 3 * size > disk.f_bavail * disk.f_frsize:
@@ -202,6 +246,8 @@ def _draw(args, name, system):
     from distill.animate import animate_trajectories, plot_trajectories
 
     dataset = formats.load_dataset(DATASETS / f"{name}.npz")
+    if "box" in dataset.arrays:  # without jumps across the drawing
+        dataset.arrays["pos"] = np.stack([unwrap(pos, dataset.box) for pos in dataset.pos])
     folder = OUTPUTS / name
     if args.plot:
         with formats.atomic(folder / "trajectories.png") as file:

@@ -157,6 +157,11 @@ def main(argv=None) -> int:
     args = parse(argv)
     cli.set_threads(args.threads)
     dataset = formats.load_dataset(args.dataset)
+    if "box" in dataset.arrays:
+        raise UserError(
+            f"{relative(dataset.path)} has a periodic box, which this stage does not support",
+            "give a dataset without one:  python simulate.py --system r2",
+        )
     runs = to_do(args, dataset)
     if not runs:
         return 0

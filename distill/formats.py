@@ -4,7 +4,8 @@ Arrays are stored by name in ``.npz`` (never pickled), everything else in a JSON
 Files are written whole or not at all: a temporary name in the same folder, flushed, then renamed.
 
 Dataset ``datasets/<dataset>.npz``: see ``DATASET_FIELDS``. Messages
-``outputs/<run>/messages_<split>.npz``: see ``MESSAGE_FIELDS``. Units: dimensionless, G = k = 1.
+``outputs/<run>/messages_<split>.npz``: see ``MESSAGE_FIELDS``. Units: dimensionless, G = k = 1, unless the
+dataset's JSON states ``units``.
 """
 
 import zipfile
@@ -41,6 +42,8 @@ DATASET_FIELDS = {
     "t": (("frame",), "f", False),
     "split": (("trajectory",), "i", False),  # 0 train, 1 validation, 2 test; 80/10/10 if absent
     "energy_drift": (("trajectory",), "f", False),  # max |E(t) - E(0)| / energy scale
+    "box": (("dim",), "f", False),  # side lengths of a periodic box; positions need not be wrapped into it
+    "cutoff": ((), "f", False),  # of the pair force, at most half the shortest side; only with a box
 }
 # i is the receiver, j the sender; every edge is one ordered pair in one frame of one trajectory
 MESSAGE_FIELDS = {
@@ -121,7 +124,7 @@ def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: 
                     fix,
                 )
             axis, keep = (draw(file) if draw else None) or (None, None)
-            part = {k for k in file.files if k in fields and fields[k][0][0] == axis}
+            part = {k for k in file.files if k in fields and fields[k][0][:1] == (axis,)}
             arrays = {k: read_rows(file, k, keep) if k in part else file[k] for k in file.files}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError) as exc:
         raise UserError(f"{relative(path)} is damaged or half-written ({_first_line(exc)})", fix) from None
@@ -207,6 +210,7 @@ def load_dataset(name_or_path: str) -> Dataset:
         raise UserError(f"{where} has {dim} space dimensions, expected 1, 2 or 3")
     if not (arrays["mass"] > 0).all():
         raise UserError(f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive")
+    check_box(arrays, where)
     arrays.setdefault("charge", np.zeros_like(arrays["mass"]))
     arrays.setdefault("t", np.arange(frames, dtype=float))
     if "split" not in arrays:
@@ -215,6 +219,21 @@ def load_dataset(name_or_path: str) -> Dataset:
         raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
     side = path.with_suffix(".json")
     return Dataset(path.stem, path, arrays, load_json(side) if side.is_file() else {})
+
+
+def check_box(arrays: dict, where: str) -> None:
+    """``UserError`` unless ``box`` and ``cutoff``, where present, leave every pair one nearest image."""
+    box, cutoff = arrays.get("box"), arrays.get("cutoff")
+    if box is not None and not (box > 0).all():
+        raise UserError(f"{where}: 'box' is {np.asarray(box).tolist()}, expected positive side lengths")
+    if cutoff is None:
+        return
+    if not cutoff > 0:
+        raise UserError(f"{where}: 'cutoff' is {float(cutoff)}, expected a positive length")
+    if box is None:
+        raise UserError(f"{where} holds a 'cutoff' without a 'box'", "add the side lengths of the periodic box")
+    if cutoff > (side := float(np.min(box))) / 2:
+        raise UserError(f"{where}: 'cutoff' is {float(cutoff):g}, expected at most half the shortest side {side:g}")
 
 
 def dataset_of_run(run: str, config: dict) -> Dataset:

@@ -1,6 +1,6 @@
 """The physics, once: the table of systems, their potentials, closed-form forces and initial conditions.
 
-Everything is dimensionless (G = k = 1, rest length 1). ``System.potential`` is the pair potential V and
+Everything but ``lj`` is dimensionless (G = k = 1, rest length 1). ``System.potential`` is the pair potential V and
 ``System.law`` the radial force f = -dV/dr as text, both functions of the true distance r with the
 softening in them. The text is the only closed form there is, and a test holds it to the autodiff of V.
 Adding a system is one entry of ``SYSTEMS``; a user adds one from outside with
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.cli import ROOT, UserError, near_miss, relative
+from distill.lennard_jones import LennardJones, lennard_jones
 from distill.physics import System, acceleration, energy, net_force, pair_force
 
 __all__ = [
@@ -217,6 +218,7 @@ _ENTRIES = (
         summary="a free chain of springs that falls on a smooth repelling ball",
         source="the authors' simulation code; the ball's potential, which overflowed there, is ours",
     ),
+    lennard_jones(),  # argon; in a unit system of its own, see there
 )
 SYSTEMS: dict[str, System] = {s.name: s for s in _ENTRIES}
 
@@ -282,7 +284,7 @@ def describe(system: System) -> dict:
         "file": None if system.file is None else relative(system.file),
         "file_sha256": system.file_sha256,
     }
-    return about
+    return about | system.describe() if isinstance(system, LennardJones) else about
 
 
 def system_of(meta: dict) -> System | None:
@@ -300,12 +302,19 @@ def system_of(meta: dict) -> System | None:
         system = SYSTEMS.get(about.get("name"))
     if system is None:
         return None
-    if about.get("variant") == "original":
+    if isinstance(system, LennardJones):
+        system = _of_parameters(about.get("parameters"))
+    if about.get("variant") == "original" and system is not None:
         system = original_form(system)
     same = ("law", "drag", "drag_by_index", "neighbours_only")
-    if any(about.get(key) != getattr(system, key) for key in same):
+    if system is None or any(about.get(key) != getattr(system, key) for key in same):
         return None
     return system
+
+
+def _of_parameters(parameters):
+    usable = isinstance(parameters, dict) and all(isinstance(v, float | int) and v > 0 for v in parameters.values())
+    return lennard_jones(**parameters) if usable and set(parameters) == set(SYSTEMS["lj"].parameters) else None
 
 
 def _from_same_file(about):
