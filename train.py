@@ -224,7 +224,7 @@ def write(run: Run, trainer, dataset, device: str, stacked: int) -> None:
     formats.save_text(folder / "history.csv", history_text(trainer.history))
     formats.save_json(folder / "config.json", formats.provenance(
         "train", run.arguments, {"dataset": dataset.path}, run.stage.seconds, device) | {
-        "run": run.name, "dataset": dataset.name, "dataset_path": where,
+        "run": run.name, "dataset": dataset.name, "dataset_path": where, "dataset_start": formats.start_of(dataset),
         "variant": run.variant, "recipe": run.arguments["recipe"], "seed": run.seed,
         "model": trainer.model.config.as_dict(), "options": options,
         "system": dataset.meta.get("system"), "chain": trainer.chain, "n": dataset.n, "dim": dataset.dim,

@@ -3,11 +3,12 @@
 Arrays are stored by name in ``.npz`` (never pickled), everything else in a JSON of the same stem.
 Files are written whole or not at all: a temporary name in the same folder, flushed, then renamed.
 
-Dataset ``datasets/<dataset>.npz``: see ``DATASET_FIELDS``. Messages
-``outputs/<run>/messages_<split>.npz``: see ``MESSAGE_FIELDS``. Units: dimensionless, G = k = 1, unless the
+Dataset ``datasets/<dataset>.npz``: see ``fields.DATASET_FIELDS``. Messages
+``outputs/<run>/messages_<split>.npz``: see ``fields.MESSAGE_FIELDS``. Units: dimensionless, G = k = 1, unless the
 dataset's JSON states ``units``.
 """
 
+import hashlib
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.cli import DATASETS, MODEL_WEIGHTS, OUTPUTS, ROOT, UserError, near_miss, relative, warn  # noqa: F401
+from distill.fields import DATASET_FIELDS, MESSAGE_FIELDS, SPLITS
 from distill.names import dataset_name, dataset_path, messages_path, run_dir, run_name  # noqa: F401
 from distill.npz import NpzWriter, layout_bytes, read_rows
 from distill.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256  # noqa: F401
@@ -30,43 +32,6 @@ from distill.storage import (  # noqa: F401  (all of this is the interface to fi
     save_text,
 )
 
-SPLITS = ("train", "validation", "test")  # the numbers 0, 1, 2 in a dataset's ``split``
-
-# name: (axes, dtype kind, required); equal axis names must have equal sizes
-DATASET_FIELDS = {
-    "pos": (("trajectory", "frame", "particle", "dim"), "f", True),
-    "vel": (("trajectory", "frame", "particle", "dim"), "f", True),
-    "acc": (("trajectory", "frame", "particle", "dim"), "f", True),  # what the network learns
-    "mass": (("trajectory", "particle"), "f", True),
-    "charge": (("trajectory", "particle"), "f", False),  # zeros if absent
-    "t": (("frame",), "f", False),
-    "split": (("trajectory",), "i", False),  # 0 train, 1 validation, 2 test; 80/10/10 if absent
-    "energy_drift": (("trajectory",), "f", False),  # max |E(t) - E(0)| / energy scale
-    "box": (("dim",), "f", False),  # side lengths of a periodic box; positions need not be wrapped into it
-    "cutoff": ((), "f", False),  # of the pair force, at most half the shortest side; only with a box
-}
-# i is the receiver, j the sender; every edge is one ordered pair in one frame of one trajectory
-MESSAGE_FIELDS = {
-    "message": (("edge", "component"), "f", True),
-    "receiver": (("edge",), "i", True),  # particle index i
-    "sender": (("edge",), "i", True),  # particle index j
-    "trajectory": (("edge",), "i", True),  # index into the dataset
-    "frame": (("edge",), "i", True),
-    "dx": (("edge", "dim"), "f", True),  # x_i - x_j
-    "r": (("edge",), "f", True),  # |dx|
-    "vel_i": (("edge", "dim"), "f", True),
-    "vel_j": (("edge", "dim"), "f", True),
-    "mass_i": (("edge",), "f", True),
-    "mass_j": (("edge",), "f", True),
-    "charge_i": (("edge",), "f", True),
-    "charge_j": (("edge",), "f", True),
-    "acc_i": (("edge", "dim"), "f", True),  # true acceleration of the receiver
-    "acc_pred_i": (("edge", "dim"), "f", True),  # the network's
-    "logvar": (("edge", "component"), "f", False),  # kl only; ``message`` then holds the means
-    "acc_share": (("edge", "dim"), "f", False),  # models.GNN.acceleration_shares; adds up to acc_pred_i
-    "active": (("component",), "i", True),  # 1 where pruning or relaxation kept the component
-    "force": (("edge", "dim"), "f", False),  # true pair force on i, where the system is known
-}
 MOST_EDGES = 1_500_000  # of a messages file in memory at once: 0.8 GB with 100 components in 2-D
 
 
@@ -236,16 +201,39 @@ def check_box(arrays: dict, where: str) -> None:
         raise UserError(f"{where}: 'cutoff' is {float(cutoff):g}, expected at most half the shortest side {side:g}")
 
 
+def start_digest(dataset: Dataset) -> str:
+    """SHA-256 of what a dataset starts from: masses, charges, first frames, and its split.
+
+    Drawn from the seed, they are the same bits wherever a dataset is simulated again; what follows is not.
+    """
+    digest = hashlib.sha256()
+    for array in (dataset.mass, dataset.charge, dataset.pos[:, 0], dataset.vel[:, 0], dataset.split):
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
 def dataset_of_run(run: str, config: dict) -> Dataset:
-    """The dataset a run was trained on; ``UserError`` if it has changed since or is another one."""
+    """The dataset a run was trained on, or one simulated again from the same states, with a warning; ``UserError``
+    if it is another one.
+    """
     entry = config.get("inputs", {}).get("dataset", {})
     dataset = load_dataset(config.get("dataset_path") or entry.get("path", ""))
-    if sha256(dataset.path) != entry.get("sha256"):
+    if sha256(dataset.path) == entry.get("sha256"):
+        return dataset
+    start = config.get("dataset_start") or {}
+    same = start.get("sha256") == start_digest(dataset) and start.get("frames") == dataset.pos.shape[1]
+    if not (same and np.allclose(dataset.t, np.linspace(*start["t"], dataset.pos.shape[1]))):
         raise UserError(
             f"run '{run}' was trained on another dataset: {relative(dataset.path)} has changed since",
             f"train again:  python train.py --dataset {dataset.name} --overwrite",
         )
+    warn(f"{relative(dataset.path)} is not the file that '{run}' was trained on, but its start is the same: going on")
     return dataset
+
+
+def start_of(dataset: Dataset) -> dict:
+    """What ``dataset_of_run`` knows a dataset by that was simulated again: goes into a run's ``config.json``."""
+    return {"sha256": start_digest(dataset), "frames": dataset.pos.shape[1], "t": dataset.t[[0, -1]].tolist()}
 
 
 def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, dict]:

@@ -238,3 +238,32 @@ def test_damage_is_noticed_also_where_a_part_is_read(tmp_path, monkeypatch):
     np.savez(path, **arrays | {"dx": np.asfortranarray(arrays["dx"])})
     some, _ = formats.load_messages(path, "some_run", most=130)
     assert np.allclose(np.linalg.norm(some["dx"], axis=1), some["r"])
+
+
+def test_a_dataset_simulated_again_is_known_by_its_start(tmp_path, monkeypatch, capsys):
+    """Another machine's integration ends in other bits; another start is another dataset."""
+    data = states(trajectories=4)
+    path = tmp_path / "x.npz"
+    formats.save_npz(path, data, formats.DATASET_FIELDS)
+    first = formats.load_dataset(str(path))
+    config = {"dataset_path": str(path), "inputs": {"dataset": {"sha256": formats.sha256(path)}},
+              "dataset_start": formats.start_of(first)}  # fmt: skip
+    assert formats.dataset_of_run("run", config).path == path and capsys.readouterr().err == ""
+    later = data | {"pos": data["pos"].copy()}
+    later["pos"][:, 1:] *= 1 + 1e-9
+    formats.save_npz(path, later, formats.DATASET_FIELDS)
+    assert formats.dataset_of_run("run", config).path == path
+    assert "its start is the same" in capsys.readouterr().err
+    for other in (
+        data | {"mass": data["mass"] * 1.5},
+        data | {"pos": data["pos"] + 1e-9},
+        data | {"t": 2 * first.t},
+        {k: v[:, :2] if v.ndim == 4 else v for k, v in data.items() if k != "t"},
+    ):
+        formats.save_npz(path, other, formats.DATASET_FIELDS)
+        with pytest.raises(UserError, match="trained on another dataset"):
+            formats.dataset_of_run("run", config)
+    del config["dataset_start"]  # runs of former versions
+    formats.save_npz(path, later, formats.DATASET_FIELDS)
+    with pytest.raises(UserError, match="trained on another dataset"):
+        formats.dataset_of_run("run", config)

@@ -1,0 +1,39 @@
+"""The fields of datasets and messages: name, axes, kind, whether they are required. No functions."""
+
+SPLITS = ("train", "validation", "test")  # the numbers 0, 1, 2 in a dataset's ``split``
+
+# name: (axes, dtype kind, required); equal axis names must have equal sizes
+DATASET_FIELDS = {
+    "pos": (("trajectory", "frame", "particle", "dim"), "f", True),
+    "vel": (("trajectory", "frame", "particle", "dim"), "f", True),
+    "acc": (("trajectory", "frame", "particle", "dim"), "f", True),  # what the network learns
+    "mass": (("trajectory", "particle"), "f", True),
+    "charge": (("trajectory", "particle"), "f", False),  # zeros if absent
+    "t": (("frame",), "f", False),
+    "split": (("trajectory",), "i", False),  # 0 train, 1 validation, 2 test; 80/10/10 if absent
+    "energy_drift": (("trajectory",), "f", False),  # max |E(t) - E(0)| / energy scale
+    "box": (("dim",), "f", False),  # side lengths of a periodic box; positions need not be wrapped into it
+    "cutoff": ((), "f", False),  # of the pair force, at most half the shortest side; only with a box
+}
+# i is the receiver, j the sender; every edge is one ordered pair in one frame of one trajectory
+MESSAGE_FIELDS = {
+    "message": (("edge", "component"), "f", True),
+    "receiver": (("edge",), "i", True),  # particle index i
+    "sender": (("edge",), "i", True),  # particle index j
+    "trajectory": (("edge",), "i", True),  # index into the dataset
+    "frame": (("edge",), "i", True),
+    "dx": (("edge", "dim"), "f", True),  # x_i - x_j
+    "r": (("edge",), "f", True),  # |dx|
+    "vel_i": (("edge", "dim"), "f", True),
+    "vel_j": (("edge", "dim"), "f", True),
+    "mass_i": (("edge",), "f", True),
+    "mass_j": (("edge",), "f", True),
+    "charge_i": (("edge",), "f", True),
+    "charge_j": (("edge",), "f", True),
+    "acc_i": (("edge", "dim"), "f", True),  # true acceleration of the receiver
+    "acc_pred_i": (("edge", "dim"), "f", True),  # the network's
+    "logvar": (("edge", "component"), "f", False),  # kl only; ``message`` then holds the means
+    "acc_share": (("edge", "dim"), "f", False),  # models.GNN.acceleration_shares; adds up to acc_pred_i
+    "active": (("component",), "i", True),  # 1 where pruning or relaxation kept the component
+    "force": (("edge", "dim"), "f", False),  # true pair force on i, where the system is known
+}
