@@ -2,17 +2,17 @@
 
 ``vmap`` over an adaptive solver makes every trajectory wait for the worst close encounter of its batch.
 Here each lane steps with its own step size, and takes the next trajectory from the queue when it is done.
-Steps are cut so that one ends exactly on every saved frame: nothing is interpolated.
+Steps are as long as the error allows; the frames that one passes are read from the polynomial of order 7 within it.
 
-Method: Dormand and Prince 8(5,3) with the step control of E. Hairer, S. Norsett, G. Wanner, Solving
-Ordinary Differential Equations I, section II.5 and II.10; the coefficients are those of
-``scipy.integrate.DOP853``.
+Method: Dormand and Prince 8(5,3), ``distill.dormand_prince``, with the step control of E. Hairer, S. Norsett,
+G. Wanner, Solving Ordinary Differential Equations I, section II.4.
 """
 
 from functools import partial
 
 import numpy as np
 
+from distill import dormand_prince as method
 from distill.physics import import_jax
 
 DONE, NOT_FINITE, UNDERFLOW, BUDGET = 0, 1, 2, 3
@@ -23,18 +23,20 @@ STATUS = {
     BUDGET: "step budget used up",
 }
 LANES = 32  # a multiple of the SIMD width; more do each step cheaper, but idle longer behind the last trajectory
-ITERATIONS = 128  # steps of every lane between two looks at the results
+ITERATIONS = 128  # steps of every lane between two looks at the results, at most
+LOGGED = 1 << 18  # numbers kept between two looks, roughly: what the processor's cache holds
+READ = 4096  # frames read at once
 ROOM = 512  # shortest queue: shorter ones share what was compiled
 OPTIONS = {"xla_cpu_prefer_vector_width": "512"}  # XLA's 256 leaves half of each AVX-512 register empty
 SMALLEST_STEP = 1e-14  # of the time between two frames
 
 
-def make_solver(rhs, lanes: int = LANES, iterations: int = ITERATIONS, positions: int = 0):
+def make_solver(rhs, lanes: int = LANES, iterations: int = ITERATIONS, positions: int = 0, longest: float = np.inf):
     """A solver for ``y' = rhs(y, p)``, autonomous, compiled once for given sizes.
 
-    ``rhs`` takes the states ``y [state, lane]`` and the parameters ``p [parameter, lane]``, lanes last so
-    that the arithmetic runs along them. The first ``positions`` states must be positions and as many after them
-    their velocities: the step then forms positions from accelerations, at half the arithmetic. Returns
+    ``rhs`` takes the states ``y [state, lane]`` and the parameters ``p [parameter, lane]``. ``positions`` of the
+    states are told apart, see ``distill.dormand_prince``. No step passes more than ``longest`` frames, which
+    keeps one from missing a short force. Returns
 
         solve(y0 [trajectory, state], p [trajectory, parameter], spacing, frames, rtol, atol,
               max_steps, on_done=None) -> y [trajectory, frame, state], status, steps [trajectory]
@@ -43,7 +45,7 @@ def make_solver(rhs, lanes: int = LANES, iterations: int = ITERATIONS, positions
     trajectory that is not ``DONE`` are NaN from the failure on. ``steps`` counts tried steps.
     ``on_done(k)`` is called as k more trajectories come to their end.
     """
-    (advance, difficulty), room = _compile(rhs, lanes, iterations, positions), ROOM
+    (advance, read, difficulty), room = _compile(rhs, lanes, iterations, positions, longest), ROOM
 
     def solve(y0, p, spacing, frames, rtol, atol, max_steps, on_done=None):
         total, size = y0.shape
@@ -62,23 +64,31 @@ def make_solver(rhs, lanes: int = LANES, iterations: int = ITERATIONS, positions
         order = np.argsort(-difficulty(y_queue, p_queue)[:total], kind="stable")
         y_queue[:total], p_queue[:total] = y0[order], p[order]
         limits = (total, spacing, frames - 1, rtol, atol, max_steps)
+        flat = y.reshape(total * frames, size)
         carry, left = None, total
         while left:
-            carry, log = advance(carry, y_queue, p_queue, limits)
-            owner, frame, state, code, count = (np.asarray(a) for a in log)
-            saved, ended = np.nonzero(frame > 0), np.nonzero(code >= 0)
-            y[order[owner[saved]], frame[saved]] = state[saved]
+            carry, log, inside = advance(carry, y_queue, p_queue, limits)
+            owner, frame, passed, since, h, code, count = (np.asarray(a).ravel() for a in log)
+            steps_with = np.flatnonzero(passed)
+            number = passed[steps_with]
+            row = np.repeat(steps_with, number)
+            nth = 1 + np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
+            place = np.repeat((order[owner[steps_with]] * frames + frame[steps_with]), number) + nth
+            for part in range(0, len(row), READ):
+                part = slice(part, part + READ)
+                flat[place[part]] = read(inside, row[part], nth[part], since, h, spacing)
+            ended = np.flatnonzero(code >= 0)
             whose = order[owner[ended]]
             status[whose], steps[whose] = code[ended], count[ended]
-            left -= len(ended[0])
-            if on_done is not None and len(ended[0]):
-                on_done(len(ended[0]))
+            left -= len(ended)
+            if on_done is not None and len(ended):
+                on_done(len(ended))
         return y, status, steps
 
     return solve
 
 
-def _compile(rhs, lanes, iterations, positions):
+def _compile(rhs, lanes, iterations, positions, longest):
     jax = import_jax()
     jnp, lax = jax.numpy, jax.lax
 
@@ -107,50 +117,70 @@ def _compile(rhs, lanes, iterations, positions):
 
     def iterate(carry, y_queue, p_queue, limits):
         total, spacing, last_frame, rtol, atol, max_steps = limits
-        waiting = (carry["idle"] & (carry["next"] < total)).any()
+        # Several at once, for a start costs all lanes the time of a stage.
+        several = jnp.minimum(max(1, lanes // 8), total - carry["next"])
+        waiting = (several > 0) & (carry["idle"].sum() >= several)
         carry = lax.cond(waiting, lambda c: start(c, y_queue, p_queue, limits), lambda c: c, carry)
-        rest = spacing - carry["since"]
-        # Two equal steps to the frame where one does not reach it, instead of a long and a tiny one.
-        cut = carry["h"] >= rest
-        h = jnp.where(cut, rest, jnp.where(2 * carry["h"] > rest, 0.5 * rest, carry["h"]))
-        y, error = _step(rhs, carry["y"], carry["p"], carry["f"], h, rtol, atol, positions, jnp)
-        f = rhs(y, carry["p"])
+        old, p, idle = carry["y"], carry["p"], carry["idle"]
+        left = last_frame - carry["frame"]
+        rest = left * spacing - carry["since"]
+        # Two equal steps to the end where one does not reach it, instead of a long and a tiny one.
+        planned = jnp.minimum(carry["h"], longest * spacing)
+        cut = planned >= rest
+        h = jnp.where(cut, rest, jnp.where(2 * planned > rest, 0.5 * rest, planned))
+        y, error, stages = method.step(rhs, old, p, carry["f"], h, rtol, atol, positions)
+        f = rhs(y, p)
         finite = jnp.isfinite(error) & jnp.isfinite(f).all(0)
-        good = finite & (error < 1) & ~carry["idle"]
+        good = finite & (error < 1) & ~idle
         root = jnp.sqrt(jnp.sqrt(jnp.sqrt(jnp.where(finite, error, 1e9))))  # pow is far slower
         factor = jnp.clip(0.9 / root, 0.2, 10.0)
-        # A step shortened to meet a frame says nothing against the longer one that was planned.
-        h_next = jnp.where(good, jnp.maximum(h * factor, carry["h"]), h * jnp.minimum(factor, 1.0))
-        h_next = jnp.where(good & (h == carry["h"]), h * factor, h_next)
-        arrived = good & cut
-        frame = carry["frame"] + arrived
+        h_next = h * jnp.where(good, factor, jnp.minimum(factor, 1.0))
+        now = carry["since"] + h
+        passed = jnp.where(cut, left, jnp.floor(now / spacing).astype(jnp.int64))
+        passed = jnp.where(good, passed, 0)
+        inside = lax.cond(
+            (passed > 0).any(),
+            lambda *a: method.within(rhs, *a, positions),
+            lambda *_: jnp.zeros((method.numbers(len(old), positions), lanes)),
+            *(old, p, carry["f"], h, stages, y, f),
+        )
+        frame = carry["frame"] + passed
         steps = carry["steps"] + 1
         code = jnp.where(frame == last_frame, DONE, -1)
         code = jnp.where((code < 0) & (steps >= max_steps), BUDGET, code)
         vanished = (code < 0) & (h_next < SMALLEST_STEP * spacing)
         code = jnp.where(vanished, jnp.where(finite, UNDERFLOW, NOT_FINITE), code)
-        code = jnp.where(carry["idle"], -1, code)
-        log = (
-            carry["owner"],
-            jnp.where(arrived, frame, -1),
-            y.T,
-            code.astype(jnp.int8),
-            steps,
-        )
+        code = jnp.where(idle, -1, code)
+        log = (carry["owner"], carry["frame"], passed, carry["since"], h, code.astype(jnp.int8), steps)
         carry = carry | {
-            "y": jnp.where(good, y, carry["y"]),
+            "y": jnp.where(good, y, old),
             "f": jnp.where(good, f, carry["f"]),
             "h": h_next,
-            "since": jnp.where(arrived, 0.0, jnp.where(good, carry["since"] + h, carry["since"])),
+            "since": jnp.where(good, now - passed * spacing, carry["since"]),
             "frame": frame,
             "steps": steps,
-            "idle": carry["idle"] | (code >= 0),
+            "idle": idle | (code >= 0),
         }
-        return carry, log
+        return carry, (log, inside)
 
     @partial(jax.jit, compiler_options=OPTIONS)
     def run(carry, y_queue, p_queue, limits):
-        return lax.scan(lambda c, _: iterate(c, y_queue, p_queue, limits), carry, None, length=iterations)
+        logged = lanes * method.numbers(len(carry["y"]), positions)
+        length = min(iterations, max(1, LOGGED // logged))
+        carry, (log, inside) = lax.scan(lambda c, _: iterate(c, y_queue, p_queue, limits), carry, None, length=length)
+        return carry, log, inside
+
+    @partial(jax.jit, compiler_options=OPTIONS)
+    def at(inside, row, nth, since, h, spacing):
+        steps = jnp.moveaxis(inside, -1, 1).reshape(-1, inside.shape[1])
+        share = (nth * spacing - since[row]) / h[row]
+        # The barrier: gathered once for each step's numbers side by side, not once for each number.
+        return method.read(lax.optimization_barrier(steps[row]), share, h[row], positions)
+
+    def read(inside, row, nth, since, h, spacing):
+        """States ``[frame, state]`` at the ``nth`` frames passed by the steps ``row`` of the log; at most ``READ``."""
+        rest = (0, READ - len(row))
+        return np.asarray(at(inside, np.pad(row, rest), np.pad(nth, rest), since, h, spacing))[: len(row)]
 
     @jax.jit
     def slopes(y_queue, p_queue):
@@ -181,57 +211,4 @@ def _compile(rhs, lanes, iterations, positions):
             }
         return run(carry, y_queue, p_queue, limits)
 
-    return advance, difficulty
-
-
-def _tables():
-    """Weights of the stages by which DOP853 forms rates and, through them, positions ``[13 + 2, 12]``.
-
-    With x' = v the stages of x are sums of those of v, so that position = x + c h v + h^2 (A A) accelerations:
-    the same method, without its stages of x. The last rows are the result and the two error estimates.
-    """
-    from scipy.integrate import DOP853
-
-    count = DOP853.n_stages
-    rates = np.stack([*DOP853.A[:count, :count], DOP853.B, DOP853.E5[:count], DOP853.E3[:count]])
-    places = rates @ DOP853.A[:count, :count]
-    places[np.abs(places) < 1e-12] = 0.0  # zero but for rounding
-    nodes = rates.sum(1)
-    nodes[-2:] = 0.0
-    return rates, places, nodes
-
-
-def _step(rhs, y, p, f, h, rtol, atol, positions, jnp):
-    """One tried step: new state ``[state, lane]`` and its error in units of the tolerance ``[lane]``."""
-    rates, places, nodes = _tables()
-    v, stages = y[positions : 2 * positions], [f[positions:]]
-    blocks = [y[:positions], y[positions:]] if positions else [y]
-
-    def change(k):
-        """What row k of the tables adds to each block."""
-        fast = h * _combine(rates[k], stages)
-        if not positions:
-            return [fast]
-        return [h * (float(nodes[k]) * v + h * _combine(places[k], [stage[:positions] for stage in stages])), fast]
-
-    def moved(k):  # by blocks, so that XLA can leave out what the right-hand side makes no use of
-        return [block + part for block, part in zip(blocks, change(k), strict=True)]
-
-    for k in range(1, len(rates) - 3):
-        stages.append(rhs(jnp.concatenate(moved(k)), p)[positions:])
-    new = moved(-3)
-    scales = [atol + rtol * jnp.maximum(jnp.abs(a), jnp.abs(b)) for a, b in zip(blocks, new, strict=True)]
-
-    def squared(k):
-        parts = [(part / scale) ** 2 for part, scale in zip(change(k), scales, strict=True)]
-        # The barrier: fused with the sums over stages, the sum over states is not vectorised.
-        return sum(part.sum(0) for part in import_jax().lax.optimization_barrier(parts))
-
-    fifth, third = squared(-2), squared(-1)
-    both = jnp.where(fifth > 0, fifth + 0.01 * third, 1.0)
-    return jnp.concatenate(new), fifth / jnp.sqrt(both * y.shape[0])
-
-
-def _combine(weights, stages):
-    terms = [float(w) * k for w, k in zip(weights, stages, strict=False) if w]
-    return sum(terms[1:], terms[0]) if terms else 0.0
+    return advance, read, difficulty

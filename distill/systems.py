@@ -91,17 +91,24 @@ def initial_conditions(system: System, rng: np.random.Generator, n: int, dim: in
 
     Where the force does not depend on the charge it is carried along as a distractor, as in the paper.
     """
-    if system.initial is not None:
-        pos, vel, mass, charge = (np.array(a, dtype=float) for a in system.initial(rng, n, dim))
-    else:
-        pos, vel = rng.standard_normal((2, n, dim))
-        mass = np.exp(rng.standard_normal(n))
-        charge = rng.standard_normal(n)
-        if system.masses == "unit":
-            mass = np.ones(n)
-        if system.charges == "sign":
-            charge = np.where(charge < 0, -1.0, 1.0)
+    if system.initial is None:
+        return initial_conditions_from(system, rng.standard_normal(2 * n * (dim + 1)), n, dim)
+    pos, vel, mass, charge = (np.array(a, dtype=float) for a in system.initial(rng, n, dim))
     vel[list(system.held)] = 0.0
+    return pos, vel, mass, charge
+
+
+def initial_conditions_from(system: System, normal: np.ndarray, n: int, dim: int):
+    """The default ones of many trajectories, from N(0,1) numbers ``[..., 2 n (dim + 1)]``; leading axes stay."""
+    pos, vel = (
+        normal[..., k * n * dim : (k + 1) * n * dim].reshape(*normal.shape[:-1], n, dim).copy() for k in range(2)
+    )
+    mass, charge = np.exp(normal[..., -2 * n : -n]), normal[..., -n:].copy()
+    if system.masses == "unit":
+        mass = np.ones_like(mass)
+    if system.charges == "sign":
+        charge = np.where(charge < 0, -1.0, 1.0)
+    vel[..., list(system.held), :] = 0.0
     return pos, vel, mass, charge
 
 
