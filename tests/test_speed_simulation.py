@@ -114,7 +114,7 @@ def test_the_whole_section_in_small():
     result = section.measure(SimpleNamespace(threads=1, rounds=1, quick=True))
     rows = {r["method"]: r for r in result["rows"]}
     mine, base = rows["simulate.py"], rows["original way, float32"]
-    assert mine["error_90"] < 1e-8 < base["error_90"] < 1e-3
+    assert mine["error_90"] < 1e-7 < 1e-6 < base["error_90"] < 1e-3
     assert mine["reference"]["gap_90"] < 1e-11
     for r in rows.values():
         np.testing.assert_allclose(r["ms"], 1e3 / r["per_s"])
