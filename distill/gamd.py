@@ -14,7 +14,7 @@ import numpy as np
 
 from distill.cli import UserError, progress, relative
 from distill.lennard_jones import LennardJones
-from distill.md import TOLERANCE, labelled
+from distill.md import TOLERANCE, closest_of, labelled
 from distill.neighbours import wrap
 
 NAME = re.compile(r"data_(\d+)_(\d+)\.npz")
@@ -125,6 +125,6 @@ def _against_law(system, folder, box, pos, force) -> dict:
     return {
         "largest_force_kJ_per_mol_nm": largest,
         "largest_deviation_from_the_law_kJ_per_mol_nm": off,
-        "largest_deviation_relative_to_largest_force": off / largest,
-        "smallest_distance_A": min(row["closest"] for row in found),
+        "largest_deviation_relative_to_largest_force": off / largest if largest else 0.0,
+        "smallest_distance_A": closest_of(found),
     }

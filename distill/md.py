@@ -16,6 +16,7 @@ from distill.cli import UserError, progress, warn
 from distill.lennard_jones import BAR, BOLTZMANN, KJ_PER_MOL, LennardJones, box_length, lattice, maxwell
 from distill.neighbours import close_pairs
 from distill.physics import radial_force
+from distill.storage import finite_or_none
 
 ENGINES = ("auto", "openmm", "jax")
 THERMOSTATS = ("langevin", "nose-hoover", "none")
@@ -131,6 +132,11 @@ def labelled(system: LennardJones, pos, box, engine_force=None) -> dict:
             "largest": float(np.abs(force).max()), "deviation": off}  # fmt: skip
 
 
+def closest_of(rows: list[dict]) -> float | None:
+    """Smallest distance in several results of ``labelled``; None if no pair ever came within the cutoff."""
+    return finite_or_none(min(row["closest"] for row in rows))
+
+
 # ---------------------------------------------------------------- many simulations
 
 
@@ -219,7 +225,7 @@ def _report(settings, engine, vel, rows) -> dict:
         "largest_force_kJ_per_mol_nm": largest,
         "largest_deviation_from_the_engine_kJ_per_mol_nm": deviation,
         "largest_deviation_relative_to_largest_force": deviation / largest if largest else 0.0,
-        "smallest_distance_A": min(row["closest"] for row in rows),
+        "smallest_distance_A": closest_of(rows),
         "temperature_K": {"target": settings.temperature, "mean": temperature.mean(), "std": temperature.std()},
         "potential_energy_per_atom_kJ_per_mol": {
             "first_half_of_the_frames": energy[:, :half].mean() / n,

@@ -211,6 +211,13 @@ def test_too_long_a_step_is_one_error(engine):
     assert "\n" not in str(caught.value)
 
 
+def test_atoms_that_never_meet_have_no_smallest_distance(tmp_path):
+    words = "--system lj --n 2 --reduced-density 0.0005 --cutoff 7 --n-trajectories 1 --n-frames 2 --every 1"
+    ok(run(tmp_path, "simulate.py", *words.split(), "--equilibration", 0, "--md-engine", "jax"))
+    dataset = formats.load_dataset(str(tmp_path / "datasets" / "lj_n2_d3_s0.npz"))
+    assert dataset.meta["report"]["smallest_distance_A"] is None and (dataset.acc == 0).all()
+
+
 def test_refused_before_the_work():
     with pytest.raises(UserError, match="more than half the box of 17.13 A.*--cutoff 8.56"):
         md.check(settings(system=SYSTEMS["lj"]))
