@@ -10,6 +10,9 @@ from distill.cli import UserError, relative
 
 ROWS = [(system, dim) for system in ("charge", "r1", "r2", "spring") for dim in (2, 3)]
 ROWS_OF_ERRORS = [(s, d) for s in ("charge", "damped", "discontinuous", "r1", "r2", "spring") for d in (2, 3)]
+SHORT = {"force": "F", "acceleration": "F/m", "charge_force": "qF"}
+TRIMMED = ("messages", "r2", "force", "trimmed", "r2")
+ORDER = "Entries: {} · paper recipe here · newton recipe here (median over seeds). –: not published, or not run."
 VARIANTS = ("standard", "bottleneck", "l1", "kl", "pruning")
 
 
