@@ -56,7 +56,7 @@ def _git() -> dict:
 
 
 def _versions() -> dict:
-    names = ("numpy", "jax", "torch", "torch_geometric", "pysr", "pyoperon", "sympy", "scipy")
+    names = ("numpy", "jax", "torch", "torch_geometric", "pysr", "pyoperon", "openmm", "sympy", "scipy")
     loaded = {n: n for n in names if n.split(".")[0] in sys.modules}
     found = {}
     for name in loaded:

@@ -40,7 +40,7 @@ def moving(system, n=5, dim=2, seed=0):
 
 
 def test_table_is_complete():
-    expected = "spring r1 r2 charge damped discontinuous superposition string string_ball"
+    expected = "spring r1 r2 charge damped discontinuous superposition string string_ball lj"
     assert list(SYSTEMS) == expected.split()
     for name, system in SYSTEMS.items():
         assert system.name == name and system.summary and system.source and system.dt > 0
