@@ -67,6 +67,20 @@ def load(folder: Path) -> Cells:
     return Cells(contents)
 
 
+VERDICTS = {"**all**": "recovered", "from the messages alone": "from_messages_recovered",
+            "without any network": "control_recovered"}  # fmt: skip
+
+
+def laws_with(cells: Cells, recipe: str, key: str) -> dict:
+    """{variant: (laws of the eight rows with the verdict ``key``, laws)}, of variants that have any."""
+    out = {}
+    for variant in VARIANTS:
+        laws = [c["law"] for row in ROWS for c in cells.get(*row, variant, recipe) if c["law"]]
+        if laws:
+            out[variant] = (sum(bool(law[key]) for law in laws), len(laws))
+    return out
+
+
 def within(content: dict, path):
     for key in path:
         content = content[key]

@@ -13,7 +13,7 @@ import cells as plan
 import table_cells
 import table_parts
 import tables
-from table_readme import counted, summary
+from table_readme import summary
 
 from distill.cli import UserError
 from distill.published import TABLES
@@ -71,8 +71,8 @@ def test_medians_are_over_seeds():
     assert cells.median(("a", "c"), *where) == [0.2, -0.2]
     assert cells.values(("a", "b"), *where) == [0.1, 0.2, 0.9]
     assert cells.median(("a", "b"), "r1", 3, "l1", "newton") is None
-    assert counted(cells, "newton", "recovered")["l1"] == (2, 3)
-    assert counted(cells, "newton", "from_messages_recovered")["l1"] == (0, 3)
+    assert table_cells.laws_with(cells, "newton", "recovered")["l1"] == (2, 3)
+    assert table_cells.laws_with(cells, "newton", "from_messages_recovered")["l1"] == (0, 3)
 
 
 @pytest.mark.parametrize("value, text", [(None, "–"), (1.0, "1.000"), (0.99996, "1.0000"), (0.99949, "0.999"),
