@@ -43,7 +43,8 @@ from distill.cli import (
 )
 from distill.lennard_jones import LennardJones
 from distill.neighbours import unwrap
-from distill.systems import SYSTEMS, System, describe, load_system, original_form
+from distill.system_record import describe
+from distill.systems import SYSTEMS, System, load_system, original_form
 
 COPIES = 8  # of the positions in memory at the worst moment, roughly
 

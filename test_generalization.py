@@ -111,7 +111,7 @@ def check_law(content: dict, path, run: str, folder) -> None:
 def measure(args, dataset, model, law, chain: bool) -> dict:
     """Everything in ``generalization.json`` but its provenance."""
     from distill import extrapolation, rollout
-    from distill.systems import system_of
+    from distill.system_record import system_of
 
     system = system_of(dataset.meta)
     network = extrapolation.network_acceleration(model, chain)

@@ -11,7 +11,8 @@ import torch
 
 from distill.formats import Dataset
 from distill.graphs import EdgeCache, node_features
-from distill.systems import pair_force, system_of
+from distill.system_record import system_of
+from distill.systems import pair_force
 from models import GNN
 
 # measured with the paper's network: smaller ones pay for calls, larger ones for memory beyond the cache

@@ -12,7 +12,8 @@ import numpy as np
 from distill import metrics
 from distill.cli import UserError
 from distill.formats import Dataset, finite_or_none
-from distill.systems import acceleration, system_of
+from distill.system_record import system_of
+from distill.systems import acceleration
 
 FACTORS = {"wide": 3.0, "heavy": 3.0, "close": 0.3}
 LONGER = 3  # "longer" and the rollouts run for this many training times

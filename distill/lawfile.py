@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distill import constants, formats, node_search, physics, residuals, selection, systems, verdict
+from distill import constants, formats, node_search, physics, residuals, selection, system_record, verdict
 from distill.alignment import Nodes, ReadOut
 from distill.expressions import to_latex, to_text
 from distill.law import Law
@@ -42,7 +42,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
                                    "relative_error_extrapolated": None, "why": "the true law is not known here"},
         "data_verdict": verdict.without_truth(refined, residuals.structure(law, ground.held, seed)),
     }  # fmt: skip
-    system = systems.system_of(dataset.meta)
+    system = system_record.system_of(dataset.meta)
     truth = verdict.true_law(system)
     if truth is not None:
         true_node = true_node_force(system, messages, dataset)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from distill import formats
-from distill.systems import describe, load_system, pair_force
+from distill.system_record import describe
+from distill.systems import load_system, pair_force
 
 
 def states(system="r2", trajectories=40, frames=5, n=4, dim=2, seed=0):

@@ -13,7 +13,8 @@ from distill.cli import UserError
 from distill.lennard_jones import ARGON, BOLTZMANN, box_length, lattice, lennard_jones, maxwell
 from distill.neighbours import minimum_image, unwrap
 from distill.physics import import_jax
-from distill.systems import SYSTEMS, describe, system_of
+from distill.system_record import describe, system_of
+from distill.systems import SYSTEMS
 
 needs_openmm = pytest.mark.skipif(importlib.util.find_spec("openmm") is None, reason="OpenMM is not installed")
 ARGON_64 = lennard_jones(cutoff=8.0)  # 64 atoms at the usual density: a box of 17.1 A

@@ -11,7 +11,8 @@ from distill.cli import UserError
 from distill.expressions import parse
 from distill.extrapolation import States
 from distill.law import VARIABLES, Law
-from distill.systems import SYSTEMS, acceleration, describe
+from distill.system_record import describe
+from distill.systems import SYSTEMS, acceleration
 
 CHARGE = SYSTEMS["charge"]
 
@@ -196,7 +197,7 @@ def write_law(tmp_path, run, **changes):
 
 
 def simulated_here(meta, **arguments):
-    from distill.systems import system_of
+    from distill.system_record import system_of
 
     return extrapolation.make_sets(system_of(meta), **arguments, simulate=fake_simulation)
 

@@ -8,18 +8,17 @@ import pytest
 
 from distill.cli import UserError
 from distill.physics import energy_terms, external_force, import_jax, radial_force
+from distill.system_record import describe, system_of
 from distill.systems import (
     SYSTEMS,
     System,
     acceleration,
-    describe,
     energy,
     initial_conditions,
     load_system,
     net_force,
     original_form,
     pair_force,
-    system_of,
 )
 
 ALL = [s for name in SYSTEMS for s in (SYSTEMS[name], original_form(SYSTEMS[name]))]
