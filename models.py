@@ -30,6 +30,9 @@ class ModelConfig:
     linear_node            a_i = M(x_i) sum_j e_ij + c(x_i): forces superpose.
     log_mass               log m in place of m: masses are positive and span orders of magnitude.
     acc_scale              typical acceleration, a unit for the output (1 in the paper).
+    periodic               a periodic box, where a position by itself means nothing: the edge model sees d/r and
+                           (r - r_mean)/r_spread of the nearest image in place of positions and of log r, the node
+                           model no positions. Goes with translation_invariant and geometric_inputs.
     edge_model             layers of the edge model, H = ``hidden``; github.com/BernardoRicci/symbolic_deep_learning
                            has the last two, with H = 300 and 100 components:
                            mlp   ``depth`` hidden layers of H units (the paper);
@@ -52,6 +55,9 @@ class ModelConfig:
     linear_node: bool = False
     log_mass: bool = False
     acc_scale: float = 1.0
+    periodic: bool = False
+    r_mean: float = 0.0  # of the distances in the training data, in their unit; with ``periodic`` only
+    r_spread: float = 1.0  # their standard deviation
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -70,7 +76,10 @@ class GNN(MessagePassing):
         c, dim, width = config, config.dim, config.hidden
         outputs = config.message_dim * (2 if c.gaussian else 1) + int(c.exp_gate)
         properties = dim + 2  # velocity, charge, mass
-        self.edge_in = FirstLayer(dim, properties, width, c.translation_invariant, c.geometric_inputs)
+        if c.periodic and not (c.translation_invariant and c.geometric_inputs):
+            raise ValueError("a network for a periodic box needs translation_invariant and geometric_inputs")
+        scale = (c.r_mean, c.r_spread) if c.periodic else None
+        self.edge_in = FirstLayer(dim, properties, width, c.translation_invariant, c.geometric_inputs, scale)
         self.edge_mlp = after_first(c.edge_model, width, c.depth, outputs, c.activation)
         node_inputs = properties if c.translation_invariant else properties + dim
         if c.linear_node:
@@ -85,20 +94,25 @@ class GNN(MessagePassing):
         """Node features as the MLPs see them: ``x`` with log m in the last column if asked for."""
         return torch.cat([x[:, :-1], x[:, -1:].log()], 1) if self.config.log_mass else x
 
-    def messages(self, x: Tensor, edge_index: Tensor, reverse: Tensor | None = None):
+    def messages(self, x: Tensor, edge_index: Tensor, reverse: Tensor | None = None, dx: Tensor | None = None):
         """Messages of every edge: ``(message [edge, component], logvar or None)``, 0 where masked.
 
         ``reverse[k]`` is the position of edge (j <- i) for edge k = (i <- j); needed when
         ``antisymmetric``. For ``kl`` the message is the mean; noise is added in ``forward``.
+        ``dx`` [edge, dim], x_i - x_j through the nearest image, is needed when ``periodic``, and only then:
+        ``ValueError`` otherwise.
         """
-        message, logvar = self._kept_messages(x, edge_index, reverse)
+        message, logvar = self._kept_messages(x, edge_index, reverse, dx)
         return tuple(None if part is None else self.spread(part) for part in (message, logvar))
 
-    def _kept_messages(self, x, edge_index, reverse):
+    def _kept_messages(self, x, edge_index, reverse, dx=None):
         """As ``messages`` for the active components alone: masked ones cost nothing."""
+        if (dx is not None) != self.config.periodic:
+            raise ValueError("dx of every edge is what a network for a periodic box needs, and no other")
         h = self.features(x)
         receiver, sender = self.edge_in.parts(h)
-        out = self.edge_updater(edge_index, receiver=receiver, sender=sender, position=x[:, : self.config.dim])
+        position = x[:, : self.config.dim] if dx is None else None
+        out = self.edge_updater(edge_index, receiver=receiver, sender=sender, position=position, dx=dx)
         logvar = None
         if self.config.exp_gate:
             out, gate = out[:, :-1], out[:, -1:].clamp(-15, 15).exp()
@@ -155,11 +169,14 @@ class GNN(MessagePassing):
         last = self.edge_mlp[-1].out_features
         return torch.cat([rows, rows.new_tensor([last - 1])]) if self.config.exp_gate else rows
 
-    def edge_update(self, receiver_i: Tensor, sender_j: Tensor, position_i: Tensor, position_j: Tensor):
-        """The edge model on every edge: first layer (in two parts, added), then the rest."""
+    def edge_update(self, receiver_i: Tensor, sender_j: Tensor, position_i, position_j, dx):
+        """The edge model on every edge: first layer (in two parts, added), then the rest.
+
+        Either positions [edge, dim] or ``dx`` = x_i - x_j [edge, dim] are given; the other is None.
+        """
         hidden = receiver_i + sender_j
         if self.edge_in.geometry is not None:
-            hidden = hidden + self.edge_in.geometric(position_j - position_i)
+            hidden = hidden + self.edge_in.geometric(position_j - position_i if dx is None else -dx)
         if torch.is_autocast_enabled(hidden.device.type):  # only now: differences of positions need all digits
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
         return mlp_rows(self.edge_mlp, self.activation(hidden), self._edge_rows())
@@ -181,7 +198,7 @@ class GNN(MessagePassing):
         Returns ``(acc, message, logvar)``, the latter two ``[edge, active component]``. Given standard normal
         numbers ``normal`` of that shape, a ``kl`` network samples its messages; else their means are sent.
         """
-        message, logvar = self._kept_messages(x, edges.index, edges.reverse)
+        message, logvar = self._kept_messages(x, edges.index, edges.reverse, edges.dx)
         sent = message
         if logvar is not None and normal is not None:
             sent = message + normal * (0.5 * logvar).exp()
@@ -220,7 +237,7 @@ class GNN(MessagePassing):
         receiver = edges.index[1]
         with torch.no_grad():
             if message is None:
-                message, _ = self._kept_messages(x, edges.index, edges.reverse)
+                message, _ = self._kept_messages(x, edges.index, edges.reverse, edges.dx)
             senders = receiver.bincount(minlength=len(x)).to(x)[:, None]
             total = message.new_zeros(len(x), message.size(1)).index_add_(0, receiver, message)
             message = message - (total / senders)[receiver]
@@ -237,7 +254,10 @@ class Edges:
 
     index [2, edge] (sender, receiver), reverse [edge] (or None where an edge has no reverse),
     degree = senders of every receiver (0 if unequal). ``chain``: neighbours k, k+1 only.
+    In a periodic box edges differ from frame to frame: ``distill.periodic.CutoffEdges`` stands in for these.
     """
+
+    dx = None  # the network takes differences from its positions
 
     def __init__(self, n: int, graphs: int = 1, chain: bool = False, device="cpu"):
         pairs = [(j, i) for i in range(n) for j in range(n) if i != j and (not chain or abs(i - j) == 1)]

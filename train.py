@@ -18,10 +18,12 @@ from distill import cli, formats
 from distill.cli import Parser, Stage, UserError, relative, run_script
 from distill.recipes import (
     EDGE_MODELS,
+    EDGES_A_STEP,
     LOSSES,
     MESSAGE_DIM,
     PRUNE_SCHEDULES,
     RECIPES,
+    STD_WEIGHT,
     VARIANTS,
     paper_batch_size,
 )
@@ -52,7 +54,7 @@ def parse(argv):
     train = parser.add_argument_group("training (default: the recipe's)")
     train.add_argument("--loss", choices=LOSSES)
     train.add_argument("--epochs", type=cli.positive_float, help="passes over the training graphs")
-    train.add_argument("--batch-size", type=cli.positive_int, help="graphs a step")
+    train.add_argument("--batch-size", type=cli.positive_int, help="graphs a step; in a box by their edges")
     train.add_argument("--lr", type=cli.positive_float, help="peak learning rate of Adam")
     train.add_argument("--schedule", choices=("onecycle", "cosine"), help="learning-rate schedule")
     train.add_argument("--augment", type=float, help="sigma of the random translation of each batch")
@@ -63,10 +65,11 @@ def parse(argv):
     )
     train.add_argument("--l1-weight", type=float, help="of (1/n) sum |e| (variant l1)")
     train.add_argument("--kl-weight", type=float, help="of (1/n) sum KL (variant kl)")
+    train.add_argument("--std-weight", type=float, help="of the mean std of all but D components (variant std)")
     train.add_argument(
         "--relax-at",
         type=cli.fraction,
-        help="share of training after which l1 and kl keep the top D components and drop the penalty; 0 = never",
+        help="share of training after which l1, kl and std keep the top D components and drop the penalty; 0 = never",
     )
     train.add_argument("--prune-start", type=cli.fraction, help="share of training; at least one epoch in paper")
     train.add_argument("--prune-end", type=cli.fraction, help="share of training when D components are left")
@@ -90,19 +93,40 @@ def resolve(args, variant, dataset) -> dict:
     if args.recipe == "paper":
         options["batch_size"] = paper_batch_size(dataset.n)
     options["message_dim"] = dataset.dim if variant == "bottleneck" else MESSAGE_DIM
+    if variant == "std":
+        options["std_weight"] = STD_WEIGHT[args.recipe]
     if args.quick:
         options |= dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64)
+    if "box" in dataset.arrays:
+        in_a_box(args, options, dataset)
     options |= {k: v for k, v in vars(args).items() if k in options and v is not None}
     if args.edge_model not in (None, "mlp"):
         options["edge_model"] = args.edge_model  # not named for the MLP, as in runs from before there was a choice
-    for name in ("augment", "close_sampling", "l1_weight", "kl_weight"):
-        if not 0 <= options[name] < float("inf"):
+    for name in ("augment", "close_sampling", "l1_weight", "kl_weight", "std_weight"):
+        if name in options and not 0 <= options[name] < float("inf"):
             raise UserError(f"--{name.replace('_', '-')} is {options[name]}, expected 0 or a positive number")
     if options["message_dim"] < dataset.dim:
         raise UserError(f"--message-dim is {options['message_dim']}, expected at least {dataset.dim}")
     if options["prune_end"] < options["prune_start"]:
         raise UserError("--prune-end lies before --prune-start")
     return options
+
+
+def in_a_box(args, options: dict, dataset) -> None:
+    """Set what a periodic box asks for: positions only as differences, graphs a step by their edges."""
+    from distill.periodic import graphs_of_split
+
+    asked = {"translation_invariant": True, "geometric_inputs": True, "augment": 0.0}
+    for name, needed in asked.items():
+        if (given := getattr(args, name)) not in (None, needed):
+            flag = f"--{name.replace('_', '-')}"
+            flag = f"{flag} {given:g}" if not isinstance(given, bool) else f"--no-{flag[2:]}"
+            raise UserError(
+                f"{relative(dataset.path)} has a periodic box, where absolute positions mean nothing",
+                f"leave {flag} out",
+            )
+    edges = graphs_of_split(dataset, "train").sample()[2]
+    options |= asked | {"batch_size": max(1, round(EDGES_A_STEP / edges))}
 
 
 @dataclass
@@ -157,11 +181,9 @@ def main(argv=None) -> int:
     args = parse(argv)
     cli.set_threads(args.threads)
     dataset = formats.load_dataset(args.dataset)
-    if "box" in dataset.arrays:
-        raise UserError(
-            f"{relative(dataset.path)} has a periodic box, which this stage does not support",
-            "give a dataset without one:  python simulate.py --system r2",
-        )
+    if "box" in dataset.arrays and args.stack == "on":
+        raise UserError(f"{relative(dataset.path)} has a periodic box: every frame has edges of its own, and runs"
+                        " cannot be stacked", "leave --stack on out")  # fmt: skip
     runs = to_do(args, dataset)
     if not runs:
         return 0
@@ -173,7 +195,7 @@ def main(argv=None) -> int:
     waiting = list(zip(runs, trainers, strict=True))
     while waiting:
         group = waiting[:1]
-        if args.stack == "on" or (args.stack == "auto" and device == "cuda"):
+        if args.stack == "on" or (args.stack == "auto" and device == "cuda" and "box" not in dataset.arrays):
             key = lambda t: (t.model.config, t.batch, t.step)  # noqa: E731
             group = [pair for pair in waiting if key(pair[1]) == key(waiting[0][1])]
         waiting = [pair for pair in waiting if pair not in group]
@@ -229,7 +251,8 @@ def write(run: Run, trainer, dataset, device: str, stacked: int) -> None:
         "model": trainer.model.config.as_dict(), "options": options,
         "system": dataset.meta.get("system"), "chain": trainer.chain, "n": dataset.n, "dim": dataset.dim,
         "steps": trainer.total, "graphs_seen": trainer.total * trainer.batch, "stacked_runs": stacked,
-        "train_graphs": len(trainer.x), "cpu_seconds": round(trainer.cpu_seconds, 2),
+        "train_graphs": len(trainer.x), "edges_a_frame": trainer.edges_a_frame,
+        "cpu_seconds": round(trainer.cpu_seconds, 2),
         "validation_mae": last["validation_mae"], "validation_loss": last["validation_loss"],
         "validation_graphs": len(trainer.x_val), "active": last["active"]})  # fmt: skip
     run.checkpoint.unlink(missing_ok=True)

@@ -31,13 +31,15 @@ class FirstLayer(nn.Module):
     """First linear layer of the edge model on (x_i, x_j), as a part for each end plus geometry.
 
     Equal to one linear layer on the concatenation, at 2 n instead of n (n - 1) products a graph.
-    Translation invariance ties the receiver's position weights to minus the sender's.
+    Translation invariance ties the receiver's position weights to minus the sender's. With ``scale``, mean and
+    spread of r (a periodic box), positions do not enter: the geometry is all that the layer sees of them.
     """
 
-    def __init__(self, dim: int, properties: int, width: int, invariant: bool, geometric: bool):
+    def __init__(self, dim: int, properties: int, width: int, invariant: bool, geometric: bool,
+                 scale: tuple[float, float] | None = None):  # fmt: skip
         super().__init__()
-        self.dim, self.invariant = dim, invariant
-        fan_in = (dim if invariant else 2 * dim) + 2 * properties
+        self.dim, self.invariant, self.scale = dim, invariant, scale
+        fan_in = (dim if invariant else 2 * dim) + 2 * properties + (scale is not None)
         own = properties if invariant else dim + properties
         bound = fan_in**-0.5  # PyTorch's default for one layer with this many inputs
 
@@ -45,19 +47,29 @@ class FirstLayer(nn.Module):
             return nn.Parameter(torch.empty(width, columns).uniform_(-bound, bound))
 
         self.receiver, self.sender = weight(own), weight(own)
-        self.position = weight(dim) if invariant else None
+        self.position = weight(dim) if invariant and scale is None else None
         self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
         self.geometry = nn.Linear(dim + 1, width, bias=False) if geometric else None
 
     def parts(self, h: Tensor) -> tuple[Tensor, Tensor]:
         if not self.invariant:
             return h @ self.receiver.T + self.bias, h @ self.sender.T
+        if self.position is None:
+            rest = h[:, self.dim :]
+            return rest @ self.receiver.T + self.bias, rest @ self.sender.T
         rest, shift = h[:, self.dim :], h[:, : self.dim] @ self.position.T
         return rest @ self.receiver.T + self.bias - shift, rest @ self.sender.T + shift
 
     def geometric(self, d: Tensor) -> Tensor:
-        """The added map of (d/r, log r), d = x_j - x_i; 1e-4 keeps coincident particles finite."""
+        """The added map of (d/r, log r), d = x_j - x_i; 1e-4 keeps coincident particles finite.
+
+        With ``scale`` (r - mean)/spread stands for log r. Differences in units of length do not train on a fluid,
+        where most pairs are far apart and the forces between them small.
+        """
         r = d.norm(dim=1, keepdim=True) + 1e-4
+        if self.scale is not None:
+            mean, spread = self.scale
+            return self.geometry(torch.cat([d / r, (r - mean) / spread], 1))
         return self.geometry(torch.cat([d / r, r.log()], 1))
 
 

@@ -39,6 +39,17 @@ def kl_penalty(mean: Tensor, logvar: Tensor, n: int, graphs: int) -> Tensor:
     return kl_divergence(mean, logvar, torch.exp).sum() / (n * graphs)
 
 
+def std_penalty(message: Tensor, n: int, dim: int) -> Tensor:
+    """n times the mean standard deviation over edges of all components but the first ``dim``.
+
+    n, because the loss is a sum over a graph's particles: per particle this is the penalty of gamd_sr, which
+    trains GAMD (arXiv:2112.03383) on argon. 0 where a message has no further component.
+    """
+    if message.size(1) <= dim:
+        return message.new_zeros(())
+    return n * (message[:, dim:].var(0) + 1e-12).sqrt().mean()  # 1e-12: a masked component has a gradient, 0
+
+
 def message_importance(message: Tensor, logvar: Tensor | None = None) -> Tensor:
     """Importance of each component [component]: standard deviation, or mean KL for ``kl``."""
     if logvar is None:

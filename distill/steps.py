@@ -13,7 +13,8 @@ alone, up to rounding.
 import torch
 from torch.func import functional_call
 
-from distill.losses import kl_penalty, l1_penalty
+from distill.losses import kl_penalty, l1_penalty, std_penalty
+from distill.recipes import PENALISED
 
 WARM_UP = 3  # steps on a side stream before a capture, as PyTorch asks for
 
@@ -28,7 +29,10 @@ class Stepper:
         first = members[0]
         self.members, self.options, self.device = members, first.options, first.device
         self.stacked = len(members) > 1
-        self.capture = capture and str(self.device).startswith("cuda")
+        if self.stacked and first.frames is not None:
+            raise ValueError("graphs with edges of their own cannot be stacked")
+        # a captured step has the same edges every time
+        self.capture = capture and str(self.device).startswith("cuda") and first.frames is None
         self.parameters = self._stack() if self.stacked else list(first.model.parameters())
         # a learning rate that is a tensor can change inside a captured step
         self.lr = torch.zeros((), device=self.device)
@@ -40,7 +44,7 @@ class Stepper:
         graphs = len(first.x)
         self.order = torch.zeros(len(members), graphs, dtype=torch.long, device=self.device)
         self.offsets = torch.arange(first.batch, device=self.device)
-        self.edges = first.edges(first.batch)
+        self.edges = first.edges(first.batch) if first.frames is None else None  # else made for each batch
         self._epoch, self._graph, self._eager_left = -1, None, 0
         self.changed()
 
@@ -78,9 +82,12 @@ class Stepper:
     def changed(self) -> None:
         """To be called when a mask or a penalty has changed: what was captured holds no longer."""
         self._graph, self._eager_left = None, WARM_UP
-        self.penalised = any(m.penalised and m.variant in ("l1", "kl") for m in self.members)
-        weights = [m.options[f"{m.variant}_weight"] if m.penalised and m.variant in ("l1", "kl") else 0.0
-                   for m in self.members]  # fmt: skip
+        # what a member pays for the size of its messages, and for the spread of those that are not its first
+        kinds = [m.variant if m.penalised and m.variant in PENALISED else None for m in self.members]
+        self.penalised = any(kind in ("l1", "kl") for kind in kinds)
+        self.spread_penalised = "std" in kinds
+        weights = [[m.options[f"{kind}_weight"] if kind in some else 0.0 for some in (("l1", "kl"), ("std",))]
+                   for m, kind in zip(self.members, kinds, strict=True)]  # fmt: skip
         self.weights = torch.tensor(weights, device=self.device)
         active = torch.stack([m.model.active for m in self.members])
         counts = sorted({int(count) for count in active.sum(1)})
@@ -127,6 +134,8 @@ class Stepper:
         start = (self.at % first.steps_per_epoch) * first.batch
         pick = self.order.index_select(1, start + self.offsets)
         x, acc = first.x[pick], first.acc[pick]  # [member, graph, particle, ...]
+        if first.frames is not None:
+            self.edges = first.frames.edges(pick[0].tolist())
         if options["augment"]:
             dim = first.dim
             shift = torch.stack([torch.randn(dim, generator=m.noise, device=self.device) for m in self.members])
@@ -153,8 +162,10 @@ class Stepper:
         loss = first.loss(pred.float(), acc)
         penalty = torch.zeros((), device=self.device)
         if self.penalised:
-            penalty = weight * (l1_penalty(message.float(), first.n, graphs) if logvar is None else
+            penalty = weight[0] * (l1_penalty(message.float(), first.n, graphs) if logvar is None else
                                 kl_penalty(message.float(), logvar.float(), first.n, graphs))  # fmt: skip
+        if self.spread_penalised:
+            penalty = penalty + weight[1] * std_penalty(message.float(), first.n, first.dim)
         return torch.stack([loss, penalty])
 
     def _alone(self, x, acc, normal) -> torch.Tensor:

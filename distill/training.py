@@ -18,13 +18,15 @@ from distill.checkpoints import load_tensors, save_tensors
 from distill.cli import UserError, relative
 from distill.graphs import EdgeCache, dataset_features, is_chain
 from distill.losses import message_importance, prediction_loss
-from distill.recipes import components_kept, lr_factor
+from distill.periodic import graphs_of_split, spread_over
+from distill.recipes import PENALISED, components_kept, lr_factor
 from distill.steps import Stepper
 from models import GNN, ModelConfig, keep_top
 
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
 CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
+VALIDATION_EDGES, RANK_EDGES = 500_000, 120_000  # in a periodic box; elsewhere graphs are counted
 OF_THE_MODEL = ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node",
                 "log_mass", "hidden", "activation", "message_dim")  # fmt: skip
 
@@ -49,16 +51,22 @@ class Trainer:
         self.edges = like.edges if like else EdgeCache(self.n, self.chain, device)
         held = set(dataset.meta.get("system", {}).get("held", []))  # what holds them is no pair force
         self.free = [k for k in range(self.n) if k not in held]
+        self.frames = self.frames_val = self.edges_a_frame = None  # neighbour lists, in a periodic box
         if like:
             self.x, self.acc, self.x_val, self.acc_val = like.x, like.acc, like.x_val, like.acc_val
+            self.frames, self.frames_val, self.box = like.frames, like.frames_val, like.box
+            self.edges_a_frame = like.edges_a_frame
+        elif "box" in dataset.arrays:
+            self.load_box(dataset, quick)
         else:
+            self.box = {}
             self.x, self.acc = self.load(dataset, "train", 512 if quick else None)
             self.x_val, self.acc_val = self.load(dataset, "validation", 256 if quick else 10_000)
         median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
         self.scale = median if options["scale_output"] else 1.0
         torch.manual_seed(seed)
         self.model = GNN(ModelConfig(dim=dataset.dim, gaussian=variant == "kl", acc_scale=self.scale,
-                                     edge_model=options.get("edge_model", "mlp"),
+                                     edge_model=options.get("edge_model", "mlp"), **self.box,
                                      **{k: options[k] for k in OF_THE_MODEL})).to(device)  # fmt: skip
         self.noise = torch.Generator(device).manual_seed(seed + 1)
         self.cumulative = None
@@ -75,9 +83,21 @@ class Trainer:
     def load(self, dataset, split, limit):
         x, acc = dataset_features(dataset, dataset.trajectories(split))
         if limit and len(x) > limit:  # spread over all trajectories, not the first few
-            pick = torch.linspace(0, len(x) - 1, limit).long().numpy()
+            pick = spread_over(len(x), limit)
             x, acc = x[pick], acc[pick]
         return torch.as_tensor(x).to(self.device), torch.as_tensor(acc).to(self.device)
+
+    def load_box(self, dataset, quick):
+        """As ``load`` for both splits, with the frames' neighbour lists and what the network knows of distances."""
+        limit = 64 if quick else None
+        self.x, self.acc = self.load(dataset, "train", limit)
+        self.frames = graphs_of_split(dataset, "train", limit, self.device)
+        mean, spread, edges = self.frames.sample()
+        limit = 8 if quick else max(1, int(VALIDATION_EDGES / edges))
+        self.x_val, self.acc_val = self.load(dataset, "validation", limit)
+        self.frames_val = graphs_of_split(dataset, "validation", limit, self.device)
+        self.edges_a_frame = edges
+        self.box = {"periodic": True, "r_mean": mean, "r_spread": spread}
 
     # ------------------------------------------------------------ what a step needs (distill/steps.py)
 
@@ -108,9 +128,9 @@ class Trainer:
     # ------------------------------------------------------------ pruning, relaxation, evaluation
 
     def constrain(self) -> bool:
-        """Prune (variant pruning) or relax the penalty (l1, kl) where the schedule says so; whether it did."""
+        """Prune (variant pruning) or relax the penalty (l1, kl, std) where the schedule says so; whether it did."""
         options, p = self.options, self.step / self.total
-        if self.variant in ("l1", "kl") and self.penalised and options["relax_at"]:
+        if self.variant in PENALISED and self.penalised and options["relax_at"]:
             if p >= options["relax_at"]:
                 keep_top(self.model, self.importance(), self.dim)
                 self.penalised = False
@@ -129,11 +149,22 @@ class Trainer:
     def importance(self) -> torch.Tensor:
         """Importance of each component on validation graphs, never on the test split."""
         count = self.options["rank_graphs"]
+        if self.frames_val is not None:
+            count = min(count, max(1, int(RANK_EDGES / self.edges_a_frame)))
+            parts = [self.model.messages(self.x_val[k], e.index, e.reverse, e.dx)
+                     for k, e in self.frames_of_validation(count)]  # fmt: skip
+            logvar = torch.cat([v for _, v in parts]) if self.variant == "kl" else None
+            return message_importance(torch.cat([m for m, _ in parts]), logvar)
         x = self.x_val[:: max(1, len(self.x_val) // count)][:count]
         parts = [self.model.messages(c.flatten(0, 1), self.edges(len(c)).index, self.edges(len(c)).reverse)
                  for c in x.split(1024)]  # fmt: skip
         logvar = torch.cat([v for _, v in parts]) if self.variant == "kl" else None
         return message_importance(torch.cat([m for m, _ in parts]), logvar)
+
+    def frames_of_validation(self, count: int):
+        """(number, edges) of at most ``count`` validation frames in a periodic box, one at a time."""
+        for k in range(0, len(self.x_val), max(1, -(-len(self.x_val) // count))):
+            yield k, self.frames_val.edges([k])
 
     @torch.no_grad()
     def evaluate(self, train_loss: float, penalty: float) -> dict:
@@ -142,8 +173,11 @@ class Trainer:
         validation_mae is the mean over particles and components; the paper's test loss sums them.
         """
         pred, acc = [], self.acc_val
-        for part in self.x_val.split(1024):
-            pred.append(self.model(part.flatten(0, 1), self.edges(len(part)))[0])
+        if self.frames_val is not None:
+            pred = [self.model(self.x_val[k], edges)[0] for k, edges in self.frames_of_validation(len(acc))]
+        else:
+            for part in self.x_val.split(1024):
+                pred.append(self.model(part.flatten(0, 1), self.edges(len(part)))[0])
         pred = torch.cat(pred)
         loss = self.loss(pred, acc)
         error = (pred.view_as(acc) - acc)[:, self.free]

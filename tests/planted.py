@@ -58,3 +58,32 @@ def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, compone
         "acc_i": acc, "acc_pred_i": acc * (1 + 0.01 * rng.normal(size=acc.shape)),
         "active": np.ones(components, dtype=np.int8), "force": force,
     }  # fmt: skip
+
+
+CUTOFF, SIDE = 5.5, 12.0
+
+
+def write_argon(folder, name="lj_n27_d3_s0", trajectories=10, frames=4, seed=0):
+    """A small Lennard-Jones dataset (27 atoms near a lattice in a box of side 12 A) and its JSON; its path.
+
+    Positions are wrapped into the box, labels those of the analytic pair law; no dynamics.
+    """
+    from distill.lennard_jones import lennard_jones
+    from distill.md import labelled
+    from distill.neighbours import wrap
+
+    rng = np.random.default_rng(seed)
+    system, box = lennard_jones(cutoff=CUTOFF), np.full(3, SIDE)
+    sites = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3) * SIDE / 3
+    pos = wrap(sites + 0.35 * rng.normal(size=(trajectories, frames, 27, 3)), box)
+    arrays = {
+        "pos": pos, "vel": rng.normal(0, 1.4, pos.shape),
+        "acc": np.stack([labelled(system, p, box)["acc"] for p in pos]),
+        "mass": np.full((trajectories, 27), system.mass), "charge": np.zeros((trajectories, 27)),
+        "t": 0.1 * np.arange(frames), "split": formats.make_split(trajectories, seed),
+        "box": box, "cutoff": np.float64(CUTOFF),
+    }  # fmt: skip
+    path = folder / f"{name}.npz"
+    formats.save_npz(path, arrays, formats.DATASET_FIELDS)
+    formats.save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(system)})
+    return path

@@ -1,0 +1,185 @@
+"""Graphs with edges of their own: frames in a periodic box, from neighbour lists to the trained network."""
+
+import numpy as np
+import pytest
+import torch
+from planted import CUTOFF, SIDE, write_argon
+
+import train
+from distill import formats
+from distill.cli import UserError
+from distill.graphs import dataset_features
+from distill.neighbours import Neighbours, radius_graph
+from distill.periodic import FrameGraphs, as_tensors, cutoff_of
+from distill.recipes import EDGES_A_STEP
+from distill.training import Trainer, fit
+from models import GNN, ModelConfig
+
+BOX = np.full(3, SIDE)
+NEWTON = dict(antisymmetric=True, exp_gate=True, linear_node=True, log_mass=True, activation="silu")
+
+
+@pytest.fixture(scope="module")
+def argon(tmp_path_factory):
+    return formats.load_dataset(str(write_argon(tmp_path_factory.mktemp("argon"))))
+
+
+def network(dtype=torch.float64, **options):
+    torch.manual_seed(0)
+    config = ModelConfig(dim=3, message_dim=5, hidden=12, translation_invariant=True, geometric_inputs=True,
+                         periodic=True, r_mean=4.5, r_spread=0.7, **options)  # fmt: skip
+    return GNN(config).to(dtype)
+
+
+def graph(dataset, frames=(0, 1)):
+    """Features [node, ...] and the edges, in float64, of frames of the training split."""
+    x = torch.as_tensor(dataset_features(dataset, dataset.trajectories("train"))[0]).double()
+    pos = dataset.pos[dataset.trajectories("train")].reshape(-1, dataset.n, 3)
+    joined, _ = FrameGraphs(pos, dataset.box, cutoff_of(dataset)).joined(frames)
+    return x[list(frames)].flatten(0, 1), precise(joined)
+
+
+def precise(joined: Neighbours):
+    edges = as_tensors(joined)
+    return type(edges)(edges.index, edges.reverse, torch.as_tensor(joined.dx))
+
+
+@pytest.mark.parametrize("options", [{}, NEWTON], ids=["paper", "newton"])
+def test_wrapping_and_moving_the_whole_box_changes_no_prediction(argon, options):
+    model, pos = network(**options), argon.pos[0, :1]
+    shift, images = np.array([3.7, -20.1, 5.5]), np.random.default_rng(0).integers(-2, 3, pos.shape) * SIDE
+    x, _ = graph(argon, (0,))
+    found = []
+    for moved in (pos, pos + images, np.mod(pos + shift, SIDE)):
+        edges = precise(FrameGraphs(moved, BOX, CUTOFF).joined([0])[0])
+        x = torch.cat([torch.as_tensor(moved[0]), x[:, 3:]], 1)
+        found.append(model(x, edges)[0].detach())
+    assert found[0].abs().max() > 1e-3
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])
+
+
+def test_the_frames_of_a_batch_do_not_see_each_other(argon):
+    model = network(**NEWTON)
+    x, edges = graph(argon, (0, 3))
+    together = model(x, edges)[0].split(argon.n)
+    for part, frame in zip(together, (0, 3), strict=True):
+        torch.testing.assert_close(model(*graph(argon, (frame,)))[0], part)
+
+
+def test_antisymmetric_messages_cancel_in_pairs_and_shares_add_up_to_the_prediction(argon):
+    model = network(**NEWTON)
+    x, edges = graph(argon)
+    message, _ = model.messages(x, edges.index, edges.reverse, edges.dx)
+    torch.testing.assert_close(message, -message[edges.reverse])
+    other = network()
+    acc = other(x, edges)[0]
+    shares = other.acceleration_shares(x, edges)
+    torch.testing.assert_close(torch.zeros_like(acc).index_add(0, edges.index[1], shares), acc)
+
+
+def test_the_geometry_is_the_unit_vector_towards_the_sender_and_the_scaled_distance():
+    layer = network().edge_in
+    assert layer.position is None
+    d = torch.tensor([[0.0, 3.0, 4.0]], dtype=torch.float64)
+    wanted = torch.tensor([[0, 0.6, 0.8, (5 - 4.5) / 0.7]], dtype=torch.float64) @ layer.geometry.weight.T
+    torch.testing.assert_close(layer.geometric(d), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_refuses_differences_that_it_would_not_use_and_asks_for_those_it_needs(argon):
+    x, edges = graph(argon)
+    with pytest.raises(ValueError, match="dx"):
+        network().messages(x, edges.index)
+    torch.manual_seed(0)
+    plain = GNN(ModelConfig(dim=3, message_dim=5, hidden=12)).double()
+    with pytest.raises(ValueError, match="dx"):
+        plain(x, edges)
+    with pytest.raises(ValueError, match="translation_invariant"):
+        GNN(ModelConfig(dim=3, message_dim=5, hidden=12, periodic=True))
+
+
+def test_neighbour_lists_are_kept_up_to_the_memory_allowed_and_are_the_same_either_way(argon):
+    pos = argon.pos[:2].reshape(-1, argon.n, 3)
+    one = radius_graph(pos[0], BOX, CUTOFF)
+    size = len(one.r) * (3 * 4 + 4 * 8)
+    kept, none = FrameGraphs(pos, BOX, CUTOFF, memory=3 * size), FrameGraphs(pos, BOX, CUTOFF, memory=0)
+    for k in range(len(pos)):
+        for name in ("sender", "receiver", "reverse", "dx", "r"):
+            first = getattr(kept.neighbours(k), name)
+            assert np.array_equal(first, getattr(kept.neighbours(k), name))
+            assert np.array_equal(first, getattr(none.neighbours(k), name))
+    assert 1 <= len(kept._kept) <= 3 and not none._kept
+
+
+def test_no_pair_within_the_cutoff_or_no_cutoff_is_said(argon):
+    with pytest.raises(UserError, match="no pair"):
+        FrameGraphs(argon.pos[0], BOX, 0.01).sample()
+    arrays = {k: v for k, v in argon.arrays.items() if k != "cutoff"}
+    with pytest.raises(UserError, match="no 'cutoff'"):
+        cutoff_of(formats.Dataset(argon.name, argon.path, arrays))
+
+
+def options_of(argon, variant="bottleneck", *flags):
+    return train.resolve(train.parse(["--dataset", "x", "--quick", *flags]), variant, argon)
+
+
+def trained(argon, folder, variant, seed=1, **changes):
+    options = options_of(argon, variant) | dict(epochs=3, batch_size=4, hidden=8, message_dim=4) | changes
+    trainer = Trainer(argon, variant, options, seed, "cpu", "float32", folder / f"{variant}.safetensors", {}, True)
+    fit([trainer])
+    return trainer
+
+
+def test_in_a_box_positions_are_differences_and_a_step_has_graphs_by_their_edges(argon):
+    pos = argon.pos[argon.trajectories("train")].reshape(-1, argon.n, 3)
+    edges = FrameGraphs(pos, BOX, CUTOFF).sample()[2]
+    for recipe in ("paper", "newton"):
+        options = options_of(argon, "l1", "--recipe", recipe)
+        assert options["translation_invariant"] and options["geometric_inputs"] and options["augment"] == 0
+        assert options["batch_size"] == round(EDGES_A_STEP / edges) > 1
+    assert options_of(argon, "l1", "--batch-size", "3")["batch_size"] == 3
+    for flags in (["--no-geometric-inputs"], ["--augment", "2"]):
+        with pytest.raises(UserError, match="periodic box"):
+            options_of(argon, "l1", *flags)
+
+
+def test_training_in_a_box_learns_forces_through_the_nearest_image(argon, tmp_path):
+    trainer = trained(argon, tmp_path, "bottleneck", epochs=100, hidden=24, message_dim=3, lr=1e-2)
+    first, last = trainer.history[0]["validation_loss"], trainer.history[-1]["validation_loss"]
+    assert last < 0.5 * first
+    r = radius_graph(trainer.frames.pos[0], BOX, CUTOFF).r
+    assert abs(trainer.model.config.r_mean - r.mean()) < 0.2 and abs(trainer.model.config.r_spread - r.std()) < 0.2
+
+
+def test_a_seed_repeats_and_a_resumed_run_ends_with_the_same_bits(argon, tmp_path):
+    whole = trained(argon, tmp_path / "a", "kl").model.state_dict()
+    options = options_of(argon, "kl") | dict(epochs=3, batch_size=4, hidden=8, message_dim=4)
+    make = lambda: Trainer(argon, "kl", options, 1, "cpu", "float32", tmp_path / "c", {}, True)  # noqa: E731
+    from distill.steps import Stepper
+
+    half = make()
+    stepper = Stepper([half])
+    for k in range(3):
+        stepper.step(k)
+        half.step += 1
+    half.save(stepper.adam_state(0), stepper.sums[0])
+    rest = make()
+    rest.restore()
+    fit([rest])
+    for name, value in rest.model.state_dict().items():
+        assert torch.equal(value, whole[name]), name
+
+
+@pytest.mark.parametrize("variant", ["l1", "pruning", "std"])
+def test_components_are_ranked_and_left_on_validation_frames(argon, tmp_path, variant):
+    trainer = trained(argon, tmp_path, variant)
+    assert int(trainer.model.active.sum()) == 3
+
+
+def test_runs_in_a_box_are_not_stacked(argon, tmp_path):
+    options = options_of(argon) | dict(batch_size=4, hidden=8)
+    one = Trainer(argon, "bottleneck", options, 0, "cpu", "float32", tmp_path / "a", {}, True)
+    two = Trainer(argon, "bottleneck", options, 1, "cpu", "float32", tmp_path / "b", {}, True, one)
+    assert two.frames is one.frames and two.model.config == one.model.config
+    with pytest.raises(ValueError, match="stacked"):
+        fit([one, two])
