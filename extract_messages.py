@@ -20,6 +20,7 @@ from distill import cli, formats
 from distill.cli import Parser, Stage, UserError, run_script
 
 SPLITS_TO_WRITE = ("train", "test")
+GRAPHS, EDGES = 10_000, 600_000  # drawn unless told otherwise; edges count where frames have thousands
 
 
 def parse(argv):
@@ -33,7 +34,10 @@ def parse(argv):
         help="which trajectories; train is what symbolic_reg.py fits, test what scores are from",
     )
     parser.add_argument(
-        "--max-graphs", type=cli.non_negative_int, default=10_000, help="frames drawn at random from the split; 0 = all"
+        "--max-graphs",
+        type=cli.non_negative_int,
+        help="frames drawn at random from the split (10000; in a periodic box as many as have about 600,000 edges,"
+        " 38 of 258 atoms); 0 = all",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     cli.add_run_flags(parser, "seed of the draw of frames")
@@ -47,6 +51,8 @@ def main(argv=None) -> int:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise UserError(f"{cli.relative(weights)} does not exist", "train again:  python train.py --resume ...")
+    if args.max_graphs is None:
+        args.max_graphs = usual_graphs(formats.load_json(folder / "config.json"))
     todo, inputs = [], {"weights": weights, "config": folder / "config.json"}
     for split in args.split:
         path = formats.messages_path(args.run, split)
@@ -87,9 +93,15 @@ def main(argv=None) -> int:
     return 0
 
 
+def usual_graphs(config: dict) -> int:
+    """Frames to draw by default for the run of this ``config.json``."""
+    edges = config.get("edges_a_frame")
+    return GRAPHS if not isinstance(edges, int | float) else max(1, min(GRAPHS, int(EDGES / edges)))
+
+
 def write(path, extraction, trajectory, frame) -> dict:
     """Stream the messages of the frames ``(trajectory[k], frame[k])`` to ``path``; returns edges, components, mae."""
-    edges, missed, components = len(frame) * extraction.edges_per_graph, 0.0, 0
+    edges, missed, components = extraction.edges(trajectory, frame), 0.0, 0
 
     def parts():
         nonlocal missed, components

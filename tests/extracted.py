@@ -10,6 +10,6 @@ def edges_of(model, dataset, trajectory, frame, chain=False, batch=1024) -> dict
     extraction = Extraction(model, dataset, chain)
     extraction.batch = batch
     parts = list(extraction.parts(np.asarray(trajectory), np.asarray(frame)))
-    assert sum(len(p["r"]) for p in parts) == len(frame) * extraction.edges_per_graph
+    assert sum(len(p["r"]) for p in parts) == extraction.edges(trajectory, frame)
     joined = {k: np.concatenate([p[k] for p in parts]) for k in parts[0] if k != "active"}
     return joined | {"active": parts[0]["active"]}
