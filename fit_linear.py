@@ -7,8 +7,9 @@ example:  python fit_linear.py --run r2_n4_d2_s0__l1-newton__s0
 
 r2_all is least squares over all edges, r2_trim90 the paper's trimmed fit scored on the 90 % of edges
 it fits best; both are means over the D most important components, against the true pair force.
-The same against F/m_i and q_i F stands under "targets". "read_out" is the force read from ALL
-components by means of net forces of the training split alone, scored on true pair forces.
+The same against F/m_i and q_i F stands under "targets" (where all masses are equal, F/m_i is F but for a
+factor), against the pair potential times the unit vector under "potential". "read_out" is the force read from
+ALL components by means of net forces of the training split alone, scored on true pair forces.
 """
 
 import numpy as np
@@ -71,8 +72,11 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
     chosen = messages["message"][:, top].astype(float)
     spread = messages["message"].astype(float).var(0)
     targets = alignment.target_forces(messages)
-    scores = {name: metrics.score_components(chosen, target) for name, target in targets.items()}
+    distinct = alignment.distinct_gauges(messages)
+    scores = {name: metrics.score_components(chosen, targets[name]) for name in distinct}
     best = max(scores, key=lambda name: scores[name]["r2_trim90"])
+    if "acceleration" not in scores:
+        scores["acceleration"] = per_mass(scores["force"], float(messages["mass_i"][0]))
     headline = scores["force"]
 
     nodes = alignment.nodes_of(train[0])
@@ -95,6 +99,7 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
             "tangential_share": central["tangential_share"], "tangential_median": central["tangential_median"],
             **alignment.score_forces(estimated, targets["force"]),
         },
+        "potential": potential_scores(messages, meta, chosen, estimated),
     }  # fmt: skip
     design = np.column_stack([targets[best], np.ones(len(chosen))])
     fitted = design @ np.array(scores[best]["coefficients"]).T
@@ -109,6 +114,29 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
     both = zip(scores[best]["r2_all_components"], scores[best]["r2_trim90_components"], strict=True)
     return result, {"message": metrics.standardise(chosen)[pick], "fitted": fitted[pick], "labels": labels,
                     "scores": list(both), "target": best.replace("_", " ")}  # fmt: skip
+
+
+def per_mass(force_scores: dict, mass: float) -> dict:
+    """The scores against F/m where all masses are ``mass``, from those against F: only the coefficients differ."""
+    rows = [[c * mass for c in row[:-1]] + [row[-1]] for row in force_scores["coefficients"]]
+    return force_scores | {"coefficients": rows, "same_as_force": "all masses are equal"}
+
+
+def potential_scores(messages: dict, meta: dict, chosen, estimated) -> dict | None:
+    """How linear the messages ``chosen`` [edge, D] and the read-out's force [edge, dim] are in V(r) (x_i - x_j)/r,
+    for those who expect a potential in the messages; None where the system is not known.
+    """
+    from distill import alignment, metrics
+    from distill.system_record import system_of
+
+    system = system_of(meta)
+    if system is None:
+        return None
+    target = alignment.potential_vectors(messages, system)
+    read = metrics.score_components(estimated, target)
+    return metrics.score_components(chosen, target) | {
+        "what": "pair potential times the unit vector", "read_out_r2_all": read["r2_all"],
+        "read_out_r2_trim90": read["r2_trim90"]}  # fmt: skip
 
 
 if __name__ == "__main__":

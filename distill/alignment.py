@@ -27,6 +27,7 @@ from distill.net_forces import (
     terms_by_third_law,
     third_law_residual,
 )
+from distill.physics import pair_potential
 
 GAUGES = ("force", "acceleration", "charge_force")  # m a, a, q m a
 JACOBIAN = "jacobian"  # F_ij = m_i a_ij with the shares a_ij of models.GNN.acceleration_shares
@@ -52,6 +53,21 @@ def target_forces(messages: dict) -> dict[str, np.ndarray]:
     if np.ptp(messages["charge_i"]) > 0:
         out["charge_force"] = force * messages["charge_i"][:, None]
     return out
+
+
+def distinct_gauges(messages: dict) -> list[str]:
+    """Those of ``GAUGES`` that the data can tell apart: with one mass F and F/m differ by a factor only (the first
+    stands for both), and without charges of different size q F says nothing.
+    """
+    differ = {"acceleration": "mass_i", "charge_force": "charge_i"}
+    return [g for g in GAUGES if g not in differ or np.ptp(messages[differ[g]]) > 0]
+
+
+def potential_vectors(messages: dict, system) -> np.ndarray:
+    """V(r) (x_i - x_j)/r of every edge [edge, dim], V the pair potential of ``system`` (``physics.System``)."""
+    ends = (messages[k].astype(float) for k in ("r", "mass_i", "mass_j", "charge_i", "charge_j"))
+    r = np.maximum(messages["r"].astype(float), 1e-12)
+    return (pair_potential(system, *ends) / r)[:, None] * messages["dx"]
 
 
 @dataclass
@@ -157,8 +173,7 @@ def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -
         weights = ridge(design[~held_out], target[~held_out], c)
         return weights, relative_l1(design[held_out] @ weights, target[held_out], c)
 
-    gauges = [g for g in GAUGES if g != "charge_force" or np.ptp(messages["charge_i"]) > 0]
-    fits = {g: fit(g, NODE_TERMS) for g in gauges}
+    fits = {g: fit(g, NODE_TERMS) for g in distinct_gauges(messages)}
     errors = {g: error for g, (_, error) in fits.items()}
     best = min(errors, key=errors.get)
     found, error, terms = drop_terms(lambda terms: fit(best, terms), *fits[best])

@@ -119,6 +119,13 @@ def pair_force(system: System, dx, r, m_i, m_j, q_i, q_j) -> np.ndarray:
     return np.where(r > 0, f / apart, 0.0)[..., None] * dx
 
 
+def pair_potential(system: System, r, m_i, m_j, q_i, q_j) -> np.ndarray:
+    """Energy of each pair, for arrays of one shape."""
+    if system.file is not None:
+        import_jax()  # a user's potential may be written with jax.numpy
+    return np.asarray(system.potential(r, m_i, m_j, q_i, q_j, np), dtype=float)
+
+
 def _pair_arrays(system, pos, mass, charge):
     i, j = system.pairs(pos.shape[-2])
     shape = pos.shape[:-2]
@@ -177,11 +184,9 @@ def energy_terms(system: System, pos, vel, mass, charge):
     """Kinetic ``[..., particle]``, pair ``[..., pair]`` and outside-field ``[..., particle]`` energies."""
     pos, vel, mass, charge = (np.asarray(a, dtype=float) for a in (pos, vel, mass, charge))
     _, _, ends = _pair_arrays(system, pos, mass, charge)
-    if system.file is not None:
-        import_jax()  # a user's potential may be written with jax.numpy
     mass = np.broadcast_to(mass, pos.shape[:-1])
     kinetic = 0.5 * mass * (vel * vel).sum(axis=-1)
-    pair = np.asarray(system.potential(*ends, np), dtype=float)
+    pair = pair_potential(system, *ends)
     outside = np.zeros_like(kinetic) if system.external is None else system.external(pos, mass, np)
     return kinetic, pair, np.asarray(outside, dtype=float)
 
