@@ -28,6 +28,7 @@ from distill.cli import Parser, Stage, UserError, run_script
 
 TARGETS = ("radial", "components", "shared", "node")
 DEFAULT_TARGETS = ("radial", "components", "node")
+USUAL = ("+", "-", "*", "/", "square")
 OPERATORS = ("+", "-", "*", "/", "square", "cube", "sqrt", "inv", "exp", "log", "abs", "sin", "cos", "tanh", "pow")
 
 
@@ -47,7 +48,9 @@ def parse(argv):
         " a network, with distances and nearest-first order given; see distill/whole_system.py")  # fmt: skip
     add("--raw-inputs", action="store_true", help="with --sr-on-inputs: positions of all particles as they are")
     search = parser.add_argument_group("search")
-    search.add_argument("--operators", nargs="+", choices=OPERATORS, default=["+", "-", "*", "/", "square"])
+    search.add_argument("--operators", nargs="+", choices=OPERATORS, help="(+ - * / square; in a box pow as well)")
+    search.add_argument("--inverse-powers", action="store_true", default=None,
+                        help="radial: (c/r)^6 and (c/r)^12 as inputs beside r, c the 5 %% quantile of r")  # fmt: skip
     search.add_argument("--loss", choices=("relative", "mse"), default="relative", help="what a row is fitted to")
     search.add_argument("--rows", type=cli.positive_int, default=4000, help="edges (or particles) drawn for a search")
     search.add_argument("--max-complexity", type=cli.positive_int, default=30, help="nodes of a formula")
@@ -93,6 +96,11 @@ def main(argv=None) -> int:
     from distill.engines.available import resolve_engine
 
     engine, reason = resolve_engine(args.engine)
+    in_a_box = bool(config.get("model", {}).get("periodic"))
+    if in_a_box and args.sr_on_inputs:
+        raise UserError("--sr-on-inputs does not know periodic boxes", "leave it out")
+    # from distances alone, whole powers up to the 13th do not come out of products
+    args.operators = args.operators or [*USUAL, *(["pow"] if in_a_box else [])]
     arguments = vars(args) | {"engine": engine}
     if formats.already_done(out, arguments, inputs, args.overwrite):
         stage.already_done(out)
@@ -109,14 +117,16 @@ def main(argv=None) -> int:
     left = assumptions.leftover(force, messages, args.seed)
     if not (left["central"] and left["velocity_free"]):
         cli.warn(f"the radial law leaves out part of the read-out force ({left['text']})")
-    from distill.targets import searches
+    from distill.targets import searches, without_powers
 
     todo = searches(args, messages, nodes, read, force, radial)
     fronts = run_searches(todo, args, engine, folder, path)
 
     from distill import lawfile, plots
 
-    law, content = lawfile.compose(fronts["radial"], messages, nodes, read, dataset, args.seed, args.quick)
+    powers = next(t.powers for t in todo if t.name == "radial")
+    radial = without_powers(fronts["radial"], powers)
+    law, content = lawfile.compose(radial, messages, nodes, read, dataset, args.seed, args.quick)
     if "node" in fronts:
         content["node_search"] = lawfile.node_json(
             fronts["node"], law, messages, nodes, read, force, dataset, args.seed
@@ -132,8 +142,9 @@ def main(argv=None) -> int:
     share = {k: left[k] for k in ("tangential_share", "tangential_median")}
     formats.save_json(out, formats.provenance("symbolic_reg", arguments, inputs, stage.seconds) | {
         "run": args.run, "engine": engine, "engine_reason": reason, "chain": law.chain,
+        "cutoff": law.cutoff,
         "read_out": read.account() | share,
-        "leftover": left,
+        "leftover": left, "inverse_powers": {k: f"({c:g}/r)^{n}" for k, (c, n) in powers.items()},
         "targets": {name: lawfile.target_json(name, f) for name, f in fronts.items()}} | content)  # fmt: skip
     verdict, error = content["verdict"], content["acceleration_error"]
     shown = {} if verdict["recovered"] is None else {

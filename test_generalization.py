@@ -48,6 +48,9 @@ def main(argv=None) -> int:
     law = law_from_json(content, cli.relative(law_path))
     config = formats.load_json(folder / "config.json", "train again:  python train.py --overwrite")
     dataset = formats.dataset_of_run(args.run, config)
+    if "box" in dataset.arrays:
+        raise UserError(f"{cli.relative(dataset.path)} has a periodic box, which this stage does not support",
+                        f"the law of {args.run} is in {cli.relative(law_path)}")  # fmt: skip
     inputs = {"law": law_path, "weights": folder / "model.safetensors", "config": folder / "config.json",
               "dataset": dataset.path}  # fmt: skip
     if not inputs["weights"].is_file():

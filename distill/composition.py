@@ -16,6 +16,8 @@ from distill.law import VARIABLES, Law, node_term
 from distill.metrics import typical_size
 from distill.refine import Objective
 
+FIELDS = dict(zip(VARIABLES, ("r", "mass_i", "mass_j", "charge_i", "charge_j"), strict=True))  # of a messages file
+
 
 @dataclass
 class Receivers:
@@ -48,22 +50,22 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
     edges = edges[np.argsort(nodes.of_edge[edges], kind="stable")]
     of = nodes.of_edge[edges]
     start = np.flatnonzero(np.r_[True, of[1:] != of[:-1]])
-    names = dict(zip(VARIABLES, ("r", "mass_i", "mass_j", "charge_i", "charge_j"), strict=True))
     first = edges[start]
     get = lambda key, index: messages[key][index].astype(float)  # noqa: E731
     return Receivers(
-        {v: get(k, edges) for v, k in names.items()},
+        {v: get(k, edges) for v, k in FIELDS.items()},
         get("dx", edges) / np.maximum(get("r", edges), 1e-12)[:, None],
         start, get("acc_i", first), get("acc_pred_i", first), get("vel_i", first), get("mass_i", first),
         messages["trajectory"][first],
     )  # fmt: skip
 
 
-def acceleration_objective(data: Receivers, node_terms=(), size=None) -> Objective:
+def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=VARIABLES) -> Objective:
     """Fit of f to the accelerations of ``data``; residuals relative, (a_pred - a)/(c + |a|), c = median |a|.
 
     With ``node_terms`` both sides are projected on what those terms cannot explain. ``size`` [receiver]
     replaces |a| in the weights: noisy accelerations in their own weights pull a fit towards larger ones.
+    ``inputs``: those of ``VARIABLES`` that a formula may have, and that a repair may bring in.
     """
     size = np.linalg.norm(data.acc, axis=1) if size is None else size
     dim = data.acc.shape[1]
@@ -84,7 +86,8 @@ def acceleration_objective(data: Receivers, node_terms=(), size=None) -> Objecti
         summed = np.add.reduceat(pushed, data.start, axis=0) / data.mass[:, None, None]
         return project(summed.reshape(-1, columns.shape[1])).reshape(-1, *values.shape[1:])
 
-    return Objective(data.features, project(data.acc.reshape(-1)), weights, apply, loss="soft_l1", f_scale=0.01,
+    features = {name: data.features[name] for name in inputs}
+    return Objective(features, project(data.acc.reshape(-1)), weights, apply, loss="soft_l1", f_scale=0.01,
                      metric="relative")  # fmt: skip
 
 

@@ -58,6 +58,20 @@ def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charg
 
 def jackknife(form, symbols, values, data: Receivers, node_terms=(), size=None, groups: int = GROUPS) -> np.ndarray:
     """Standard error of every constant [k]; NaN where fewer than two fits succeed."""
+    return spread_of(np.array(jackknife_fits(form, symbols, values, data, node_terms, size, groups)), len(values))
+
+
+def spread_of(fits: np.ndarray, count: int) -> np.ndarray:
+    """Jackknife standard error [count] of the values [group, count] of the fits that each leave a group out."""
+    if len(fits) < 2:
+        return np.full(count, np.nan)
+    return np.sqrt((len(fits) - 1) / len(fits) * ((fits - fits.mean(0)) ** 2).sum(0))
+
+
+def jackknife_fits(form, symbols, values, data: Receivers, node_terms=(), size=None, groups: int = GROUPS) -> list:
+    """The constants [k] fitted without each of ``groups`` groups of trajectories in turn; fits that lose one of
+    the constants are left out.
+    """
     known = np.unique(data.trajectory)
     group = np.random.default_rng(17).permutation(len(known)) % groups
     of = group[np.searchsorted(known, data.trajectory)]
@@ -68,10 +82,7 @@ def jackknife(form, symbols, values, data: Receivers, node_terms=(), size=None, 
         found = parametrise(part.fit(with_constants(form, symbols, values), 20)[0])[2]
         if len(found) == len(values):  # a constant that became 1 or 0 may merge
             fits.append(found)
-    if len(fits) < 2:
-        return np.full(len(values), np.nan)
-    fits = np.array(fits)
-    return np.sqrt((len(fits) - 1) / len(fits) * ((fits - fits.mean(0)) ** 2).sum(0))
+    return fits
 
 
 def snap(form, symbols, values, spread, objective, score) -> np.ndarray:

@@ -14,6 +14,7 @@ import sympy as sp
 from distill.cli import UserError
 from distill.expressions import compile_numpy, complexity, parse, to_latex, to_text
 from distill.latex import number_latex
+from distill.neighbours import close_pairs
 
 VARIABLES = ("r", "m_i", "m_j", "q_i", "q_j")
 NODE_TERMS = ("drag", "drag_per_mass", "constant_force", "constant_acceleration")
@@ -23,11 +24,12 @@ AXES = "xyz"
 @dataclass
 class Law:
     """``pair`` is f in ``VARIABLES``, positive where repulsive; ``node`` maps some of ``NODE_TERMS`` to
-    a number (drags) or a vector [dim] (fields)."""
+    a number (drags) or a vector [dim] (fields). Pairs further apart than ``cutoff`` do not act on each other."""
 
     pair: sp.Expr
     node: dict = field(default_factory=dict)
     chain: bool = False  # neighbours only
+    cutoff: float | None = None
 
     def __post_init__(self):
         self._radial = compile_numpy(self.pair, VARIABLES)
@@ -37,11 +39,20 @@ class Law:
         with np.errstate(all="ignore"):
             return np.asarray(self._radial(r, m_i, m_j, q_i, q_j), dtype=float) + np.zeros(np.shape(r))
 
-    def acceleration(self, pos, vel, mass, charge) -> np.ndarray:
-        """Accelerations [..., particle, dim]; pos, vel [..., particle, dim], mass, charge [..., particle]."""
+    def acceleration(self, pos, vel, mass, charge, box=None) -> np.ndarray:
+        """Accelerations [..., particle, dim]; pos, vel [..., particle, dim], mass, charge [..., particle].
+
+        ``box`` [dim]: sides of a periodic box, in which a law with a cutoff acts through the nearest image.
+        ``ValueError`` for a box without a cutoff.
+        """
         pos, vel = np.asarray(pos, float), np.asarray(vel, float)
         n = pos.shape[-2]
         mass, charge = (np.broadcast_to(np.asarray(a, float), pos.shape[:-1]) for a in (mass, charge))
+        if self.cutoff is not None:
+            pair = self._within_cutoff(pos, mass, charge, box)
+            return (pair + self.node_force(vel, mass)) / mass[..., None]
+        if box is not None:
+            raise ValueError("a law in a periodic box needs a cutoff")
         i, j = np.nonzero(
             ~np.eye(n, dtype=bool) if not self.chain else abs(np.subtract.outer(*[np.arange(n)] * 2)) == 1
         )
@@ -51,6 +62,16 @@ class Law:
         pair = dx * (f / np.where(r > 0, r, 1.0))[..., None]
         receivers = (i[None, :] == np.arange(n)[:, None]).astype(float)
         return (receivers @ pair + self.node_force(vel, mass)) / mass[..., None]
+
+    def _within_cutoff(self, pos, mass, charge, box) -> np.ndarray:
+        """Sum of the pair forces on every particle [..., particle, dim], a frame at a time."""
+        out = np.zeros_like(pos)
+        for at in np.ndindex(pos.shape[:-2]):
+            i, j, dx, r = close_pairs(pos[at], box, self.cutoff)
+            for one, other, sign in ((i, j, 1.0), (j, i, -1.0)):
+                f = self.radial(r, mass[at][one], mass[at][other], charge[at][one], charge[at][other])
+                np.add.at(out[at], one, sign * dx * (f / np.where(r > 0, r, 1.0))[:, None])
+        return out
 
     def node_force(self, vel, mass) -> np.ndarray:
         """The part of m_i a_i that no pair makes [..., particle, dim]."""
@@ -95,7 +116,9 @@ def law_from_json(content: dict, where: str) -> Law:
         node = {k: np.asarray(terms[k], float) if isinstance(terms[k], list) else float(terms[k]) for k in terms}
         if unknown := set(node) - set(NODE_TERMS):
             raise UserError(f"{where}: unknown node terms {sorted(unknown)}, expected some of {NODE_TERMS}")
-        return Law(parse(content["pair"]["text"], VARIABLES), node, bool(content.get("chain", False)))
+        cutoff = content.get("cutoff")
+        pair = parse(content["pair"]["text"], VARIABLES)
+        return Law(pair, node, bool(content.get("chain", False)), None if cutoff is None else float(cutoff))
     except (KeyError, TypeError, ValueError) as exc:
         raise UserError(
             f"{where} does not describe a law ({type(exc).__name__}: {exc})",

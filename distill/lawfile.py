@@ -1,14 +1,28 @@
 """What ``law.json`` says: the law, where it came from, how sure it is, and whether it is true."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from distill import constants, formats, node_search, physics, residuals, selection, system_record, verdict
+from distill import (
+    constants,
+    formats,
+    lennard_jones_law,
+    node_search,
+    physics,
+    residuals,
+    selection,
+    system_record,
+    verdict,
+)
 from distill.alignment import Nodes, ReadOut
 from distill.expressions import to_latex, to_text
 from distill.law import Law
 
 CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen from messages
 QUICK = {"small": 200, "large": 400, "held_out": 400}
+IN_A_BOX = {"small": 200, "large": 2000, "held_out": 1000}  # receivers, of some 60 senders each
+QUICK_IN_A_BOX = {"small": 60, "large": 120, "held_out": 120}
 
 
 def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0, quick=False) -> tuple[Law, dict]:
@@ -18,9 +32,12 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
     net forces of the read-out; ``control`` is what the same refit, repair and choice find without a network.
     """
     chain = bool(dataset.meta.get("system", {}).get("neighbours_only", False))
-    ground = selection.Ground(messages, nodes, read.node_terms, seed, **(QUICK if quick else {}))
+    cutoff = float(dataset.cutoff) if "cutoff" in dataset.arrays else None
+    fewer = (QUICK if quick else {}) if cutoff is None else (QUICK_IN_A_BOX if quick else IN_A_BOX)
+    ground = selection.Ground(messages, nodes, read.node_terms, seed, **fewer)
     refined = selection.refine_on_accelerations(front.rows, ground, chain)
     law, known = _examined(refined, ground, read.node_terms)
+    law = replace(law, cutoff=cutoff)
     alone = selection.control(ground, chain)
     without, _ = _examined(alone, ground, read.node_terms)
     before = Law(front.expr, {}, chain)
@@ -43,13 +60,14 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
         "data_verdict": verdict.without_truth(refined, residuals.structure(law, ground.held, seed)),
     }  # fmt: skip
     system = system_record.system_of(dataset.meta)
+    content["lennard_jones"] = lennard_jones_law.account(law.pair, refined.data, read.node_terms, system)
     truth = verdict.true_law(system)
     if truth is not None:
         true_node = true_node_force(system, messages, dataset)
         content["truth"] = verdict.describe_truth(system, truth)
-        content["verdict"] = verdict.against_truth(law, truth, messages, true_node, seed)
-        content["control"]["verdict"] = verdict.against_truth(without, truth, messages, true_node, seed)
-        content["from_messages"]["verdict"] = verdict.against_truth(before, truth, messages, None, seed)
+        content["verdict"] = verdict.against_truth(law, truth, messages, true_node, seed, cutoff)
+        content["control"]["verdict"] = verdict.against_truth(without, truth, messages, true_node, seed, cutoff)
+        content["from_messages"]["verdict"] = verdict.against_truth(before, truth, messages, None, seed, cutoff)
     return law, content
 
 
@@ -93,11 +111,14 @@ def node_json(front, law: Law, messages: dict, nodes: Nodes, read: ReadOut, forc
 
 def true_node_force(system, messages: dict, dataset) -> np.ndarray:
     """True force on the receiver that no pair makes [edge, dim]."""
-    at = tuple(messages[k] for k in ("trajectory", "frame"))
+    frames = dataset.arrays["pos"].shape[1]
+    number = messages["trajectory"].astype(np.int64) * frames + messages["frame"]
+    graphs, of_edge = np.unique(number, return_inverse=True)  # a graph once: it may have thousands of edges
+    at = graphs // frames, graphs % frames
     states = {k: dataset.arrays[k][at].astype(float) for k in ("pos", "vel")}
     mass = dataset.arrays["mass"][at[0]].astype(float)
     force = physics.node_force(system, states["pos"], states["vel"], mass)
-    return force[np.arange(len(at[0])), messages["receiver"]]
+    return force[of_edge, messages["receiver"]]
 
 
 def target_json(name: str, front) -> dict:

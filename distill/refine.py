@@ -110,6 +110,8 @@ class Objective:
 
     def _least_squares(self, program, start, max_nfev):
         """(constants [k], residuals [residual]) of the best fit from ``start``; None if it is no better."""
+        if not np.isfinite(start).all():  # a power of constants may overflow
+            return None
         run = Fixed(program, self.columns)
         state = {"at": None}
 

@@ -14,6 +14,7 @@ import numpy as np
 import sympy as sp
 
 from distill.composition import (
+    FIELDS,
     Receivers,
     acceleration_objective,
     fit_node_terms,
@@ -32,6 +33,7 @@ SIGNIFICANT = 2.0  # ... or less than this many standard errors of the paired di
 AT_MOST = 0.1  # at most by this share: where errors sit in a few close encounters, standard errors are wide
 SHARE_OF_NETWORK = 0.05  # rows this much better than the network deserve a repair, simplest first
 LARGEST_ROW = 30
+STEEP = 5  # exponents from here on are fitted again on accelerations
 DRAWS = 200
 SMALL, LARGE, HELD_OUT = 800, 8000, 4000  # receivers: to fit candidates, to fit the law, to judge
 CONTROL_STARTS = ("0.1*r", "0.1/r")
@@ -85,7 +87,10 @@ class Ground:
         self.held = receivers(messages, nodes, order[out][:held_out])
         self.many = receivers(messages, nodes, order[~out][:large])
         self.node_terms = tuple(node_terms)
-        self.fit = acceleration_objective(receivers(messages, nodes, order[~out][:small]), node_terms)
+        # a constant input tells nothing, and in a repair it would stand in for a constant
+        inputs = [v for v, k in FIELDS.items() if v == "r" or np.ptp(messages[k]) > 0]
+        few = receivers(messages, nodes, order[~out][:small])
+        self.fit = acceleration_objective(few, node_terms, inputs=inputs)
         self.check = acceleration_objective(self.held, node_terms)
         self.unit_charges = bool(np.all(np.abs(messages["charge_i"]) == 1))
         self.dim = self.held.acc.shape[1]
@@ -98,6 +103,17 @@ class Ground:
     def polished(self, expr: sp.Expr) -> sp.Expr:
         # a factor that happens to be 1 in a candidate is no structure: it is fitted like the others
         expr, score = self.fit.fit(with_scales(self.canonical(expr)))
+        return self.canonical(round_exponents(expr, self.fit, score)[0])
+
+    def freed(self, expr: sp.Expr) -> sp.Expr | None:
+        """``expr`` polished with its steep exponents free, None if it has none: messages tell r^-12.5 from r^-13 no
+        better than their own error, and the search has rounded what it found.
+        """
+        steep = [p for p in expr.atoms(sp.Pow) if p.exp.is_Rational and abs(p.exp) >= STEEP and p.base.free_symbols]
+        if not steep:
+            return None
+        free = expr.xreplace({p: sp.Pow(p.base, sp.Float(p.exp), evaluate=False) for p in steep})
+        expr, score = self.fit.fit(with_scales(free))
         return self.canonical(round_exponents(expr, self.fit, score)[0])
 
     def judged(self, expr: sp.Expr, repaired: bool = False) -> Candidate:
@@ -128,6 +144,9 @@ def refine_on_accelerations(rows: Sequence, ground: Ground, chain: bool, rounds:
     for row in rows:
         if complexity(row.expr) <= LARGEST_ROW and row.expr.free_symbols:
             add(ground.judged(ground.polished(row.expr)))
+            freed = ground.freed(row.expr)
+            if freed is not None:
+                add(ground.judged(freed))
     if not tried:  # nothing but constants: the law is a constant force
         add(ground.judged(ground.polished(rows[0].expr)))
     for expr in _worth_repair(list(tried.values()), ground):

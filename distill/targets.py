@@ -1,12 +1,14 @@
 """The targets of symbolic regression: which rows and features each has, and its front on disk."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import sympy as sp
 
 from distill import alignment, formats, node_search
 from distill.cli import UserError
+from distill.expressions import canonical, complexity, symbols_for, to_text
 from distill.law import AXES
 
 PROPERTIES = {"m_i": "mass_i", "m_j": "mass_j", "q_i": "charge_i", "q_j": "charge_j"}
@@ -21,6 +23,7 @@ class Target:
     y: np.ndarray
     overrides: dict = field(default_factory=dict)  # of the search options
     components: tuple | None = None  # (messages [row, component], dx/r [row, dim]) instead of ``y``
+    powers: dict = field(default_factory=dict)  # feature -> (c, n): it is (c/r)^n
 
     def __post_init__(self):
         from distill.engines import NETWORK_PRICE
@@ -42,7 +45,9 @@ def searches(args, messages, nodes, read, force, radial) -> list[Target]:
     distance = {"r": messages["r"][edges].astype(float)}
     out = []
     if "radial" in args.targets:
-        out.append(Target("radial", varying(distance | ends), radial[edges]))
+        powers = inverse_powers(distance["r"]) if getattr(args, "inverse_powers", None) else {}
+        extra = {name: (c / distance["r"]) ** n for name, (c, n) in powers.items()}
+        out.append(Target("radial", varying(distance | extra | ends), radial[edges], powers=powers))
     if "components" in args.targets:
         dim = messages["dx"].shape[1]
         d = {f"d{a}": messages["dx"][edges, k].astype(float) for k, a in enumerate(AXES[:dim])}
@@ -62,6 +67,28 @@ def searches(args, messages, nodes, read, force, radial) -> list[Target]:
         overrides = {"restarts": 2, "min_restarts": 2, "max_complexity": node_search.MAX_COMPLEXITY}
         out.append(Target("node", varying(data.features(pick)), data.target(pick), overrides))
     return out
+
+
+def inverse_powers(r: np.ndarray) -> dict:
+    """Names of the inverse powers of r [row] as inputs -> (c, n) of (c/r)^n, c two digits of the 5 % quantile of r:
+    in units of it the powers have the size of 1 where the force is strong.
+    """
+    scale = float(f"{np.quantile(r, 0.05):.2g}")
+    return {f"s{n}": (scale, n) for n in (6, 12)}
+
+
+def without_powers(front, powers: dict):
+    """``front`` with the inputs ``powers`` (as in ``Target``) of its formulas written as powers of r."""
+    if not powers:
+        return front
+    r = symbols_for(["r"])[0]
+    names = dict(zip(symbols_for(list(powers)), powers.values(), strict=True))
+    inputs = {symbol: sp.Float(c**n) * r**-n for symbol, (c, n) in names.items()}
+    rows = []
+    for row in front.rows:
+        expr = canonical(sp.expand_power_base(row.expr.xreplace(inputs)))
+        rows.append(replace(row, expr=expr, equation=to_text(expr), complexity=complexity(expr)))
+    return replace(front, rows=rows)
 
 
 def varying(features: dict) -> dict:

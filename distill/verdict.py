@@ -12,8 +12,11 @@ TOLERANCE = 0.02  # relative error in range and extrapolated
 SCALE_TOLERANCE = 0.03
 NEAR_TOLERANCE = 0.05
 FAR = 3.0  # extrapolated: from the largest training distance to this many times it
+INWARDS = 0.9  # ... where the force is cut off beyond that: from this many times the smallest distance to it
 SAMPLES = 4000
 WITHIN = f"within {100 * TOLERANCE:.0f} % in range and to {FAR:.0f} times the largest distance"
+
+WITHIN_CUT = f"within {100 * TOLERANCE:.0f} % in range and down to {INWARDS:.1f} of the smallest distance"
 
 
 def samples(messages: dict, low: float, high: float, seed: int) -> dict:
@@ -26,7 +29,7 @@ def samples(messages: dict, low: float, high: float, seed: int) -> dict:
     return out
 
 
-def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 0) -> dict:
+def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 0, cutoff: float | None = None) -> dict:
     """Verdict where the truth is known.
 
     recovered: relative errors in range (5 % to 95 % quantile of training distances) and extrapolated
@@ -38,10 +41,13 @@ def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 
     equivalence: the relation of the pair law to the truth, over the same samples, as in ``equivalence``. It
     judges the form, these thresholds the errors: a law with a small superfluous term can be recovered and yet
     be different, one of the same form with a constant that is off can fail to be recovered.
+    cutoff: of the force, None for none. Beyond it there is nothing to compare; there "extrapolated" is closer than
+    any pair of the training data, 0.9 of their smallest distance: where a hotter fluid goes.
     """
     r = messages["r"].astype(float)
     low, high, top = np.quantile(r, 0.05), np.quantile(r, 0.95), r.max()
-    inside, far = samples(messages, low, high, seed), samples(messages, top, FAR * top, seed)
+    beyond, within = ((top, FAR * top), WITHIN) if cutoff is None else ((INWARDS * r.min(), r.min()), WITHIN_CUT)
+    inside, far = samples(messages, low, high, seed), samples(messages, *beyond, seed)
     near = samples(messages, max(r.min(), 1e-4), low, seed)
     found = compare(law.pair, truth, inside, far)
     closely = compare(law.pair, truth, inside, near, symbolic=False)["relative_error_extrapolated"]
@@ -69,10 +75,10 @@ def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 
         "scale": found["scale"],
         "symbolic_equal": bool(found["symbolic_equal"]),
         "node_error": node_error,
-        "ranges": {"in": [low, high], "extrapolated": [top, FAR * top], "near": [max(r.min(), 1e-4), low]},
+        "ranges": {"in": [low, high], "extrapolated": list(beyond), "near": [max(r.min(), 1e-4), low]},
         "n_samples": SAMPLES,
         "equivalence": equivalence(law.pair, truth, {"in": inside, "extrapolated": far, "near": near}),
-        "why": f"{WITHIN}, {closing} within {100 * SCALE_TOLERANCE:.0f} %"
+        "why": f"{within}, {closing} within {100 * SCALE_TOLERANCE:.0f} %"
         if not failed
         else "wrong: " + ", ".join(failed),
     }

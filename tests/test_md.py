@@ -268,7 +268,7 @@ def test_a_box_and_a_cutoff_that_cannot_be(tmp_path):
 SMALL = "--system lj --n 64 --cutoff 8 --n-trajectories 3 --n-frames 4 --every 10 --equilibration 0.2 --md-engine jax"
 
 
-def test_the_command_writes_a_dataset_that_training_refuses(tmp_path):
+def test_the_command_writes_a_dataset_whose_runs_are_not_stacked(tmp_path):
     last = ok(run(tmp_path, "simulate.py", *SMALL.split(), "--plot")).splitlines()[-1]
     assert last.startswith("simulate  lj_n64_d3_s0  trajectories 3  frames 4  engine jax")
     dataset = formats.load_dataset(str(tmp_path / "datasets" / "lj_n64_d3_s0.npz"))
@@ -282,7 +282,7 @@ def test_the_command_writes_a_dataset_that_training_refuses(tmp_path):
     assert (tmp_path / "outputs" / "lj_n64_d3_s0" / "trajectories.png").is_file()
     assert "already done" in ok(run(tmp_path, "simulate.py", *SMALL.split()))
     refused(run(tmp_path, "simulate.py", *SMALL.split(), "--temperature", 90), "temperature was 100.0, now 90.0")
-    refused(run(tmp_path, "train.py", "--dataset", "lj_n64_d3_s0"), "periodic box")
+    refused(run(tmp_path, "train.py", "--dataset", "lj_n64_d3_s0", "--stack", "on"), "periodic box", "--stack")
 
 
 @pytest.mark.parametrize(

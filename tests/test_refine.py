@@ -131,3 +131,8 @@ def test_broken_formulas_score_infinity():
         assert repair(bad, o)[1] == np.inf
     constant, score = o.fit(sp.Float(1.0))
     assert float(constant) == pytest.approx(o.target.mean()) and np.isfinite(score)
+
+
+def test_a_constant_beyond_all_floats_is_no_start_of_a_fit():
+    expr = sp.Float("1e400") * parse("r", NAMES)
+    assert objective("m_i*m_j/r").fit(expr) == (expr, np.inf)
