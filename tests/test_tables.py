@@ -43,7 +43,7 @@ def test_committed_cells_name_no_folder_and_are_whole_runs(committed):
         assert cell["training"]["commit"] and cell["date"] and cell["hardware"]
         assert cell["messages"]["graphs"]["all"] >= 10_000
         cell_planned = planned[cell["run"]]
-        assert (cell["law"] is not None) == cell_planned.law
+        assert cell["law"] is not None or not cell_planned.law
         assert cell["seed"] == cell_planned.seed and cell["recipe"] == cell_planned.recipe
 
 
