@@ -80,12 +80,12 @@ def gauge(cells: Cells) -> str:
                                f"{SHORT.get(said['gauge'], said['gauge'])} {r2(said['r2_trim90'])}")  # fmt: skip
             line.append("; ".join(entries) or "–")
         lines.append(line)
-    text = ("Paper recipe: the target that the D top components encode best, with its R² on the best 90 % of the "
-            "edges · the gauge that the read-out of all components found from net forces alone, with the R² of the "
-            "force so read. A node model that sees x_i can undo any A(x_i) F + b(x_i), so which of force, F/m and "
-            "qF a network of this recipe sends is not determined by its task: a low R² with the force says nothing "
-            "about what it has learnt. With the third law built in (newton recipe) every network sends the "
-            "force.")  # fmt: skip
+    text = ("Paper recipe: the target that the D top components encode best, with its R² on the best 90 % of the edges "
+            "· the gauge that the read-out of all components found from net forces alone (jacobian: through the node "
+            "model), with the R² of the force so read. A node model that sees x_i can undo any A(x_i) F + b(x_i), so "
+            "which of force, F/m and qF a network of this recipe sends is not determined by its task: a low R² with "
+            "the force need not mean that it has learnt nothing. With the third law built in (newton recipe) every "
+            "network sends the force.")  # fmt: skip
     return f"### What the messages encode\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}"
 
 
