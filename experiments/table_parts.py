@@ -14,7 +14,9 @@ from table_cells import (
     laws_with,
     markdown,
     name,
+    papers_best,
     r2,
+    worst_law_error,
 )
 from table_studies import eight, fork, pruning, yl2063
 
@@ -100,7 +102,7 @@ def table_3(cells: Cells) -> str:
             theirs = published.get((system, dim, variant))
             line.append(" · ".join(error(v) for v in (theirs, ours["paper"], ours["newton"])))
         lines.append(line)
-        theirs = min(published[system, dim, v] for v in VARIANTS if (system, dim, v) in published)
+        theirs = papers_best(system, dim)
         row = [name(system, dim), error(theirs)]
         for per in PER:
             values = {v: cells.median(("messages", "mae", "all", per), system, dim, v, "newton") for v in VARIANTS}
@@ -115,9 +117,7 @@ def table_3(cells: Cells) -> str:
             cells.median(("messages", "mae", "tails_cut", "per_component"), system, dim, v, "newton") for v in VARIANTS
         ]
         tails = [t for t in tails if t is not None]
-        law = [c["generalization"]["interpolation"]["law_mae"] for v in VARIANTS
-               for c in cells.get(system, dim, v, "newton") if c["generalization"]]  # fmt: skip
-        verdicts.append([*row, error(min(tails, default=None)), error(max(law, default=None))])
+        verdicts.append([*row, error(min(tails, default=None)), error(worst_law_error(cells, system, dim))])
     first = ("The paper does not say whether its test loss is summed over particles and components (as its code's "
              "training loss is) or averaged, so both are given. Entries: paper · paper recipe here · newton recipe "
              "here, mean over particles and components (median over seeds).")  # fmt: skip
