@@ -41,6 +41,7 @@ from distill.cli import (
     set_threads,
     warn,
 )
+from distill.integrate import ATOL, DRIFT_BOUND, MAX_STEPS, RTOL
 from distill.lennard_jones import LennardJones
 from distill.neighbours import unwrap
 from distill.system_record import describe
@@ -94,13 +95,13 @@ def parser() -> Parser:
     sizes = p.add_argument_group("size and accuracy")
     sizes.add_argument("--n-trajectories", type=positive_int, help="independent systems (5000; lj: 10)")
     sizes.add_argument("--n-frames", type=positive_int, help="saved frames a trajectory (100; lj: 1000)")
-    sizes.add_argument("--rtol", type=positive_float, help="relative tolerance of a step (1e-10; not lj)")
-    sizes.add_argument("--atol", type=positive_float, help="absolute tolerance of a step (1e-10; not lj)")
+    sizes.add_argument("--rtol", type=positive_float, help=f"relative tolerance of a step ({RTOL:g}; not lj)")
+    sizes.add_argument("--atol", type=positive_float, help=f"absolute tolerance of a step ({ATOL:g}; not lj)")
     sizes.add_argument(
-        "--drift-bound", type=positive_float, help="largest accepted relative energy drift (1e-6; not lj)"
+        "--drift-bound", type=positive_float, help=f"largest accepted relative energy drift ({DRIFT_BOUND:g}; not lj)"
     )
     sizes.add_argument(
-        "--max-steps", type=positive_int, help="integrator steps before giving a trajectory up (50000; not lj)"
+        "--max-steps", type=positive_int, help=f"integrator steps before giving a trajectory up ({MAX_STEPS}; not lj)"
     )
     output = p.add_argument_group("output")
     output.add_argument("--tag", default="", help="added to the dataset's name")

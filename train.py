@@ -71,7 +71,11 @@ def parse(argv):
         type=cli.fraction,
         help="share of training after which l1, kl and std keep the top D components and drop the penalty; 0 = never",
     )
-    train.add_argument("--prune-start", type=cli.fraction, help="share of training; at least one epoch in paper")
+    train.add_argument(
+        "--prune-start",
+        type=cli.fraction,
+        help="share of training; paper: an epoch at least, or half way",
+    )
     train.add_argument("--prune-end", type=cli.fraction, help="share of training when D components are left")
     train.add_argument("--prune-schedule", choices=PRUNE_SCHEDULES)
     run = parser.add_argument_group("device")

@@ -137,7 +137,9 @@ class Trainer:
                 return True
         every = min(options["rank_every"] or self.steps_per_epoch, max(1, self.total // 20))
         if self.variant == "pruning" and self.step % every == 0:
-            start = max(options["prune_start"], 1 / options["epochs"] if not options["rank_every"] else 0.0)
+            # the paper recipe's after an epoch, but early enough for a run of few epochs to prune at all
+            first = 0.0 if options["rank_every"] else min(1 / options["epochs"], options["prune_end"] / 2)
+            start = max(options["prune_start"], first)
             target = components_kept(p, start, max(options["prune_end"], start), options["message_dim"],
                                      self.dim, options["prune_schedule"])  # fmt: skip
             if target < int(self.model.active.sum()):

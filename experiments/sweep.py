@@ -76,7 +76,7 @@ def command(args, profile: Path) -> list[str]:
     words += ["--dry-run", "--quiet", "rules"] if args.dry_run else []
     words += ["--config", f"sections={','.join(args.sections)}", f"budget={args.budget}",
               f"results={args.results.resolve()}"]  # fmt: skip
-    words += ["device=cuda"] if args.profile == "gpu" else []
+    words += {"gpu": ["device=cuda"], "kubernetes": ["python=python"]}.get(args.profile, [])
     return [str(w) for w in words]
 
 

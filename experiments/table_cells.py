@@ -7,6 +7,7 @@ from cells import Cell
 
 from distill import formats
 from distill.cli import UserError, relative
+from distill.published import TABLES
 
 ROWS = [(system, dim) for system in ("charge", "r1", "r2", "spring") for dim in (2, 3)]
 ROWS_OF_ERRORS = [(s, d) for s in ("charge", "damped", "discontinuous", "r1", "r2", "spring") for d in (2, 3)]
@@ -79,6 +80,18 @@ def laws_with(cells: Cells, recipe: str, key: str) -> dict:
         if laws:
             out[variant] = (sum(bool(law[key]) for law in laws), len(laws))
     return out
+
+
+def papers_best(system: str, dim: int) -> float:
+    """The smallest test error of the paper's graph networks (Table 3), FlatHGN left out."""
+    published = TABLES["paper_mae"].values
+    return min(published[system, dim, v] for v in VARIANTS if (system, dim, v) in published)
+
+
+def worst_law_error(cells: Cells, system: str, dim: int) -> float | None:
+    """The largest test error of the laws found, newton recipe, all variants and seeds; None if none was sought."""
+    found = [c["generalization"] for v in VARIANTS for c in cells.get(system, dim, v, "newton")]
+    return max((sets["interpolation"]["law_mae"] for sets in found if sets), default=None)
 
 
 def within(content: dict, path):

@@ -14,7 +14,9 @@ from table_cells import (
     laws_with,
     markdown,
     name,
+    papers_best,
     r2,
+    worst_law_error,
 )
 from table_studies import eight, fork, pruning, yl2063
 
@@ -80,12 +82,12 @@ def gauge(cells: Cells) -> str:
                                f"{SHORT.get(said['gauge'], said['gauge'])} {r2(said['r2_trim90'])}")  # fmt: skip
             line.append("; ".join(entries) or "–")
         lines.append(line)
-    text = ("Paper recipe: the target that the D top components encode best, with its R² on the best 90 % of the "
-            "edges · the gauge that the read-out of all components found from net forces alone, with the R² of the "
-            "force so read. A node model that sees x_i can undo any A(x_i) F + b(x_i), so which of force, F/m and "
-            "qF a network of this recipe sends is not determined by its task: a low R² with the force says nothing "
-            "about what it has learnt. With the third law built in (newton recipe) every network sends the "
-            "force.")  # fmt: skip
+    text = ("Paper recipe: the target that the D top components encode best, with its R² on the best 90 % of the edges "
+            "· the gauge that the read-out of all components found from net forces alone (jacobian: through the node "
+            "model), with the R² of the force so read. A node model that sees x_i can undo any A(x_i) F + b(x_i), so "
+            "which of force, F/m and qF a network of this recipe sends is not determined by its task: a low R² with "
+            "the force need not mean that it has learnt nothing. With the third law built in (newton recipe) every "
+            "network sends the force.")  # fmt: skip
     return f"### What the messages encode\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}"
 
 
@@ -100,7 +102,7 @@ def table_3(cells: Cells) -> str:
             theirs = published.get((system, dim, variant))
             line.append(" · ".join(error(v) for v in (theirs, ours["paper"], ours["newton"])))
         lines.append(line)
-        theirs = min(published[system, dim, v] for v in VARIANTS if (system, dim, v) in published)
+        theirs = papers_best(system, dim)
         row = [name(system, dim), error(theirs)]
         for per in PER:
             values = {v: cells.median(("messages", "mae", "all", per), system, dim, v, "newton") for v in VARIANTS}
@@ -115,9 +117,7 @@ def table_3(cells: Cells) -> str:
             cells.median(("messages", "mae", "tails_cut", "per_component"), system, dim, v, "newton") for v in VARIANTS
         ]
         tails = [t for t in tails if t is not None]
-        law = [c["generalization"]["interpolation"]["law_mae"] for v in VARIANTS
-               for c in cells.get(system, dim, v, "newton") if c["generalization"]]  # fmt: skip
-        verdicts.append([*row, error(min(tails, default=None)), error(max(law, default=None))])
+        verdicts.append([*row, error(min(tails, default=None)), error(worst_law_error(cells, system, dim))])
     first = ("The paper does not say whether its test loss is summed over particles and components (as its code's "
              "training loss is) or averaged, so both are given. Entries: paper · paper recipe here · newton recipe "
              "here, mean over particles and components (median over seeds).")  # fmt: skip

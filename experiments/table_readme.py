@@ -12,7 +12,9 @@ from table_cells import (
     laws_with,
     markdown,
     name,
+    papers_best,
     r2,
+    worst_law_error,
 )
 
 from distill.published import SR_TOTALS, TABLES
@@ -43,17 +45,13 @@ def r2_table(cells: Cells) -> str:
 
 def error_table(cells: Cells) -> str:
     lines = []
-    published = TABLES["paper_mae"].values
     for system, dim in ROWS_OF_ERRORS:
-        theirs = min(published[system, dim, v] for v in VARIANTS if (system, dim, v) in published)
-        line = [name(system, dim), error(theirs)]
+        line = [name(system, dim), error(papers_best(system, dim))]
         for recipe, per in (("paper", "per_component"), ("newton", "per_component"), ("newton", "per_particle"),
                             ("newton", "per_graph")):  # fmt: skip
             values = [cells.median(("messages", "mae", "all", per), system, dim, v, recipe) for v in VARIANTS]
             line.append(error(min((v for v in values if v is not None), default=None)))
-        law = [c["generalization"]["interpolation"]["law_mae"] for v in VARIANTS
-               for c in cells.get(system, dim, v, "newton") if c["generalization"]]  # fmt: skip
-        line.append(error(max(law, default=None)))
+        line.append(error(worst_law_error(cells, system, dim)))
         lines.append(line)
     head = ["", "paper's best", "paper recipe", "newton, mean over components", "summed over components",
             "summed over particles too", "law found, worst"]  # fmt: skip

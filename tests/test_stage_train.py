@@ -95,6 +95,12 @@ def test_every_variant_of_every_recipe_learns(folder, recipe, variant):
     assert config["model"]["antisymmetric"] == (recipe == "newton")
 
 
+def test_a_run_of_less_than_an_epoch_is_pruned_too(folder):
+    ok(run(folder, "train.py", *SMALL, "--variant", "pruning", "--recipe", "paper", "--epochs", 0.9, "--tag", "short"))
+    config = json.loads((folder / "model_weights" / "r2_n4_d2_s0__pruning-paper__s0_short" / "config.json").read_text())
+    assert config["active"] == 2
+
+
 def test_a_dataset_of_somebody_else_trains(tmp_path):
     data = {k: v.astype(np.float32) for k, v in states(trajectories=10).items() if k in "pos vel acc mass".split()}
     np.savez(tmp_path / "theirs.npz", **data)
