@@ -2,6 +2,7 @@
 # make test   set up everything and run the tests
 # make tables the paper's tables beside ours: every missing cell (hours); PROFILE=slurm|gpu|kubernetes SECTIONS="newton"
 #             BUDGET=full JOBS=2 RESULTS=folder (another folder than results/cells repeats everything) DRY=1
+# make argon  the same for Lennard-Jones argon: data by OpenMM, 12 networks, results/argon.md (hours)
 # make slow   the tests that take minutes;  make lint;  make pysr  fetches Julia for the PySR engine
 # make clean  removes the virtual environment and caches, never datasets, weights or outputs
 
@@ -27,7 +28,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet $(PIP_ARGS)
 
-.PHONY: demo tables test slow lint pysr clean install
+.PHONY: demo argon tables test slow lint pysr clean install
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -50,6 +51,13 @@ $(VENV)/.tables: $(VENV)/.installed requirements-tables.txt
 tables: $(VENV)/.tables
 	@$(PY) experiments/sweep.py --profile $(PROFILE) --budget $(BUDGET) $(if $(SECTIONS),--sections $(SECTIONS)) \
 	  $(if $(JOBS),--jobs $(JOBS)) $(if $(RESULTS),--results $(RESULTS)) $(if $(DRY),--dry-run)
+
+$(VENV)/.md: $(VENV)/.installed requirements-md.txt
+	@$(PIP) -r requirements-md.txt
+	@touch $@
+
+argon: $(VENV)/.md
+	@$(MAKE) --no-print-directory tables SECTIONS=argon
 
 demo: $(VENV)/.installed
 	@set -e; start=$$(date +%s); \

@@ -1,7 +1,7 @@
 """Collect everything measured on one run in a small JSON: a cell of the tables.
 
 reads   model_weights/<run>/config.json  outputs/<run>/messages_test.npz  linear_fit.json, and where they exist
-        law.json  generalization.json
+        law.json  generalization.json  messages_train.npz (in a periodic box)
 writes  the file given by --out
 
 example:  python experiments/evaluate.py --run r2_n4_d2_s0__l1-newton__s0 --out cell.json
@@ -45,7 +45,7 @@ def main(argv=None) -> int:
     if formats.already_done(args.out, arguments, inputs, args.overwrite):
         stage.already_done(args.out)
         return 0
-    cell = describe(found["config"]) | measure(args.run, inputs["messages_test"], found)
+    cell = describe(found["config"]) | measure(args.run, inputs, found)
     made = formats.provenance("evaluate", arguments, inputs, stage.seconds)
     for name, entry in made["inputs"].items():
         entry["path"] = inputs[name].name  # folders differ from machine to machine
@@ -78,6 +78,9 @@ def inputs_of(run: str) -> tuple[dict[str, Path], dict[str, dict]]:
         if name in paths:
             fix = f"run this first:  python {MADE_BY.get(name, 'train.py')} --run {run}"
             found[name] = formats.load_json(paths[name], fix if name in MADE_BY else None)
+    train = formats.messages_path(run, "train")
+    if found["config"].get("model", {}).get("periodic") and train.is_file():
+        paths["messages_train"] = train  # for the rows of ``gamd_sr``
     for name, source in (("linear_fit", "messages_test"), ("law", "config"), ("generalization", "config"),
                          ("generalization", "law")):  # fmt: skip
         if name in found and source in paths:
@@ -117,14 +120,27 @@ def describe(config: dict) -> dict:
         ) from None
 
 
-def measure(run: str, path: Path, found: dict) -> dict:
+def measure(run: str, inputs: dict[str, Path], found: dict) -> dict:
     """The numbers of a cell: messages under every definition, the stages' own fits, the law and its errors."""
     from distill import reproductions
 
-    messages, meta = formats.load_messages(path, run)
+    messages, meta = formats.load_messages(inputs["messages_test"], run)
     own = {name: _read(run, name, reader, found.get(name)) for name, reader in (
         ("linear_fit", fit_of), ("law", law_of), ("generalization", errors_of))}  # fmt: skip
-    return {"messages": reproductions.scores(messages, meta), **own.pop("linear_fit"), **own}
+    cell = {"messages": reproductions.scores(messages, meta), **own.pop("linear_fit"), **own}
+    if {"law", "generalization", "messages_train"} <= set(inputs):
+        cell["fluid"] = _read(run, "generalization", lambda _: fluid_of(run, inputs, found, messages), found)
+    return cell
+
+
+def fluid_of(run: str, inputs: dict[str, Path], found: dict, test: dict) -> dict:
+    """What is asked of a fluid beyond other cells: gamd_sr's rows, sigma and epsilon, the rollouts."""
+    from distill import gamd_sr
+
+    train, meta = formats.load_messages(inputs["messages_train"], run)
+    fit, law, against = (found[name] for name in ("linear_fit", "law", "generalization"))
+    return {"gamd_sr": gamd_sr.rows(train, test, meta, fit, law, against), "lennard_jones": law["lennard_jones"],
+            "rollouts": against["rollouts"]}  # fmt: skip
 
 
 def _read(run: str, name: str, reader, content: dict | None):

@@ -1,8 +1,8 @@
 """Run every cell of the tables that is missing, then write the tables: what ``make tables`` does.
 
-reads   experiments/cells.py (what there is to run)  results/cells/ (what is done)
+reads   experiments/cells.py (what there is to run)  results/cells/ (what is done; the section argon: results/argon/)
 writes  datasets/ model_weights/ outputs/ as the six stages do, results/cells/<run>.json, and by tables.py
-        results/tables.md, its figures and the tables of README.md
+        results/tables.md, its figures and the tables of README.md; argon: by argon.py results/argon.md and so on
 
 example:  python experiments/sweep.py --sections newton --jobs 2
 
@@ -28,6 +28,7 @@ from distill.cli import OUTPUTS, ROOT, Parser, UserError, relative, run_script  
 
 PROFILES = ("local", "slurm", "gpu", "kubernetes")
 RESULTS = ROOT / "results" / "cells"
+PAGES = {"argon": ("argon.py", ROOT / "results" / "argon")}  # sections with a page of their own, and its cells
 
 
 def parse(argv):
@@ -38,7 +39,7 @@ def parse(argv):
     add("--budget", choices=list(BUDGETS), default="laptop", help="; ".join(f"{k}: {v}" for k, v in BUDGETS.items()))
     add("--profile", default="local", help=f"where jobs run: {' '.join(PROFILES)}, or a Snakemake profile's folder")
     add("--jobs", type=cli.positive_int, default=os.cpu_count(), help="local: processes at a time")
-    add("--results", type=Path, default=RESULTS, help="folder of the cells; another one than the repository's to "
+    add("--results", type=Path, help="folder of the cells; another one than the repository's to "
         "repeat them all")  # fmt: skip
     add("--dry-run", action="store_true", help="say what would be run")
     return parser.parse_args(argv)
@@ -52,6 +53,8 @@ def main(argv=None) -> int:
     if not (profile / "config.yaml").is_file():
         raise UserError(f"{relative(profile)} holds no config.yaml, expected a Snakemake profile",
                         "choose among " + " ".join(PROFILES))  # fmt: skip
+    writer, usual = page_of(args.sections)
+    args.results = args.results or usual
     cells = select(args.sections, args.budget)
     if not cells:
         raise UserError(f"no cell of {' '.join(args.sections)} has the budget '{args.budget}'")
@@ -60,12 +63,21 @@ def main(argv=None) -> int:
     lock.close()
     if args.dry_run:
         return int(failed != 0)
-    words = [sys.executable, HERE / "tables.py", "--cells", args.results]
-    if args.results.resolve() != RESULTS:
-        words += ["--out", args.results.parent / "tables.md", "--no-readme"]
+    words = [sys.executable, HERE / writer, "--cells", args.results]
+    if args.results.resolve() != usual:
+        words += ["--out", args.results.parent / f"{Path(writer).stem}.md", "--no-readme"]
     tables = subprocess.run([str(w) for w in words], cwd=ROOT).returncode
     missing = report(cells, args.results)
     return int(bool(failed or tables or missing))
+
+
+def page_of(sections: list[str]) -> tuple[str, Path]:
+    """The script that writes the page of these sections, and where its cells lie; ``UserError`` if they have two."""
+    pages = {PAGES.get(section, ("tables.py", RESULTS)) for section in sections}
+    if len(pages) > 1:
+        own = " ".join(s for s in sections if s in PAGES)
+        raise UserError(f"--sections: {own} has a page of its own and cannot go with others", f"--sections {own}")
+    return pages.pop()
 
 
 def command(args, profile: Path) -> list[str]:

@@ -1,0 +1,55 @@
+"""The eight rows of gamd_sr on messages with known contents."""
+
+import numpy as np
+import pytest
+from planted import messages
+
+from distill import gamd_sr
+
+META = {"antisymmetric": True}
+LAW = "m_i*m_j/(r*(r + 0.01)^2)"  # of r2 but for its sign, as a factor of dx
+
+
+@pytest.fixture(scope="module")
+def both():
+    return messages(mixing=np.diag([1.0, 0.5]), seed=1), messages(mixing=np.diag([1.0, 0.5]), seed=2)
+
+
+def contents(**more):
+    one = {"gnn": {"mae": 0.4}, "law": {"mae": 0.1}, "law_over_gnn_mae": 0.25}
+    fit = {"targets": {"force": {"r2_all": 0.99}}, "potential": {"r2_all": 0.02}}
+    law = {"arguments": {"seed": 0}, "targets": {}} | more
+    return fit, law, {"sets": {"interpolation": one, "hotter": one | {"law_over_gnn_mae": 0.5}}}
+
+
+def test_rows_are_taken_from_the_stages_and_absent_searches_are_none(both):
+    found = gamd_sr.rows(*both, META, *contents())
+    assert found["gnn_mae"] == 0.4 and found["potential_r2"] == 0.02 and found["force_r2"] == 0.99
+    assert found["interpolation"] == {"law_mae": 0.1, "gnn_mae": 0.4, "law_over_gnn": 0.25}
+    assert found["extrapolation"] == {"hotter": {"law_mae": 0.1, "gnn_mae": 0.4, "law_over_gnn": 0.5}}
+    assert found["message_sr"] is None and found["net_force_sr"] is None
+
+
+def test_a_formula_of_a_message_is_scored_on_its_own_component(both):
+    train, test = both
+    targets = {"component_1": {"equation": f"-dx*{LAW}"}, "component_2": {"equation": f"-0.25*dy*{LAW}"}}
+    first, second = gamd_sr.message_errors(test, targets)
+    assert first["mae"] < 1e-12 * np.abs(test["message"]).mean()
+    assert second["relative"] == pytest.approx(0.5, rel=1e-9)  # half the message is left
+    assert gamd_sr.message_errors(test, {"radial": targets["component_1"]}) is None
+
+
+def test_summed_messages_tell_the_net_force_where_they_are_forces_and_only_there(both):
+    assert gamd_sr.aggregate_r2(*both) == pytest.approx(1, abs=1e-9)
+    noise = [m | {"message": np.random.default_rng(0).normal(size=m["message"].shape)} for m in both]
+    assert gamd_sr.aggregate_r2(*noise) < 0.1
+
+
+def test_the_node_function_is_scored_as_a_net_force(both):
+    exact = {"node_search": {"equation": "R/m_i"}}
+    found = gamd_sr.rows(*both, META, *contents(**exact))["net_force_sr"]
+    test = both[1]
+    size = np.abs(test["acc_i"] * test["mass_i"][:, None]).mean()
+    assert found["equation"] == "R/m_i" and found["mae"] < 1e-6 * size
+    double = gamd_sr.rows(*both, META, *contents(node_search={"equation": "2*R/m_i"}))["net_force_sr"]
+    assert double["mae"] == pytest.approx(size, rel=1e-3)
