@@ -9,6 +9,10 @@ Sets, each labelled by the true accelerations: interpolation (simulated anew), m
 many), longer (frames after the training time), wide (positions x 3), heavy (masses x 3), close (positions
 x 0.3). Then truth, law and network are integrated from the same starts for 3 training times. Where the
 true law is not known here, only the dataset's own test split is used.
+
+In a periodic box (argon): forces in kJ/mol/nm; sets simulated anew like the dataset, at two and three times its
+temperature, dilute, dense, and with four times as many atoms. Then truth, law and network drive the fluid: g(r) and
+temperature at the dataset's temperature, drifts of energy and momentum at constant energy.
 """
 
 import numpy as np
@@ -17,28 +21,57 @@ from distill import cli, formats
 from distill.cli import Parser, Stage, UserError, run_script
 
 FRESH_SEED = 1_000_003
-QUICK = {"n_trajectories": 6, "rollouts": 2, "max_graphs": 200}
+SIZES = {  # flag -> default, by whether the dataset has a periodic box
+    False: {"n_trajectories": 100, "max_graphs": 4000, "rollouts": 16},
+    True: {"n_trajectories": 4, "max_graphs": 40, "rollouts": 6, "rollout_time": 20.0, "particles": None,
+           "network_seconds": 100.0},
+}  # fmt: skip
+QUICK = {
+    False: {"n_trajectories": 6, "rollouts": 2, "max_graphs": 200},
+    True: {"n_trajectories": 2, "rollouts": 3, "max_graphs": 6, "rollout_time": 1.0, "network_seconds": 10.0},
+}
+REFERENCES = 6  # simulations at least whose g(r) tell what seeds alone do; half as many with --quick
 
 
 def parse(argv):
     parser = Parser(__doc__)
     add = parser.add_argument
     add("--run", required=True, help="name of a folder in model_weights/ with a law.json in outputs/")
-    add("--n-trajectories", type=cli.positive_int, default=100, help="new trajectories a set")
-    add("--max-graphs", type=cli.positive_int, default=4000, help="frames drawn at random from each set")
-    add("--rollouts", type=cli.non_negative_int, default=16, help="starts that are integrated; 0 = none")
+    add("--n-trajectories", type=cli.positive_int, help="new trajectories a set (100; 4 in a periodic box)")
+    add("--max-graphs", type=cli.positive_int, help="frames drawn at random from each set (4000; 40 in a box)")
+    add("--rollouts", type=cli.non_negative_int, help="starts that are integrated; 0 = none (16; 6 in a box)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add = parser.add_argument_group("periodic box").add_argument
+    add("--rollout-time", type=cli.positive_float, metavar="PS", help="length of a rollout and of the simulations it"
+        " is compared with; half of it at constant energy (20)")  # fmt: skip
+    add("--particles", type=cli.positive_int, metavar="N", help="of the set with more (4 n, rounded to one digit)")
+    add("--network-seconds", type=cli.positive_float, metavar="S", help="CPU time of all rollouts of the network; what"
+        " it does not reach is left out and recorded (100)")  # fmt: skip
     cli.add_run_flags(parser, "seed of the new trajectories; must differ from the dataset's")
     parser.set_defaults(seed=FRESH_SEED)
     return parser.parse_args(argv)
 
 
+def resolve(args, boxed: bool, where: str) -> None:
+    """Fill in the sizes that were not given; ``UserError`` for a flag that needs a periodic box."""
+    for name in SIZES[True]:
+        given = getattr(args, name)
+        if name in SIZES[boxed]:
+            setattr(args, name, SIZES[boxed][name] if given is None else given)
+            continue
+        if given is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} is for data in a periodic box, {where} has none", "leave it out"
+            )
+        delattr(args, name)
+    if args.quick:
+        for name, size in QUICK[boxed].items():
+            setattr(args, name, min(getattr(args, name), size))
+
+
 def main(argv=None) -> int:
     args = parse(argv)
     cli.set_threads(args.threads)
-    if args.quick:
-        for name, size in QUICK.items():
-            setattr(args, name, min(getattr(args, name), size))
     folder, out = formats.run_dir(args.run), formats.OUTPUTS / args.run
     law_path = out / "law.json"
     from distill.law import law_from_json
@@ -48,9 +81,8 @@ def main(argv=None) -> int:
     law = law_from_json(content, cli.relative(law_path))
     config = formats.load_json(folder / "config.json", "train again:  python train.py --overwrite")
     dataset = formats.dataset_of_run(args.run, config)
-    if "box" in dataset.arrays:
-        raise UserError(f"{cli.relative(dataset.path)} has a periodic box, which this stage does not support",
-                        f"the law of {args.run} is in {cli.relative(law_path)}")  # fmt: skip
+    boxed = "box" in dataset.arrays
+    resolve(args, boxed, cli.relative(dataset.path))
     inputs = {"law": law_path, "weights": folder / "model.safetensors", "config": folder / "config.json",
               "dataset": dataset.path}  # fmt: skip
     if not inputs["weights"].is_file():
@@ -70,11 +102,15 @@ def main(argv=None) -> int:
 
     device = cli.pick_device(args.device, args.threads)
     model, _ = load_run(args.run, device)
-    result = measure(args, dataset, model, law, is_chain(dataset.meta))
+    if boxed:
+        result = measure_fluid(args, dataset, model, law)
+    else:
+        result = measure(args, dataset, model, law, is_chain(dataset.meta))
 
-    from distill import plots, plots_generalization
+    from distill import plots, plots_fluid, plots_generalization
 
-    figure = plots_generalization.generalization(result["sets"], result["rollouts"], args.run)
+    draw = plots_fluid.generalization if boxed else plots_generalization.generalization
+    figure = draw(result["sets"], result["rollouts"], args.run)
     formats.save_bytes(out / "generalization.png", plots.save_bytes(figure))
     formats.save_json(result_path, formats.provenance(
         "test_generalization", vars(args), inputs, stage.seconds, device) | {"run": args.run} | result)  # fmt: skip
@@ -111,6 +147,13 @@ def check_law(content: dict, path, run: str, folder) -> None:
             )
 
 
+def check_seed(args, dataset) -> None:
+    if args.seed == dataset.meta.get("arguments", {}).get("seed"):
+        raise UserError(
+            f"--seed {args.seed} is the dataset's own: its trajectories were trained on", "give another --seed"
+        )
+
+
 def measure(args, dataset, model, law, chain: bool) -> dict:
     """Everything in ``generalization.json`` but its provenance."""
     from distill import extrapolation, rollout
@@ -122,9 +165,7 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
     if system is None:
         sets = extrapolation.own_test_set(dataset, args.max_graphs, args.seed)
     else:
-        if args.seed == dataset.meta.get("arguments", {}).get("seed"):
-            raise UserError(f"--seed {args.seed} is the dataset's own: its trajectories were trained on",
-                            "give another --seed")  # fmt: skip
+        check_seed(args, dataset)
         spacing = float(dataset.t[1] - dataset.t[0]) if frames > 1 else system.dt
         sets, starts = extrapolation.fresh_sets(
             dataset.meta, n=dataset.n, dim=dataset.dim, frames=frames, spacing=spacing,
@@ -147,9 +188,55 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
     return result
 
 
+def measure_fluid(args, dataset, model, law) -> dict:
+    """As ``measure``, of data in a periodic box."""
+    from distill import extrapolation, fluid_sets
+    from distill.lennard_jones import LennardJones
+    from distill.periodic import cutoff_of
+    from distill.system_record import system_of
+
+    if law.cutoff is None:
+        raise UserError(f"the law of {args.run} has no cutoff, which a periodic box needs",
+                        f"python symbolic_reg.py --run {args.run} --overwrite")  # fmt: skip
+    system, cutoff = system_of(dataset.meta), cutoff_of(dataset)
+    made = {"skipped": {}, "simulations": {}}
+    known = isinstance(system, LennardJones)
+    if known:
+        check_seed(args, dataset)
+        settings, engine = fluid_sets.settings_like(dataset, system, args.seed, args.quick)
+        references = max(args.rollouts, REFERENCES // (2 if args.quick else 1)) if args.rollouts else 0
+        plan = fluid_sets.Plan(
+            settings, engine, args.n_trajectories, args.max_graphs, args.particles or fluid_sets.four_times(dataset.n),
+            references, args.rollout_time)  # fmt: skip
+        made |= fluid_sets.fresh_sets(dataset.meta, plan, cutoff, args.threads)
+    else:
+        made["sets"] = fluid_sets.own_test_set(dataset, args.max_graphs, args.seed, cutoff)
+    network = fluid_sets.network_acceleration(model)
+    unit = fluid_sets.FORCE_UNIT if known else fluid_sets.OWN_UNIT
+    result = {
+        "truth": {"system": system.name, "law": system.law} if known else None,
+        "force_unit": unit,
+        "errors_are": f"of forces, mass * acc, in {unit}; mae: mean over components; n: particles times frames",
+        "simulations": made["simulations"],
+        "sets": {k: fluid_sets.compare(s, network, law.acceleration) for k, s in cli.progress(
+            made["sets"].items(), desc="errors of law and network", unit="set")},
+        "skipped_sets": made["skipped"],
+    }  # fmt: skip
+    if not known:
+        return result | {"rollouts": {"skipped": extrapolation.NOTHING_KNOWN}}
+    if not args.rollouts:
+        return result | {"rollouts": {"skipped": "asked for none (--rollouts 0)"}}
+    from distill import fluid_rollout
+
+    reference = made["reference"]
+    bath = fluid_rollout.bath_of(settings, reference["spacing"], reference["pos"].shape[1])
+    return result | {"rollouts": fluid_rollout.compare(
+        system, law, model, reference, bath, args.rollouts, cutoff, args.network_seconds)}  # fmt: skip
+
+
 def summary(law: dict, result: dict, folder) -> list[str]:
     """The few lines a user reads on the terminal."""
-    from distill import findings
+    from distill import findings, report_fluid
     from distill.findings import ratio_words, shown, truth_words, verdict_word, worst_extrapolation
 
     fit_path = folder / "linear_fit.json"
@@ -163,17 +250,19 @@ def summary(law: dict, result: dict, folder) -> list[str]:
         lines.append(f"messages         R2 with true forces {fit['r2_all']:.4f} (all), {fit['r2_trim90']:.4f}"
                      f" (best 90 %), {fit['n_edges']} edges")  # fmt: skip
     worst = worst_extrapolation(result["sets"])
+    unit = f" {result['force_unit']}" if "force_unit" in result else ""
+    what = "forces" if unit else "accelerations"
     for label, name in (("interpolation", "interpolation"), ("worst elsewhere", worst)):
         if name in result["sets"]:
             one = result["sets"][name]
-            lines.append(f"{label:<16} MAE {shown(one['law']['mae'])} (law), {shown(one['gnn']['mae'])} (network):"
-                         f" the law's is {ratio_words(one)}; {name}, {one['law']['n']} accelerations")  # fmt: skip
+            lines.append(f"{label:<16} MAE {shown(one['law']['mae'])} (law), {shown(one['gnn']['mae'])} (network)"
+                         f"{unit}: the law's is {ratio_words(one)}; {name}, {one['law']['n']} {what}")  # fmt: skip
     models = result["rollouts"].get("models")
     if models:
         lines.append(f"rollouts         the law follows the truth for {models['law']['followed_for']:.3g} time units,"
                      f" the network for {models['gnn']['followed_for']:.3g}"
                      f" (horizon {result['rollouts']['horizon']:.3g}, n {result['rollouts']['n']})")  # fmt: skip
-    return lines + findings.momentum_lines(result["rollouts"])
+    return lines + findings.momentum_lines(result["rollouts"]) + report_fluid.lines(law, result)
 
 
 if __name__ == "__main__":

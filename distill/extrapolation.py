@@ -119,14 +119,14 @@ def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
 # ---------------------------------------------------------------- a process of its own
 
 
-def fresh_sets(meta: dict, **arguments) -> tuple[dict, dict]:
-    """``make_sets`` for the system of a dataset's JSON, in a new process; arguments as there.
+def fresh_sets(meta: dict, maker=make_sets, **arguments):
+    """``maker(system, **arguments)`` for the system of a dataset's JSON, in a new process; what it returns.
 
     Raises what the simulation raises (``UserError`` where it cannot be done).
     """
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_make_and_send, args=(send, meta, arguments), daemon=True)
+    process = context.Process(target=_make_and_send, args=(send, meta, maker, arguments), daemon=True)
     process.start()
     send.close()
     try:
@@ -147,7 +147,7 @@ def fresh_sets(meta: dict, **arguments) -> tuple[dict, dict]:
     return outcome
 
 
-def _make_and_send(send, meta, arguments):
+def _make_and_send(send, meta, maker, arguments):
     import signal
     import threading
 
@@ -156,7 +156,7 @@ def _make_and_send(send, meta, arguments):
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, left behind if this process is ended
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this process
     try:
-        outcome = make_sets(system_of(meta), **arguments)
+        outcome = maker(system_of(meta), **arguments)
     except Exception as exc:
         outcome = exc
     send.send(outcome)

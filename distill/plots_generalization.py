@@ -18,10 +18,10 @@ def generalization(sets: dict, rollouts: dict, title: str) -> Figure:
     figure = Figure(figsize=(8.4, 0.55 * len(sets) + 1.3 + 3.1 * curves), layout="constrained")
     if curves:
         grid = figure.add_gridspec(2, 2, height_ratios=[0.5 * len(sets) + 0.9, 2.9])
-        _draw_sets(figure.add_subplot(grid[0, :]), sets)
+        draw_sets(figure.add_subplot(grid[0, :]), sets)
         _draw_rollouts([figure.add_subplot(grid[1, k]) for k in (0, 1)], rollouts)
     else:
-        _draw_sets(figure.subplots(), sets)
+        draw_sets(figure.subplots(), sets)
     figure.suptitle(title)
     return figure
 
@@ -29,7 +29,7 @@ def generalization(sets: dict, rollouts: dict, title: str) -> Figure:
 def set_errors(sets: dict) -> Figure:
     """Mean absolute error of network and law on every set."""
     figure = Figure(figsize=(8.4, 0.5 * len(sets) + 1.0), layout="constrained")
-    _draw_sets(figure.subplots(), sets)
+    draw_sets(figure.subplots(), sets)
     return figure
 
 
@@ -40,7 +40,7 @@ def rollout_curves(rollouts: dict) -> Figure:
     return figure
 
 
-def _draw_sets(axis, sets):
+def draw_sets(axis, sets, label="mean absolute error of an acceleration component"):
     names = list(sets)
     for row, name in enumerate(names):
         values = {k: sets[name][k]["mae"] for k in ("gnn", "law")}
@@ -50,7 +50,7 @@ def _draw_sets(axis, sets):
         for key, marker, colour in (("gnn", "s", NETWORK), ("law", "o", LAW)):
             if key in shown:
                 axis.plot(shown[key], row, marker, color=colour, ms=7, label=_LABELS[key] if row == 0 else None)
-    axis.set(xscale="log", xlabel="mean absolute error of an acceleration component", ylim=(len(names) - 0.4, -0.6))
+    axis.set(xscale="log", xlabel=label, ylim=(len(names) - 0.4, -0.6))
     axis.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
     axis.grid(axis="x", color=MUTED, alpha=0.25, lw=0.6)
     axis.margins(x=0.08)

@@ -9,7 +9,7 @@ import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from distill import cli, findings, formats
+from distill import cli, findings, formats, report_fluid
 from distill.cli import UserError
 from distill.findings import answer, ratio_words, verdict_word, worst_extrapolation, worst_point
 from distill.report_law import law_card, law_section
@@ -192,4 +192,4 @@ def tiles(m: Material) -> str:
             law_mae, gnn_mae = (findings.shown(one[k]["mae"]) for k in ("law", "gnn"))
             note = f"MAE {law_mae} against {gnn_mae}, n {one['law']['n']:,}"
             out.append(tile(value, what, note))
-    return "".join(out)
+    return "".join(out) + report_fluid.tiles(m)

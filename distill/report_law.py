@@ -3,7 +3,7 @@
 Every entry of ``law.json`` shown here but the pair law itself may be missing: older files lack many.
 """
 
-from distill import findings
+from distill import findings, report_fluid
 from distill.cli import UserError
 from distill.expressions import parse, to_text
 from distill.findings import verdict_word, worst_point
@@ -25,11 +25,13 @@ def law_section(m) -> str:
     if not m.law:
         return missing("The law has not been searched for.", f"python symbolic_reg.py --run {m.run}")
     convention = (m.law.get("pair") or {}).get("convention", "F_i = f (x_i - x_j)/r, f > 0 repels")
+    units = report_fluid.units(m)
+    units = f"units: {text('; '.join(f'{k} {v}' for k, v in units.items()))}" if units else "units are dimensionless"
     lead = (
         "The force on particle i from particle j lies along the line between them. "
-        f"Convention: {code(convention)}; r is the distance, m masses, q charges; units are dimensionless."
+        f"Convention: {code(convention)}; r is the distance, m masses, q charges; {units}."
     )
-    parts = (before_and_after, ways, against_the_truth, constants, choice, node, facts)
+    parts = (report_fluid.parameters, before_and_after, ways, against_the_truth, constants, choice, node, facts)
     return f'<p class="lead">{lead}</p>' + "".join(guarded(part, m) for part in parts)
 
 

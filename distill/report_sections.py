@@ -1,11 +1,15 @@
 """The sections of the report below the law: each takes the ``Material`` of a run and returns HTML."""
 
-from distill import formats, plots, plots_generalization
+import numpy as np
+
+from distill import formats, plots, plots_fluid, plots_generalization, report_fluid
 from distill.findings import power, ratio_words
+from distill.neighbours import unwrap
 from distill.report_page import code, details, formula, image, missing, percent, r2, shown, table, text
 
 GAUGES = {"force": "F (pair force)", "acceleration": "F / m_i", "charge_force": "q_i F"}
 FIGURES_A_ROW = 3
+DRAWN = 12  # particles of a fluid
 MOMENTA = {"momentum_drift": "momentum", "angular_momentum_drift": "angular momentum"}
 
 
@@ -22,6 +26,8 @@ def simulation(m) -> str:
             rows.append(["Drag", shown(system["drag"])])
         if system.get("source"):
             rows.append(["Source", text(system["source"])])
+    rows += report_fluid.simulation_rows(m)
+    unit = report_fluid.units(m).get("t", "time units")
     if m.dataset_path is not None:
         dataset = formats.load_dataset(str(m.dataset_path))
         count, frames, n, dim = dataset.pos.shape
@@ -30,7 +36,7 @@ def simulation(m) -> str:
             ["Trajectories", f"{count:,} ({split[0]:,} to train, {split[1]:,} to validate, {split[2]:,} to test)"],
             ["Particles, dimensions", f"{n}, {dim}"],
             ["Frames a trajectory", f"{frames}, {shown(float(dataset.t[1] - dataset.t[0])) if frames > 1 else 0}"
-             f" time units apart"],
+             f" {text(unit)} apart"],
         ]  # fmt: skip
         if "energy_drift" in dataset.arrays:
             drift = dataset.arrays["energy_drift"]
@@ -56,11 +62,17 @@ def _example(dataset) -> str:
     which = formats.SPLITS.index("test")
     index = (dataset.split == which).nonzero()[0]
     index = (index if len(index) else dataset.trajectories("all"))[:3]
+    pos, drawn = dataset.pos[index], dataset.n
+    if "box" in dataset.arrays:  # of a fluid only some, and without jumps across the picture
+        drawn = min(drawn, DRAWN)
+        pos = np.stack([unwrap(one[:, :drawn], dataset.box) for one in pos])
     figure = plots_generalization.trajectories(
-        dataset.pos[index], dataset.mass[index], dataset.t, [f"trajectory {k}" for k in index]
+        pos, dataset.mass[index, :drawn], dataset.t, [f"trajectory {k}" for k in index]
     )
     axes = " (first two axes)" if dataset.dim == 3 else ""
     caption = f"Example trajectories of the test split{axes}. A dot marks the last frame, larger for larger mass."
+    if drawn < dataset.n:
+        caption += f" {drawn} of {dataset.n} particles are drawn."
     return image(plots.save_bytes(figure), "Paths of the particles in example trajectories", caption)
 
 
@@ -109,6 +121,11 @@ def messages(m) -> str:
             f'<p class="note">A read-out of all components, found from net forces alone without any pair force,'
             f" reaches R² {r2(read['r2_all'])} (all), {r2(read['r2_trim90'])} (best 90 %)"
             f" with the true pair forces; n: {n}.</p>"
+        )
+    if report_fluid.is_fluid(m) and (potential := fit.get("potential") or {}).get("r2_all") is not None:
+        body += (
+            f'<p class="note">Not potentials: with the {text(potential["what"])} the same fit reaches R²'
+            f" {r2(potential['r2_all'])} (all), {r2(potential['r2_trim90'])} (best 90 %).</p>"
         )
     caption = "Standardised message components against their best linear combination of true force components."
     body += image(m.folder / "linear_fit.png", "Message components against true forces", caption)
@@ -167,6 +184,8 @@ def generalization(m) -> str:
             "The law has not been compared with the network.", f"python test_generalization.py --run {m.run}"
         )
     rows, what = [], []
+    unit = m.generalization.get("force_unit")  # of a fluid, whose errors are those of forces
+    kind = "force" if unit else "acceleration"
     for name, one in sets.items():
         gnn, law = one["gnn"], one["law"]
         label = text(name.replace("_", " "))
@@ -177,14 +196,19 @@ def generalization(m) -> str:
     truth = "" if m.generalization.get("truth") else (
         '<p class="note">The true law is not known here: only held-out data of the dataset itself are used.</p>'
     )  # fmt: skip
+    told = f" Units: {text(unit)}." if unit else ""
+    skipped = m.generalization.get("skipped_sets") or {}
+    what += [f"<li><strong>{text(k.replace('_', ' '))}</strong>: not simulated, {text(why)}.</li>"
+             for k, why in skipped.items()]  # fmt: skip
     header = ["set", *("network", "law") * 3, "MAE of the law", "n"]
     groups = [("", 1), ("MAE", 2), ("median rel. error", 2), ("R²", 2), ("", 2)]
-    figure = image(plots.save_bytes(plots_generalization.set_errors(sets)),
+    draw = plots_fluid.set_errors if unit else plots_generalization.set_errors
+    figure = image(plots.save_bytes(draw(sets)),
                    "Mean absolute error of network and law on each set")  # fmt: skip
     return (
-        '<p class="lead">Errors of the accelerations that the network and the law predict, against the true ones.'
+        f'<p class="lead">Errors of the {kind}s that the network and the law predict, against the true ones.'
         " MAE: mean absolute error of a component, which close encounters dominate. Relative error: of the vector,"
-        " over the size of the true one. n: accelerations.</p>"
+        f" over the size of the true one. n: {kind}s.{told}</p>"
         f'{truth}{figure}{table(header, rows, groups=groups)}<ul class="note">{"".join(what)}</ul>{_bad_values(sets)}'
     )
 
@@ -203,6 +227,8 @@ def rollouts(m) -> str:
         return missing("Nothing has been rolled out.", f"python test_generalization.py --run {m.run}")
     if r.get("skipped"):
         return f'<p class="note">Not done: {text(r["skipped"])}.</p>'
+    if r.get("kind") == "fluid":
+        return report_fluid.rollouts(r)
     names = {"law": "law", "gnn": "network", "truth_loose": "truth, looser tolerance", "truth": "truth"}
     momenta = {k: v for k, v in MOMENTA.items() if f"{k}_is" in r}
     conserved = {k: v for k, v in momenta.items() if any(one.get(k) for one in r["models"].values())}
