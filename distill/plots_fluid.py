@@ -93,7 +93,8 @@ def pair_force(r, found, true=None, label: str = "pair force f(r), kJ/mol/nm") -
     axes[0].legend(fontsize=8)
     if true is not None:
         off = np.abs(found - np.asarray(true))
-        axes[1].plot(r, np.where(off > 0, off, np.nan), color=LAW, lw=1.4, label="|law - truth|")
+        same = "" if (off > 0).any() else ": 0 everywhere"
+        axes[1].plot(r, np.where(off > 0, off, np.nan), color=LAW, lw=1.4, label=f"|law - truth|{same}")
         axes[1].plot(r, np.abs(true), color=INK, lw=1.0, alpha=0.4, label="|truth|")
         axes[1].set(yscale="log", xlabel="r, A", ylabel=label)
         axes[1].legend(fontsize=8)

@@ -171,8 +171,10 @@ def tiles(m: Material) -> str:
     verdict, out = m.law.get("verdict") or {}, []
     if verdict.get("relative_error_in_range") is not None:
         beyond = findings.percent(verdict.get("relative_error_extrapolated"))
+        # the force of a fluid is cut off where its data end: beyond is closer in
+        where = "closer than any of its pairs" if report_fluid.is_fluid(m) else "beyond the range of the data"
         out.append(tile(findings.percent(verdict["relative_error_in_range"]), "off the true pair force, within range",
-                        f"{beyond} beyond the range of the data"))  # fmt: skip
+                        f"{beyond} {where}"))  # fmt: skip
     if "r2_all" in m.linear_fit:
         fit = m.linear_fit
         out.append(tile(findings.r2_text(fit["r2_trim90"]), "R² of messages with true forces, best 90 % of edges",

@@ -82,6 +82,7 @@ def training(m) -> str:
     if not m.config:
         return missing("The network has not been trained.", "python train.py --dataset ...")
     c, options = m.config, m.config.get("options") or {}
+    unit = f" {report_fluid.units(m)['acc']}" if "acc" in report_fluid.units(m) else ""
     priors = [k.replace("_", " ") for k in ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate",
                                             "linear_node", "log_mass") if (c.get("model") or {}).get(k)]  # fmt: skip
     rows = [
@@ -91,7 +92,7 @@ def training(m) -> str:
         ["Size", f"width {shown(options.get('hidden'))}, {shown(options.get('message_dim'))} message components"],
         ["Training", f"{shown(c.get('steps'))} steps, {shown(c.get('train_graphs'))} frames, loss "
          f"{text(options.get('loss'))}, {shown(c.get('seconds'))} s on {text(c.get('device'))}"],
-        ["Validation MAE", f"{shown(c.get('validation_mae'))} an acceleration component,"
+        ["Validation MAE", f"{shown(c.get('validation_mae'))}{text(unit)} an acceleration component,"
          f" n {shown(c.get('validation_graphs'))} frames"],
     ]  # fmt: skip
     history = history_columns(m.weights / "history.csv")

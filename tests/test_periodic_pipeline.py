@@ -1,4 +1,4 @@
-"""Argon through the scripts as a user runs them, small: train, extract, fit, search; and what is refused."""
+"""Argon through the scripts as a user runs them, small: from training to the report; and what is refused."""
 
 import json
 
@@ -53,8 +53,35 @@ def test_the_law_knows_its_cutoff_and_its_verdict_looks_inwards(whole):
         assert law["lennard_jones"]["sigma"]["true"] == 3.4
 
 
+def test_law_and_network_are_compared_in_other_fluids_and_in_motion(whole):
+    folder, _ = whole
+    stage = ("test_generalization.py", "--run", RUN, "--quick", "--particles", 40, "--rollout-time", 0.4)
+    printed = ok(run(folder, *stage))
+    made = content(folder, "generalization.json")
+    dataset_temperature = made["rollouts"]["temperature_K"]
+    assert dataset_temperature == pytest.approx(94, abs=8)  # of velocities with standard deviation 1.4 A/ps
+    assert made["skipped_sets"].keys() == {"dense"} and "half the box" in made["skipped_sets"]["dense"]
+    hotter = [f"hotter_{k * dataset_temperature:.0f}K" for k in (2, 3)]
+    assert list(made["sets"]) == ["interpolation", *hotter, "dilute", "more_particles"]
+    assert made["force_unit"] == "kJ/mol/nm" and made["sets"]["more_particles"]["particles"] == 40
+    for one in made["sets"].values():
+        assert one["gnn"]["mae"] > 0 and one["law"]["n"] == one["graphs"] * one["particles"]
+    rollouts = made["rollouts"]
+    truth, law = (rollouts["constant_energy"]["models"][k] for k in ("truth", "law"))
+    assert truth["energy_drift_end"]["median_size"] < 0.01 and truth["momentum_drift_median"] < 1e-9
+    assert law["momentum_drift_median"] < 1e-9  # its forces are those of pairs
+    assert rollouts["constant_temperature"]["models"]["truth"]["failed"] == []
+    assert rollouts["g_r"]["models"]["truth"]["deviation_mean"] > 0 and rollouts["g_r"]["reference"]["n"] == 3
+    page = (folder / "outputs" / RUN / "report.html").read_text()
+    for word in ("kJ/mol/nm", "g(r)", "not simulated", "As a pair potential", "Drift of the true energy"):
+        assert word in page, word
+    assert "could not be shown" not in page and "dimensionless" not in page and "time units" not in page
+    assert "not simulated" in printed and "fluid, law" in printed
+    assert "already done" in ok(run(folder, *stage))
+    refused(run(folder, *stage, "--rollouts", 2), "different arguments")
+
+
 def test_what_does_not_know_boxes_says_so(whole):
     folder, _ = whole
-    refused(run(folder, "test_generalization.py", "--run", RUN), "periodic box")
     refused(run(folder, "symbolic_reg.py", "--run", RUN, "--sr-on-inputs"), "periodic")
     refused(run(folder, "train.py", "--dataset", "lj_n27_d3_s0", "--no-geometric-inputs"), "periodic box")
