@@ -31,8 +31,9 @@ class ModelConfig:
     log_mass               log m in place of m: masses are positive and span orders of magnitude.
     acc_scale              typical acceleration, a unit for the output (1 in the paper).
     periodic               a periodic box, where a position by itself means nothing: the edge model sees d/r and
-                           (r - r_mean)/r_spread of the nearest image in place of positions and of log r, the node
-                           model no positions. Goes with translation_invariant and geometric_inputs.
+                           (r^p - r_mean)/r_spread of the nearest image in place of positions and of log r, p =
+                           ``r_power``, the node model no positions. Goes with translation_invariant and
+                           geometric_inputs.
     edge_model             layers of the edge model, H = ``hidden``; github.com/BernardoRicci/symbolic_deep_learning
                            has the last two, with H = 300 and 100 components:
                            mlp   ``depth`` hidden layers of H units (the paper);
@@ -56,8 +57,9 @@ class ModelConfig:
     log_mass: bool = False
     acc_scale: float = 1.0
     periodic: bool = False
-    r_mean: float = 0.0  # of the distances in the training data, in their unit; with ``periodic`` only
-    r_spread: float = 1.0  # their standard deviation
+    r_power: float = 1.0  # with ``periodic`` only, as the next two
+    r_mean: float = 0.0  # mean of r^p over the pairs in the training data, r in their unit
+    r_spread: float = 1.0  # its standard deviation
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -78,7 +80,7 @@ class GNN(MessagePassing):
         properties = dim + 2  # velocity, charge, mass
         if c.periodic and not (c.translation_invariant and c.geometric_inputs):
             raise ValueError("a network for a periodic box needs translation_invariant and geometric_inputs")
-        scale = (c.r_mean, c.r_spread) if c.periodic else None
+        scale = (c.r_power, c.r_mean, c.r_spread) if c.periodic else None
         self.edge_in = FirstLayer(dim, properties, width, c.translation_invariant, c.geometric_inputs, scale)
         self.edge_mlp = after_first(c.edge_model, width, c.depth, outputs, c.activation)
         node_inputs = properties if c.translation_invariant else properties + dim

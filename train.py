@@ -19,6 +19,7 @@ from distill.cli import Parser, Stage, UserError, relative, run_script
 from distill.recipes import (
     EDGE_MODELS,
     EDGES_A_STEP,
+    IN_A_BOX,
     LOSSES,
     MESSAGE_DIM,
     PRUNE_SCHEDULES,
@@ -104,6 +105,8 @@ def resolve(args, variant, dataset) -> dict:
     if "box" in dataset.arrays:
         in_a_box(args, options, dataset)
     options |= {k: v for k, v in vars(args).items() if k in options and v is not None}
+    if options["antisymmetric"] and "receivers" in options:
+        options["receivers"] = 0  # messages need those of the other direction
     if args.edge_model not in (None, "mlp"):
         options["edge_model"] = args.edge_model  # not named for the MLP, as in runs from before there was a choice
     for name in ("augment", "close_sampling", "l1_weight", "kl_weight", "std_weight"):
@@ -129,8 +132,15 @@ def in_a_box(args, options: dict, dataset) -> None:
                 f"{relative(dataset.path)} has a periodic box, where absolute positions mean nothing",
                 f"leave {flag} out",
             )
+    own = dict(IN_A_BOX[args.recipe])
+    if args.quick:
+        own.pop("epochs")
     edges = graphs_of_split(dataset, "train").sample()[2]
-    options |= asked | {"batch_size": max(1, round(EDGES_A_STEP / edges))}
+    if 0 < own["receivers"] < dataset.n:
+        edges *= own["receivers"] / dataset.n
+    options |= asked | own | {"batch_size": max(1, round(EDGES_A_STEP[args.recipe] / edges))}
+    if args.recipe == "paper":  # a penalty summed over edges stands beside a loss summed over n particles
+        options["l1_weight"] *= dataset.n
 
 
 @dataclass

@@ -31,12 +31,12 @@ class FirstLayer(nn.Module):
     """First linear layer of the edge model on (x_i, x_j), as a part for each end plus geometry.
 
     Equal to one linear layer on the concatenation, at 2 n instead of n (n - 1) products a graph.
-    Translation invariance ties the receiver's position weights to minus the sender's. With ``scale``, mean and
-    spread of r (a periodic box), positions do not enter: the geometry is all that the layer sees of them.
+    Translation invariance ties the receiver's position weights to minus the sender's. With ``scale``, a power of r
+    with its mean and spread (a periodic box), positions do not enter: the geometry is all the layer sees of them.
     """
 
     def __init__(self, dim: int, properties: int, width: int, invariant: bool, geometric: bool,
-                 scale: tuple[float, float] | None = None):  # fmt: skip
+                 scale: tuple[float, float, float] | None = None):  # fmt: skip
         super().__init__()
         self.dim, self.invariant, self.scale = dim, invariant, scale
         fan_in = (dim if invariant else 2 * dim) + 2 * properties + (scale is not None)
@@ -63,13 +63,13 @@ class FirstLayer(nn.Module):
     def geometric(self, d: Tensor) -> Tensor:
         """The added map of (d/r, log r), d = x_j - x_i; 1e-4 keeps coincident particles finite.
 
-        With ``scale`` (r - mean)/spread stands for log r. Differences in units of length do not train on a fluid,
+        With ``scale`` (r^p - mean)/spread stands for log r. Differences in units of length do not train on a fluid,
         where most pairs are far apart and the forces between them small.
         """
         r = d.norm(dim=1, keepdim=True) + 1e-4
         if self.scale is not None:
-            mean, spread = self.scale
-            return self.geometry(torch.cat([d / r, (r - mean) / spread], 1))
+            power, mean, spread = self.scale
+            return self.geometry(torch.cat([d / r, (r**power - mean) / spread], 1))
         return self.geometry(torch.cat([d / r, r.log()], 1))
 
 
@@ -122,3 +122,19 @@ def mlp_rows(mlp: nn.Sequential, h: Tensor, rows: Tensor | None) -> Tensor:
         return mlp(h)
     last = mlp[-1]
     return onednn.linear(mlp[:-1](h), last.weight[rows], last.bias[rows])
+
+
+@torch.no_grad()
+def silence(edge_mlp: nn.Sequential, node_mlp: nn.Sequential) -> None:
+    """Start with messages of 0 and a node model that passes on what it gets (He's weights for ReLU, no biases).
+
+    The sum of tens of random messages buries what little they know of the force: from PyTorch's initial weights
+    such networks predict nothing for thousands of steps, or learn one axis alone.
+    """
+    for parameter in edge_mlp[-1].parameters():
+        parameter.zero_()
+    for parameter in node_mlp.parameters():
+        if parameter.dim() == 2:
+            nn.init.normal_(parameter, std=(2 / parameter.size(1)) ** 0.5)
+        else:
+            parameter.zero_()

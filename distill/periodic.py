@@ -25,7 +25,7 @@ class CutoffEdges:
     """Edges of a batch of frames, sorted by receiver; what ``models.Edges`` is for equal graphs, with ``dx``."""
 
     index: Tensor  # [2, edge] (sender, receiver), particle i of frame f is node f n + i
-    reverse: Tensor  # [edge]
+    reverse: Tensor | None  # [edge]
     dx: Tensor  # [edge, dim] float32, x_i - x_j through the nearest image, i the receiver
     degree: int = 0  # receivers have different numbers of senders
 
@@ -63,16 +63,23 @@ class FrameGraphs:
                 self._kept[frame], self._room = found, self._room - size
         return found
 
-    def edges(self, frames: Sequence[int]) -> CutoffEdges:
-        """The edges of several frames as one graph, as tensors on the device."""
-        return as_tensors(self.joined(frames)[0], self.device)
+    def edges(self, frames: Sequence[int], receivers: np.ndarray | None = None) -> CutoffEdges:
+        """The edges of several frames as one graph, as tensors on the device; of the nodes ``receivers`` alone, if
+        given: then no edge knows its reverse.
+        """
+        graph = self.joined(frames)[0]
+        if receivers is None:
+            return as_tensors(graph, self.device)
+        chosen = np.zeros(len(frames) * self.pos.shape[1], dtype=bool)
+        chosen[receivers] = True
+        return as_tensors(graph, self.device, chosen[graph.receiver])
 
     def joined(self, frames: Sequence[int]) -> tuple[Neighbours, np.ndarray]:
         """As ``edges``, in arrays, with the number of edges of each frame."""
         return batch([self.neighbours(int(f)) for f in frames], self.pos.shape[1])
 
-    def sample(self) -> tuple[float, float, float]:
-        """Mean and standard deviation of r over the edges of a few frames, and the mean number of edges a frame.
+    def sample(self, power: float = 1.0) -> tuple[float, float, float]:
+        """Mean and standard deviation of r^power over the edges of a few frames, and the mean number of edges a frame.
 
         ``UserError`` if there are no pairs within the cutoff.
         """
@@ -81,7 +88,8 @@ class FrameGraphs:
         count, r = float(np.mean([len(a) for a in r])), np.concatenate(r)
         if not len(r):
             raise UserError(f"no pair of particles comes within the cutoff {self.cutoff:g}", "use a larger 'cutoff'")
-        return float(r.mean()), float(r.std()) or 1.0, count
+        scaled = r**power
+        return float(scaled.mean()), float(scaled.std()) or 1.0, count
 
 
 def graphs_of_split(dataset: Dataset, split: str, limit: int | None = None, device="cpu") -> FrameGraphs:
@@ -98,8 +106,11 @@ def spread_over(count: int, limit: int) -> np.ndarray:
     return torch.linspace(0, count - 1, limit).long().numpy()
 
 
-def as_tensors(graph: Neighbours, device="cpu") -> CutoffEdges:
-    """``Neighbours`` (of one frame or joined) for the network."""
-    index = torch.as_tensor(np.stack([graph.sender, graph.receiver]).astype(np.int64)).to(device)
-    reverse = torch.as_tensor(graph.reverse.astype(np.int64)).to(device)
-    return CutoffEdges(index, reverse, torch.as_tensor(graph.dx.astype(np.float32)).to(device))
+def as_tensors(graph: Neighbours, device="cpu", keep: np.ndarray | None = None) -> CutoffEdges:
+    """``Neighbours`` (of one frame or joined) for the network; of the edges ``keep`` [edge] alone, if given."""
+    index, dx = np.stack([graph.sender, graph.receiver]), graph.dx
+    if keep is not None:
+        index, dx = index[:, keep], dx[keep]
+    reverse = None if keep is not None else torch.as_tensor(graph.reverse.astype(np.int64)).to(device)
+    return CutoffEdges(torch.as_tensor(index.astype(np.int64)).to(device), reverse,
+                       torch.as_tensor(dx.astype(np.float32)).to(device))  # fmt: skip

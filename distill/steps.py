@@ -45,6 +45,7 @@ class Stepper:
         self.order = torch.zeros(len(members), graphs, dtype=torch.long, device=self.device)
         self.offsets = torch.arange(first.batch, device=self.device)
         self.edges = first.edges(first.batch) if first.frames is None else None  # else made for each batch
+        self.receivers = None  # whose errors count, if not those of all
         self._epoch, self._graph, self._eager_left = -1, None, 0
         self.changed()
 
@@ -135,7 +136,9 @@ class Stepper:
         pick = self.order.index_select(1, start + self.offsets)
         x, acc = first.x[pick], first.acc[pick]  # [member, graph, particle, ...]
         if first.frames is not None:
-            self.edges = first.frames.edges(pick[0].tolist())
+            self.receivers = first.receivers()
+            nodes = None if self.receivers is None else self.receivers.cpu().numpy()
+            self.edges = first.frames.edges(pick[0].tolist(), nodes)
         if options["augment"]:
             dim = first.dim
             shift = torch.stack([torch.randn(dim, generator=m.noise, device=self.device) for m in self.members])
@@ -159,7 +162,7 @@ class Stepper:
         # weights are used once a step, and a cache of their casts would be captured with it
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, first.bf16, cache_enabled=False):
             pred, message, logvar = model(x.flatten(0, 1), self.edges, normal)
-        loss = first.loss(pred.float(), acc)
+        loss = first.loss(pred.float(), acc, self.receivers)
         penalty = torch.zeros((), device=self.device)
         if self.penalised:
             penalty = weight[0] * (l1_penalty(message.float(), first.n, graphs) if logvar is None else

@@ -17,6 +17,7 @@ from distill import cli
 from distill.checkpoints import load_tensors, save_tensors
 from distill.cli import UserError, relative
 from distill.graphs import EdgeCache, dataset_features, is_chain
+from distill.layers import silence
 from distill.losses import message_importance, prediction_loss
 from distill.periodic import graphs_of_split, spread_over
 from distill.recipes import PENALISED, components_kept, lr_factor
@@ -68,6 +69,8 @@ class Trainer:
         self.model = GNN(ModelConfig(dim=dataset.dim, gaussian=variant == "kl", acc_scale=self.scale,
                                      edge_model=options.get("edge_model", "mlp"), **self.box,
                                      **{k: options[k] for k in OF_THE_MODEL})).to(device)  # fmt: skip
+        if self.options.get("silent_start"):
+            silence(self.model.edge_mlp, self.model.node_mlp)
         self.noise = torch.Generator(device).manual_seed(seed + 1)
         self.cumulative = None
         if options["close_sampling"]:  # close encounters more often: they decide the worst errors
@@ -92,12 +95,13 @@ class Trainer:
         limit = 64 if quick else None
         self.x, self.acc = self.load(dataset, "train", limit)
         self.frames = graphs_of_split(dataset, "train", limit, self.device)
-        mean, spread, edges = self.frames.sample()
+        power = self.options["r_power"]
+        mean, spread, edges = self.frames.sample(power)
         limit = 8 if quick else max(1, int(VALIDATION_EDGES / edges))
         self.x_val, self.acc_val = self.load(dataset, "validation", limit)
         self.frames_val = graphs_of_split(dataset, "validation", limit, self.device)
         self.edges_a_frame = edges
-        self.box = {"periodic": True, "r_mean": mean, "r_spread": spread}
+        self.box = {"periodic": True, "r_power": power, "r_mean": mean, "r_spread": spread}
 
     # ------------------------------------------------------------ what a step needs (distill/steps.py)
 
@@ -118,8 +122,22 @@ class Trainer:
         """Learning rate of the step after ``step`` steps."""
         return self.options["lr"] * lr_factor(self.options["schedule"], step / self.total)
 
-    def loss(self, pred, acc):
-        """``prediction_loss`` of pred [node, dim] and acc [graph, particle, dim], free particles only."""
+    def receivers(self) -> torch.Tensor | None:
+        """Nodes [node] of a batch whose errors count in this step, drawn in every graph; None: all of them.
+
+        In a periodic box a frame has hundreds of receivers: some of them a step make more steps of as many edges.
+        """
+        count = self.options.get("receivers", 0)
+        if not 0 < count < self.n:
+            return None
+        drawn = [torch.randperm(self.n, generator=self.noise, device=self.device)[:count] for _ in range(self.batch)]
+        return torch.cat([k * self.n + nodes for k, nodes in enumerate(drawn)])
+
+    def loss(self, pred, acc, nodes=None):
+        """``prediction_loss`` of pred [node, dim] and acc [graph, particle, dim], free particles only, or ``nodes``."""
+        if nodes is not None:
+            return prediction_loss(pred[nodes], acc.flatten(0, 1)[nodes], self.options["loss"],
+                                   len(nodes) / len(acc), self.scale)  # fmt: skip
         pred = pred.view_as(acc)
         if len(self.free) < self.n:
             pred, acc = pred[:, self.free], acc[:, self.free]

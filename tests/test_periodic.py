@@ -136,7 +136,7 @@ def test_in_a_box_positions_are_differences_and_a_step_has_graphs_by_their_edges
     for recipe in ("paper", "newton"):
         options = options_of(argon, "l1", "--recipe", recipe)
         assert options["translation_invariant"] and options["geometric_inputs"] and options["augment"] == 0
-        assert options["batch_size"] == round(EDGES_A_STEP / edges) > 1
+        assert options["batch_size"] == round(EDGES_A_STEP[recipe] / edges) > 1
     assert options_of(argon, "l1", "--batch-size", "3")["batch_size"] == 3
     for flags in (["--no-geometric-inputs"], ["--augment", "2"]):
         with pytest.raises(UserError, match="periodic box"):
@@ -149,6 +149,34 @@ def test_training_in_a_box_learns_forces_through_the_nearest_image(argon, tmp_pa
     assert last < 0.5 * first
     r = radius_graph(trainer.frames.pos[0], BOX, CUTOFF).r
     assert abs(trainer.model.config.r_mean - r.mean()) < 0.2 and abs(trainer.model.config.r_spread - r.std()) < 0.2
+
+
+def test_errors_of_some_receivers_need_the_edges_to_them_alone(argon):
+    model, n = network(torch.float32), argon.n
+    pos = argon.pos[:2].reshape(-1, n, 3)
+    frames = FrameGraphs(pos, BOX, CUTOFF)
+    x = torch.as_tensor(dataset_features(argon, [0, 1])[0])[[0, 3]].flatten(0, 1)
+    some = np.array([2, 5, n + 1])
+    whole, part = frames.edges([0, 3]), frames.edges([0, 3], some)
+    assert part.index.size(1) < 0.2 * whole.index.size(1) and set(part.index[1].tolist()) == set(some.tolist())
+    torch.testing.assert_close(model(x, part)[0][some], model(x, whole)[0][some])
+
+
+def test_the_paper_recipe_takes_some_receivers_a_step_and_starts_without_messages(argon, tmp_path):
+    options = options_of(argon, "l1", "--recipe", "paper") | dict(hidden=8, message_dim=4, receivers=5, batch_size=3)
+    assert options["silent_start"] and options["l1_weight"] == pytest.approx(0.01 * argon.n)
+    trainer = Trainer(argon, "l1", options, 0, "cpu", "float32", tmp_path / "a", {}, True)
+    drawn = trainer.receivers()
+    assert len(drawn) == 15 and all(len(set(d.tolist())) == 5 for d in drawn.split(5))
+    assert torch.equal(drawn // argon.n, torch.arange(3).repeat_interleave(5))
+    assert not torch.equal(trainer.receivers(), drawn)
+    pred, acc = torch.zeros(3 * argon.n, 3), torch.ones(3, argon.n, 3)
+    assert float(trainer.loss(pred, acc, drawn)) == pytest.approx(5 * 3)  # summed over five receivers a graph
+    x, edges = trainer.x_val[0], trainer.frames_val.edges([0])
+    message, _ = trainer.model.messages(x, edges.index, None, edges.dx)
+    assert not message.any() and trainer.model.config.r_power == -3
+    options = options_of(argon, "l1", "--recipe", "paper", "--antisymmetric")
+    assert options["receivers"] == 0  # their messages need those of the other direction
 
 
 def test_a_seed_repeats_and_a_resumed_run_ends_with_the_same_bits(argon, tmp_path):
