@@ -30,6 +30,7 @@ QUICK = {
     False: {"n_trajectories": 6, "rollouts": 2, "max_graphs": 200},
     True: {"n_trajectories": 2, "rollouts": 3, "max_graphs": 6, "rollout_time": 1.0, "network_seconds": 10.0},
 }
+SHORTEST = 0.2  # ps, of a rollout
 REFERENCES = 6  # simulations at least whose g(r) tell what seeds alone do; half as many with --quick
 
 
@@ -64,6 +65,10 @@ def resolve(args, boxed: bool, where: str) -> None:
                 f"--{name.replace('_', '-')} is for data in a periodic box, {where} has none", "leave it out"
             )
         delattr(args, name)
+    if boxed and args.rollout_time < SHORTEST:
+        raise UserError(
+            f"--rollout-time is {args.rollout_time:g} ps, expected at least {SHORTEST:g}: frames are 0.1 ps apart"
+        )
     if args.quick:
         for name, size in QUICK[boxed].items():
             setattr(args, name, min(getattr(args, name), size))
@@ -109,8 +114,11 @@ def main(argv=None) -> int:
 
     from distill import plots, plots_fluid, plots_generalization
 
-    draw = plots_fluid.generalization if boxed else plots_generalization.generalization
-    figure = draw(result["sets"], result["rollouts"], args.run)
+    shown = result["sets"], result["rollouts"], args.run
+    if boxed:
+        figure = plots_fluid.generalization(*shown, result["force_unit"])
+    else:
+        figure = plots_generalization.generalization(*shown)
     formats.save_bytes(out / "generalization.png", plots.save_bytes(figure))
     formats.save_json(result_path, formats.provenance(
         "test_generalization", vars(args), inputs, stage.seconds, device) | {"run": args.run} | result)  # fmt: skip

@@ -203,8 +203,8 @@ def generalization(m) -> str:
              for k, why in skipped.items()]  # fmt: skip
     header = ["set", *("network", "law") * 3, "MAE of the law", "n"]
     groups = [("", 1), ("MAE", 2), ("median rel. error", 2), ("R²", 2), ("", 2)]
-    draw = plots_fluid.set_errors if unit else plots_generalization.set_errors
-    figure = image(plots.save_bytes(draw(sets)),
+    figure = plots_fluid.set_errors(sets, unit) if unit else plots_generalization.set_errors(sets)
+    figure = image(plots.save_bytes(figure),
                    "Mean absolute error of network and law on each set")  # fmt: skip
     return (
         f'<p class="lead">Errors of the {kind}s that the network and the law predict, against the true ones.'

@@ -1,6 +1,7 @@
 """Argon through the scripts as a user runs them, small: from training to the report; and what is refused."""
 
 import json
+import shutil
 
 import pytest
 from planted import write_argon
@@ -78,7 +79,20 @@ def test_law_and_network_are_compared_in_other_fluids_and_in_motion(whole):
     assert "could not be shown" not in page and "dimensionless" not in page and "time units" not in page
     assert "not simulated" in printed and "fluid, law" in printed
     assert "already done" in ok(run(folder, *stage))
-    refused(run(folder, *stage, "--rollouts", 2), "different arguments")
+    refused(run(folder, *stage[:-1], 0.1), "--rollout-time", "at least 0.2")
+
+
+def test_data_of_a_fluid_whose_law_is_not_known_are_their_own_test(whole, tmp_path):
+    folder = tmp_path / "unknown"
+    shutil.copytree(whole[0], folder)
+    (folder / "datasets" / "lj_n27_d3_s0.json").unlink()
+    (folder / "outputs" / RUN / "generalization.json").unlink(missing_ok=True)
+    ok(run(folder, "test_generalization.py", "--run", RUN, "--quick"))
+    made = content(folder, "generalization.json")
+    assert made["truth"] is None and "not known" in made["rollouts"]["skipped"]
+    assert list(made["sets"]) == ["interpolation"] and made["sets"]["interpolation"]["graphs"] == 6
+    assert made["force_unit"] == "mass * acc in the units of the dataset"
+    assert "could not be shown" not in (folder / "outputs" / RUN / "report.html").read_text()
 
 
 def test_what_does_not_know_boxes_says_so(whole):
