@@ -61,6 +61,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
     }  # fmt: skip
     system = system_record.system_of(dataset.meta)
     content["lennard_jones"] = lennard_jones_law.account(law.pair, refined.data, read.node_terms, system)
+    content["from_messages"]["lennard_jones"] = lennard_jones_law.values(front.expr, system)
     truth = verdict.true_law(system)
     if truth is not None:
         true_node = true_node_force(system, messages, dataset)

@@ -14,6 +14,7 @@ from distill.formats import finite_or_none
 from distill.lennard_jones import KJ_PER_MOL, LennardJones
 
 _R = symbols_for(["r"])[0]
+UNITS = (("sigma", "A"), ("epsilon", "kJ/mol"))
 
 
 def amplitudes(pair: sp.Expr) -> tuple[float, float] | None:
@@ -37,6 +38,22 @@ def parameters(a: float, b: float) -> tuple[float, float]:
     return (a / (2 * b)) ** (1 / 6), b * b / (12 * a)
 
 
+def values(pair: sp.Expr, system=None) -> dict | None:
+    """JSON-ready: sigma and epsilon with their units and true values, the latter two where ``system`` is a
+    ``LennardJones``; None if the law has another form.
+    """
+    both = amplitudes(pair)
+    if both is None:
+        return None
+    known = isinstance(system, LennardJones)
+    scale = (1.0, 1 / KJ_PER_MOL if known else 1.0)
+    return {
+        name: {"value": float(value * factor), "unit": unit if known else None,
+               "true": getattr(system, name) if known else None}
+        for (name, unit), value, factor in zip(UNITS, parameters(*both), scale, strict=True)
+    }  # fmt: skip
+
+
 def account(pair: sp.Expr, data: Receivers, node_terms=(), system=None) -> dict | None:
     """JSON-ready: sigma and epsilon with jackknife standard errors over trajectories (null where there are too few),
     and their true values where ``system`` is a ``LennardJones``; None if the law has another form.
@@ -46,16 +63,15 @@ def account(pair: sp.Expr, data: Receivers, node_terms=(), system=None) -> dict 
     both = amplitudes(pair)
     if both is None:
         return None
-    known = isinstance(system, LennardJones)
-    unit = np.array([1.0, 1 / KJ_PER_MOL if known else 1.0])
+    told = values(pair, system)
+    unit = np.array([1.0, 1 / KJ_PER_MOL if isinstance(system, LennardJones) else 1.0])
     form, symbols, start = parametrise(sp.Float(both[0]) / _R**13 - sp.Float(both[1]) / _R**7)
     fits = jackknife_fits(form, symbols, start, data, node_terms)
-    each = [amplitudes(with_constants(form, symbols, values)) for values in fits]
+    each = [amplitudes(with_constants(form, symbols, fit)) for fit in fits]
     found = np.array([parameters(*ab) for ab in each if ab is not None]).reshape(-1, 2) * unit
-    value, error = np.array(parameters(*both)) * unit, spread_of(found, 2)
+    error = spread_of(found, 2)
     what = "sigma = (a/(2 b))^(1/6), epsilon = b^2/(12 a); standard errors: jackknife over trajectories"
     out = {"form": "a/r^13 - b/r^7", "a": both[0], "b": both[1], "what": what}
-    for k, (name, measure) in enumerate((("sigma", "A"), ("epsilon", "kJ/mol"))):
-        out[name] = {"value": float(value[k]), "standard_error": finite_or_none(error[k]),
-                     "unit": measure if known else None, "true": getattr(system, name) if known else None}  # fmt: skip
+    for k, name in enumerate(told):
+        out[name] = told[name] | {"standard_error": finite_or_none(error[k])}
     return out

@@ -139,8 +139,12 @@ def fluid_of(run: str, inputs: dict[str, Path], found: dict, test: dict) -> dict
 
     train, meta = formats.load_messages(inputs["messages_train"], run)
     fit, law, against = (found[name] for name in ("linear_fit", "law", "generalization"))
-    return {"gamd_sr": gamd_sr.rows(train, test, meta, fit, law, against), "lennard_jones": law["lennard_jones"],
-            "rollouts": against["rollouts"]}  # fmt: skip
+    return {
+        "gamd_sr": gamd_sr.rows(train, test, meta, fit, law, against),
+        "lennard_jones": law["lennard_jones"],
+        "lennard_jones_from_messages": law["from_messages"]["lennard_jones"],
+        "rollouts": against["rollouts"],
+    }
 
 
 def _read(run: str, name: str, reader, content: dict | None):
@@ -157,6 +161,7 @@ def fit_of(fit: dict) -> dict:
     return {
         "best_target": fit["best_target"],
         "fit": {target: {k: v[k] for k in FITS} for target, v in fit["targets"].items()},
+        **({"potential": fit["potential"]} if fit.get("potential") else {}),
         "top_share": fit["top_share"], "importance_is": fit["importance_is"],
         "read_out": {k: fit["read_out"].get(k) for k in READ_OUT},
     }  # fmt: skip

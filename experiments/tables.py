@@ -53,13 +53,13 @@ def main(argv=None) -> int:
     return 0
 
 
-def filled(readme: str, text: str) -> str:
+def filled(readme: str, text: str, start: str = START, end: str = END) -> str:
     """``readme`` with ``text`` between its marks; ``UserError`` if they are not there once each."""
-    if readme.count(START) != 1 or readme.count(END) != 1 or readme.index(START) > readme.index(END):
-        raise UserError(f"README.md lacks the marks of the tables, expected one '{START}' and one '{END}'",
+    if readme.count(start) != 1 or readme.count(end) != 1 or readme.index(start) > readme.index(end):
+        raise UserError(f"README.md lacks the marks of the tables, expected one '{start}' and one '{end}'",
                         "git checkout README.md, or --no-readme")  # fmt: skip
-    before, rest = readme.split(START)
-    return f"{before}{START}\n{text}\n{END}{rest.split(END)[1]}"
+    before, rest = readme.split(start)
+    return f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}"
 
 
 if __name__ == "__main__":

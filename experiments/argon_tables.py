@@ -1,0 +1,179 @@
+"""The tables on Lennard-Jones argon, from its cells (``evaluate.py``): networks, gamd_sr's rows, laws, dynamics."""
+
+from cells import SECTIONS
+from table_cells import Cells, conditions, error, markdown, r2
+
+RECIPES, VARIANTS = ("newton", "paper"), ("bottleneck", "l1", "standard", "kl", "pruning", "std")
+HOTTEST = "hotter_300K"
+GAMD = 0.257  # kJ/mol/nm, net force MAE that the notebook of GAMD's repository prints, 4 layers, frames of the
+# trajectories that it trained on
+
+
+def ordered(cells: Cells) -> list[dict]:
+    """All cells by recipe, variant and seed."""
+    return [c for recipe in RECIPES for v in VARIANTS for c in cells.get("lj", 3, v, recipe, n=258)]
+
+
+def label(cell: dict) -> str:
+    return f"{cell['recipe']}, {cell['variant']}, seed {cell['seed']}"
+
+
+def row_of(cell: dict) -> dict:
+    return (cell.get("fluid") or {}).get("gamd_sr") or {}
+
+
+def ratio(value) -> str:
+    """Law's error over the network's: the reciprocal too, where it says more."""
+    if value is None:
+        return "–"
+    return "0 (exact)" if value < 1e-9 else f"1/{1 / value:.3g}" if value < 1 else f"{value:.3g}"
+
+
+# ---------------------------------------------------------------- tables
+
+
+def networks(cells: Cells) -> str:
+    lines = []
+    for c in ordered(cells):
+        fit, potential = c["fit"]["force"], c.get("potential") or {}
+        lines.append([label(c), f"{c['training']['cpu_seconds'] / 60:.1f}", error(row_of(c).get("gnn_mae")),
+                      r2(fit["r2_all"]), r2(fit["r2_trim90"]), r2(potential.get("r2_all")),
+                      r2(c["read_out"]["r2_all"])])  # fmt: skip
+    head = ["", "training, CPU-min", "net force MAE, fresh seed, kJ/mol/nm", "R² with the pair force, all edges",
+            "best 90 %", "R² with potential x unit vector, all edges",
+            "R² of the force read from all components"]  # fmt: skip
+    return markdown(head, lines)
+
+
+def laws(cells: Cells) -> str:
+    lines = []
+    for c in ordered(cells):
+        law = c["law"]
+        if law is None:
+            continue
+        alone, refit = (sigma_epsilon(c["fluid"].get(k)) for k in ("lennard_jones_from_messages", "lennard_jones"))
+        beyond = row_of(c).get("extrapolation") or {}
+        lines.append([label(c), f"`{shorter(law['from_messages'])}`", alone, f"`{shorter(law['law'])}`", refit,
+                      yes(law["from_messages_recovered"]), yes(law["recovered"]), yes(law["control_recovered"]),
+                      ratio((row_of(c).get("interpolation") or {}).get("law_over_gnn")),
+                      ratio((beyond.get(HOTTEST) or {}).get("law_over_gnn"))])  # fmt: skip
+    head = ["", "f(r) from the messages alone", "σ, ε", "after the refit on accelerations", "σ, ε",
+            "recovered: messages alone", "after the refit", "control, no network", "MAE law / network",
+            "at 300 K"]  # fmt: skip
+    return markdown(head, lines)
+
+
+def shorter(text: str) -> str:
+    """A formula with constants of five digits."""
+    from distill.expressions import parse, to_text
+    from distill.law import VARIABLES
+
+    return to_text(parse(text, VARIABLES), 5)
+
+
+def sigma_epsilon(found: dict | None) -> str:
+    if not found:
+        return "–"
+    out = []
+    for name, unit in (("sigma", "Å"), ("epsilon", "kJ/mol")):
+        one = found[name]
+        off = "" if not one.get("true") else f" ({100 * (one['value'] / one['true'] - 1):+.2g} %)"
+        out.append(f"{one['value']:.6g} {unit}{off}")
+    return ", ".join(out)
+
+
+def yes(value) -> str:
+    return {True: "yes", False: "no"}.get(value, "–")
+
+
+def rows_of_gamd_sr(cells: Cells) -> str:
+    """gamd_sr's list, a run a line."""
+    lines = []
+    for c in ordered(cells):
+        row = row_of(c)
+        if not row:
+            continue
+        messages = ", ".join(f"{100 * m['relative']:.2g}" for m in row["message_sr"] or []) or "–"
+        net = row["net_force_sr"]
+        beyond = "; ".join(f"{name.replace('_', ' ')} {error(one['law_mae'])} / {error(one['gnn_mae'])}"
+                           for name, one in row["extrapolation"].items())  # fmt: skip
+        inside = row["interpolation"]
+        lines.append([label(c), error(row["gnn_mae"]), r2(row["potential_r2"]), r2(row["force_r2"]), messages,
+                      r2(row["aggregate_r2"]), "–" if net is None else f"{error(net['mae'])} (`a = {net['equation']}`)",
+                      f"{error(inside['law_mae'])} / {error(inside['gnn_mae'])}", beyond])  # fmt: skip
+    head = ["", "1 GNN MAE", "2 messages against potential, R²", "3 messages against force, R²",
+            "4 formula of each message: MAE, % of its mean size", "5 summed messages against net force, R²",
+            "6 formula of the net force: MAE", "7 law / network, fresh seed: MAE",
+            "8 law / network elsewhere: MAE"]  # fmt: skip
+    return markdown(head, lines)
+
+
+def dynamics(cells: Cells) -> str:
+    """Rollouts: structure, temperature and energy under truth, law and network."""
+    lines = []
+    for c in ordered(cells):
+        rolled = (c.get("fluid") or {}).get("rollouts") or {}
+        if "g_r" not in rolled:
+            continue
+        g, warm, energy = (rolled[k] for k in ("g_r", "constant_temperature", "constant_energy"))
+        spread = max(g["reference"]["deviations"])
+        for name in ("truth", "law", "gnn"):
+            one, heat, kept = g["models"][name], warm["models"][name]["temperature_K"], energy["models"][name]
+            drift = kept["energy_drift_end"]
+            lines.append([label(c), {"gnn": "network"}.get(name, name),
+                          f"{one.get('n', 0)} x {one.get('time_ps', 0):.3g} ps",
+                          f"{error(one.get('deviation_mean'))} (largest of the reference {error(spread)})",
+                          yes(one["within_spread"]), error(one.get("p_value")), temperature(heat),
+                          f"{error(drift['median_size'])} after {drift['at_ps']:.3g} ps",
+                          error(kept["momentum_drift_median"])])  # fmt: skip
+    head = ["", "driven by", "runs", "g(r): RMS deviation from the reference", "within the spread of seeds",
+            "p (permutation)", "temperature, K", "energy drift / kinetic energy", "momentum drift"]  # fmt: skip
+    return markdown(head, lines) if lines else "No dynamics have been run."
+
+
+def temperature(found: dict) -> str:
+    if found["mean"] is None:
+        return "–"
+    return f"{found['mean']:.1f}" + (f" ± {found['standard_error']:.1f}" if found["standard_error"] else "")
+
+
+# ---------------------------------------------------------------- page and summary
+
+
+def page(cells: Cells, missing: list[str]) -> str:
+    parts = [
+        "# Lennard-Jones argon: every number of results/argon/",
+        "Written by `python experiments/argon.py` from the cells; `make argon` runs those that are missing. 258 atoms"
+        " in a periodic box, 100 K, reduced density 0.5, cutoff 10.2 Å (the set of GAMD, arXiv 2112.03383): 10"
+        " simulations of 1,000 frames by OpenMM, 8 to train on, 1 to validate, 1 to test; a seed makes its own data."
+        " Forces in kJ/mol/nm. σ = 3.4 Å, ε = 0.995792 kJ/mol are what was simulated. What the columns mean stands in"
+        " `distill/gamd_sr.py`, `distill/alignment.py` and `distill/fluid_structure.py`.",
+        "## Networks and what their messages are\n\n" + networks(cells)
+        + f"\n\nGAMD's own network of four layers: {GAMD} (printed by its repository's notebook; frames of the"
+        " trajectories it was trained on).",
+        "## Laws\n\n" + laws(cells),
+        "## The rows that gamd_sr leaves blank\n\n" + rows_of_gamd_sr(cells),
+        "## Dynamics under truth, law and network\n\n" + dynamics(cells),
+        "## Conditions\n\n" + conditions(cells.of(SECTIONS["argon"].cells)),
+    ]  # fmt: skip
+    if missing:
+        parts.append("Not run: " + ", ".join(f"`{run}`" for run in missing) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(cells: Cells) -> str:
+    """The short form for README.md."""
+    lines = []
+    for c in ordered(cells):
+        row, law = row_of(c), c["law"]
+        if law is None:
+            continue
+        beyond = (row.get("extrapolation") or {}).get(HOTTEST) or {}
+        found = sigma_epsilon(c["fluid"].get("lennard_jones_from_messages"))
+        lines.append([f"{c['recipe']}, {c['variant']}", error(row.get("gnn_mae")), r2(c["fit"]["force"]["r2_all"]),
+                      r2((c.get("potential") or {}).get("r2_all")), found, yes(law["recovered"]),
+                      ratio((row.get("interpolation") or {}).get("law_over_gnn")),
+                      ratio(beyond.get("law_over_gnn"))])  # fmt: skip
+    head = ["", "net force MAE", "R² messages with force", "R² with potential", "σ, ε from the messages alone",
+            "law recovered after the refit", "MAE law / network", "at 300 K"]  # fmt: skip
+    return markdown(head, lines) + "\n\n" + conditions(cells.of(SECTIONS["argon"].cells))
