@@ -38,7 +38,7 @@ EDGES_A_STEP = {"newton": 16_000, "paper": 4_000}
 # a network of its kind stays at predicting nothing. The penalty of l1 is scaled in ``train.in_a_box``.
 IN_A_BOX = {
     "newton": dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
-    "paper": dict(epochs=1.5, r_power=-3.0, receivers=64, silent_start=True, scale_output=True),
+    "paper": dict(epochs=1, r_power=-3.0, receivers=64, silent_start=True, scale_output=True),
 }
 MESSAGE_DIM = 100  # of every variant but the bottleneck, which has one component a dimension
 
