@@ -16,18 +16,18 @@ import torch
 from distill import cli
 from distill.checkpoints import load_tensors, save_tensors
 from distill.cli import UserError, relative
-from distill.graphs import EdgeCache, dataset_features, is_chain
+from distill.graphs import EdgeCache, is_chain
 from distill.layers import silence
 from distill.losses import message_importance, prediction_loss
-from distill.periodic import graphs_of_split, spread_over
 from distill.recipes import PENALISED, components_kept, lr_factor
 from distill.steps import Stepper
+from distill.training_data import load
 from models import GNN, ModelConfig, keep_top
 
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
 CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
-VALIDATION_EDGES, RANK_EDGES = 500_000, 120_000  # in a periodic box; elsewhere graphs are counted
+RANK_EDGES = 120_000  # in a periodic box; elsewhere graphs are counted
 OF_THE_MODEL = ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node",
                 "log_mass", "hidden", "activation", "message_dim")  # fmt: skip
 
@@ -52,22 +52,14 @@ class Trainer:
         self.edges = like.edges if like else EdgeCache(self.n, self.chain, device)
         held = set(dataset.meta.get("system", {}).get("held", []))  # what holds them is no pair force
         self.free = [k for k in range(self.n) if k not in held]
-        self.frames = self.frames_val = self.edges_a_frame = None  # neighbour lists, in a periodic box
-        if like:
-            self.x, self.acc, self.x_val, self.acc_val = like.x, like.acc, like.x_val, like.acc_val
-            self.frames, self.frames_val, self.box = like.frames, like.frames_val, like.box
-            self.edges_a_frame = like.edges_a_frame
-        elif "box" in dataset.arrays:
-            self.load_box(dataset, quick)
-        else:
-            self.box = {}
-            self.x, self.acc = self.load(dataset, "train", 512 if quick else None)
-            self.x_val, self.acc_val = self.load(dataset, "validation", 256 if quick else 10_000)
+        data = like.data if like else load(dataset, device, quick, options.get("r_power"))
+        self.data, self.x, self.acc, self.x_val, self.acc_val = data, data.x, data.acc, data.x_val, data.acc_val
+        self.frames, self.frames_val, self.edges_a_frame = data.frames, data.frames_val, data.edges_a_frame
         median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
         self.scale = median if options["scale_output"] else 1.0
         torch.manual_seed(seed)
         self.model = GNN(ModelConfig(dim=dataset.dim, gaussian=variant == "kl", acc_scale=self.scale,
-                                     edge_model=options.get("edge_model", "mlp"), **self.box,
+                                     edge_model=options.get("edge_model", "mlp"), **(data.box or {}),
                                      **{k: options[k] for k in OF_THE_MODEL})).to(device)  # fmt: skip
         if self.options.get("silent_start"):
             silence(self.model.edge_mlp, self.model.node_mlp)
@@ -82,26 +74,6 @@ class Trainer:
         self.step, self.history, self.penalised, self.cpu_seconds = 0, [], True, 0.0
         self.restored = None  # Adam's state and sums of a checkpoint, for the ``Stepper``
         self._order = (-1, None)
-
-    def load(self, dataset, split, limit):
-        x, acc = dataset_features(dataset, dataset.trajectories(split))
-        if limit and len(x) > limit:  # spread over all trajectories, not the first few
-            pick = spread_over(len(x), limit)
-            x, acc = x[pick], acc[pick]
-        return torch.as_tensor(x).to(self.device), torch.as_tensor(acc).to(self.device)
-
-    def load_box(self, dataset, quick):
-        """As ``load`` for both splits, with the frames' neighbour lists and what the network knows of distances."""
-        limit = 64 if quick else None
-        self.x, self.acc = self.load(dataset, "train", limit)
-        self.frames = graphs_of_split(dataset, "train", limit, self.device)
-        power = self.options["r_power"]
-        mean, spread, edges = self.frames.sample(power)
-        limit = 8 if quick else max(1, int(VALIDATION_EDGES / edges))
-        self.x_val, self.acc_val = self.load(dataset, "validation", limit)
-        self.frames_val = graphs_of_split(dataset, "validation", limit, self.device)
-        self.edges_a_frame = edges
-        self.box = {"periodic": True, "r_power": power, "r_mean": mean, "r_spread": spread}
 
     # ------------------------------------------------------------ what a step needs (distill/steps.py)
 
