@@ -9,6 +9,8 @@ its order: ``gnn_mae``, ``potential_r2``, ``force_r2``, ``message_sr``, ``aggreg
 * the messages are those that the node model sums (its own are another tensor);
 * of its "linearity fit score", whose scale depends on that of the messages, R2 stands here: each of the three
   messages as an affine function of the target's components, over all test edges, the mean of the three;
+* the messages are also predicted by one radial formula for all of them, the law from the messages alone: component
+  k is f(r) c_k . (x_i - x_j)/r, with three constants each (``message_sr_one_law``);
 * the sums over the neighbours are compared with the net force without absolute positions, which say nothing in
   a periodic box.
 """
@@ -40,6 +42,7 @@ def rows(train: dict, test: dict, meta: dict, fit: dict, law: dict, against: dic
         "potential_r2": potential.get("r2_all"),
         "force_r2": fit["targets"]["force"]["r2_all"],
         "message_sr": message_errors(test, law["targets"]),
+        "message_sr_one_law": one_law_errors(train, test, law["from_messages"]["text"]),
         "aggregate_r2": aggregate_r2(train, test),
         "net_force_sr": net_force_error(train, test, meta, law),
         "interpolation": _both(fresh),
@@ -67,6 +70,23 @@ def message_errors(test: dict, targets: dict) -> list[dict] | None:
         error = float(np.abs(predicted - message).mean())
         found.append({"equation": target["equation"], "mae": error, "relative": error / float(np.abs(message).mean())})
     return found or None
+
+
+def one_law_errors(train: dict, test: dict, text: str) -> list[dict]:
+    """As ``message_errors`` for f(r) c_k . (x_i - x_j)/r with the radial formula ``text`` for f and c_k [dim] fitted
+    on the training split by least squares.
+    """
+    top = alignment.top_components(alignment.importance(train), train["dx"].shape[1])
+
+    def forces(messages):
+        ends = {v: messages[k].astype(float) for v, k in PROPERTIES.items()} | {"r": messages["r"].astype(float)}
+        return (_values(text, ends) / ends["r"])[:, None] * messages["dx"]
+
+    mixture = np.linalg.lstsq(forces(train), train["message"][:, top].astype(float), rcond=None)[0]
+    message = test["message"][:, top].astype(float)
+    error, size = np.abs(forces(test) @ mixture - message).mean(0), np.abs(message).mean(0)
+    return [{"constants": c.tolist(), "mae": float(e), "relative": float(e / s)}
+            for c, e, s in zip(mixture.T, error, size, strict=True)]  # fmt: skip
 
 
 def aggregate_r2(train: dict, test: dict) -> float:

@@ -93,7 +93,8 @@ def rows_of_gamd_sr(cells: Cells) -> str:
         row = row_of(c)
         if not row:
             continue
-        messages = ", ".join(f"{100 * m['relative']:.2g}" for m in row["message_sr"] or []) or "–"
+        messages = "; ".join(", ".join(f"{100 * m['relative']:.2g}" for m in row[key] or []) or "–"
+                             for key in ("message_sr", "message_sr_one_law"))  # fmt: skip
         net = row["net_force_sr"]
         beyond = "; ".join(f"{name.replace('_', ' ')} {error(one['law_mae'])} / {error(one['gnn_mae'])}"
                            for name, one in row["extrapolation"].items())  # fmt: skip
@@ -102,7 +103,7 @@ def rows_of_gamd_sr(cells: Cells) -> str:
                       r2(row["aggregate_r2"]), "–" if net is None else f"{error(net['mae'])} (`a = {net['equation']}`)",
                       f"{error(inside['law_mae'])} / {error(inside['gnn_mae'])}", beyond])  # fmt: skip
     head = ["", "1 GNN MAE", "2 messages against potential, R²", "3 messages against force, R²",
-            "4 formula of each message: MAE, % of its mean size", "5 summed messages against net force, R²",
+            "4 formula of each message: MAE, % of its mean size; with one f(r) for all", "5 summed messages against net force, R²",
             "6 formula of the net force: MAE", "7 law / network, fresh seed: MAE",
             "8 law / network elsewhere: MAE"]  # fmt: skip
     return markdown(head, lines)

@@ -18,7 +18,7 @@ def both():
 def contents(**more):
     one = {"gnn": {"mae": 0.4}, "law": {"mae": 0.1}, "law_over_gnn_mae": 0.25}
     fit = {"targets": {"force": {"r2_all": 0.99}}, "potential": {"r2_all": 0.02}}
-    law = {"arguments": {"seed": 0}, "targets": {}} | more
+    law = {"arguments": {"seed": 0}, "targets": {}, "from_messages": {"text": f"-r*{LAW}"}} | more
     return fit, law, {"sets": {"interpolation": one, "hotter": one | {"law_over_gnn_mae": 0.5}}}
 
 
@@ -37,6 +37,14 @@ def test_a_formula_of_a_message_is_scored_on_its_own_component(both):
     assert first["mae"] < 1e-12 * np.abs(test["message"]).mean()
     assert second["relative"] == pytest.approx(0.5, rel=1e-9)  # half the message is left
     assert gamd_sr.message_errors(test, {"radial": targets["component_1"]}) is None
+
+
+def test_one_radial_formula_predicts_all_messages_up_to_their_mixture(both):
+    first, second = gamd_sr.one_law_errors(*both, f"-r*{LAW}")
+    assert first["relative"] < 1e-9 and second["relative"] < 1e-9
+    assert np.abs(first["constants"]) == pytest.approx([1, 0], abs=1e-9)
+    assert np.abs(second["constants"]) == pytest.approx([0, 0.5], abs=1e-9)
+    assert all(one["relative"] > 0.1 for one in gamd_sr.one_law_errors(*both, "-m_i*m_j/r"))
 
 
 def test_summed_messages_tell_the_net_force_where_they_are_forces_and_only_there(both):
