@@ -50,15 +50,19 @@ def draw_messages(axis, test, fit):
     x = np.column_stack([test["force"], np.ones(len(y))]) @ fit["targets"]["force"]["coefficients"][0]
     scale = np.median(np.abs(x))
     axis.scatter(x[pick] / scale, y[pick] / scale, s=4, alpha=0.25, color=plots.INK, lw=0, rasterized=True)
+    ticks = [-1e3, -1e1, 0, 1e1, 1e3]
     axis.set(xscale="symlog", yscale="symlog", xlabel="linear combination of true pair forces",
              ylabel="message component 1",
              title=f"messages are forces: $R^2$ = {fit['r2_all']:.5f}\n({fit['n_edges']:,} test edges)")  # fmt: skip
+    axis.set_xticks(ticks), axis.set_yticks(ticks)
 
 
 def draw_force(axis, train, test, meta, law):
     """f(r) as the messages have it, the law found in them, and the truth."""
+    import sympy as sp
+
     from distill import alignment, plots
-    from distill.expressions import compile_numpy, parse
+    from distill.expressions import compile_numpy, parse, to_latex
     from distill.law import VARIABLES
 
     read = alignment.read_out(train, alignment.nodes_of(train), meta["antisymmetric"], law["arguments"]["seed"])
@@ -74,11 +78,12 @@ def draw_force(axis, train, test, meta, law):
     axis.plot(test["r"][pick], force[pick], ".", ms=2.5, color=plots.ACCENT, label="read from the messages")
     axis.plot(r, found, color=plots.SOFT, lw=1.4, label="law found in them")
     depth = -float(np.min(true))
+    formula = to_latex(sp.expand(parse(law["from_messages"]["text"], VARIABLES)))
     one = law["from_messages"]["lennard_jones"] or {}
     values = ", ".join(f"{symbol} = {one[k]['value']:.5g} {unit}" for k, symbol, unit in (
         ("sigma", "$\\sigma$", "Å"), ("epsilon", "$\\epsilon$", "kJ/mol")) if one)  # fmt: skip
     axis.set(xlabel="r, Å", ylabel="pair force f(r), kJ/mol/nm", ylim=(-1.4 * depth, 3 * depth),
-             title=f"$f = {law['from_messages']['latex']}$\n{values}")  # fmt: skip
+             title=f"$f = {formula}$\n{values}")  # fmt: skip
     axis.legend()
 
 

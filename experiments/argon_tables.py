@@ -5,6 +5,7 @@ from table_cells import Cells, conditions, error, markdown, r2
 
 RECIPES, VARIANTS = ("newton", "paper"), ("bottleneck", "l1", "standard", "kl", "pruning", "std")
 HOTTEST = "hotter_300K"
+EXACT = 1e-9  # relative: rounding of the digits of a formula
 GAMD = 0.257  # kJ/mol/nm, net force MAE that the notebook of GAMD's repository prints, 4 layers, frames of the
 # trajectories that it trained on
 
@@ -77,7 +78,10 @@ def sigma_epsilon(found: dict | None) -> str:
     out = []
     for name, unit in (("sigma", "Å"), ("epsilon", "kJ/mol")):
         one = found[name]
-        off = "" if not one.get("true") else f" ({100 * (one['value'] / one['true'] - 1):+.2g} %)"
+        off = ""
+        if one.get("true"):
+            share = one["value"] / one["true"] - 1
+            off = f" ({100 * share:+.2g} %)" if abs(share) > EXACT else " (exact)"
         out.append(f"{one['value']:.6g} {unit}{off}")
     return ", ".join(out)
 
@@ -103,9 +107,9 @@ def rows_of_gamd_sr(cells: Cells) -> str:
                       r2(row["aggregate_r2"]), "–" if net is None else f"{error(net['mae'])} (`a = {net['equation']}`)",
                       f"{error(inside['law_mae'])} / {error(inside['gnn_mae'])}", beyond])  # fmt: skip
     head = ["", "1 GNN MAE", "2 messages against potential, R²", "3 messages against force, R²",
-            "4 formula of each message: MAE, % of its mean size; with one f(r) for all", "5 summed messages against net force, R²",
-            "6 formula of the net force: MAE", "7 law / network, fresh seed: MAE",
-            "8 law / network elsewhere: MAE"]  # fmt: skip
+            "4 formula of each message: MAE, % of its mean size; with one f(r) for all",
+            "5 summed messages against net force, R²", "6 formula of the net force: MAE",
+            "7 law / network, fresh seed: MAE", "8 law / network elsewhere: MAE"]  # fmt: skip
     return markdown(head, lines)
 
 
