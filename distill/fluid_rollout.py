@@ -29,7 +29,7 @@ from distill.formats import finite_or_none
 from distill.lennard_jones import BOLTZMANN, KJ_PER_MOL, LennardJones
 from distill.md import Settings
 from distill.physics import radial_force
-from distill.rollout import _quartiles
+from distill.rollout import quartiles
 
 CONSTANT_ENERGY_STARTS = 3
 NETWORK_STARTS = 2  # its steps cost a hundred times those of a formula
@@ -212,7 +212,7 @@ def _isolated(isolated: dict, system, box, mass: float, n: int, spacing: float, 
             temperature.append(temperatures(m.vel, mass, 3 * n - 3).mean())
         reached = min(len(m.pos) for m in runs)
         models[name] = _account(runs, spacing) | {
-            "energy_drift": _quartiles(curves),
+            "energy_drift": quartiles(curves),
             "energy_drift_end": {"at_ps": spacing * (reached - 1),
                                  "median_size": finite_or_none(np.median(np.abs(curves[:, reached - 1]))),
                                  "largest_size": finite_or_none(np.abs(curves[:, :reached]).max())},

@@ -2,7 +2,7 @@
 
 ``write_report(run)`` reads whatever files of the run there are; a stage that has not been run is named with
 its command. Nothing in the page points outside of it. The law's section is in ``distill.report_law``, the
-others in ``distill.report_sections``.
+last in ``distill.report_provenance``, the others in ``distill.report_sections``.
 """
 
 import csv
@@ -87,6 +87,7 @@ def history_columns(path: Path) -> dict:
 
 def write_report(run: str) -> Path:
     """Write outputs/<run>/report.html and return its path. Missing stages do not fail it."""
+    from distill import report_provenance
     from distill import report_sections as parts
 
     m = gather(run)
@@ -98,13 +99,13 @@ def write_report(run: str) -> Path:
         ("The search for the formula", parts.search),
         ("Beyond the training data", parts.generalization),
         ("Rollouts", parts.rollouts),
-        ("How this was made", parts.provenance),
+        ("How this was made", report_provenance.provenance),
     )
     body = f"<header>{header(m)}{guarded(headline, m)}</header>"
     for number, (title, function) in enumerate(titles, 1):
         body += section(number, title, guarded(function, m))
     path = m.folder / "report.html"
-    formats.save_text(path, page(f"Force law of {run}", body + parts.footer(m)))
+    formats.save_text(path, page(f"Force law of {run}", body + report_provenance.footer(m)))
     return path
 
 

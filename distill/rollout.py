@@ -160,13 +160,13 @@ def compare(system, law, network, pos, vel, mass, charge, training_time, times, 
             drift = np.abs(total - total[:, :1]) / scale[:, None]
         paths = found["paths"]
         reached = np.isfinite(found["pos"][:, :, 0, 0]).sum(1) - 1
-        middle = _quartiles(distance)
+        middle = quartiles(distance)
         models[name] = {
-            "rtol": TOLERANCES[name], "position_error": middle, "energy_drift": _quartiles(drift),
+            "rtol": TOLERANCES[name], "position_error": middle, "energy_drift": quartiles(drift),
             "followed_for": _followed(middle["median"], t),
-            "final_energy_drift_median": _quartiles(drift[:, -1:])["median"][0],
-            **{key: drifts and _quartiles(drifts[name]) for key, drifts in momenta.items()},
-            **{f"final_{key}_median": drifts and _quartiles(drifts[name][:, -1:])["median"][0]
+            "final_energy_drift_median": quartiles(drift[:, -1:])["median"][0],
+            **{key: drifts and quartiles(drifts[name]) for key, drifts in momenta.items()},
+            **{f"final_{key}_median": drifts and quartiles(drifts[name][:, -1:])["median"][0]
                for key, drifts in momenta.items()},
             "failed": [{"trajectory": k, "at_time": float(t[reached[k]]), "why": why}
                        for k, why in enumerate(paths.failed) if why],
@@ -228,7 +228,7 @@ def _cross(x, v):
     return np.cross(x, v) if x.shape[-1] == 3 else x[..., :1] * v[..., 1:] - x[..., 1:] * v[..., :1]
 
 
-def _quartiles(values: np.ndarray) -> dict:
+def quartiles(values: np.ndarray) -> dict:
     """Median and quartiles over trajectories of values [trajectory, frame]; null where infinite."""
     filled = np.where(np.isfinite(values), values, np.inf)
     rows = np.quantile(filled, [0.25, 0.5, 0.75], axis=0, method="nearest")

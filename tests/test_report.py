@@ -351,7 +351,7 @@ def test_ratios_and_the_worst_set():
 
 
 def test_command_lines_are_rebuilt():
-    from distill.report_sections import command
+    from distill.report_provenance import command
 
     given = {"run": "x", "split": ["train", "test"], "max_graphs": 5, "quick": True, "overwrite": True, "resume": False,
              "antisymmetric": False, "tag": "", "hidden": None, "options": {"a": 1}}  # fmt: skip
