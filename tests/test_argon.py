@@ -1,0 +1,76 @@
+"""The page on argon: it and the README say what the committed cells hold, and what is planned can be run."""
+
+import sys
+
+import pytest
+from scripts import ROOT
+
+sys.path.insert(0, str(ROOT / "experiments"))
+
+import argon
+import argon_tables
+import cells as plan
+import sweep
+import table_cells
+import tables
+
+from distill.cli import UserError
+from distill.recipes import RECIPES, VARIANTS
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return table_cells.load(argon.CELLS)
+
+
+def test_page_and_readme_are_those_of_the_cells(committed):
+    missing = sorted(set(plan.select(["argon"])) - {c["run"] for c in committed.contents})
+    assert argon.PAGE.read_text(encoding="utf-8") == argon_tables.page(committed, missing)
+    readme = argon.README.read_text(encoding="utf-8")
+    assert tables.filled(readme, argon_tables.summary(committed), *argon.MARKS) == readme
+
+
+def test_every_cell_was_planned_and_holds_the_rows_of_gamd_sr(committed):
+    planned = plan.select(["argon"])
+    for cell in committed.contents:
+        assert cell["run"] in planned and cell["system"] == "lj" and not cell["quick"]
+        assert cell["potential"]["r2_all"] < 0.5 < cell["fit"]["force"]["r2_all"]  # messages are forces
+        row = argon_tables.row_of(cell)
+        if cell["law"] is not None:
+            assert len(row) == 9 and None not in row.values() and len(row["message_sr_one_law"]) == 3
+            assert set(row["extrapolation"]) >= {"hotter_200K", "hotter_300K", "dilute", "dense", "more_particles"}
+
+
+def test_all_variants_of_both_recipes_are_planned_in_words_that_the_scripts_take():
+    import simulate
+    import symbolic_reg
+    import test_generalization
+    import train
+
+    planned = plan.select(["argon"])
+    assert {(c.variant, c.recipe) for c in planned.values()} == {(v, r) for v in VARIANTS for r in RECIPES}
+    assert not set(planned) & set(plan.select())  # in no table of the paper
+    for cell in planned.values():
+        args = simulate.parser().parse_args(cell.simulate_words)
+        assert (args.system, args.n, args.dim, args.seed) == ("lj", 258, 3, cell.seed)
+        assert train.parse(cell.train_words).dataset == cell.dataset
+        assert "components" in symbolic_reg.parse(["--run", "x", "--targets", *cell.targets]).targets
+        assert test_generalization.parse(["--run", "x", *cell.compare]).rollouts in (0, None)
+
+
+def test_a_section_with_a_page_of_its_own_goes_alone():
+    assert sweep.page_of(["argon"]) == ("argon.py", argon.CELLS)
+    assert sweep.page_of(["newton", "paper"])[0] == "tables.py"
+    with pytest.raises(UserError, match="page of its own"):
+        sweep.page_of(["newton", "argon"])
+
+
+@pytest.mark.parametrize("value, text", [(None, "–"), (5e-10, "0 (exact)"), (0.25, "1/4"), (3.0, "3")])
+def test_ratios_are_told_as_the_share_of_the_networks_error(value, text):
+    assert argon_tables.ratio(value) == text
+
+
+def test_sigma_and_epsilon_are_told_with_how_far_they_are_off():
+    found = {"sigma": {"value": 3.4017, "true": 3.4}, "epsilon": {"value": 1.0, "true": 1.0}}
+    assert argon_tables.sigma_epsilon(found) == "3.4017 Å (+0.05 %), 1 kJ/mol (exact)"
+    assert argon_tables.sigma_epsilon(None) == "–"
