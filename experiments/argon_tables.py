@@ -42,8 +42,8 @@ def networks(cells: Cells) -> str:
         fit, potential = c["fit"]["force"], c.get("potential") or {}
         of_test = MASS * c["messages"]["mae"]["all"]["per_component"]
         lines.append([label(c), f"{c['training']['cpu_seconds'] / 60:.1f}", error(of_test),
-                      error(row_of(c).get("gnn_mae")), r2(fit["r2_all"]), r2(fit["r2_trim90"]), r2(potential.get("r2_all")),
-                      r2(c["read_out"]["r2_all"])])  # fmt: skip
+                      error(row_of(c).get("gnn_mae")), r2(fit["r2_all"]), r2(fit["r2_trim90"]),
+                      r2(potential.get("r2_all")), r2(c["read_out"]["r2_all"])])  # fmt: skip
     head = ["", "training, CPU-min", "net force MAE, test split, kJ/mol/nm", "fresh seed",
             "R² with the pair force, all edges", "best 90 %", "R² with potential x unit vector, all edges",
             "R² of the force read from all components"]  # fmt: skip
