@@ -50,7 +50,7 @@ def parse(argv):
     search = parser.add_argument_group("search")
     search.add_argument("--operators", nargs="+", choices=OPERATORS, help="(+ - * / square; in a box pow as well)")
     search.add_argument("--inverse-powers", action="store_true", default=None,
-                        help="radial: (c/r)^6 and (c/r)^12 as inputs beside r, c the 5 %% quantile of r")  # fmt: skip
+                        help="radial, components: (c/r)^6 and (c/r)^12 as inputs, c the 5 %% quantile of r")  # fmt: skip
     search.add_argument("--loss", choices=("relative", "mse"), default="relative", help="what a row is fitted to")
     search.add_argument("--rows", type=cli.positive_int, default=4000, help="edges (or particles) drawn for a search")
     search.add_argument("--max-complexity", type=cli.positive_int, default=30, help="nodes of a formula")
@@ -126,6 +126,7 @@ def main(argv=None) -> int:
 
     powers = next(t.powers for t in todo if t.name == "radial")
     radial = without_powers(fronts["radial"], powers)
+    shown = {k: without_powers(f, powers if k.startswith("component") else {}) for k, f in fronts.items()}
     law, content = lawfile.compose(radial, messages, nodes, read, dataset, args.seed, args.quick)
     if "node" in fronts:
         content["node_search"] = lawfile.node_json(
@@ -145,12 +146,12 @@ def main(argv=None) -> int:
         "cutoff": law.cutoff,
         "read_out": read.account() | share,
         "leftover": left, "inverse_powers": {k: f"({c:g}/r)^{n}" for k, (c, n) in powers.items()},
-        "targets": {name: lawfile.target_json(name, f) for name, f in fronts.items()}} | content)  # fmt: skip
+        "targets": {name: lawfile.target_json(name, f) for name, f in shown.items()}} | content)  # fmt: skip
     verdict, error = content["verdict"], content["acceleration_error"]
-    shown = {} if verdict["recovered"] is None else {
+    told = {} if verdict["recovered"] is None else {
         "recovered": verdict["recovered"], "in_range": verdict["relative_error_in_range"],
         "extrapolated": verdict["relative_error_extrapolated"]}  # fmt: skip
-    stage.done(out, law=f"f = {content['pair']['short']}", **shown, error_law=error["law"], error_gnn=error["gnn"],
+    stage.done(out, law=f"f = {content['pair']['short']}", **told, error_law=error["law"], error_gnn=error["gnn"],
                receivers=error["n"])  # fmt: skip
     return 0
 

@@ -43,10 +43,10 @@ def searches(args, messages, nodes, read, force, radial) -> list[Target]:
     edges = rng.permutation(len(messages["r"]))[: args.rows]
     ends = {v: messages[k][edges].astype(float) for v, k in PROPERTIES.items()}
     distance = {"r": messages["r"][edges].astype(float)}
+    powers = inverse_powers(distance["r"]) if getattr(args, "inverse_powers", None) else {}
+    extra = {name: (c / distance["r"]) ** n for name, (c, n) in powers.items()}
     out = []
     if "radial" in args.targets:
-        powers = inverse_powers(distance["r"]) if getattr(args, "inverse_powers", None) else {}
-        extra = {name: (c / distance["r"]) ** n for name, (c, n) in powers.items()}
         out.append(Target("radial", varying(distance | extra | ends), radial[edges], powers=powers))
     if "components" in args.targets:
         dim = messages["dx"].shape[1]
@@ -54,7 +54,7 @@ def searches(args, messages, nodes, read, force, radial) -> list[Target]:
         for k, c in enumerate(alignment.top_components(alignment.importance(messages), dim)):
             y = messages["message"][edges, c].astype(float)
             if np.ptp(y) > 0:
-                out.append(Target(f"component_{k + 1}", varying(d | distance | ends), y))
+                out.append(Target(f"component_{k + 1}", varying(d | distance | extra | ends), y, powers=powers))
     if "shared" in args.targets:
         dim = messages["dx"].shape[1]
         top = alignment.top_components(alignment.importance(messages), dim)

@@ -53,6 +53,10 @@ def test_radial_and_components_hold_the_edges_and_drop_what_is_constant():
     assert list(found["radial"].features) == ["r", "m_i", "m_j"] and len(found["radial"].y) == 400
     assert np.allclose(found["radial"].y, -2 * (found["radial"].features["r"] - 0.99), atol=0.02)
     assert list(found["component_1"].features) == ["dx", "dy", "r", "m_i", "m_j"]
+    args = argparse.Namespace(**vars(arguments("radial", "components")), inverse_powers=True)
+    for target in targets.searches(args, m, nodes, read, force, radial):
+        (c, n), s12 = target.powers["s12"], target.features["s12"]
+        assert n == 12 and np.allclose(s12, (c / target.features["r"]) ** 12) and "s6" in target.features
     with pytest.raises(UserError, match="constant"):
         targets.varying({"r": np.ones(5)})
 
