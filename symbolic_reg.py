@@ -50,7 +50,7 @@ def parse(argv):
     search = parser.add_argument_group("search")
     search.add_argument("--operators", nargs="+", choices=OPERATORS, help="(+ - * / square; in a box pow as well)")
     search.add_argument("--inverse-powers", action="store_true", default=None,
-                        help="radial, components: (c/r)^6 and (c/r)^12 as inputs, c the 5 %% quantile of r")  # fmt: skip
+                        help="radial, components: inputs (c/r)^6, (c/r)^12, c the 5 %% quantile of r")  # fmt: skip
     search.add_argument("--loss", choices=("relative", "mse"), default="relative", help="what a row is fitted to")
     search.add_argument("--rows", type=cli.positive_int, default=4000, help="edges (or particles) drawn for a search")
     search.add_argument("--max-complexity", type=cli.positive_int, default=30, help="nodes of a formula")
