@@ -136,10 +136,9 @@ def headline(m: Material) -> str:
     parts.append(f'<p class="answer">{text(answer(m.law, m.generalization or None))}</p>')
     parts.append(f'<p><span class="badge {colour}">{verdict_word(verdict)}</span>')
     if verdict.get("softening_recovered") is not None:
-        good = verdict["softening_recovered"]
-        parts.append(
-            f'<span class="badge {"good" if good else "open"}">softening {"" if good else "not "}recovered</span>'
-        )
+        good, near = verdict["softening_recovered"], "close range" if report_fluid.is_fluid(m) else "softening"
+        said = f"{near} {'' if good else 'not '}recovered"
+        parts.append(f'<span class="badge {"good" if good else "open"}">{said}</span>')
     parts.append(f'</p><p class="note">{text(verdict["why"])}</p>' if verdict.get("why") else "</p>")
     if equal := verdict.get("equivalence"):
         parts.append(
