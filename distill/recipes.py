@@ -34,8 +34,9 @@ PRUNE_SCHEDULES = ("linear", "cosine", "exponential")
 # In a periodic box a frame has hundreds of receivers with tens of senders each: a step has so many edges.
 EDGES_A_STEP = {"newton": 16_000, "paper": 4_000}
 # What differs from the recipe there. paper: ``receivers`` of a frame a step, a start without messages, distances by
-# their inverse cubes (every shell of a fluid counts alike) and accelerations in units of their median; without these
-# a network of its kind stays at predicting nothing. The penalty of l1 is scaled in ``train.in_a_box``.
+# their inverse cubes (which part the few close pairs from the many far ones) and accelerations in units of their
+# median; without these a network of its kind stays at predicting nothing. The penalty of l1 is scaled in
+# ``train.in_a_box``.
 IN_A_BOX = {
     "newton": dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
     "paper": dict(epochs=1, r_power=-3.0, receivers=64, silent_start=True, scale_output=True),
