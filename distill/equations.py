@@ -8,7 +8,7 @@ import numpy as np
 
 from distill.physics import System, external_force, import_jax, radial_force
 
-UNROLLED = 15  # pairs
+ONE_BY_ONE = 30  # pairs
 
 
 def right_hand_side(system: System, n: int, dim: int):
@@ -17,9 +17,7 @@ def right_hand_side(system: System, n: int, dim: int):
     state = positions, velocities and, with drag, the energy dissipated so far; parameter = masses, charges.
     """
     jnp = import_jax().numpy
-    i, j = system.pairs(n)
-    incidence = np.zeros((n, len(i)))
-    incidence[i, np.arange(len(i))], incidence[j, np.arange(len(j))] = 1.0, -1.0
+    pair_forces = _one_by_one if len(system.pairs(n)[0]) <= ONE_BY_ONE or system.neighbours_only else _in_rounds
     free = np.ones((n, 1, 1))
     free[list(system.held)] = 0.0
     drags = system.drags(n)[:, None, None]
@@ -28,15 +26,7 @@ def right_hand_side(system: System, n: int, dim: int):
     def rhs(y, p):
         lanes = y.shape[-1]
         x, v, mass, charge = _split(n, dim, y, p)
-        dx, r2 = _differences(system, x, jnp)
-        r = jnp.sqrt(jnp.where(r2 > 0, r2, 1.0))
-        f = radial_force(system, r, mass[i], mass[j], charge[i], charge[j], jnp)
-        pair = jnp.where(r2 > 0, f / r, 0.0)[:, None] * dx
-        if len(i) > UNROLLED:
-            force = jnp.einsum("np,pdl->ndl", incidence, pair)
-        else:  # on few lanes the product's overhead is larger than its arithmetic
-            signed = [[pair[q] if w > 0 else -pair[q] for q, w in enumerate(row) if w] for row in incidence]
-            force = jnp.stack([sum(terms[1:], terms[0]) for terms in signed])
+        force = pair_forces(system, x, mass, charge)
         if system.external is not None:
             outside = external_force(system, jnp.moveaxis(x, -1, 0), mass.T, jnp)
             force = force + jnp.moveaxis(outside, 0, -1)
@@ -49,6 +39,45 @@ def right_hand_side(system: System, n: int, dim: int):
         return jnp.concatenate(parts)
 
     return rhs
+
+
+def _pair_force(system, dx, r2, ends):
+    """Force on the first of each pair ``[pair, dim, lane]``; ``ends``: both masses, then charges ``[pair, lane]``."""
+    jnp = import_jax().numpy
+    r = jnp.sqrt(jnp.where(r2 > 0, r2, 1.0))
+    return jnp.where(r2 > 0, radial_force(system, r, *ends, jnp) / r, 0.0)[:, None] * dx
+
+
+def _one_by_one(system, x, mass, charge):
+    """Sum of the pair forces ``[particle, dim, lane]``, each sum written out: fast, but long to compile for many."""
+    jnp = import_jax().numpy
+    i, j = system.pairs(len(x))
+    dx, r2 = _differences(system, x, jnp)
+    pair = _pair_force(system, dx, r2, (mass[i], mass[j], charge[i], charge[j]))
+    terms = [
+        [pair[k] for k in np.flatnonzero(i == one)] + [-pair[k] for k in np.flatnonzero(j == one)]
+        for one in range(len(x))
+    ]
+    return jnp.stack([sum(each[1:], each[0]) for each in terms])
+
+
+def _in_rounds(system, x, mass, charge):
+    """The same: in round k every particle i meets i + k, cyclically, and both are given their force."""
+    jax = import_jax()
+    jnp, n = jax.numpy, len(x)
+    twice = [jnp.concatenate([a, a]) for a in (x, mass, charge)]
+
+    def meet(k, force):
+        other = [jax.lax.dynamic_slice_in_dim(a, k, n) for a in twice]
+        dx = x - other[0]
+        pair = _pair_force(system, dx, _square(dx), (mass, other[1], charge, other[2]))
+        pair = jnp.where(2 * k == n, 0.5, 1.0) * pair  # halfway round every pair meets twice
+        force = force.at[:n].add(pair)
+        reaction = jax.lax.dynamic_slice_in_dim(force, k, n) - pair
+        return jax.lax.dynamic_update_slice_in_dim(force, reaction, k, 0)
+
+    force = jax.lax.fori_loop(1, n // 2 + 1, meet, jnp.zeros((2 * n, *x.shape[1:])))
+    return force[:n] + force[n:]
 
 
 def energies(system: System, n: int, dim: int, y, p):
@@ -82,4 +111,8 @@ def _differences(system, x, jnp):
         dx = x[:-1] - x[1:]
     else:
         dx = jnp.concatenate([x[k : k + 1] - x[k + 1 :] for k in range(len(x) - 1)])
-    return dx, sum(dx[:, k] * dx[:, k] for k in range(x.shape[1]))
+    return dx, _square(dx)
+
+
+def _square(dx):
+    return sum(dx[:, k] * dx[:, k] for k in range(dx.shape[1]))

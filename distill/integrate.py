@@ -130,7 +130,7 @@ def integrate(
 def _solver(system, n, dim, lane_count):
     # kept because compiling it takes seconds
     rhs = right_hand_side(system, n, dim)
-    return lanes.make_solver(rhs, lane_count, positions=n * dim, longest=np.inf if _far_reaching(system) else 1)
+    return lanes.make_solver(rhs, lane_count, positions=n * dim, longest=lanes.PASSED if _far_reaching(system) else 1)
 
 
 def _jumps(system):

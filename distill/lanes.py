@@ -22,16 +22,16 @@ STATUS = {
     UNDERFLOW: "step size vanished",
     BUDGET: "step budget used up",
 }
-LANES = 32  # a multiple of the SIMD width; more do each step cheaper, but idle longer behind the last trajectory
-ITERATIONS = 128  # steps of every lane between two looks at the results, at most
-LOGGED = 1 << 18  # numbers kept between two looks, roughly: what the processor's cache holds
-READ = 4096  # frames read at once
+LANES = 8  # numbers in the widest SIMD register; more lanes gain little and idle longer behind the last trajectory
+ITERATIONS = 1024  # steps of every lane between two looks at the results, at most
+KEPT = 1 << 18  # numbers kept between two looks, roughly: what the processor's cache holds
+PASSED = 12  # most frames in a step: all lanes wait while one reads its frames
 ROOM = 512  # shortest queue: shorter ones share what was compiled
 OPTIONS = {"xla_cpu_prefer_vector_width": "512"}  # XLA's 256 leaves half of each AVX-512 register empty
 SMALLEST_STEP = 1e-14  # of the time between two frames
 
 
-def make_solver(rhs, lanes: int = LANES, iterations: int = ITERATIONS, positions: int = 0, longest: float = np.inf):
+def make_solver(rhs, lanes: int = LANES, iterations: int = ITERATIONS, positions: int = 0, longest: int = PASSED):
     """A solver for ``y' = rhs(y, p)``, autonomous, compiled once for given sizes.
 
     ``rhs`` takes the states ``y [state, lane]`` and the parameters ``p [parameter, lane]``. ``positions`` of the
@@ -45,7 +45,7 @@ def make_solver(rhs, lanes: int = LANES, iterations: int = ITERATIONS, positions
     trajectory that is not ``DONE`` are NaN from the failure on. ``steps`` counts tried steps.
     ``on_done(k)`` is called as k more trajectories come to their end.
     """
-    (advance, read, difficulty), room = _compile(rhs, lanes, iterations, positions, longest), ROOM
+    (advance, difficulty, on_device), room = _compile(rhs, lanes, iterations, positions, longest), ROOM
 
     def solve(y0, p, spacing, frames, rtol, atol, max_steps, on_done=None):
         total, size = y0.shape
@@ -57,72 +57,77 @@ def make_solver(rhs, lanes: int = LANES, iterations: int = ITERATIONS, positions
         # The queue keeps the length of the longest one so far: another length would be compiled again.
         nonlocal room
         room = max(room, lanes, total)
-        y_queue, p_queue = np.zeros((room, size)), np.ones((room, p.shape[1]))
+        y_queue, p_queue, row = np.zeros((room, size)), np.ones((room, p.shape[1])), np.zeros(room, dtype=np.int64)
         y_queue[:total], p_queue[:total] = y0, p
         y_queue[total:], p_queue[total:] = y0[0], p[0]
         # The hardest first, or the last lane to end keeps all others idle; no trajectory knows its place.
-        order = np.argsort(-difficulty(y_queue, p_queue)[:total], kind="stable")
-        y_queue[:total], p_queue[:total] = y0[order], p[order]
-        limits = (total, spacing, frames - 1, rtol, atol, max_steps)
+        row[:total] = np.argsort(-difficulty(y_queue, p_queue)[:total], kind="stable")
+        y_queue[:total], p_queue[:total] = y0[row[:total]], p[row[:total]]
+        limits = np.int64(total), float(spacing), np.int64(frames), float(rtol), float(atol), np.int64(max_steps)
+        queue, limits = on_device((y_queue, p_queue, row)), on_device(limits)
         flat = y.reshape(total * frames, size)
         carry, left = None, total
         while left:
-            carry, log, inside = advance(carry, y_queue, p_queue, limits)
-            owner, frame, passed, since, h, code, count = (np.asarray(a).ravel() for a in log)
-            steps_with = np.flatnonzero(passed)
-            number = passed[steps_with]
-            row = np.repeat(steps_with, number)
-            nth = 1 + np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
-            place = np.repeat((order[owner[steps_with]] * frames + frame[steps_with]), number) + nth
-            for part in range(0, len(row), READ):
-                part = slice(part, part + READ)
-                flat[place[part]] = read(inside, row[part], nth[part], since, h, spacing)
-            ended = np.flatnonzero(code >= 0)
-            whose = order[owner[ended]]
-            status[whose], steps[whose] = code[ended], count[ended]
-            left -= len(ended)
-            if on_done is not None and len(ended):
-                on_done(len(ended))
+            carry, (place, states), (whose, code, count) = advance(carry, queue, limits)
+            read = place >= 0
+            flat[place[read]] = states.swapaxes(1, 2)[read]
+            ended = code >= 0
+            status[whose[ended]], steps[whose[ended]] = code[ended], count[ended]
+            number = int(ended.sum())
+            left -= number
+            del place, states, whose, code, count  # views of memory that the next call writes to
+            if on_done is not None and number:
+                on_done(number)
         return y, status, steps
 
     return solve
 
 
 def _compile(rhs, lanes, iterations, positions, longest):
+    """Functions ``advance`` and ``difficulty`` for ``solve``, compiled at their first call."""
     jax = import_jax()
     jnp, lax = jax.numpy, jax.lax
+    most = longest + 1  # frames in a step, with one for rounding
 
-    def start(carry, y_queue, p_queue, limits):
+    def start(carry, queue, limits):
         """Give every idle lane the next trajectory of the queue and a cautious first step."""
         total, spacing, _, rtol, atol, _ = limits
         rank = jnp.cumsum(carry["idle"]) - 1
         owner = jnp.where(carry["idle"], carry["next"] + rank, carry["owner"])
-        row = jnp.minimum(owner, y_queue.shape[0] - 1)
-        y, p = y_queue[row].T, p_queue[row].T
+        place = jnp.minimum(owner, len(queue[0]) - 1)
+        y, p, row = queue[0][place].T, queue[1][place].T, queue[2][place]
         f = rhs(y, p)
         scale = atol + rtol * jnp.abs(y)
         guess = 0.01 * jnp.sqrt(((y / scale) ** 2).sum(0) / (((f / scale) ** 2).sum(0) + 1e-300))
-        new = {
-            "y": y,
-            "p": p,
-            "f": f,
-            "h": jnp.minimum(jnp.where(jnp.isfinite(guess), guess, spacing), spacing),
-            "since": jnp.zeros(lanes),
-            "frame": jnp.zeros(lanes, jnp.int64),
-            "steps": jnp.zeros(lanes, jnp.int64),
-        }
+        new = {"y": y, "p": p, "f": f, "row": row, "since": jnp.zeros(lanes)}
+        new |= {"h": jnp.minimum(jnp.where(jnp.isfinite(guess), guess, spacing), spacing)}
+        new |= {k: jnp.zeros(lanes, jnp.int64) for k in ("frame", "steps")}
         out = {k: jnp.where(carry["idle"], v, carry[k]) for k, v in new.items()}
-        out |= {"owner": owner, "next": carry["next"] + carry["idle"].sum(), "idle": owner >= total}
-        return out
+        return carry | out | {"owner": owner, "next": carry["next"] + carry["idle"].sum(), "idle": owner >= total}
 
-    def iterate(carry, y_queue, p_queue, limits):
-        total, spacing, last_frame, rtol, atol, max_steps = limits
+    def keep(carry, inside, h, passed, limits):
+        """Read the frames that the steps ``h`` have ``passed``: one of every lane at a time."""
+        _, spacing, frames, *_ = limits
+        first = carry["row"] * frames + carry["frame"]
+
+        def one(nth, kept):
+            states, place, slot = kept
+            share = jnp.minimum((nth * spacing - carry["since"]) / h, 1.0)
+            states = lax.dynamic_update_index_in_dim(states, method.read(inside, share, h, positions), slot, 0)
+            place = lax.dynamic_update_index_in_dim(place, jnp.where(nth <= passed, first + nth, -1), slot, 0)
+            return states, place, slot + 1
+
+        kept = lax.fori_loop(1, passed.max() + 1, one, tuple(carry[k] for k in ("states", "place", "slot")))
+        return dict(zip(("states", "place", "slot"), kept, strict=True))
+
+    def iterate(carry, queue, limits):
+        total, spacing, frames, rtol, atol, max_steps = limits
         # Several at once, for a start costs all lanes the time of a stage.
         several = jnp.minimum(max(1, lanes // 8), total - carry["next"])
         waiting = (several > 0) & (carry["idle"].sum() >= several)
-        carry = lax.cond(waiting, lambda c: start(c, y_queue, p_queue, limits), lambda c: c, carry)
+        carry = lax.cond(waiting, lambda c: start(c, queue, limits), lambda c: c, carry)
         old, p, idle = carry["y"], carry["p"], carry["idle"]
-        left = last_frame - carry["frame"]
+        left = frames - 1 - carry["frame"]
         rest = left * spacing - carry["since"]
         # Two equal steps to the end where one does not reach it, instead of a long and a tiny one.
         planned = jnp.minimum(carry["h"], longest * spacing)
@@ -130,7 +135,7 @@ def _compile(rhs, lanes, iterations, positions, longest):
         h = jnp.where(cut, rest, jnp.where(2 * planned > rest, 0.5 * rest, planned))
         y, error, stages = method.step(rhs, old, p, carry["f"], h, rtol, atol, positions)
         f = rhs(y, p)
-        finite = jnp.isfinite(error) & jnp.isfinite(f).all(0)
+        finite = jnp.isfinite(error) & jnp.isfinite(method.total(f))
         good = finite & (error < 1) & ~idle
         root = jnp.sqrt(jnp.sqrt(jnp.sqrt(jnp.where(finite, error, 1e9))))  # pow is far slower
         factor = jnp.clip(0.9 / root, 0.2, 10.0)
@@ -142,45 +147,29 @@ def _compile(rhs, lanes, iterations, positions, longest):
             (passed > 0).any(),
             lambda *a: method.within(rhs, *a, positions),
             lambda *_: jnp.zeros((method.numbers(len(old), positions), lanes)),
-            *(old, p, carry["f"], h, stages, y, f),
+            *(old, p, h, stages, f),
         )
-        frame = carry["frame"] + passed
-        steps = carry["steps"] + 1
-        code = jnp.where(frame == last_frame, DONE, -1)
+        kept = keep(carry, inside, h, passed, limits)
+        frame, steps = carry["frame"] + passed, carry["steps"] + 1
+        code = jnp.where(frame == frames - 1, DONE, -1)
         code = jnp.where((code < 0) & (steps >= max_steps), BUDGET, code)
         vanished = (code < 0) & (h_next < SMALLEST_STEP * spacing)
         code = jnp.where(vanished, jnp.where(finite, UNDERFLOW, NOT_FINITE), code)
         code = jnp.where(idle, -1, code)
-        log = (carry["owner"], carry["frame"], passed, carry["since"], h, code.astype(jnp.int8), steps)
-        carry = carry | {
-            "y": jnp.where(good, y, old),
-            "f": jnp.where(good, f, carry["f"]),
-            "h": h_next,
-            "since": jnp.where(good, now - passed * spacing, carry["since"]),
-            "frame": frame,
-            "steps": steps,
-            "idle": idle | (code >= 0),
-        }
-        return carry, (log, inside)
+        ends = {"whose": carry["row"], "code": code.astype(jnp.int8), "count": steps}
+        ends = {k: lax.dynamic_update_index_in_dim(carry[k], v, carry["done"], 0) for k, v in ends.items()}
+        lane = {"y": jnp.where(good, y, old), "f": jnp.where(good, f, carry["f"]), "h": h_next, "frame": frame}
+        lane |= {"since": jnp.where(good, now - passed * spacing, carry["since"]), "steps": steps}
+        return carry | kept | ends | lane | {"idle": idle | (code >= 0), "done": carry["done"] + 1}
 
-    @partial(jax.jit, compiler_options=OPTIONS)
-    def run(carry, y_queue, p_queue, limits):
-        logged = lanes * method.numbers(len(carry["y"]), positions)
-        length = min(iterations, max(1, LOGGED // logged))
-        carry, (log, inside) = lax.scan(lambda c, _: iterate(c, y_queue, p_queue, limits), carry, None, length=length)
-        return carry, log, inside
+    def going(carry, total):
+        room = (carry["done"] < iterations) & (carry["slot"] + most <= len(carry["place"]))
+        return room & ((carry["next"] < total) | ~carry["idle"].all())
 
-    @partial(jax.jit, compiler_options=OPTIONS)
-    def at(inside, row, nth, since, h, spacing):
-        steps = jnp.moveaxis(inside, -1, 1).reshape(-1, inside.shape[1])
-        share = (nth * spacing - since[row]) / h[row]
-        # The barrier: gathered once for each step's numbers side by side, not once for each number.
-        return method.read(lax.optimization_barrier(steps[row]), share, h[row], positions)
-
-    def read(inside, row, nth, since, h, spacing):
-        """States ``[frame, state]`` at the ``nth`` frames passed by the steps ``row`` of the log; at most ``READ``."""
-        rest = (0, READ - len(row))
-        return np.asarray(at(inside, np.pad(row, rest), np.pad(nth, rest), since, h, spacing))[: len(row)]
+    @partial(jax.jit, compiler_options=OPTIONS, donate_argnums=0)
+    def run(carry, queue, limits):
+        carry |= {k: jnp.zeros_like(carry[k]) for k in ("done", "slot")}
+        return lax.while_loop(lambda c: going(c, limits[0]), lambda c: iterate(c, queue, limits), carry)
 
     @jax.jit
     def slopes(y_queue, p_queue):
@@ -190,25 +179,27 @@ def _compile(rhs, lanes, iterations, positions, longest):
         """Largest rate of change at the start of each trajectory ``[queue]``: close pairs have it."""
         return np.nan_to_num(np.asarray(slopes(y_queue, p_queue)))
 
-    def advance(carry, y_queue, p_queue, limits):
-        total, spacing, last_frame, rtol, atol, max_steps = limits
-        limits = (np.int64(total), float(spacing), np.int64(last_frame))
-        limits += (float(rtol), float(atol), np.int64(max_steps))
-        if carry is None:
-            size, properties = y_queue.shape[1], p_queue.shape[1]
-            zeros, whole = np.zeros(lanes), np.zeros(lanes, dtype=np.int64)
-            carry = {
-                "y": np.zeros((size, lanes)),
-                "p": np.ones((properties, lanes)),
-                "f": np.zeros((size, lanes)),
-                "h": zeros,
-                "since": zeros,
-                "frame": whole,
-                "steps": whole,
-                "owner": whole + total,
-                "next": np.int64(0),
-                "idle": np.ones(lanes, dtype=bool),
-            }
-        return run(carry, y_queue, p_queue, limits)
+    def advance(carry, queue, limits):
+        """Go on with ``carry`` (None: begin) until so much is kept that it has to be fetched.
 
-    return advance, read, difficulty
+        Returns the new carry; for each frame read, its place in the result ``[slot, lane]`` (-1: none) and states
+        ``[slot, state, lane]``; and for each step, its trajectory, status if it was the last (else -1) and number
+        ``[step, lane]``. What is returned shares memory with the carry, which the next call overwrites.
+        """
+        carry = run(empty(queue, limits) if carry is None else carry, queue, limits)
+        place, states = (np.asarray(carry[k])[: int(carry["slot"])] for k in ("place", "states"))
+        ends = tuple(np.asarray(carry[k])[: int(carry["done"])] for k in ("whose", "code", "count"))
+        return carry, (place, states), ends
+
+    def empty(queue, limits):
+        total, size, properties = np.int64(limits[0]), queue[0].shape[1], queue[1].shape[1]
+        slots = max(2 * most, KEPT // (size * lanes))
+        whole, table = np.zeros(lanes, dtype=np.int64), np.zeros((iterations, lanes), dtype=np.int64)
+        states = {"y": np.zeros((size, lanes)), "f": np.zeros((size, lanes)), "p": np.ones((properties, lanes))}
+        times = {"h": np.zeros(lanes), "since": np.zeros(lanes), "frame": whole, "steps": whole}
+        names = {"owner": whole + total, "row": whole, "idle": np.ones(lanes, dtype=bool), "next": np.int64(0)}
+        kept = {"place": np.zeros((slots, lanes), dtype=np.int64), "states": np.zeros((slots, size, lanes))}
+        ends = {"whose": table, "code": table.astype(np.int8), "count": table}
+        return jax.device_put(states | times | names | kept | ends | {"done": np.int64(0), "slot": np.int64(0)})
+
+    return advance, difficulty, jax.device_put

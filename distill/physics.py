@@ -8,11 +8,15 @@ Numpy throughout; JAX is imported only where a system has no closed form and nee
 """
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+LOOPS_WHOLE = (
+    "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000000,xla_cpu_disable_loop_unrolling=true"
+)
 VARIABLES = ("r", "m_i", "m_j", "q_i", "q_j")
 
 
@@ -99,7 +103,14 @@ def _differentiated(system: System) -> Callable:
 
 
 def import_jax():
-    """JAX with 64-bit floats on: close encounters leave nothing of 32 bits."""
+    """JAX with 64-bit floats on: close encounters leave nothing of 32 bits.
+
+    Loops are compiled whole, as ``distill.lanes`` needs: XLA would call each of their parts by itself, at a cost
+    above that of its arithmetic, and unroll what is as short as a vector before it could become one.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_backend_extra_options" not in flags:  # read by XLA when it first compiles
+        os.environ["XLA_FLAGS"] = f"{LOOPS_WHOLE} {flags}".strip()
     import jax
 
     jax.config.update("jax_enable_x64", True)

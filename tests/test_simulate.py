@@ -98,16 +98,28 @@ def test_energy_and_stored_acceleration(name):
         np.testing.assert_array_equal(found["pos"][:, :, 0], found["pos"][:, :1, 0].repeat(20, 1))
 
 
-def test_the_lanes_force_is_the_table_s_in_three_dimensions():
-    for name in ("superposition", "string_ball", "damped"):
+@pytest.mark.parametrize("n", [5, 10, 11])  # pairs one by one, in rounds of an even number and of an odd one
+def test_the_lanes_force_is_the_table_s_in_three_dimensions(n):
+    for name in ("superposition", "string_ball", "damped", "string", "discontinuous"):
         system = SYSTEMS[name]
-        states = [initial_conditions(system, np.random.default_rng(k), 5, 3) for k in range(3)]
+        states = [initial_conditions(system, np.random.default_rng(k), n, 3) for k in range(3)]
         pos, vel, mass, charge = (np.stack(a) for a in zip(*states, strict=True))
         work = [np.zeros((3, 1))] * bool(system.drag)
         y = np.concatenate([pos.reshape(3, -1), vel.reshape(3, -1), *work], axis=1)
-        slope = np.asarray(right_hand_side(system, 5, 3)(y.T, np.concatenate([mass, charge], 1).T)).T
+        slope = np.asarray(right_hand_side(system, n, 3)(y.T, np.concatenate([mass, charge], 1).T)).T
         expected = acceleration(system, pos, vel, mass, charge).reshape(3, -1)
-        np.testing.assert_allclose(slope[:, 15:30], expected, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(slope[:, 3 * n : 6 * n], expected, rtol=1e-10, atol=1e-10)
+
+
+def test_particles_in_one_place_feel_no_force_of_each_other():
+    for n in (3, 12):
+        pos, mass = np.zeros((1, n, 2)), np.ones((1, n))
+        pos[0, 2:] = np.random.default_rng(0).normal(size=(n - 2, 2))
+        y = np.concatenate([pos.reshape(1, -1), np.zeros((1, 2 * n))], axis=1)
+        slope = np.asarray(right_hand_side(SYSTEMS["r2"], n, 2)(y.T, np.concatenate([mass, mass], 1).T)).T
+        expected = acceleration(SYSTEMS["r2"], pos, 0 * pos, mass, mass).reshape(1, -1)
+        assert np.isfinite(slope).all() and np.abs(expected).max() > 0
+        np.testing.assert_allclose(slope[:, 2 * n :], expected, rtol=1e-12, atol=1e-12)
 
 
 def test_the_lanes_energy_is_the_table_s():
@@ -128,7 +140,7 @@ def test_frames_within_long_steps_are_as_good_as_the_steps(positions):
     from distill.physics import import_jax
 
     jnp = import_jax().numpy
-    solver = lanes.make_solver(lambda y, p: jnp.stack([y[1], -p[0] * y[0]]), lanes=8, positions=positions)
+    solver = lanes.make_solver(lambda y, p: jnp.stack([y[1], -p[0] * y[0]]), positions=positions, longest=100)
     y, status, steps = solver(np.array([[1.0, 0.0]]), np.ones((1, 1)), 0.01, 1001, 1e-9, 1e-9, 9999)
     assert status[0] == lanes.DONE and steps[0] < 60
     times = 0.01 * np.arange(1001)
@@ -146,7 +158,7 @@ def test_steps_pass_no_more_frames_than_allowed():
 
     y0, p = np.array([[0.0, 1.0]]), np.ones((1, 1))
     free, bound = (
-        lanes.make_solver(rhs, lanes=8, positions=1, longest=k)(y0, p, 0.1, 601, 1e-9, 1e-9, 9999) for k in (np.inf, 1)
+        lanes.make_solver(rhs, lanes=8, positions=1, longest=k)(y0, p, 0.1, 601, 1e-9, 1e-9, 9999) for k in (601, 1)
     )
     assert free[2][0] < 50 and bound[2][0] >= 600
     # energy: v^2 rises by twice the integral of the push
@@ -410,3 +422,17 @@ def test_help_is_quick_and_loads_nothing_heavy(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
     done = script(tmp_path, "--help")
     assert done.returncode == 0 and "example  python simulate.py" in done.stdout
+
+
+def test_xla_is_asked_for_whole_loops_beside_what_the_user_asks(monkeypatch):
+    from distill.physics import LOOPS_WHOLE, import_jax
+
+    for given, expected in {
+        None: LOOPS_WHOLE,
+        "--xla_cpu_enable_fast_math=true": f"{LOOPS_WHOLE} --xla_cpu_enable_fast_math=true",
+        "--xla_backend_extra_options=a=b": "--xla_backend_extra_options=a=b",
+    }.items():
+        monkeypatch.delenv("XLA_FLAGS", raising=False) if given is None else monkeypatch.setenv("XLA_FLAGS", given)
+        for _ in range(2):
+            import_jax()
+            assert os.environ["XLA_FLAGS"] == expected
