@@ -106,7 +106,7 @@ def add_run_flags(parser: Parser, seed_help: str = "random seed", seeds: bool = 
 
 def set_threads(n: int) -> None:
     """Limit the numerical libraries to ``n`` threads; only works before they are imported."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"):  # the last is XLA's
         os.environ[name] = str(n)
     flags = os.environ.get("XLA_FLAGS", "")
     if n == 1 and "xla_cpu_multi_thread_eigen" not in flags:

@@ -64,18 +64,18 @@ def integrate(
         rtol, atol = max(ACROSS_JUMPS * rtol, TIGHTEST), max(ACROSS_JUMPS * atol, TIGHTEST)
     solver = _solver(system, n, dim, lane_count)
     size = 2 * n * dim + bool(system.drag)
-    y = np.empty((trajectories, frames, size))
+    start, y = np.empty((trajectories, size)), None
     p = np.empty((trajectories, 2 * n))
     acc = np.empty((trajectories, frames, n, dim))
     drift, steps = np.full(trajectories, np.inf), np.zeros(trajectories, dtype=np.int64)
     report = {"redone": 0, "dropped": 0, "reasons": {}}
 
     def attempt(todo, tighter, on_done=None):
-        """Integrate the initial conditions in ``y[todo, 0]``; returns which of them were not accepted."""
+        """Integrate the initial conditions ``start[todo]``, at first all; returns which of them were not accepted."""
         nonlocal y
         r, a = (max(tolerance * tighter, TIGHTEST) for tolerance in (rtol, atol))
         budget = max_steps * (1 if tighter == 1 else MORE_STEPS)
-        found, status, steps[todo] = solver(y[todo, 0], p[todo], spacing, frames, r, a, budget, on_done)
+        found, status, steps[todo] = solver(start[todo], p[todo], spacing, frames, r, a, budget, on_done)
         if len(todo) == trajectories:
             y = found
         else:
@@ -91,7 +91,7 @@ def integrate(
     todo = np.arange(trajectories)
     with progress(total=trajectories, desc=f"integrating {system.name}", unit="trajectory") as bar:
         for again in range(ROUNDS):
-            y[todo, 0], p[todo] = draw(system, n, dim, seed, todo, again)
+            start[todo], p[todo] = draw(system, n, dim, seed, todo, again)
             todo = attempt(todo, 1, bar.update if again == 0 else None)
             for number, factor in enumerate(TIGHTER):
                 if len(todo):
