@@ -20,23 +20,30 @@ def clock(threads: int) -> tuple[str, Callable]:
 
 
 def side_by_side(baseline: Callable, candidates: dict[str, Callable], work: dict[str, float], rounds: int,
-                 threads: int = 1, warm_up: bool = True) -> dict:  # fmt: skip
+                 threads: int = 1, warm_up: bool = True,
+                 limit: Callable[[str], float] | None = None) -> dict:  # fmt: skip
     """Time ``candidates`` against ``baseline``; each call does ``work[name]`` units (work["baseline"] of it).
 
     Returns ``{"baseline": row, name: row, ...}``, a row being {"per_s": median units a second, "per_s_range":
     [min, max], "ratio": median of (candidate's rate / neighbouring baselines' mean rate), "ratio_range", "rounds",
-    "clock", "load": the machine's 1-minute load when it ended}; the baseline's ratio is None.
+    "clock", "load": the machine's 1-minute load when it ended}; the baseline's ratio is None. With ``limit(name)``,
+    the units a second that the machine can do at best, taken just after each timing: "of_limit", the median of
+    (rate / limit), and "limit", the median of that.
     """
     name, now = clock(threads)
 
     def rate(key, function):
         start = now()
         function()
-        return work[key] / (now() - start)
+        found = work[key] / (now() - start)
+        if limit:
+            limits[key].append((found, limit(key)))
+        return found
 
     if warm_up:
         for function in (baseline, *candidates.values()):
             function()
+    limits: dict[str, list] = {k: [] for k in work}
     base, rates, ratios = [], {k: [] for k in candidates}, {k: [] for k in candidates}
     for _ in range(rounds):
         base.append(rate("baseline", baseline))
@@ -45,13 +52,17 @@ def side_by_side(baseline: Callable, candidates: dict[str, Callable], work: dict
             base.append(rate("baseline", baseline))
             ratios[key].append(rates[key][-1] / (0.5 * (base[-1] + base[-2])))
 
-    def row(values, against):
-        return {"per_s": statistics.median(values), "per_s_range": [min(values), max(values)],
-                "ratio": statistics.median(against) if against else None,
-                "ratio_range": [min(against), max(against)] if against else None,
-                "rounds": rounds, "clock": name, "load": os.getloadavg()[0]}  # fmt: skip
+    def row(key, values, against):
+        found = {"per_s": statistics.median(values), "per_s_range": [min(values), max(values)],
+                 "ratio": statistics.median(against) if against else None,
+                 "ratio_range": [min(against), max(against)] if against else None,
+                 "rounds": rounds, "clock": name, "load": os.getloadavg()[0]}  # fmt: skip
+        if limit:
+            found["of_limit"] = statistics.median(rate / best for rate, best in limits[key])
+            found["limit"] = statistics.median(best for _, best in limits[key])
+        return found
 
-    return {"baseline": row(base, [])} | {k: row(rates[k], ratios[k]) for k in candidates}
+    return {"baseline": row("baseline", base, [])} | {k: row(k, rates[k], ratios[k]) for k in candidates}
 
 
 def matrix_peak(precision: str = "float32", threads: int = 1, size: int = 1536, repeats: int = 5) -> float:

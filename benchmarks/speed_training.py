@@ -6,7 +6,6 @@ share of the peak says how much of the machine's best is reached, whoever does s
 """
 
 import functools
-import statistics
 
 import numpy as np
 from speed_timing import bar, matrix_peak, side_by_side
@@ -96,31 +95,31 @@ def rows_of(n: int, args) -> list[dict]:
 
     graphs = max(64, min(20_000, 400_000 // (n * (n - 1)))) // (10 if args.quick else 1)
     batches = [b for b in BATCHES[n] if b <= graphs // 2] or [1]
-    peaks = {p: [matrix_peak(p, args.threads)] for p in ("float32", "float32 mm", "bf16")}
-    per_call = max(1, int(SECONDS * 0.5 * peaks["float32"][0] / flops(n)))  # graphs
+    per_call = max(1, int(SECONDS * 0.5 * matrix_peak("float32", args.threads) / flops(n)))  # graphs
     per_call = min(per_call, 64) if args.quick else per_call
     original = OriginalTraining(*states(graphs, n), DIM, ORIGINAL_BATCH[n])
     count = max(1, per_call // ORIGINAL_BATCH[n])
     work = {"baseline": count * ORIGINAL_BATCH[n]}
-    candidates, about = {}, {}
+    candidates, about = {}, {"baseline": ("float32", ORIGINAL_BATCH[n])}
     for precision in ("float32", "bf16"):
         for batch in batches:
             name, steps = f"{precision}, batch {batch}", max(1, per_call // batch)
             candidates[name] = functools.partial(ours(n, graphs, batch, precision), steps)
             work[name], about[name] = steps * batch, (precision, batch)
-    timed = side_by_side(lambda: original.steps(count), candidates, work, args.rounds, args.threads)
-    for precision in peaks:
-        peaks[precision].append(matrix_peak(precision, args.threads))
-    memory = {name: memory_of(n, batch, precision) for name, (precision, batch) in about.items()}
+
+    def limit(name):
+        return matrix_peak(about[name][0], args.threads) / flops(n)
+
+    timed = side_by_side(lambda: original.steps(count), candidates, work, args.rounds, args.threads, limit=limit)
+    memory = {name: memory_of(n, *about[name][::-1]) for name in candidates}
     memory["baseline"] = memory_of(n, ORIGINAL_BATCH[n], "original")
-    about["baseline"] = ("float32", ORIGINAL_BATCH[n])
+    mm = matrix_peak("float32 mm", args.threads)
     rows = []
     for name, row in timed.items():
         precision, batch = about[name]
-        peak = statistics.mean(peaks[precision])
+        share, peak = row.pop("of_limit"), row.pop("limit") * flops(n)
         rows.append({"n": n, "way": name, "precision": precision, "batch": batch, **row,
-                     "share_of_peak": row["per_s"] * flops(n) / peak, "peak_gflops": peak / 1e9,
-                     "mm_gflops": statistics.mean(peaks["float32 mm"]) / 1e9,
+                     "share_of_peak": share, "peak_gflops": peak / 1e9, "mm_gflops": mm / 1e9,
                      "step_mb": memory[name], "torch": torch.__version__})  # fmt: skip
     return rows
 

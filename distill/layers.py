@@ -53,12 +53,13 @@ class FirstLayer(nn.Module):
 
     def parts(self, h: Tensor) -> tuple[Tensor, Tensor]:
         if not self.invariant:
-            return h @ self.receiver.T + self.bias, h @ self.sender.T
+            return onednn.linear(h, self.receiver, self.bias), onednn.linear(h, self.sender, None)
+        rest = h[:, self.dim :]
+        receiver, sender = onednn.linear(rest, self.receiver, self.bias), onednn.linear(rest, self.sender, None)
         if self.position is None:
-            rest = h[:, self.dim :]
-            return rest @ self.receiver.T + self.bias, rest @ self.sender.T
-        rest, shift = h[:, self.dim :], h[:, : self.dim] @ self.position.T
-        return rest @ self.receiver.T + self.bias - shift, rest @ self.sender.T + shift
+            return receiver, sender
+        shift = onednn.linear(h[:, : self.dim], self.position, None)
+        return receiver - shift, sender + shift
 
     def geometric(self, d: Tensor) -> Tensor:
         """The added map of (d/r, log r), d = x_j - x_i; 1e-4 keeps coincident particles finite.

@@ -13,8 +13,7 @@ import functools
 import torch
 from torch import Tensor, nn
 
-NARROWEST = 32  # inputs and outputs of a layer from which oneDNN pays, measured ...
-NARROWEST_GRADIENT = 128  # ... and for the gradient of its weights, whose factors it has to transpose
+NARROWEST = 32  # inputs and outputs of a layer from which oneDNN pays, measured; for the gradient of weights always
 
 
 class Linear(nn.Linear):
@@ -30,10 +29,16 @@ class Linear(nn.Linear):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool = False) -> Tensor:
     """x [row, input] times weight [output, input] transposed, plus bias [output], then the ReLU if asked for."""
-    if min(weight.shape) < NARROWEST or not _suits(x):
-        out = nn.functional.linear(x, weight, bias)
-        return out.relu() if relu else out
-    return _Linear.apply(x, weight, bias, relu)
+    return _Linear.apply(x, weight, bias, relu) if _suits(x) else _plain(x, weight, bias, relu)
+
+
+def _plain(x, weight, bias, relu):
+    out = nn.functional.linear(x, weight, bias)
+    return out.relu() if relu else out
+
+
+def _pays(weight: Tensor) -> bool:
+    return min(weight.shape) >= NARROWEST
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -69,7 +74,10 @@ def _suits(x: Tensor) -> bool:
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, relu):
-        out = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
+        if _pays(weight):
+            out = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
+        else:
+            out = _plain(x, weight, bias, relu)
         ctx.save_for_backward(x, weight, out if relu else None)
         return out
 
@@ -81,8 +89,9 @@ class _Linear(torch.autograd.Function):
             gradient = torch.ops.aten.threshold_backward(gradient, out, 0)
         wanted, back, slope = ctx.needs_input_grad, None, None
         if wanted[0]:
-            back = product(gradient, weight.T)
+            back = product(gradient, weight.T) if _pays(weight) else gradient @ weight
         if wanted[1]:
-            wide = min(weight.shape) >= NARROWEST_GRADIENT
-            slope = product(gradient.T, x.T) if wide else gradient.T @ x
+            # The first factor is copied to be transposed, the second is not: the narrower one first.
+            fewer_inputs = x.size(1) < gradient.size(1)
+            slope = product(x.T, gradient.T).T if fewer_inputs else product(gradient.T, x.T)
         return back, slope, gradient.sum(0) if wanted[2] else None, None

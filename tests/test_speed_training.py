@@ -50,6 +50,22 @@ def test_ratio_is_to_the_neighbouring_baselines(monkeypatch):
     assert rows["baseline"]["ratio"] is None
 
 
+def test_share_of_the_limit_is_taken_timing_by_timing(monkeypatch):
+    now, pace = [0.0], iter([1.0, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0])
+    monkeypatch.setitem(speed_timing.CLOCKS, 1, ("CPU", lambda: now[0]))
+    last = [1.0]
+
+    def call():
+        last[0] = next(pace)
+        now[0] += last[0]
+
+    rows = speed_timing.side_by_side(call, {"ours": call}, {"baseline": 10, "ours": 20}, 2, warm_up=False,
+                                     limit=lambda name: 80 / last[0])  # fmt: skip
+    assert rows["ours"]["of_limit"] == pytest.approx(20 / 80)  # at whatever pace the machine was
+    assert rows["ours"]["limit"] == pytest.approx((80 / 1 + 80 / 4) / 2)
+    assert rows["baseline"]["of_limit"] == pytest.approx(10 / 80)
+
+
 def test_target_counts_as_reached_only_if_it_holds_to_the_end():
     rows = [{"cpu_s": t, "r2_all": r} for t, r in ((1, 0.5), (2, 0.995), (3, 0.98), (4, 0.991), (5, 0.999))]
     assert reached(rows) == 4
