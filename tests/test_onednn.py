@@ -12,7 +12,10 @@ def reference(x, weight, bias, relu):
 
 
 @pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 64, 64), (50, 300, 100), (96, 32, 200), (7, 300, 300)])
+@pytest.mark.parametrize(
+    ("rows", "inputs", "outputs"),
+    [(1, 64, 64), (50, 300, 100), (96, 32, 200), (7, 300, 300), (60, 6, 300), (60, 106, 300), (40, 300, 2)],
+)
 def test_values_and_gradients_are_torchs(rows, inputs, outputs, relu):
     torch.manual_seed(rows)
     tensors = [torch.randn(*shape, requires_grad=True) for shape in ((rows, inputs), (outputs, inputs), (outputs,))]
