@@ -11,7 +11,7 @@ import numpy as np
 from speed_timing import bar, matrix_peak, side_by_side
 
 DIM, HIDDEN, MESSAGES = 2, 300, 100
-BATCHES = {4: (64, 256, 1024), 8: (16, 64), 32: (8,), 100: (1,)}  # of ours; the original's is the first (32: 1)
+BATCHES = {4: (64, 256, 512, 1024), 8: (16, 64), 32: (8,), 100: (1,)}  # of ours; the original's is the first (32: 1)
 ORIGINAL_BATCH = {4: 64, 8: 16, 32: 1, 100: 1}  # int(64 (4/n)^2), at least 1
 SECONDS = 1.5  # of one timing, about
 
