@@ -33,11 +33,11 @@ PIP := $(PY) -m pip install --disable-pip-version-check --quiet $(PIP_ARGS)
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt
+$(VENV)/.installed: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 to 3.13 found; name one with  make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "installing into $(VENV) with $$($(PYTHON) --version); this takes a minute or more"
 	@$(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@$(PIP) -r requirements.txt
+	@$(PIP) -e .
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed requirements-test.txt
@@ -62,7 +62,7 @@ argon: $(VENV)/.md
 demo: $(VENV)/.installed
 	@set -e; start=$$(date +%s); \
 	quick=$${QUICK:+--quick}; \
-	set -- $$($(PY) -m distill.names $(SIM) $(N) $(DIM) $(SEED) $(VARIANT) $(RECIPE)); data=$$1; run=$$2; \
+	set -- $$($(PY) -m distill.files.names $(SIM) $(N) $(DIM) $(SEED) $(VARIANT) $(RECIPE)); data=$$1; run=$$2; \
 	resume=$$(test ! -f model_weights/$$run/checkpoint.safetensors || echo --resume); \
 	echo "== 1/6 simulate"; $(PY) simulate.py --system $(SIM) --n $(N) --dim $(DIM) --seed $(SEED) $$quick; \
 	echo "== 2/6 train"; $(PY) train.py --dataset $$data --variant $(VARIANT) --recipe $(RECIPE) --seed $(SEED) $$resume $$quick; \

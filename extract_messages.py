@@ -16,8 +16,17 @@ import signal
 
 import numpy as np
 
-from distill import cli, formats
-from distill.cli import Parser, Stage, UserError, run_script
+from distill.files.arrays import stream_npz
+from distill.files.dataset import dataset_of_run
+from distill.files.fields import MESSAGE_FIELDS, SPLITS
+from distill.files.names import messages_path, run_dir
+from distill.files.provenance import already_done, provenance
+from distill.files.storage import load_json, save_json
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, add_run_flags, non_negative_int
+from distill.shell.paths import relative
+from distill.shell.stage import Stage, progress, run_script
+from distill.shell.threads import pick_device, set_threads
 
 SPLITS_TO_WRITE = ("train", "test")
 GRAPHS, EDGES = 10_000, 600_000  # drawn unless told otherwise; edges count where frames have thousands
@@ -29,49 +38,49 @@ def parse(argv):
     parser.add_argument(
         "--split",
         nargs="+",
-        choices=(*formats.SPLITS, "all"),
+        choices=(*SPLITS, "all"),
         default=list(SPLITS_TO_WRITE),
         help="which trajectories; train is what symbolic_reg.py fits, test what scores are from",
     )
     parser.add_argument(
         "--max-graphs",
-        type=cli.non_negative_int,
+        type=non_negative_int,
         help="frames drawn at random from the split (10000; in a periodic box as many as have about 600,000 edges,"
         " 38 of 258 atoms); 0 = all",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    cli.add_run_flags(parser, "seed of the draw of frames")
+    add_run_flags(parser, "seed of the draw of frames")
     return parser.parse_args(argv)
 
 
 def main(argv=None) -> int:
     args = parse(argv)
-    cli.set_threads(args.threads)
-    folder = formats.run_dir(args.run)
+    set_threads(args.threads)
+    folder = run_dir(args.run)
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise UserError(f"{cli.relative(weights)} does not exist", "train again:  python train.py --resume ...")
+        raise UserError(f"{relative(weights)} does not exist", "train again:  python train.py --resume ...")
     if args.max_graphs is None:
-        args.max_graphs = usual_graphs(formats.load_json(folder / "config.json"))
+        args.max_graphs = usual_graphs(load_json(folder / "config.json"))
     todo, inputs = [], {"weights": weights, "config": folder / "config.json"}
     for split in args.split:
-        path = formats.messages_path(args.run, split)
+        path = messages_path(args.run, split)
         arguments = vars(args) | {"split": split}
         stage = Stage("extract_messages", f"{args.run} {split}")
-        if formats.already_done(path.with_suffix(".json"), arguments, inputs, args.overwrite) and path.is_file():
+        if already_done(path.with_suffix(".json"), arguments, inputs, args.overwrite) and path.is_file():
             stage.already_done(path)
         else:
             todo.append((split, path, arguments))
     if not todo:
         return 0
 
-    from distill.checkpoints import load_run
-    from distill.extraction import Extraction
-    from distill.graphs import is_chain
+    from distill.messages.extraction import Extraction
+    from distill.network.graphs import is_chain
+    from distill.network.weights import load_run
 
-    device = cli.pick_device(args.device, args.threads)
+    device = pick_device(args.device, args.threads)
     model, config = load_run(args.run, device)
-    dataset = formats.dataset_of_run(args.run, config)
+    dataset = dataset_of_run(args.run, config)
     extraction = Extraction(model, dataset, is_chain(dataset.meta))
     for split, path, arguments in todo:
         stage = Stage("extract_messages", f"{args.run} {split}")
@@ -83,7 +92,7 @@ def main(argv=None) -> int:
         if limit < total:
             pick = np.sort(np.random.default_rng(args.seed).choice(total, limit, replace=False))
         about = write(path, extraction, trajectories[pick // frames], pick % frames)
-        formats.save_json(path.with_suffix(".json"), formats.provenance(
+        save_json(path.with_suffix(".json"), provenance(
             "extract_messages", arguments, inputs | {"dataset": dataset.path}, stage.seconds, device) | {
             "run": args.run, "split": split, "graphs": len(pick), "edges": about["edges"], "mae": about["mae"],
             "variant": config["variant"], "recipe": config["recipe"], "n": dataset.n, "dim": dataset.dim,
@@ -106,14 +115,14 @@ def write(path, extraction, trajectory, frame) -> dict:
     def parts():
         nonlocal missed, components
         batches = -(-len(frame) // extraction.batch)
-        for part in cli.progress(extraction.parts(trajectory, frame), total=batches, desc="extract", unit="batch"):
+        for part in progress(extraction.parts(trajectory, frame), total=batches, desc="extract", unit="batch"):
             missed += float(np.abs(part["acc_pred_i"] - part["acc_i"]).sum())
             components = part["message"].shape[1]
             yield part
         path.with_suffix(".json").unlink(missing_ok=True)  # the old one must not stand beside new arrays
 
     fix = "use fewer --max-graphs, or another disk for DISTILL_OUTPUTS"
-    formats.stream_npz(path, parts(), {"edge": edges}, formats.MESSAGE_FIELDS, fix)
+    stream_npz(path, parts(), {"edge": edges}, MESSAGE_FIELDS, fix)
     return {"edges": edges, "components": components, "mae": missed / (edges * extraction.dataset.dim)}
 
 

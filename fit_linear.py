@@ -14,47 +14,56 @@ ALL components by means of net forces of the training split alone, scored on tru
 
 import numpy as np
 
-from distill import cli, formats
-from distill.cli import Parser, Stage, UserError, run_script
+from distill.files.fields import SPLITS
+from distill.files.messages import load_messages
+from distill.files.names import messages_path, run_dir
+from distill.files.provenance import already_done, provenance
+from distill.files.storage import save_bytes, save_json
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, add_run_flags, positive_int
+from distill.shell.paths import relative
+from distill.shell.stage import Stage, run_script
+from distill.shell.threads import set_threads
 
 
 def parse(argv):
     parser = Parser(__doc__)
     parser.add_argument("--run", required=True, help="name of a folder in model_weights/")
-    parser.add_argument("--split", choices=(*formats.SPLITS, "all"), default="test", help="edges that are scored")
-    parser.add_argument("--cutoff", type=cli.positive_int, default=5000, help="largest number of points drawn")
-    cli.add_run_flags(parser, "seed of the points drawn and of the read-out's split")
+    parser.add_argument("--split", choices=(*SPLITS, "all"), default="test", help="edges that are scored")
+    parser.add_argument("--cutoff", type=positive_int, default=5000, help="largest number of points drawn")
+    add_run_flags(parser, "seed of the points drawn and of the read-out's split")
     return parser.parse_args(argv)
 
 
 def main(argv=None) -> int:
     args = parse(argv)
-    cli.set_threads(args.threads)
-    folder = formats.OUTPUTS / args.run
-    formats.run_dir(args.run)
-    paths = {s: formats.messages_path(args.run, s) for s in dict.fromkeys(("train", args.split))}
-    loaded = {s: formats.load_messages(p, args.run) for s, p in paths.items()}
+    set_threads(args.threads)
+    folder = paths.OUTPUTS / args.run
+    run_dir(args.run)
+    files = {s: messages_path(args.run, s) for s in dict.fromkeys(("train", args.split))}
+    loaded = {s: load_messages(p, args.run) for s, p in files.items()}
     out, stage = folder / "linear_fit.json", Stage("fit_linear", args.run)
-    inputs = {f"messages_{s}": p for s, p in paths.items()}
-    if formats.already_done(out, vars(args), inputs, args.overwrite):
+    inputs = {f"messages_{s}": p for s, p in files.items()}
+    if already_done(out, vars(args), inputs, args.overwrite):
         stage.already_done(out)
         return 0
     messages, meta = loaded[args.split]
     if "force" not in messages:
-        raise UserError(f"{cli.relative(paths[args.split])} holds no true forces: the system is not known here",
+        raise UserError(f"{relative(files[args.split])} holds no true forces: the system is not known here",
                         "skip this stage:  python symbolic_reg.py --run " + args.run)  # fmt: skip
     result, drawn = measure(messages, loaded["train"], meta, args)
 
-    from distill import plots
+    from distill.report import plots
 
     title = f"{args.run}: messages against true {drawn['target']}"
     figure = plots.linear_fit(drawn["message"], drawn["fitted"], drawn["labels"], drawn["scores"], title)
-    formats.save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
+    save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
     what = "mean KL" if "logvar" in messages else "standard deviation"
     figure = plots.importance_bars(np.array(result["importance"]), result["top_components"], result["top_share"],
                                    what, args.run)  # fmt: skip
-    formats.save_bytes(folder / "importance.png", plots.save_bytes(figure))
-    formats.save_json(out, formats.provenance("fit_linear", vars(args), inputs, stage.seconds) | result)
+    save_bytes(folder / "importance.png", plots.save_bytes(figure))
+    save_json(out, provenance("fit_linear", vars(args), inputs, stage.seconds) | result)
     best = result["best_target"]
     shown = {} if best == "force" else {f"r2_trim90_{best}": result["targets"][best]["r2_trim90"]}
     stage.done(out, r2_all=result["r2_all"], r2_trim90=result["r2_trim90"], best_target=best, **shown,
@@ -64,25 +73,27 @@ def main(argv=None) -> int:
 
 def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple[dict, dict]:
     """All numbers of ``linear_fit.json`` and the points to draw."""
-    from distill import alignment, metrics
+    from distill.messages import read_out
+    from distill.messages.net_forces import nodes_of
+    from distill.statistics import metrics
 
     dim = messages["dx"].shape[1]
-    values = alignment.importance(messages)
-    top = alignment.top_components(values, dim)
+    values = read_out.importance(messages)
+    top = read_out.top_components(values, dim)
     chosen = messages["message"][:, top].astype(float)
     spread = messages["message"].astype(float).var(0)
-    targets = alignment.target_forces(messages)
-    distinct = alignment.distinct_gauges(messages)
+    targets = read_out.target_forces(messages)
+    distinct = read_out.distinct_gauges(messages)
     scores = {name: metrics.score_components(chosen, targets[name]) for name in distinct}
     best = max(scores, key=lambda name: scores[name]["r2_trim90"])
     if "acceleration" not in scores:
         scores["acceleration"] = per_mass(scores["force"], float(messages["mass_i"][0]))
     headline = scores["force"]
 
-    nodes = alignment.nodes_of(train[0])
-    read = alignment.read_out(train[0], nodes, train[1]["antisymmetric"], args.seed)
-    estimated = read.force(messages, alignment.nodes_of(messages))
-    central = alignment.centrality(estimated, messages["dx"], messages["r"])
+    nodes = nodes_of(train[0])
+    read = read_out.read_out(train[0], nodes, train[1]["antisymmetric"], args.seed)
+    estimated = read.force(messages, nodes_of(messages))
+    central = read_out.centrality(estimated, messages["dx"], messages["r"])
     result = {
         "run": args.run, "split": args.split, "variant": meta["variant"], "recipe": meta["recipe"],
         "n_edges": len(messages["r"]), "n_graphs": meta["graphs"],
@@ -97,7 +108,7 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
         "read_out": {
             **read.account(),
             "tangential_share": central["tangential_share"], "tangential_median": central["tangential_median"],
-            **alignment.score_forces(estimated, targets["force"]),
+            **read_out.score_forces(estimated, targets["force"]),
         },
         "potential": potential_scores(messages, meta, chosen, estimated),
     }  # fmt: skip
@@ -105,7 +116,7 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
     fitted = design @ np.array(scores[best]["coefficients"]).T
     pick = np.random.default_rng(args.seed).permutation(len(chosen))[: args.cutoff]
     symbol = {"force": "F", "acceleration": "F/m", "charge_force": "qF"}[best]
-    from distill.law import AXES
+    from distill.physics.law import AXES
 
     labels = [
         " ".join(f"{c:+.2g} ${symbol}_{a}$" for c, a in zip(row[:dim], AXES, strict=False))
@@ -126,13 +137,14 @@ def potential_scores(messages: dict, meta: dict, chosen, estimated) -> dict | No
     """How linear the messages ``chosen`` [edge, D] and the read-out's force [edge, dim] are in V(r) (x_i - x_j)/r,
     for those who expect a potential in the messages; None where the system is not known.
     """
-    from distill import alignment, metrics
-    from distill.system_record import system_of
+    from distill.messages import read_out
+    from distill.physics.record import system_of
+    from distill.statistics import metrics
 
     system = system_of(meta)
     if system is None:
         return None
-    target = alignment.potential_vectors(messages, system)
+    target = read_out.potential_vectors(messages, system)
     read = metrics.score_components(estimated, target)
     return metrics.score_components(chosen, target) | {
         "what": "pair potential times the unit vector", "read_out_r2_all": read["r2_all"],

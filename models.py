@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 
-from distill.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows
+from distill.network.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ class Edges:
 
     index [2, edge] (sender, receiver), reverse [edge] (or None where an edge has no reverse),
     degree = senders of every receiver (0 if unequal). ``chain``: neighbours k, k+1 only.
-    In a periodic box edges differ from frame to frame: ``distill.periodic.CutoffEdges`` stands in for these.
+    In a periodic box edges differ from frame to frame: ``distill.network.periodic.CutoffEdges`` stands in for these.
     """
 
     dx = None  # the network takes differences from its positions

@@ -25,27 +25,25 @@ from pathlib import Path
 
 import numpy as np
 
-from distill import formats, gamd, md, md_flags
-from distill.cli import (
-    DATASETS,
-    OUTPUTS,
-    Parser,
-    Stage,
-    UserError,
-    add_run_flags,
-    fraction,
-    positive_float,
-    positive_int,
-    relative,
-    run_script,
-    set_threads,
-    warn,
-)
-from distill.integrate import ATOL, DRIFT_BOUND, MAX_STEPS, RTOL
-from distill.lennard_jones import LennardJones
-from distill.neighbours import unwrap
-from distill.system_record import describe
-from distill.systems import SYSTEMS, System, load_system, original_form
+from distill.files.arrays import save_npz
+from distill.files.dataset import load_dataset, make_split
+from distill.files.fields import DATASET_FIELDS
+from distill.files.names import dataset_name
+from distill.files.provenance import already_done, provenance
+from distill.files.storage import atomic, save_json
+from distill.fluid import flags, gamd, md
+from distill.physics.integrate import ATOL, DRIFT_BOUND, MAX_STEPS, RTOL
+from distill.physics.lennard_jones import LennardJones
+from distill.physics.neighbours import unwrap
+from distill.physics.record import describe
+from distill.physics.system import System
+from distill.physics.systems import SYSTEMS, load_system, original_form
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, add_run_flags, fraction, positive_float, positive_int
+from distill.shell.paths import relative
+from distill.shell.stage import Stage, run_script, warn
+from distill.shell.threads import set_threads
 
 COPIES = 8  # of the positions in memory at the worst moment, roughly
 
@@ -91,7 +89,7 @@ def parser() -> Parser:
         metavar="SHARE",
         help="measurement noise: every component of every saved acceleration is multiplied by 1 + SHARE N(0,1)",
     )
-    md_flags.add_md_flags(p)
+    flags.add_md_flags(p)
     sizes = p.add_argument_group("size and accuracy")
     sizes.add_argument("--n-trajectories", type=positive_int, help="independent systems (5000; lj: 10)")
     sizes.add_argument("--n-frames", type=positive_int, help="saved frames a trajectory (100; lj: 1000)")
@@ -128,19 +126,19 @@ def main(argv=None) -> int:
     set_threads(args.threads)
     if args.tag and not all(c.isalnum() or c in "-_." for c in args.tag):
         p.error(f"argument --tag: '{args.tag}' may hold letters, digits, - _ . only")
-    kind = md_flags.resolve(p, args)
+    kind = flags.resolve(p, args)
     if kind != "gamd" and args.n < 2:
         p.error("argument --n: one particle feels no pair force, give at least 2")
     job = {"toys": _toys, "md": _fluid, "gamd": _gamd}[kind](args)
     trajectories, frames, n, dim = job.size
-    name = formats.dataset_name(job.system.name, n, dim, args.seed, args.tag)
-    path, side = DATASETS / f"{name}.npz", DATASETS / f"{name}.json"
+    name = dataset_name(job.system.name, n, dim, args.seed, args.tag)
+    path, side = paths.DATASETS / f"{name}.npz", paths.DATASETS / f"{name}.json"
     stage = Stage("simulate", name)
     # Drawing changes no data, so a finished dataset can still be drawn.
     arguments = {k: v for k, v in vars(args).items() if k not in ("plot", "animate")}
     if path.is_file() and not side.is_file() and not args.overwrite:
         raise UserError(f"{relative(path)} exists without its .json", "add --overwrite to replace it, or --tag")
-    if path.is_file() and formats.already_done(side, arguments, job.inputs, args.overwrite):
+    if path.is_file() and already_done(side, arguments, job.inputs, args.overwrite):
         _draw(args, name, job.system)
         stage.already_done(path)
         return 0
@@ -152,17 +150,17 @@ def main(argv=None) -> int:
     report = arrays.pop("report")
     if count := report.get("dropped"):
         warn(f"{count} trajectories could not be integrated and were replaced by others: see {relative(side)}")
-    arrays["split"] = formats.make_split(trajectories, args.seed)
+    arrays["split"] = make_split(trajectories, args.seed)
     if args.acceleration_noise:
         # a stream of its own, so that positions and split are those of the noise-free dataset
         normal = np.random.default_rng([args.seed, 61]).standard_normal(arrays["acc"].shape)
         arrays["acc"] = arrays["acc"] * (1 + args.acceleration_noise * normal)
     side.unlink(missing_ok=True)  # the old one must not stand beside new arrays if we are cut off here
-    formats.save_npz(path, arrays, formats.DATASET_FIELDS)
-    about = formats.provenance("simulate", arguments, job.inputs, stage.seconds)
+    save_npz(path, arrays, DATASET_FIELDS)
+    about = provenance("simulate", arguments, job.inputs, stage.seconds)
     about |= {"system": describe(job.system), "n": n, "dim": dim, "report": report,
               "acceleration_noise": args.acceleration_noise}  # fmt: skip
-    formats.save_json(side, about)
+    save_json(side, about)
     _draw(args, name, job.system)
     shown = {label: report[key] for label, key in job.shown.items()}
     stage.done(path, trajectories=trajectories, frames=frames, **shown)
@@ -179,7 +177,7 @@ def _toys(args) -> Job:
     size = (args.n_trajectories, args.n_frames, args.n, args.dim)
 
     def make():
-        from distill.integrate import integrate
+        from distill.physics.integrate import integrate
 
         return integrate(
             system,
@@ -201,7 +199,7 @@ def _toys(args) -> Job:
 
 
 def _fluid(args) -> Job:
-    settings = md_flags.settings_of(args)
+    settings = flags.settings_of(args)
     md.check(settings)
     engine = md.engine_named(args.md_engine, args.thermostat)
     size = (args.n_trajectories, args.n_frames, args.n, 3)
@@ -210,8 +208,8 @@ def _fluid(args) -> Job:
 
 
 def _gamd(args) -> Job:
-    system, folder, spacing = md_flags.law_of(args), args.from_gamd, args.dt * args.every
-    most = md_flags.QUICK_FRAMES if args.quick else None
+    system, folder, spacing = flags.law_of(args), args.from_gamd, args.dt * args.every
+    most = flags.QUICK_FRAMES if args.quick else None
     size = gamd.size_of(folder, most)
     args.from_gamd_sha256 = gamd.digest(folder)  # so that other frames in the folder are other arguments
     args.tag = args.tag or "gamd"
@@ -245,17 +243,17 @@ def _check_room(size, path):
 def _draw(args, name, system):
     if not (args.plot or args.animate):
         return
-    from distill.animate import animate_trajectories, plot_trajectories
+    from distill.report.animate import animate_trajectories, plot_trajectories
 
-    dataset = formats.load_dataset(DATASETS / f"{name}.npz")
+    dataset = load_dataset(paths.DATASETS / f"{name}.npz")
     if "box" in dataset.arrays:  # without jumps across the drawing
         dataset.arrays["pos"] = np.stack([unwrap(pos, dataset.box) for pos in dataset.pos])
-    folder = OUTPUTS / name
+    folder = paths.OUTPUTS / name
     if args.plot:
-        with formats.atomic(folder / "trajectories.png") as file:
+        with atomic(folder / "trajectories.png") as file:
             plot_trajectories(dataset, system).savefig(file, format="png", dpi=150)
     if args.animate:
-        with formats.atomic(folder / "trajectories.gif") as file:
+        with atomic(folder / "trajectories.gif") as file:
             file.write(animate_trajectories(dataset, system))
     for suffix in ("png",) * args.plot + ("gif",) * args.animate:
         print(f"drawn  {relative(folder / f'trajectories.{suffix}')}")

@@ -15,6 +15,7 @@ formula on its front is refitted on training accelerations, the best is kept.
 engines: pysr needs Julia (make pysr); operon is installed with the requirements.
 """
 
+import argparse
 import json
 import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,8 +24,16 @@ from multiprocessing import active_children, get_context
 
 import numpy as np
 
-from distill import cli, formats
-from distill.cli import Parser, Stage, UserError, run_script
+from distill.files.dataset import dataset_of_run
+from distill.files.messages import load_messages
+from distill.files.names import messages_path, run_dir
+from distill.files.provenance import already_done, provenance, sha256
+from distill.files.storage import load_json, save_bytes, save_json
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, add_run_flags, positive_float, positive_int
+from distill.shell.stage import Stage, progress, run_script, warn
+from distill.shell.threads import set_threads
 
 TARGETS = ("radial", "components", "shared", "node")
 DEFAULT_TARGETS = ("radial", "components", "node")
@@ -52,25 +61,25 @@ def parse(argv):
     search.add_argument("--inverse-powers", action="store_true", default=None,
                         help="radial, components: inputs (c/r)^6, (c/r)^12, c the 5 %% quantile of r")  # fmt: skip
     search.add_argument("--loss", choices=("relative", "mse"), default="relative", help="what a row is fitted to")
-    search.add_argument("--rows", type=cli.positive_int, default=4000, help="edges (or particles) drawn for a search")
-    search.add_argument("--max-complexity", type=cli.positive_int, default=30, help="nodes of a formula")
-    search.add_argument("--restarts", type=cli.positive_int, default=8, help="operon: at most this many")
-    search.add_argument("--min-restarts", type=cli.positive_int, default=4, help="operon: at least this many")
-    search.add_argument("--niterations", type=cli.positive_int, default=100, help="pysr: iterations")
+    search.add_argument("--rows", type=positive_int, default=4000, help="edges (or particles) drawn for a search")
+    search.add_argument("--max-complexity", type=positive_int, default=30, help="nodes of a formula")
+    search.add_argument("--restarts", type=positive_int, default=8, help="operon: at most this many")
+    search.add_argument("--min-restarts", type=positive_int, default=4, help="operon: at least this many")
+    search.add_argument("--niterations", type=positive_int, default=100, help="pysr: iterations")
     search.add_argument(
         "--guesses",
-        action=cli.argparse.BooleanOptionalAction,
+        action=argparse.BooleanOptionalAction,
         default=True,
         help="pysr: start from formulas of the embedded engine, where both are installed",
     )
-    search.add_argument("--time-limit", type=cli.positive_float, help="seconds for each target's search")
+    search.add_argument("--time-limit", type=positive_float, help="seconds for each target's search")
     search.add_argument(
         "--deterministic",
-        action=cli.argparse.BooleanOptionalAction,
+        action=argparse.BooleanOptionalAction,
         default=True,
         help="pysr: same result for the same seed, on one thread",
     )
-    cli.add_run_flags(parser, "seed of the search and of the rows drawn")
+    add_run_flags(parser, "seed of the search and of the rows drawn")
     args = parser.parse_args(argv)
     if args.raw_inputs and not args.sr_on_inputs:
         parser.error("argument --raw-inputs: only with --sr-on-inputs")
@@ -79,21 +88,21 @@ def parse(argv):
 
 def main(argv=None) -> int:
     args = parse(argv)
-    cli.set_threads(1)
-    folder, path = formats.OUTPUTS / args.run, formats.messages_path(args.run, "train")
-    config = formats.load_json(formats.run_dir(args.run) / "config.json")
-    messages, meta = formats.load_messages(path, args.run)
+    set_threads(1)
+    folder, path = paths.OUTPUTS / args.run, messages_path(args.run, "train")
+    config = load_json(run_dir(args.run) / "config.json")
+    messages, meta = load_messages(path, args.run)
     stage, out, inputs = (
         Stage("symbolic_reg", args.run),
         folder / "law.json",
-        {"messages": path, "config": formats.run_dir(args.run) / "config.json"},
+        {"messages": path, "config": run_dir(args.run) / "config.json"},
     )
     if args.quick:
         args.restarts = args.min_restarts = 1
         args.rows = min(args.rows, 500)
     if "radial" not in args.targets:
         raise UserError("the law is composed from the radial target", "add radial to --targets")
-    from distill.engines.available import resolve_engine
+    from distill.search.available import resolve_engine
 
     engine, reason = resolve_engine(args.engine)
     in_a_box = bool(config.get("model", {}).get("periodic"))
@@ -102,34 +111,36 @@ def main(argv=None) -> int:
     # from distances alone, whole powers up to the 13th do not come out of products
     args.operators = args.operators or [*USUAL, *(["pow"] if in_a_box else [])]
     arguments = vars(args) | {"engine": engine}
-    if formats.already_done(out, arguments, inputs, args.overwrite):
+    if already_done(out, arguments, inputs, args.overwrite):
         stage.already_done(out)
         return 0
     print(f"engine {engine}: {reason}", flush=True)
-    dataset = formats.dataset_of_run(args.run, config)
+    dataset = dataset_of_run(args.run, config)
 
-    from distill import alignment, assumptions
+    from distill.messages import assumptions, read_out
+    from distill.messages.net_forces import nodes_of
 
-    nodes = alignment.nodes_of(messages)
-    read = alignment.read_out(messages, nodes, meta["antisymmetric"], args.seed)
+    nodes = nodes_of(messages)
+    read = read_out.read_out(messages, nodes, meta["antisymmetric"], args.seed)
     force = read.force(messages, nodes)
-    radial = alignment.centrality(force, messages["dx"], messages["r"])["radial"]
+    radial = read_out.centrality(force, messages["dx"], messages["r"])["radial"]
     left = assumptions.leftover(force, messages, args.seed)
     if not (left["central"] and left["velocity_free"]):
-        cli.warn(f"the radial law leaves out part of the read-out force ({left['text']})")
-    from distill.targets import searches, without_powers
+        warn(f"the radial law leaves out part of the read-out force ({left['text']})")
+    from distill.search.targets import searches, without_powers
 
     todo = searches(args, messages, nodes, read, force, radial)
     fronts = run_searches(todo, args, engine, folder, path)
 
-    from distill import lawfile, plots
+    from distill.law import account
+    from distill.report import plots
 
     powers = next(t.powers for t in todo if t.name == "radial")
     radial = without_powers(fronts["radial"], powers)
     shown = {k: without_powers(f, powers if k.startswith("component") else {}) for k, f in fronts.items()}
-    law, content = lawfile.compose(radial, messages, nodes, read, dataset, args.seed, args.quick)
+    law, content = account.compose(radial, messages, nodes, read, dataset, args.seed, args.quick)
     if "node" in fronts:
-        content["node_search"] = lawfile.node_json(
+        content["node_search"] = account.node_json(
             fronts["node"], law, messages, nodes, read, force, dataset, args.seed
         )
     if args.sr_on_inputs:
@@ -139,14 +150,14 @@ def main(argv=None) -> int:
         name: (np.array([r.complexity for r in f.rows]), np.array([r.loss for r in f.rows]), f.chosen)
         for name, f in fronts.items()
     }
-    formats.save_bytes(folder / "pareto.png", plots.save_bytes(plots.pareto(columns, args.run)))
+    save_bytes(folder / "pareto.png", plots.save_bytes(plots.pareto(columns, args.run)))
     share = {k: left[k] for k in ("tangential_share", "tangential_median")}
-    formats.save_json(out, formats.provenance("symbolic_reg", arguments, inputs, stage.seconds) | {
+    save_json(out, provenance("symbolic_reg", arguments, inputs, stage.seconds) | {
         "run": args.run, "engine": engine, "engine_reason": reason, "chain": law.chain,
         "cutoff": law.cutoff,
         "read_out": read.account() | share,
         "leftover": left, "inverse_powers": {k: f"({c:g}/r)^{n}" for k, (c, n) in powers.items()},
-        "targets": {name: lawfile.target_json(name, f) for name, f in shown.items()}} | content)  # fmt: skip
+        "targets": {name: account.target_json(name, f) for name, f in shown.items()}} | content)  # fmt: skip
     verdict, error = content["verdict"], content["acceleration_error"]
     told = {} if verdict["recovered"] is None else {
         "recovered": verdict["recovered"], "in_range": verdict["relative_error_in_range"],
@@ -157,7 +168,7 @@ def main(argv=None) -> int:
 
 
 def search_options(args, engine: str) -> dict:
-    """Keywords of ``distill.engines.search``."""
+    """Keywords of ``distill.search.engine.search``."""
     return dict(
         engine=engine, loss=args.loss, operators=args.operators, niterations=args.niterations,
         max_complexity=args.max_complexity, restarts=args.restarts, min_restarts=args.min_restarts,
@@ -167,11 +178,11 @@ def search_options(args, engine: str) -> dict:
 
 def on_inputs(args, engine, dataset, law, folder) -> dict:
     """The baseline without a network, judged on the receivers of the test messages where they are there."""
-    from distill import whole_system
+    from distill.search import whole_system
 
-    options, test = search_options(args, engine), formats.messages_path(args.run, "test")
-    messages = formats.load_messages(test, args.run)[0] if test.is_file() else None
-    identity = json.loads(json.dumps(options | {"rows": args.rows, "dataset": formats.sha256(dataset.path)}))
+    options, test = search_options(args, engine), messages_path(args.run, "test")
+    messages = load_messages(test, args.run)[0] if test.is_file() else None
+    identity = json.loads(json.dumps(options | {"rows": args.rows, "dataset": sha256(dataset.path)}))
     place = folder / "symbolic" / ("inputs_raw" if args.raw_inputs else "inputs")
     return whole_system.baseline(dataset, law, options, place, identity, args.overwrite, args.seed,
                                  raw=args.raw_inputs, rows=args.rows, messages=messages)  # fmt: skip
@@ -179,10 +190,10 @@ def on_inputs(args, engine, dataset, law, folder) -> dict:
 
 def run_searches(todo, args, engine, folder, messages_file) -> dict:
     """Fronts by target name; finished ones are read back, the rest run in ``--threads`` processes."""
-    from distill.targets import load_front, save_front, search_target
+    from distill.search.targets import load_front, save_front, search_target
 
     options = search_options(args, engine)
-    identity = json.loads(json.dumps(options | {"rows": args.rows, "messages": formats.sha256(messages_file)}))
+    identity = json.loads(json.dumps(options | {"rows": args.rows, "messages": sha256(messages_file)}))
     options["resume"] = not args.overwrite  # an interrupted search of PySR goes on
     fronts, left = {}, []
     for target in todo:
@@ -200,7 +211,7 @@ def run_searches(todo, args, engine, folder, messages_file) -> dict:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=leave_interrupts) as pool:
             try:
                 running = {pool.submit(search_target, t, options, str(p), False): (t, p) for t, p in left}
-                bar = cli.progress(as_completed(running), total=len(running), desc="symbolic search", unit="target")
+                bar = progress(as_completed(running), total=len(running), desc="symbolic search", unit="target")
                 for future in bar:
                     target, place = running[future]
                     fronts[target.name] = save_front(place, future.result(), target, identity)

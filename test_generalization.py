@@ -17,8 +17,16 @@ temperature at the dataset's temperature, drifts of energy and momentum at const
 
 import numpy as np
 
-from distill import cli, formats
-from distill.cli import Parser, Stage, UserError, run_script
+from distill.files.dataset import dataset_of_run
+from distill.files.names import messages_path, run_dir
+from distill.files.provenance import already_done, provenance, sha256
+from distill.files.storage import load_json, save_bytes, save_json
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, add_run_flags, non_negative_int, positive_float, positive_int
+from distill.shell.paths import relative
+from distill.shell.stage import Stage, progress, run_script
+from distill.shell.threads import pick_device, set_threads
 
 FRESH_SEED = 1_000_003
 SIZES = {  # flag -> default, by whether the dataset has a periodic box
@@ -38,17 +46,17 @@ def parse(argv):
     parser = Parser(__doc__)
     add = parser.add_argument
     add("--run", required=True, help="name of a folder in model_weights/ with a law.json in outputs/")
-    add("--n-trajectories", type=cli.positive_int, help="new trajectories a set (100; 4 in a periodic box)")
-    add("--max-graphs", type=cli.positive_int, help="frames drawn at random from each set (4000; 40 in a box)")
-    add("--rollouts", type=cli.non_negative_int, help="starts that are integrated; 0 = none (16; 6 in a box)")
+    add("--n-trajectories", type=positive_int, help="new trajectories a set (100; 4 in a periodic box)")
+    add("--max-graphs", type=positive_int, help="frames drawn at random from each set (4000; 40 in a box)")
+    add("--rollouts", type=non_negative_int, help="starts that are integrated; 0 = none (16; 6 in a box)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add = parser.add_argument_group("periodic box").add_argument
-    add("--rollout-time", type=cli.positive_float, metavar="PS", help="length of a rollout and of the simulations it"
+    add("--rollout-time", type=positive_float, metavar="PS", help="length of a rollout and of the simulations it"
         " is compared with; half of it at constant energy (20)")  # fmt: skip
-    add("--particles", type=cli.positive_int, metavar="N", help="of the set with more (4 n, rounded to one digit)")
-    add("--network-seconds", type=cli.positive_float, metavar="S", help="CPU time of all rollouts of the network; what"
+    add("--particles", type=positive_int, metavar="N", help="of the set with more (4 n, rounded to one digit)")
+    add("--network-seconds", type=positive_float, metavar="S", help="CPU time of all rollouts of the network; what"
         " it does not reach is left out and recorded (100)")  # fmt: skip
-    cli.add_run_flags(parser, "seed of the new trajectories; must differ from the dataset's")
+    add_run_flags(parser, "seed of the new trajectories; must differ from the dataset's")
     parser.set_defaults(seed=FRESH_SEED)
     return parser.parse_args(argv)
 
@@ -76,51 +84,52 @@ def resolve(args, boxed: bool, where: str) -> None:
 
 def main(argv=None) -> int:
     args = parse(argv)
-    cli.set_threads(args.threads)
-    folder, out = formats.run_dir(args.run), formats.OUTPUTS / args.run
+    set_threads(args.threads)
+    folder, out = run_dir(args.run), paths.OUTPUTS / args.run
     law_path = out / "law.json"
-    from distill.law import law_from_json
+    from distill.physics.law import law_from_json
 
-    content = formats.load_json(law_path, f"run this first:  python symbolic_reg.py --run {args.run}")
+    content = load_json(law_path, f"run this first:  python symbolic_reg.py --run {args.run}")
     check_law(content, law_path, args.run, folder)
-    law = law_from_json(content, cli.relative(law_path))
-    config = formats.load_json(folder / "config.json", "train again:  python train.py --overwrite")
-    dataset = formats.dataset_of_run(args.run, config)
+    law = law_from_json(content, relative(law_path))
+    config = load_json(folder / "config.json", "train again:  python train.py --overwrite")
+    dataset = dataset_of_run(args.run, config)
     boxed = "box" in dataset.arrays
-    resolve(args, boxed, cli.relative(dataset.path))
+    resolve(args, boxed, relative(dataset.path))
     inputs = {"law": law_path, "weights": folder / "model.safetensors", "config": folder / "config.json",
               "dataset": dataset.path}  # fmt: skip
     if not inputs["weights"].is_file():
-        raise UserError(f"{cli.relative(inputs['weights'])} does not exist", "train again:  python train.py --resume")
+        raise UserError(f"{relative(inputs['weights'])} does not exist", "train again:  python train.py --resume")
     stage, result_path = Stage("test_generalization", args.run), out / "generalization.json"
     report = out / "report.html"
-    from distill.report import is_stale, write_report
+    from distill.report.document import is_stale, write_report
 
-    if formats.already_done(result_path, vars(args), inputs, args.overwrite):
+    if already_done(result_path, vars(args), inputs, args.overwrite):
         if is_stale(args.run):
             write_report(args.run)
         stage.already_done(report)
         return 0
 
-    from distill.checkpoints import load_run
-    from distill.graphs import is_chain
+    from distill.network.graphs import is_chain
+    from distill.network.weights import load_run
 
-    device = cli.pick_device(args.device, args.threads)
+    device = pick_device(args.device, args.threads)
     model, _ = load_run(args.run, device)
     if boxed:
         result = measure_fluid(args, dataset, model, law)
     else:
         result = measure(args, dataset, model, law, is_chain(dataset.meta))
 
-    from distill import plots, plots_fluid, plots_generalization
+    from distill.fluid import figures
+    from distill.report import plots, plots_generalization
 
     shown = result["sets"], result["rollouts"], args.run
     if boxed:
-        figure = plots_fluid.generalization(*shown, result["force_unit"])
+        figure = figures.generalization(*shown, result["force_unit"])
     else:
         figure = plots_generalization.generalization(*shown)
-    formats.save_bytes(out / "generalization.png", plots.save_bytes(figure))
-    formats.save_json(result_path, formats.provenance(
+    save_bytes(out / "generalization.png", plots.save_bytes(figure))
+    save_json(result_path, provenance(
         "test_generalization", vars(args), inputs, stage.seconds, device) | {"run": args.run} | result)  # fmt: skip
     report = write_report(args.run)
     for line in summary(content, result, out):
@@ -134,23 +143,21 @@ def check_law(content: dict, path, run: str, folder) -> None:
     """Refuse a law of another run, or one whose network or messages have been made again since."""
     again = f"python symbolic_reg.py --run {run} --overwrite"
     if content.get("run") != run:
-        raise UserError(f"{cli.relative(path)} is the law of run '{content.get('run')}', expected '{run}'", again)
+        raise UserError(f"{relative(path)} is the law of run '{content.get('run')}', expected '{run}'", again)
     current = {"config": folder / "config.json", "weights": folder / "model.safetensors"}
-    current["messages"] = formats.messages_path(run, "train")
+    current["messages"] = messages_path(run, "train")
     recorded = content.get("inputs")
     for name, entry in (recorded if isinstance(recorded, dict) else {}).items():
         source = current.get(name)
-        if source and source.is_file() and entry.get("sha256") != formats.sha256(source):
-            raise UserError(
-                f"{cli.relative(path)} is older than {cli.relative(source)}, which has changed since", again
-            )
+        if source and source.is_file() and entry.get("sha256") != sha256(source):
+            raise UserError(f"{relative(path)} is older than {relative(source)}, which has changed since", again)
     # The law came from messages: they in turn must be of these weights.
-    side = formats.messages_path(run, "train").with_suffix(".json")
+    side = messages_path(run, "train").with_suffix(".json")
     if side.is_file():
-        made_from = formats.load_json(side).get("inputs", {}).get("config", {}).get("sha256")
-        if made_from not in (None, formats.sha256(current["config"])):
+        made_from = load_json(side).get("inputs", {}).get("config", {}).get("sha256")
+        if made_from not in (None, sha256(current["config"])):
             raise UserError(
-                f"{cli.relative(path)} is older than the run: '{run}' has been trained again since",
+                f"{relative(path)} is older than the run: '{run}' has been trained again since",
                 f"python extract_messages.py --run {run} --overwrite, then {again}",
             )
 
@@ -164,8 +171,8 @@ def check_seed(args, dataset) -> None:
 
 def measure(args, dataset, model, law, chain: bool) -> dict:
     """Everything in ``generalization.json`` but its provenance."""
-    from distill import extrapolation, rollout
-    from distill.system_record import system_of
+    from distill.compare import extrapolation, rollout
+    from distill.physics.record import system_of
 
     system = system_of(dataset.meta)
     network = extrapolation.network_acceleration(model, chain)
@@ -198,10 +205,11 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
 
 def measure_fluid(args, dataset, model, law) -> dict:
     """As ``measure``, of data in a periodic box."""
-    from distill import extrapolation, fluid_sets
-    from distill.lennard_jones import LennardJones
-    from distill.periodic import cutoff_of
-    from distill.system_record import system_of
+    from distill.compare import extrapolation
+    from distill.fluid import conditions
+    from distill.network.periodic import cutoff_of
+    from distill.physics.lennard_jones import LennardJones
+    from distill.physics.record import system_of
 
     if law.cutoff is None:
         raise UserError(f"the law of {args.run} has no cutoff, which a periodic box needs",
@@ -211,22 +219,22 @@ def measure_fluid(args, dataset, model, law) -> dict:
     known = isinstance(system, LennardJones)
     if known:
         check_seed(args, dataset)
-        settings, engine = fluid_sets.settings_like(dataset, system, args.seed, args.quick)
+        settings, engine = conditions.settings_like(dataset, system, args.seed, args.quick)
         references = max(args.rollouts, REFERENCES // (2 if args.quick else 1)) if args.rollouts else 0
-        plan = fluid_sets.Plan(
-            settings, engine, args.n_trajectories, args.max_graphs, args.particles or fluid_sets.four_times(dataset.n),
+        plan = conditions.Plan(
+            settings, engine, args.n_trajectories, args.max_graphs, args.particles or conditions.four_times(dataset.n),
             references, args.rollout_time)  # fmt: skip
-        made |= fluid_sets.fresh_sets(dataset.meta, plan, cutoff, args.threads)
+        made |= conditions.fresh_sets(dataset.meta, plan, cutoff, args.threads)
     else:
-        made["sets"] = fluid_sets.own_test_set(dataset, args.max_graphs, args.seed, cutoff)
-    network = fluid_sets.network_acceleration(model)
-    unit = fluid_sets.FORCE_UNIT if known else fluid_sets.OWN_UNIT
+        made["sets"] = conditions.own_test_set(dataset, args.max_graphs, args.seed, cutoff)
+    network = conditions.network_acceleration(model)
+    unit = conditions.FORCE_UNIT if known else conditions.OWN_UNIT
     result = {
         "truth": {"system": system.name, "law": system.law} if known else None,
         "force_unit": unit,
         "errors_are": f"of forces, mass * acc, in {unit}; mae: mean over components; n: particles times frames",
         "simulations": made["simulations"],
-        "sets": {k: fluid_sets.compare(s, network, law.acceleration) for k, s in cli.progress(
+        "sets": {k: conditions.compare(s, network, law.acceleration) for k, s in progress(
             made["sets"].items(), desc="errors of law and network", unit="set")},
         "skipped_sets": made["skipped"],
     }  # fmt: skip
@@ -234,26 +242,27 @@ def measure_fluid(args, dataset, model, law) -> dict:
         return result | {"rollouts": {"skipped": extrapolation.NOTHING_KNOWN}}
     if not args.rollouts:
         return result | {"rollouts": {"skipped": "asked for none (--rollouts 0)"}}
-    from distill import fluid_rollout
+    from distill.fluid import rollouts
 
     reference = made["reference"]
-    bath = fluid_rollout.bath_of(settings, reference["spacing"], reference["pos"].shape[1])
-    return result | {"rollouts": fluid_rollout.compare(
+    bath = rollouts.bath_of(settings, reference["spacing"], reference["pos"].shape[1])
+    return result | {"rollouts": rollouts.compare(
         system, law, model, reference, bath, args.rollouts, cutoff, args.network_seconds)}  # fmt: skip
 
 
 def summary(law: dict, result: dict, folder) -> list[str]:
     """The few lines a user reads on the terminal."""
-    from distill import findings, report_fluid
-    from distill.findings import ratio_words, shown, truth_words, verdict_word, worst_extrapolation
+    from distill.fluid import section
+    from distill.report import words
+    from distill.report.words import ratio_words, shown, truth_words, verdict_word, worst_extrapolation
 
     fit_path = folder / "linear_fit.json"
-    fit = formats.load_json(fit_path) if fit_path.is_file() else {}
+    fit = load_json(fit_path) if fit_path.is_file() else {}
     truth, verdict = law.get("truth") or {}, law.get("verdict") or {}
     lines = [f"law found        f = {law['pair']['text']}",
              f"true law         {'f = ' + truth['text'] if truth.get('text') else truth_words(law, result)}",
              f"verdict          {verdict_word(verdict)}: {verdict.get('why', 'no reason recorded')}"]  # fmt: skip
-    lines += findings.verdict_lines(law)
+    lines += words.verdict_lines(law)
     if "r2_all" in fit:
         lines.append(f"messages         R2 with true forces {fit['r2_all']:.4f} (all), {fit['r2_trim90']:.4f}"
                      f" (best 90 %), {fit['n_edges']} edges")  # fmt: skip
@@ -270,7 +279,7 @@ def summary(law: dict, result: dict, folder) -> list[str]:
         lines.append(f"rollouts         the law follows the truth for {models['law']['followed_for']:.3g} time units,"
                      f" the network for {models['gnn']['followed_for']:.3g}"
                      f" (horizon {result['rollouts']['horizon']:.3g}, n {result['rollouts']['n']})")  # fmt: skip
-    return lines + findings.momentum_lines(result["rollouts"]) + report_fluid.lines(law, result)
+    return lines + words.momentum_lines(result["rollouts"]) + section.lines(law, result)
 
 
 if __name__ == "__main__":

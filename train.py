@@ -14,9 +14,11 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill import cli, formats
-from distill.cli import Parser, Stage, UserError, relative, run_script
-from distill.recipes import (
+from distill.files.dataset import load_dataset, start_of
+from distill.files.names import run_name
+from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
+from distill.files.storage import save_json, save_text
+from distill.network.recipes import (
     EDGE_MODELS,
     EDGES_A_STEP,
     IN_A_BOX,
@@ -28,6 +30,12 @@ from distill.recipes import (
     VARIANTS,
     paper_batch_size,
 )
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, add_run_flags, fraction, positive_float, positive_int
+from distill.shell.paths import relative
+from distill.shell.stage import Stage, run_script, warn
+from distill.shell.threads import pick_device, set_threads
 
 
 def parse(argv):
@@ -38,8 +46,8 @@ def parse(argv):
     add("--recipe", choices=sorted(RECIPES), default="newton", help="defaults for everything below")
     add("--tag", default="", help="added to the run's name")
     model = parser.add_argument_group("model (default: the recipe's)")
-    model.add_argument("--hidden", type=cli.positive_int, help="width of the hidden layers")
-    model.add_argument("--message-dim", type=cli.positive_int, help="components of a message")
+    model.add_argument("--hidden", type=positive_int, help="width of the hidden layers")
+    model.add_argument("--message-dim", type=positive_int, help="components of a message")
     model.add_argument("--activation", choices=("relu", "silu", "softplus", "tanh"))
     model.add_argument("--edge-model", choices=EDGE_MODELS, help="its layers: mlp (the paper's, default), pm or cust")
     for name, what in (
@@ -54,9 +62,9 @@ def parse(argv):
         model.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=what)
     train = parser.add_argument_group("training (default: the recipe's)")
     train.add_argument("--loss", choices=LOSSES)
-    train.add_argument("--epochs", type=cli.positive_float, help="passes over the training graphs")
-    train.add_argument("--batch-size", type=cli.positive_int, help="graphs a step; in a box by their edges")
-    train.add_argument("--lr", type=cli.positive_float, help="peak learning rate of Adam")
+    train.add_argument("--epochs", type=positive_float, help="passes over the training graphs")
+    train.add_argument("--batch-size", type=positive_int, help="graphs a step; in a box by their edges")
+    train.add_argument("--lr", type=positive_float, help="peak learning rate of Adam")
     train.add_argument("--schedule", choices=("onecycle", "cosine"), help="learning-rate schedule")
     train.add_argument("--augment", type=float, help="sigma of the random translation of each batch")
     train.add_argument(
@@ -69,15 +77,15 @@ def parse(argv):
     train.add_argument("--std-weight", type=float, help="of the mean std of all but D components (variant std)")
     train.add_argument(
         "--relax-at",
-        type=cli.fraction,
+        type=fraction,
         help="share of training after which l1, kl and std keep the top D components and drop the penalty; 0 = never",
     )
     train.add_argument(
         "--prune-start",
-        type=cli.fraction,
+        type=fraction,
         help="share of training; paper: an epoch at least, or half way",
     )
-    train.add_argument("--prune-end", type=cli.fraction, help="share of training when D components are left")
+    train.add_argument("--prune-end", type=fraction, help="share of training when D components are left")
     train.add_argument("--prune-schedule", choices=PRUNE_SCHEDULES)
     run = parser.add_argument_group("device")
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -88,7 +96,7 @@ def parse(argv):
     run.add_argument("--capture", action=argparse.BooleanOptionalAction, default=True,
                      help="on a GPU, record a training step once and replay it (a CUDA graph)")  # fmt: skip
     run.add_argument("--wandb", action="store_true", help="log to Weights & Biases (pip install wandb)")
-    cli.add_run_flags(parser, "seed of weights, batches and noise; several: a run each", seeds=True)
+    add_run_flags(parser, "seed of weights, batches and noise; several: a run each", seeds=True)
     return parser.parse_args(argv)
 
 
@@ -121,7 +129,7 @@ def resolve(args, variant, dataset) -> dict:
 
 def in_a_box(args, options: dict, dataset) -> None:
     """Set what a periodic box asks for: positions only as differences, graphs a step by their edges."""
-    from distill.periodic import graphs_of_split
+    from distill.network.periodic import graphs_of_split
 
     asked = {"translation_invariant": True, "geometric_inputs": True, "augment": 0.0}
     for name, needed in asked.items():
@@ -160,7 +168,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        return formats.MODEL_WEIGHTS / self.name
+        return paths.MODEL_WEIGHTS / self.name
 
     @property
     def checkpoint(self) -> Path:
@@ -171,13 +179,13 @@ def to_do(args, dataset) -> list[Run]:
     """The runs that are not done; ``UserError`` if one is unfinished or was made otherwise."""
     runs = []
     for variant, seed in [(v, k) for v in dict.fromkeys(args.variant) for k in dict.fromkeys(args.seed)]:
-        name = formats.run_name(dataset.name, variant, args.recipe, seed, args.tag)
+        name = run_name(dataset.name, variant, args.recipe, seed, args.tag)
         options = resolve(args, variant, dataset)
         own = {"variant": variant, "seed": seed, "options": options, "edge_model": options.get("edge_model")}
         run = Run(name, variant, seed, vars(args) | own, False, Stage("train", name))
         started = run.checkpoint.exists() and not args.overwrite
         run.resuming = args.resume and started
-        done = not run.resuming and formats.already_done(run.folder / "config.json", run.arguments,
+        done = not run.resuming and already_done(run.folder / "config.json", run.arguments,
                                                          {"dataset": dataset.path}, args.overwrite)  # fmt: skip
         if done and (run.folder / "model.safetensors").is_file() and not run.checkpoint.exists():
             run.stage.already_done(run.folder)
@@ -193,16 +201,16 @@ def to_do(args, dataset) -> list[Run]:
 
 def main(argv=None) -> int:
     args = parse(argv)
-    cli.set_threads(args.threads)
-    dataset = formats.load_dataset(args.dataset)
+    set_threads(args.threads)
+    dataset = load_dataset(args.dataset)
     if "box" in dataset.arrays and args.stack == "on":
         raise UserError(f"{relative(dataset.path)} has a periodic box: every frame has edges of its own, and runs"
                         " cannot be stacked", "leave --stack on out")  # fmt: skip
     runs = to_do(args, dataset)
     if not runs:
         return 0
-    device = cli.pick_device(args.device, args.threads)
-    digest = formats.sha256(dataset.path)
+    device = pick_device(args.device, args.threads)
+    digest = sha256(dataset.path)
     trainers: list = []
     for run in runs:
         trainers.append(prepare(args, run, dataset, digest, device, trainers[0] if trainers else None))
@@ -219,9 +227,9 @@ def main(argv=None) -> int:
 
 def prepare(args, run: Run, dataset, digest: str, device: str, like):
     """The ``Trainer`` of a run, where its checkpoint left it."""
-    from distill.training import Trainer
+    from distill.network.training import Trainer
 
-    identity = {"arguments": {k: v for k, v in run.arguments.items() if k not in formats.IGNORED_ARGUMENTS},
+    identity = {"arguments": {k: v for k, v in run.arguments.items() if k not in IGNORED_ARGUMENTS},
                 "dataset_sha256": digest}  # fmt: skip
     trainer = Trainer(dataset, run.variant, run.options, run.seed, device, args.precision, run.checkpoint,
                       identity, args.quick, like)  # fmt: skip
@@ -229,13 +237,13 @@ def prepare(args, run: Run, dataset, digest: str, device: str, like):
     if run.resuming:
         trainer.restore()
     elif args.resume and not run.checkpoint.exists():
-        cli.warn(f"no checkpoint in {relative(run.folder)}: starting from the beginning")
+        warn(f"no checkpoint in {relative(run.folder)}: starting from the beginning")
     return trainer
 
 
 def train(args, group: list, dataset, device: str) -> None:
     """Train one run, or several as a stack, and write what each has learnt."""
-    from distill.training import fit
+    from distill.network.training import fit
 
     for run, _ in group:
         run.stage = Stage("train", run.name)  # it starts now
@@ -249,18 +257,18 @@ def train(args, group: list, dataset, device: str) -> None:
 
 def write(run: Run, trainer, dataset, device: str, stacked: int) -> None:
     """The finished run to ``model_weights/<run>/``, and its last line."""
-    from distill.checkpoints import save_tensors
-    from distill.training import history_text
+    from distill.files.tensors import save_tensors
+    from distill.network.training import history_text
 
     folder, options, last = run.folder, run.options, trainer.history[-1]
-    own = dataset.path.resolve().parent == formats.DATASETS.resolve()
+    own = dataset.path.resolve().parent == paths.DATASETS.resolve()
     where = dataset.name if own else str(dataset.path.resolve())  # a name moves with its folder
     (folder / "config.json").unlink(missing_ok=True)  # a run is complete only while its config.json is there
     save_tensors(folder / "model.safetensors", trainer.model.state_dict(), {"run": run.name})
-    formats.save_text(folder / "history.csv", history_text(trainer.history))
-    formats.save_json(folder / "config.json", formats.provenance(
+    save_text(folder / "history.csv", history_text(trainer.history))
+    save_json(folder / "config.json", provenance(
         "train", run.arguments, {"dataset": dataset.path}, run.stage.seconds, device) | {
-        "run": run.name, "dataset": dataset.name, "dataset_path": where, "dataset_start": formats.start_of(dataset),
+        "run": run.name, "dataset": dataset.name, "dataset_path": where, "dataset_start": start_of(dataset),
         "variant": run.variant, "recipe": run.arguments["recipe"], "seed": run.seed,
         "model": trainer.model.config.as_dict(), "options": options,
         "system": dataset.meta.get("system"), "chain": trainer.chain, "n": dataset.n, "dim": dataset.dim,

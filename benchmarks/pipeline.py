@@ -14,14 +14,19 @@ import time
 from os import cpu_count
 
 # puts the repository on the path, hence before distill
-from stages import ROOT, Children, hardware, in_threads, names_of, numbers, run_words, simulate_words
+from stages import ROOT, Children, in_threads, names_of, run_words, simulate_words
 
-from distill import cli, formats
-from distill.recipes import RECIPES, VARIANTS
+from distill.files.provenance import provenance
+from distill.files.storage import save_json
+from distill.network.recipes import RECIPES, VARIANTS
+from distill.report.numbers import hardware, numbers
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, positive_int
+from distill.shell.stage import run_script
 
 
 def parse(argv):
-    parser = cli.Parser(__doc__)
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--systems", nargs="+", default=["spring", "r1", "r2", "charge"])
     add("--variants", nargs="+", choices=VARIANTS, default=["l1", "bottleneck"])
@@ -32,7 +37,7 @@ def parse(argv):
     add("--n", type=int, default=4)
     add("--epochs", help="for train.py (default: the recipe's)")
     add("--only-train", action="store_true", help="stop after the linear fit")
-    add("--jobs", type=cli.positive_int, default=cpu_count(), help="processes at a time")
+    add("--jobs", type=positive_int, default=cpu_count(), help="processes at a time")
     return parser.parse_args(argv)
 
 
@@ -47,14 +52,14 @@ def main(argv=None) -> int:
     )
     for system, error in zip(args.systems, made, strict=True):
         if error:
-            raise cli.UserError(f"simulate.py --system {system} failed: {error}")
+            raise UserError(f"simulate.py --system {system} failed: {error}")
     cells = [(s, v, k) for k in args.seeds for s in args.systems for v in args.variants]
     rows = in_threads(lambda c: pipeline(args, children, *c), cells, args.jobs, children)
     summary = {f"{s} {v}": summarise([r for r in rows if (r["system"], r["variant"]) == (s, v)])
                for s in args.systems for v in args.variants}  # fmt: skip
     out = ROOT / "results" / f"pipeline_{args.recipe}.json"
-    made = formats.provenance("benchmarks/pipeline", vars(args), {}, time.time() - start)
-    formats.save_json(out, made | {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"), "rows": rows,
+    made = provenance("benchmarks/pipeline", vars(args), {}, time.time() - start)
+    save_json(out, made | {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"), "rows": rows,
                                    "medians": summary})  # fmt: skip
     print(table(summary))
     return 0
@@ -106,4 +111,4 @@ def table(summary) -> str:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

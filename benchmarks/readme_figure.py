@@ -6,27 +6,31 @@ writes  docs/figure.png
 example:  python benchmarks/readme_figure.py --run r2_n4_d2_s0__l1-newton__s0
 """
 
-import sys
 from pathlib import Path
 
+import numpy as np
+
+from distill.files.messages import load_messages
+from distill.files.names import messages_path
+from distill.files.storage import load_json, save_bytes
+from distill.shell import paths
+from distill.shell.flags import Parser
+from distill.shell.stage import run_script
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-import numpy as np  # noqa: E402
-
-from distill import cli, formats  # noqa: E402
 
 
 def main(argv=None) -> int:
-    parser = cli.Parser(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("--run", required=True)
     run = parser.parse_args(argv).run
 
-    from distill import metrics, plots
+    from distill.report import plots
+    from distill.statistics import metrics
 
-    folder = formats.OUTPUTS / run
-    messages, _ = formats.load_messages(formats.messages_path(run, "test"), run)
-    fit, law, against = (formats.load_json(folder / f"{n}.json") for n in ("linear_fit", "law", "generalization"))
+    folder = paths.OUTPUTS / run
+    messages, _ = load_messages(messages_path(run, "test"), run)
+    fit, law, against = (load_json(folder / f"{n}.json") for n in ("linear_fit", "law", "generalization"))
     figure = plots.Figure(figsize=(11.5, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.15))
 
@@ -58,9 +62,9 @@ def main(argv=None) -> int:
               title="law against its network", xlim=(3e-17, 1))  # fmt: skip
     right.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
     right.legend(loc="center")
-    formats.save_bytes(ROOT / "docs" / "figure.png", plots.save_bytes(figure))
+    save_bytes(ROOT / "docs" / "figure.png", plots.save_bytes(figure))
     return 0
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

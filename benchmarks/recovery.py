@@ -22,10 +22,17 @@ import os
 import time
 
 from recovery_cells import Cell, pipeline_cells, run_all
-from stages import ROOT, hardware
+from stages import ROOT
 
-from distill import cli, formats
-from distill.cli import Parser, UserError
+from distill.files.provenance import provenance
+from distill.files.storage import load_json, plain, save_bytes, save_json
+from distill.report.numbers import hardware
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, fraction, non_negative_int, positive_int
+from distill.shell.paths import relative
+from distill.shell.stage import run_script
+from distill.shell.threads import set_threads
 
 DEVELOPMENT_SEEDS = (*range(10), 100, 101, 102)  # settings were chosen looking at these
 ALL = ("spring", "r1", "r2", "charge")
@@ -50,9 +57,9 @@ def parse(argv):
         if name != "cell":
             sub.add_argument("--development", action="store_true", help="development seeds, other files")
         if name in SEEDS:
-            sub.add_argument("--seeds", nargs="+", type=cli.non_negative_int, help="default: " + " ".join(
+            sub.add_argument("--seeds", nargs="+", type=non_negative_int, help="default: " + " ".join(
                 map(str, SEEDS[name])))  # fmt: skip
-            sub.add_argument("--jobs", type=cli.positive_int, default=os.cpu_count(), help="processes at a time")
+            sub.add_argument("--jobs", type=positive_int, default=os.cpu_count(), help="processes at a time")
             sub.add_argument("--overwrite", action="store_true", help="run finished cells again")
         return sub.add_argument
 
@@ -61,23 +68,23 @@ def parse(argv):
     add("--engine", choices=("operon", "pysr"), default="operon")
     add("--laws", nargs="+", choices=ALL, help="instead of all; goes to the section 'custom', as the next three do")
     add("--dims", nargs="+", type=int, choices=(2, 3))
-    add("--noise", nargs="+", type=cli.fraction)
+    add("--noise", nargs="+", type=fraction)
     add("--paths", nargs="+", choices=PLANTED["paths"])
-    add("--rows", type=cli.positive_int, default=4000, help="rows of a search")
-    add("--restarts", type=cli.positive_int, default=8, help="operon: at most this many")
-    add("--min-restarts", type=cli.positive_int, default=4, help="operon: at least this many")
-    add("--niterations", type=cli.positive_int, default=100, help="pysr: iterations")
+    add("--rows", type=positive_int, default=4000, help="rows of a search")
+    add("--restarts", type=positive_int, default=8, help="operon: at most this many")
+    add("--min-restarts", type=positive_int, default=4, help="operon: at least this many")
+    add("--niterations", type=positive_int, default=100, help="pysr: iterations")
     add = command("pipeline", "all six stages")
     add("--matrix", choices=sorted(MATRICES), default="newton")
     add("--systems", nargs="+", help=narrow)
     add("--dims", nargs="+", type=int, choices=(2, 3), help=narrow)
     add("--variants", nargs="+", help=narrow)
-    add("--noise", nargs="+", type=cli.fraction, help=narrow)
+    add("--noise", nargs="+", type=fraction, help=narrow)
     add("--recipe", default="newton", help="of train.py")
-    add("--n", type=cli.positive_int, default=4, help="particles")
+    add("--n", type=positive_int, default=4, help="particles")
     add("--targets", nargs="+", default=["radial", "node"], help="of symbolic_reg.py")
     add = command("near-misses", "laws that are nearly right")
-    add("--count", type=cli.positive_int, default=200, help="near-misses a seed, over four systems")
+    add("--count", type=positive_int, default=200, help="near-misses a seed, over four systems")
     command("summary", "tables and the figure from the results that are there")
     add = command("cell", "run one cell and print its row as JSON")
     add("what", choices=("planted", "near-misses"))
@@ -88,7 +95,7 @@ def parse(argv):
 def main(argv=None) -> int:
     args = parse(argv)
     if args.kind == "cell":
-        print(json.dumps(formats.plain(run_cell(args.what, args.arguments)), allow_nan=False))
+        print(json.dumps(plain(run_cell(args.what, args.arguments)), allow_nan=False))
         return 0
     if args.kind == "summary":
         return summary(args.development)
@@ -99,7 +106,7 @@ def main(argv=None) -> int:
     content = describe(args, contents, time.time() - start)
     path = results_path(args.kind, args.development)
     save_section(path, args.kind, section, content)
-    print(f"\n{content['table']}\n\n-> {cli.relative(path)}, section {section}")
+    print(f"\n{content['table']}\n\n-> {relative(path)}, section {section}")
     return 0
 
 
@@ -125,7 +132,7 @@ def chosen(args, preset: dict) -> tuple[dict, bool]:
 
 
 def planted(args) -> tuple[str, list[Cell]]:
-    from distill.engines.available import resolve_engine
+    from distill.search.available import resolve_engine
 
     resolve_engine(args.engine)
     import recovery_planted  # not above: --help is to answer at once
@@ -159,13 +166,13 @@ def run_cell(what: str, text: str) -> dict:
         arguments = json.loads(text)
     except ValueError as exc:
         raise UserError(f"the cell's arguments are no JSON: {exc}") from None
-    cli.set_threads(1)
+    set_threads(1)
     if what == "planted":
         from recovery_planted import measure
     else:
         from recovery_near_misses import measure
     row = measure(arguments)
-    return row | {"versions": formats.provenance("cell", {}, {}, 0)["versions"]}
+    return row | {"versions": provenance("cell", {}, {}, 0)["versions"]}
 
 
 # ---------------------------------------------------------------- results
@@ -174,7 +181,7 @@ def run_cell(what: str, text: str) -> dict:
 def results_path(kind: str, development: bool):
     """Where the results of ``kind`` go; those of development are nothing to keep in the repository."""
     if development:
-        return formats.OUTPUTS / "recovery" / f"recovery_{kind.replace('-', '_')}_development.json"
+        return paths.OUTPUTS / "recovery" / f"recovery_{kind.replace('-', '_')}_development.json"
     return ROOT / "results" / f"recovery_{kind.replace('-', '_')}.json"
 
 
@@ -183,7 +190,7 @@ def describe(args, contents: list[dict], seconds: float) -> dict:
     import recovery_summary
 
     rows = [c["row"] | {"commit": c["git"]["commit"]} for c in contents]
-    made = formats.provenance(f"benchmarks/recovery {args.kind}", vars(args), {}, seconds)
+    made = provenance(f"benchmarks/recovery {args.kind}", vars(args), {}, seconds)
     made["versions"] = contents[-1]["versions"] or made["versions"]
     made |= {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"),
              "cells_made": {k: sorted({str(c[k]) for c in contents}) for k in ("hardware", "date")}}  # fmt: skip
@@ -193,31 +200,31 @@ def describe(args, contents: list[dict], seconds: float) -> dict:
 
 def save_section(path, kind: str, section: str, content: dict) -> None:
     """Put one section into a results file; the others stay as they are."""
-    whole = formats.load_json(path, "move it away") if path.is_file() else {}
+    whole = load_json(path, "move it away") if path.is_file() else {}
     sections = whole.get("sections", {}) | {section: content}
-    formats.save_json(path, {"benchmark": f"recovery {kind}", "sections": sections})
+    save_json(path, {"benchmark": f"recovery {kind}", "sections": sections})
 
 
 def summary(development: bool) -> int:
     import recovery_figure
 
-    from distill import plots
+    from distill.report import plots
 
     found = {}
     for kind in KINDS:
         path = results_path(kind, development)
-        for section, content in (formats.load_json(path)["sections"] if path.is_file() else {}).items():
+        for section, content in (load_json(path)["sections"] if path.is_file() else {}).items():
             found[kind, section] = content
             print(f"## {kind}, {section}: {content['date']}, {content['hardware']}\n\n{content['table']}\n")
     if not found:
         raise UserError("there are no results yet", f"run this first:  python benchmarks/recovery.py {KINDS[1]}")
     runs = {section: content["rows"] for (kind, section), content in found.items() if kind == "pipeline"}
     if runs:
-        out = (formats.OUTPUTS / "recovery" if development else ROOT / "docs") / "recovery.png"
-        formats.save_bytes(out, plots.save_bytes(recovery_figure.recovery(runs)))
-        print(f"drawn  {cli.relative(out)}")
+        out = (paths.OUTPUTS / "recovery" if development else ROOT / "docs") / "recovery.png"
+        save_bytes(out, plots.save_bytes(recovery_figure.recovery(runs)))
+        print(f"drawn  {relative(out)}")
     return 0
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

@@ -13,10 +13,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages import Children, files_of, hardware, in_threads, names_of, numbers, run_words, simulate_words
+from stages import Children, in_threads, names_of, run_words, simulate_words
 
-from distill import formats
-from distill.cli import UserError
+from distill.files.provenance import provenance, sha256
+from distill.files.storage import load_json, plain, save_json
+from distill.report.numbers import files_of, hardware, numbers
+from distill.shell import paths
+from distill.shell.errors import UserError
 
 SCRIPT = Path(__file__).with_name("recovery.py")
 
@@ -29,15 +32,15 @@ class Cell:
 
     @property
     def path(self) -> Path:
-        return formats.OUTPUTS / "recovery" / self.kind / f"{self.name}.json"
+        return paths.OUTPUTS / "recovery" / self.kind / f"{self.name}.json"
 
     def stored(self) -> dict | None:
         """What a former run wrote for the same arguments, failed or not; None if there is no such file."""
         try:
-            content = formats.load_json(self.path)
+            content = load_json(self.path)
         except UserError:
             return None  # missing or damaged: run it
-        same = content.get("arguments") == json.loads(json.dumps(formats.plain(self.arguments)))
+        same = content.get("arguments") == json.loads(json.dumps(plain(self.arguments)))
         return content if same and isinstance(content.get("row"), dict) else None
 
     def inputs(self) -> dict[str, Path]:
@@ -51,7 +54,7 @@ class Cell:
         if content is None or content["row"].get("error") is not None:
             return None
         known = {name: entry.get("sha256") for name, entry in content.get("inputs", {}).items()}
-        return content if known == {name: formats.sha256(path) for name, path in self.inputs().items()} else None
+        return content if known == {name: sha256(path) for name, path in self.inputs().items()} else None
 
 
 def run_all(cells: list[Cell], jobs: int, overwrite: bool = False) -> list[dict]:
@@ -70,14 +73,14 @@ def run_all(cells: list[Cell], jobs: int, overwrite: bool = False) -> list[dict]
         start = time.perf_counter()
         row = pipeline(cell, children, locks, lock) if cell.kind == "pipeline" else measured(cell, children)
         seconds = time.perf_counter() - start
-        made = formats.provenance(f"benchmarks/recovery {cell.kind}", cell.arguments, cell.inputs(), seconds)
+        made = provenance(f"benchmarks/recovery {cell.kind}", cell.arguments, cell.inputs(), seconds)
         made |= {"versions": row.pop("versions", made["versions"])}
         content = made | {"cell": cell.name, "hardware": hardware(), "date": time.strftime("%Y-%m-%d"), "row": row}
-        formats.save_json(cell.path, content)
+        save_json(cell.path, content)
         with lock:
             ended += 1
             print(f"{ended}/{len(todo)}  {cell.name}  {row['error'] or 'done'}  {made['seconds']:.1f} s", flush=True)
-        return formats.load_json(cell.path)
+        return load_json(cell.path)
 
     found |= {c.name: content for c, content in zip(todo, in_threads(work, todo, jobs, children), strict=True)}
     return [found[c.name] for c in cells]
@@ -85,7 +88,7 @@ def run_all(cells: list[Cell], jobs: int, overwrite: bool = False) -> list[dict]
 
 def measured(cell: Cell, children: Children) -> dict:
     """Run a cell that is one process (``recovery.py cell``): its row and what it cost."""
-    outcome = children.run([sys.executable, SCRIPT, "cell", cell.kind, json.dumps(formats.plain(cell.arguments))])
+    outcome = children.run([sys.executable, SCRIPT, "cell", cell.kind, json.dumps(plain(cell.arguments))])
     row = {"error": outcome.error, "cpu_s": round(outcome.cpu_s, 2), "peak_mb": round(outcome.peak_mb, 1)}
     named = {k: v for k, v in cell.arguments.items() if isinstance(v, str | int | float)}
     return named | row | (json.loads(outcome.stdout.splitlines()[-1]) if outcome.error is None else {})
@@ -134,5 +137,5 @@ def pipeline(cell: Cell, children: Children, locks: dict, lock) -> dict:
         if outcome.error:
             row["error"] = f"{words[0]}: {outcome.error}"
             break
-    made = [formats.load_json(path).get("versions", {}) for path in cell.inputs().values()]
+    made = [load_json(path).get("versions", {}) for path in cell.inputs().values()]
     return row | numbers(a["run"]) | {"versions": {k: v for versions in made for k, v in versions.items()}}

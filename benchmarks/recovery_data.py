@@ -1,14 +1,15 @@
 """Planted data of ``recovery.py``: pairs and graphs whose law is known. Dimensionless units, G = k = 1.
 
 Differences of positions ~ N(0, 1.5) in every component, log m ~ N(0, 1), q = +-1, forces from
-``distill.systems`` with their softening.
+``distill.physics.systems`` with their softening.
 """
 
 import numpy as np
 import stages  # noqa: F401  (puts the repository on the path, hence before distill)
 
-from distill.law import AXES, VARIABLES
-from distill.systems import SYSTEMS, acceleration, load_system, pair_force
+from distill.physics.law import AXES, VARIABLES
+from distill.physics.system import acceleration, pair_force
+from distill.physics.systems import SYSTEMS, load_system
 
 SPREAD = 1.5  # standard deviation of a component of x_i - x_j
 TRIM = 0.98  # share of pairs kept, those of the smallest force

@@ -6,7 +6,7 @@ import numpy as np
 import recovery_summary as summary
 from matplotlib.figure import Figure
 
-from distill.plots import ACCENT, INK, MUTED, SOFT
+from distill.report.plots import ACCENT, INK, MUTED, SOFT
 
 AMBER = "#e0a030"
 MEASURES = {

@@ -22,13 +22,15 @@ import numpy as np
 import recovery_data as data
 import sympy as sp
 
-from distill import composition, verdict
-from distill.alignment import nodes_of
-from distill.equivalence import compare
-from distill.expressions import compile_numpy, symbols_for, to_text
-from distill.formats import finite_or_none as finite
-from distill.law import VARIABLES, Law
-from distill.residuals import structure
+from distill.files.storage import finite_or_none as finite
+from distill.formulas.equivalence import compare
+from distill.formulas.program import compile_numpy
+from distill.formulas.text import symbols_for, to_text
+from distill.law import verdict
+from distill.law.receivers import acceleration_objective, law_error, receivers
+from distill.law.residuals import structure
+from distill.messages.net_forces import nodes_of
+from distill.physics.law import VARIABLES, Law
 
 LAWS = ("spring", "r1", "r2", "charge")
 SHARES = {"exponent": 0.4, "factor": 0.24, "sign": 0.12, "offset": 0.24}
@@ -64,8 +66,8 @@ def one(law: str, kind: str, index: int, seed: int) -> dict:
         wrong = sp.Float(scale(wrong, truth, messages, seed)) * wrong
     nodes = nodes_of(messages)
     order = rng.permutation(len(nodes.first))
-    train, held = (composition.receivers(messages, nodes, p) for p in (order[:TRAINING], order[TRAINING:]))
-    refitted, _ = composition.acceleration_objective(train).fit(wrong, 200)
+    train, held = (receivers(messages, nodes, p) for p in (order[:TRAINING], order[TRAINING:]))
+    refitted, _ = acceleration_objective(train).fit(wrong, 200)
     return {
         "law": law, "kind": kind, "index": index, "dim": dim, "size": size,
         "given": judge(wrong, truth, messages, train, held, seed, rng),
@@ -112,7 +114,7 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
     """What the verdicts say of a formula, and what it is."""
     law = Law(formula)
     said = verdict.against_truth(law, truth, messages, None, seed)
-    error = composition.law_error(law, held)
+    error = law_error(law, held)
     refined = SimpleNamespace(held_out=error, network=NETWORK_ERROR, receivers=len(held.acc), chosen_share=1.0)
     alone = verdict.without_truth(refined, structure(law, held, seed))
     largest = deviation(formula, truth, messages, rng)

@@ -15,11 +15,12 @@ for both.
 import numpy as np
 import recovery_data as data
 
-from distill import alignment
-from distill.engines import search
-from distill.expressions import compile_numpy
-from distill.formats import finite_or_none as finite
-from distill.law import VARIABLES
+from distill.files.storage import finite_or_none as finite
+from distill.formulas.program import compile_numpy
+from distill.messages import read_out
+from distill.messages.net_forces import nodes_of
+from distill.physics.law import VARIABLES
+from distill.search.engine import search
 
 PATHS = ("components", "radial")
 LIMIT = 0.02  # error / standard deviation, in range and far
@@ -83,9 +84,9 @@ def radial(law: str, dim: int, noise: float, rows: int, rng) -> tuple:
     c = data.mixing(dim, dim, rng)
     m["message"] = data.sent(m["force"], c, noise, rng, m["force"][size <= limit])
     m["active"] = np.ones(dim, dtype=np.int8)
-    nodes = alignment.nodes_of(m)
-    read = alignment.read_out(m, nodes, False, 0)
-    central = alignment.centrality(read.force(m, nodes), m["dx"], m["r"])
+    nodes = nodes_of(m)
+    read = read_out.read_out(m, nodes, False, 0)
+    central = read_out.centrality(read.force(m, nodes), m["dx"], m["r"])
     once = np.flatnonzero((size <= limit) & (m["receiver"] < m["sender"]))  # f_ij = f_ji: no new information
     pick = rng.permutation(once)[:rows]
     X = np.column_stack([m[k][pick] for k in ("r", "mass_i", "mass_j", "charge_i", "charge_j")])

@@ -22,9 +22,15 @@ import importlib
 import time
 
 # puts the repository on the path, hence before distill
-from stages import ROOT, hardware
+from stages import ROOT
 
-from distill import cli, formats
+from distill.files.provenance import provenance
+from distill.files.storage import load_json, save_json
+from distill.report.numbers import hardware
+from distill.shell.flags import Parser, non_negative_int, positive_int
+from distill.shell.paths import relative
+from distill.shell.stage import run_script
+from distill.shell.threads import set_threads
 
 RESULTS = ROOT / "results" / "speed.json"
 # command: module of this folder; its measure(args) gives {"table": Markdown, "bars": [speed_timing.bar(...)], ...}
@@ -35,15 +41,15 @@ SEEDS = {"time-to-r2": (211, 212, 213, 214, 215), "search": (311, 312, 313)}
 
 
 def parse(argv):
-    parser = cli.Parser(__doc__)
+    parser = Parser(__doc__)
     commands = parser.add_subparsers(dest="kind", metavar="command", required=True)
     for name in COMMANDS:
         sub = commands.add_parser(name, description=__doc__)
-        sub.add_argument("--threads", type=cli.positive_int, default=1, help="numerical threads of this process")
-        sub.add_argument("--rounds", type=cli.positive_int, default=5, help="timings of each, bracketed")
+        sub.add_argument("--threads", type=positive_int, default=1, help="numerical threads of this process")
+        sub.add_argument("--rounds", type=positive_int, default=5, help="timings of each, bracketed")
         sub.add_argument("--quick", action="store_true", help="tiny sizes through the same code; nothing is stored")
         if name in SEEDS:
-            sub.add_argument("--seeds", nargs="+", type=cli.non_negative_int, default=SEEDS[name], help="fresh seeds")
+            sub.add_argument("--seeds", nargs="+", type=non_negative_int, default=SEEDS[name], help="fresh seeds")
         if name == "search":
             sub.add_argument("--against", metavar="FILE", help="another search: a Python file with a function"
                              " sr_front(X, y, names) -> (table with loss and sympy, anything)")  # fmt: skip
@@ -57,7 +63,7 @@ def main(argv=None) -> int:
         from speed_figure import summary
 
         return summary(RESULTS)
-    cli.set_threads(args.threads)  # before anything numerical is imported
+    set_threads(args.threads)  # before anything numerical is imported
     start = time.time()
     content = importlib.import_module(COMMANDS[args.kind]).measure(args)
     print(f"\n{content['table']}\n")
@@ -66,14 +72,14 @@ def main(argv=None) -> int:
               f" {bar['measured']} (wanted: {bar['wanted']})")  # fmt: skip
     if not args.quick:
         section = args.kind if args.threads == 1 else f"{args.kind}, {args.threads} threads"
-        made = formats.provenance(f"benchmarks/speed {args.kind}", vars(args), {}, time.time() - start)
+        made = provenance(f"benchmarks/speed {args.kind}", vars(args), {}, time.time() - start)
         made |= {"hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
-        whole = formats.load_json(RESULTS, "move it away") if RESULTS.is_file() else {}
+        whole = load_json(RESULTS, "move it away") if RESULTS.is_file() else {}
         sections = whole.get("sections", {}) | {section: made | content}
-        formats.save_json(RESULTS, {"benchmark": "speed", "sections": sections})
-        print(f"-> {cli.relative(RESULTS)}, section {section}")
+        save_json(RESULTS, {"benchmark": "speed", "sections": sections})
+        print(f"-> {relative(RESULTS)}, section {section}")
     return 0
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

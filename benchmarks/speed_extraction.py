@@ -22,7 +22,15 @@ from speed_timing import bar, clock, matrix_peak, side_by_side
 # puts the repository on the path, hence before distill
 from stages import Children, names_of
 
-from distill import cli, formats
+from distill.files import storage
+from distill.files.arrays import stream_npz
+from distill.files.dataset import dataset_of_run
+from distill.files.fields import MESSAGE_FIELDS
+from distill.files.storage import load_json, require_disk
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, positive_int
+from distill.shell.stage import run_script
+from distill.shell.threads import pick_device, set_threads
 
 N, DIM, SEED, MOST_MB, FRACTION = 4, 2, 216, 2000, 0.5
 FULL = {"trajectories": 10_000, "frames": 100, "baseline": 20_000, "part": 16_000}
@@ -51,7 +59,7 @@ def measure(args) -> dict:
             start_up = done(children.script(*words, "--split", "test", "--max-graphs", 1))
             whole = done(children.script(*words, "--split", "all", "--max-graphs", 0))
             path = Path(os.environ["DISTILL_OUTPUTS"]) / run / "messages_all.npz"
-            about = formats.load_json(path.with_suffix(".json"))
+            about = load_json(path.with_suffix(".json"))
             rows[recipe] = {"run": run, "graphs": about["graphs"], "edges": about["edges"],
                             "bytes": path.stat().st_size, "start_up": start_up.costs(), **whole.costs()}  # fmt: skip
             if rows[recipe]["graphs"] != graphs:
@@ -123,7 +131,7 @@ def workplace(name: str, room: float):
     former = {k: os.environ.get(k) for k in places}
     children = Children()
     with tempfile.TemporaryDirectory(prefix=f"speed_{name}_") as folder:
-        formats.require_disk(Path(folder) / "messages", int(room), "name a larger disk with TMPDIR=...")
+        require_disk(Path(folder) / "messages", int(room), "name a larger disk with TMPDIR=...")
         try:
             for key in places:
                 os.environ[key] = str(Path(folder) / key.removeprefix("DISTILL_").lower())
@@ -142,7 +150,7 @@ def workplace(name: str, room: float):
 def done(outcome):
     """The outcome of a child that has to succeed; ``UserError`` with its last line if it did not."""
     if outcome.error:
-        raise cli.UserError(f"a stage failed: {outcome.error}")
+        raise UserError(f"a stage failed: {outcome.error}")
     return outcome
 
 
@@ -157,16 +165,16 @@ def own(children, command: str, run: str, graphs: int, args) -> dict:
 
 
 def main(argv=None) -> int:
-    parser = cli.Parser(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("command", choices=("baseline", "parts"))
     parser.add_argument("run")
-    parser.add_argument("graphs", type=cli.positive_int)
-    parser.add_argument("--threads", type=cli.positive_int, default=1)
-    parser.add_argument("--rounds", type=cli.positive_int, default=5)
+    parser.add_argument("graphs", type=positive_int)
+    parser.add_argument("--threads", type=positive_int, default=1)
+    parser.add_argument("--rounds", type=positive_int, default=5)
     args = parser.parse_args(argv)
-    cli.set_threads(args.threads)
-    cli.pick_device("cpu", args.threads)
-    print(json.dumps(formats.plain({"baseline": baseline, "parts": parts_of_it}[args.command](args))))
+    set_threads(args.threads)
+    pick_device("cpu", args.threads)
+    print(json.dumps(storage.plain({"baseline": baseline, "parts": parts_of_it}[args.command](args))))
     return 0
 
 
@@ -174,10 +182,10 @@ def load(args):
     """(network, dataset, trajectories, frames) of the first graphs of a run's dataset."""
     import numpy as np
 
-    from distill.checkpoints import load_run
+    from distill.network.weights import load_run
 
     model, config = load_run(args.run)
-    dataset = formats.dataset_of_run(args.run, config)
+    dataset = dataset_of_run(args.run, config)
     frames = dataset.pos.shape[1]
     pick = np.arange(min(args.graphs, len(dataset.pos) * frames))
     return model, dataset, pick // frames, pick % frames
@@ -225,7 +233,7 @@ class PlainNetwork:
         from torch_geometric.loader import DataLoader
         from torch_geometric.utils import scatter
 
-        from distill.graphs import node_features
+        from distill.network.graphs import node_features
         from models import Edges
 
         edge_index = Edges(dataset.n).index
@@ -252,8 +260,8 @@ def parts_of_it(args) -> dict:
     import numpy as np
     import torch
 
-    from distill.extraction import Extraction
-    from distill.graphs import node_features
+    from distill.messages.extraction import Extraction
+    from distill.network.graphs import node_features
 
     model, dataset, trajectory, frame = load(args)
     extraction, without = (Extraction(model, dataset, False) for _ in range(2))
@@ -271,7 +279,7 @@ def parts_of_it(args) -> dict:
 
     def written(which):
         sizes = {"edge": graphs * which.edges_per_graph}
-        formats.stream_npz(path, which.parts(trajectory, frame), sizes, formats.MESSAGE_FIELDS)
+        stream_npz(path, which.parts(trajectory, frame), sizes, MESSAGE_FIELDS)
 
     def by_torch(network):
         with torch.backends.mkldnn.flags(enabled=False):
@@ -339,4 +347,4 @@ def share_flops(config, n: int) -> float:
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

@@ -5,22 +5,24 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from stages import ROOT
 
-from distill import cli, formats, plots
-from distill.plots import ACCENT, INK, MUTED, SOFT
+from distill.files.storage import load_json, save_bytes
+from distill.report import plots
+from distill.report.plots import ACCENT, INK, MUTED, SOFT
+from distill.shell.paths import relative
 
 FIGURE = ROOT / "docs" / "speed.png"
 
 
 def summary(results: Path) -> int:
     """Print every section's table and bars; draw ``docs/speed.png``."""
-    sections = formats.load_json(results, "run a section first:  python benchmarks/speed.py training")["sections"]
+    sections = load_json(results, "run a section first:  python benchmarks/speed.py training")["sections"]
     for name, section in sections.items():
         print(f"\n## {name} ({section['date']}, commit {section['git']['commit'][:9]}, {section['hardware']})\n")
         print(section["table"])
         for bar in section["bars"]:
             print(f"- {bar['what']}: {bar['measured']} (wanted {bar['wanted']})")
-    formats.save_bytes(FIGURE, plots.save_bytes(figure(sections)))
-    print(f"\n-> {cli.relative(FIGURE)}")
+    save_bytes(FIGURE, plots.save_bytes(figure(sections)))
+    print(f"\n-> {relative(FIGURE)}")
     return 0
 
 

@@ -22,8 +22,11 @@ from speed_timing import bar
 # puts the repository on the path, hence before distill
 from stages import Children, in_threads
 
-from distill import cli, formats
-from distill.cli import UserError
+from distill.files.provenance import sha256
+from distill.files.storage import plain
+from distill.shell.errors import UserError
+from distill.shell.stage import run_script
+from distill.shell.threads import set_threads
 
 LAWS, DIMS, NOISES, ROWS = ("spring", "r1", "r2", "charge"), (2, 3), (0.005, 0.02), 4000
 QUICK = {"cases": [("r1", 2, 0.005)], "seeds": (0,), "rows": 400, "options": {"restarts": 1}}
@@ -44,7 +47,7 @@ def measure(args) -> dict:
         tried = children.run([sys.executable, __file__, json.dumps({"check": str(other)})])
         if tried.error:
             raise UserError(f"--against cannot be used: {tried.error}", "name a Python file with sr_front(X, y, names)")
-        args.against = f"{other.name}, SHA-256 {formats.sha256(other)[:12]}"  # where it lies is nobody's concern
+        args.against = f"{other.name}, SHA-256 {sha256(other)[:12]}"  # where it lies is nobody's concern
     seeds, options = (QUICK["seeds"], QUICK["options"]) if args.quick else (args.seeds, {})
     what = QUICK["cases"] if args.quick else [(law, d, n) for law in LAWS for d in DIMS for n in NOISES]
     cases = [
@@ -99,7 +102,7 @@ def one_case(case: dict) -> dict:
     """CPU seconds of one search, and whether the row it reports, or any of its front, is the law."""
     X, y, names, judge = planted(case)
     if case["engine"] == "ours":
-        from distill.engines import search
+        from distill.search.engine import search
 
         def look():
             front = search(X, y, names, engine="operon", loss="mse", seed=case["seed"], progress=False,
@@ -125,9 +128,9 @@ def one_case(case: dict) -> dict:
 
 def pysr_choice(exprs, losses) -> int | None:
     """Index of the row that PySR's ``model_selection="best"`` reports; None for an empty front."""
-    from distill.engines import pareto, pysr_best
-    from distill.engines.files import Row
-    from distill.expressions import complexity
+    from distill.formulas.tree import complexity
+    from distill.search.choice import pareto, pysr_best
+    from distill.search.hall_of_fame import Row
 
     rows = pareto([Row(complexity(e), v, "", e) for e, v in zip(exprs, losses, strict=True)])
     if not rows:
@@ -214,13 +217,13 @@ def _line(name, engine, part):
 def main(argv=None) -> int:
     (text,) = sys.argv[1:] if argv is None else argv
     case = json.loads(text)
-    cli.set_threads(1)
+    set_threads(1)
     if "check" in case:
         load(Path(case["check"]))
     else:
-        print(json.dumps(formats.plain(one_case(case)), allow_nan=False))
+        print(json.dumps(plain(one_case(case)), allow_nan=False))
     return 0
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

@@ -1,7 +1,7 @@
 """``speed.py simulation``: ``simulate.py`` against the original way of integrating and against heyoka.py.
 
 All from the same initial conditions, 4 particles in 2-D, 500 time steps of the paper of which every 5th is kept.
-Ours is ``distill.integrate.integrate`` whole, as ``simulate.py`` calls it: drawing, integrating, energies, every
+Ours is ``integrate`` of ``distill.physics`` whole, as ``simulate.py`` calls it: drawing, integrating, energies, every
 stored acceleration. The others are given the initial conditions and return positions; the share of our bare
 integration stands beside. Slow ones take fewer of the same trajectories, evenly spread, as their rows say.
 
@@ -21,8 +21,9 @@ from speed_timing import bar, side_by_side
 # puts the repository on the path, hence before distill
 from stages import ROOT  # noqa: F401
 
-from distill import integrate as ours
-from distill.systems import SYSTEMS, acceleration, initial_conditions
+from distill.physics import integrate
+from distill.physics.system import acceleration
+from distill.physics.systems import SYSTEMS, initial_conditions
 
 N, DIM, EVERY, SEED = 4, 2, 5, 216
 TIGHT = 1e-13
@@ -46,17 +47,17 @@ def one_system(system, size, args) -> list[dict]:
     few = np.linspace(0, count - 1, size["slow"]).astype(int)
 
     def whole():
-        return ours.integrate(system, N, DIM, count, frames, EVERY, seed=SEED)
+        return integrate.integrate(system, N, DIM, count, frames, EVERY, seed=SEED)
 
     first, found = seconds_and(whole)
     second, found = seconds_and(whole)
-    y0, p = ours.draw(system, N, DIM, SEED, range(count))
+    y0, p = integrate.draw(system, N, DIM, SEED, range(count))
     spacing = EVERY * system.dt
 
-    def bare(tolerance=ours.RTOL, finer=1):
-        solver = ours._solver(system, N, DIM, ours.lanes.LANES)
+    def bare(tolerance=integrate.RTOL, finer=1):
+        solver = integrate._solver(system, N, DIM, integrate.lanes.LANES)
         length = finer * (frames - 1) + 1
-        return solver(y0, p, spacing / finer, length, tolerance, tolerance, 10 * ours.MAX_STEPS)[0][:, ::finer]
+        return solver(y0, p, spacing / finer, length, tolerance, tolerance, 10 * integrate.MAX_STEPS)[0][:, ::finer]
 
     reference = bare(TIGHT, 2)[..., : N * DIM].reshape(count, frames, N, DIM)
     independent, who = independent_reference(system, frames, y0, p, few)
@@ -105,7 +106,7 @@ def close_encounter(system, count, frames, args) -> dict:
     changed, plant = with_head_on_pair(system, count // 2)
 
     def whole():
-        return ours.integrate(changed, N, DIM, count, frames, EVERY, seed=SEED)
+        return integrate.integrate(changed, N, DIM, count, frames, EVERY, seed=SEED)
 
     def planted():
         plant["on"] = True

@@ -2,18 +2,18 @@
 
 The original way (arXiv:2006.11287, appendix on simulations): one compiled call of ``jax.experimental.ode.odeint`` a
 trajectory at its default tolerance in 32 bits, the force the gradient of the potential by autodiff, every time step
-sampled. XLA compiles its loop whole at default options too, so those of ``distill.physics.import_jax``, which hold for
+sampled. XLA compiles its loop whole at default options too, so those of ``import_jax``, which hold for
 the process, make no difference to it. And heyoka.py (F. Biscani, D. Izzo, Revisiting high-order Taylor methods for
 astrodynamics and celestial mechanics, MNRAS 504, 2021): Taylor series compiled for the SIMD width, one trajectory in
 each place of it.
 
 States are positions, then velocities ``[state]``, parameters masses, then charges ``[parameter]``, as in
-``distill.integrate``. Systems with pair forces only.
+``distill.physics.integrate``. Systems with pair forces only.
 """
 
 import numpy as np
 
-from distill.physics import import_jax, radial_force
+from distill.physics.system import import_jax, radial_force
 
 TOLERANCE = 1.4e-8  # rtol and atol, odeint's defaults
 

@@ -15,8 +15,10 @@ import numpy as np
 from speed_timing import bar
 from stages import Children, simulate_words
 
-from distill import formats
-from distill.cli import UserError
+from distill.files.dataset import load_dataset
+from distill.files.names import dataset_name
+from distill.shell import paths
+from distill.shell.errors import UserError
 
 SYSTEM, TARGET, BAR = "charge", 0.99, 30.0
 EPOCHS = 2.5
@@ -27,13 +29,13 @@ GRAPHS = 10_000
 
 def dataset_of(system: str, seed: int, quick: bool = False):
     """The dataset of a seed, simulated if it is not there."""
-    name = formats.dataset_name(system, 4, 2, seed, "quick" if quick else "")
-    path = formats.DATASETS / f"{name}.npz"
+    name = dataset_name(system, 4, 2, seed, "quick" if quick else "")
+    path = paths.DATASETS / f"{name}.npz"
     words = simulate_words(system, 4, 2, seed) + (["--quick", "--tag", "quick"] if quick else [])
     outcome = Children().script(*words)
     if outcome.error:
         raise UserError(f"simulate.py failed: {outcome.error}")
-    return formats.load_dataset(str(path))
+    return load_dataset(str(path))
 
 
 class Scorer:
@@ -47,15 +49,16 @@ class Scorer:
         self.where = trajectories[pick // frames], pick % frames
 
     def __call__(self, model) -> dict:
-        from distill import alignment, metrics
-        from distill.extraction import Extraction
+        from distill.messages import read_out
+        from distill.messages.extraction import Extraction
+        from distill.statistics import metrics
 
         extraction = Extraction(copy.deepcopy(model), self.dataset, chain=False)  # it freezes its network
         extraction.with_shares = False
         parts = list(extraction.parts(*self.where))
         names = ("message", "force") + (("logvar",) if "logvar" in parts[0] else ())
         messages = {k: np.concatenate([p[k] for p in parts]) for k in names} | {"active": parts[0]["active"]}
-        top = alignment.top_components(alignment.importance(messages), self.dataset.dim)
+        top = read_out.top_components(read_out.importance(messages), self.dataset.dim)
         scores = metrics.score_components(messages["message"][:, top].astype(float), messages["force"])
         return {k: float(scores[k]) for k in ("r2_all", "r2_trim90")}
 
@@ -63,9 +66,9 @@ class Scorer:
 def train(dataset, recipe: str, seed: int, epochs: float, scores: int, precision: str = "float32", variant: str = "l1",
           quick: bool = False) -> list[dict]:  # fmt: skip
     """Train and score on the way: rows of cpu_s, step, r2_all, r2_trim90, the last at the end."""
-    from distill.recipes import MESSAGE_DIM, RECIPES
-    from distill.steps import Stepper
-    from distill.training import Trainer
+    from distill.network.recipes import MESSAGE_DIM, RECIPES
+    from distill.network.steps import Stepper
+    from distill.network.training import Trainer
 
     options = RECIPES[recipe] | {"message_dim": MESSAGE_DIM, "epochs": epochs}
     if quick:
@@ -88,7 +91,7 @@ def train(dataset, recipe: str, seed: int, epochs: float, scores: int, precision
 
 def train_to_the_end(dataset, seed: int, precision: str, quick: bool) -> dict:
     """The last scores of the newton recipe with its default budget."""
-    from distill.recipes import RECIPES
+    from distill.network.recipes import RECIPES
 
     epochs = 2 if quick else RECIPES["newton"]["epochs"]
     return train(dataset, "newton", seed, epochs, 1, precision=precision, quick=quick)[-1]

@@ -44,22 +44,22 @@ def trainer(n: int, graphs: int, batch: int, precision: str, recipe: str = "pape
     """Our ``Trainer`` on random states."""
     from pathlib import Path
 
-    from distill import formats
-    from distill.recipes import MESSAGE_DIM, RECIPES
-    from distill.training import Trainer
+    from distill.files.dataset import Dataset
+    from distill.network.recipes import MESSAGE_DIM, RECIPES
+    from distill.network.training import Trainer
 
     x, acc = states(graphs, n)
     frames = {"pos": x[:, None, :, :DIM], "vel": x[:, None, :, DIM : 2 * DIM], "acc": acc[:, None]}
     fixed = {"charge": x[..., -2], "mass": x[..., -1], "split": np.zeros(graphs, dtype=int)}
     fixed["split"][: max(1, graphs // 10)] = 1
-    dataset = formats.Dataset("random", Path("random"), {k: v.astype(float) for k, v in (frames | fixed).items()})
+    dataset = Dataset("random", Path("random"), {k: v.astype(float) for k, v in (frames | fixed).items()})
     options = RECIPES[recipe] | {"batch_size": batch, "message_dim": MESSAGE_DIM, "epochs": 1000}
     return Trainer(dataset, variant, options, seed, device, precision, Path("unused"), {}, False, like)
 
 
 def ours(n: int, graphs: int, batch: int, precision: str):
     """A function that trains the given number of steps."""
-    from distill.steps import Stepper
+    from distill.network.steps import Stepper
 
     member = trainer(n, graphs, batch, precision)
     stepper = Stepper([member])
@@ -134,7 +134,7 @@ def memory_of(n: int, batch: int, precision: str) -> float:
         model, step = way.network, lambda: way.steps(1)
     else:
         member = trainer(n, 4 * batch, batch, precision)
-        from distill.steps import Stepper
+        from distill.network.steps import Stepper
 
         stepper, model = Stepper([member]), member.model
         step = lambda: stepper.step(0)  # noqa: E731

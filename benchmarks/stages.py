@@ -15,11 +15,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from distill.files.names import dataset_name, run_name
+from distill.shell.stage import progress
 
-from distill import cli, formats  # noqa: E402
-from distill.run_numbers import files_of, hardware, law_numbers, numbers  # noqa: E402, F401
+ROOT = Path(__file__).resolve().parent.parent
 
 ONE_THREAD = {n: "1" for n in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
@@ -103,7 +102,7 @@ def in_threads(function, items, jobs: int, children: Children) -> list:
     former = signal.signal(signal.SIGTERM, _interrupt) if main else None  # what batch systems send
     try:
         futures = [pool.submit(function, item) for item in items]
-        for future in cli.progress(as_completed(futures), total=len(futures), unit="cell"):
+        for future in progress(as_completed(futures), total=len(futures), unit="cell"):
             future.result()
     except BaseException:
         children.stop()
@@ -125,8 +124,8 @@ def _interrupt(*_):
 def names_of(system, n, dim, data_seed, variant, recipe, seed, noise=0.0) -> tuple[str, str, str]:
     """(dataset, run, tag) of a run on a dataset with relative noise ``noise`` on its accelerations."""
     tag = f"noise{noise:g}" if noise else ""
-    dataset = formats.dataset_name(system, n, dim, data_seed, tag)
-    return dataset, formats.run_name(dataset, variant, recipe, seed), tag
+    dataset = dataset_name(system, n, dim, data_seed, tag)
+    return dataset, run_name(dataset, variant, recipe, seed), tag
 
 
 def simulate_words(system, n, dim, seed, noise=0.0) -> list[str]:

@@ -6,20 +6,19 @@ writes  results/argon.md  and the part of README.md between its marks
 example:  python experiments/argon.py
 """
 
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
+from cells import select
 
-from cells import select  # noqa: E402
+from distill.files.storage import save_text
+from distill.shell import paths
+from distill.shell.flags import Parser
+from distill.shell.paths import relative
+from distill.shell.stage import Stage, run_script
 
-from distill import formats  # noqa: E402
-from distill.cli import ROOT, Parser, Stage, relative, run_script  # noqa: E402
-
-CELLS = ROOT / "results" / "argon"
-PAGE = ROOT / "results" / "argon.md"
-README = ROOT / "README.md"
+CELLS = paths.ROOT / "results" / "argon"
+PAGE = paths.ROOT / "results" / "argon.md"
+README = paths.ROOT / "README.md"
 MARKS = "<!-- argon: written by experiments/argon.py -->", "<!-- argon: end -->"
 
 
@@ -40,9 +39,9 @@ def main(argv=None) -> int:
 
     cells = load(args.cells)
     missing = sorted(set(select(["argon"])) - {c["run"] for c in cells.contents})
-    formats.save_text(args.out, page(cells, missing))
+    save_text(args.out, page(cells, missing))
     if not args.no_readme:
-        formats.save_text(README, filled(README.read_text(encoding="utf-8"), summary(cells), *MARKS))
+        save_text(README, filled(README.read_text(encoding="utf-8"), summary(cells), *MARKS))
     stage.done(args.out, cells=len(cells.contents), missing=len(missing))
     return 0
 

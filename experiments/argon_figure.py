@@ -6,43 +6,44 @@ writes  docs/argon.png
 example:  python experiments/argon_figure.py --run lj_n258_d3_s201__bottleneck-newton__s201
 """
 
-import sys
 from pathlib import Path
 
+import numpy as np
+
+from distill.files.messages import load_messages
+from distill.files.names import messages_path
+from distill.files.storage import load_json, save_bytes
+from distill.shell import paths
+from distill.shell.flags import Parser
+from distill.shell.stage import run_script
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-import numpy as np  # noqa: E402
-
-from distill import cli, formats  # noqa: E402
 
 POINTS, EDGES = 400, 3000
 
 
 def main(argv=None) -> int:
-    parser = cli.Parser(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("--run", required=True)
     run = parser.parse_args(argv).run
 
-    from distill import plots
+    from distill.report import plots
 
-    folder = formats.OUTPUTS / run
-    (train, meta), (test, _) = (
-        formats.load_messages(formats.messages_path(run, split), run) for split in ("train", "test")
-    )
-    fit, law, against = (formats.load_json(folder / f"{n}.json") for n in ("linear_fit", "law", "generalization"))
+    folder = paths.OUTPUTS / run
+    (train, meta), (test, _) = (load_messages(messages_path(run, split), run) for split in ("train", "test"))
+    fit, law, against = (load_json(folder / f"{n}.json") for n in ("linear_fit", "law", "generalization"))
     figure = plots.Figure(figsize=(11.5, 3.7), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     draw_messages(left, test, fit)
     draw_force(middle, train, test, meta, law)
     draw_structure(right, against["rollouts"]["g_r"])
-    formats.save_bytes(ROOT / "docs" / "argon.png", plots.save_bytes(figure))
+    save_bytes(ROOT / "docs" / "argon.png", plots.save_bytes(figure))
     return 0
 
 
 def draw_messages(axis, test, fit):
     """The most important component against its best combination of force components."""
-    from distill import plots
+    from distill.report import plots
 
     pick = np.random.default_rng(0).permutation(len(test["r"]))[: 4 * EDGES]
     y = test["message"][:, fit["top_components"][0]].astype(float)
@@ -61,12 +62,16 @@ def draw_force(axis, train, test, meta, law):
     """f(r) as the messages have it, the law found in them, and the truth."""
     import sympy as sp
 
-    from distill import alignment, plots
-    from distill.expressions import compile_numpy, parse, to_latex
-    from distill.law import VARIABLES
+    from distill.formulas.latex import to_latex
+    from distill.formulas.program import compile_numpy
+    from distill.formulas.text import parse
+    from distill.messages import read_out
+    from distill.messages.net_forces import nodes_of
+    from distill.physics.law import VARIABLES
+    from distill.report import plots
 
-    read = alignment.read_out(train, alignment.nodes_of(train), meta["antisymmetric"], law["arguments"]["seed"])
-    force = alignment.centrality(read.force(test, alignment.nodes_of(test)), test["dx"], test["r"])["radial"]
+    read = read_out.read_out(train, nodes_of(train), meta["antisymmetric"], law["arguments"]["seed"])
+    force = read_out.centrality(read.force(test, nodes_of(test)), test["dx"], test["r"])["radial"]
     pick = np.random.default_rng(1).permutation(len(force))[:EDGES]
     r = np.linspace(float(test["r"].min()), law["cutoff"], POINTS)
     mass = np.full(POINTS, float(test["mass_i"][0]))
@@ -88,7 +93,7 @@ def draw_force(axis, train, test, meta, law):
 
 
 def draw_structure(axis, g):
-    from distill import plots
+    from distill.report import plots
 
     r, reference = np.array(g["r_A"]), g["reference"]
     axis.fill_between(r, reference["low"], reference["high"], color=plots.MUTED, alpha=0.45, lw=0,
@@ -102,4 +107,4 @@ def draw_structure(axis, g):
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)

@@ -3,7 +3,7 @@
 from cells import SECTIONS
 from table_cells import Cells, conditions, error, markdown, r2
 
-from distill.lennard_jones import ARGON, GRAM_PER_MOL
+from distill.physics.lennard_jones import ARGON, GRAM_PER_MOL
 
 MASS = ARGON["atom_mass"] * GRAM_PER_MOL
 RECIPES, VARIANTS = ("newton", "paper"), ("bottleneck", "l1", "standard", "kl", "pruning", "std")
@@ -70,8 +70,8 @@ def laws(cells: Cells) -> str:
 
 def shorter(text: str) -> str:
     """A formula with constants of five digits."""
-    from distill.expressions import parse, to_text
-    from distill.law import VARIABLES
+    from distill.formulas.text import parse, to_text
+    from distill.physics.law import VARIABLES
 
     return to_text(parse(text, VARIABLES), 5)
 

@@ -7,8 +7,8 @@ are run once. Nothing heavy is imported: the workflow and the tests read this.
 
 from dataclasses import dataclass, field, replace
 
-from distill.cli import UserError, near_miss
-from distill.names import dataset_name, run_name
+from distill.files.names import dataset_name, run_name
+from distill.shell.errors import UserError, near_miss
 
 PAIR_SYSTEMS = ("charge", "r1", "r2", "spring")  # tables 1 and 5 of the paper
 ALL_SYSTEMS = ("charge", "damped", "discontinuous", "r1", "r2", "spring")  # table 3

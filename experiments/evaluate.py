@@ -11,15 +11,19 @@ The scores of the messages are in every definition that a published table uses (
 it can be committed.
 """
 
-import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from distill import cli, formats
-from distill.cli import Parser, Stage, UserError, run_script
-from distill.run_numbers import files_of, hardware, law_numbers
+from distill.files.messages import load_messages
+from distill.files.names import messages_path, run_dir
+from distill.files.provenance import already_done, provenance, sha256
+from distill.files.storage import load_json, save_json
+from distill.report.numbers import files_of, hardware, law_numbers
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser
+from distill.shell.paths import relative
+from distill.shell.stage import Stage, run_script
+from distill.shell.threads import set_threads
 
 MADE_BY = {"linear_fit": "fit_linear.py", "law": "symbolic_reg.py", "generalization": "test_generalization.py"}
 FITS = ("r2_all", "r2_trim90", "r2_all_components", "r2_trim90_components")
@@ -37,20 +41,20 @@ def parse(argv):
 
 def main(argv=None) -> int:
     args = parse(argv)
-    cli.set_threads(1)
+    set_threads(1)
     stage = Stage("evaluate", args.run)
-    formats.run_dir(args.run)
+    run_dir(args.run)
     inputs, found = inputs_of(args.run)
     arguments = {"run": args.run, "overwrite": args.overwrite}
-    if formats.already_done(args.out, arguments, inputs, args.overwrite):
+    if already_done(args.out, arguments, inputs, args.overwrite):
         stage.already_done(args.out)
         return 0
     cell = describe(found["config"]) | measure(args.run, inputs, found)
-    made = formats.provenance("evaluate", arguments, inputs, stage.seconds)
+    made = provenance("evaluate", arguments, inputs, stage.seconds)
     for name, entry in made["inputs"].items():
         entry["path"] = inputs[name].name  # folders differ from machine to machine
     made |= {"quick": found["config"].get("quick", False), "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
-    formats.save_json(args.out, made | cell)
+    save_json(args.out, made | cell)
     r2 = cell["messages"]["r2"]
     law = {} if cell["law"] is None else {"recovered": cell["law"]["recovered"],
                                           "from_messages": cell["law"]["from_messages_recovered"]}  # fmt: skip
@@ -65,10 +69,10 @@ def inputs_of(run: str) -> tuple[dict[str, Path], dict[str, dict]]:
     is missing or was made from another state of the run.
     """
     files = files_of(run)
-    paths = {"config": files["train"], "messages_test": formats.messages_path(run, "test"),
+    paths = {"config": files["train"], "messages_test": messages_path(run, "test"),
              "linear_fit": files["fit_linear"]}  # fmt: skip
     if not paths["messages_test"].is_file():
-        raise UserError(f"{cli.relative(paths['messages_test'])} does not exist",
+        raise UserError(f"{relative(paths['messages_test'])} does not exist",
                         f"run this first:  python extract_messages.py --run {run}")  # fmt: skip
     for name, stage in (("law", "symbolic_reg"), ("generalization", "test_generalization")):
         if files[stage].is_file():
@@ -77,8 +81,8 @@ def inputs_of(run: str) -> tuple[dict[str, Path], dict[str, dict]]:
     for name in ("config", "linear_fit", "law", "generalization"):
         if name in paths:
             fix = f"run this first:  python {MADE_BY.get(name, 'train.py')} --run {run}"
-            found[name] = formats.load_json(paths[name], fix if name in MADE_BY else None)
-    train = formats.messages_path(run, "train")
+            found[name] = load_json(paths[name], fix if name in MADE_BY else None)
+    train = messages_path(run, "train")
     if found["config"].get("model", {}).get("periodic") and train.is_file():
         paths["messages_train"] = train  # for the rows of ``gamd_sr``
     for name, source in (("linear_fit", "messages_test"), ("law", "config"), ("generalization", "config"),
@@ -90,10 +94,8 @@ def inputs_of(run: str) -> tuple[dict[str, Path], dict[str, dict]]:
 
 def _check_made_from(paths: dict, content: dict, name: str, source: str, fix: str) -> None:
     entry = content.get("inputs", {}).get(source)
-    if entry is None or entry.get("sha256") != formats.sha256(paths[source]):
-        raise UserError(
-            f"{cli.relative(paths[name])} was made from another {paths[source].name} than is there now", fix
-        )
+    if entry is None or entry.get("sha256") != sha256(paths[source]):
+        raise UserError(f"{relative(paths[name])} was made from another {paths[source].name} than is there now", fix)
 
 
 def describe(config: dict) -> dict:
@@ -122,9 +124,9 @@ def describe(config: dict) -> dict:
 
 def measure(run: str, inputs: dict[str, Path], found: dict) -> dict:
     """The numbers of a cell: messages under every definition, the stages' own fits, the law and its errors."""
-    from distill import reproductions
+    import reproductions
 
-    messages, meta = formats.load_messages(inputs["messages_test"], run)
+    messages, meta = load_messages(inputs["messages_test"], run)
     own = {name: _read(run, name, reader, found.get(name)) for name, reader in (
         ("linear_fit", fit_of), ("law", law_of), ("generalization", errors_of))}  # fmt: skip
     cell = {"messages": reproductions.scores(messages, meta), **own.pop("linear_fit"), **own}
@@ -135,9 +137,9 @@ def measure(run: str, inputs: dict[str, Path], found: dict) -> dict:
 
 def fluid_of(run: str, inputs: dict[str, Path], found: dict, test: dict) -> dict:
     """What is asked of a fluid beyond other cells: gamd_sr's rows, sigma and epsilon, the rollouts."""
-    from distill import gamd_sr
+    import gamd_sr
 
-    train, meta = formats.load_messages(inputs["messages_train"], run)
+    train, meta = load_messages(inputs["messages_train"], run)
     fit, law, against = (found[name] for name in ("linear_fit", "law", "generalization"))
     return {
         "gamd_sr": gamd_sr.rows(train, test, meta, fit, law, against),

@@ -9,16 +9,16 @@ A config.json keeps the digest of the dataset its network was trained on and tha
 dataset that is simulated again with the same arguments is known.
 """
 
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
+from cells import SECTIONS, SEEDS
 
-from cells import SECTIONS, SEEDS  # noqa: E402
-
-from distill import formats  # noqa: E402
-from distill.cli import Parser, Stage, run_script  # noqa: E402
+from distill.files.dataset import load_dataset, start_of
+from distill.files.names import run_dir
+from distill.files.provenance import sha256
+from distill.files.storage import load_json, save_bytes, save_json
+from distill.shell.flags import Parser
+from distill.shell.stage import Stage, run_script
 
 SHIPPED = ("bottleneck", "l1", "pruning", "kl")
 
@@ -38,16 +38,16 @@ def main(argv=None) -> int:
     args = parse(argv)
     stage, size = Stage("ship", "newton rows"), 0
     for run in runs():
-        folder = formats.run_dir(run)
-        config = formats.load_json(folder / "config.json")
-        dataset = formats.load_dataset(config["dataset"])
-        if formats.sha256(dataset.path) == config["inputs"]["dataset"]["sha256"]:
-            config["dataset_start"] = formats.start_of(dataset)
+        folder = run_dir(run)
+        config = load_json(folder / "config.json")
+        dataset = load_dataset(config["dataset"])
+        if sha256(dataset.path) == config["inputs"]["dataset"]["sha256"]:
+            config["dataset_start"] = start_of(dataset)
         config["inputs"]["dataset"]["path"] = config["dataset_path"] = config["dataset"]
-        formats.save_json(args.to / run / "config.json", config)
+        save_json(args.to / run / "config.json", config)
         for name in ("model.safetensors", "history.csv"):
             content = (folder / name).read_bytes()
-            formats.save_bytes(args.to / run / name, content)
+            save_bytes(args.to / run / name, content)
             size += len(content)
     stage.done(args.to, runs=len(runs()), megabytes=size / 1e6)
     return 0

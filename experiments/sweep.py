@@ -18,17 +18,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cells import BUDGETS, IN_THE_TABLES, SECTIONS, select
+
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, positive_int
+from distill.shell.paths import relative
+from distill.shell.stage import run_script
+
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
-
-from cells import BUDGETS, IN_THE_TABLES, SECTIONS, select  # noqa: E402
-
-from distill import cli  # noqa: E402
-from distill.cli import OUTPUTS, ROOT, Parser, UserError, relative, run_script  # noqa: E402
 
 PROFILES = ("local", "slurm", "gpu", "kubernetes")
-RESULTS = ROOT / "results" / "cells"
-PAGES = {"argon": ("argon.py", ROOT / "results" / "argon")}  # sections with a page of their own, and its cells
+RESULTS = paths.ROOT / "results" / "cells"
+PAGES = {"argon": ("argon.py", paths.ROOT / "results" / "argon")}  # sections with a page of their own, and its cells
 
 
 def parse(argv):
@@ -38,7 +40,7 @@ def parse(argv):
         help="; ".join(f"{k}: {s.what}" for k, s in SECTIONS.items()))  # fmt: skip
     add("--budget", choices=list(BUDGETS), default="laptop", help="; ".join(f"{k}: {v}" for k, v in BUDGETS.items()))
     add("--profile", default="local", help=f"where jobs run: {' '.join(PROFILES)}, or a Snakemake profile's folder")
-    add("--jobs", type=cli.positive_int, default=os.cpu_count(), help="local: processes at a time")
+    add("--jobs", type=positive_int, default=os.cpu_count(), help="local: processes at a time")
     add("--results", type=Path, help="folder of the cells; another one than the repository's to "
         "repeat them all")  # fmt: skip
     add("--dry-run", action="store_true", help="say what would be run")
@@ -59,14 +61,14 @@ def main(argv=None) -> int:
     if not cells:
         raise UserError(f"no cell of {' '.join(args.sections)} has the budget '{args.budget}'")
     lock = take_lock()
-    failed = subprocess.run(command(args, profile), cwd=ROOT).returncode
+    failed = subprocess.run(command(args, profile), cwd=paths.ROOT).returncode
     lock.close()
     if args.dry_run:
         return int(failed != 0)
     words = [sys.executable, HERE / writer, "--cells", args.results]
     if args.results.resolve() != usual:
         words += ["--out", args.results.parent / f"{Path(writer).stem}.md", "--no-readme"]
-    tables = subprocess.run([str(w) for w in words], cwd=ROOT).returncode
+    tables = subprocess.run([str(w) for w in words], cwd=paths.ROOT).returncode
     missing = report(cells, args.results)
     return int(bool(failed or tables or missing))
 
@@ -82,7 +84,7 @@ def page_of(sections: list[str]) -> tuple[str, Path]:
 
 def command(args, profile: Path) -> list[str]:
     """The Snakemake call; our own lock replaces its, which a killed call leaves behind."""
-    words = [sys.executable, "-m", "snakemake", "cells", "--snakefile", HERE / "Snakefile", "--directory", ROOT,
+    words = [sys.executable, "-m", "snakemake", "cells", "--snakefile", HERE / "Snakefile", "--directory", paths.ROOT,
              "--profile", profile, "--nolock"]  # fmt: skip
     words += ["--cores", args.jobs] if args.profile == "local" else []
     words += ["--dry-run", "--quiet", "rules"] if args.dry_run else []
@@ -94,12 +96,14 @@ def command(args, profile: Path) -> list[str]:
 
 def take_lock():
     """A lock that ends with this process, however it ends."""
-    OUTPUTS.mkdir(parents=True, exist_ok=True)
-    file = open(OUTPUTS / "tables.lock", "w")
+    paths.OUTPUTS.mkdir(parents=True, exist_ok=True)
+    file = open(paths.OUTPUTS / "tables.lock", "w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise UserError(f"another sweep is running on {relative(OUTPUTS)}", "wait for its end, or stop it") from None
+        raise UserError(
+            f"another sweep is running on {relative(paths.OUTPUTS)}", "wait for its end, or stop it"
+        ) from None
     return file
 
 
@@ -114,8 +118,8 @@ def report(cells: dict, results: Path) -> int:
 
 def reason(run: str, dataset: str) -> str:
     """The last line of the log of the last stage that was tried."""
-    logs = [OUTPUTS / "logs" / "simulate" / f"{dataset}.log"]
-    logs += [OUTPUTS / "logs" / stage / f"{run}.log"
+    logs = [paths.OUTPUTS / "logs" / "simulate" / f"{dataset}.log"]
+    logs += [paths.OUTPUTS / "logs" / stage / f"{run}.log"
              for stage in ("train", "extract", "fit", "law", "generalize", "evaluate")]  # fmt: skip
     tried = [log for log in logs if log.is_file()]
     if not tried:

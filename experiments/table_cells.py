@@ -4,10 +4,11 @@ from pathlib import Path
 from statistics import median
 
 from cells import Cell
+from published import TABLES
 
-from distill import formats
-from distill.cli import UserError, relative
-from distill.published import TABLES
+from distill.files.storage import load_json
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
 
 ROWS = [(system, dim) for system in ("charge", "r1", "r2", "spring") for dim in (2, 3)]
 ROWS_OF_ERRORS = [(s, d) for s in ("charge", "damped", "discontinuous", "r1", "r2", "spring") for d in (2, 3)]
@@ -58,7 +59,7 @@ class Cells:
 def load(folder: Path) -> Cells:
     """``UserError`` if the folder holds no cell or a damaged one."""
     paths = sorted(Path(folder).glob("*.json"))
-    contents = [formats.load_json(path) for path in paths]
+    contents = [load_json(path) for path in paths]
     for path, content in zip(paths, contents, strict=True):
         if content.get("stage") != "evaluate" or content.get("run") != path.stem:
             raise UserError(f"{relative(path)} is not the cell of a run of that name",

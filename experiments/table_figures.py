@@ -2,9 +2,8 @@
 
 import io
 
+from published import ESZT2_PRUNING, PRUNING_ENDS, PRUNING_SCHEDULES, TABLES
 from table_cells import ROWS, Cells, name
-
-from distill.published import ESZT2_PRUNING, PRUNING_ENDS, PRUNING_SCHEDULES, TABLES
 
 SHOWN = ("bottleneck", "l1", "kl", "pruning")
 

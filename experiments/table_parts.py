@@ -1,6 +1,7 @@
 """The parts of results/tables.md, each from the cells and the published numbers."""
 
 from cells import IN_THE_TABLES, SECTIONS
+from published import SR_TOTALS, TABLES
 from table_cells import (
     ORDER,
     ROWS,
@@ -19,8 +20,6 @@ from table_cells import (
     worst_law_error,
 )
 from table_studies import eight, fork, pruning, yl2063
-
-from distill.published import SR_TOTALS, TABLES
 
 PER = ("per_component", "per_particle", "per_graph")
 

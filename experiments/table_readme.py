@@ -1,6 +1,7 @@
 """The short form of the tables for README.md."""
 
 from cells import SECTIONS
+from published import SR_TOTALS, TABLES
 from table_cells import (
     ROWS,
     ROWS_OF_ERRORS,
@@ -16,8 +17,6 @@ from table_cells import (
     r2,
     worst_law_error,
 )
-
-from distill.published import SR_TOTALS, TABLES
 
 SHOWN = ("bottleneck", "l1", "kl", "pruning")
 

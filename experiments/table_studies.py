@@ -1,8 +1,7 @@
 """The studies of the reproductions beside ours: yl2063's two, eszt2's pruning, the fork's networks, 8 particles."""
 
+from published import ESZT2_PRUNING, PRUNING_ENDS, PRUNING_SCHEDULES, TABLES
 from table_cells import ORDER, SHORT, TRIMMED, Cells, markdown, name, r2
-
-from distill.published import ESZT2_PRUNING, PRUNING_ENDS, PRUNING_SCHEDULES, TABLES
 
 
 def yl2063(cells: Cells) -> str:

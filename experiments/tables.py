@@ -6,20 +6,20 @@ writes  results/tables.md  docs/tables.png  docs/pruning.png  and the parts of R
 example:  python experiments/tables.py
 """
 
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
+from cells import select
 
-from cells import select  # noqa: E402
+from distill.files.storage import save_bytes, save_text
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser
+from distill.shell.paths import relative
+from distill.shell.stage import Stage, run_script
 
-from distill import formats  # noqa: E402
-from distill.cli import ROOT, Parser, Stage, UserError, relative, run_script  # noqa: E402
-
-CELLS = ROOT / "results" / "cells"
-PAGE = ROOT / "results" / "tables.md"
-README = ROOT / "README.md"
+CELLS = paths.ROOT / "results" / "cells"
+PAGE = paths.ROOT / "results" / "tables.md"
+README = paths.ROOT / "README.md"
 START, END = "<!-- tables: written by experiments/tables.py -->", "<!-- tables: end -->"
 
 
@@ -43,12 +43,12 @@ def main(argv=None) -> int:
 
     cells = load(args.cells)
     missing = sorted(set(select()) - {c["run"] for c in cells.contents})
-    figures = ROOT / "docs" if args.out.resolve() == PAGE else args.out.parent
-    formats.save_bytes(figures / "tables.png", draw_r2(cells))
-    formats.save_bytes(figures / "pruning.png", draw_pruning(cells))
-    formats.save_text(args.out, page(cells, missing))
+    figures = paths.ROOT / "docs" if args.out.resolve() == PAGE else args.out.parent
+    save_bytes(figures / "tables.png", draw_r2(cells))
+    save_bytes(figures / "pruning.png", draw_pruning(cells))
+    save_text(args.out, page(cells, missing))
     if not args.no_readme:
-        formats.save_text(README, filled(README.read_text(encoding="utf-8"), summary(cells)))
+        save_text(README, filled(README.read_text(encoding="utf-8"), summary(cells)))
     stage.done(args.out, cells=len(cells.contents), missing=len(missing))
     return 0
 

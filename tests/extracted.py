@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distill.extraction import Extraction
+from distill.messages.extraction import Extraction
 
 
 def edges_of(model, dataset, trajectory, frame, chain=False, batch=1024) -> dict:

@@ -2,14 +2,18 @@
 
 import numpy as np
 
-from distill import formats
-from distill.system_record import describe
-from distill.systems import load_system, pair_force
+from distill.files.arrays import save_npz
+from distill.files.dataset import make_split
+from distill.files.fields import DATASET_FIELDS
+from distill.files.storage import save_json
+from distill.physics.record import describe
+from distill.physics.system import pair_force
+from distill.physics.systems import load_system
 
 
 def states(system="r2", trajectories=40, frames=5, n=4, dim=2, seed=0):
     """Random states of a system with their true accelerations, in the fields of a dataset."""
-    from distill.physics import acceleration
+    from distill.physics.system import acceleration
 
     rng = np.random.default_rng(seed)
     pos, vel = rng.normal(0, 1.5, (2, trajectories, frames, n, dim))
@@ -17,14 +21,14 @@ def states(system="r2", trajectories=40, frames=5, n=4, dim=2, seed=0):
     charge = np.sign(rng.normal(size=(trajectories, n)))
     acc = acceleration(load_system(system), pos, vel, mass[:, None], charge[:, None])
     return {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge,
-            "t": 0.01 * np.arange(frames), "split": formats.make_split(trajectories, seed)}  # fmt: skip
+            "t": 0.01 * np.arange(frames), "split": make_split(trajectories, seed)}  # fmt: skip
 
 
 def write_dataset(folder, name="r2_n4_d2_s0", system="r2", **options):
     """A dataset file and its JSON; returns the path of the ``.npz``."""
     path = folder / f"{name}.npz"
-    formats.save_npz(path, states(system, **options), formats.DATASET_FIELDS)
-    formats.save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(load_system(system))})
+    save_npz(path, states(system, **options), DATASET_FIELDS)
+    save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(load_system(system))})
     return path
 
 
@@ -68,9 +72,9 @@ def write_argon(folder, name="lj_n27_d3_s0", trajectories=10, frames=4, seed=0):
 
     Positions are wrapped into the box, labels those of the analytic pair law; no dynamics.
     """
-    from distill.lennard_jones import lennard_jones
-    from distill.md import labelled
-    from distill.neighbours import wrap
+    from distill.fluid.md import labelled
+    from distill.physics.lennard_jones import lennard_jones
+    from distill.physics.neighbours import wrap
 
     rng = np.random.default_rng(seed)
     system, box = lennard_jones(cutoff=CUTOFF), np.full(3, SIDE)
@@ -80,10 +84,10 @@ def write_argon(folder, name="lj_n27_d3_s0", trajectories=10, frames=4, seed=0):
         "pos": pos, "vel": rng.normal(0, 1.4, pos.shape),
         "acc": np.stack([labelled(system, p, box)["acc"] for p in pos]),
         "mass": np.full((trajectories, 27), system.mass), "charge": np.zeros((trajectories, 27)),
-        "t": 0.1 * np.arange(frames), "split": formats.make_split(trajectories, seed),
+        "t": 0.1 * np.arange(frames), "split": make_split(trajectories, seed),
         "box": box, "cutoff": np.float64(CUTOFF),
     }  # fmt: skip
     path = folder / f"{name}.npz"
-    formats.save_npz(path, arrays, formats.DATASET_FIELDS)
-    formats.save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(system)})
+    save_npz(path, arrays, DATASET_FIELDS)
+    save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(system)})
     return path

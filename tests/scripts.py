@@ -9,10 +9,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def environment(folder: Path | None, **extra) -> dict:
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}  # the code beside these tests, wherever another copy is installed
     if folder is None:
-        return dict(os.environ)
+        return here
     places = {f"DISTILL_{k.upper()}": str(folder / k) for k in ("datasets", "model_weights", "outputs")}
-    return {**os.environ, **places, "OMP_NUM_THREADS": "1", **extra}
+    return {**here, **places, "OMP_NUM_THREADS": "1", **extra}
 
 
 def run(folder: Path, script: str, *arguments, cwd=None, **extra) -> subprocess.CompletedProcess:

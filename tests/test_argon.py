@@ -1,21 +1,15 @@
 """The page on argon: it and the README say what the committed cells hold, and what is planned can be run."""
 
-import sys
-
-import pytest
-from scripts import ROOT
-
-sys.path.insert(0, str(ROOT / "experiments"))
-
 import argon
 import argon_tables
 import cells as plan
+import pytest
 import sweep
 import table_cells
 import tables
 
-from distill.cli import UserError
-from distill.recipes import RECIPES, VARIANTS
+from distill.network.recipes import RECIPES, VARIANTS
+from distill.shell.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from planted import messages
 
-from distill.assumptions import leftover
+from distill.messages.assumptions import leftover
 
 
 @pytest.fixture(scope="module", params=[2, 3])

@@ -3,7 +3,9 @@
 import numpy as np
 import sympy as sp
 
-from distill.engines import NODE_PRICE, Row, choice_share, choose, runner_up, search
+from distill.search.choice import NODE_PRICE, choice_share, choose, runner_up
+from distill.search.engine import search
+from distill.search.hall_of_fame import Row
 
 
 def front_of(*rows):

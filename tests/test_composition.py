@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from planted import messages
 
-from distill import alignment, composition, selection, verdict
-from distill.expressions import parse
-from distill.law import VARIABLES, Law, law_from_json
-from distill.systems import load_system
+from distill.formulas.text import parse
+from distill.law import selection, verdict
+from distill.law.receivers import acceleration_objective, receivers
+from distill.messages.net_forces import nodes_of
+from distill.physics.law import VARIABLES, Law, law_from_json
+from distill.physics.systems import load_system
 
 
 @dataclass
@@ -28,15 +30,15 @@ def gravity():
 
 
 def refine(m, *texts, terms=()):
-    ground = selection.Ground(m, alignment.nodes_of(m), terms)
+    ground = selection.Ground(m, nodes_of(m), terms)
     return selection.refine_on_accelerations(rows(*texts), ground, False)
 
 
 def test_objective_is_the_acceleration_error_of_the_law(gravity):
-    nodes = alignment.nodes_of(gravity)
-    data = composition.receivers(gravity, nodes, np.arange(50))
+    nodes = nodes_of(gravity)
+    data = receivers(gravity, nodes, np.arange(50))
     law = Law(parse("-0.9*m_i*m_j/(r+0.05)^2", VARIABLES))
-    objective = composition.acceleration_objective(data)
+    objective = acceleration_objective(data)
     direct = [law.radial(*(gravity[k] for k in ("r", "mass_i", "mass_j", "charge_i", "charge_j")))]
     force = nodes.sum(direct[0][:, None] * gravity["dx"] / gravity["r"][:, None])[:50]
     error = force / gravity["mass_i"][nodes.first[:50]][:, None] - gravity["acc_i"][nodes.first[:50]]
@@ -97,6 +99,6 @@ def test_law_json_round_trip_and_damage():
 
 
 def composition_error():
-    from distill.cli import UserError
+    from distill.shell.errors import UserError
 
     return UserError

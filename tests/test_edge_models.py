@@ -11,13 +11,16 @@ from test_steps import Watch
 from torch.nn.functional import linear
 
 import train
-from distill import formats
-from distill.checkpoints import load_run
-from distill.extraction import Extraction
-from distill.graphs import node_features
-from distill.recipes import MESSAGE_DIM, RECIPES
-from distill.steps import Stepper
-from distill.training import Trainer, fit
+from distill.files.dataset import load_dataset
+from distill.files.storage import load_json, save_json
+from distill.messages.extraction import Extraction
+from distill.network.graphs import node_features
+from distill.network.recipes import MESSAGE_DIM, RECIPES
+from distill.network.steps import Stepper
+from distill.network.training import Trainer, fit
+from distill.network.weights import load_run
+from distill.shell import paths
+from distill.shell.errors import UserError
 from models import GNN, Edges, ModelConfig, keep_top
 
 NEWTON = dict(antisymmetric=True, translation_invariant=True, geometric_inputs=True, exp_gate=True, linear_node=True,
@@ -114,7 +117,7 @@ def test_bf16_is_the_same_network(edge_model):
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return formats.load_dataset(str(write_dataset(tmp_path_factory.mktemp("data"), trajectories=40)))
+    return load_dataset(str(write_dataset(tmp_path_factory.mktemp("data"), trajectories=40)))
 
 
 def trainer(dataset, recipe, variant, seed, edge_model, like=None, **more):
@@ -151,7 +154,7 @@ def test_a_step_never_waits_for_the_host(dataset, edge_model, variants):
 
 @pytest.mark.parametrize("edge_model", ["pm", "cust"])
 def test_it_learns_springs(tmp_path, edge_model):
-    springs = formats.load_dataset(str(write_dataset(tmp_path, "springs", "spring", trajectories=100)))
+    springs = load_dataset(str(write_dataset(tmp_path, "springs", "spring", trajectories=100)))
     member = trainer(springs, "newton", "l1", 0, edge_model, epochs=15, hidden=24)
     fit([member])
     errors = [row["validation_mae"] for row in member.history]
@@ -161,9 +164,8 @@ def test_it_learns_springs(tmp_path, edge_model):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """Datasets and weights of this process below ``tmp_path``, with a dataset to train on."""
-    for name, modules in (("DATASETS", "formats names"), ("MODEL_WEIGHTS", "formats names"), ("OUTPUTS", "formats")):
-        for module in modules.split():
-            monkeypatch.setattr(f"distill.{module}.{name}", tmp_path / name.lower())
+    for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
     write_dataset(tmp_path / "datasets", trajectories=40)
     return tmp_path / "model_weights"
 
@@ -172,13 +174,13 @@ def test_from_the_command_line_to_messages(here, capsys):
     more = [*SMALL, "--tag", "fork-cust", "--edge-model", "cust", "--loss", "huber"]
     train.main(more)
     name = f"{RUN}_fork-cust"
-    config = formats.load_json(here / name / "config.json")
+    config = load_json(here / name / "config.json")
     assert config["model"]["edge_model"] == config["arguments"]["edge_model"] == "cust"
     assert config["options"]["loss"] == "huber"
     train.main(more)
     assert "already done" in capsys.readouterr().out
     model, _ = load_run(name)
-    data = formats.load_dataset("r2_n4_d2_s0")
+    data = load_dataset("r2_n4_d2_s0")
     part = Extraction(model, data, False).part(np.array([3]), np.array([1]))
     x = torch.as_tensor(node_features(*(data.arrays[k][3, 1] for k in ("pos", "vel")),
                                       *(data.arrays[k][3] for k in ("charge", "mass")))).float()  # fmt: skip
@@ -190,22 +192,22 @@ def test_from_the_command_line_to_messages(here, capsys):
 def test_runs_from_before_there_was_a_choice_are_mlps_and_done(here, capsys):
     train.main(SMALL)
     path = here / RUN / "config.json"
-    config = formats.load_json(path)
+    config = load_json(path)
     assert config["model"].pop("edge_model") == "mlp" and config["arguments"].pop("edge_model") is None
     assert "edge_model" not in json.dumps(config)
-    formats.save_json(path, config)
+    save_json(path, config)
     for choice in ([], ["--edge-model", "mlp"]):
         capsys.readouterr()
         train.main([*SMALL, *choice])
         assert "already done" in capsys.readouterr().out
-    with pytest.raises(formats.UserError, match="edge_model was None, now 'pm'.*--tag"):
+    with pytest.raises(UserError, match="edge_model was None, now 'pm'.*--tag"):
         train.main([*SMALL, "--edge-model", "pm"])
     assert load_run(RUN)[0].config.edge_model == "mlp"
 
 
 def test_a_run_with_another_edge_model_is_not_taken_for_the_mlp(here, capsys):
     train.main([*SMALL, "--edge-model", "pm"])
-    with pytest.raises(formats.UserError, match="edge_model was 'pm'.*--overwrite"):
+    with pytest.raises(UserError, match="edge_model was 'pm'.*--overwrite"):
         train.main(SMALL)
     with pytest.raises(SystemExit):
         train.main([*SMALL, "--edge-model", "pn"])
@@ -227,5 +229,5 @@ def test_checkpoints_from_before_there_was_a_choice_go_on(dataset, tmp_path):
     new.restore()
     assert new.step == 1
     for other in ({"edge_model": "pm"}, {"lr": 0.1}, {"tag": "x"}):
-        with pytest.raises(formats.UserError, match="other arguments"):
+        with pytest.raises(UserError, match="other arguments"):
             at({"arguments": {"variant": "l1", "tag": "", "lr": None} | other, "dataset_sha256": "0"}).restore()

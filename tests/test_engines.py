@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from distill import engines
-from distill.cli import UserError
-from distill.engines import available, files, noise
-from distill.equivalence import same_rational
-from distill.expressions import canonical, compile_numpy, complexity, parse, to_text
+from distill.formulas.equivalence import same_rational
+from distill.formulas.program import compile_numpy
+from distill.formulas.text import parse, to_text
+from distill.formulas.tree import canonical, complexity
+from distill.search import available, engine, hall_of_fame, noise
+from distill.search.available import resolve_engine
+from distill.search.choice import choose, pareto
+from distill.search.hall_of_fame import Row, read_hall_of_fame, write_hall_of_fame
+from distill.shell.errors import UserError
 
 DATA = Path(__file__).parent / "data"
 HALLS = ["hall_of_fame_1.5.10.csv", "hall_of_fame_2.0.0a2.csv"]
@@ -27,7 +31,7 @@ def radial(law, noise=0.01, n=1500, seed=0):
 
 
 def row(size, loss, held_out=None, text="r"):
-    return engines.Row(size, loss, text, parse(text, ["r"]), held_out)
+    return Row(size, loss, text, parse(text, ["r"]), held_out)
 
 
 # ---------------------------------------------------------------- hall-of-fame files
@@ -35,17 +39,17 @@ def row(size, loss, held_out=None, text="r"):
 
 @pytest.mark.parametrize("name", HALLS)
 def test_real_pysr_files_hold_the_law(name):
-    rows = engines.read_hall_of_fame(DATA / name, PYSR_NAMES)
-    chosen, best, why = engines.choose(rows)
+    rows = read_hall_of_fame(DATA / name, PYSR_NAMES)
+    chosen, best, why = choose(rows)
     assert rows[chosen].complexity == rows[best].complexity == 12 and "complexity 12" in why
     assert same_rational(rows[chosen].expr, parse("-m1*m2*dx/r^3", PYSR_NAMES))
     assert [r.complexity for r in rows] == sorted(r.complexity for r in rows)
 
 
 def test_hall_of_fame_survives_writing(tmp_path):
-    rows = engines.read_hall_of_fame(DATA / HALLS[0], PYSR_NAMES)
+    rows = read_hall_of_fame(DATA / HALLS[0], PYSR_NAMES)
     path = tmp_path / "new" / "hall_of_fame.csv"
-    engines.write_hall_of_fame(path, rows)
+    write_hall_of_fame(path, rows)
     assert path.read_text() == (DATA / HALLS[0]).read_text()
     assert [p.name for p in path.parent.iterdir()] == ["hall_of_fame.csv"]
 
@@ -75,7 +79,7 @@ def test_damaged_files_are_named(tmp_path, monkeypatch, content, names_it):
     (tmp_path / "hall.csv").write_bytes(content)
     started = time.perf_counter()
     with pytest.raises(UserError) as caught:
-        engines.read_hall_of_fame("hall.csv", ["r"])
+        read_hall_of_fame("hall.csv", ["r"])
     assert names_it in str(caught.value) and "hall.csv" in str(caught.value)
     assert "\n" not in str(caught.value) and time.perf_counter() - started < 20
     assert not (tmp_path / "CANARY").exists()
@@ -83,7 +87,7 @@ def test_damaged_files_are_named(tmp_path, monkeypatch, content, names_it):
 
 def test_missing_file(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
-        engines.read_hall_of_fame(tmp_path / "none.csv", ["r"])
+        read_hall_of_fame(tmp_path / "none.csv", ["r"])
 
 
 # ---------------------------------------------------------------- the choice
@@ -91,21 +95,21 @@ def test_missing_file(tmp_path):
 
 def test_rows_that_fit_noise_lose():
     front = [row(1, 1.0, 1.0), row(5, 0.3, 0.3), row(10, 1e-4, 1e-4), row(14, 9.5e-5, 9.6e-5), row(28, 8e-5, 2e-4)]
-    chosen, best, why = engines.choose(front)
+    chosen, best, why = choose(front)
     assert front[chosen].complexity == 10 and front[best].complexity == 10 and "held-out" in why
 
 
 def test_a_real_gain_wins_and_rounding_does_not():
-    assert engines.choose([row(1, 1.0), row(8, 4e-4), row(10, 2.5e-4)])[0] == 2
-    assert engines.choose([row(1, 1.0), row(8, 1e-14), row(9, 1e-17)])[0] == 1
-    assert engines.choose([row(1, 1.0), row(9, 0.99, 1.2)])[0] == 0
-    assert engines.choose([row(1, 1.0), row(9, 0.1, float("inf"))])[0] == 0
+    assert choose([row(1, 1.0), row(8, 4e-4), row(10, 2.5e-4)])[0] == 2
+    assert choose([row(1, 1.0), row(8, 1e-14), row(9, 1e-17)])[0] == 1
+    assert choose([row(1, 1.0), row(9, 0.99, 1.2)])[0] == 0
+    assert choose([row(1, 1.0), row(9, 0.1, float("inf"))])[0] == 0
     with pytest.raises(UserError):
-        engines.choose([])
+        choose([])
 
 
 def test_pareto_keeps_what_improves():
-    front = engines.pareto([row(5, 0.2), row(1, 1.0), row(3, 1.0), row(5, 0.1), row(7, 0.1)])
+    front = pareto([row(5, 0.2), row(1, 1.0), row(3, 1.0), row(5, 0.1), row(7, 0.1)])
     assert [(r.complexity, r.loss) for r in front] == [(1, 1.0), (5, 0.1)]
 
 
@@ -119,7 +123,7 @@ def operon():
 
 
 def quick(X, y, names=NAMES, **options):
-    return engines.search(X, y, names, restarts=2, min_restarts=1, progress=False, **options)
+    return engine.search(X, y, names, restarts=2, min_restarts=1, progress=False, **options)
 
 
 def test_operon_finds_a_softened_law_and_repeats_itself(operon):
@@ -172,12 +176,12 @@ def noisy(share, rows=2000):
 ])  # fmt: skip
 def test_noise_is_told_from_what_a_wrong_formula_leaves(formula, only):
     X, y = noisy(0.02)
-    assert noise.explained(parse(formula, NAMES), engines.objective_for(X, y, NAMES, "mse"))[1] is only
+    assert noise.explained(parse(formula, NAMES), engine.objective_for(X, y, NAMES, "mse"))[1] is only
 
 
 def test_little_explained_is_never_only_noise():
     X, y = noisy(1.0)
-    objective = engines.objective_for(X, y, NAMES, "mse")
+    objective = engine.objective_for(X, y, NAMES, "mse")
     assert noise.explained(parse(LAW, NAMES), objective) == (False, False)
     assert noise.largest_score(objective.fit(parse(LAW, NAMES))[0], objective) < noise.STANDARD_ERRORS**2
 
@@ -186,7 +190,7 @@ def test_scores_of_noise_are_squares_of_normal_numbers():
     rng, X = np.random.default_rng(3), noisy(0.0, 500)[0]
     found = []
     for _ in range(40):
-        objective = engines.objective_for(X, rng.normal(size=len(X)), NAMES, "mse")
+        objective = engine.objective_for(X, rng.normal(size=len(X)), NAMES, "mse")
         found.append(noise.largest_score(objective.fit(parse("0.1*r/m_i + 0.1", NAMES))[0], objective))
     assert np.mean(np.array(found) > noise.STANDARD_ERRORS**2) <= 0.1 and 2 < np.median(found) < 16
     assert noise.largest_score(parse("log(q_i)", NAMES), objective) == np.inf
@@ -195,33 +199,33 @@ def test_scores_of_noise_are_squares_of_normal_numbers():
 @pytest.mark.parametrize("least, restarts", [(None, 1), (2, 2)])
 def test_restarts_end_when_only_noise_is_left_unless_more_are_asked_for(operon, least, restarts):
     X, y = noisy(0.02, 1500)
-    front = engines.search(X, y, NAMES, restarts=3, min_restarts=least, progress=False)
+    front = engine.search(X, y, NAMES, restarts=3, min_restarts=least, progress=False)
     assert same_rational(front.expr, parse(LAW, NAMES), 0.1), to_text(front.expr)
     assert front.info["restarts"] == restarts and front.info["only_noise_left"] == (True if least is None else None)
 
 
 @pytest.mark.parametrize("nodes, restarts", [(30, 1), (11, 3)])
 def test_a_row_too_long_to_be_reported_ends_no_search(monkeypatch, nodes, restarts):
-    from distill.engines import operon
+    from distill.search import operon
 
     law = parse("-0.9*m_i*m_j/(r+0.1)^2 + 0.001*r*r*r", NAMES)
-    rows = [engines.Row(complexity(e), v, "", e) for e, v in ((parse("0.9*m_i*m_j", NAMES), 1.0), (law, 0.01))]
+    rows = [Row(complexity(e), v, "", e) for e, v in ((parse("0.9*m_i*m_j", NAMES), 1.0), (law, 0.01))]
     assert 11 < rows[1].complexity <= 21
     monkeypatch.setattr(operon, "_evolve", lambda *_: ([], 7))
     monkeypatch.setattr(operon, "_improve", lambda *_: rows)
     X, y = noisy(0.02, 500)
-    front = engines.search(X, y, NAMES, restarts=3, max_complexity=nodes, progress=False)
+    front = engine.search(X, y, NAMES, restarts=3, max_complexity=nodes, progress=False)
     assert front.info["restarts"] == restarts and front.info["only_noise_left"] is (restarts == 1)
 
 
 @pytest.mark.parametrize("least, restarts", [(None, 6), (2, 2)])
 def test_restarts_that_agree_on_a_constant_agree_on_nothing(monkeypatch, least, restarts):
-    from distill.engines import operon
+    from distill.search import operon
 
     monkeypatch.setattr(operon, "_evolve", lambda *_: ([parse("1.0", NAMES)], 7))
-    monkeypatch.setattr(operon, "_improve", lambda trees, *_: [engines.Row(1, 1.0, "", trees[0])])
+    monkeypatch.setattr(operon, "_improve", lambda trees, *_: [Row(1, 1.0, "", trees[0])])
     X, y = noisy(0.02, 200)
-    front = engines.search(X, y, NAMES, restarts=6, min_restarts=least, progress=False)
+    front = engine.search(X, y, NAMES, restarts=6, min_restarts=least, progress=False)
     assert front.info["restarts"] == restarts and front.info["evaluations"] == 7 * restarts
 
 
@@ -229,14 +233,14 @@ def test_restarts_that_agree_on_a_constant_agree_on_nothing(monkeypatch, least, 
 def test_pure_noise_gives_no_law(operon, loss):
     X, _ = radial("r")
     y = np.random.default_rng(8).normal(size=len(X))
-    front = engines.search(X, y, NAMES, restarts=1, min_restarts=1, loss=loss, progress=False)
+    front = engine.search(X, y, NAMES, restarts=1, min_restarts=1, loss=loss, progress=False)
     chosen = front.rows[front.chosen]
     assert chosen.complexity <= 3 and chosen.held_out > 0.9 * front.rows[0].held_out
 
 
 def test_operon_keeps_to_its_time_limit(operon):
     X, y = radial("-1.0*m_i*m_j/(r+0.01)^2")
-    front = engines.search(X, y, NAMES, time_limit=1, min_restarts=4, progress=False)
+    front = engine.search(X, y, NAMES, time_limit=1, min_restarts=4, progress=False)
     assert front.info["restarts"] == 1
 
 
@@ -244,10 +248,10 @@ def test_search_refuses_bad_data():
     X, y = radial("r")
     for bad in ((X, y[:-1]), (X[:5], y[:5]), (X, y * np.nan), (X[:, :2], y)):
         with pytest.raises(UserError):
-            engines.search(*bad, NAMES)
+            engine.search(*bad, NAMES)
     for options in ({"loss": "mae"}, {"engine": "gplearn"}, {"operators": ("+", "sqr")}):
         with pytest.raises(UserError):
-            engines.search(X, y, NAMES, **options)
+            engine.search(X, y, NAMES, **options)
 
 
 # ---------------------------------------------------------------- which engine
@@ -269,18 +273,18 @@ def julia(tmp_path, monkeypatch):
 
 
 def test_pysr_is_used_where_julia_is_ready(julia):
-    assert engines.resolve_engine("auto") == ("pysr", "PySR and Julia are ready")
-    assert engines.resolve_engine("pysr")[0] == "pysr"
+    assert resolve_engine("auto") == ("pysr", "PySR and Julia are ready")
+    assert resolve_engine("pysr")[0] == "pysr"
 
 
 @pytest.mark.parametrize("missing", ["julia", "Manifest.toml", "pyjuliapkg/meta.json"])
 def test_anything_missing_means_operon(julia, monkeypatch, missing):
     (julia / missing).unlink()
     monkeypatch.setattr(available, "operon_problem", lambda: "")
-    name, why = engines.resolve_engine("auto")
+    name, why = resolve_engine("auto")
     assert name == "operon" and "PySR cannot run" in why and "\n" not in why
     with pytest.raises(UserError, match="make pysr"):
-        engines.resolve_engine("pysr")
+        resolve_engine("pysr")
 
 
 def test_neither_engine(julia, monkeypatch):
@@ -288,10 +292,10 @@ def test_neither_engine(julia, monkeypatch):
     monkeypatch.setattr(available, "operon_problem", lambda: "killed by signal 4 (a CPU without AVX2?)")
     for name in ("auto", "operon"):
         with pytest.raises(UserError, match="AVX2"):
-            engines.resolve_engine(name)
+            resolve_engine(name)
     with pytest.raises(UserError, match="unknown engine"):
-        engines.resolve_engine("julia")
+        resolve_engine("julia")
 
 
 def test_rows_know_their_formula():
-    assert files.Row(1, 0.0, "r", sp.Symbol("r")).held_out is None
+    assert hall_of_fame.Row(1, 0.0, "r", sp.Symbol("r")).held_out is None

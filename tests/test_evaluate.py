@@ -7,7 +7,8 @@ import pytest
 from planted import write_dataset
 from scripts import ok, refused, run
 
-from distill import formats
+from distill.files.provenance import sha256
+from distill.files.storage import save_json
 
 RUN = "r2_n4_d2_s0__l1-newton__s0"
 
@@ -39,7 +40,7 @@ def load(folder, name):
 
 def add_law(folder, recovered=True):
     """Files as the two last stages write them, with the parts that are read."""
-    out, digest = folder / "outputs" / RUN, formats.sha256(folder / "model_weights" / RUN / "config.json")
+    out, digest = folder / "outputs" / RUN, sha256(folder / "model_weights" / RUN / "config.json")
     said = {"recovered": recovered, "relative_error_in_range": 0.001, "relative_error_extrapolated": 0.002, "why": "w"}
     law = {
         "inputs": {"config": {"path": "x", "sha256": digest}}, "pair": {"text": "-m_i*m_j/r^2"}, "seconds": 2.0,
@@ -47,10 +48,10 @@ def add_law(folder, recovered=True):
         "truth": {"text": "-m_i*m_j/(r+0.01)^2"}, "data_verdict": {"trusted": True}, "engine": "operon",
         "targets": {"radial": {"equation": "-0.5*m_i/r"}}, "control": {"pair": {"text": "0"}, "verdict": said},
     }  # fmt: skip
-    formats.save_json(out / "law.json", law)
+    save_json(out / "law.json", law)
     errors = {"gnn": {"mae": 0.4}, "law": {"mae": 0.1}, "law_over_gnn_mae": 0.25, "graphs": 20, "particles": 4}
-    inputs = {"config": {"sha256": digest}, "law": {"sha256": formats.sha256(out / "law.json")}}
-    formats.save_json(out / "generalization.json", {"inputs": inputs, "sets": {"interpolation": errors}})
+    inputs = {"config": {"sha256": digest}, "law": {"sha256": sha256(out / "law.json")}}
+    save_json(out / "generalization.json", {"inputs": inputs, "sets": {"interpolation": errors}})
 
 
 def test_a_cell_holds_scores_fit_and_training_and_no_folder(folder):
@@ -100,17 +101,17 @@ def test_what_is_missing_or_stale_is_told_in_one_line(folder):
     refused(run(folder, "experiments/evaluate.py", "--run", "r2_n4", "--out", "x"), "does not exist", "train.py")
     out = folder / "outputs" / RUN
     add_law(folder)
-    formats.save_json(out / "law.json", load(folder, "law.json") | {"seconds": 3.0})
+    save_json(out / "law.json", load(folder, "law.json") | {"seconds": 3.0})
     refused(evaluate(folder), "generalization.json was made from another law.json", "test_generalization.py")
     law = load(folder, "law.json")
-    formats.save_json(out / "law.json", law | {"inputs": {"config": {"sha256": "0"}}})
+    save_json(out / "law.json", law | {"inputs": {"config": {"sha256": "0"}}})
     refused(evaluate(folder), "law.json was made from another config.json", "symbolic_reg.py", "--overwrite")
     del law["pair"]
     (out / "generalization.json").unlink()
-    formats.save_json(out / "law.json", law)
+    save_json(out / "law.json", law)
     refused(evaluate(folder), "law.json", "lacks 'pair'", "symbolic_reg.py")
     (out / "law.json").unlink()
-    formats.save_json(out / "linear_fit.json", load(folder, "linear_fit.json") | {"inputs": {}})
+    save_json(out / "linear_fit.json", load(folder, "linear_fit.json") | {"inputs": {}})
     refused(evaluate(folder), "linear_fit.json was made from another messages_test.npz", "fit_linear.py")
     (out / "linear_fit.json").write_text("{")
     refused(evaluate(folder), "not valid JSON", "fit_linear.py")

@@ -4,23 +4,11 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from distill.cli import UserError
-from distill.expressions import (
-    canonical,
-    compile_numpy,
-    compile_with,
-    complexity,
-    free_constants,
-    parametrise,
-    parse,
-    symbols_for,
-    tidy,
-    to_latex,
-    to_text,
-    with_constants,
-    with_scales,
-)
-from distill.program import Fixed, Program
+from distill.formulas.latex import to_latex
+from distill.formulas.program import Fixed, Program, compile_numpy, compile_with
+from distill.formulas.text import parse, symbols_for, to_text
+from distill.formulas.tree import canonical, complexity, free_constants, parametrise, tidy, with_constants, with_scales
+from distill.shell.errors import UserError
 
 NAMES = ["r", "m_i", "m_j", "q_i", "q_j"]
 FORMULAS = [

@@ -11,8 +11,12 @@ from planted import write_dataset
 from test_models import NEWTON, network
 
 import extract_messages
-from distill import extraction, formats
-from distill.systems import load_system, pair_force
+from distill.files.arrays import check_fields
+from distill.files.dataset import load_dataset
+from distill.files.fields import MESSAGE_FIELDS
+from distill.messages import extraction
+from distill.physics.system import pair_force
+from distill.physics.systems import load_system
 from models import keep_top
 
 PAPER = dict(activation="relu")
@@ -54,7 +58,7 @@ def plain(model, dataset, trajectory, frame) -> dict:
 
 
 def load(tmp_path, system, dim):
-    return formats.load_dataset(write_dataset(tmp_path, system=system, trajectories=6, dim=dim, n=4))
+    return load_dataset(write_dataset(tmp_path, system=system, trajectories=6, dim=dim, n=4))
 
 
 @pytest.mark.parametrize(("system", "dim", "options"), CASES)
@@ -64,7 +68,7 @@ def test_every_field_is_that_of_a_plain_evaluation(system, dim, options, tmp_pat
     keep_top(model, torch.arange(5.0), 3)
     trajectory, frame = np.array([0, 0, 2, 3, 3, 5]), np.array([0, 3, 1, 0, 4, 2])
     found = edges_of(model, dataset, trajectory, frame, dataset.meta["system"]["neighbours_only"], batch=4)
-    formats.check_fields(found, formats.MESSAGE_FIELDS, "extracted")
+    check_fields(found, MESSAGE_FIELDS, "extracted")
     wanted = plain(model, dataset, trajectory, frame)
     assert set(wanted) == set(found) - {"active", "acc_share"}
     assert found["active"].tolist() == [0, 0, 1, 1, 1] and (found["message"][:, :2] == 0).all()

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from distill import md
-from distill.fluid_dynamics import BlewUp, NetworkAcceleration, PairAcceleration, VerletList, move
-from distill.fluid_rollout import temperatures, true_energy
-from distill.law import Law
-from distill.lennard_jones import BOLTZMANN, box_length, lattice, lennard_jones, maxwell
-from distill.neighbours import close_pairs, radius_graph
-from distill.periodic import FrameGraphs
-from distill.physics import radial_force
+from distill.fluid import md
+from distill.fluid.dynamics import BlewUp, NetworkAcceleration, PairAcceleration, VerletList, move
+from distill.fluid.rollouts import temperatures, true_energy
+from distill.network.periodic import FrameGraphs
+from distill.physics.law import Law
+from distill.physics.lennard_jones import BOLTZMANN, box_length, lattice, lennard_jones, maxwell
+from distill.physics.neighbours import close_pairs, radius_graph
+from distill.physics.system import radial_force
 from models import GNN, ModelConfig
 
 SYSTEM = lennard_jones(cutoff=5.5)
@@ -131,7 +131,7 @@ def test_the_network_sees_the_edges_of_a_fresh_search_and_predicts_the_same(warm
     for name in ("sender", "receiver", "reverse"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
     np.testing.assert_allclose(found.dx, wanted.dx, atol=1e-12)
-    from distill.fluid_sets import network_acceleration
+    from distill.fluid.conditions import network_acceleration
 
     state = moved[None], warm[1][None], np.full((1, N), MASS), np.zeros((1, N))
     whole = network_acceleration(model)(*state, BOX, 5.0)[0]

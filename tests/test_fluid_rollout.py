@@ -8,13 +8,15 @@ import pytest
 import torch
 from planted import CUTOFF, write_argon
 
-from distill import fluid_rollout, fluid_sets, formats, report_fluid
-from distill.cli import UserError
-from distill.expressions import parse
-from distill.fluid_sets import Plan, four_times, settings_like
-from distill.fluid_structure import bin_edges, compare_g, pair_counts, permutation_p, radial_distribution
-from distill.law import VARIABLES, Law
-from distill.lennard_jones import lennard_jones
+from distill.files.dataset import load_dataset
+from distill.files.storage import plain
+from distill.fluid import conditions, rollouts, section
+from distill.fluid.conditions import Plan, four_times, settings_like
+from distill.fluid.structure import bin_edges, compare_g, pair_counts, permutation_p, radial_distribution
+from distill.formulas.text import parse
+from distill.physics.law import VARIABLES, Law
+from distill.physics.lennard_jones import lennard_jones
+from distill.shell.errors import UserError
 from models import GNN, ModelConfig
 
 SYSTEM = lennard_jones(cutoff=CUTOFF)
@@ -29,7 +31,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def argon(tmp_path_factory):
-    return formats.load_dataset(str(write_argon(tmp_path_factory.mktemp("argon"))))
+    return load_dataset(str(write_argon(tmp_path_factory.mktemp("argon"))))
 
 
 def plan_of(dataset, **changes):
@@ -121,7 +123,7 @@ def test_settings_come_from_the_dataset_or_from_what_is_in_it(argon):
     meta = argon.meta | {"arguments": told, "report": {"engine": "jax 0.0"}}
     settings, engine = settings_like(replace(argon, meta=meta), SYSTEM, 7)
     assert engine == "jax" and {k: getattr(settings, k) for k in told} == told
-    assert fluid_rollout.bath_of(settings, 0.1, 3).thermostat == "none"
+    assert rollouts.bath_of(settings, 0.1, 3).thermostat == "none"
     told |= {"thermostat": "nose-hoover", "friction": 25.0}
     settings, _ = settings_like(replace(argon, meta=meta | {"arguments": told}), SYSTEM, 7, True)
     assert (settings.thermostat, settings.friction, settings.equilibration) == ("langevin", 1.0, 1.0)
@@ -130,7 +132,7 @@ def test_settings_come_from_the_dataset_or_from_what_is_in_it(argon):
 @pytest.fixture(scope="module")
 def made(argon):
     """Sets simulated in this process: there is no torch to be kept from JAX in what they do."""
-    return fluid_sets.make_sets(SYSTEM, plan_of(argon), CUTOFF)
+    return conditions.make_sets(SYSTEM, plan_of(argon), CUTOFF)
 
 
 def test_sets_are_what_they_say_and_labelled_by_the_law(argon, made):
@@ -158,11 +160,11 @@ def test_a_set_like_the_dataset_itself_is_not_made_twice(argon, monkeypatch):
         return {k: np.zeros(shape) for k in ("pos", "vel", "acc")} | {
             "mass": np.ones(shape[::2]), "charge": np.zeros(shape[::2]), "box": settings.box, "report": {}}  # fmt: skip
 
-    monkeypatch.setattr(fluid_sets.md, "simulate", simulate)
+    monkeypatch.setattr(conditions.md, "simulate", simulate)
     plan = plan_of(argon, references=0)
     plan = replace(plan, settings=replace(plan.settings, reduced_density=0.052))
     assert plan.frames == 2
-    found = fluid_sets.make_sets(SYSTEM, plan, CUTOFF)
+    found = conditions.make_sets(SYSTEM, plan, CUTOFF)
     t = plan.settings.temperature
     hottest = f"hotter_{3 * t:.0f}K"
     assert "0.052 itself" in found["skipped"]["dilute"] and found["skipped"][hottest] == "simulation 0 blew up"
@@ -173,20 +175,20 @@ def test_a_set_like_the_dataset_itself_is_not_made_twice(argon, monkeypatch):
 
 def test_errors_are_those_of_forces_and_memory_does_not_change_them(made, monkeypatch):
     states, model = made["sets"]["interpolation"], network()
-    function = fluid_sets.network_acceleration(model)
-    found = fluid_sets.compare(states, function, LAW.acceleration)
+    function = conditions.network_acceleration(model)
+    found = conditions.compare(states, function, LAW.acceleration)
     acc = function(*states.state, states.box, states.cutoff)
     assert found["gnn"]["mae"] == pytest.approx(SYSTEM.mass * np.abs(acc - states.acc).mean(), rel=1e-6)
     assert found["law"]["mae"] < 1e-6 < found["law_over_gnn_mae"] * 1e3 + 1 and found["law"]["r2"] > 0.999999
     assert found["mean_absolute_force"] == pytest.approx(SYSTEM.mass * np.abs(states.acc).mean())
-    monkeypatch.setattr(fluid_sets, "EDGES_AT_ONCE", 1)
+    monkeypatch.setattr(conditions, "EDGES_AT_ONCE", 1)
     np.testing.assert_allclose(function(*states.state, states.box, states.cutoff), acc, rtol=1e-4, atol=1e-5)
 
 
 def test_where_the_truth_is_unknown_the_dataset_s_own_test_split_is_left(argon):
-    sets = fluid_sets.own_test_set(argon, 3, 0, CUTOFF)
+    sets = conditions.own_test_set(argon, 3, 0, CUTOFF)
     assert list(sets) == ["interpolation"] and len(sets["interpolation"]) == 3
-    found = fluid_sets.compare(sets["interpolation"], fluid_sets.network_acceleration(network()), LAW.acceleration)
+    found = conditions.compare(sets["interpolation"], conditions.network_acceleration(network()), LAW.acceleration)
     assert found["law"]["mae"] < 1e-6 < found["gnn"]["mae"] and found["box"] == [12.0] * 3
 
 
@@ -195,10 +197,10 @@ def test_where_the_truth_is_unknown_the_dataset_s_own_test_split_is_left(argon):
 
 @pytest.fixture(scope="module")
 def rolled(argon, made):
-    bath = fluid_rollout.bath_of(plan_of(argon).settings, 0.1, 3)
+    bath = rollouts.bath_of(plan_of(argon).settings, 0.1, 3)
     wrong = Law(parse(f"2*({SYSTEM.law})", VARIABLES), {}, cutoff=CUTOFF)
-    both = [fluid_rollout.compare(SYSTEM, law, network(), made["reference"], bath, 2, CUTOFF) for law in (LAW, wrong)]
-    return [json.loads(json.dumps(formats.plain(one), allow_nan=False)) for one in both]
+    both = [rollouts.compare(SYSTEM, law, network(), made["reference"], bath, 2, CUTOFF) for law in (LAW, wrong)]
+    return [json.loads(json.dumps(plain(one), allow_nan=False)) for one in both]
 
 
 def test_the_true_law_moves_the_fluid_as_the_truth_does(rolled):
@@ -216,17 +218,17 @@ def test_the_true_law_moves_the_fluid_as_the_truth_does(rolled):
 
 
 def test_a_law_that_blows_up_is_reported_and_no_exception(argon, made):
-    bath = fluid_rollout.bath_of(plan_of(argon).settings, 0.1, 3)
+    bath = rollouts.bath_of(plan_of(argon).settings, 0.1, 3)
     attracts = Law(parse("-1.0e9/r^8", VARIABLES), {}, cutoff=CUTOFF)
-    found = fluid_rollout.compare(SYSTEM, attracts, network(), made["reference"], bath, 2, CUTOFF, 0.0)
-    found = formats.plain(found)
+    found = rollouts.compare(SYSTEM, attracts, network(), made["reference"], bath, 2, CUTOFF, 0.0)
+    found = plain(found)
     json.dumps(found, allow_nan=False)
     warm, still = (found[k]["models"] for k in ("constant_temperature", "constant_energy"))
     assert len(warm["law"]["failed"]) == 2 and warm["law"]["temperature_K"]["mean"] is None
     assert found["g_r"]["models"]["law"] == {"within_spread": False, "mean": None}
     assert still["law"]["energy_drift"]["median"][-1] is None
     assert warm["gnn"]["stopped_by_the_clock"] == 2 and warm["gnn"]["ran_ps"] == [pytest.approx(0.1)] * 2
-    words = " ".join(report_fluid.lines({}, {"rollouts": found}))
+    words = " ".join(section.lines({}, {"rollouts": found}))
     assert "every run blew up" in words and "failed at" in words
-    page = report_fluid.rollouts(found)
+    page = section.rollouts(found)
     assert "Failed: law, start 0" in page and "nan" not in page.lower().split("base64")[0]

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from planted import messages, states, write_dataset
 
-from distill import formats, names, npz
-from distill.cli import UserError
+from distill.files import npz
+from distill.files.arrays import load_npz, save_npz, stream_npz
+from distill.files.dataset import dataset_of_run, load_dataset, make_split, start_of
+from distill.files.fields import DATASET_FIELDS, MESSAGE_FIELDS
+from distill.files.messages import load_messages
+from distill.files.provenance import already_done, provenance, sha256
+from distill.files.storage import atomic, save_json
+from distill.shell import paths
+from distill.shell.errors import UserError
 
 
 @pytest.fixture
@@ -27,7 +34,7 @@ def broken(path, **changes):
 
 def fails(path, *words):
     with pytest.raises(UserError) as caught:
-        formats.load_dataset(str(path))
+        load_dataset(str(path))
     text = str(caught.value)
     assert "\n" not in text
     for word in words:
@@ -35,7 +42,7 @@ def fails(path, *words):
 
 
 def test_round_trip(dataset):
-    loaded = formats.load_dataset(str(dataset))
+    loaded = load_dataset(str(dataset))
     for key, value in states(trajectories=10).items():
         assert np.array_equal(loaded.arrays[key], value)
     assert loaded.n == 4 and loaded.dim == 2 and loaded.meta["system"]["name"] == "r2"
@@ -44,7 +51,7 @@ def test_round_trip(dataset):
 def test_a_dataset_somebody_else_made_needs_five_fields_only(tmp_path):
     data = {k: v.astype(np.float32) for k, v in states(trajectories=10).items() if k in "pos vel acc mass".split()}
     np.savez(tmp_path / "theirs.npz", **data)
-    loaded = formats.load_dataset(str(tmp_path / "theirs.npz"))
+    loaded = load_dataset(str(tmp_path / "theirs.npz"))
     assert (loaded.charge == 0).all() and loaded.meta == {}
     assert np.bincount(loaded.split).tolist() == [8, 1, 1]
 
@@ -87,7 +94,7 @@ def test_missing_damaged_and_wrong_kind(dataset, tmp_path):
     fails(dataset, "damaged or half-written")
     dataset.write_bytes(b"not a zip at all" * 100)
     fails(dataset, "damaged or half-written")
-    formats.save_npz(dataset, messages(trajectories=3), formats.MESSAGE_FIELDS)
+    save_npz(dataset, messages(trajectories=3), MESSAGE_FIELDS)
     fails(dataset, "not a dataset file", "lacks pos")
 
 
@@ -98,10 +105,10 @@ def test_pickled_objects_are_never_loaded(dataset):
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "a.json"
-    formats.save_json(path, {"x": 1})
+    save_json(path, {"x": 1})
     with pytest.raises(ValueError, match="JSON compliant"):
-        formats.save_json(path, {"x": float("nan")})
-    with pytest.raises(RuntimeError), formats.atomic(path) as file:
+        save_json(path, {"x": float("nan")})
+    with pytest.raises(RuntimeError), atomic(path) as file:
         file.write(b"half")
         raise RuntimeError
     assert json.loads(path.read_text()) == {"x": 1}
@@ -112,29 +119,29 @@ def test_written_arrays_are_checked_too(tmp_path):
     data = states(trajectories=4)
     data["acc"][0, 0, 0, 0] = np.nan
     with pytest.raises(UserError, match="acc"):
-        formats.save_npz(tmp_path / "x.npz", data, formats.DATASET_FIELDS)
+        save_npz(tmp_path / "x.npz", data, DATASET_FIELDS)
     assert not os.listdir(tmp_path)
 
 
 def test_split_is_by_trajectory_and_repeats():
-    split = formats.make_split(100, 3)
+    split = make_split(100, 3)
     assert np.bincount(split).tolist() == [80, 10, 10]
-    assert np.array_equal(split, formats.make_split(100, 3))
-    assert not np.array_equal(split, formats.make_split(100, 4))
+    assert np.array_equal(split, make_split(100, 3))
+    assert not np.array_equal(split, make_split(100, 4))
 
 
 def test_already_done_names_what_differs(tmp_path, dataset):
     out, inputs = tmp_path / "x.json", {"dataset": dataset}
     arguments = {"seed": 0, "threads": 1}
-    assert not formats.already_done(out, arguments, inputs, False)
-    formats.save_json(out, formats.provenance("x", arguments, inputs, 1.0))
-    assert formats.already_done(out, {"seed": 0, "threads": 2}, inputs, False)  # threads change nothing
-    assert not formats.already_done(out, {"seed": 1}, inputs, True)
+    assert not already_done(out, arguments, inputs, False)
+    save_json(out, provenance("x", arguments, inputs, 1.0))
+    assert already_done(out, {"seed": 0, "threads": 2}, inputs, False)  # threads change nothing
+    assert not already_done(out, {"seed": 1}, inputs, True)
     with pytest.raises(UserError, match="seed was 0, now 1.*--overwrite"):
-        formats.already_done(out, {"seed": 1}, inputs, False)
+        already_done(out, {"seed": 1}, inputs, False)
     broken(dataset, t=np.arange(5.0))
     with pytest.raises(UserError, match="has changed since"):
-        formats.already_done(out, arguments, inputs, False)
+        already_done(out, arguments, inputs, False)
 
 
 def parts_of(arrays, rows):
@@ -146,8 +153,8 @@ def parts_of(arrays, rows):
 def test_streamed_arrays_are_those_of_a_file_written_at_once(tmp_path):
     arrays = messages(trajectories=5)
     at_once, streamed = tmp_path / "a.npz", tmp_path / "b.npz"
-    formats.save_npz(at_once, arrays, formats.MESSAGE_FIELDS)
-    formats.stream_npz(streamed, parts_of(arrays, 77), {"edge": len(arrays["r"])}, formats.MESSAGE_FIELDS)
+    save_npz(at_once, arrays, MESSAGE_FIELDS)
+    stream_npz(streamed, parts_of(arrays, 77), {"edge": len(arrays["r"])}, MESSAGE_FIELDS)
     with np.load(at_once, allow_pickle=False) as a, np.load(streamed, allow_pickle=False) as b:
         assert a.files == b.files
         for name in a.files:
@@ -157,18 +164,18 @@ def test_streamed_arrays_are_those_of_a_file_written_at_once(tmp_path):
         assert all(m.compress_type == zipfile.ZIP_STORED for m in file.infolist())
     assert abs(streamed.stat().st_size - at_once.stat().st_size) < 100 * len(arrays)
     one = streamed.read_bytes()
-    formats.stream_npz(streamed, parts_of(arrays, 1000), {"edge": len(arrays["r"])}, formats.MESSAGE_FIELDS)
+    stream_npz(streamed, parts_of(arrays, 1000), {"edge": len(arrays["r"])}, MESSAGE_FIELDS)
     assert streamed.read_bytes() == one  # whatever the pieces
 
 
 def test_a_damaged_streamed_file_is_noticed(tmp_path):
     arrays, path = messages(trajectories=5), tmp_path / "b.npz"
-    formats.stream_npz(path, parts_of(arrays, 77), {"edge": len(arrays["r"])}, formats.MESSAGE_FIELDS)
+    stream_npz(path, parts_of(arrays, 77), {"edge": len(arrays["r"])}, MESSAGE_FIELDS)
     content = bytearray(path.read_bytes())
     content[2000] ^= 1  # within the messages
     path.write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
-        formats.load_npz(path, formats.MESSAGE_FIELDS, "messages")
+        load_npz(path, MESSAGE_FIELDS, "messages")
 
 
 def test_streaming_checks_every_part_and_leaves_no_litter(tmp_path):
@@ -178,7 +185,7 @@ def test_streaming_checks_every_part_and_leaves_no_litter(tmp_path):
 
     def fails_with(error, match, parts, sizes=edges):
         with pytest.raises(error, match=match):
-            formats.stream_npz(path, parts, sizes, formats.MESSAGE_FIELDS, "free some")
+            stream_npz(path, parts, sizes, MESSAGE_FIELDS, "free some")
         assert os.listdir(tmp_path) == ["b.npz"] and path.read_bytes() == b"old"
 
     bad = {k: v.copy() for k, v in arrays.items()}
@@ -195,25 +202,25 @@ def test_streaming_checks_every_part_and_leaves_no_litter(tmp_path):
 
 
 def write_messages(tmp_path, monkeypatch, **options):
-    monkeypatch.setattr(names, "MODEL_WEIGHTS", tmp_path / "model_weights")
+    monkeypatch.setattr(paths, "MODEL_WEIGHTS", tmp_path / "model_weights")
     config = tmp_path / "model_weights" / "some_run" / "config.json"
-    formats.save_json(config, {})
+    save_json(config, {})
     path, arrays = tmp_path / "messages_train.npz", messages(**options)
-    formats.save_npz(path, arrays, formats.MESSAGE_FIELDS)
+    save_npz(path, arrays, MESSAGE_FIELDS)
     graphs = options["trajectories"] * 5
-    inputs = {"config": {"sha256": formats.sha256(config)}}
+    inputs = {"config": {"sha256": sha256(config)}}
     about = {"run": "some_run", "graphs": graphs, "edges": len(arrays["r"]), "inputs": inputs}
-    formats.save_json(path.with_suffix(".json"), about)
+    save_json(path.with_suffix(".json"), about)
     return path, arrays
 
 
 def test_of_many_messages_whole_graphs_are_read_always_the_same(tmp_path, monkeypatch, capsys):
     path, arrays = write_messages(tmp_path, monkeypatch, trajectories=10)
-    all_of_it, meta = formats.load_messages(path, "some_run")
+    all_of_it, meta = load_messages(path, "some_run")
     assert meta["graphs"] == 50 and np.array_equal(all_of_it["message"], arrays["message"])
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(npz, "BLOCK", 1000)  # more than one block
-    some, meta = formats.load_messages(path, "some_run", most=130)
+    some, meta = load_messages(path, "some_run", most=130)
     assert meta["graphs"] == 10 and len(some["r"]) == 120  # 12 edges a graph
     assert "holds 50 graphs; 10 of them" in capsys.readouterr().err
     graph = arrays["trajectory"] * 1000 + arrays["frame"]
@@ -221,7 +228,7 @@ def test_of_many_messages_whole_graphs_are_read_always_the_same(tmp_path, monkey
     assert kept.sum() == 120 and len(np.unique(some["trajectory"])) > 4
     for name, values in arrays.items():
         assert np.array_equal(some[name], values if name == "active" else values[kept]), name
-    again, _ = formats.load_messages(path, "some_run", most=130)
+    again, _ = load_messages(path, "some_run", most=130)
     assert np.array_equal(again["trajectory"], some["trajectory"])
 
 
@@ -231,12 +238,12 @@ def test_damage_is_noticed_also_where_a_part_is_read(tmp_path, monkeypatch):
     content[2000] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
-        formats.load_messages(path, "some_run", most=130)
+        load_messages(path, "some_run", most=130)
     np.savez(path, **arrays | {"r": arrays["r"][:-1]})
     with pytest.raises(UserError, match="damaged.*'r' has shape"):
-        formats.load_messages(path, "some_run", most=130)
+        load_messages(path, "some_run", most=130)
     np.savez(path, **arrays | {"dx": np.asfortranarray(arrays["dx"])})
-    some, _ = formats.load_messages(path, "some_run", most=130)
+    some, _ = load_messages(path, "some_run", most=130)
     assert np.allclose(np.linalg.norm(some["dx"], axis=1), some["r"])
 
 
@@ -244,15 +251,15 @@ def test_a_dataset_simulated_again_is_known_by_its_start(tmp_path, monkeypatch, 
     """Another machine's integration ends in other bits; another start is another dataset."""
     data = states(trajectories=4)
     path = tmp_path / "x.npz"
-    formats.save_npz(path, data, formats.DATASET_FIELDS)
-    first = formats.load_dataset(str(path))
-    config = {"dataset_path": str(path), "inputs": {"dataset": {"sha256": formats.sha256(path)}},
-              "dataset_start": formats.start_of(first)}  # fmt: skip
-    assert formats.dataset_of_run("run", config).path == path and capsys.readouterr().err == ""
+    save_npz(path, data, DATASET_FIELDS)
+    first = load_dataset(str(path))
+    config = {"dataset_path": str(path), "inputs": {"dataset": {"sha256": sha256(path)}},
+              "dataset_start": start_of(first)}  # fmt: skip
+    assert dataset_of_run("run", config).path == path and capsys.readouterr().err == ""
     later = data | {"pos": data["pos"].copy()}
     later["pos"][:, 1:] *= 1 + 1e-9
-    formats.save_npz(path, later, formats.DATASET_FIELDS)
-    assert formats.dataset_of_run("run", config).path == path
+    save_npz(path, later, DATASET_FIELDS)
+    assert dataset_of_run("run", config).path == path
     assert "its start is the same" in capsys.readouterr().err
     for other in (
         data | {"mass": data["mass"] * 1.5},
@@ -260,10 +267,10 @@ def test_a_dataset_simulated_again_is_known_by_its_start(tmp_path, monkeypatch, 
         data | {"t": 2 * first.t},
         {k: v[:, :2] if v.ndim == 4 else v for k, v in data.items() if k != "t"},
     ):
-        formats.save_npz(path, other, formats.DATASET_FIELDS)
+        save_npz(path, other, DATASET_FIELDS)
         with pytest.raises(UserError, match="trained on another dataset"):
-            formats.dataset_of_run("run", config)
+            dataset_of_run("run", config)
     del config["dataset_start"]  # runs of former versions
-    formats.save_npz(path, later, formats.DATASET_FIELDS)
+    save_npz(path, later, DATASET_FIELDS)
     with pytest.raises(UserError, match="trained on another dataset"):
-        formats.dataset_of_run("run", config)
+        dataset_of_run("run", config)

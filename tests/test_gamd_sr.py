@@ -1,10 +1,9 @@
 """The eight rows of gamd_sr on messages with known contents."""
 
+import gamd_sr
 import numpy as np
 import pytest
 from planted import messages
-
-from distill import gamd_sr
 
 META = {"antisymmetric": True}
 LAW = "m_i*m_j/(r*(r + 0.01)^2)"  # of r2 but for its sign, as a factor of dx

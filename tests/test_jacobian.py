@@ -7,8 +7,10 @@ from extracted import edges_of
 from planted import write_dataset
 from test_models import CASES, NEWTON, network, state
 
-from distill import formats
-from distill.net_forces import nodes_of
+from distill.files.arrays import check_fields
+from distill.files.dataset import load_dataset
+from distill.files.fields import MESSAGE_FIELDS
+from distill.messages.net_forces import nodes_of
 from models import Edges, keep_top
 
 FREE = NEWTON | dict(antisymmetric=False)
@@ -81,10 +83,10 @@ def test_parameters_keep_no_gradient():
 
 @pytest.mark.parametrize("options", [NEWTON, FREE, NEWTON | dict(linear_node=False), dict(gaussian=True)])
 def test_shares_are_extracted_unless_messages_are_forces_up_to_a_mixture(options, tmp_path):
-    dataset = formats.load_dataset(write_dataset(tmp_path, trajectories=6))
+    dataset = load_dataset(write_dataset(tmp_path, trajectories=6))
     model = network(**options).float()
     arrays = edges_of(model, dataset, np.arange(6), np.zeros(6, dtype=int), False, batch=4)
-    formats.check_fields(arrays, formats.MESSAGE_FIELDS, "extracted")
+    check_fields(arrays, MESSAGE_FIELDS, "extracted")
     forces = options.get("antisymmetric", False) and options.get("linear_node", False)
     assert ("acc_share" in arrays) != forces
     if not forces:

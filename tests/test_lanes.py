@@ -5,10 +5,11 @@ import os
 import numpy as np
 import pytest
 
-from distill import lanes
-from distill.equations import energies, right_hand_side
-from distill.integrate import draw
-from distill.systems import SYSTEMS, System, acceleration, energy, initial_conditions
+from distill.physics import lanes
+from distill.physics.equations import energies, right_hand_side
+from distill.physics.integrate import draw
+from distill.physics.system import System, acceleration, energy
+from distill.physics.systems import SYSTEMS, initial_conditions
 
 KEPLER = System("kepler", lambda r, m_i, m_j, q_i, q_j, xp: -m_i * m_j / r, law="-m_i*m_j/r^2", dt=0.01)
 
@@ -90,7 +91,7 @@ def test_the_lanes_energy_is_the_table_s():
 @pytest.mark.parametrize("positions", [0, 1])
 def test_frames_within_long_steps_are_as_good_as_the_steps(positions):
     """x'' = -x, a frame every 0.01: several dozen in a step, all on the cosine, velocities too."""
-    from distill.physics import import_jax
+    from distill.physics.system import import_jax
 
     jnp = import_jax().numpy
     solver = lanes.make_solver(lambda y, p: jnp.stack([y[1], -p[0] * y[0]]), positions=positions, longest=100)
@@ -102,7 +103,7 @@ def test_frames_within_long_steps_are_as_good_as_the_steps(positions):
 
 def test_steps_pass_no_more_frames_than_allowed():
     """A push shorter than the steps that free flight allows is missed by those, felt by shorter ones."""
-    from distill.physics import import_jax
+    from distill.physics.system import import_jax
 
     jnp = import_jax().numpy
 
@@ -120,7 +121,7 @@ def test_steps_pass_no_more_frames_than_allowed():
 
 def test_the_hardest_trajectory_starts_first():
     """x'' = -k x with one k far above the others, last in the queue: no more rounds than it needs alone."""
-    from distill.physics import import_jax
+    from distill.physics.system import import_jax
 
     jnp, order = import_jax().numpy, []
 
@@ -141,7 +142,7 @@ def test_the_hardest_trajectory_starts_first():
 
 @pytest.mark.parametrize("slope, code", [("blow", lanes.UNDERFLOW), ("nan", lanes.NOT_FINITE)])
 def test_failures_are_told_apart(slope, code):
-    from distill.physics import import_jax
+    from distill.physics.system import import_jax
 
     jnp = import_jax().numpy
     # y' = y^2 from 1 is infinite at t = 1
@@ -154,7 +155,7 @@ def test_failures_are_told_apart(slope, code):
 
 
 def test_xla_is_asked_for_whole_loops_beside_what_the_user_asks(monkeypatch):
-    from distill.physics import LOOPS_WHOLE, import_jax
+    from distill.physics.system import LOOPS_WHOLE, import_jax
 
     for given, expected in {
         None: LOOPS_WHOLE,

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from scripts import ok, refused, run
 
-from distill import formats, gamd, md
-from distill.cli import UserError
-from distill.lennard_jones import ARGON, BOLTZMANN, box_length, lattice, lennard_jones, maxwell
-from distill.neighbours import minimum_image, unwrap
-from distill.physics import import_jax
-from distill.system_record import describe, system_of
-from distill.systems import SYSTEMS
+from distill.files.arrays import save_npz
+from distill.files.dataset import load_dataset
+from distill.files.fields import DATASET_FIELDS
+from distill.fluid import gamd, md
+from distill.physics.lennard_jones import ARGON, BOLTZMANN, box_length, lattice, lennard_jones, maxwell
+from distill.physics.neighbours import minimum_image, unwrap
+from distill.physics.record import describe, system_of
+from distill.physics.system import import_jax
+from distill.physics.systems import SYSTEMS
+from distill.shell.errors import UserError
 
 needs_openmm = pytest.mark.skipif(importlib.util.find_spec("openmm") is None, reason="OpenMM is not installed")
 ARGON_64 = lennard_jones(cutoff=8.0)  # 64 atoms at the usual density: a box of 17.1 A
@@ -44,7 +47,7 @@ def test_the_law_in_the_usual_units():
     one = (system.mass, system.mass, 0.0, 0.0)
     assert system.potential(bottom, *one, np) / 10 == pytest.approx(-0.995792)  # 0.1 kJ/mol -> kJ/mol
     assert system.potential(3.4, *one, np) == pytest.approx(0)
-    from distill.physics import radial_force
+    from distill.physics.system import radial_force
 
     r = np.array([bottom, 3.4])
     force = radial_force(system, r, *(np.full(2, x) for x in one))
@@ -215,7 +218,7 @@ def test_too_long_a_step_is_one_error(engine):
 def test_atoms_that_never_meet_have_no_smallest_distance(tmp_path):
     words = "--system lj --n 2 --reduced-density 0.0005 --cutoff 7 --n-trajectories 1 --n-frames 2 --every 1"
     ok(run(tmp_path, "simulate.py", *words.split(), "--equilibration", 0, "--md-engine", "jax"))
-    dataset = formats.load_dataset(str(tmp_path / "datasets" / "lj_n2_d3_s0.npz"))
+    dataset = load_dataset(str(tmp_path / "datasets" / "lj_n2_d3_s0.npz"))
     assert dataset.meta["report"]["smallest_distance_A"] is None and (dataset.acc == 0).all()
 
 
@@ -248,8 +251,8 @@ def test_a_box_and_a_cutoff_that_cannot_be(tmp_path):
     good = md.simulate(settings(frames=2, equilibration=0.0), 3, "jax")
     good.pop("report")
     path = tmp_path / "lj.npz"
-    formats.save_npz(path, good, formats.DATASET_FIELDS)
-    loaded = formats.load_dataset(str(path))
+    save_npz(path, good, DATASET_FIELDS)
+    loaded = load_dataset(str(path))
     assert loaded.box.shape == (3,) and float(loaded.cutoff) == 8.0
     for change, told in (
         ({"box": np.array([17.0, -1.0, 17.0])}, "'box' is .* expected positive"),
@@ -262,7 +265,7 @@ def test_a_box_and_a_cutoff_that_cannot_be(tmp_path):
         arrays = {k: v for k, v in (good | change).items() if v is not None}
         np.savez(path, **arrays)
         with pytest.raises(UserError, match=told):
-            formats.load_dataset(str(path))
+            load_dataset(str(path))
 
 
 SMALL = "--system lj --n 64 --cutoff 8 --n-trajectories 3 --n-frames 4 --every 10 --equilibration 0.2 --md-engine jax"
@@ -271,7 +274,7 @@ SMALL = "--system lj --n 64 --cutoff 8 --n-trajectories 3 --n-frames 4 --every 1
 def test_the_command_writes_a_dataset_whose_runs_are_not_stacked(tmp_path):
     last = ok(run(tmp_path, "simulate.py", *SMALL.split(), "--plot")).splitlines()[-1]
     assert last.startswith("simulate  lj_n64_d3_s0  trajectories 3  frames 4  engine jax")
-    dataset = formats.load_dataset(str(tmp_path / "datasets" / "lj_n64_d3_s0.npz"))
+    dataset = load_dataset(str(tmp_path / "datasets" / "lj_n64_d3_s0.npz"))
     assert dataset.pos.shape == (3, 4, 64, 3) and dataset.pos.dtype == dataset.acc.dtype == np.float64
     np.testing.assert_allclose(dataset.t, 0.02 * np.arange(4))
     assert np.bincount(dataset.split).tolist() == [1, 1, 1] and (dataset.mass == 3.99).all()
@@ -330,7 +333,7 @@ def test_gamd_frames_become_a_dataset(tmp_path, frames):
     words = ("--from-gamd", folder, "--box", found["box"][0], "--cutoff", 8, "--dt", 0.004, "--every", 25)
     last = ok(run(tmp_path, "simulate.py", *words)).splitlines()[-1]
     assert last.startswith("simulate  lj_n64_d3_s0_gamd  trajectories 3  frames 4  deviation ")
-    dataset = formats.load_dataset(str(tmp_path / "datasets" / "lj_n64_d3_s0_gamd.npz"))
+    dataset = load_dataset(str(tmp_path / "datasets" / "lj_n64_d3_s0_gamd.npz"))
     for name in ("pos", "vel", "acc"):
         np.testing.assert_allclose(dataset.arrays[name], found[name], rtol=1e-6, atol=2e-6)
     np.testing.assert_allclose(dataset.t, found["t"])

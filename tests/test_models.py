@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from distill.losses import kl_penalty, l1_penalty, message_importance, prediction_loss
-from distill.recipes import RECIPES
+from distill.network.losses import kl_penalty, l1_penalty, message_importance, prediction_loss
+from distill.network.recipes import RECIPES
 from models import GNN, Edges, ModelConfig, keep_top
 
 NEWTON = dict(antisymmetric=True, translation_invariant=True, geometric_inputs=True, exp_gate=True, linear_node=True,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distill.neighbours import batch, close_pairs, minimum_image, radius_graph, unwrap, wrap
+from distill.physics.neighbours import batch, close_pairs, minimum_image, radius_graph, unwrap, wrap
 
 BOX = np.array([12.0, 9.0, 15.0])
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distill import onednn
+from distill.network import onednn
 
 
 def reference(x, weight, bias, relu):

@@ -6,13 +6,13 @@ import torch
 from planted import CUTOFF, SIDE, write_argon
 
 import train
-from distill import formats
-from distill.cli import UserError
-from distill.graphs import dataset_features
-from distill.neighbours import Neighbours, radius_graph
-from distill.periodic import FrameGraphs, as_tensors, cutoff_of
-from distill.recipes import EDGES_A_STEP
-from distill.training import Trainer, fit
+from distill.files.dataset import Dataset, load_dataset
+from distill.network.graphs import dataset_features
+from distill.network.periodic import FrameGraphs, as_tensors, cutoff_of
+from distill.network.recipes import EDGES_A_STEP
+from distill.network.training import Trainer, fit
+from distill.physics.neighbours import Neighbours, radius_graph
+from distill.shell.errors import UserError
 from models import GNN, ModelConfig
 
 BOX = np.full(3, SIDE)
@@ -21,7 +21,7 @@ NEWTON = dict(antisymmetric=True, exp_gate=True, linear_node=True, log_mass=True
 
 @pytest.fixture(scope="module")
 def argon(tmp_path_factory):
-    return formats.load_dataset(str(write_argon(tmp_path_factory.mktemp("argon"))))
+    return load_dataset(str(write_argon(tmp_path_factory.mktemp("argon"))))
 
 
 def network(dtype=torch.float64, **options):
@@ -116,7 +116,7 @@ def test_no_pair_within_the_cutoff_or_no_cutoff_is_said(argon):
         FrameGraphs(argon.pos[0], BOX, 0.01).sample()
     arrays = {k: v for k, v in argon.arrays.items() if k != "cutoff"}
     with pytest.raises(UserError, match="no 'cutoff'"):
-        cutoff_of(formats.Dataset(argon.name, argon.path, arrays))
+        cutoff_of(Dataset(argon.name, argon.path, arrays))
 
 
 def options_of(argon, variant="bottleneck", *flags):
@@ -183,7 +183,7 @@ def test_a_seed_repeats_and_a_resumed_run_ends_with_the_same_bits(argon, tmp_pat
     whole = trained(argon, tmp_path / "a", "kl").model.state_dict()
     options = options_of(argon, "kl") | dict(epochs=3, batch_size=4, hidden=8, message_dim=4)
     make = lambda: Trainer(argon, "kl", options, 1, "cpu", "float32", tmp_path / "c", {}, True)  # noqa: E731
-    from distill.steps import Stepper
+    from distill.network.steps import Stepper
 
     half = make()
     stepper = Stepper([half])

@@ -7,14 +7,18 @@ import torch
 from extracted import edges_of
 from planted import write_argon
 
-from distill import alignment, formats, lennard_jones_law, physics, selection, verdict
-from distill.composition import receivers
-from distill.engines import Front
-from distill.engines.files import Row
-from distill.expressions import parse
-from distill.law import VARIABLES, Law, law_from_json
-from distill.lennard_jones import ARGON, lennard_jones
-from distill.targets import inverse_powers, without_powers
+from distill.files.dataset import load_dataset
+from distill.formulas.text import parse
+from distill.law import selection, sigma_epsilon, verdict
+from distill.law.receivers import receivers
+from distill.messages import read_out
+from distill.messages.net_forces import nodes_of
+from distill.physics.law import VARIABLES, Law, law_from_json
+from distill.physics.lennard_jones import ARGON, lennard_jones
+from distill.physics.system import pair_potential
+from distill.search.engine import Front
+from distill.search.hall_of_fame import Row
+from distill.search.targets import inverse_powers, without_powers
 from models import GNN, ModelConfig
 
 SYSTEM = lennard_jones()
@@ -23,7 +27,7 @@ TRUTH = parse(SYSTEM.law, VARIABLES)
 
 @pytest.fixture(scope="module")
 def argon(tmp_path_factory):
-    return formats.load_dataset(str(write_argon(tmp_path_factory.mktemp("argon"))))
+    return load_dataset(str(write_argon(tmp_path_factory.mktemp("argon"))))
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +63,8 @@ def test_a_law_with_a_cutoff_gives_the_accelerations_of_the_fluid(argon):
     ["1.2e9/r^13 - 3.5e5/r^7", "(1.2e9/r^6 - 3.5e5)/r^7", "24.0*9.9*(2.0*(3.1/r)^13 - (3.1/r)^7)/3.1"],
 )
 def test_sigma_and_epsilon_come_from_any_spelling_of_the_form(text):
-    a, b = lennard_jones_law.amplitudes(parse(text, VARIABLES))
-    sigma, epsilon = lennard_jones_law.parameters(a, b)
+    a, b = sigma_epsilon.amplitudes(parse(text, VARIABLES))
+    sigma, epsilon = sigma_epsilon.parameters(a, b)
     r = np.array([3.0, 4.0, 7.0])
     wanted = Law(parse(text, VARIABLES)).radial(r, *np.ones((4, 3)))
     np.testing.assert_allclose(24 * epsilon / sigma * (2 * (sigma / r) ** 13 - (sigma / r) ** 7), wanted, rtol=1e-9)
@@ -71,21 +75,21 @@ def test_sigma_and_epsilon_come_from_any_spelling_of_the_form(text):
              "1.0/r^13.2 - 1.0/r^7"],
 )  # fmt: skip
 def test_laws_of_another_form_have_no_sigma(text):
-    assert lennard_jones_law.amplitudes(parse(text, VARIABLES)) is None
-    assert lennard_jones_law.account(parse(text, VARIABLES), None) is None
+    assert sigma_epsilon.amplitudes(parse(text, VARIABLES)) is None
+    assert sigma_epsilon.account(parse(text, VARIABLES), None) is None
 
 
 def test_sigma_and_epsilon_have_jackknife_errors_that_cover_the_truth(messages):
     noisy = messages | {"acc_i": messages["acc_i"] + 0.0}
-    nodes = alignment.nodes_of(noisy)
+    nodes = nodes_of(noisy)
     noise = 0.3 * np.random.default_rng(1).normal(size=(len(nodes.first), 3))
     noisy["acc_i"] += noise[nodes.of_edge]
-    from distill.composition import acceleration_objective
+    from distill.law.receivers import acceleration_objective
 
     for source, low, high in ((messages, 0, 1e-6), (noisy, 1e-6, 0.05)):
         data = receivers(source, nodes, np.arange(len(nodes.first)))
         pair, _ = acceleration_objective(data).fit(parse("1.0e9/r^13 - 3.0e5/r^7", VARIABLES))
-        found = lennard_jones_law.account(pair, data, (), SYSTEM)
+        found = sigma_epsilon.account(pair, data, (), SYSTEM)
         for name in ("sigma", "epsilon"):
             one, true = found[name], ARGON[name]
             assert one["true"] == true and one["unit"] in ("A", "kJ/mol")
@@ -94,18 +98,18 @@ def test_sigma_and_epsilon_have_jackknife_errors_that_cover_the_truth(messages):
 
 
 def test_with_one_mass_the_gauge_is_the_force_and_nothing_else_is_asked(messages):
-    assert alignment.distinct_gauges(messages) == ["force"]
-    nodes = alignment.nodes_of(messages)
-    read = alignment.read_out(messages, nodes, True)
+    assert read_out.distinct_gauges(messages) == ["force"]
+    nodes = nodes_of(messages)
+    read = read_out.read_out(messages, nodes, True)
     assert read.gauge == "force" and list(read.errors) == ["force"] and not read.node_terms
-    assert alignment.score_forces(read.force(messages, nodes), messages["force"])["r2_all"] > 0.999
+    assert read_out.score_forces(read.force(messages, nodes), messages["force"])["r2_all"] > 0.999
     heavier = messages | {"mass_i": messages["mass_i"] * (1 + messages["receiver"] % 2)}
-    assert alignment.distinct_gauges(heavier) == ["force", "acceleration"]
+    assert read_out.distinct_gauges(heavier) == ["force", "acceleration"]
 
 
 def test_the_potential_times_the_unit_vector_is_no_force(messages):
-    vectors = alignment.potential_vectors(messages, SYSTEM)
-    size = np.abs(physics.pair_potential(SYSTEM, messages["r"], 1, 1, 0, 0))
+    vectors = read_out.potential_vectors(messages, SYSTEM)
+    size = np.abs(pair_potential(SYSTEM, messages["r"], 1, 1, 0, 0))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), size)
     deep = np.argmin(np.abs(messages["r"] - 2 ** (1 / 6) * ARGON["sigma"]))
     assert abs(size[deep] / (10 * ARGON["epsilon"]) - 1) < 0.05
@@ -133,21 +137,21 @@ def test_inverse_powers_become_powers_of_the_distance(messages):
     found = without_powers(Front(rows, "operon", 1, ""), powers)
     value = Law(found.expr).radial(r, *np.ones((4, 20)))
     np.testing.assert_allclose(value, (400 * (scale / r) ** 12 - 200 * (scale / r) ** 6) / r, rtol=1e-9)
-    assert lennard_jones_law.amplitudes(found.expr) is not None and str(scale) == f"{scale:.2g}"
+    assert sigma_epsilon.amplitudes(found.expr) is not None and str(scale) == f"{scale:.2g}"
 
 
 @pytest.mark.parametrize(
     "text", ["4.0e8*r^-12.2 - 1.2e5*r^-6.4", "2.1e9/r^(27/2) - 3.5e5/r^7", "3.0e8/r^12 - 1.0e5/r^6"]
 )
 def test_exponents_near_the_true_ones_are_refitted_and_rounded_on_accelerations(messages, text):
-    nodes = alignment.nodes_of(messages)
+    nodes = nodes_of(messages)
     ground = selection.Ground(messages, nodes, (), small=60, large=120, held_out=120)
     assert ground.fit.names == ["r"]  # masses and charges are constant
     refined = selection.refine_on_accelerations([Row(11, 0.0, "", parse(text, VARIABLES))], ground, False)
-    sigma, epsilon = lennard_jones_law.parameters(*lennard_jones_law.amplitudes(refined.law.pair))
+    sigma, epsilon = sigma_epsilon.parameters(*sigma_epsilon.amplitudes(refined.law.pair))
     assert abs(sigma / ARGON["sigma"] - 1) < 1e-6 and abs(epsilon / 10 / ARGON["epsilon"] - 1) < 1e-6
 
 
 def test_only_steep_exponents_are_set_free(messages):
-    ground = selection.Ground(messages, alignment.nodes_of(messages), (), small=60, large=120, held_out=120)
+    ground = selection.Ground(messages, nodes_of(messages), (), small=60, large=120, held_out=120)
     assert ground.freed(parse("1.5/r^2 - 0.3*r", VARIABLES)) is None

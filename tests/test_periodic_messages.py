@@ -7,15 +7,16 @@ from extracted import edges_of
 from planted import CUTOFF, SIDE, write_argon
 
 import extract_messages
-from distill import alignment, formats
-from distill.extraction import Extraction
-from distill.neighbours import minimum_image
+from distill.files.dataset import Dataset, load_dataset
+from distill.messages.extraction import Extraction
+from distill.messages.net_forces import nodes_of
+from distill.physics.neighbours import minimum_image
 from models import GNN, ModelConfig
 
 
 @pytest.fixture(scope="module")
 def argon(tmp_path_factory):
-    return formats.load_dataset(str(write_argon(tmp_path_factory.mktemp("argon"))))
+    return load_dataset(str(write_argon(tmp_path_factory.mktemp("argon"))))
 
 
 def network(**options):
@@ -50,13 +51,13 @@ def test_the_batch_size_changes_nothing_and_the_number_of_edges_is_known_before(
 
 def test_the_shares_of_a_receiver_add_up_to_its_prediction(argon):
     found = edges_of(network(), argon, *FRAMES)
-    nodes = alignment.nodes_of(found)
+    nodes = nodes_of(found)
     np.testing.assert_allclose(nodes.sum(found["acc_share"]), found["acc_pred_i"][nodes.first], rtol=1e-3, atol=1e-4)
 
 
 def test_the_pair_force_ends_where_the_system_says_even_if_the_graph_goes_further(argon):
     arrays = argon.arrays | {"cutoff": np.float64(5.9)}
-    found = edges_of(network(), formats.Dataset(argon.name, argon.path, arrays, argon.meta), *FRAMES)
+    found = edges_of(network(), Dataset(argon.name, argon.path, arrays, argon.meta), *FRAMES)
     beyond = found["r"] >= CUTOFF
     assert beyond.any() and not found["force"][beyond].any() and found["force"][~beyond].all()
 

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from distill import engines
-from distill.cli import UserError
-from distill.engines import available, files, pysr_guesses, pysr_resume, pysr_shared, shared
-from distill.engines import pysr as adapter
-from distill.expressions import compile_numpy, parse, to_text
+from distill.formulas.program import compile_numpy
+from distill.formulas.text import parse, to_text
+from distill.search import available, engine, hall_of_fame, shared
+from distill.search.pysr import adapter, guesses, resume, template
+from distill.shell.errors import UserError
 
 DATA = Path(__file__).parent / "data"
 HALLS = ["hall_of_fame_1.5.10.csv", "hall_of_fame_2.0.0a2.csv"]
@@ -54,7 +54,7 @@ def test_every_argument_exists():
 def test_every_argument_of_the_template_exists():
     spec = source("expression_specs.py")["TemplateExpressionSpec"]
     fields = {n.target.id for n in spec.body if isinstance(n, ast.AnnAssign)}
-    assert set(pysr_shared.template(["r"], 2, 2)) <= fields
+    assert set(template.template(["r"], 2, 2)) <= fields
 
 
 def test_options_follow_the_arguments():
@@ -80,12 +80,12 @@ def test_a_template_row_gives_formula_and_parameters(tmp_path):
         '1,0.5,"f = -0.25; mix_1 = [0.1, -2.0]; offset = [1.0e-5, 3.0]"\n'
         '9,1.0e-7,"f = (#2 * (#3 * 1.5f-2)) / square(#1); mix_1 = [.5, 1.0f0]; offset = [0.0, -1.25f-3]"\n'
     )
-    rows = files.read_hall_of_fame(path, ["r", "m_i", "m_j"])
+    rows = hall_of_fame.read_hall_of_fame(path, ["r", "m_i", "m_j"])
     assert rows[1].expr == parse("m_i * (m_j * 1.5e-2) / r^2", ["r", "m_i", "m_j"])
     assert rows[1].parameters == {"mix_1": [0.5, 1.0], "offset": [0.0, -1.25e-3]}
     assert rows[0].equation == "-0.25" and rows[0].parameters["offset"] == [1e-5, 3.0]
-    files.write_hall_of_fame(path, rows)  # as a plain file, which is read the same
-    assert [r.expr for r in files.read_hall_of_fame(path, ["r", "m_i", "m_j"])] == [r.expr for r in rows]
+    hall_of_fame.write_hall_of_fame(path, rows)  # as a plain file, which is read the same
+    assert [r.expr for r in hall_of_fame.read_hall_of_fame(path, ["r", "m_i", "m_j"])] == [r.expr for r in rows]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_damaged_template_rows_are_named(tmp_path, monkeypatch, equation, names_
     monkeypatch.chdir(tmp_path)
     Path("hall.csv").write_text(f'Complexity,Loss,Equation\n1,0.5,"{equation}"\n')
     with pytest.raises(UserError, match=re.escape(names_it)) as caught:
-        files.read_hall_of_fame("hall.csv", ["r", "m_i"])
+        hall_of_fame.read_hall_of_fame("hall.csv", ["r", "m_i"])
     assert "hall.csv, row 2" in str(caught.value) and "\n" not in str(caught.value)
     assert not Path("CANARY").exists()
 
@@ -167,7 +167,7 @@ EVERYTHING = (*ARITHMETIC, "cube", "sqrt", "neg", "inv", "exp", "log", "abs", "s
 )
 def test_a_guess_reads_back_as_the_formula(law, operators):
     expr = parse(law, NAMES)
-    text, nodes = pysr_guesses.guess_text(expr, operators)
+    text, nodes = guesses.guess_text(expr, operators)
     X = planted(50)[0]
     values = [compile_numpy(e, NAMES)(*X.T) for e in (expr, parse(text, NAMES))]
     assert np.allclose(*values, rtol=1e-12)
@@ -190,7 +190,7 @@ def test_a_guess_reads_back_as_the_formula(law, operators):
     ],
 )
 def test_spelling_of_guesses(law, operators, expected):
-    assert pysr_guesses.guess_text(parse(law, NAMES), operators)[0] == expected
+    assert guesses.guess_text(parse(law, NAMES), operators)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -208,13 +208,13 @@ def test_spelling_of_guesses(law, operators, expected):
     ],
 )
 def test_what_the_search_cannot_write_is_no_guess(law, operators):
-    assert pysr_guesses.guess_text(parse(law, NAMES), operators) is None
+    assert guesses.guess_text(parse(law, NAMES), operators) is None
 
 
 def test_guesses_are_short_enough_and_given_once():
     exprs = [parse(t, NAMES) for t in ("r", "r + m1", "r + m1", "sin(r)", "r*m1*m2*dx*dy")]
-    assert pysr_guesses.guess_texts(exprs, ARITHMETIC, 7) == ["r", "(m1 + r)"]
-    assert pysr_guesses.guess_texts(exprs[:2], ARITHMETIC, 7, {"r": "#1", "m1": "#2"}) == ["#1", "(#2 + #1)"]
+    assert guesses.guess_texts(exprs, ARITHMETIC, 7) == ["r", "(m1 + r)"]
+    assert guesses.guess_texts(exprs[:2], ARITHMETIC, 7, {"r": "#1", "m1": "#2"}) == ["#1", "(#2 + #1)"]
 
 
 def test_the_embedded_engine_gives_guesses():
@@ -223,15 +223,15 @@ def test_the_embedded_engine_gives_guesses():
     r = np.random.default_rng(3).uniform(0.2, 3, (80, 1))
     y = 1.98 - 2 * r[:, 0]
     options = dict(operators=("+", "-", "*", "greater"), max_complexity=20, niterations=5, progress=True)
-    found, why = pysr_guesses.embedded_front(r, y, ["r"], loss="mse", seed=1, time_limit=1, **options)
+    found, why = guesses.embedded_front(r, y, ["r"], loss="mse", seed=1, time_limit=1, **options)
     errors = [np.mean((compile_numpy(e, ["r"])(*r.T) - y) ** 2) for e in found]
     assert min(errors) < 1e-6 and why == f"{len(found)} formulas of the embedded engine"
-    assert pysr_guesses.guess_texts(found, ("+", "-", "*"), 25)
+    assert guesses.guess_texts(found, ("+", "-", "*"), 25)
 
 
 def test_without_pyoperon_there_are_none(monkeypatch):
     monkeypatch.setattr(available, "operon_problem", lambda: "it is not installed")
-    assert pysr_guesses.embedded_front(*planted(30), NAMES) == ([], "none: pyoperon cannot run (it is not installed)")
+    assert guesses.embedded_front(*planted(30), NAMES) == ([], "none: pyoperon cannot run (it is not installed)")
 
 
 # ---------------------------------------------------------------- a stand-in for the regressor
@@ -281,7 +281,7 @@ def fake(monkeypatch):
 
 
 def pysr_search(tmp_path, loss="mse", n=500, **options):
-    return engines.search(*planted(n), NAMES, engine="pysr", loss=loss, output_directory=tmp_path, progress=False,
+    return engine.search(*planted(n), NAMES, engine="pysr", loss=loss, output_directory=tmp_path, progress=False,
                           **options)  # fmt: skip
 
 
@@ -412,26 +412,26 @@ def test_damaged_leftovers_are_told_and_left(fake, tmp_path, capsys, damage):
 
 def test_nothing_valid_is_lost_on_the_way(tmp_path, monkeypatch):
     """Killed between any two steps of ``begin``, the rows are still there, and still nobody else's."""
-    who = pysr_resume.identity({"niterations": 1}, NAMES, [np.ones(3)])
-    other = pysr_resume.identity({"niterations": 1}, NAMES, [np.zeros(3)])
+    who = resume.identity({"niterations": 1}, NAMES, [np.ones(3)])
+    other = resume.identity({"niterations": 1}, NAMES, [np.zeros(3)])
 
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
 
     def begin(whose):
-        return pysr_resume.begin(tmp_path, whose, NAMES, lambda: adapter.read_result(tmp_path, NAMES))
+        return resume.begin(tmp_path, whose, NAMES, lambda: adapter.read_result(tmp_path, NAMES))
 
     for step in ("save_json", "write_hall_of_fame"):
         begin(other)
         begin(who)
         (tmp_path / "hall_of_fame.csv").write_text(HALL)
         with monkeypatch.context() as patch:
-            patch.setattr(pysr_resume, step, killed)
+            patch.setattr(resume, step, killed)
             with pytest.raises(KeyboardInterrupt):
                 begin(who)
         assert len(begin(who)) == 11
     with monkeypatch.context() as patch:
-        patch.setattr(pysr_resume, "save_json", killed)
+        patch.setattr(resume, "save_json", killed)
         with pytest.raises(KeyboardInterrupt):
             begin(other)
     assert begin(other) == [] and begin(who) == []
@@ -468,8 +468,8 @@ def julia_value(combine, columns, parameters, f):
 def test_the_template_says_what_the_components_are(dim):
     Y, unit, X, A, b, f = messages(dim)
     names = ["r", "m_i", "m_j"]
-    form = pysr_shared.template(names, dim, dim)
-    features, y = pysr_shared.stack(Y, unit, X)
+    form = template.template(names, dim, dim)
+    features, y = template.stack(Y, unit, X)
     columns = dict(zip(form["variable_names"], features.T, strict=True))
     parameters = {f"mix_{a + 1}": A[:, a] for a in range(dim)} | {"offset": b}
     assert {k: len(v) for k, v in parameters.items()} == form["parameters"] and form["expressions"] == ["f"]
@@ -477,7 +477,7 @@ def test_the_template_says_what_the_components_are(dim):
     assert np.allclose(value, y)
     for bad in ("f", "component", "mix_1", "d x", "1r"):
         with pytest.raises(UserError, match=bad):
-            pysr_shared.template(["r", bad], dim, dim)
+            template.template(["r", bad], dim, dim)
 
 
 @pytest.mark.parametrize("loss", ["mse", "relative"])

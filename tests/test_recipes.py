@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distill.recipes import components_kept, lr_factor, paper_batch_size
+from distill.network.recipes import components_kept, lr_factor, paper_batch_size
 
 
 def test_onecycle_is_torchs():

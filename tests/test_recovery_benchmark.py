@@ -7,19 +7,18 @@ import time
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
-from scripts import ROOT, refused, run
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
 import recovery
 import recovery_cells as cells
 import recovery_figure
 import recovery_summary as summary
 import stages
+from scipy.stats import binomtest
+from scripts import ROOT, refused, run
 
-from distill import formats
-from distill.cli import UserError
+from distill.files.storage import plain, save_json, save_text
+from distill.report.numbers import law_numbers
+from distill.shell import paths
+from distill.shell.errors import UserError
 
 SETS = {"interpolation": 0.1, "wide": 0.5, "heavy": 2.0, "close": 0.3}
 
@@ -77,7 +76,7 @@ def test_pipeline_table_has_every_group():
 
 @pytest.fixture
 def outputs(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
     return tmp_path
 
 
@@ -109,13 +108,13 @@ def test_finished_cells_are_not_run_again(outputs, monkeypatch):
 
 
 def test_a_pipeline_is_collected_again_when_its_law_has_changed(outputs, monkeypatch):
-    monkeypatch.setattr(formats, "MODEL_WEIGHTS", outputs / "weights")
+    monkeypatch.setattr(paths, "MODEL_WEIGHTS", outputs / "weights")
     calls = []
     monkeypatch.setattr(cells, "pipeline", lambda cell, *rest: calls.append(1) or {"error": None})
     todo = cells.pipeline_cells(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
     law = outputs / todo[0].name / "law.json"
     for text, expected in (("{}", 1), ("{}", 1), ('{"seconds": 2}', 2), ('{"seconds": 2}', 2)):
-        formats.save_text(law, text)
+        save_text(law, text)
         cells.run_all(todo, 1)
         assert len(calls) == expected
     law.unlink()
@@ -181,10 +180,10 @@ def test_presets_have_the_sizes_reported():
 
 
 def test_a_pipeline_stops_at_its_first_error_and_keeps_former_costs(outputs, monkeypatch):
-    monkeypatch.setattr(formats, "MODEL_WEIGHTS", outputs / "weights")
+    monkeypatch.setattr(paths, "MODEL_WEIGHTS", outputs / "weights")
     (cell,) = cells.pipeline_cells(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
     former = {"stages": {"simulate.py": {"cpu_s": 7.0}}, "error": "train.py: x"}
-    formats.save_json(cell.path, {"arguments": formats.plain(cell.arguments), "row": former})
+    save_json(cell.path, {"arguments": plain(cell.arguments), "row": former})
     asked = []
 
     class Fake:
@@ -204,14 +203,14 @@ def test_numbers_of_a_law():
     said = {"recovered": True, "relative_error_in_range": 0.01, "relative_error_extrapolated": 0.2}
     law = {"pair": {"text": "-r"}, "from_messages": {"text": "-1.1*r", "verdict": said}, "seconds": 3.0,
            "verdict": said | {"equivalence": {"relation": "equal"}}}  # fmt: skip
-    found = stages.law_numbers(law)
+    found = law_numbers(law)
     assert found["recovered"] and found["equivalence"] == "equal" and found["control_recovered"] is None
     assert found["from_messages_within_5"] is False
     closer = law | {"from_messages": {"text": "-r", "verdict": said | {"relative_error_extrapolated": 0.04}}}
-    assert stages.law_numbers(closer)["from_messages_within_5"] is True
+    assert law_numbers(closer)["from_messages_within_5"] is True
     control = law | {"control": {"pair": {"text": "-2*r"}, "verdict": {"recovered": False}}}
-    assert stages.law_numbers(control)["control_recovered"] is False
-    assert stages.law_numbers(law | {"from_messages": {"text": "1"}})["from_messages_within_5"] is None
+    assert law_numbers(control)["control_recovered"] is False
+    assert law_numbers(law | {"from_messages": {"text": "1"}})["from_messages_within_5"] is None
 
 
 # ---------------------------------------------------------------- seeds and command line

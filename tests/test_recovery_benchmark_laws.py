@@ -1,22 +1,17 @@
 """benchmarks/recovery.py: planted messages whose law has to come out, and near-misses that have to be refused."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
-from scripts import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
 import recovery_data as data
 import recovery_near_misses as near
 import recovery_planted as planted
 
-from distill import verdict
-from distill.engines import available
-from distill.expressions import parse
-from distill.law import VARIABLES
+from distill.formulas.text import parse
+from distill.law import verdict
+from distill.physics.law import VARIABLES
+from distill.search import available
 
 OPTIONS = {"rows": 400, "operators": ["+", "-", "*", "/", "square"], "restarts": 1, "min_restarts": 1,
            "niterations": 1, "max_complexity": 30}  # fmt: skip

@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from distill.expressions import canonical, compile_numpy, parse, to_text
-from distill.refine import Objective, polish, prune, repair, round_exponents
+from distill.formulas import objective as objectives
+from distill.formulas.improve import polish, prune, repair, round_exponents
+from distill.formulas.objective import Objective
+from distill.formulas.program import compile_numpy
+from distill.formulas.text import parse, to_text
+from distill.formulas.tree import canonical
 
 NAMES = ["r", "m_i", "m_j", "q_i", "q_j"]
 
@@ -66,8 +70,6 @@ def test_fit_end_to_end_through_the_linear_map():
 
 @pytest.mark.parametrize("loss, routine", [("linear", "leastsq"), ("soft_l1", "least_squares")])
 def test_jacobian_matches_differences(monkeypatch, loss, routine):
-    import distill.refine as refine
-
     seen = {}
 
     def capture(residual, start, jac=None, Dfun=None, **_):
@@ -78,7 +80,7 @@ def test_jacobian_matches_differences(monkeypatch, loss, routine):
         seen["numeric"] = np.stack(columns, axis=1) / (2 * step)
         raise ValueError
 
-    monkeypatch.setattr(refine, routine, capture)
+    monkeypatch.setattr(objectives, routine, capture)
     accelerations("-1.0*m_i*m_j/(r+0.05)", loss=loss).fit(parse("-0.7*m_i*m_j^0.9/(r+0.3) + 0.2", ["r", "m_i", "m_j"]))
     np.testing.assert_allclose(seen["J"], seen["numeric"], rtol=1e-4, atol=1e-6 * np.abs(seen["J"]).max())
 

@@ -6,10 +6,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from distill import findings, formats, report, report_page
-from distill.expressions import parse
-from distill.law import VARIABLES, Law
-from distill.report_page import display_fractions, formula
+from distill.files.storage import save_json
+from distill.formulas.text import parse
+from distill.physics.law import VARIABLES, Law
+from distill.report import document, page, words
+from distill.report.page import display_fractions, formula
+from distill.shell import paths
 
 RUN = "charge_n4_d2_s0__l1-newton__s0"
 HOSTILE = '<script>alert("x")</script>&\'"'
@@ -53,13 +55,9 @@ def checked(path) -> tuple[str, Checker]:
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
-    import distill.names
-
-    for module in (formats, distill.names, report.cli):
-        for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, tmp_path / name.lower())
-    monkeypatch.setattr(report.cli, "ROOT", tmp_path)
+    for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -78,7 +76,7 @@ def law_json(**changes) -> dict:
 
 
 def relation(kind="same functional form", **changes) -> dict:
-    """An equivalence as ``distill.equivalence`` gives it, of the law above to its truth."""
+    """An equivalence as ``distill.formulas.equivalence`` gives it, of the law above to its truth."""
     worst = {
         "range": "near",
         "point": {"r": 0.02, "m_i": 1.5, "m_j": 2.5, "q_i": 1.0, "q_j": -1.0},
@@ -145,13 +143,13 @@ def rollouts() -> dict:
 
 def write(places, **stages):
     for name, content in stages.items():
-        formats.save_json(places / "outputs" / RUN / f"{name}.json", content)
+        save_json(places / "outputs" / RUN / f"{name}.json", content)
 
 
 def test_full_report_holds_the_law_and_stands_alone(places):
     sets = {"interpolation": one_set(), "wide": one_set(2e-4), "close": one_set(bad=3)}
     write(places, law=law_json(), generalization={"sets": sets, "rollouts": rollouts(), "truth": {"system": "charge"}})
-    page, checker = checked(report.write_report(RUN))
+    page, checker = checked(document.write_report(RUN))
     assert "1.002 * q_i * q_j / (r + 0.0101)^2" in page and "q_i*q_j/(r + 0.01)^2" in page
     assert "Found: the distilled law is the true one" in page and "softening not recovered" in page
     assert len(checker.alts) >= 3 and "svg" in checker.tags
@@ -166,7 +164,7 @@ def test_everything_newer_searches_say_is_shown(places):
         model |= {"momentum_drift": model["energy_drift"], "final_momentum_drift_median": 0.00345,
                   "angular_momentum_drift": None, "final_angular_momentum_drift_median": None}  # fmt: skip
     write(places, law=examined(), generalization={"sets": {"interpolation": one_set()}, "rollouts": drifting})
-    page, _ = checked(report.write_report(RUN))
+    page, _ = checked(document.write_report(RUN))
     assert "could not be shown" not in page
     for said in (
         "Worst of all points compared: 0.44 % off at r = 0.02, q_i = 1, q_j = -1 (law -1106, truth -1111;",
@@ -188,10 +186,10 @@ def test_newer_entries_are_optional_and_a_damaged_one_costs_its_part_only(places
     law = examined()
     del law[name]
     write(places, law=law)
-    page, _ = checked(report.write_report(RUN))
+    page, _ = checked(document.write_report(RUN))
     assert "could not be shown" not in page
     write(places, law=examined(**{name: [3]}))
-    page, _ = checked(report.write_report(RUN))
+    page, _ = checked(document.write_report(RUN))
     assert page.count("This part could not be shown") == 1 and "How it was read from the network" in page
 
 
@@ -201,7 +199,7 @@ def test_missing_stages_name_their_command(places, stages):
     contents = {"law": law_json(), "generalization": compared,
                 "linear_fit": {}, "messages_train": {"edges": 10}}  # fmt: skip
     write(places, **{k: contents[k] for k in stages})
-    page, _ = checked(report.write_report(RUN))
+    page, _ = checked(document.write_report(RUN))
     assert "could not be shown" not in page
     for stage, command in (("law", "symbolic_reg.py"), ("generalization", "test_generalization.py")):
         assert (f"python {command} --run {RUN}" in page) == (stage not in stages)
@@ -232,32 +230,32 @@ def test_text_from_files_is_escaped(places):
     law["verdict"]["equivalence"] = odd
     sets = {HOSTILE: one_set() | {"what": HOSTILE}}
     write(places, law=law, generalization={"sets": sets, "rollouts": {"skipped": HOSTILE}})
-    page, _ = checked(report.write_report(RUN))
+    page, _ = checked(document.write_report(RUN))
     assert "<script" not in page and page.count("&lt;script") > 30 and "could not be shown" not in page
 
 
 def test_a_damaged_file_costs_its_part_only(places):
     write(places, law=law_json(), generalization={"sets": {"interpolation": {"what": "no numbers"}}})
     (places / "outputs" / RUN / "linear_fit.json").write_text("{", encoding="utf-8")
-    page, _ = checked(report.write_report(RUN))
+    page, _ = checked(document.write_report(RUN))
     assert "not valid JSON" in page and "could not be shown" in page and "knee" in page
 
 
 def test_report_is_stale_when_a_source_is_newer(places):
     import os
 
-    assert report.is_stale(RUN)
+    assert document.is_stale(RUN)
     write(places, law=law_json())
-    path = report.write_report(RUN)
-    assert not report.is_stale(RUN)
+    path = document.write_report(RUN)
+    assert not document.is_stale(RUN)
     os.utime(path, (1, 1))
-    assert report.is_stale(RUN)
+    assert document.is_stale(RUN)
 
 
 def test_same_files_give_the_same_page(places):
     write(places, law=law_json(), generalization={"sets": {"interpolation": one_set()}, "rollouts": rollouts()})
-    first = report.write_report(RUN).read_bytes()
-    assert report.write_report(RUN).read_bytes() == first
+    first = document.write_report(RUN).read_bytes()
+    assert document.write_report(RUN).read_bytes() == first
 
 
 # ---------------------------------------------------------------- formulas and words
@@ -296,26 +294,26 @@ def test_outer_fractions_are_displayed(latex, expected):
      (float("nan"), "n/a"), (0.0, "0"), (True, "True")],
 )  # fmt: skip
 def test_numbers_as_shown(value, expected):
-    assert findings.shown(value) == expected
+    assert words.shown(value) == expected
 
 
 def test_answers_say_what_the_numbers_say():
     good = {"sets": {"interpolation": one_set(), "wide": one_set(1e-4), "close": one_set(1e-3)}}
-    assert "at least 10 times smaller" in findings.answer(law_json(), good)
+    assert "at least 10 times smaller" in words.answer(law_json(), good)
     bad = {"sets": {"interpolation": one_set(), "wide": one_set(1.0), "close": one_set()}}
-    said = findings.answer(law_json(verdict={"recovered": False}), bad)
+    said = words.answer(law_json(verdict={"recovered": False}), bad)
     assert said.startswith("Not found") and "better than the network on 1 of 2" in said and "not on: wide" in said
-    unknown = findings.answer(law_json(truth=None, verdict={"recovered": None}), {"sets": {"interpolation": one_set()}})
+    unknown = words.answer(law_json(truth=None, verdict={"recovered": None}), {"sets": {"interpolation": one_set()}})
     assert "cannot be judged" in unknown and "100 times smaller" in unknown
     potential = {"sets": {"interpolation": one_set()}, "truth": {"system": "mine", "law": None}}
     law = law_json(truth=None, verdict={}, data_verdict={"law_predicts_as_well_as_network": True})
-    assert "only as the gradient" in findings.answer(law, potential)
-    assert findings.answer(law_json(), None).count(".") >= 1
+    assert "only as the gradient" in words.answer(law, potential)
+    assert words.answer(law_json(), None).count(".") >= 1
 
 
 def test_answers_say_in_which_relation_the_law_stands():
     def said(recovered, **verdict):
-        return findings.answer(law_json(verdict={"recovered": recovered, **verdict}), None)
+        return words.answer(law_json(verdict={"recovered": recovered, **verdict}), None)
 
     assert "is the true one (same functional form, constants off by 1 %)" in said(True, equivalence=relation())
     assert said(True, equivalence=relation("same")) == "Found: the distilled law is the true one."
@@ -327,31 +325,31 @@ def test_answers_say_in_which_relation_the_law_stands():
 
 
 def test_lines_for_the_terminal():
-    lines = findings.verdict_lines(examined())
+    lines = words.verdict_lines(examined())
     assert lines[0] == "compared         same functional form, constants off by 1 %"
     assert "0.44 % off at r = 0.02, q_i = 1" in lines[1] and "closer than nearly all data" in lines[1]
     assert lines[2].endswith("from accelerations alone: not recovered")
     worst = relation()["worst"] | {"relative_error": None, "law": None}
-    assert "not finite at r = 0.02" in findings.worst_point(relation(worst=worst))
-    assert findings.verdict_lines(law_json()) == [] and findings.verdict_lines({"verdict": None}) == []
-    assert findings.momentum_lines(rollouts()) == [] and findings.momentum_lines({"skipped": "no"}) == []
+    assert "not finite at r = 0.02" in words.worst_point(relation(worst=worst))
+    assert words.verdict_lines(law_json()) == [] and words.verdict_lines({"verdict": None}) == []
+    assert words.momentum_lines(rollouts()) == [] and words.momentum_lines({"skipped": "no"}) == []
     one = {"momentum_drift": {"median": [0.0]}, "final_momentum_drift_median": 1e-12}
-    lines = findings.momentum_lines({"models": {"law": one, "gnn": one | {"final_momentum_drift_median": None}}})
+    lines = words.momentum_lines({"models": {"law": one, "gnn": one | {"final_momentum_drift_median": None}}})
     assert lines == ["momentum         drifts by 1.00×10⁻¹² of its scale under the law, n/a under the network"
                      " (medians at the end)"]  # fmt: skip
 
 
 def test_ratios_and_the_worst_set():
-    assert findings.ratio_words(one_set(1e-2, 1e-3)) == "10 times larger"
-    assert findings.ratio_words(one_set(0.0)) == "exact to rounding"
-    assert findings.ratio_words(one_set(None)) == "n/a"
+    assert words.ratio_words(one_set(1e-2, 1e-3)) == "10 times larger"
+    assert words.ratio_words(one_set(0.0)) == "exact to rounding"
+    assert words.ratio_words(one_set(None)) == "n/a"
     sets = {"interpolation": one_set(9.0), "wide": one_set(1e-3), "close": one_set(1e-4)}
-    assert findings.worst_extrapolation(sets) == "wide"
-    assert findings.worst_extrapolation({"interpolation": one_set()}) is None
+    assert words.worst_extrapolation(sets) == "wide"
+    assert words.worst_extrapolation({"interpolation": one_set()}) is None
 
 
 def test_command_lines_are_rebuilt():
-    from distill.report_provenance import command
+    from distill.report.provenance import command
 
     given = {"run": "x", "split": ["train", "test"], "max_graphs": 5, "quick": True, "overwrite": True, "resume": False,
              "antisymmetric": False, "tag": "", "hidden": None, "options": {"a": 1}}  # fmt: skip
@@ -360,14 +358,14 @@ def test_command_lines_are_rebuilt():
 
 
 def test_table_marks_a_row_and_formats_numbers():
-    out = report_page.table(["a", "b"], [["x", 1e-9], ["y", None]], marked=1)
+    out = page.table(["a", "b"], [["x", 1e-9], ["y", None]], marked=1)
     assert "1.00×10⁻⁹" in out and "<tr class=marked>" in out and "n/a" in out
 
 
 def test_errors_of_the_law_from_the_messages_name_the_factor_they_are_told_after():
     from types import SimpleNamespace
 
-    from distill.report_law import before_and_after
+    from distill.report.law import before_and_after
 
     verdict = {"recovered": True, "relative_error_in_range": 2.5e-5, "relative_error_extrapolated": 4e-5, "scale": 0.97}
     law = {"from_messages": {"text": "q_i*q_j/r^2", "verdict": verdict}, "pair": {"text": "q_i*q_j/r^2"}}

@@ -1,15 +1,16 @@
 """Scores as the paper's reproductions define them, each against an independent computation; the published tables."""
 
 import numpy as np
+import published
 import pytest
+import reproductions
 from planted import messages
 from scipy.optimize import minimize
 from scipy.stats import linregress
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
-from distill import published, reproductions
-from distill.cli import UserError
+from distill.shell.errors import UserError
 
 
 @pytest.fixture(scope="module")

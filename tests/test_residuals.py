@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from planted import messages
 
-from distill import alignment, selection, verdict
-from distill.expressions import parse
-from distill.law import VARIABLES, Law
-from distill.residuals import structure
+from distill.formulas.text import parse
+from distill.law import selection, verdict
+from distill.law.residuals import structure
+from distill.messages.net_forces import nodes_of
+from distill.physics.law import VARIABLES, Law
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +17,11 @@ def gravity():
 
 
 def held(m):
-    return selection.Ground(m, alignment.nodes_of(m), ()).held
+    return selection.Ground(m, nodes_of(m), ()).held
 
 
 def fitted(text, m):
-    ground = selection.Ground(m, alignment.nodes_of(m), ())
+    ground = selection.Ground(m, nodes_of(m), ())
     return Law(ground.fit.fit(parse(text, VARIABLES))[0])
 
 
@@ -41,7 +42,7 @@ def test_wrong_laws_leave_structure(gravity, wrong):
 
 
 def test_a_law_as_good_as_its_network_is_not_trusted_while_it_leaves_structure(gravity):
-    ground = selection.Ground(gravity, alignment.nodes_of(gravity), ())
+    ground = selection.Ground(gravity, nodes_of(gravity), ())
     law = fitted("-0.9*m_i*m_j/(r+0.01)^(19/10)", gravity)
 
     class Refined:

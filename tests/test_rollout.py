@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from distill import rollout
-from distill.expressions import parse
-from distill.law import VARIABLES, Law
-from distill.systems import SYSTEMS, acceleration, energy
+from distill.compare import rollout
+from distill.formulas.text import parse
+from distill.physics.law import VARIABLES, Law
+from distill.physics.system import acceleration, energy
+from distill.physics.systems import SYSTEMS
 
 CHARGE = SYSTEMS["charge"]
 

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from planted import messages
 
-from distill import alignment, constants, selection
-from distill.composition import acceleration_objective, receivers
-from distill.expressions import complexity, parse, to_text
-from distill.law import VARIABLES
-from distill.piecewise import gap, mend, switch, thresholds
-from distill.refine import Objective, descent
+from distill.formulas.improve import descent
+from distill.formulas.objective import Objective
+from distill.formulas.switches import gap, mend, switch, thresholds
+from distill.formulas.text import parse, to_text
+from distill.formulas.tree import complexity
+from distill.law import constants, selection
+from distill.law.receivers import acceleration_objective, receivers
+from distill.messages.net_forces import nodes_of
+from distill.physics.law import VARIABLES
 
 
 @dataclass
@@ -26,7 +29,7 @@ def law(text):
 
 
 def ground_of(m, terms=(), **sizes):
-    return selection.Ground(m, alignment.nodes_of(m), terms, **sizes)
+    return selection.Ground(m, nodes_of(m), terms, **sizes)
 
 
 def noisy(m, share, seed=5):
@@ -45,7 +48,7 @@ def gravity():
 @pytest.mark.parametrize("start", ["1.0*r + 0.5", "0.1*r", "0.5*r^3 - 0.2*r + 0.1*m_j"])
 def test_a_switch_is_found_on_accelerations(start):
     m = messages("discontinuous", trajectories=300)
-    objective = acceleration_objective(receivers(m, alignment.nodes_of(m), np.arange(1000)))
+    objective = acceleration_objective(receivers(m, nodes_of(m), np.arange(1000)))
     found, score = mend(objective.fit(law(start))[0], objective)
     assert score < 1e-9
     ((switched, symbol, at),) = thresholds(found)
@@ -64,7 +67,7 @@ def test_a_force_cut_off_at_a_distance_is_switched_below_it():
 
 
 def test_smooth_laws_get_no_switch(gravity):
-    objective = acceleration_objective(receivers(gravity, alignment.nodes_of(gravity), np.arange(600)))
+    objective = acceleration_objective(receivers(gravity, nodes_of(gravity), np.arange(600)))
     for text in ("-0.9*m_i*m_j/r^2", "-m_i*m_j/(r+0.01)^2", "-0.5*m_j/r"):
         assert not thresholds(switch(objective.fit(law(text))[0], objective)[0])
 

@@ -5,11 +5,12 @@ import pytest
 import sympy as sp
 from planted import messages
 
-from distill.cli import UserError
-from distill.engines import available, shared
-from distill.equivalence import compare
-from distill.expressions import parse, to_text
-from distill.systems import SYSTEMS
+from distill.formulas.equivalence import compare
+from distill.formulas.text import parse, to_text
+from distill.physics.systems import SYSTEMS
+from distill.search import available, shared
+from distill.search.mixing import central_mixing
+from distill.shell.errors import UserError
 
 NAMES = ["r", "m_i", "m_j", "q_i", "q_j"]
 LAWS = ["spring", "r1", "r2", "charge"]
@@ -51,7 +52,7 @@ def against_truth(expr, law, X):
 @pytest.mark.parametrize(("law", "dim", "noise"), CASES)
 def test_directions_give_the_mixing(law, dim, noise):
     Y, unit, X, A, b = planted_components(law, dim, noise)
-    mixing = shared.central_mixing(Y, unit)
+    mixing = central_mixing(Y, unit)
     assert distance(mixing.A, A) < 0.2 * noise
     assert np.linalg.norm(mixing.b - b) < 0.2 * noise * (np.linalg.norm(b) + np.median(np.abs(Y)))
     assert mixing.across < 4 * noise**2
@@ -62,7 +63,7 @@ def test_heavy_tails_do_not_mislead():
     Y, unit, X, A, b = planted_components("r2", 2, 0.02)
     for seed in range(6):
         rows = np.random.default_rng(seed).permutation(len(Y))[: 2000 + 200 * seed]
-        assert distance(shared.central_mixing(Y[rows], unit[rows]).A, A) < 0.004
+        assert distance(central_mixing(Y[rows], unit[rows]).A, A) < 0.004
 
 
 def test_an_ill_conditioned_mixing():
@@ -72,13 +73,13 @@ def test_an_ill_conditioned_mixing():
     Y = (Y - b) @ squeeze.T
     Y = Y + 0.005 * np.median(np.abs(Y), axis=0) * rng.normal(size=Y.shape)
     assert np.linalg.cond(squeeze @ A) > 100
-    assert distance(shared.central_mixing(Y, unit).A, squeeze @ A) < 0.01
+    assert distance(central_mixing(Y, unit).A, squeeze @ A) < 0.01
 
 
 def test_more_components_than_dimensions():
     Y, unit, X, A, b = planted_components("charge", 2, 0.01)
     wide = np.random.default_rng(4).normal(size=(5, 2))
-    mixing = shared.central_mixing(Y @ wide.T + np.arange(5), unit)
+    mixing = central_mixing(Y @ wide.T + np.arange(5), unit)
     assert mixing.A.shape == (5, 2) and distance(mixing.A, wide @ A) < 0.005
     assert np.allclose(mixing.b, wide @ b + np.arange(5), atol=0.02)
 
@@ -86,8 +87,8 @@ def test_more_components_than_dimensions():
 def test_what_does_not_follow_the_unit_vector_is_seen(capsys, monkeypatch):
     Y, unit, X, A, b = planted_components("r1", 2, 0.005)
     noise = np.random.default_rng(5).normal(size=Y.shape)
-    assert shared.central_mixing(noise, unit).across > 0.3
-    monkeypatch.setattr("distill.engines.operon.find", lambda *a, **k: ([sp.Symbol("r", positive=True)], {}))
+    assert central_mixing(noise, unit).across > 0.3
+    monkeypatch.setattr("distill.search.operon.find", lambda *a, **k: ([sp.Symbol("r", positive=True)], {}))
     shared.search_shared(noise, unit, X, NAMES)
     assert "no image of one central force" in capsys.readouterr().err
 
@@ -101,7 +102,7 @@ def test_constants_and_mixing_are_fitted_together(law, dim, noise):
              "charge": "-q_i*q_j/(r + 0.2)^2"}[law]  # fmt: skip
     Y, unit, X, A, b = planted_components(law, dim, noise)
     held = np.arange(len(Y)) < len(Y) // 5
-    mixing = shared.central_mixing(Y[~held], unit[~held])
+    mixing = central_mixing(Y[~held], unit[~held])
     row, mixing = shared.fit_shared(parse(start, NAMES), Y, unit, X, NAMES, held, mixing)
     assert against_truth(row.expr, law, X) < 0.02, row.equation
     assert distance(mixing.A, A) < 0.2 * noise

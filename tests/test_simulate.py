@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distill import formats, lanes
-from distill.cli import UserError
-from distill.integrate import draw, integrate
-from distill.seeding import generators, starts
-from distill.systems import SYSTEMS, acceleration, energy, initial_conditions, original_form
+from distill.files.dataset import load_dataset
+from distill.physics import lanes
+from distill.physics.integrate import draw, integrate
+from distill.physics.seeding import generators, starts
+from distill.physics.system import acceleration, energy
+from distill.physics.systems import SYSTEMS, initial_conditions, original_form
+from distill.shell.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -198,7 +200,7 @@ def test_writes_a_dataset_once(tmp_path):
     name = "r1_n3_d3_s7_t"
     last = done.stdout.splitlines()[-1]
     assert last.startswith(f"simulate  {name}  trajectories 60  frames 20") and last.endswith(".npz")
-    dataset = formats.load_dataset(str(tmp_path / "datasets" / f"{name}.npz"))
+    dataset = load_dataset(str(tmp_path / "datasets" / f"{name}.npz"))
     assert dataset.pos.shape == (60, 20, 3, 3) and np.bincount(dataset.split).tolist() == [48, 6, 6]
     assert dataset.meta["quick"] and dataset.meta["system"]["law"] == "-m_i*m_j/(r + 0.01)"
     assert dataset.meta["report"]["energy_drift_max"] == dataset.energy_drift.max()
@@ -215,7 +217,7 @@ def test_writes_a_dataset_once(tmp_path):
     assert alone.returncode == 1 and "without its .json" in alone.stderr
     replaced = script(tmp_path, *words, "--overwrite", "--n-frames", 3)
     assert replaced.returncode == 0, replaced.stderr
-    assert formats.load_dataset(str(dataset.path)).pos.shape == (60, 3, 3, 3)
+    assert load_dataset(str(dataset.path)).pos.shape == (60, 3, 3, 3)
     assert not list((tmp_path / "datasets").glob(".*"))
 
 
@@ -224,9 +226,7 @@ def test_noise_is_on_the_accelerations_only(tmp_path):
     for tag, share in (("clean", 0), ("noisy", 0.05)):
         done = script(tmp_path, *words, "--tag", tag, "--acceleration-noise", share)
         assert done.returncode == 0, done.stderr
-    clean, noisy = (
-        formats.load_dataset(str(tmp_path / "datasets" / f"r2_n4_d2_s0_{t}.npz")) for t in ("clean", "noisy")
-    )
+    clean, noisy = (load_dataset(str(tmp_path / "datasets" / f"r2_n4_d2_s0_{t}.npz")) for t in ("clean", "noisy"))
     assert np.array_equal(clean.pos, noisy.pos) and np.array_equal(clean.split, noisy.split)
     relative = noisy.acc / clean.acc - 1
     assert abs(relative.mean()) < 0.005 and abs(relative.std() - 0.05) < 0.002

@@ -2,22 +2,18 @@
 
 import argparse
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import speed_extraction
 import torch
 from extracted import edges_of
 from planted import write_dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from distill import formats
-from distill.cli import UserError
+from distill.files.dataset import load_dataset
+from distill.shell.errors import UserError
 from models import GNN, Edges, ModelConfig, keep_top
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-import speed_extraction
 
 
 @pytest.fixture
@@ -70,7 +66,7 @@ def test_operations_of_the_shares(counted):
 
 def test_the_plain_way_sends_the_same_messages(tmp_path):
     torch.manual_seed(1)
-    dataset = formats.load_dataset(write_dataset(tmp_path, trajectories=20))
+    dataset = load_dataset(write_dataset(tmp_path, trajectories=20))
     model = GNN(ModelConfig(dim=2, message_dim=100, hidden=40)).eval()
     trajectory, frame = np.repeat(np.arange(20), 4), np.tile(np.arange(4), 20)  # more than one batch
     plain = speed_extraction.PlainNetwork(model).all_messages(dataset, trajectory, frame)

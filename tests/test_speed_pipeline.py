@@ -2,17 +2,13 @@
 
 import argparse
 import re
-import sys
-from pathlib import Path
 
 import pytest
-from scripts import ROOT
-
-from distill.cli import UserError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import speed_pipeline
+from scripts import ROOT
 from stages import Children, Outcome
+
+from distill.shell.errors import UserError
 
 
 def makefile_stages() -> list[str]:

@@ -2,21 +2,18 @@
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import sympy as sp
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 import speed_search
+import sympy as sp
 from stages import Children
 
-from distill.cli import UserError
-from distill.engines.available import operon_problem
-from distill.expressions import parse
+from distill.formulas.text import parse
+from distill.search.available import operon_problem
+from distill.shell.errors import UserError
 
 CASE = {"law": "r1", "dim": 2, "noise": 0.005, "seed": 3, "rows": 300}
 # finds the mixture by least squares, given the law: quick, and right

@@ -1,19 +1,16 @@
 """The simulation section of the speed benchmark: other ways to the same trajectories, and what the section says."""
 
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
 import speed_simulation as section
 from speed_simulation_baselines import original, taylor
 
-from distill.integrate import integrate
-from distill.systems import SYSTEMS, System
+from distill.physics.integrate import integrate
+from distill.physics.system import System
+from distill.physics.systems import SYSTEMS
 
 # a law without close encounters: every method has to agree on it to its own tolerance
 SOFT = System(

@@ -1,18 +1,12 @@
 """The speed benchmark's own numbers: counted operations, ratios to neighbouring baselines, reaching a target."""
 
-import sys
-from pathlib import Path
-
 import pytest
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
-
 import speed_timing
 import speed_training
+import torch
 from speed_time_to_r2 import reached
 from speed_training_baseline import OriginalTraining
+from torch.utils.flop_counter import FlopCounterMode
 
 
 @pytest.mark.parametrize("n", [3, 4, 8])
@@ -88,9 +82,7 @@ def test_peak_is_a_rate_of_this_machine():
 def test_gpu_section_goes_through_its_code_without_a_gpu(capsys, monkeypatch, tmp_path):
     import speed
 
-    from distill import cli
-
-    monkeypatch.setattr(cli, "set_threads", lambda n: None)  # not of this process
+    monkeypatch.setattr(speed, "set_threads", lambda n: None)  # not of this process
     monkeypatch.setattr(speed, "RESULTS", tmp_path / "speed.json")
     assert speed.main(["gpu", "--quick", "--rounds", "1"]) == 0
     assert not speed.RESULTS.exists()  # quick numbers are not kept

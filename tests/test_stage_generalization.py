@@ -6,13 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from distill import cli, extrapolation, formats
-from distill.cli import UserError
-from distill.expressions import parse
-from distill.extrapolation import States
-from distill.law import VARIABLES, Law
-from distill.system_record import describe
-from distill.systems import SYSTEMS, acceleration
+from distill.compare import extrapolation
+from distill.compare.extrapolation import States
+from distill.files.arrays import save_npz
+from distill.files.dataset import make_split
+from distill.files.fields import DATASET_FIELDS
+from distill.files.provenance import sha256
+from distill.files.storage import load_json, save_json
+from distill.formulas.text import parse
+from distill.physics.law import VARIABLES, Law
+from distill.physics.record import describe
+from distill.physics.system import acceleration
+from distill.physics.systems import SYSTEMS
+from distill.shell import paths
+from distill.shell.errors import UserError
 
 CHARGE = SYSTEMS["charge"]
 
@@ -30,7 +37,7 @@ def random_states(system, graphs=30, n=4, dim=2, seed=0):
 
 
 def fake_simulation(system, n, dim, trajectories, frames, every, seed=0, dt=None):
-    """Stands in for ``distill.integrate.integrate``: uniform motion, so that times can be read off."""
+    """Stands in for ``distill.physics.integrate.integrate``: uniform motion, so that times can be read off."""
     rng = np.random.default_rng([seed, n])
     start, vel = rng.standard_normal((2, trajectories, 1, n, dim))
     t = every * dt * np.arange(frames)
@@ -156,34 +163,28 @@ def run(tmp_path, monkeypatch):
     """A run with a tiny random network on an equally tiny dataset, and the true law as its law.json."""
     import torch
 
-    from distill.checkpoints import save_tensors
+    from distill.files.tensors import save_tensors
     from models import GNN, ModelConfig
 
-    for module in (cli, formats):
-        for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, tmp_path / name.lower())
-    import distill.names
-
     for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS"):
-        monkeypatch.setattr(distill.names, name, tmp_path / name.lower())
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
     run, rng = "tiny__bottleneck-newton__s0", np.random.default_rng(0)
     pos, vel = rng.standard_normal((2, 10, 4, 3, 2))
     mass, charge = np.ones((10, 3)), np.sign(rng.standard_normal((10, 3)))
     acc = acceleration(CHARGE, pos, vel, mass[:, None], charge[:, None])
     data = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "t": 0.01 * np.arange(4.0)}
     path = tmp_path / "datasets" / "tiny.npz"
-    formats.save_npz(path, data | {"split": formats.make_split(10, 0)}, formats.DATASET_FIELDS)
-    formats.save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(CHARGE),
+    save_npz(path, data | {"split": make_split(10, 0)}, DATASET_FIELDS)
+    save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(CHARGE),
                                                   "arguments": {"seed": 0}})  # fmt: skip
     torch.manual_seed(0)
     config = ModelConfig(dim=2, message_dim=2, hidden=8)
     folder = tmp_path / "model_weights" / run
     save_tensors(folder / "model.safetensors", GNN(config).state_dict())
-    formats.save_json(folder / "config.json", {
+    save_json(folder / "config.json", {
         "run": run, "dataset": "tiny", "dataset_path": str(path), "model": config.as_dict(), "variant": "bottleneck",
         "recipe": "newton", "n": 3, "dim": 2,
-        "inputs": {"dataset": {"path": str(path), "sha256": formats.sha256(path)}},
+        "inputs": {"dataset": {"path": str(path), "sha256": sha256(path)}},
     })  # fmt: skip
     write_law(tmp_path, run)
     return run
@@ -193,11 +194,11 @@ def write_law(tmp_path, run, **changes):
     law = exact_law(CHARGE)
     content = {"run": run, "pair": law.pair_json(), "node": law.node_json(2), "chain": False,
                "truth": law.pair_json(), "verdict": {"recovered": True, "why": "by construction"}}  # fmt: skip
-    formats.save_json(tmp_path / "outputs" / run / "law.json", content | changes)
+    save_json(tmp_path / "outputs" / run / "law.json", content | changes)
 
 
 def simulated_here(meta, **arguments):
-    from distill.system_record import system_of
+    from distill.physics.record import system_of
 
     return extrapolation.make_sets(system_of(meta), **arguments, simulate=fake_simulation)
 
@@ -211,7 +212,7 @@ def test_script_end_to_end(run, tmp_path, monkeypatch, capsys):
     assert lines[-1].startswith("test_generalization") and "report.html" in lines[-1]
     assert any("recovered: by construction" in line for line in lines)
     folder = tmp_path / "outputs" / run
-    result = formats.load_json(folder / "generalization.json")
+    result = load_json(folder / "generalization.json")
     assert set(result["sets"]) == {"interpolation", "more_particles", "longer", "wide", "heavy", "close"}
     assert all(one["law_over_gnn_mae"] < 1e-9 for one in result["sets"].values())
     assert result["rollouts"]["n"] == 2 and result["quick"]
@@ -231,7 +232,7 @@ def test_unknown_truth_uses_the_datasets_own_test_split(run, tmp_path, monkeypat
     (tmp_path / "datasets" / "tiny.json").unlink()
     write_law(tmp_path, run, truth=None, verdict={"recovered": None})
     assert script.main(["--run", run, "--quick"]) == 0
-    result = formats.load_json(tmp_path / "outputs" / run / "generalization.json")
+    result = load_json(tmp_path / "outputs" / run / "generalization.json")
     assert result["truth"] is None and list(result["sets"]) == ["interpolation"]
     assert result["rollouts"]["skipped"] and result["sets"]["interpolation"]["law"]["n"] == 4 * 3
     assert "not known here" in capsys.readouterr().out
@@ -262,14 +263,14 @@ def test_newer_weights_or_dataset_are_noticed(run, tmp_path):
     write_law(tmp_path, run, inputs={"config": {"path": "x", "sha256": "0" * 64}})
     with pytest.raises(UserError, match=r"older than .*config.json"):
         script.main(["--run", run])
-    formats.save_json(tmp_path / "outputs" / run / "messages_train.json", {"inputs": {"config": {"sha256": "1" * 64}}})
+    save_json(tmp_path / "outputs" / run / "messages_train.json", {"inputs": {"config": {"sha256": "1" * 64}}})
     write_law(tmp_path, run)
     with pytest.raises(UserError, match="trained again since"):
         script.main(["--run", run])
     (tmp_path / "outputs" / run / "messages_train.json").unlink()
-    content = formats.load_json(config)
+    content = load_json(config)
     content["inputs"]["dataset"]["sha256"] = "2" * 64
-    formats.save_json(config, content)
+    save_json(config, content)
     with pytest.raises(UserError, match="has changed since"):
         script.main(["--run", run])
 

@@ -8,15 +8,16 @@ from planted import write_dataset
 from scripts import ok, refused, run
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from distill import formats
-from distill.recipes import MESSAGE_DIM, RECIPES
-from distill.steps import Stepper
-from distill.training import Trainer, fit
+from distill.files.dataset import load_dataset
+from distill.files.storage import load_json
+from distill.network.recipes import MESSAGE_DIM, RECIPES
+from distill.network.steps import Stepper
+from distill.network.training import Trainer, fit
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return formats.load_dataset(str(write_dataset(tmp_path_factory.mktemp("data"), trajectories=40)))
+    return load_dataset(str(write_dataset(tmp_path_factory.mktemp("data"), trajectories=40)))
 
 
 def trainer(dataset, recipe, variant, seed, like=None, **options):
@@ -93,7 +94,7 @@ def test_several_variants_and_seeds_are_a_run_each(tmp_path):
     folder = tmp_path / "model_weights"
     assert sorted(p.name for p in folder.iterdir()) == sorted(runs)
     assert len(out.strip().splitlines()) == 6
-    config = [formats.load_json(folder / name / "config.json") for name in runs]
+    config = [load_json(folder / name / "config.json") for name in runs]
     assert [c["stacked_runs"] for c in config] == [4, 4, 4, 4, 2, 2]
     assert config[1]["seed"] == 1 and config[1]["arguments"]["variant"] == "l1"
     # each is what a command of its own would have made, and is known as such

@@ -4,16 +4,14 @@ import importlib.util
 import subprocess
 import sys
 
+import cells
 import pytest
+import sweep
 from scripts import ROOT
 
-sys.path.insert(0, str(ROOT / "experiments"))
-
-import cells
-import sweep
-
-from distill.cli import UserError
-from distill.recipes import RECIPES, VARIANTS
+from distill.network.recipes import RECIPES, VARIANTS
+from distill.shell import paths
+from distill.shell.errors import UserError
 
 needs_snakemake = pytest.mark.skipif(importlib.util.find_spec("snakemake") is None, reason="Snakemake not installed")
 
@@ -70,7 +68,7 @@ def test_unknown_names_are_refused(sections, budget, said):
 
 
 def test_two_sweeps_at_once_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
     lock = sweep.take_lock()
     with pytest.raises(UserError, match="another sweep is running"):
         sweep.take_lock()
@@ -79,7 +77,7 @@ def test_two_sweeps_at_once_are_refused(tmp_path, monkeypatch):
 
 
 def test_missing_cells_are_named_with_the_last_line_of_their_last_log(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sweep, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
     cell = cells.Cell("r2", 2, "l1", "newton")
     for stage, text in (("train", "fine"), ("fit", "working\nerror: no messages")):
         log = tmp_path / "logs" / stage / f"{cell.run}.log"

@@ -6,20 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from distill.cli import UserError
-from distill.physics import energy_terms, external_force, import_jax, radial_force
-from distill.system_record import describe, system_of
-from distill.systems import (
-    SYSTEMS,
+from distill.physics.record import describe, system_of
+from distill.physics.system import (
     System,
     acceleration,
     energy,
-    initial_conditions,
-    load_system,
+    energy_terms,
+    external_force,
+    import_jax,
     net_force,
-    original_form,
     pair_force,
+    radial_force,
 )
+from distill.physics.systems import SYSTEMS, initial_conditions, load_system, original_form
+from distill.shell.errors import UserError
 
 ALL = [s for name in SYSTEMS for s in (SYSTEMS[name], original_form(SYSTEMS[name]))]
 IDS = [f"{s.name}-{s.variant}" for s in ALL]
@@ -224,7 +224,7 @@ def test_user_file_with_everything(tmp_path):
 def test_user_file_with_a_system_object(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
-        "from distill.systems import System\n"
+        "from distill.physics.systems import System\n"
         "SYSTEM = System('mine', lambda r, m_i, m_j, q_i, q_j, xp: xp.log(r), law='-1/r', dt=0.5)\n"
     )
     assert isinstance(load_system(system_file=file), System)
@@ -244,7 +244,7 @@ def test_user_file_with_a_system_object(tmp_path):
         ("law = '-2*z'\ndef potential(r, m_i, m_j, q_i, q_j): return r**2", "z"),
         ("dt = 0\ndef potential(r, m_i, m_j, q_i, q_j): return r", "dt is 0, expected"),
         ("name = '../x'\ndef potential(r, m_i, m_j, q_i, q_j): return r", "letters"),
-        ("SYSTEM = 3", "expected a distill.systems.System"),
+        ("SYSTEM = 3", "expected a distill.physics.systems.System"),
     ],
 )
 def test_broken_user_file_is_one_line(tmp_path, text, told):

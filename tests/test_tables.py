@@ -4,19 +4,16 @@ import json
 import re
 import sys
 
-import pytest
-from scripts import ROOT, environment, refused
-
-sys.path.insert(0, str(ROOT / "experiments"))
-
 import cells as plan
+import pytest
 import table_cells
 import table_parts
 import tables
+from published import TABLES
+from scripts import ROOT, environment, refused
 from table_readme import summary
 
-from distill.cli import UserError
-from distill.published import TABLES
+from distill.shell.errors import UserError
 
 COMMITTED = tables.CELLS
 

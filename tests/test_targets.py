@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from planted import messages
 
-from distill import alignment, node_search, targets
-from distill.cli import UserError
-from distill.composition import fit_terms
-from distill.engines import Front, Row, available
-from distill.expressions import parse
-from distill.law import VARIABLES, Law
-from distill.systems import load_system
+from distill.formulas.text import parse
+from distill.messages import read_out
+from distill.messages.net_forces import nodes_of
+from distill.messages.node_terms import fit_terms
+from distill.physics.law import VARIABLES, Law
+from distill.physics.systems import load_system
+from distill.search import available, node_function, targets
+from distill.search.engine import Front
+from distill.search.hall_of_fame import Row
+from distill.shell.errors import UserError
 
 PULL = np.array([0.0, -1.0])
 
@@ -23,8 +26,8 @@ def planted(system="spring", field=None, **options):
     m = messages(system, trajectories=60, **options)
     if field is not None:
         m["acc_i"], m["acc_pred_i"] = m["acc_i"] + field, m["acc_pred_i"] + field
-    nodes = alignment.nodes_of(m)
-    read = alignment.read_out(m, nodes, True)
+    nodes = nodes_of(m)
+    read = read_out.read_out(m, nodes, True)
     return m, nodes, read, read.force(m, nodes)
 
 
@@ -33,7 +36,7 @@ def law(system="spring", **node):
 
 
 def front(*texts):
-    rows = [Row(1, 1.0, t, parse(t, node_search.NAMES)) for t in texts]
+    rows = [Row(1, 1.0, t, parse(t, node_function.NAMES)) for t in texts]
     return Front(rows, "operon", 0, "")
 
 
@@ -47,7 +50,7 @@ def arguments(*wanted, rows=400, seed=0):
 def test_radial_and_components_hold_the_edges_and_drop_what_is_constant():
     m, nodes, read, force = planted()
     m["charge_i"], m["charge_j"] = (np.ones_like(m["charge_i"]) for _ in range(2))
-    radial = alignment.centrality(force, m["dx"], m["r"])["radial"]
+    radial = read_out.centrality(force, m["dx"], m["r"])["radial"]
     found = {t.name: t for t in targets.searches(arguments("radial", "components"), m, nodes, read, force, radial)}
     assert list(found) == ["radial", "component_1", "component_2"]
     assert list(found["radial"].features) == ["r", "m_i", "m_j"] and len(found["radial"].y) == 400
@@ -68,7 +71,7 @@ def test_node_rows_are_receivers_times_axes_and_leave_trajectories_out():
     R, v, mass, _ = target.features.values()
     assert np.allclose(target.y, (R - 0.5 * v) / mass, atol=0.02)
     assert np.array_equal(mass[0::3], mass[1::3])
-    data = node_search.node_data(m, nodes, read, force)
+    data = node_function.node_data(m, nodes, read, force)
     left_out = np.unique(data.at[0][data.held])
     assert not np.isin(left_out, data.at[0][~data.held]).any() and 10 < len(left_out) < 30
     assert set(mass) <= set(m["mass_i"][nodes.first][~data.held])
@@ -78,7 +81,7 @@ def test_node_rows_are_receivers_times_axes_and_leave_trajectories_out():
 def test_a_field_leaves_the_target_and_stays_on_record():
     m, nodes, read, force = planted("damped", field=PULL)
     assert set(read.node_terms) == {"drag", "constant_acceleration"}
-    data = node_search.node_data(m, nodes, read, force)
+    data = node_function.node_data(m, nodes, read, force)
     assert list(data.fields) == ["constant_acceleration"]
     assert np.allclose(data.fields["constant_acceleration"], PULL, atol=1e-3)
     everyone = np.arange(len(data.mass))
@@ -118,8 +121,8 @@ def test_the_node_function_planted_is_found_and_agrees(system, field, gauge, nod
     (target,) = targets.searches(arguments("node", rows=250), m, nodes, read, force, None)
     target.overrides |= {"restarts": 1, "min_restarts": 1}
     found = targets.search_target(target, {"engine": "operon", "loss": "relative"}, None, False)
-    data = node_search.node_data(m, nodes, read, force)
-    result = node_search.compare_with_composed(found, law(system, **node), data)
+    data = node_function.node_data(m, nodes, read, force)
+    result = node_function.compare_with_composed(found, law(system, **node), data)
     assert result["agrees"] and result["relative_difference"] < 0.005 and result["complexity"] <= simple, result
     assert result["held_out_searched"] < 0.01 and "agrees within" in result["text"]
     assert ("-1)" in result["text"]) == (field is not None) == bool(result["fields"])
@@ -127,34 +130,34 @@ def test_the_node_function_planted_is_found_and_agrees(system, field, gauge, nod
 
 
 def test_a_composed_law_without_the_drag_does_not_agree():
-    data = node_search.node_data(*planted("damped"))
-    result = node_search.compare_with_composed(front("R/m_i", "(R - 0.4*v)/m_i"), law("damped"), data)
+    data = node_function.node_data(*planted("damped"))
+    result = node_function.compare_with_composed(front("R/m_i", "(R - 0.4*v)/m_i"), law("damped"), data)
     assert not result["agrees"] and result["held_out_searched"] < 0.01 < 0.03 < result["held_out_composed"]
     assert "the searched one is better" in result["text"]
-    worse = node_search.compare_with_composed(front("1.0*R/m_i"), law("damped", drag=0.5), data)
+    worse = node_function.compare_with_composed(front("1.0*R/m_i"), law("damped", drag=0.5), data)
     assert not worse["agrees"] and "the composed one is better" in worse["text"]
 
 
 def test_rows_that_fit_the_read_outs_errors_lose_to_the_simple_one():
-    data, rng = node_search.node_data(*planted()), np.random.default_rng(1)
+    data, rng = node_function.node_data(*planted()), np.random.default_rng(1)
     wrong = 0.02 * (data.mass - 1) + 0.015 * rng.normal(size=len(data.mass))  # systematic and not, as networks are
     data.net = data.net * (1 + wrong)[:, None]
     data.predicted = data.acc * (1 + 0.05 * rng.normal(size=data.acc.shape))
     rows = front("1.0*R/m_i", "1.0*R/(m_i + 0.02*m_i^2 + 0.01)", "1.0*R/m_i + 0.01*v*R^2 + 0.003*v")
-    result = node_search.compare_with_composed(rows, law(), data)
+    result = node_function.compare_with_composed(rows, law(), data)
     assert result["equation"] == "R / m_i" and result["agrees"], result
     data.predicted = data.acc.copy()  # a network far better than R/m: now the correction counts
-    result = node_search.compare_with_composed(rows, law(), data)
+    result = node_function.compare_with_composed(rows, law(), data)
     assert "m_i^2" in result["equation"] and result["held_out_searched"] < 0.9 * result["held_out_composed"]
 
 
 def test_formulas_that_cannot_be_evaluated_are_never_chosen():
-    data = node_search.node_data(*planted())
+    data = node_function.node_data(*planted())
     singular, imaginary = "1.0/(q_i - q_i^3)", "sqrt(-1.0 - R^2)"
-    result = node_search.compare_with_composed(front(singular, imaginary, "1.0*R/m_i"), law(), data)
+    result = node_function.compare_with_composed(front(singular, imaginary, "1.0*R/m_i"), law(), data)
     assert result["equation"] == "R / m_i" and result["agrees"]
     with pytest.raises(UserError, match="no formula"):
-        node_search.compare_with_composed(front(singular, imaginary), law(), data)
+        node_function.compare_with_composed(front(singular, imaginary), law(), data)
 
 
 # ---------------------------------------------------------------- fields that depend on place
@@ -165,11 +168,11 @@ def test_a_trap_shows_as_a_dependence_on_position():
     trajectory = np.repeat(np.arange(200), 5)
     pos = 2 * rng.normal(size=(1000, 2))
     noise = 0.01 * rng.normal(size=pos.shape)
-    found = node_search.position_dependence(pos, noise - 0.02 * pos, groups=trajectory)
+    found = node_function.position_dependence(pos, noise - 0.02 * pos, groups=trajectory)
     assert found["depends"] and found["r2_held_out"] > 0.8 and "depends on position (" in found["text"]
-    assert not node_search.position_dependence(pos, noise, groups=trajectory)["depends"]
-    assert not node_search.position_dependence(pos, noise + 0.05, groups=trajectory)["depends"]  # uniform
-    assert found == node_search.position_dependence(pos, noise - 0.02 * pos, groups=trajectory)
+    assert not node_function.position_dependence(pos, noise, groups=trajectory)["depends"]
+    assert not node_function.position_dependence(pos, noise + 0.05, groups=trajectory)["depends"]  # uniform
+    assert found == node_function.position_dependence(pos, noise - 0.02 * pos, groups=trajectory)
 
 
 def test_a_particle_that_hardly_moves_is_no_dependence_on_position():
@@ -177,14 +180,14 @@ def test_a_particle_that_hardly_moves_is_no_dependence_on_position():
     trajectory = np.repeat(np.arange(100), 50)  # an error of each trajectory, in one place: memory, no field
     pos = 2 * rng.normal(size=(100, 2))[trajectory] + 0.02 * rng.normal(size=(5000, 2))
     residual = 0.05 * rng.normal(size=(100, 2))[trajectory] + 0.01 * rng.normal(size=(5000, 2))
-    assert node_search.position_dependence(pos, residual)["depends"]  # what splitting by rows would say
-    assert not node_search.position_dependence(pos, residual, groups=trajectory)["depends"]
+    assert node_function.position_dependence(pos, residual)["depends"]  # what splitting by rows would say
+    assert not node_function.position_dependence(pos, residual, groups=trajectory)["depends"]
 
 
 def test_what_is_left_over_is_the_field_that_the_law_lacks():
-    data = node_search.node_data(*planted(field=PULL))
-    assert np.abs(node_search.left_over(law(constant_acceleration=PULL), data)).max() < 0.01
-    left = node_search.left_over(law(), data)
+    data = node_function.node_data(*planted(field=PULL))
+    assert np.abs(node_function.left_over(law(constant_acceleration=PULL), data)).max() < 0.01
+    left = node_function.left_over(law(), data)
     assert np.allclose(left[:, 1], -data.weights(), atol=0.01) and np.abs(left[:, 0]).max() < 0.01
 
 
@@ -213,8 +216,8 @@ def test_fronts_are_read_back_only_where_they_belong(tmp_path):
 
 def test_the_shared_target_holds_the_top_components_and_the_directions():
     m = messages("charge", trajectories=20, components=4)
-    nodes = alignment.nodes_of(m)
-    read = alignment.read_out(m, nodes, False)
+    nodes = nodes_of(m)
+    read = read_out.read_out(m, nodes, False)
     args = argparse.Namespace(seed=0, rows=300, targets=["shared"])
     (target,) = targets.searches(args, m, nodes, read, m["force"], np.zeros(len(m["r"])))
     sent, unit = target.components

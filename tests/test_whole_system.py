@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from planted import write_dataset
 
-from distill import engines, formats, whole_system
-from distill.cli import UserError
-from distill.engines import Front, Row, available
-from distill.expressions import complexity, parse
-from distill.law import VARIABLES, Law
-from distill.systems import load_system
+from distill.files.dataset import Dataset, load_dataset
+from distill.formulas.text import parse
+from distill.formulas.tree import complexity
+from distill.physics.law import VARIABLES, Law
+from distill.physics.systems import load_system
+from distill.search import available, engine, whole_system
+from distill.search.engine import Front
+from distill.search.hall_of_fame import Row
+from distill.shell.errors import UserError
 
 SPRING = Law(parse(load_system("spring").law, VARIABLES))
 PAIR_OF_TWO = "-2*(r_1 - 0.99)*dx_1/(r_1*m_i)"  # what the ordered features make of it with n = 2
@@ -23,7 +26,7 @@ def dataset(tmp_path):
 
 
 def make(folder, system="spring", **options):
-    return formats.load_dataset(str(write_dataset(folder, system=system, **options)))
+    return load_dataset(str(write_dataset(folder, system=system, **options)))
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def planted_search(monkeypatch):
         rows = [Row(1 + k, 0.1, t, parse(t, names), 0.2 - 0.1 * k) for k, t in enumerate(known)]
         return Front(rows, "operon", 0, "chosen as for a law", {"cpu_seconds": 0.5})
 
-    monkeypatch.setattr(engines, "search", search)
+    monkeypatch.setattr(engine, "search", search)
     return calls
 
 
@@ -73,7 +76,7 @@ def test_others_come_nearest_first_with_their_own_properties(tmp_path, dim):
 
 def test_ordered_features_do_not_see_translations_or_who_is_who_and_raw_ones_do(tmp_path):
     data = make(tmp_path, n=4)
-    moved = formats.Dataset("moved", data.path, dict(data.arrays), data.meta)
+    moved = Dataset("moved", data.path, dict(data.arrays), data.meta)
     order = [2, 0, 3, 1]
     moved.arrays |= {k: data.arrays[k][:, :, order] for k in ("vel", "acc")}
     moved.arrays["pos"] = data.pos[:, :, order] + 3.0

@@ -1,0 +1,1 @@
+"""The law against its network on data unlike the training data."""

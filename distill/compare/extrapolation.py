@@ -1,0 +1,232 @@
+"""Data unlike the training data, simulated anew, and what the network and the law make of it.
+
+Every set is labelled by the true accelerations at its states. The simulation needs JAX, so ``fresh_sets``
+makes the sets in a process of its own and the caller is free to hold torch. Dimensionless units, G = k = 1.
+"""
+
+import multiprocessing
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from distill.files.dataset import Dataset
+from distill.files.storage import finite_or_none
+from distill.physics.record import system_of
+from distill.physics.system import acceleration
+from distill.shell.errors import UserError
+from distill.statistics import metrics
+
+FACTORS = {"wide": 3.0, "heavy": 3.0, "close": 0.3}
+LONGER = 3  # "longer" and the rollouts run for this many training times
+INTERPOLATION = "interpolation"
+NOTHING_KNOWN = "the true law is not known here, so nothing beyond the dataset can be labelled"
+
+
+@dataclass
+class States:
+    """States with their true accelerations: pos, vel, acc [graph, particle, dim]; mass, charge [graph,
+    particle]. ``what`` says in one sentence what they are; ``held`` are particles that never move."""
+
+    what: str
+    pos: np.ndarray
+    vel: np.ndarray
+    mass: np.ndarray
+    charge: np.ndarray
+    acc: np.ndarray
+    held: tuple[int, ...] = ()
+    report: dict = field(default_factory=dict)  # of the simulation it is from
+
+    def __len__(self) -> int:
+        return len(self.pos)
+
+    @property
+    def state(self) -> tuple:
+        return self.pos, self.vel, self.mass, self.charge
+
+
+# ---------------------------------------------------------------- the sets
+
+
+def transformed(states: States, name: str, system, factor: float | None = None) -> States:
+    """``states`` made "wide" or "close" (positions scaled about each centre of mass) or "heavy" (masses
+    scaled), and labelled again by ``system``. The factor is ``FACTORS[name]`` unless given."""
+    factor = FACTORS[name] if factor is None else factor
+    if name == "heavy":
+        new = replace(states, mass=states.mass * factor)
+        what = f"the interpolation states with all masses x {factor:g}"
+        if (states.mass == states.mass[0, 0]).all():
+            what += "; in training all masses were the same, so that no network can know of mass"
+    else:
+        centre = (states.mass[..., None] * states.pos).sum(1, keepdims=True) / states.mass.sum(1)[:, None, None]
+        new = replace(states, pos=centre + factor * (states.pos - centre))
+        what = f"the interpolation states with all positions x {factor:g} about the centre of mass"
+    return replace(new, what=what, acc=acceleration(system, *new.state))
+
+
+def pick(simulated: dict, frames: slice, limit: int, seed: int, what: str, held=()) -> States:
+    """At most ``limit`` states drawn without replacement from the ``frames`` of ``integrate``'s arrays."""
+    index = np.arange(simulated["pos"].shape[1])[frames]
+    total = len(simulated["pos"]) * len(index)
+    chosen = np.arange(total)
+    if limit < total:
+        chosen = np.sort(np.random.default_rng([seed, 7]).choice(total, limit, replace=False))
+    k, f = chosen // len(index), index[chosen % len(index)]
+    arrays = {name: simulated[name][k, f] for name in ("pos", "vel", "acc")}
+    arrays |= {name: simulated[name][k] for name in ("mass", "charge")}
+    return States(what=what, held=tuple(held), report=simulated.get("report", {}), **arrays)
+
+
+def make_sets(system, n, dim, frames, spacing, trajectories, limit, seed, simulate=None) -> tuple[dict, dict]:
+    """``(sets, starts)``: the named ``States`` and the initial conditions for rollouts.
+
+    ``frames`` and ``spacing`` (time between frames) are the training data's; ``starts`` holds pos, vel
+    [trajectory, particle, dim] and mass, charge [trajectory, particle]. ``simulate`` stands in for
+    ``distill.physics.integrate.integrate``, which needs JAX.
+    """
+    if simulate is None:
+        from distill.physics.integrate import integrate as simulate
+
+    def run(count, length):
+        dt = spacing
+        if system.variant == "original" and length > 1:
+            dt = spacing * (length - 1) / length  # ``integrate`` stretches the original's grid by the inverse
+        return simulate(system, count, dim, trajectories, length, 1, seed=seed, dt=dt)
+
+    long = run(n, LONGER * (frames - 1) + 1 if frames > 1 else 1)
+    span = spacing * (frames - 1)
+    held = tuple(k % n for k in system.held)
+    what = f"{trajectories} trajectories simulated anew, like the training data in everything but the seed"
+    sets = {INTERPOLATION: pick(long, slice(0, frames), limit, seed, what, held)}
+    what = f"{trajectories} trajectories simulated anew with {2 * n} particles in place of {n}"
+    sets["more_particles"] = pick(run(2 * n, frames), slice(None), limit, seed, what, system.held)
+    if frames > 1:
+        what = f"frames between {span:.4g} and {LONGER * span:.4g} of the new trajectories; training ends at {span:.4g}"
+        sets["longer"] = pick(long, slice(frames, None), limit, seed, what, held)
+    for name in FACTORS:
+        sets[name] = transformed(sets[INTERPOLATION], name, system)
+    starts = {k: long[k][:, 0] for k in ("pos", "vel")} | {k: long[k] for k in ("mass", "charge")}
+    return sets, starts
+
+
+def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
+    """The only set there is where the truth is unknown: the dataset's test split with its own labels."""
+    index = dataset.trajectories("test")
+    arrays = {k: dataset.arrays[k][index] for k in ("pos", "vel", "acc", "mass", "charge")}
+    held = (dataset.meta.get("system") or {}).get("held") or ()
+    what = "the dataset's test trajectories with the accelerations stored there"
+    return {INTERPOLATION: pick(arrays, slice(None), limit, seed, what, held)}
+
+
+# ---------------------------------------------------------------- a process of its own
+
+
+def fresh_sets(meta: dict, maker=make_sets, **arguments):
+    """``maker(system, **arguments)`` for the system of a dataset's JSON, in a new process; what it returns.
+
+    Raises what the simulation raises (``UserError`` where it cannot be done).
+    """
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_make_and_send, args=(send, meta, maker, arguments), daemon=True)
+    process.start()
+    send.close()
+    try:
+        outcome = receive.recv()
+    except EOFError:
+        process.join()
+        raise UserError(
+            f"the simulation of new data ended with exit code {process.exitcode} (out of memory?)",
+            "use fewer --n-trajectories",
+        ) from None
+    finally:
+        if process.is_alive():
+            process.join(1)
+        process.terminate()
+        receive.close()
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _make_and_send(send, meta, maker, arguments):
+    import signal
+    import threading
+
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, left behind if this process is ended
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this process
+    try:
+        outcome = maker(system_of(meta), **arguments)
+    except Exception as exc:
+        outcome = exc
+    send.send(outcome)
+    send.close()
+
+
+# ---------------------------------------------------------------- errors
+
+
+def errors(pred: np.ndarray, true: np.ndarray, held=()) -> dict:
+    """Errors of accelerations [graph, particle, dim] of the particles that are free.
+
+    ``metrics.prediction_errors`` over the finite predictions, the MAE of the best 90 % of them, and the
+    numbers of those that are not finite; null where there is nothing to average.
+    """
+    free = ~np.isin(np.arange(true.shape[1]), held)
+    pred, true = (np.asarray(a, dtype=float)[:, free].reshape(-1, true.shape[2]) for a in (pred, true))
+    finite = np.isfinite(pred).all(-1)
+    out = {"mae": None, "mae_trim90": None, "median_relative_error": None, "r2": None, "n": int(finite.sum())}
+    out["n_not_finite"] = int((~finite).sum())
+    if not out["n"]:
+        return out
+    pred, true = pred[finite], true[finite]
+    if (true != 0).any():
+        with np.errstate(over="ignore"):
+            found = metrics.prediction_errors(pred, true)
+        out |= {k: finite_or_none(v) for k, v in found.items() if k != "n"}
+    else:  # no force at all: only the absolute error means something
+        out["mae"] = finite_or_none(np.abs(pred - true).mean())
+    error = np.abs(pred - true).mean(-1)
+    out["mae_trim90"] = finite_or_none(error[error <= np.quantile(error, 0.9)].mean())
+    return out
+
+
+def compare(states: States, network, law) -> dict:
+    """Errors of two functions (pos, vel, mass, charge) -> accelerations on one set, and their ratio."""
+    out = {"what": states.what, "graphs": len(states), "particles": states.pos.shape[1]}
+    with np.errstate(all="ignore"):
+        for name, function in (("gnn", network), ("law", law)):
+            out[name] = errors(function(*states.state), states.acc, states.held)
+    gnn, law_mae = out["gnn"]["mae"], out["law"]["mae"]
+    usable = gnn and law_mae is not None and not out["law"]["n_not_finite"]
+    out["law_over_gnn_mae"] = finite_or_none(law_mae / gnn) if usable else None
+    gnn, law_error = (out[k]["median_relative_error"] for k in ("gnn", "law"))
+    out["law_over_gnn_relative_error"] = finite_or_none(law_error / gnn) if gnn and law_error is not None else None
+    return out
+
+
+def network_acceleration(model, chain: bool, double: bool = False):
+    """The network as a function (pos, vel, mass, charge) -> accelerations, shapes as in ``States``.
+
+    ``double``: computed in float64, so that the step control of a rollout does not see rounding.
+    """
+    import copy
+
+    import torch
+
+    from distill.network.graphs import EdgeCache, node_features
+
+    if double:
+        model = copy.deepcopy(model).double()
+    parameter = next(model.parameters())
+    caches: dict[int, EdgeCache] = {}
+
+    @torch.no_grad()
+    def function(pos, vel, mass, charge, batch=512):
+        x = torch.as_tensor(node_features(pos, vel, charge, mass)).to(parameter)
+        cache = caches.setdefault(x.shape[1], EdgeCache(x.shape[1], chain, parameter.device))
+        out = [model(part.flatten(0, 1), cache(len(part)))[0] for part in x.split(batch)]
+        return torch.cat(out).reshape(pos.shape).double().cpu().numpy()
+
+    return function

@@ -1,0 +1,240 @@
+"""Trajectories under the truth, the law and the network from the same initial conditions.
+
+All three are integrated by the method of ``scipy.integrate.DOP853`` (E. Hairer, S. Norsett, G. Wanner,
+Solving Ordinary Differential Equations I, II.5 and II.10; its coefficients are used), all trajectories at
+once, each with its own step. Where particles meet closely, solutions that differ in the last digits part
+exponentially: the truth is therefore also followed at a looser tolerance, as a reference for what a
+position error can still say. Dimensionless units.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.integrate import DOP853
+
+from distill.files.storage import finite_or_none
+from distill.physics.system import acceleration, energy, energy_terms
+
+TOLERANCES = {"truth": 1e-9, "law": 1e-9, "truth_loose": 1e-6, "gnn": 1e-5}  # rtol; atol is a tenth of it
+FRAMES = 121
+MAX_STEPS = 20_000  # of one trajectory; decides before the clock does on any ordinary machine
+SECONDS = 60.0  # of one model: a limit against hanging
+FOLLOWED = 0.1  # a model follows the truth while its position error is below this share of the size
+SIZE = "root mean square distance of the particles from their centre of mass at the start of each trajectory"
+ENERGY_SCALE = "kinetic energy + sum of |pair energies| + sum of |outside-field energies| at the start"
+MOMENTUM_IS = "|sum of m v - start| / mean over the truth's frames of the sum of m |v|"
+ANGULAR_IS = (
+    "|sum of m x cross v - start| / mean over the truth's frames of the sum of m |x| |v|, x from the centre of mass"
+    " at the start"
+)
+_A, _B, _E3, _E5, _STAGES = DOP853.A, DOP853.B, DOP853.E3, DOP853.E5, DOP853.n_stages
+
+
+@dataclass
+class Paths:
+    """y [trajectory, frame, state], NaN from a failure on; steps [trajectory]; failed: a reason or ""."""
+
+    y: np.ndarray
+    steps: np.ndarray
+    failed: list[str]
+    seconds: float
+
+
+def solve(rhs, y0, t, rtol, atol, max_steps: int = MAX_STEPS, seconds: float = SECONDS) -> Paths:
+    """y' = rhs(y [lane, state], lanes), autonomous, from y0 [trajectory, state] at the times t [frame].
+
+    ``lanes`` are the indices of the trajectories still under way. Steps end exactly on frames. Never
+    raises for a bad ``rhs``: the trajectory is given up with a reason.
+    """
+    clock = time.perf_counter()
+    y0, t = np.asarray(y0, dtype=float), np.asarray(t, dtype=float)
+    count, size = y0.shape
+    y = np.full((count, len(t), size), np.nan)
+    y[:, 0] = y0
+    now, steps, frame = y0.copy(), np.zeros(count, dtype=int), np.zeros(count, dtype=int)
+    since, failed = np.zeros(count), [""] * count
+    live = np.arange(count) if len(t) > 1 else np.arange(0)
+    with np.errstate(all="ignore"):
+        slope = rhs(now, np.arange(count))
+        scale = atol + rtol * np.abs(now)
+        first = 0.01 * np.linalg.norm(now / scale, axis=1) / (np.linalg.norm(slope / scale, axis=1) + 1e-300)
+        h = np.minimum(np.where(np.isfinite(first) & (first > 0), first, 1e-6), t[-1] - t[0] or 1.0)
+        while len(live):
+            rest = t[frame[live] + 1] - t[frame[live]] - since[live]
+            cut = h[live] >= rest
+            step = np.where(cut, rest, np.where(2 * h[live] > rest, 0.5 * rest, h[live]))
+            stages = np.empty((_STAGES + 1, len(live), size))
+            stages[0] = slope[live]
+            for s in range(1, _STAGES):
+                stages[s] = rhs(now[live] + step[:, None] * np.tensordot(_A[s, :s], stages[:s], 1), live)
+            new = now[live] + step[:, None] * np.tensordot(_B, stages[:-1], 1)
+            stages[-1] = rhs(new, live)
+            norm = _error_norm(stages, step, atol + rtol * np.maximum(np.abs(now[live]), np.abs(new)))
+            finite = np.isfinite(norm) & np.isfinite(stages[-1]).all(1)
+            good = finite & (norm < 1)
+            factor = np.clip(0.9 * np.where(finite, np.maximum(norm, 1e-10), 1e9) ** -0.125, 0.2, 10.0)
+            # A step cut short to meet a frame says nothing against the longer one that was planned.
+            h[live] = np.where(good, np.maximum(step * factor, np.where(step < h[live], h[live], 0)),
+                               step * np.minimum(factor, 1.0))  # fmt: skip
+            steps[live] += 1
+            done = live[good]
+            now[done], slope[done] = new[good], stages[-1][good]
+            since[done] += step[good]
+            arrived = live[good & cut]
+            frame[arrived] += 1
+            since[arrived] = 0.0
+            y[arrived, frame[arrived]] = now[arrived]
+            late = time.perf_counter() - clock > seconds
+            ended = frame[live] == len(t) - 1
+            for k in live[~ended]:
+                if h[k] < 1e-14 * (t[-1] - t[0]):
+                    failed[k] = "step size vanished"
+                elif steps[k] >= max_steps:
+                    failed[k] = f"more than {max_steps} steps"
+                elif late:
+                    failed[k] = f"more than {seconds:g} s"
+            live = live[~ended & np.array([not failed[k] for k in live])]
+    return Paths(y, steps, failed, time.perf_counter() - clock)
+
+
+def _error_norm(stages, step, scale):
+    """Norm of the estimated error [lane] by which DOP853 accepts a step (below 1)."""
+    five = ((np.tensordot(_E5, stages, 1) / scale) ** 2).sum(1)
+    three = ((np.tensordot(_E3, stages, 1) / scale) ** 2).sum(1)
+    below = np.sqrt((five + 0.01 * three) * scale.shape[1])
+    return np.where(five == 0, 0.0, np.abs(step) * five / np.where(below > 0, below, 1.0))
+
+
+def roll(system, function, pos, vel, mass, charge, t, rtol, **limits) -> dict:
+    """Trajectories under ``function(pos, vel, mass, charge) -> accelerations``; held particles stay.
+
+    pos, vel [trajectory, particle, dim]; mass, charge [trajectory, particle]. Returns ``pos, vel
+    [trajectory, frame, particle, dim]``, ``work [trajectory, frame]`` (against the true drag) and ``paths``.
+    """
+    count, n, dim = pos.shape
+    half, drags = n * dim, system.drags(n)[:, None]
+    held = list(system.held)
+
+    def rhs(y, lanes):
+        x, v = y[:, :half].reshape(-1, n, dim), y[:, half : 2 * half].reshape(-1, n, dim)
+        a = np.array(function(x, v, mass[lanes], charge[lanes]), dtype=float)
+        a[:, held] = 0.0
+        lost = (drags * v * v).sum((1, 2))[:, None]
+        return np.concatenate([v.reshape(-1, half), a.reshape(-1, half), lost], 1)
+
+    y0 = np.concatenate([pos.reshape(count, -1), vel.reshape(count, -1), np.zeros((count, 1))], 1)
+    paths = solve(rhs, y0, t, rtol, 0.1 * rtol, **limits)
+    shape = (count, len(t), n, dim)
+    return {"pos": paths.y[..., :half].reshape(shape), "vel": paths.y[..., half : 2 * half].reshape(shape),
+            "work": paths.y[..., -1], "paths": paths}  # fmt: skip
+
+
+def compare(system, law, network, pos, vel, mass, charge, training_time, times, frames: int = FRAMES) -> dict:
+    """JSON-ready comparison over ``times`` training times: position errors and energy drifts.
+
+    ``law`` and ``network`` are functions (pos, vel, mass, charge) -> accelerations. Position error: root
+    mean square over the particles against the truth, over ``SIZE``. Energy drift: |H + W - H(0)| over
+    ``ENERGY_SCALE`` with H the true energy of the state reached and W the work against the true drag.
+    Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
+    medians and quartiles over the trajectories; one that failed counts as infinitely far off.
+    """
+    t = np.linspace(0.0, times * training_time, frames)
+    truth = lambda *state: acceleration(system, *state)  # noqa: E731
+    functions = {"truth": truth, "law": law, "truth_loose": truth, "gnn": network}
+    rolled = {k: roll(system, f, pos, vel, mass, charge, t, TOLERANCES[k]) for k, f in functions.items()}
+    weight = mass[..., None] / mass.sum(1)[:, None, None]
+    centre = (weight * pos).sum(1, keepdims=True)
+    size = np.sqrt(((pos - centre) ** 2).sum(-1).mean(-1))
+    terms = energy_terms(system, pos, vel, mass, charge)
+    scale = sum(np.abs(term).sum(-1) for term in terms)
+    scale = np.where(scale > 0, scale, 1.0)
+    momenta, momenta_are = momentum_drifts(system, rolled, mass, centre)
+    models = {}
+    for name, found in rolled.items():
+        with np.errstate(all="ignore"):
+            gap = ((found["pos"] - rolled["truth"]["pos"]) ** 2).sum(-1).mean(-1)
+            distance = np.sqrt(gap) / size[:, None]
+            total = energy(system, found["pos"], found["vel"], mass[:, None], charge[:, None]) + found["work"]
+            drift = np.abs(total - total[:, :1]) / scale[:, None]
+        paths = found["paths"]
+        reached = np.isfinite(found["pos"][:, :, 0, 0]).sum(1) - 1
+        middle = quartiles(distance)
+        models[name] = {
+            "rtol": TOLERANCES[name], "position_error": middle, "energy_drift": quartiles(drift),
+            "followed_for": _followed(middle["median"], t),
+            "final_energy_drift_median": quartiles(drift[:, -1:])["median"][0],
+            **{key: drifts and quartiles(drifts[name]) for key, drifts in momenta.items()},
+            **{f"final_{key}_median": drifts and quartiles(drifts[name][:, -1:])["median"][0]
+               for key, drifts in momenta.items()},
+            "failed": [{"trajectory": k, "at_time": float(t[reached[k]]), "why": why}
+                       for k, why in enumerate(paths.failed) if why],
+            "steps_max": int(paths.steps.max()), "seconds": round(paths.seconds, 2),
+        }  # fmt: skip
+    return {"n": len(pos), "particles": pos.shape[1], "training_time": training_time, "horizon": float(t[-1]),
+            "method": "DOP853, atol = rtol / 10", "position_error_is": f"RMS over particles / size; size: {SIZE}",
+            "energy_drift_is": f"|true energy (+ work against drag) - start| / ({ENERGY_SCALE})",
+            **{f"{key}_is": what for key, what in momenta_are.items()},
+            "followed_while": f"median position error < {FOLLOWED}", "time": t.tolist(), "models": models}  # fmt: skip
+
+
+def momentum_drifts(system, rolled: dict, mass, centre) -> tuple[dict, dict]:
+    """How far each model changes the total momentum and angular momentum that the truth conserves.
+
+    ``rolled``: name -> what ``roll`` returned, "truth" among them; mass [trajectory, particle]; centre
+    [trajectory, 1, dim], the point about which angular momentum is taken. Returns (drifts, what they are):
+    ``momentum_drift`` and ``angular_momentum_drift`` -> {name: [trajectory, frame]}, or None where the law is not
+    a law of conservation: an outside field or a held particle takes up momentum, drag takes it away. Drag alone
+    takes gamma_i (x_i - x_i at the start), which is added back; its torque has no such closed form.
+    """
+    drags, dim = system.drags(mass.shape[1])[:, None], centre.shape[-1]
+    outside = "an outside field acts" if system.external is not None else ""
+    outside = outside or ("a particle is held" if system.held else "")
+    drifts: dict = {"momentum_drift": None, "angular_momentum_drift": None}
+    about = {key: f"not conserved: {outside}" for key in drifts}
+    if outside:
+        return drifts, about
+
+    def drift(moment, size):
+        with np.errstate(all="ignore"):
+            mean = np.nanmean(size(rolled["truth"]), axis=1)  # at rest at the start it would be 0 there
+            change = {k: moment(found) - moment(found)[:, :1] for k, found in rolled.items()}
+            return {k: np.linalg.norm(v, axis=-1) / np.where(mean > 0, mean, 1.0)[:, None] for k, v in change.items()}
+
+    def length(vectors):
+        return np.linalg.norm(vectors, axis=-1)
+
+    m, mass, around = mass[:, None, :, None], mass[:, None], centre[:, None]
+    drifts["momentum_drift"] = drift(
+        lambda f: (m * f["vel"] + drags * f["pos"]).sum(2), lambda f: (mass * length(f["vel"])).sum(2)
+    )
+    about["momentum_drift"] = MOMENTUM_IS + ("; what drag took is added" if system.drag else "")
+    if system.drag:
+        about["angular_momentum_drift"] = "not conserved: drag"
+    elif dim not in (2, 3):
+        about["angular_momentum_drift"] = f"not defined here in {dim} dimension{'s' * (dim > 1)}"
+    else:
+        drifts["angular_momentum_drift"] = drift(
+            lambda f: (m * _cross(f["pos"] - around, f["vel"])).sum(2),
+            lambda f: (mass * length(f["pos"] - around) * length(f["vel"])).sum(2),
+        )
+        about["angular_momentum_drift"] = ANGULAR_IS
+    return drifts, about
+
+
+def _cross(x, v):
+    """x cross v over the last axis: [..., 3] in three dimensions, [..., 1] in two."""
+    return np.cross(x, v) if x.shape[-1] == 3 else x[..., :1] * v[..., 1:] - x[..., 1:] * v[..., :1]
+
+
+def quartiles(values: np.ndarray) -> dict:
+    """Median and quartiles over trajectories of values [trajectory, frame]; null where infinite."""
+    filled = np.where(np.isfinite(values), values, np.inf)
+    rows = np.quantile(filled, [0.25, 0.5, 0.75], axis=0, method="nearest")
+    return {k: [finite_or_none(v) for v in row] for k, row in zip(("lower", "median", "upper"), rows, strict=True)}
+
+
+def _followed(median: list, t: np.ndarray) -> float:
+    """The last time before the median error first reaches ``FOLLOWED``."""
+    bad = [k for k, v in enumerate(median) if v is None or v >= FOLLOWED]
+    return float(t[max(bad[0] - 1, 0)] if bad else t[-1])

@@ -1,0 +1,1 @@
+"""What lies on disk: names, fields, datasets, messages, weights, and where each file came from."""

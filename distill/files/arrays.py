@@ -1,0 +1,97 @@
+"""Arrays by name in ``.npz`` files: checked against a table of fields when written and when read."""
+
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from distill.files.npz import NpzWriter, layout_bytes, read_rows
+from distill.files.storage import atomic, require_disk
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+
+
+def save_npz(path: Path, arrays: dict, fields: dict) -> None:
+    """Write ``arrays`` after checking them against the table ``fields``."""
+    check_fields(arrays, fields, f"what was to be written to {relative(path)}")
+    with atomic(path) as file:
+        np.savez(file, **arrays)
+
+
+def stream_npz(path: Path, parts: Iterable[dict], sizes: dict, fields: dict, fix: str | None = None) -> None:
+    """Write an ``.npz`` from ``parts`` that come one after the other, in the memory of one of them.
+
+    ``sizes``: axis of ``fields`` -> its size in the whole file. An array whose first axis is among them is the
+    parts' rows one after the other; any other is taken from the first part. Every part is checked as by
+    ``save_npz``. ``UserError`` for what is not allowed, and before anything is written if the disk is too full
+    (``fix``: what to do then); ``ValueError`` if the parts do not add up to ``sizes``.
+    """
+    path, where = Path(path), f"what was to be written to {relative(path)}"
+    parts = iter(parts)
+    first = next(parts)
+    check_fields(first, fields, where)
+    rows = {k: sizes[fields[k][0][0]] for k in first if k in fields and fields[k][0][0] in sizes}
+    layout = {k: (v.dtype, (rows.get(k, len(v)), *v.shape[1:])) for k, v in first.items()}
+    require_disk(path, layout_bytes(layout), fix)
+    with atomic(path) as file:
+        writer = NpzWriter(file, layout)
+        for name, value in first.items():
+            writer.append(name, value)
+        for part in parts:
+            check_fields(part, fields, where)
+            for name in rows:
+                writer.append(name, part[name])
+        writer.finish()
+
+
+def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: Callable | None = None) -> dict:
+    """Read and check an ``.npz``; raises ``UserError`` if missing, damaged or of another kind.
+
+    ``draw(file)`` gives (axis, mask of its entries to read) from the open file, or None for all of it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{relative(path)} does not exist", fix)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [k for k, (_, _, required) in fields.items() if required and k not in file.files]
+            if missing:
+                raise UserError(
+                    f"{relative(path)} is not a {kind} file: it lacks {', '.join(missing)}"
+                    f" and holds {', '.join(file.files[:8]) or 'nothing'}",
+                    fix,
+                )
+            axis, keep = (draw(file) if draw else None) or (None, None)
+            part = {k for k in file.files if k in fields and fields[k][0][:1] == (axis,)}
+            arrays = {k: read_rows(file, k, keep) if k in part else file[k] for k in file.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError) as exc:
+        raise UserError(f"{relative(path)} is damaged or half-written ({_first_line(exc)})", fix) from None
+    check_fields(arrays, fields, relative(path), fix)
+    return arrays
+
+
+def _first_line(exc: Exception) -> str:
+    return (str(exc).splitlines() or [type(exc).__name__])[0][:100]
+
+
+def check_fields(arrays: dict, fields: dict, where: str, fix: str | None = None) -> None:
+    """Check names, numbers of axes, agreeing sizes, kinds and finiteness."""
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, (axes, kind, required) in fields.items():
+        if name not in arrays:
+            if required:
+                raise UserError(f"{where}: field '{name}' {list(axes)} is missing", fix)
+            continue
+        array = np.asarray(arrays[name])
+        if array.dtype.kind not in ("fiu" if kind == "f" else "iub"):
+            raise UserError(f"{where}: '{name}' has type {array.dtype}, expected numbers ({kind})", fix)
+        if array.ndim != len(axes):
+            raise UserError(f"{where}: '{name}' has shape {array.shape}, expected {len(axes)} axes {list(axes)}", fix)
+        for axis, size in zip(axes, array.shape, strict=True):
+            known, owner = sizes.setdefault(axis, (size, name))
+            if size != known:
+                raise UserError(f"{where}: '{name}' has {size} along '{axis}' where '{owner}' has {known}", fix)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).sum())
+            raise UserError(f"{where}: '{name}' holds {bad} NaN or infinite values", fix)

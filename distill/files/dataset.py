@@ -1,0 +1,141 @@
+"""Datasets: ``datasets/<dataset>.npz`` with the JSON beside it, see ``fields.DATASET_FIELDS``."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from distill.files.arrays import load_npz
+from distill.files.fields import DATASET_FIELDS, SPLITS
+from distill.files.names import dataset_path
+from distill.files.provenance import sha256
+from distill.files.storage import (
+    load_json,
+)
+from distill.shell.errors import UserError, near_miss
+from distill.shell.paths import relative
+from distill.shell.stage import warn
+
+
+@dataclass
+class Dataset:
+    """A dataset in memory; arrays as in ``DATASET_FIELDS``, ``meta`` the JSON beside it (or {})."""
+
+    name: str
+    path: Path
+    arrays: dict
+    meta: dict = field(default_factory=dict)
+
+    def __getattr__(self, key):
+        if key != "arrays" and key in self.arrays:
+            return self.arrays[key]
+        raise AttributeError(key)
+
+    @property
+    def n(self) -> int:
+        return self.pos.shape[2]
+
+    @property
+    def dim(self) -> int:
+        return self.pos.shape[3]
+
+    def trajectories(self, split: str) -> np.ndarray:
+        """Indices of the trajectories of ``split`` (``"all"`` for every one)."""
+        if split == "all":
+            return np.arange(len(self.pos))
+        index = np.flatnonzero(self.arrays["split"] == SPLITS.index(split))
+        if not len(index):
+            raise UserError(f"{relative(self.path)} has no trajectory in its {split} split")
+        return index
+
+
+def load_dataset(name_or_path: str) -> Dataset:
+    """Load and check a dataset, made by ``simulate.py`` or by anybody who follows the format."""
+    path = dataset_path(name_or_path)
+    if not path.is_file():
+        known = [p.stem for p in path.parent.glob("*.npz")] if path.parent.is_dir() else []
+        raise UserError(
+            f"{relative(path)} does not exist{near_miss(path.stem, known)}",
+            f"run this first:  python simulate.py --system {path.stem.split(chr(95))[0]}",
+        )
+    arrays = load_npz(path, DATASET_FIELDS, "dataset", "make it again with  python simulate.py --overwrite")
+    where = relative(path)
+    trajectories, frames, n, dim = arrays["pos"].shape
+    if min(trajectories, frames) < 1:
+        raise UserError(f"{where}: 'pos' has shape {arrays['pos'].shape}, expected at least one frame")
+    if n < 2:
+        raise UserError(f"{where} has {n} particle, expected at least 2: one particle feels no pair force")
+    if dim not in (1, 2, 3):
+        raise UserError(f"{where} has {dim} space dimensions, expected 1, 2 or 3")
+    if not (arrays["mass"] > 0).all():
+        raise UserError(f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive")
+    check_box(arrays, where)
+    arrays.setdefault("charge", np.zeros_like(arrays["mass"]))
+    arrays.setdefault("t", np.arange(frames, dtype=float))
+    if "split" not in arrays:
+        arrays["split"] = make_split(trajectories, 0)
+    elif not np.isin(arrays["split"], (0, 1, 2)).all():
+        raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
+    side = path.with_suffix(".json")
+    return Dataset(path.stem, path, arrays, load_json(side) if side.is_file() else {})
+
+
+def check_box(arrays: dict, where: str) -> None:
+    """``UserError`` unless ``box`` and ``cutoff``, where present, leave every pair one nearest image."""
+    box, cutoff = arrays.get("box"), arrays.get("cutoff")
+    if box is not None and not (box > 0).all():
+        raise UserError(f"{where}: 'box' is {np.asarray(box).tolist()}, expected positive side lengths")
+    if cutoff is None:
+        return
+    if not cutoff > 0:
+        raise UserError(f"{where}: 'cutoff' is {float(cutoff)}, expected a positive length")
+    if box is None:
+        raise UserError(f"{where} holds a 'cutoff' without a 'box'", "add the side lengths of the periodic box")
+    if cutoff > (side := float(np.min(box))) / 2:
+        raise UserError(f"{where}: 'cutoff' is {float(cutoff):g}, expected at most half the shortest side {side:g}")
+
+
+def start_digest(dataset: Dataset) -> str:
+    """SHA-256 of what a dataset starts from: masses, charges, first frames, and its split.
+
+    Drawn from the seed, they are the same bits wherever a dataset is simulated again; what follows is not.
+    """
+    digest = hashlib.sha256()
+    for array in (dataset.mass, dataset.charge, dataset.pos[:, 0], dataset.vel[:, 0], dataset.split):
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def dataset_of_run(run: str, config: dict) -> Dataset:
+    """The dataset a run was trained on, or one simulated again from the same states, with a warning; ``UserError``
+    if it is another one.
+    """
+    entry = config.get("inputs", {}).get("dataset", {})
+    dataset = load_dataset(config.get("dataset_path") or entry.get("path", ""))
+    if sha256(dataset.path) == entry.get("sha256"):
+        return dataset
+    start = config.get("dataset_start") or {}
+    same = start.get("sha256") == start_digest(dataset) and start.get("frames") == dataset.pos.shape[1]
+    if not (same and np.allclose(dataset.t, np.linspace(*start["t"], dataset.pos.shape[1]))):
+        raise UserError(
+            f"run '{run}' was trained on another dataset: {relative(dataset.path)} has changed since",
+            f"train again:  python train.py --dataset {dataset.name} --overwrite",
+        )
+    warn(f"{relative(dataset.path)} is not the file that '{run}' was trained on, but its start is the same: going on")
+    return dataset
+
+
+def start_of(dataset: Dataset) -> dict:
+    """What ``dataset_of_run`` knows a dataset by that was simulated again: goes into a run's ``config.json``."""
+    return {"sha256": start_digest(dataset), "frames": dataset.pos.shape[1], "t": dataset.t[[0, -1]].tolist()}
+
+
+def make_split(trajectories: int, seed: int) -> np.ndarray:
+    """Whole trajectories to train (80 %), validation and test (10 % each, one at least from 3 on)."""
+    held_out = max(1, round(0.1 * trajectories)) if trajectories >= 3 else 0
+    split = np.zeros(trajectories, dtype=np.int8)
+    order = np.random.default_rng([seed, 20061128]).permutation(trajectories)
+    split[order[:held_out]] = 1
+    split[order[held_out : 2 * held_out]] = 2
+    return split

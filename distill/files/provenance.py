@@ -1,0 +1,101 @@
+"""Where a file came from: arguments, inputs with digests, commit, versions, machine; and whether it is up to date."""
+
+import contextlib
+import hashlib
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from distill.files.storage import FORMAT_VERSION, load_json, plain
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device: str = "cpu") -> dict:
+    """Where a file came from: goes first into every JSON. ``inputs``: name -> path."""
+    return plain(
+        {
+            "stage": stage,
+            "format": FORMAT_VERSION,
+            "arguments": arguments,
+            "inputs": {k: {"path": relative(p), "sha256": sha256(p)} for k, p in inputs.items()},
+            "git": _git(),
+            "python": platform.python_version(),
+            "versions": _versions(),
+            "device": device,
+            "machine": platform.machine(),
+            "seconds": round(seconds, 2),
+            "quick": bool(arguments.get("quick", False)),
+        }
+    )
+
+
+def _git() -> dict:
+    def ask(*words):
+        return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, timeout=10)
+
+    try:
+        head = ask("rev-parse", "HEAD")
+        if head.returncode:
+            return {"commit": None, "dirty": None}
+        return {
+            "commit": head.stdout.strip(),
+            "dirty": bool(ask("status", "--porcelain", "-uno").stdout.strip()),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
+def _versions() -> dict:
+    names = ("numpy", "jax", "torch", "torch_geometric", "pysr", "pyoperon", "openmm", "sympy", "scipy")
+    loaded = {n: n for n in names if n.split(".")[0] in sys.modules}
+    found = {}
+    for name in loaded:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+IGNORED_ARGUMENTS = ("overwrite", "threads", "resume", "device", "wandb", "stack", "capture")
+
+
+def _flat(arguments: dict) -> dict:
+    """Arguments that matter for the result, those of nested dictionaries among them."""
+    nested = {k: v for name, inner in arguments.items() if isinstance(inner, dict) for k, v in inner.items()}
+    own = {k: v for k, v in arguments.items() if not isinstance(v, dict) and k not in IGNORED_ARGUMENTS}
+    return own | nested
+
+
+def already_done(path: Path, arguments: dict, inputs: dict, overwrite: bool) -> bool:
+    """True if ``path`` (a JSON that ends a stage) came from the same arguments and inputs.
+
+    Raises ``UserError`` naming the first difference if it came from others and ``overwrite`` is off.
+    """
+    if overwrite or not Path(path).is_file():
+        return False
+    try:
+        old = load_json(path)
+    except UserError:
+        return False  # damaged: make it again
+    wanted, had = _flat(plain(arguments)), _flat(old.get("arguments", {}))
+    difference = [f"{k} was {had.get(k)!r}, now {v!r}" for k, v in wanted.items() if had.get(k) != v]
+    for name, source in inputs.items():
+        if old.get("inputs", {}).get(name, {}).get("sha256") != sha256(source):
+            difference.append(f"{relative(source)} has changed since")
+    if difference:
+        raise UserError(
+            f"{relative(path)} exists and was made otherwise ({difference[0]})",
+            "add --overwrite to replace it" + (", or --tag to keep both" if "tag" in arguments else ""),
+        )
+    return True

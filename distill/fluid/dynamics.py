@@ -1,0 +1,174 @@
+"""Dynamics of a fluid of equal particles in a periodic box under any force: pair law, true law or network.
+
+Velocity Verlet at constant energy, and with friction the Langevin splitting BAOAB (B. Leimkuhler, C. Matthews, Appl.
+Math. Res. Express 2013, 34), of which it is the case without. Pairs come from a Verlet list: those within the cutoff
+and a skin, found again once a particle has moved half the skin (M. P. Allen, D. J. Tildesley, Computer Simulation of
+Liquids, section 5.3). Lengths A, times ps, other units as in ``distill.physics.lennard_jones``; 64 bits.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from distill.physics.neighbours import Neighbours, close_pairs
+
+SKIN = 1.0  # A
+HOTTEST = 20.0  # times the temperature asked for: no bath and no exchange of energies makes that
+
+
+class BlewUp(Exception):
+    """The dynamics left everything physical; the message says how."""
+
+
+class VerletList:
+    """Pairs with r <= ``cutoff + skin`` when the list was made; valid for positions that are not wrapped since.
+
+    ``skin`` is as wide as the box leaves room for. ``i, j [pair]``; ``made``: how many lists so far. ``ValueError`` if
+    the cutoff is more than half the box.
+    """
+
+    def __init__(self, box, cutoff: float, skin: float = SKIN):
+        self.box = np.asarray(box, dtype=float)
+        self.reach = max(cutoff, min(cutoff + skin, float(self.box.min()) / 2))
+        self.half_skin = (self.reach - cutoff) / 2
+        self.made, self._at = 0, None
+
+    def update(self, pos) -> bool:
+        """Make the list for ``pos [particle, dim]`` if the last one does not hold there; whether it did."""
+        if self._at is not None:
+            step = pos - self._at
+            moved = np.einsum("ij,ij->i", step, step).max()
+            if moved < self.half_skin**2:
+                return False
+        if not np.isfinite(pos).all():
+            raise BlewUp("positions are not finite")
+        self.i, self.j, dx, _ = close_pairs(pos, self.box, self.reach)
+        self._shift = pos[self.i] - pos[self.j] - dx
+        count = len(self.i)
+        ends, signs = np.stack([self.i, self.j], axis=1).ravel(), np.tile([1.0, -1.0], count)
+        self._difference = csr_matrix((signs, ends, 2 * np.arange(count + 1)), shape=(count, len(pos)))
+        self._sum = self._difference.T.tocsr()
+        self._at, self.made = pos.copy(), self.made + 1
+        return True
+
+    def distances(self, pos) -> tuple[np.ndarray, np.ndarray]:
+        """``dx [pair, dim]`` = x_i - x_j through the image of the list, and ``r [pair]``."""
+        dx = self._difference @ pos - self._shift
+        return dx, np.sqrt(np.einsum("ij,ij->i", dx, dx))
+
+    def sums(self, pair) -> np.ndarray:
+        """Of ``pair [pair, dim]``, a force on i: the sums over pairs [particle, dim], j taking the opposite."""
+        return self._sum @ pair
+
+
+class PairAcceleration:
+    """Accelerations [particle, dim] of (pos, vel) under ``radial(r) -> f [pair]``, zero beyond ``cutoff``.
+
+    ``mass``: of every particle; ``node``: function vel -> force [particle, dim] that no pair makes, or None.
+    """
+
+    def __init__(self, radial: Callable, mass: float, box, cutoff: float, node: Callable | None = None):
+        self.radial, self.mass, self.cutoff, self.node = radial, mass, cutoff, node
+        self.list = VerletList(box, cutoff)
+
+    def __call__(self, pos, vel) -> np.ndarray:
+        self.list.update(pos)
+        dx, r = self.list.distances(pos)
+        near = np.flatnonzero((r <= self.cutoff) & (r > 0))
+        weight = np.zeros(len(r))
+        with np.errstate(all="ignore"):  # what is not finite ends the run
+            weight[near] = self.radial(r[near]) / r[near]
+        force = self.list.sums(weight[:, None] * dx)
+        return (force if self.node is None else force + self.node(vel)) / self.mass
+
+
+class NetworkAcceleration:
+    """Accelerations [particle, dim] of (pos, vel) as the network predicts them, on the pairs within ``cutoff``."""
+
+    def __init__(self, model, mass: float, box, cutoff: float):
+        self.model, self.mass, self.cutoff = model, mass, cutoff
+        self.parameter = next(model.parameters())
+        self.list = VerletList(box, cutoff)
+
+    def edges(self, pos) -> Neighbours:
+        """As ``neighbours.radius_graph``, from the list: its order holds until the next one."""
+        if self.list.update(pos):
+            i, j = self.list.i, self.list.j
+            receiver, sender = np.concatenate([i, j]), np.concatenate([j, i])
+            order = np.argsort(receiver * np.int64(len(pos)) + sender, kind="stable")
+            place = np.empty_like(order)
+            place[order] = np.arange(len(order))
+            self._directed = (sender[order], receiver[order], place[(order + len(i)) % max(1, len(order))],
+                              order % max(1, len(i)), np.where(order < len(i), 1.0, -1.0))  # fmt: skip
+        dx, r = self.list.distances(pos)
+        sender, receiver, reverse, pair, sign = self._directed
+        near = (r <= self.cutoff)[pair]
+        kept = np.flatnonzero(near)
+        number = np.cumsum(near) - 1
+        pair = pair[kept]
+        return Neighbours(sender[kept], receiver[kept], number[reverse[kept]], sign[kept, None] * dx[pair], r[pair])
+
+    def __call__(self, pos, vel) -> np.ndarray:
+        import torch
+
+        from distill.network.graphs import node_features
+        from distill.network.periodic import as_tensors
+
+        edges = as_tensors(self.edges(pos), self.parameter.device)
+        n = len(pos)
+        x = node_features(pos, vel, np.zeros(n), np.full(n, self.mass))
+        with torch.no_grad():
+            return self.model(torch.as_tensor(x).to(self.parameter), edges)[0].double().cpu().numpy()
+
+
+@dataclass
+class Motion:
+    """``pos`` (not wrapped)``, vel [frame, particle, dim]``: frames as far as it went; ``failed``: why not further, or
+    ""; ``steps``, CPU ``seconds`` and ``stopped``: whether the clock ended it."""
+
+    pos: np.ndarray
+    vel: np.ndarray
+    failed: str
+    stopped: bool
+    steps: int
+    seconds: float
+
+
+def move(acceleration, pos, vel, dt: float, every: int, frames: int, heat: float, friction: float = 0.0,
+         seed=0, seconds: float = np.inf, tick=lambda: None) -> Motion:  # fmt: skip
+    """Integrate from ``pos, vel [particle, dim]``, a frame every ``every`` steps of ``dt``, frame 0 the start.
+
+    acceleration: function (pos, vel) -> [particle, dim]; one that depends on velocities sees those half a kick before
+    the end of the step. heat: k T / m in (A/ps)^2; friction per ps, 0 for constant energy; ``seed`` of the noise.
+    ``tick()`` is called at every frame. Whatever the acceleration does, this returns: see ``Motion``.
+    """
+    clock, rng = time.process_time(), np.random.default_rng(seed)
+    pos, vel = np.array(pos, dtype=float), np.array(vel, dtype=float)
+    kept = np.exp(-friction * dt)
+    kick = np.sqrt(heat * (1 - kept**2))
+    seen, steps, failed, stopped = [(pos.copy(), vel.copy())], 0, "", False
+    try:
+        acc = acceleration(pos, vel)
+        while len(seen) < frames and not stopped:
+            for _ in range(every):
+                vel += 0.5 * dt * acc
+                pos += 0.5 * dt * vel
+                if friction:
+                    vel = kept * vel + kick * rng.standard_normal(vel.shape)
+                pos += 0.5 * dt * vel
+                acc = acceleration(pos, vel)
+                vel += 0.5 * dt * acc
+                steps += 1
+            hot = float((vel**2).mean() / heat)
+            if not hot < HOTTEST:
+                raise BlewUp(f"the kinetic temperature is {hot:.3g} times the one it started from or was held at")
+            seen.append((pos.copy(), vel.copy()))
+            tick()
+            stopped = len(seen) < frames and time.process_time() - clock > seconds
+    except BlewUp as exc:
+        failed = str(exc)
+    pos, vel = (np.array(a) for a in zip(*seen, strict=True))
+    return Motion(pos, vel, failed, stopped, steps, time.process_time() - clock)

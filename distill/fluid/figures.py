@@ -1,0 +1,102 @@
+"""Figures of a fluid: errors set by set, g(r), drift of the energy, pair force; dicts of ``generalization.json``."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from distill.report.plots import INK, MUTED
+from distill.report.plots_generalization import LAW, NETWORK, draw_sets
+
+NAMES = {"truth": "truth", "law": "law", "gnn": "network"}
+STYLES = {"truth": (INK, ":"), "law": (LAW, "-"), "gnn": (NETWORK, "--")}
+SMALLEST = 1e-8  # of an energy drift, on a logarithmic axis: rounding
+
+
+def generalization(sets: dict, rollouts: dict, title: str, unit: str) -> Figure:
+    """Errors of every set above, g(r) and the drift of the energy below where there are rollouts."""
+    curves = "g_r" in rollouts
+    figure = Figure(figsize=(8.4, 0.5 * len(sets) + 1.3 + 3.1 * curves), layout="constrained")
+    grid = figure.add_gridspec(1 + curves, 2, height_ratios=[0.5 * len(sets) + 0.9, 2.9][: 1 + curves])
+    draw_sets(figure.add_subplot(grid[0, :]), sets, _label(unit))
+    if curves:
+        _draw_g(figure.add_subplot(grid[1, 0]), rollouts["g_r"])
+        _draw_energy(figure.add_subplot(grid[1, 1]), rollouts["constant_energy"])
+    figure.suptitle(title)
+    return figure
+
+
+def _label(unit):
+    return f"mean absolute error of a force component, {unit}"
+
+
+def set_errors(sets: dict, unit: str) -> Figure:
+    """Mean absolute error of network and law on every set."""
+    figure = Figure(figsize=(8.4, 0.5 * len(sets) + 1.0), layout="constrained")
+    draw_sets(figure.subplots(), sets, _label(unit))
+    return figure
+
+
+def structure(g_r: dict) -> Figure:
+    """g(r) with the range of the reference's runs, and what is left after its mean is taken off."""
+    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_g(left, g_r)
+    _draw_g(right, g_r, True)
+    return figure
+
+
+def _draw_g(axis, g_r, difference=False):
+    r, reference = np.array(g_r["r_A"]), {k: np.array(g_r["reference"][k]) for k in ("mean", "low", "high")}
+    off = reference["mean"] if difference else 0.0
+    axis.fill_between(r, reference["low"] - off, reference["high"] - off, color=MUTED, alpha=0.45, lw=0,
+                      label=f"reference, {g_r['reference']['n']} seeds")  # fmt: skip
+    for name, (colour, style) in STYLES.items():
+        one = g_r["models"].get(name) or {}
+        if one.get("mean") is not None:
+            label = f"{NAMES[name]}, {one['n']} x {one['time_ps']:.3g} ps"
+            axis.plot(r, np.array(one["mean"]) - off, style, color=colour, lw=1.3, label=label)
+    axis.set(xlabel="r, A", ylabel="g(r) - mean of the reference" if difference else "g(r)", xlim=(2.0, r[-1]))
+    if not difference:
+        axis.legend(fontsize=7)
+
+
+def energy(constant_energy: dict) -> Figure:
+    """Drift of the true energy against time."""
+    figure = Figure(figsize=(5.6, 3.0), layout="constrained")
+    _draw_energy(figure.subplots(), constant_energy)
+    return figure
+
+
+def _draw_energy(axis, constant_energy):
+    t = np.array(constant_energy["time"])
+    for name, (colour, style) in STYLES.items():
+        curve = constant_energy["models"][name]["energy_drift"]
+        middle = np.abs(np.array(curve["median"], dtype=float))
+        axis.plot(t[1:], np.maximum(middle[1:], SMALLEST), style, color=colour, lw=1.4, label=NAMES[name])
+    axis.set(yscale="log", xlabel="time, ps", ylabel="|drift of the energy| / kinetic energy")
+    axis.legend(fontsize=7)
+
+
+def pair_force(r, found, true=None, label: str = "pair force f(r), kJ/mol/nm") -> Figure:
+    """f(r) of the law and of the truth (None where unknown) over ``r [sample]``: the well, and the difference.
+
+    The first panel ends a few well depths up: over all distances of a fluid only the wall would be seen.
+    """
+    found = np.asarray(found, dtype=float)
+    figure = Figure(figsize=(8.4, 3.2) if true is not None else (4.6, 3.2), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, 1 if true is None else 2))
+    finite = found[np.isfinite(found)]
+    depth = -float(finite.min(initial=0.0)) or float(np.abs(finite).max(initial=1.0))
+    axes[0].axhline(0, color=MUTED, lw=0.8)
+    if true is not None:
+        axes[0].plot(r, true, color=INK, lw=3.2, alpha=0.3, label="truth")
+    axes[0].plot(r, found, color=LAW, lw=1.4, label="law")
+    axes[0].set(xlabel="r, A", ylabel=label, ylim=(-1.4 * depth, 2.5 * depth))
+    axes[0].legend(fontsize=8)
+    if true is not None:
+        off = np.abs(found - np.asarray(true))
+        same = "" if (off > 0).any() else ": 0 everywhere"
+        axes[1].plot(r, np.where(off > 0, off, np.nan), color=LAW, lw=1.4, label=f"|law - truth|{same}")
+        axes[1].plot(r, np.abs(true), color=INK, lw=1.0, alpha=0.4, label="|truth|")
+        axes[1].set(yscale="log", xlabel="r, A", ylabel=label)
+        axes[1].legend(fontsize=8)
+    return figure

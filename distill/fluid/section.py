@@ -1,0 +1,192 @@
+"""What the report says of a fluid in a periodic box beyond other systems: its parameters, structure and dynamics.
+
+Dicts as in ``law.json`` and ``generalization.json``; keys may be missing in files of other versions.
+"""
+
+import numpy as np
+
+from distill.report.page import image, table, text, tile
+from distill.report.page import shown as cell
+from distill.report.words import shown
+
+NAMES = {"truth": "truth", "law": "law", "gnn": "network"}
+POINTS = 400
+
+
+def is_fluid(m) -> bool:
+    """Whether the run's data lie in a periodic box."""
+    return bool(system(m).get("periodic") or m.law.get("cutoff"))
+
+
+def system(m) -> dict:
+    return m.dataset.get("system") or m.config.get("system") or {}
+
+
+def units(m) -> dict:
+    """Quantity -> unit, {} where the data's are not known."""
+    return system(m).get("units") or {}
+
+
+# ---------------------------------------------------------------- words
+
+
+def measured(one: dict) -> str:
+    """``3.4012 ± 0.0003 A``."""
+    error = "" if one.get("standard_error") is None else f" ± {shown(one['standard_error'], 2)}"
+    return f"{shown(one['value'], 6)}{error}" + (f" {one['unit']}" if one.get("unit") else "")
+
+
+def within(one: dict) -> str:
+    """Whether a model's g(r) lies within the spread of the reference, with the numbers it rests on."""
+    if one.get("deviation_mean") is None:
+        return "no g(r): every run blew up"
+    said = "within the reference's spread" if one["within_spread"] else "outside the reference's spread"
+    largest = max(one["reference_deviations"])
+    p = "" if one.get("p_value") is None else f", p {shown(one['p_value'], 2)}"
+    return f"{said} (off by {shown(one['deviation_mean'])}, its own seeds by up to {shown(largest)}{p})"
+
+
+def with_error(one: dict) -> str:
+    error = one.get("standard_error")
+    return shown(one.get("mean"), 4) + ("" if error is None else f" ± {shown(error, 2)}")
+
+
+def lines(law: dict, result: dict) -> list[str]:
+    """For the terminal; none for a system that is no fluid."""
+    out, found, r = [], law.get("lennard_jones") or {}, result.get("rollouts") or {}
+    for name in ("sigma", "epsilon"):
+        if one := found.get(name):
+            true = "" if one.get("true") is None else f" (true {shown(one['true'], 6)})"
+            out.append(f"{name:<16} {measured(one)}{true}")
+    out += [f"not simulated    {name}: {why}" for name, why in (result.get("skipped_sets") or {}).items()]
+    if r.get("kind") != "fluid":
+        return out
+    warm, still, g = (r[k]["models"] for k in ("constant_temperature", "constant_energy", "g_r"))
+    for who in ("law", "gnn"):
+        drift = still[who]["energy_drift_end"]
+        out.append(f"fluid, {NAMES[who]:<9} g(r) {within(g[who])}; {with_error(warm[who]['temperature_K'])} K"
+                   f" (bath {shown(r['temperature_K'], 4)}); energy drifts by {shown(drift['median_size'])} of the"
+                   f" kinetic energy in {shown(drift['at_ps'])} ps")  # fmt: skip
+        for failed in warm[who]["failed"] + still[who]["failed"]:
+            out.append(f"                 start {failed['start']} failed at {failed['at_ps']:.3g} ps: {failed['why']}")
+    return out
+
+
+# ---------------------------------------------------------------- parts of the page
+
+
+def simulation_rows(m) -> list[list[str]]:
+    """Box, cutoff and conditions of the data, for the table of what was simulated."""
+    report, rows, about = m.dataset.get("report") or {}, [], system(m)
+    if about.get("cutoff"):
+        rows.append(["Cutoff of the force", f"{cell(about['cutoff'])} A; {text(about.get('law_holds', ''))}"])
+    if (t := report.get("temperature_K") or {}).get("mean") is not None:
+        rows.append(["Temperature", f"{cell(t['mean'], 4)} K (asked for {cell(t.get('target'))}), standard deviation of"
+                     f" a frame {cell(t.get('std'))}"])  # fmt: skip
+    for key, label, unit in (("pressure_bar", "Pressure", "bar"), ("smallest_distance_A", "Smallest distance", "A"),
+                             ("largest_force_kJ_per_mol_nm", "Largest force component", "kJ/mol/nm"),
+                             ("engine", "Engine", "")):  # fmt: skip
+        if report.get(key) is not None:
+            rows.append([label, f"{cell(report[key])} {unit}"])
+    return rows
+
+
+def parameters(m) -> str:
+    """Sigma and epsilon of the law found, and its f(r) beside the true one: below the law."""
+    from distill.fluid import figures
+    from distill.formulas.text import parse
+    from distill.physics.law import VARIABLES, Law
+    from distill.report import plots
+
+    if not is_fluid(m) or not (m.law.get("pair") or {}).get("text"):
+        return ""
+    found, body = m.law.get("lennard_jones"), ""
+    if found:
+        rows = [[name, text(measured(found[name])), "—" if found[name].get("true") is None
+                 else f"{cell(found[name]['true'], 6)} {text(found[name].get('unit') or '')}"]
+                for name in ("sigma", "epsilon")]  # fmt: skip
+        body += table(["parameter", "found", "true"], rows, f"The law is {text(found['form'])}: {text(found['what'])}.")
+    else:
+        body += '<p class="note">The law is not of the form a/r^13 - b/r^7: it has no sigma and epsilon.</p>'
+    ranges = (m.law.get("verdict") or {}).get("ranges") or {}
+    top = m.law.get("cutoff") or ranges.get("in", [0, 10.0])[1]
+    r = np.linspace((ranges.get("near") or [0.3 * top])[0], top, POINTS)
+    ends = np.ones((4, POINTS)) * [[1.0], [1.0], [0.0], [0.0]]
+    values = [Law(parse(one["text"], VARIABLES)).radial(r, *ends) if (one := m.law.get(key) or {}).get("text") else None
+              for key in ("pair", "truth")]  # fmt: skip
+    label = "pair force f(r)" + (f", {'kJ/mol/nm' if units(m) else 'units of the data'}")
+    figure = image(plots.save_bytes(figures.pair_force(r, *values, label)), "Pair force of law and truth",
+                   "f(r) from the smallest distance of the data to the cutoff, for masses of 1; left clipped so that"
+                   " the well is seen.")  # fmt: skip
+    return f"<h3>As a pair potential</h3>{body}{figure}"
+
+
+def tiles(m) -> str:
+    """Headline numbers of a fluid's rollouts."""
+    r = m.generalization.get("rollouts") or {}
+    if r.get("kind") != "fluid":
+        return ""
+    law, gnn = (r["g_r"]["models"][k] for k in ("law", "gnn"))
+    value = "same g(r)" if law["within_spread"] else "another g(r)"
+    note = f"off by {shown(law.get('deviation_mean'))}, reference runs by up to"
+    note += f" {shown(max(r['g_r']['reference']['deviations']))}, network by {shown(gnn.get('deviation_mean'))}"
+    what = "in the fluid driven by the law, within the spread of the reference’s own seeds"
+    if not law["within_spread"]:
+        what = "in the fluid driven by the law than the reference’s seeds have"
+    return tile(value, what, note)
+
+
+def rollouts(r: dict) -> str:
+    """The section on the rollouts of a fluid."""
+    from distill.fluid import figures
+    from distill.report import plots
+
+    g, warm, still = r["g_r"], r["constant_temperature"], r["constant_energy"]
+    driven = f"a Langevin bath of friction {cell(r['friction_per_ps'])}/ps" if r["friction_per_ps"] else "no thermostat"
+    body = (
+        f'<p class="lead">{cell(r["n"])} new starts of {cell(r["particles"])} atoms at {cell(r["temperature_K"], 4)} K,'
+        f" driven by the truth, the law and the network. Single paths part exponentially in a fluid and say nothing:"
+        f" what counts is whether it is the same fluid. First with {driven} for {cell(warm['time_ps'])} ps.</p>"
+    )
+    body += image(
+        plots.save_bytes(figures.structure(g)),
+        "g(r) of the fluid under truth, law and network",
+        "g(r); grey: least and greatest of the reference’s runs. Right: its mean taken off.",
+    )
+    rows = []
+    for name, label in NAMES.items():
+        one, t = g["models"][name], warm["models"][name]
+        rows.append([label, f"{cell(t['n'])} of {shown(float(np.mean(t['ran_ps'])))} ps", one.get("deviation_mean"),
+                     "yes" if one["within_spread"] else "no", one.get("p_value"), one.get("mean_in_standard_errors"),
+                     text(with_error(t["temperature_K"])), cell(t["cpu_ms_a_step"]),
+                     cell(len(t["failed"]))])  # fmt: skip
+    largest = max(g["reference"]["deviations"])
+    header = ["driven by", "runs", "deviation of g(r)", "within the spread", "p", "in standard errors",
+              "temperature, K", "CPU ms a step", "failed"]  # fmt: skip
+    body += table(header, rows, f"Deviation of a reference run ({cell(g['reference']['n'])} seeds): up to"
+                  f" {cell(largest)} over the whole time; shorter runs are held to runs as short.")  # fmt: skip
+    body += image(
+        plots.save_bytes(figures.energy(still)),
+        "Drift of the true energy at constant energy",
+        f"No thermostat, {cell(still['time_ps'])} ps: size of the median drift of the true energy.",
+    )
+    rows = []
+    for name, label in NAMES.items():
+        one = still["models"][name]
+        end = one["energy_drift_end"]
+        rows.append([label, f"{cell(one['n'])} of {shown(float(np.mean(one['ran_ps'])))} ps", end["median_size"],
+                     one["energy_drift_per_atom_kJ_per_mol"], one["momentum_drift_median"],
+                     text(with_error(one["temperature_K"])), cell(len(one["failed"]))])  # fmt: skip
+    header = ["driven by", "runs", "drift / kinetic energy", "drift an atom, kJ/mol", "drift of the momentum",
+              "temperature, K", "failed"]  # fmt: skip
+    body += table(header, rows, "At the end of the runs, medians over them.")
+    body += (
+        f'<p class="note">Deviation: {text(g["deviation_is"])}. Within the spread: {text(g["within_spread_is"])}. p:'
+        f" {text(g['p_value_is'])}. In standard errors: {text(g['mean_in_standard_errors_is'])}. Energy drift:"
+        f" {text(still['energy_drift_is'])}. Momentum: {text(still['momentum_drift_is'])}. Method:"
+        f" {text(r['method'])}; time step {cell(r['dt_ps'])} ps. The network’s runs were given"
+        f" {cell(r['network_cpu_seconds_allowed'])} s of CPU time; where that did not reach, they are shorter.</p>"
+    )
+    failed = [f"{NAMES[k]}, start {f['start']}, at {f['at_ps']:.3g} ps: {f['why']}"
+              for part in (warm, still) for k, one in part["models"].items() for f in one["failed"]]  # fmt: skip
+    return body + "".join(f'<p class="note">Failed: {text(what)}.</p>' for what in failed)

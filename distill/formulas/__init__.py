@@ -1,0 +1,1 @@
+"""Formulas and nothing else: text, trees, evaluation, fits, repairs and comparison."""

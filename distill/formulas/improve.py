@@ -1,0 +1,191 @@
+"""Make a formula better: round exponents, drop terms, repair its structure.
+
+All functions are deterministic and never raise for a formula that cannot be evaluated: its score is infinite.
+"""
+
+import numpy as np
+import sympy as sp
+
+from distill.formulas.objective import Objective
+from distill.formulas.program import Program
+from distill.formulas.tree import complexity, parametrise, tidy
+
+
+def polish(expr: sp.Expr, objective: Objective, max_nfev: int = 60) -> tuple[sp.Expr, float]:
+    """Tidy, refit, round exponents; returns (formula, score)."""
+    expr, score = objective.fit(tidy(expr), max_nfev)
+    return round_exponents(expr, objective, score)
+
+
+def round_exponents(expr, objective, score=None, tolerance: float = 0.02) -> tuple[sp.Expr, float]:
+    """Replace fitted exponents by the nearest multiple of 1/2 where the score rises by at most ``tolerance``."""
+    score = objective.score(expr) if score is None else score
+    powers = [p for p in expr.atoms(sp.Pow) if p.exp.is_Float]
+    for power in sorted(powers, key=str) if len(powers) > 1 else powers:
+        exponent = sp.Rational(round(2 * float(power.exp)), 2)
+        if abs(float(exponent) - float(power.exp)) > 0.3:
+            continue
+        trial, new = objective.fit(tidy(expr.xreplace({power: power.base**exponent})))
+        if new <= max(score * (1 + tolerance), objective.tiny):
+            expr, score = trial, min(score, new)
+    return expr, score
+
+
+def prune(expr, objective, tolerance: float = 0.02, rounds: int = 6) -> tuple[sp.Expr, float]:
+    """Drop terms of sums and factors of products, one a round, while that costs at most ``tolerance`` of the
+    score; of the candidates the one that leaves the simplest formula goes first.
+    """
+    score = objective.score(expr)
+    hopeless = max(3 * score, 0.05 * objective.score(sp.S.Zero))  # not worth a fit
+    for _ in range(rounds):
+        size, best = complexity(expr), None
+        for trial in _shorter(expr):
+            if complexity(trial) >= size or not trial.free_symbols or objective.score(trial) > hopeless:
+                continue
+            allowed = max(score * (1 + tolerance), objective.tiny)
+            trial, new = objective.fit(trial, 20, allowed)
+            if new <= allowed and (best is None or complexity(trial) < complexity(best[0])):
+                best = trial, new
+        if best is None:
+            break
+        expr, score = best[0], min(score, best[1])  # the bound must not drift upwards round by round
+    return expr, objective.score(expr)
+
+
+def _shorter(expr):
+    """Formulas with one term or one factor less, or with two unlike factors made alike, each once."""
+    found = {}
+    for node in sp.preorder_traversal(expr):
+        if node.is_Add:
+            shorter = [node.func(*_others(node, a)) for a in node.args]
+        elif node.is_Mul:
+            shorter = [node.func(*_others(node, a)) for a in node.args if not a.is_number]
+            shorter += _alike(node)
+        else:
+            continue
+        for new in shorter:
+            trial = tidy(expr.xreplace({node: new}))
+            if not trial.has(sp.zoo, sp.nan, sp.oo):
+                found[trial] = None
+    return list(found)
+
+
+def _others(node, a):
+    return [b for b in node.args if b is not a]
+
+
+def _alike(node):
+    """``1/(r (r + c))`` as ``1/(r + c)**2`` and the like: factors of one exponent in the same variables."""
+    powers = [a.as_base_exp() for a in node.args if not a.is_number]
+    out = []
+    for k, (base, exponent) in enumerate(powers):
+        for other, same in powers[k + 1 :]:
+            if same == exponent and base.free_symbols == other.free_symbols and (base.is_Add or other.is_Add):
+                rest = node / (base**exponent * other**exponent)
+                out += [rest * kept ** (2 * exponent) for kept in (base, other) if kept.is_Add]
+    return out
+
+
+def descent(expr, objective, met: set, steps: int = 8) -> list[sp.Expr]:
+    """Backward elimination: the formulas met when the term, factor or difference that costs least is dropped
+    again and again, refitted each time, whatever it costs. Which of them is worth its nodes the front decides.
+    Ends at a form in ``met``, to which those passed are added: from there on the way is known.
+    """
+    out = []
+    for _ in range(steps):
+        size, best = complexity(expr), None
+        for trial in _shorter(expr):
+            if complexity(trial) < size and trial.free_symbols:
+                trial, score = objective.fit(trial, 10, np.inf if best is None else best[1])
+                if best is None or (score, complexity(trial)) < (best[1], complexity(best[0])):
+                    best = trial, score
+        if best is None or not np.isfinite(best[1]):
+            break
+        expr = best[0]
+        out.append(expr)
+        form = parametrise(expr)[0]
+        if form in met:
+            break
+        met.add(form)
+    return out
+
+
+def repair(expr, objective, rounds: int = 3, keep: int = 8, gain: float = 0.1) -> tuple[sp.Expr, float]:
+    """Change the structure where that helps: at every node A try A + p, A + p z, A z and A / z for every
+    feature z. All are ranked to first order, the best ``keep`` sums and ``keep`` products are refitted, and
+    the best is accepted if the score falls by more than ``gain``; up to ``rounds`` changes. Terms that a later
+    change made useless are dropped at the end.
+    """
+    score, before = objective.score(expr), expr
+    for _ in range(rounds):
+        if score <= objective.tiny:
+            break
+        best = None
+        for trial in _changed(expr, objective, keep):
+            trial, new = objective.fit(tidy(trial), 15, np.inf if best is None else best[1])
+            if best is None or new < best[1]:
+                best = trial, new
+        if best is None or not best[1] < (1 - gain) * score:
+            break
+        expr, score = objective.fit(best[0], 60)
+    return (expr, score) if expr == before else prune(expr, objective)
+
+
+def _changed(expr, objective, keep):
+    """The most promising single changes of ``expr``, as formulas."""
+    try:
+        program = Program(expr, objective.symbols)
+    except (ValueError, TypeError, OverflowError):
+        return []
+    with np.errstate(all="ignore"):
+        slots = program.values(objective.columns)
+        grads = program.gradients(slots)
+        r = objective.weights * (objective.apply(objective.full(slots[program.output])) - objective.target)
+        factor = objective.robust_weights(r)
+        weights, missing = objective.weights * factor, -r * factor
+        if not np.isfinite(missing).all():
+            return []
+        sums, products = [], []
+        Z = np.column_stack(objective.columns)
+        one = np.ones((objective.rows, 1))
+        nodes = [n for n in sp.preorder_traversal(expr) if n.is_Symbol or n.is_Add or n.is_Mul]
+        for node in dict.fromkeys(nodes):
+            slot = program.nodes.get(node)
+            if slot is None or grads[slot] is None:
+                continue
+            g, a = objective.full(grads[slot])[:, None], objective.full(slots[slot])[:, None]
+            H = weights[:, None] * objective.apply(np.hstack([g * one, g * Z, g * a, g * a * Z, g * a / Z]))
+            _rank(node, H, missing, objective.symbols, sums, products)
+    # sorted by gain; ties keep the order of the walk, so the result is reproducible
+    sums.sort(key=lambda c: -c[0])
+    products.sort(key=lambda c: -c[0])
+    return [expr.xreplace({node: new(node)}) for _, node, new in sums[:keep] + products[:keep]]
+
+
+def _rank(node, H, missing, symbols, sums, products):
+    """Append (first-order fall of the loss, node, function that makes the change) for every change at ``node``.
+
+    ``H`` [residual, 3 k + 2]: effect of adding 1 and each z, of scaling the node, of z and of 1 / z times it.
+    """
+    k = len(symbols)
+    hh, hr = np.einsum("ij,ij->j", H, H), missing @ H
+    for i in range(k + 1):
+        if np.isfinite(hh[i]) and hh[i] > 0 and not (i and symbols[i - 1] == node):
+            sums.append((hr[i] ** 2 / hh[i], node, _added(hr[i] / hh[i] or 0.1, symbols[i - 1] if i else None)))
+    scale = H[:, k + 1]
+    for i in range(2 * k):
+        h, j = H[:, k + 2 + i], k + 2 + i
+        # two columns together, z times the node and the node itself: 2 x 2 normal equations
+        cross = h @ scale
+        det = hh[j] * hh[k + 1] - cross**2
+        if np.isfinite(det) and det > 1e-12 * hh[j] * hh[k + 1]:
+            fall = (hh[k + 1] * hr[j] ** 2 - 2 * cross * hr[j] * hr[k + 1] + hh[j] * hr[k + 1] ** 2) / det
+            products.append((fall, node, _times(symbols[i % k], i >= k)))
+
+
+def _added(p, z):
+    return lambda node: node + (sp.Float(p) * z if z is not None else sp.Float(p))
+
+
+def _times(z, inverse):
+    return lambda node: sp.Float(1.0) * node * (1 / z if inverse else z)

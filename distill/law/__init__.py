@@ -1,0 +1,1 @@
+"""From formulas to a law: refit on accelerations, selection, constants and verdict."""

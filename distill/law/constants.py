@@ -1,0 +1,138 @@
+"""How well the data know the constants of a law, and which of them are round numbers.
+
+Standard errors are delete-group jackknife over trajectories (B. Efron, C. Stein, Ann. Statist. 9, 586, 1981):
+no assumption about the noise, and frames of one trajectory stay together. A constant becomes a round number
+only if the number lies within two standard errors and is so sparse at that precision that it would not lie
+there by chance; what was fitted is kept beside it.
+"""
+
+import math
+
+import numpy as np
+import sympy as sp
+
+from distill.formulas.switches import gap, thresholds, with_threshold
+from distill.formulas.text import to_text
+from distill.formulas.tree import canonical, parametrise, with_constants, with_scales
+from distill.law.receivers import Receivers, acceleration_objective
+
+GROUPS = 10
+DIGITS = 4  # round numbers have at most this many significant digits
+WITHIN = 2.0  # standard errors
+CHANCE = 0.1  # of a round number lying that close by accident
+RESOLUTION = 1e-9  # relative: below it a standard error is rounding
+COST = 0.01  # relative rise of the score that rounding may cost
+
+
+def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charges=False) -> tuple[sp.Expr, dict]:
+    """(the law with its round constants, JSON-ready report) for a pair law already fitted on ``data``.
+
+    The report: ``form``, the law with c0, c1 ... for its constants, overall factors included; ``constants``, a
+    list of symbol, value, standard_error, snapped_from (what was fitted, null where nothing was rounded);
+    for a threshold also the ``gap`` between data in which it may lie. ``size`` as in ``acceleration_objective``.
+    """
+    objective = acceleration_objective(data, node_terms, size)
+    scaled, score = objective.fit(with_scales(expr))
+    form, symbols, values = parametrise(scaled)
+    spread = jackknife(form, symbols, values, data, node_terms, size)
+    final = snap(form, symbols, values, spread, objective, score)
+    report, shown = [], {}
+    for k, (symbol, value, error) in enumerate(zip(symbols, values, spread, strict=True)):
+        shown[symbol] = sp.Symbol(f"c{k}")
+        report.append({"symbol": f"c{k}", "value": float(final[k]), "standard_error": _finite(error),
+                       "snapped_from": None if final[k] == value else float(value)})  # fmt: skip
+    law = with_constants(form, symbols, final)
+    for switched, symbol, at in thresholds(law):
+        low, high = gap(data.features[symbol.name], at)
+        value = round_number(0.5 * (low + high), 0.25 * (high - low))
+        value = at if value is None or not low <= value < high else value
+        report.append({"symbol": f"threshold of {symbol.name}", "value": value, "standard_error": None,
+                       "gap": [low, high], "snapped_from": None if value == at else at})  # fmt: skip
+        law = with_threshold(law, switched, value)
+    rounded = [c for c in report if c["snapped_from"] is not None]
+    what = f"standard errors: delete-group jackknife, {GROUPS} groups of trajectories, {len(data.acc)} receivers"
+    told = ", ".join(_told(c) for c in rounded)
+    note = f"{what}; rounded: {told}" if rounded else f"{what}; nothing was rounded"
+    text = to_text(form.xreplace(shown), 6)
+    return canonical(law, unit_charges), {"form": text, "constants": report, "constants_note": note}
+
+
+def jackknife(form, symbols, values, data: Receivers, node_terms=(), size=None, groups: int = GROUPS) -> np.ndarray:
+    """Standard error of every constant [k]; NaN where fewer than two fits succeed."""
+    return spread_of(np.array(jackknife_fits(form, symbols, values, data, node_terms, size, groups)), len(values))
+
+
+def spread_of(fits: np.ndarray, count: int) -> np.ndarray:
+    """Jackknife standard error [count] of the values [group, count] of the fits that each leave a group out."""
+    if len(fits) < 2:
+        return np.full(count, np.nan)
+    return np.sqrt((len(fits) - 1) / len(fits) * ((fits - fits.mean(0)) ** 2).sum(0))
+
+
+def jackknife_fits(form, symbols, values, data: Receivers, node_terms=(), size=None, groups: int = GROUPS) -> list:
+    """The constants [k] fitted without each of ``groups`` groups of trajectories in turn; fits that lose one of
+    the constants are left out.
+    """
+    known = np.unique(data.trajectory)
+    group = np.random.default_rng(17).permutation(len(known)) % groups
+    of = group[np.searchsorted(known, data.trajectory)]
+    fits = []
+    for g in range(min(groups, len(known))):
+        keep = of != g
+        part = acceleration_objective(data.subset(keep), node_terms, None if size is None else size[keep])
+        found = parametrise(part.fit(with_constants(form, symbols, values), 20)[0])[2]
+        if len(found) == len(values):  # a constant that became 1 or 0 may merge
+            fits.append(found)
+    return fits
+
+
+def snap(form, symbols, values, spread, objective, score) -> np.ndarray:
+    """``values`` with round numbers where the data allow it; the others are refitted beside them.
+
+    One constant a round, the most certain first; given up for a constant whose rounding costs more than
+    ``COST`` of the score.
+    """
+    values, held = np.array(values, dtype=float), {}
+    certainty = spread / np.maximum(np.abs(values), 1e-300)
+    for k in np.argsort(np.where(np.isfinite(certainty), certainty, np.inf), kind="stable"):
+        number = round_number(values[k], spread[k])
+        if number is None:
+            continue
+        trial = held | {int(k): number}
+        fixed = form.xreplace({symbols[i]: sp.Rational(repr(v)) for i, v in trial.items()})  # a Float would be fitted
+        free = [i for i in range(len(values)) if i not in trial]
+        start = with_constants(fixed, [symbols[i] for i in free], values[free])
+        fitted, new = objective.fit(start)
+        found = parametrise(fitted)[2]
+        if new <= max(score * (1 + COST), objective.tiny) and len(found) == len(free):
+            held = trial
+            values[free] = found
+            values[list(trial)] = list(trial.values())
+    return values
+
+
+def round_number(value: float, error: float) -> float | None:
+    """The number of fewest digits within ``WITHIN`` standard errors of ``value``, or None if there is none that
+    means anything: numbers of that many digits must be so far apart that one lies there by chance in less than
+    ``CHANCE`` of the cases.
+    """
+    if not (math.isfinite(error) and math.isfinite(value)) or value == 0:
+        return None
+    reach = WITHIN * max(error, RESOLUTION * abs(value))
+    for digits in range(1, DIGITS + 1):
+        spacing = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
+        number = float(f"{value:.{digits - 1}e}")
+        if abs(number - value) <= reach:
+            return number if 2 * reach <= CHANCE * spacing else None
+    return None
+
+
+def _told(constant: dict) -> str:
+    before, after = (f"{constant[k]:.6g}" for k in ("snapped_from", "value"))
+    if before != after:
+        return f"{constant['symbol']} from {before} to {after}"
+    return f"{constant['symbol']} to {after} (by {constant['value'] - constant['snapped_from']:.1g})"
+
+
+def _finite(value) -> float | None:
+    return float(value) if np.isfinite(value) else None

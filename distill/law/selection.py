@@ -1,0 +1,283 @@
+"""Which formula becomes the law: every candidate refitted on accelerations, the best repaired, one chosen.
+
+A candidate is judged on receivers of trajectories that took no part in its fit. The simplest formula is
+chosen that is not significantly worse than the best there: the difference of two formulas' errors is taken
+pair by pair, so a gain that would not repeat on other trajectories does not buy a node. How often the same
+formula wins when the trajectories are drawn again, and what the runner-up lacked, is reported with it.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import sympy as sp
+
+from distill.formulas.improve import prune, round_exponents
+from distill.formulas.switches import mend, refine_thresholds
+from distill.formulas.text import parse
+from distill.formulas.tree import canonical, complexity, parametrise, with_scales
+from distill.law.receivers import (
+    FIELDS,
+    Receivers,
+    acceleration_objective,
+    fit_node_terms,
+    law_error,
+    receiver_errors,
+    receivers,
+)
+from distill.law.residuals import law_acceleration
+from distill.physics.law import VARIABLES, Law
+
+WORTHLESS = 0.01  # a formula less than this share worse than the best is as good, however sure the difference
+SIGNIFICANT = 2.0  # ... or less than this many standard errors of the paired difference, and
+AT_MOST = 0.1  # at most by this share: where errors sit in a few close encounters, standard errors are wide
+SHARE_OF_NETWORK = 0.05  # rows this much better than the network deserve a repair, simplest first
+LARGEST_ROW = 30
+STEEP = 5  # exponents from here on are fitted again on accelerations
+DRAWS = 200
+SMALL, LARGE, HELD_OUT = 800, 8000, 4000  # receivers: to fit candidates, to fit the law, to judge
+CONTROL_STARTS = ("0.1*r", "0.1/r")
+
+
+@dataclass
+class Candidate:
+    """A formula with the errors of each held-out receiver."""
+
+    expr: sp.Expr
+    errors: np.ndarray
+    repaired: bool = False
+    error: float = field(init=False)
+    complexity: int = field(init=False)
+
+    def __post_init__(self):
+        self.error, self.complexity = float(np.mean(self.errors)), complexity(self.expr)
+
+
+@dataclass
+class Refined:
+    """The law after selection and refit on accelerations, and how it got there."""
+
+    law: Law
+    held_out: float  # mean relative error of the accelerations of receivers left out
+    network: float  # the network's, on the same receivers
+    receivers: int
+    candidates: list[Candidate]
+    chosen: int
+    why: str
+    runner_up: dict | None
+    chosen_share: float  # of bootstrap draws of trajectories in which the same formula is chosen
+    data: Receivers  # what the constants were fitted on
+    cpu_seconds: float
+
+    @property
+    def repaired(self) -> bool:
+        return self.candidates[self.chosen].repaired
+
+
+class Ground:
+    """The receivers that candidates are fitted and judged on; split by whole trajectories."""
+
+    def __init__(self, messages, nodes, node_terms, seed=0, small=SMALL, large=LARGE, held_out=HELD_OUT):
+        rng = np.random.default_rng([seed, 5])
+        trajectory = messages["trajectory"][nodes.first]
+        known = np.unique(trajectory)
+        left_out = rng.permutation(known)[: max(1, len(known) // 3)]
+        order = rng.permutation(len(nodes.first))
+        out = np.isin(trajectory[order], left_out)
+        self.held = receivers(messages, nodes, order[out][:held_out])
+        self.many = receivers(messages, nodes, order[~out][:large])
+        self.node_terms = tuple(node_terms)
+        # a constant input tells nothing, and in a repair it would stand in for a constant
+        inputs = [v for v, k in FIELDS.items() if v == "r" or np.ptp(messages[k]) > 0]
+        few = receivers(messages, nodes, order[~out][:small])
+        self.fit = acceleration_objective(few, node_terms, inputs=inputs)
+        self.check = acceleration_objective(self.held, node_terms)
+        self.unit_charges = bool(np.all(np.abs(messages["charge_i"]) == 1))
+        self.dim = self.held.acc.shape[1]
+        miss = np.abs(self.check.weights * (self.held.predicted - self.held.acc).reshape(-1))
+        self.network = miss.reshape(-1, self.dim).mean(1)
+
+    def canonical(self, expr: sp.Expr) -> sp.Expr:
+        return canonical(expr, self.unit_charges)
+
+    def polished(self, expr: sp.Expr) -> sp.Expr:
+        # a factor that happens to be 1 in a candidate is no structure: it is fitted like the others
+        expr, score = self.fit.fit(with_scales(self.canonical(expr)))
+        return self.canonical(round_exponents(expr, self.fit, score)[0])
+
+    def freed(self, expr: sp.Expr) -> sp.Expr | None:
+        """``expr`` polished with its steep exponents free, None if it has none: messages tell r^-12.5 from r^-13 no
+        better than their own error, and the search has rounded what it found.
+        """
+        steep = [p for p in expr.atoms(sp.Pow) if p.exp.is_Rational and abs(p.exp) >= STEEP and p.base.free_symbols]
+        if not steep:
+            return None
+        free = expr.xreplace({p: sp.Pow(p.base, sp.Float(p.exp), evaluate=False) for p in steep})
+        expr, score = self.fit.fit(with_scales(free))
+        return self.canonical(round_exponents(expr, self.fit, score)[0])
+
+    def judged(self, expr: sp.Expr, repaired: bool = False) -> Candidate:
+        return Candidate(expr, receiver_errors(expr, self.check, self.dim), repaired)
+
+    def mended(self, expr: sp.Expr, rounds: int) -> Candidate:
+        """``expr`` pruned, its structure repaired where that leaves something to gain, pruned again."""
+        expr = self.canonical(prune(expr, self.fit, 0.05)[0])
+        expr, _ = mend(expr, self.fit, rounds)
+        return self.judged(self.canonical(prune(self.polished(expr), self.fit, 0.05)[0]), True)
+
+
+def refine_on_accelerations(rows: Sequence, ground: Ground, chain: bool, rounds: int = 3) -> Refined:
+    """Refit every formula of ``rows`` (anything with ``.expr``) on accelerations, repair the most promising,
+    choose one, and fit it on more receivers.
+
+    Raises nothing for formulas that cannot be evaluated: they lose.
+    """
+    cpu = time.process_time()
+    tried: dict[sp.Expr, Candidate] = {}
+
+    def add(candidate):
+        form = parametrise(candidate.expr)[0]  # the same form twice is one candidate, with its best constants
+        known = tried.get(form)
+        if known is None or candidate.error < known.error:
+            tried[form] = candidate
+
+    for row in rows:
+        if complexity(row.expr) <= LARGEST_ROW and row.expr.free_symbols:
+            add(ground.judged(ground.polished(row.expr)))
+            freed = ground.freed(row.expr)
+            if freed is not None:
+                add(ground.judged(freed))
+    if not tried:  # nothing but constants: the law is a constant force
+        add(ground.judged(ground.polished(rows[0].expr)))
+    for expr in _worth_repair(list(tried.values()), ground):
+        if min(c.error for c in tried.values()) <= ground.check.tiny:
+            break
+        add(ground.mended(expr, rounds))
+    found = list(tried.values())
+    best = found[choose(found, ground)]
+    add(ground.judged(ground.polished(prune(best.expr, ground.fit, 0.05)[0]), best.repaired))
+    found = list(tried.values())
+    chosen = choose(found, ground)
+    law = Law(*final_fit(found[chosen].expr, ground), chain)
+    network = float(ground.network.mean())
+    return Refined(
+        law, law_error(law, ground.held), network, len(ground.held.acc), found, chosen, why(found, chosen, ground),
+        runner_up(found, chosen, ground), stability(found, chosen, ground), ground.many, time.process_time() - cpu,
+    )  # fmt: skip
+
+
+def _worth_repair(candidates, ground) -> list[sp.Expr]:
+    """Formulas to repair, most promising first: the choice so far, the simplest that is far better than the
+    network, the simplest near the best, the best of the simple ones. What lacks one factor looks poor, so it
+    is not enough to repair the best.
+    """
+    by_size = sorted(candidates, key=lambda c: (c.complexity, c.error))
+    best = min(c.error for c in candidates)
+    bars = (SHARE_OF_NETWORK * float(ground.network.mean()), 1.1 * best, 2 * best)
+    picks = [candidates[choose(candidates, ground)]]
+    picks += [next((c for c in by_size if c.error <= bar), None) for bar in bars]
+    simple = [c for c in by_size if c.complexity <= 9]
+    picks += sorted(simple, key=lambda c: c.error)[:2]
+    return list(dict.fromkeys(c.expr for c in picks if c is not None))
+
+
+def final_fit(expr: sp.Expr, ground: Ground) -> tuple[sp.Expr, dict]:
+    """(pair law, node terms) fitted on ``ground.many``, twice: the second time weighted by what the first
+    law predicts instead of by the accelerations themselves, which may be noisy.
+    """
+    size, node = None, {}
+    expr = with_scales(expr)
+    for _ in range(2):
+        objective = acceleration_objective(ground.many, ground.node_terms, size)
+        expr, _ = objective.fit(expr)
+        expr, _ = refine_thresholds(expr, objective)
+        expr = ground.canonical(round_exponents(expr, objective)[0])
+        expr, _ = objective.fit(expr)
+        node = fit_node_terms(expr, ground.many, ground.node_terms)
+        size = np.linalg.norm(law_acceleration(Law(expr, node), ground.many), axis=1)
+        if not np.isfinite(size).all():
+            break
+    return expr, node
+
+
+# ---------------------------------------------------------------- the choice
+
+
+def choose(candidates: Sequence[Candidate], ground: Ground) -> int:
+    """Index of the simplest candidate that is not significantly worse than the best."""
+    sums, counts = _by_trajectory([c.errors for c in candidates], ground.held.trajectory)
+    return int(_picks(candidates, sums, counts, np.ones((1, len(counts))), ground.check.tiny)[0])
+
+
+def stability(candidates, chosen, ground, draws: int = DRAWS) -> float:
+    """Share of bootstrap draws of the held-out trajectories in which the same formula is chosen."""
+    sums, counts = _by_trajectory([c.errors for c in candidates], ground.held.trajectory)
+    rng = np.random.default_rng(29)
+    drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=draws)
+    return float(np.mean(_picks(candidates, sums, counts, drawn, ground.check.tiny) == chosen))
+
+
+def _by_trajectory(errors, trajectory):
+    """Sums of the errors [candidate, trajectory] and numbers of receivers [trajectory]."""
+    _, group = np.unique(trajectory, return_inverse=True)
+    return np.stack([np.bincount(group, np.minimum(e, 1e6)) for e in errors]), np.bincount(group)
+
+
+def _picks(candidates, sums, counts, weights, tiny) -> np.ndarray:
+    """The choice for every row of ``weights`` [draw, trajectory]."""
+    total = weights @ counts
+    means = weights @ sums.T / total[:, None]  # [draw, candidate]
+    best = means.argmin(1)
+    order = sorted(range(len(candidates)), key=lambda k: (candidates[k].complexity, candidates[k].error))
+    out = best.copy()
+    for d, b in enumerate(best):
+        worse = means[d] - means[d, b]
+        spread = (sums - sums[b]) - worse[:, None] * counts  # the paired difference of each trajectory
+        error = np.sqrt((weights[d] * spread**2).sum(1)) / total[d]
+        alike = (worse <= SIGNIFICANT * error) & (worse <= AT_MOST * means[d, b])
+        fine = (worse <= WORTHLESS * means[d, b]) | alike | (means[d] <= tiny)
+        out[d] = next(k for k in order if fine[k])
+    return out
+
+
+def why(candidates, chosen, ground) -> str:
+    one = candidates[chosen]
+    text = (
+        f"simplest of {len(candidates)} formulas that is not significantly worse than the best on"
+        f" {len(ground.held.acc)} receivers of trajectories left out: mean relative error {one.error:.3g},"
+        f" lowest {min(c.error for c in candidates):.3g}, network {ground.network.mean():.3g}"
+    )
+    return text + ("; its structure was repaired on accelerations" if one.repaired else "")
+
+
+def runner_up(candidates, chosen, ground) -> dict | None:
+    """The formula that would have been chosen without the winner, and why it lost."""
+    rest = [k for k in range(len(candidates)) if k != chosen]
+    if not rest:
+        return None
+    second, first = candidates[rest[choose([candidates[k] for k in rest], ground)]], candidates[chosen]
+    nodes = second.complexity - first.complexity
+    if second.error > first.error and not np.isclose(second.error, first.error, rtol=0.01):
+        ratio = second.error / max(first.error, 1e-300)
+        times = f"{ratio:.3g} times" if ratio < 1e4 else "more than 10,000 times"
+        reason = f"its error on receivers left out is {times} the law's"
+    else:
+        reason = "it fits receivers left out no better"
+    reason += f", with {nodes} nodes more" if nodes > 0 else f", with {-nodes} nodes less" if nodes < 0 else ""
+    return {"expr": second.expr, "complexity": second.complexity, "held_out": second.error, "why_it_lost": reason}
+
+
+# ---------------------------------------------------------------- the control
+
+
+@dataclass
+class _Start:
+    expr: sp.Expr
+
+
+def control(ground: Ground, chain: bool) -> Refined:
+    """The same refit, repair and choice from ``CONTROL_STARTS``, without messages: what accelerations alone
+    give away. Only a law that this does not find is evidence for the network.
+    """
+    return refine_on_accelerations([_Start(parse(t, VARIABLES)) for t in CONTROL_STARTS], ground, chain, rounds=5)

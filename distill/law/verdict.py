@@ -1,0 +1,125 @@
+"""Is the law found the law of nature? Compared with the truth in range, far outside it and close in."""
+
+import numpy as np
+import sympy as sp
+
+from distill.formulas.equivalence import compare, equivalence
+from distill.formulas.latex import to_latex
+from distill.formulas.text import parse, to_text
+from distill.formulas.tree import complexity
+from distill.physics.law import VARIABLES, Law
+from distill.physics.system import radial_force
+
+TOLERANCE = 0.02  # relative error in range and extrapolated
+SCALE_TOLERANCE = 0.03
+NEAR_TOLERANCE = 0.05
+FAR = 3.0  # extrapolated: from the largest training distance to this many times it
+INWARDS = 0.9  # ... where the force is cut off beyond that: from this many times the smallest distance to it
+SAMPLES = 4000
+WITHIN = f"within {100 * TOLERANCE:.0f} % in range and to {FAR:.0f} times the largest distance"
+
+WITHIN_CUT = f"within {100 * TOLERANCE:.0f} % in range and down to {INWARDS:.1f} of the smallest distance"
+
+
+def samples(messages: dict, low: float, high: float, seed: int) -> dict:
+    """Distances log-uniform in [low, high] with masses and charges drawn from the data."""
+    rng = np.random.default_rng([seed, 77])
+    pick = rng.integers(len(messages["r"]), size=SAMPLES)
+    out = {"r": np.exp(rng.uniform(np.log(low), np.log(high), SAMPLES))}
+    for name, key in zip(VARIABLES[1:], ("mass_i", "mass_j", "charge_i", "charge_j"), strict=True):
+        out[name] = messages[key][pick].astype(float)
+    return out
+
+
+def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 0, cutoff: float | None = None) -> dict:
+    """Verdict where the truth is known.
+
+    recovered: relative errors in range (5 % to 95 % quantile of training distances) and extrapolated
+    (largest training distance to 3 times it) below 2 %, the scale within 3 %, and the node terms right.
+    ``true_node_force`` [edge, dim] is the true force on the receiver that no pair makes; None: only the
+    pair law is judged.
+    softening_recovered: error below the 5 % quantile less than 5 %; told apart, few data lie there.
+    The errors are of the law times the scale factor that fits best in range.
+    equivalence: the relation of the pair law to the truth, over the same samples, as in ``equivalence``. It
+    judges the form, these thresholds the errors: a law with a small superfluous term can be recovered and yet
+    be different, one of the same form with a constant that is off can fail to be recovered.
+    cutoff: of the force, None for none. Beyond it there is nothing to compare; there "extrapolated" is closer than
+    any pair of the training data, 0.9 of their smallest distance: where a hotter fluid goes.
+    """
+    r = messages["r"].astype(float)
+    low, high, top = np.quantile(r, 0.05), np.quantile(r, 0.95), r.max()
+    beyond, within = ((top, FAR * top), WITHIN) if cutoff is None else ((INWARDS * r.min(), r.min()), WITHIN_CUT)
+    inside, far = samples(messages, low, high, seed), samples(messages, *beyond, seed)
+    near = samples(messages, max(r.min(), 1e-4), low, seed)
+    found = compare(law.pair, truth, inside, far)
+    closely = compare(law.pair, truth, inside, near, symbolic=False)["relative_error_extrapolated"]
+    ok = {
+        "in range": found["relative_error_in_range"] < TOLERANCE,
+        "extrapolated": found["relative_error_extrapolated"] < TOLERANCE,
+        "scale": abs(found["scale"] - 1) < SCALE_TOLERANCE,
+    }
+    node_error = None
+    if true_node_force is not None:
+        mass, vel = messages["mass_i"].astype(float), messages["vel_i"].astype(float)
+        error = np.linalg.norm(law.node_force(vel, mass) - true_node_force, axis=1)
+        size = np.linalg.norm(true_node_force, axis=1)
+        typical = np.median(size) + np.median(np.abs(messages["acc_i"]) * mass[:, None])
+        node_error = float(np.mean(error) / max(typical, 1e-300))
+        ok["node terms"] = node_error < SCALE_TOLERANCE
+    closing = "scale" if true_node_force is None else "scale and node terms"
+    failed = [name for name, good in ok.items() if not good]
+    return {
+        "recovered": not failed,
+        "softening_recovered": closely < NEAR_TOLERANCE,
+        "relative_error_in_range": found["relative_error_in_range"],
+        "relative_error_extrapolated": found["relative_error_extrapolated"],
+        "relative_error_near": closely,
+        "scale": found["scale"],
+        "symbolic_equal": bool(found["symbolic_equal"]),
+        "node_error": node_error,
+        "ranges": {"in": [low, high], "extrapolated": list(beyond), "near": [max(r.min(), 1e-4), low]},
+        "n_samples": SAMPLES,
+        "equivalence": equivalence(law.pair, truth, {"in": inside, "extrapolated": far, "near": near}),
+        "why": f"{within}, {closing} within {100 * SCALE_TOLERANCE:.0f} %"
+        if not failed
+        else "wrong: " + ", ".join(failed),
+    }
+
+
+def without_truth(refined, left: dict) -> dict:
+    """What data alone say of a refined law (``held_out``, ``network``, ``receivers``, ``chosen_share``).
+
+    ``trusted``: it predicts accelerations no worse than its network, what it leaves is not predictable
+    (``left`` from ``residuals.structure``), and other trajectories would have chosen the same formula. Wrong
+    exponents pass the first of these, not the second.
+    """
+    ok = {
+        "predicts worse than its network": refined.held_out <= 1.05 * refined.network,
+        left["text"]: not left["structured"],
+        f"chosen in {100 * refined.chosen_share:.0f} % of draws only": refined.chosen_share >= 0.5,
+    }
+    failed = [what for what, good in ok.items() if not good]
+    return {
+        "trusted": not failed,
+        "why": "; ".join(failed) or f"no worse than its network, {left['text']}, and the choice is stable",
+        "law_predicts_as_well_as_network": ok["predicts worse than its network"],
+        "residuals": left,
+        "held_out_error": refined.held_out,
+        "network_error": refined.network,
+        "n": refined.receivers,
+    }
+
+
+def true_law(system):
+    """The radial pair force of a system: a formula, or a function where only its potential is known."""
+    if system is None or system.law is not None:
+        return None if system is None else parse(system.law, VARIABLES)
+    return lambda *columns: radial_force(system, *np.broadcast_arrays(*columns))
+
+
+def describe_truth(system, truth) -> dict:
+    """What ``law.json`` says of the truth."""
+    about = {"external": system.external_law, "drag": system.drag, "variables": list(VARIABLES)}
+    if isinstance(truth, sp.Expr):
+        return {"text": to_text(truth), "latex": to_latex(truth), "complexity": complexity(truth)} | about
+    return {"text": "-dV/dr of the potential simulated", "latex": r"-\frac{dV}{dr}", "complexity": None} | about

@@ -1,0 +1,1 @@
+"""What the edges of a trained network send, and the pair forces read from it."""

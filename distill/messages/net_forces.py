@@ -1,0 +1,144 @@
+"""The receivers of a messages file, their net forces, and fits to these.
+
+A receiver (node) is one particle in one frame. Beside the pair forces a net force m_i a_i may hold node
+terms (drag, uniform fields; ``law.NODE_TERMS``), which belong to the receiver and to no pair.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distill.physics.law import NODE_TERMS, node_term
+from distill.statistics.metrics import typical_size
+
+ELIMINATION = ("constant_force", "drag_per_mass", "constant_acceleration", "drag")
+NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping for
+
+
+@dataclass
+class Nodes:
+    """Receivers of a messages file: one entry a particle and frame. ``of_edge`` [edge] is its number."""
+
+    of_edge: np.ndarray
+    first: np.ndarray  # an edge of each node
+    reverse: np.ndarray | None  # position of edge (j, i) for edge (i, j)
+    pairs: tuple[np.ndarray, np.ndarray]  # the edges that have a reverse, and their reverses
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Sum over each receiver's edges: [edge, ...] -> [node, ...]."""
+        columns = values.reshape(len(values), -1)
+        out = [np.bincount(self.of_edge, column, len(self.first)) for column in columns.T]
+        return np.stack(out, -1).reshape(len(self.first), *values.shape[1:])
+
+
+def nodes_of(messages: dict) -> Nodes:
+    """Group edges by receiver and find each edge's reverse (None if some edge has none)."""
+    sizes = [int(messages[k].max()) + 1 for k in ("trajectory", "frame")]
+    n = int(max(messages["receiver"].max(), messages["sender"].max())) + 1
+    graph = messages["trajectory"].astype(np.int64) * sizes[1] + messages["frame"]
+    _, first, of_edge = np.unique(graph * n + messages["receiver"], return_index=True, return_inverse=True)
+    key = (graph * n + messages["receiver"]) * n + messages["sender"]
+    back = (graph * n + messages["sender"]) * n + messages["receiver"]
+    order = np.argsort(key)
+    place = np.searchsorted(key[order], back).clip(max=len(key) - 1)
+    reverse = order[place]
+    found = np.flatnonzero(key[reverse] == back)
+    return Nodes(of_edge, first, reverse if len(found) == len(key) else None, (found, reverse[found]))
+
+
+def gauge_factor(gauge: str, messages: dict, first: np.ndarray) -> np.ndarray:
+    """T_i / a_i at each node; ``gauge`` says what T is: force m a, acceleration a, charge_force q m a."""
+    mass, charge = messages["mass_i"][first].astype(float), messages["charge_i"][first].astype(float)
+    return {"force": mass, "acceleration": np.ones_like(mass), "charge_force": mass * charge}[gauge]
+
+
+def node_columns(messages: dict, first: np.ndarray, factor: np.ndarray, terms) -> np.ndarray:
+    """Columns [node, column] of the terms that belong to the receiver and to no pair, in units of T."""
+    mass, v = messages["mass_i"][first].astype(float), messages["vel_i"][first].astype(float)
+    columns = [(factor / mass)[:, None] * node_term(name, v, mass) for name in terms]
+    return np.hstack(columns) if columns else np.empty((len(first), 0))
+
+
+def net_force(messages: dict, nodes: Nodes, key: str = "acc_i") -> np.ndarray:
+    """m_i a_i [node, dim], of the data or (``key`` "acc_pred_i") of the network."""
+    return gauge_factor("force", messages, nodes.first)[:, None] * messages[key][nodes.first]
+
+
+def drop_terms(fit, found, error) -> tuple[np.ndarray, float, tuple[str, ...]]:
+    """(weights, held-out error, terms) after dropping the node terms that the error does not miss.
+
+    ``fit(terms)`` gives (weights, error); ``found, error`` are those of all ``NODE_TERMS``.
+    """
+    terms = list(NODE_TERMS)
+    for name in ELIMINATION:  # with equal masses some are the same: the first of them goes
+        trial, without = fit([t for t in terms if t != name])
+        if without <= max(1.05 * error, NEGLIGIBLE):
+            found, error, terms = trial, min(error, without), [t for t in terms if t != name]
+    return found, error, tuple(terms)
+
+
+def ridge(design, target, c, strength=1e-8, rounds=8):
+    """Columns of W minimising sum |T - design W| / (c + |T|), by reweighted ridge regression."""
+    base = 1 / (c + np.linalg.norm(target, axis=1))
+    weight = base**2
+    # heavy tails: a column's plain std is that of a few encounters, its weighted norm is not
+    scale = np.sqrt((design**2 * weight[:, None]).sum(0))
+    scale[scale == 0] = 1.0
+    x = design / scale
+    for _ in range(rounds):
+        gram = (x * weight[:, None]).T @ x
+        gram[np.diag_indices_from(gram)] += strength * np.trace(gram) / len(gram)
+        w = np.linalg.solve(gram, (x * weight[:, None]).T @ target)
+        error = np.linalg.norm(target - x @ w, axis=1) * base
+        weight = base**2 / np.maximum(error, 1e-3 * np.median(error) + 1e-12)
+    return w / scale[:, None]
+
+
+def relative_l1(pred, target, c):
+    """Mean of |pred - T| / (c + |T|) over rows [row, dim]."""
+    return float((np.linalg.norm(pred - target, axis=1) / (c + np.linalg.norm(target, axis=1))).mean())
+
+
+def terms_by_third_law(messages: dict, nodes: Nodes) -> tuple[tuple[str, ...], np.ndarray]:
+    """Node terms (names, weights of ``node_columns``) from sums of m_i a_i over graphs, where pair forces cancel.
+
+    In a fit beside the messages a gauge b(x_i) may take the place of a drag or a field; here nothing can. With
+    particles held, the sums run over the edges that have a reverse (by their ``acc_share``), with the node terms in
+    proportion.
+    """
+    paired = np.zeros((len(nodes.of_edge), 1))
+    paired[nodes.pairs[0]] = 1.0
+    part = nodes.sum(paired) / np.bincount(nodes.of_edge)[:, None]  # of a receiver's edges; 1 if nothing is held
+    mass, net = gauge_factor("force", messages, nodes.first), net_force(messages, nodes)
+    pull = nodes.sum(paired * messages["mass_i"][:, None] * messages["acc_share"])
+    pull += part * (net - net_force(messages, nodes, "acc_pred_i"))  # the network's own error is no drag
+    frame = np.stack([messages[k][nodes.first] for k in ("trajectory", "frame")])
+    graph = np.unique(frame, axis=1, return_inverse=True)[1].reshape(-1)
+
+    def total(values):
+        return np.stack([np.bincount(graph, column) for column in values.T], 1)
+
+    size = total(np.linalg.norm(net, axis=1)[:, None])
+    size += typical_size(size)
+    target = total(pull) / size
+    left_out = np.arange(len(target)) % 5 == 4
+
+    def fit(terms):
+        design = total(part * node_columns(messages, nodes.first, mass, terms)) / size if terms else None
+        weights = ridge(design[~left_out], target[~left_out], 1.0) if terms else np.empty((0, net.shape[1]))
+        missed = target - design @ weights if terms else target
+        return weights, float(np.linalg.norm(missed, axis=1)[left_out].mean())
+
+    weights, _, terms = drop_terms(fit, *fit(NODE_TERMS))
+    return terms, weights
+
+
+def third_law_residual(force: np.ndarray, nodes: Nodes) -> float:
+    """Median of |F_ij + F_ji| / (|F_ij| + |F_ji|) over the edges with a force and a reverse; 0 to 1, nan without."""
+    edge, reverse = nodes.pairs
+    size = np.linalg.norm(force, axis=1)
+    both = size[edge] + size[reverse]
+    some = both > 0.02 * typical_size(size)
+    if not some.any():
+        return float("nan")
+    return float(np.median(np.linalg.norm(force[edge] + force[reverse], axis=1)[some] / both[some]))

@@ -1,0 +1,1 @@
+"""Layers, recipes, training and stored weights of the graph networks in ``models.py``."""

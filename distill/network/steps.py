@@ -1,0 +1,191 @@
+"""One training step of one network, or of several equal ones at once as one stacked network.
+
+Everything a step needs lies on the device: data, the order in which graphs are drawn, the position in training, the
+learning rates. So a step never waits for the host, and on CUDA the whole of it (drawing, translation, forward,
+backward, penalty, Adam, schedule) is captured once and replayed. On a CPU the same function is simply called.
+
+Stacked networks (``torch.func``, matrix products in batches) have the same architecture and options; seeds differ,
+and so may variants with the same message head. Their parameters are views into stacked tensors, so that each member
+evaluates, prunes and saves itself as if it trained alone. It then ends with the weights that it would have had
+alone, up to rounding.
+"""
+
+import torch
+from torch.func import functional_call
+
+from distill.network.losses import kl_penalty, l1_penalty, std_penalty
+from distill.network.recipes import PENALISED
+
+WARM_UP = 3  # steps on a side stream before a capture, as PyTorch asks for
+
+
+class Stepper:
+    """Steps of the ``members`` (``training.Trainer``), all with the same options, data and position in training.
+
+    ``capture``: on CUDA, replay the step as a graph. ``sums`` [member, 2] adds up losses and penalties.
+    """
+
+    def __init__(self, members: list, capture: bool = True):
+        first = members[0]
+        self.members, self.options, self.device = members, first.options, first.device
+        self.stacked = len(members) > 1
+        if self.stacked and first.frames is not None:
+            raise ValueError("graphs with edges of their own cannot be stacked")
+        # a captured step has the same edges every time
+        self.capture = capture and str(self.device).startswith("cuda") and first.frames is None
+        self.parameters = self._stack() if self.stacked else list(first.model.parameters())
+        # a learning rate that is a tensor can change inside a captured step
+        self.lr = torch.zeros((), device=self.device)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=self.lr, weight_decay=1e-8, fused=True,
+                                          capturable=self.capture)  # fmt: skip
+        self.rates = torch.tensor([first.rate(k) for k in range(first.total)], device=self.device)
+        self.at = torch.zeros(1, dtype=torch.long, device=self.device)  # steps done
+        self.sums = torch.zeros(len(members), 2, device=self.device)
+        graphs = len(first.x)
+        self.order = torch.zeros(len(members), graphs, dtype=torch.long, device=self.device)
+        self.offsets = torch.arange(first.batch, device=self.device)
+        self.edges = first.edges(first.batch) if first.frames is None else None  # else made for each batch
+        self.receivers = None  # whose errors count, if not those of all
+        self._epoch, self._graph, self._eager_left = -1, None, 0
+        self.changed()
+
+    # ------------------------------------------------------------ the members' parameters
+
+    def _stack(self) -> list[torch.Tensor]:
+        """One tensor [member, ...] for each parameter; the members' parameters become views of it."""
+        every = [list(m.model.parameters()) for m in self.members]
+        stacked = [torch.stack([p.detach() for p in same]).requires_grad_() for same in zip(*every, strict=True)]
+        for k, own in enumerate(every):
+            for whole, parameter in zip(stacked, own, strict=True):
+                parameter.data = whole.data[k]
+        return stacked
+
+    def adam_state(self, member: int) -> dict:
+        """Adam's state of one member by parameter index, as if it had trained alone."""
+        state = self.optimizer.state_dict()["state"]
+        if not self.stacked:
+            return state
+        return {i: {k: v if k == "step" else v[member] for k, v in entry.items()} for i, entry in state.items()}
+
+    def restore(self, states: list[dict], step: int, sums: list[torch.Tensor]) -> None:
+        """Go on after ``step`` steps with the members' ``adam_state``; weights are restored by the members."""
+        whole = states[0]
+        if self.stacked:
+            whole = {i: {k: v if k == "step" else torch.stack([s[i][k] for s in states]) for k, v in entry.items()}
+                     for i, entry in whole.items()}  # fmt: skip
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": whole, "param_groups": groups})
+        self.lr = self.optimizer.param_groups[0]["lr"]  # loading makes a copy
+        self.at.fill_(step)
+        self.sums.copy_(torch.stack([s.to(self.device) for s in sums]))
+        self.changed()
+
+    def changed(self) -> None:
+        """To be called when a mask or a penalty has changed: what was captured holds no longer."""
+        self._graph, self._eager_left = None, WARM_UP
+        # what a member pays for the size of its messages, and for the spread of those that are not its first
+        kinds = [m.variant if m.penalised and m.variant in PENALISED else None for m in self.members]
+        self.penalised = any(kind in ("l1", "kl") for kind in kinds)
+        self.spread_penalised = "std" in kinds
+        weights = [[m.options[f"{kind}_weight"] if kind in some else 0.0 for some in (("l1", "kl"), ("std",))]
+                   for m, kind in zip(self.members, kinds, strict=True)]  # fmt: skip
+        self.weights = torch.tensor(weights, device=self.device)
+        active = torch.stack([m.model.active for m in self.members])
+        counts = sorted({int(count) for count in active.sum(1)})
+        self.kept, self.mask, self.components = None, None, counts[-1]
+        if self.stacked and len(counts) > 1:
+            self.mask, self.components = active, active.size(1)
+        elif self.stacked and counts != [active.size(1)]:  # the same number each: masked ones cost nothing
+            self.kept = torch.stack([row.nonzero().squeeze(1) for row in active])
+
+    # ------------------------------------------------------------ one step
+
+    def step(self, done: int) -> None:
+        """Update all members; ``done`` is the number of steps before, which ``at`` holds on the device."""
+        first = self.members[0]
+        if self._epoch != done // first.steps_per_epoch:
+            self._epoch = done // first.steps_per_epoch
+            for k, member in enumerate(self.members):
+                self.order[k].copy_(member.order(self._epoch))
+        if not self.capture:
+            return self._step()
+        if self._graph is None and self._eager_left == 0:
+            self._record()
+        if self._graph is not None:
+            return self._graph.replay()
+        self._eager_left -= 1
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            self._step()
+        torch.cuda.current_stream().wait_stream(side)
+
+    def _record(self) -> None:
+        graph = torch.cuda.CUDAGraph()
+        for member in self.members:
+            graph.register_generator_state(member.noise)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.cuda.graph(graph):
+            self._step()
+        self._graph = graph
+
+    def _step(self) -> None:
+        options, first = self.options, self.members[0]
+        self.lr.copy_(self.rates.index_select(0, self.at)[0])  # indexing by a tensor would wait for its value
+        start = (self.at % first.steps_per_epoch) * first.batch
+        pick = self.order.index_select(1, start + self.offsets)
+        x, acc = first.x[pick], first.acc[pick]  # [member, graph, particle, ...]
+        if first.frames is not None:
+            self.receivers = first.receivers()
+            nodes = None if self.receivers is None else self.receivers.cpu().numpy()
+            self.edges = first.frames.edges(pick[0].tolist(), nodes)
+        if options["augment"]:
+            dim = first.dim
+            shift = torch.stack([torch.randn(dim, generator=m.noise, device=self.device) for m in self.members])
+            x = torch.cat([x[..., :dim] + options["augment"] * shift[:, None, None], x[..., dim:]], -1)
+        normal = self._normal() if first.model.config.gaussian else None
+        losses = self._together(x, acc, normal) if self.stacked else self._alone(x[0], acc[0], normal)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        self.optimizer.step()
+        self.sums += losses.detach()
+        self.at += 1
+
+    def _normal(self) -> torch.Tensor:
+        """Standard normal numbers [member, edge, component] of the members' own generators."""
+        shape = self.edges.index.size(1), self.components
+        return torch.stack([torch.randn(shape, generator=m.noise, device=self.device) for m in self.members])
+
+    def _losses(self, model, x, acc, normal, weight) -> torch.Tensor:
+        """Loss and weighted penalty [2] of one member on one batch."""
+        first, graphs = self.members[0], self.members[0].batch
+        # weights are used once a step, and a cache of their casts would be captured with it
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, first.bf16, cache_enabled=False):
+            pred, message, logvar = model(x.flatten(0, 1), self.edges, normal)
+        loss = first.loss(pred.float(), acc, self.receivers)
+        penalty = torch.zeros((), device=self.device)
+        if self.penalised:
+            penalty = weight[0] * (l1_penalty(message.float(), first.n, graphs) if logvar is None else
+                                kl_penalty(message.float(), logvar.float(), first.n, graphs))  # fmt: skip
+        if self.spread_penalised:
+            penalty = penalty + weight[1] * std_penalty(message.float(), first.n, first.dim)
+        return torch.stack([loss, penalty])
+
+    def _alone(self, x, acc, normal) -> torch.Tensor:
+        normal = None if normal is None else normal[0]
+        return self._losses(self.members[0].model, x, acc, normal, self.weights[0])[None]
+
+    def _together(self, x, acc, normal) -> torch.Tensor:
+        """``_losses`` of every member [member, 2], the matrix products of all in one call each."""
+        template = self.members[0].model
+        names = [name for name, _ in template.named_parameters()]
+        batched = (self.kept, self.mask, normal)
+
+        def one(parameters, x, acc, weight, kept, mask, normal):
+            with template.components(kept, mask):
+                call = lambda *inputs: functional_call(template, parameters, inputs)  # noqa: E731
+                return self._losses(call, x, acc, normal, weight)
+
+        return torch.vmap(one, (0, 0, 0, 0, *(None if a is None else 0 for a in batched)))(
+            dict(zip(names, self.parameters, strict=True)), x, acc, self.weights, *batched
+        )

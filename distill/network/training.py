@@ -1,0 +1,289 @@
+"""The training loop: data held as tensors on the device, no host sync inside a step.
+
+Everything random comes from (seed, epoch) or from one generator whose state is in the checkpoint,
+so a resumed run ends with the same weights as an uninterrupted one (bit for bit on CPU).
+"""
+
+import csv
+import io
+import json
+import signal
+import time
+from pathlib import Path
+
+import torch
+
+from distill.files.tensors import load_tensors, save_tensors
+from distill.network.data import load
+from distill.network.graphs import EdgeCache, is_chain
+from distill.network.layers import silence
+from distill.network.losses import message_importance, prediction_loss
+from distill.network.recipes import PENALISED, components_kept, lr_factor
+from distill.network.steps import Stepper
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+from distill.shell.stage import progress
+from models import GNN, ModelConfig, keep_top
+
+HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
+CHECKPOINT_SECONDS = 10.0
+EVALUATIONS = 50
+RANK_EDGES = 120_000  # in a periodic box; elsewhere graphs are counted
+OF_THE_MODEL = ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node",
+                "log_mass", "hidden", "activation", "message_dim")  # fmt: skip
+
+
+class Trainer:
+    """Trains one network on one dataset; see ``distill/recipes.py`` for the ``options``.
+
+    ``identity`` (JSON-able) says which run a checkpoint belongs to; ``checkpoint`` is its file; ``like`` is a
+    trainer on the same dataset whose tensors are shared.
+    """
+
+    def __init__(self, dataset, variant, options, seed, device, precision, checkpoint: Path, identity, quick,
+                 like: "Trainer | None" = None):  # fmt: skip
+        self.variant, self.options, self.seed, self.device = variant, options, seed, device
+        self.bf16, self.checkpoint, self.identity, self.n = (
+            precision == "bf16",
+            checkpoint,
+            identity,
+            dataset.n,
+        )
+        self.dim, self.chain = dataset.dim, is_chain(dataset.meta)
+        self.edges = like.edges if like else EdgeCache(self.n, self.chain, device)
+        held = set(dataset.meta.get("system", {}).get("held", []))  # what holds them is no pair force
+        self.free = [k for k in range(self.n) if k not in held]
+        data = like.data if like else load(dataset, device, quick, options.get("r_power"))
+        self.data, self.x, self.acc, self.x_val, self.acc_val = data, data.x, data.acc, data.x_val, data.acc_val
+        self.frames, self.frames_val, self.edges_a_frame = data.frames, data.frames_val, data.edges_a_frame
+        median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
+        self.scale = median if options["scale_output"] else 1.0
+        torch.manual_seed(seed)
+        self.model = GNN(ModelConfig(dim=dataset.dim, gaussian=variant == "kl", acc_scale=self.scale,
+                                     edge_model=options.get("edge_model", "mlp"), **(data.box or {}),
+                                     **{k: options[k] for k in OF_THE_MODEL})).to(device)  # fmt: skip
+        if self.options.get("silent_start"):
+            silence(self.model.edge_mlp, self.model.node_mlp)
+        self.noise = torch.Generator(device).manual_seed(seed + 1)
+        self.cumulative = None
+        if options["close_sampling"]:  # close encounters more often: they decide the worst errors
+            weight = self.acc.abs().amax((1, 2)).clamp(min=1e-3 * median) ** options["close_sampling"]
+            self.cumulative = weight.double().cumsum(0)
+        self.batch = min(options["batch_size"], len(self.x))
+        self.steps_per_epoch = len(self.x) // self.batch
+        self.total = max(1, round(options["epochs"] * self.steps_per_epoch))
+        self.step, self.history, self.penalised, self.cpu_seconds = 0, [], True, 0.0
+        self.restored = None  # Adam's state and sums of a checkpoint, for the ``Stepper``
+        self._order = (-1, None)
+
+    # ------------------------------------------------------------ what a step needs (distill/steps.py)
+
+    def order(self, epoch: int) -> torch.Tensor:
+        """Indices [graph] of the graphs drawn in ``epoch``: a permutation, or with replacement."""
+        if self._order[0] != epoch:
+            generator = torch.Generator(self.device).manual_seed(1_000_003 * (self.seed + 1) + epoch)
+            if self.cumulative is None:
+                drawn = torch.randperm(len(self.x), generator=generator, device=self.device)
+            else:
+                u = torch.rand(len(self.x), generator=generator, device=self.device, dtype=torch.float64)
+                drawn = torch.searchsorted(self.cumulative, u * self.cumulative[-1])
+                drawn.clamp_(max=len(self.x) - 1)
+            self._order = (epoch, drawn)
+        return self._order[1]
+
+    def rate(self, step: int) -> float:
+        """Learning rate of the step after ``step`` steps."""
+        return self.options["lr"] * lr_factor(self.options["schedule"], step / self.total)
+
+    def receivers(self) -> torch.Tensor | None:
+        """Nodes [node] of a batch whose errors count in this step, drawn in every graph; None: all of them.
+
+        In a periodic box a frame has hundreds of receivers: some of them a step make more steps of as many edges.
+        """
+        count = self.options.get("receivers", 0)
+        if not 0 < count < self.n:
+            return None
+        drawn = [torch.randperm(self.n, generator=self.noise, device=self.device)[:count] for _ in range(self.batch)]
+        return torch.cat([k * self.n + nodes for k, nodes in enumerate(drawn)])
+
+    def loss(self, pred, acc, nodes=None):
+        """``prediction_loss`` of pred [node, dim] and acc [graph, particle, dim], free particles only, or ``nodes``."""
+        if nodes is not None:
+            return prediction_loss(pred[nodes], acc.flatten(0, 1)[nodes], self.options["loss"],
+                                   len(nodes) / len(acc), self.scale)  # fmt: skip
+        pred = pred.view_as(acc)
+        if len(self.free) < self.n:
+            pred, acc = pred[:, self.free], acc[:, self.free]
+        return prediction_loss(pred.flatten(0, 1), acc.flatten(0, 1), self.options["loss"], len(self.free), self.scale)
+
+    # ------------------------------------------------------------ pruning, relaxation, evaluation
+
+    def constrain(self) -> bool:
+        """Prune (variant pruning) or relax the penalty (l1, kl, std) where the schedule says so; whether it did."""
+        options, p = self.options, self.step / self.total
+        if self.variant in PENALISED and self.penalised and options["relax_at"]:
+            if p >= options["relax_at"]:
+                keep_top(self.model, self.importance(), self.dim)
+                self.penalised = False
+                return True
+        every = min(options["rank_every"] or self.steps_per_epoch, max(1, self.total // 20))
+        if self.variant == "pruning" and self.step % every == 0:
+            # the paper recipe's after an epoch, but early enough for a run of few epochs to prune at all
+            first = 0.0 if options["rank_every"] else min(1 / options["epochs"], options["prune_end"] / 2)
+            start = max(options["prune_start"], first)
+            target = components_kept(p, start, max(options["prune_end"], start), options["message_dim"],
+                                     self.dim, options["prune_schedule"])  # fmt: skip
+            if target < int(self.model.active.sum()):
+                keep_top(self.model, self.importance(), target)
+                return True
+        return False
+
+    @torch.no_grad()
+    def importance(self) -> torch.Tensor:
+        """Importance of each component on validation graphs, never on the test split."""
+        count = self.options["rank_graphs"]
+        if self.frames_val is not None:
+            count = min(count, max(1, int(RANK_EDGES / self.edges_a_frame)))
+            parts = [self.model.messages(self.x_val[k], e.index, e.reverse, e.dx)
+                     for k, e in self.frames_of_validation(count)]  # fmt: skip
+            logvar = torch.cat([v for _, v in parts]) if self.variant == "kl" else None
+            return message_importance(torch.cat([m for m, _ in parts]), logvar)
+        x = self.x_val[:: max(1, len(self.x_val) // count)][:count]
+        parts = [self.model.messages(c.flatten(0, 1), self.edges(len(c)).index, self.edges(len(c)).reverse)
+                 for c in x.split(1024)]  # fmt: skip
+        logvar = torch.cat([v for _, v in parts]) if self.variant == "kl" else None
+        return message_importance(torch.cat([m for m, _ in parts]), logvar)
+
+    def frames_of_validation(self, count: int):
+        """(number, edges) of at most ``count`` validation frames in a periodic box, one at a time."""
+        for k in range(0, len(self.x_val), max(1, -(-len(self.x_val) // count))):
+            yield k, self.frames_val.edges([k])
+
+    @torch.no_grad()
+    def evaluate(self, train_loss: float, penalty: float) -> dict:
+        """One row of the history: means over the steps since the last one, and validation errors.
+
+        validation_mae is the mean over particles and components; the paper's test loss sums them.
+        """
+        pred, acc = [], self.acc_val
+        if self.frames_val is not None:
+            pred = [self.model(self.x_val[k], edges)[0] for k, edges in self.frames_of_validation(len(acc))]
+        else:
+            for part in self.x_val.split(1024):
+                pred.append(self.model(part.flatten(0, 1), self.edges(len(part)))[0])
+        pred = torch.cat(pred)
+        loss = self.loss(pred, acc)
+        error = (pred.view_as(acc) - acc)[:, self.free]
+        row = dict(step=self.step, epoch=round(self.step / self.steps_per_epoch, 3),
+                   lr=self.rate(self.step - 1), train_loss=train_loss, penalty=penalty,
+                   validation_loss=float(loss), validation_mae=float(error.abs().mean()),
+                   active=int(self.model.active.sum()))  # fmt: skip
+        if not all(abs(v) < float("inf") for v in row.values()):
+            raise UserError(
+                f"training diverged at step {self.step} (loss {train_loss})",
+                "try a lower --lr or a smaller penalty weight; nothing was written",
+            )
+        return row
+
+    # ------------------------------------------------------------ the checkpoint
+
+    def save(self, adam: dict, sums: torch.Tensor) -> None:
+        """Write the checkpoint: ``adam`` as ``Stepper.adam_state`` gives it, ``sums`` of loss and penalty [2]."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"adam.{i}.{k}": v for i, entry in adam.items() for k, v in entry.items()}
+        tensors |= {"noise": self.noise.get_state(), "sums": sums}
+        save_tensors(self.checkpoint, tensors, {
+            "identity": self.identity, "step": self.step, "penalised": self.penalised,
+            "cpu_seconds": self.cpu_seconds, "history": self.history})  # fmt: skip
+
+    def restore(self) -> None:
+        """Continue from ``checkpoint``; ``UserError`` if it is damaged or of another run."""
+        fix = "add --overwrite to start again"
+        tensors, header = load_tensors(self.checkpoint, fix)
+        if _given(header.get("identity")) != _given(json.loads(json.dumps(self.identity))):
+            raise UserError(f"{relative(self.checkpoint)} is of a run with other arguments or data", fix)
+        try:
+            self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+            adam: dict = {}
+            for key, value in tensors.items():
+                if key.startswith("adam."):
+                    _, index, name = key.split(".")
+                    adam.setdefault(int(index), {})[name] = value
+            self.restored = adam, tensors["sums"]
+            self.noise.set_state(tensors["noise"])
+            self.step, self.penalised = header["step"], header["penalised"]
+            self.cpu_seconds, self.history = header["cpu_seconds"], header["history"]
+        except (KeyError, RuntimeError, ValueError) as exc:
+            raise UserError(f"{relative(self.checkpoint)} does not fit this run ({exc})", fix) from None
+
+
+def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
+    """Train to the end, several runs as one stack; Ctrl-C keeps checkpoints and raises ``KeyboardInterrupt``.
+
+    The members have to be at the same step, new or restored. ``log`` takes the rows of a single run's history.
+    """
+    first, asked = members[0], []
+    stepper = Stepper(members, capture)
+    if first.restored:
+        try:
+            stepper.restore([m.restored[0] for m in members], first.step, [m.restored[1] for m in members])
+        except (KeyError, RuntimeError, ValueError) as exc:
+            raise UserError(f"{relative(first.checkpoint)} does not fit this run ({exc})",
+                            "add --overwrite to start again") from None  # fmt: skip
+    every = max(1, first.total // EVALUATIONS)
+    previous = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    variants = " ".join(dict.fromkeys(m.variant for m in members))
+    bar = progress(total=first.total, desc=f"train {variants}", unit="step")
+    bar.update(first.step)
+    saved, cpu, since = time.monotonic(), time.process_time(), [m.cpu_seconds for m in members]
+    last = first.history[-1]["step"] if first.history else 0
+    try:
+        while first.step < first.total:
+            if any([m.constrain() for m in members]):
+                stepper.changed()
+            stepper.step(first.step)
+            for member in members:
+                member.step += 1
+            bar.update()
+            if first.step % every == 0 or first.step == first.total:
+                means = (stepper.sums / (first.step - last)).tolist()
+                for member, pair in zip(members, means, strict=True):
+                    member.history.append(member.evaluate(*pair))
+                last = first.step
+                stepper.sums.zero_()
+                row = first.history[-1]
+                bar.set_postfix(loss=f"{row['train_loss']:.3g}", mae=f"{row['validation_mae']:.3g}")
+                if log:
+                    log.log(row, step=first.step)
+            share = (time.process_time() - cpu) / len(members)
+            for member, before in zip(members, since, strict=True):
+                member.cpu_seconds = before + share
+            if asked or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                for k, member in enumerate(members):
+                    member.save(stepper.adam_state(k), stepper.sums[k])
+                saved = time.monotonic()
+            if asked:
+                kept = " ".join(relative(m.checkpoint) for m in members)
+                raise KeyboardInterrupt(
+                    f"interrupted at step {first.step} of {first.total}; kept {kept}:"
+                    " run the same command with --resume to go on"
+                )
+    finally:
+        bar.close()
+        signal.signal(signal.SIGINT, previous)
+
+
+def _given(identity):
+    """An identity without the arguments that were not given: a checkpoint may be older than one of them."""
+    if not isinstance(identity, dict) or not isinstance(identity.get("arguments"), dict):
+        return identity
+    return identity | {"arguments": {k: v for k, v in identity["arguments"].items() if v is not None}}
+
+
+def history_text(history: list[dict]) -> str:
+    """The training history as CSV text."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return out.getvalue()

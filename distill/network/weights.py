@@ -1,0 +1,35 @@
+"""Trained networks, read back from ``model_weights/<run>/``."""
+
+import torch
+
+from distill.files.names import run_dir
+from distill.files.storage import load_json
+from distill.files.tensors import load_tensors
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+from models import GNN, ModelConfig
+
+
+def load_run(run: str, device: str = "cpu") -> tuple[GNN, dict]:
+    """The trained network of ``run`` in evaluation mode, and its ``config.json``."""
+    folder = run_dir(run)
+    fix = "train it again:  python train.py --overwrite"
+    config = load_json(folder / "config.json", fix)
+    try:
+        model = GNN(ModelConfig(**config["model"]))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise UserError(f"{relative(folder / 'config.json')} does not describe a network ({exc})", fix) from None
+    tensors, _ = load_tensors(folder / "model.safetensors", fix)
+    expected = model.state_dict()
+    for name, tensor in expected.items():
+        if name not in tensors or tensors[name].shape != tensor.shape:
+            found = tuple(tensors[name].shape) if name in tensors else "nothing"
+            raise UserError(
+                f"{relative(folder / 'model.safetensors')}: '{name}' is {found}, expected {tuple(tensor.shape)}"
+                " from config.json",
+                fix,
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise UserError(f"{relative(folder / 'model.safetensors')}: '{name}' holds NaN or infinity", fix)
+    model.load_state_dict({k: tensors[k] for k in expected})
+    return model.to(device).eval(), config

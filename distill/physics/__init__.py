@@ -1,0 +1,1 @@
+"""Systems, laws, and the integration of their motion."""

@@ -1,0 +1,118 @@
+"""Equations of motion and energies of many trajectories side by side, for ``lanes`` (JAX).
+
+The physics is that of ``physics.system``, laid out ``[state, lane]``, lanes last: state = positions, velocities and,
+with drag, the energy dissipated so far; parameter = masses, charges ``[parameter, lane]``.
+"""
+
+import numpy as np
+
+from distill.physics.system import System, external_force, import_jax, radial_force
+
+ONE_BY_ONE = 30  # pairs
+
+
+def right_hand_side(system: System, n: int, dim: int):
+    """``rhs(y [state, lane], p [parameter, lane])`` for ``distill.physics.lanes``.
+
+    state = positions, velocities and, with drag, the energy dissipated so far; parameter = masses, charges.
+    """
+    jnp = import_jax().numpy
+    pair_forces = _one_by_one if len(system.pairs(n)[0]) <= ONE_BY_ONE or system.neighbours_only else _in_rounds
+    free = np.ones((n, 1, 1))
+    free[list(system.held)] = 0.0
+    drags = system.drags(n)[:, None, None]
+    half = n * dim
+
+    def rhs(y, p):
+        lanes = y.shape[-1]
+        x, v, mass, charge = _split(n, dim, y, p)
+        force = pair_forces(system, x, mass, charge)
+        if system.external is not None:
+            outside = external_force(system, jnp.moveaxis(x, -1, 0), mass.T, jnp)
+            force = force + jnp.moveaxis(outside, 0, -1)
+        if system.drag:
+            force = force - drags * v
+        a = free * force / mass[:, None]
+        parts = [v.reshape(half, lanes), a.reshape(half, lanes)]
+        if system.drag:
+            parts.append((drags * v * v).sum((0, 1))[None])
+        return jnp.concatenate(parts)
+
+    return rhs
+
+
+def _pair_force(system, dx, r2, ends):
+    """Force on the first of each pair ``[pair, dim, lane]``; ``ends``: both masses, then charges ``[pair, lane]``."""
+    jnp = import_jax().numpy
+    r = jnp.sqrt(jnp.where(r2 > 0, r2, 1.0))
+    return jnp.where(r2 > 0, radial_force(system, r, *ends, jnp) / r, 0.0)[:, None] * dx
+
+
+def _one_by_one(system, x, mass, charge):
+    """Sum of the pair forces ``[particle, dim, lane]``, each sum written out: fast, but long to compile for many."""
+    jnp = import_jax().numpy
+    i, j = system.pairs(len(x))
+    dx, r2 = _differences(system, x, jnp)
+    pair = _pair_force(system, dx, r2, (mass[i], mass[j], charge[i], charge[j]))
+    terms = [
+        [pair[k] for k in np.flatnonzero(i == one)] + [-pair[k] for k in np.flatnonzero(j == one)]
+        for one in range(len(x))
+    ]
+    return jnp.stack([sum(each[1:], each[0]) for each in terms])
+
+
+def _in_rounds(system, x, mass, charge):
+    """The same: in round k every particle i meets i + k, cyclically, and both are given their force."""
+    jax = import_jax()
+    jnp, n = jax.numpy, len(x)
+    twice = [jnp.concatenate([a, a]) for a in (x, mass, charge)]
+
+    def meet(k, force):
+        other = [jax.lax.dynamic_slice_in_dim(a, k, n) for a in twice]
+        dx = x - other[0]
+        pair = _pair_force(system, dx, _square(dx), (mass, other[1], charge, other[2]))
+        pair = jnp.where(2 * k == n, 0.5, 1.0) * pair  # halfway round every pair meets twice
+        force = force.at[:n].add(pair)
+        reaction = jax.lax.dynamic_slice_in_dim(force, k, n) - pair
+        return jax.lax.dynamic_update_slice_in_dim(force, reaction, k, 0)
+
+    force = jax.lax.fori_loop(1, n // 2 + 1, meet, jnp.zeros((2 * n, *x.shape[1:])))
+    return force[:n] + force[n:]
+
+
+def energies(system: System, n: int, dim: int, y, p):
+    """Energy with the work against drag, and the sum of the terms' sizes ``[lane]``; ``y``, ``p`` as in the module.
+
+    Terms: kinetic energies, pair energies, energies in the outside field.
+    """
+    jnp = import_jax().numpy
+    i, j = system.pairs(n)
+    x, v, mass, charge = _split(n, dim, y, p)
+    _, r2 = _differences(system, x, jnp)
+    terms = [
+        0.5 * mass * (v * v).sum(1),
+        system.potential(jnp.sqrt(r2), mass[i], mass[j], charge[i], charge[j], jnp),
+    ]
+    if system.external is not None:
+        terms.append(system.external(jnp.moveaxis(x, -1, 0), mass.T, jnp).T)
+    total, size = sum(t.sum(0) for t in terms), sum(jnp.abs(t).sum(0) for t in terms)
+    return total + y[-1] if system.drag else total, size
+
+
+def _split(n, dim, y, p):
+    half = n * dim
+    x, v = (part.reshape(n, dim, -1) for part in (y[:half], y[half : 2 * half]))
+    return x, v, p[:n], p[n:]
+
+
+def _differences(system, x, jnp):
+    """``x_i - x_j [pair, dim, lane]`` and its square ``[pair, lane]``, in the order of ``System.pairs``."""
+    if system.neighbours_only:
+        dx = x[:-1] - x[1:]
+    else:
+        dx = jnp.concatenate([x[k : k + 1] - x[k + 1 :] for k in range(len(x) - 1)])
+    return dx, _square(dx)
+
+
+def _square(dx):
+    return sum(dx[:, k] * dx[:, k] for k in range(dx.shape[1]))

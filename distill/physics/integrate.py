@@ -1,0 +1,209 @@
+"""Draw initial conditions, integrate them (``distill.physics.lanes``), and accept a trajectory only on its energy.
+
+A trajectory whose integration fails or whose energy drifts too far is done again at tighter tolerance; if
+that does not help it is dropped and a fresh one is drawn in its place. Both are counted in the report, for
+dropping prefers easy initial conditions.
+"""
+
+import functools
+
+import numpy as np
+
+from distill.physics import lanes
+from distill.physics.equations import energies, right_hand_side
+from distill.physics.seeding import generators
+from distill.physics.system import System, import_jax
+from distill.physics.systems import initial_conditions, initial_conditions_from
+from distill.shell.errors import UserError
+from distill.shell.stage import progress
+
+RTOL = ATOL = 5e-9  # positions are then within 1e-7 of the exact ones in nine trajectories of ten
+ACROSS_JUMPS = 0.02  # factor on both where the force jumps: the error estimate expects a smooth one
+DRIFT_BOUND = 1e-6
+MAX_STEPS = 50_000
+TIGHTER = (1e-2, 1e-3)  # factors on rtol and atol when a trajectory is done again
+TIGHTEST = 5e-14  # below, rounding governs and the step control only wastes steps
+MORE_STEPS = 4  # factor on the step budget then
+ROUNDS = 10  # draws for one place in the dataset before giving up
+CHUNK = 40_000  # pairs evaluated at once: what the processor's cache holds
+SCALE = "kinetic energy + sum of |pair energy| + sum of |outside-field energy|, all at t = 0"
+
+
+def integrate(
+    system: System,
+    n: int,
+    dim: int,
+    trajectories: int,
+    frames: int,
+    every: int,
+    seed: int = 0,
+    rtol: float = RTOL,
+    atol: float = ATOL,
+    dt: float | None = None,
+    max_steps: int = MAX_STEPS,
+    drift_bound: float = DRIFT_BOUND,
+    lane_count: int = lanes.LANES,
+) -> dict:
+    """Simulate ``trajectories`` systems of ``n`` particles in ``dim`` dimensions; float64.
+
+    Returns ``pos, vel, acc [trajectory, frame, particle, dim]``, ``mass, charge [trajectory, particle]``,
+    ``t [frame]``, ``energy_drift [trajectory]`` and ``report`` (a dict). Frame 0 is the initial condition
+    and frames are ``every * dt`` apart (the system's dt unless given). ``acc`` is the acceleration at the
+    stored ``pos`` and ``vel``. ``energy_drift`` is max over the frames of |E(t) + W(t) - E(0)| / scale
+    with W the work done against drag and the scale ``SCALE``.
+
+    Where the force is known to jump, both tolerances are ``ACROSS_JUMPS`` times what is given; ``report`` has them.
+    Trajectory k depends on ``seed`` and k only, not on how many there are. Raises ``UserError`` where
+    ``ROUNDS`` draws in a row cannot be integrated.
+    """
+    if bad := [k for k in system.held if not -n <= k < n]:
+        raise UserError(f"{system.name} holds particle {bad[0]}, but there are {n}")
+    spacing = every * (system.dt if dt is None else dt)
+    if system.variant == "original" and frames * every > 1:
+        spacing *= frames * every / (frames * every - 1)  # its linspace(0, dt N, N)
+    if _jumps(system):
+        rtol, atol = max(ACROSS_JUMPS * rtol, TIGHTEST), max(ACROSS_JUMPS * atol, TIGHTEST)
+    solver = _solver(system, n, dim, lane_count)
+    size = 2 * n * dim + bool(system.drag)
+    start, y = np.empty((trajectories, size)), None
+    p = np.empty((trajectories, 2 * n))
+    acc = np.empty((trajectories, frames, n, dim))
+    drift, steps = np.full(trajectories, np.inf), np.zeros(trajectories, dtype=np.int64)
+    report = {"redone": 0, "dropped": 0, "reasons": {}}
+
+    def attempt(todo, tighter, on_done=None):
+        """Integrate the initial conditions ``start[todo]``, at first all; returns which of them were not accepted."""
+        nonlocal y
+        r, a = (max(tolerance * tighter, TIGHTEST) for tolerance in (rtol, atol))
+        budget = max_steps * (1 if tighter == 1 else MORE_STEPS)
+        found, status, steps[todo] = solver(start[todo], p[todo], spacing, frames, r, a, budget, on_done)
+        if len(todo) == trajectories:
+            y = found
+        else:
+            y[todo] = found
+        drift[todo], acc[todo] = observe(system, n, dim, found, p[todo])
+        drift[todo[status != lanes.DONE]] = np.inf
+        rejected = ~(drift[todo] <= drift_bound)
+        for code in status[rejected]:
+            reason = "energy drift" if code == lanes.DONE else lanes.STATUS[int(code)]
+            report["reasons"][reason] = report["reasons"].get(reason, 0) + 1
+        return todo[rejected]
+
+    todo = np.arange(trajectories)
+    with progress(total=trajectories, desc=f"integrating {system.name}", unit="trajectory") as bar:
+        for again in range(ROUNDS):
+            start[todo], p[todo] = draw(system, n, dim, seed, todo, again)
+            todo = attempt(todo, 1, bar.update if again == 0 else None)
+            for number, factor in enumerate(TIGHTER):
+                if len(todo):
+                    report["redone"] += len(todo) if number == 0 else 0
+                    todo = attempt(todo, factor)
+            if not len(todo):
+                break
+            report["dropped"] += len(todo)
+    if len(todo):
+        raise UserError(
+            f"{len(todo)} of {trajectories} trajectories of {system.name} could not be integrated in {ROUNDS}"
+            f" draws each ({', '.join(report['reasons'])})",
+            "use a smaller --dt, fewer frames, or a potential without singularities",
+        )
+    half = n * dim
+    pos = y[..., :half].reshape(trajectories, frames, n, dim)
+    vel = y[..., half : 2 * half].reshape(trajectories, frames, n, dim)
+    mass, charge = p[:, :n].copy(), p[:, n:].copy()
+    report |= {
+        "energy_drift_max": float(drift.max()),
+        "energy_drift_median": float(np.median(drift)),
+        "energy_drift_bound": drift_bound,
+        "energy_scale": SCALE,
+        "steps_mean": float(steps.mean()),
+        "steps_max": int(steps.max()),
+        "rtol": rtol,
+        "atol": atol,
+        "spacing": spacing,
+    }
+    t = spacing * np.arange(frames)
+    arrays = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "t": t}
+    return arrays | {"energy_drift": drift, "report": report}
+
+
+@functools.lru_cache(maxsize=16)
+def _solver(system, n, dim, lane_count):
+    # kept because compiling it takes seconds
+    rhs = right_hand_side(system, n, dim)
+    return lanes.make_solver(rhs, lane_count, positions=n * dim, longest=lanes.PASSED if _far_reaching(system) else 1)
+
+
+def _jumps(system):
+    return system.law is not None and any(word in system.law for word in ("greater", "less"))
+
+
+def _far_reaching(system):
+    """Whether the force is sure to be felt from afar and without jumps: then no long step misses any of it."""
+    known = system.file is None and system.external is None and system.law is not None
+    return known and "exp" not in system.law and not _jumps(system)
+
+
+def draw(system: System, n: int, dim: int, seed: int, which, again: int = 0):
+    """Initial states and parameters ``[trajectory, ...]`` of trajectories ``which`` of a seed, at the draw ``again``.
+
+    Trajectory k is drawn from ``numpy.random.default_rng([seed, k, again])``. Raises ``UserError`` where a system's
+    own initial conditions are not of the right shape.
+    """
+    if system.initial is None and seed < 2**32:
+        entropy = [[seed, k, again] for k in which]
+        normal = np.stack([rng.standard_normal(2 * n * (dim + 1)) for rng in generators(entropy)])
+        pos, vel, mass, charge = initial_conditions_from(system, normal, n, dim)
+    else:
+        drawn = [_own(system, np.random.default_rng([seed, int(k), again]), n, dim) for k in which]
+        pos, vel, mass, charge = (np.stack(a) for a in zip(*drawn, strict=True))
+    work = [np.zeros((len(which), 1))] * bool(system.drag)
+    state = [pos.reshape(len(which), -1), vel.reshape(len(which), -1), *work]
+    return np.concatenate(state, axis=1), np.concatenate([mass, charge], axis=1)
+
+
+def _own(system, rng, n, dim):
+    pos, vel, mass, charge = initial_conditions(system, rng, n, dim)
+    if pos.shape != (n, dim) or vel.shape != (n, dim) or mass.shape != (n,) or charge.shape != (n,):
+        raise UserError(
+            f"the initial conditions of {system.name} have shapes {pos.shape}, {vel.shape}, {mass.shape},"
+            f" {charge.shape}, expected ({n}, {dim}) twice and ({n},) twice"
+        )
+    return pos, vel, mass, charge
+
+
+def observe(system: System, n: int, dim: int, y, p):
+    """Energy drift ``[trajectory]``, see ``integrate``, and accelerations ``[trajectory, frame, particle, dim]``."""
+    total, frames, size = y.shape
+    drift, acc = np.empty(total), np.empty((total, frames, n, dim))
+    length = max(1, CHUNK // (frames * n * n))
+    run = _observer(system, n, dim)
+    for start in range(0, total, length):
+        part = slice(start, min(start + length, total))
+        rest = (0, length - (part.stop - start)), (0, 0)
+        # The last chunk is filled up: another length would be compiled again.
+        states = y[part] if not rest[0][1] else np.pad(y[part], (rest[0], (0, 0), (0, 0)), mode="edge")
+        found = run(states, np.pad(p[part], rest, mode="edge") if rest[0][1] else p[part])
+        drift[part], acc[part] = (np.asarray(a)[: part.stop - start] for a in found)
+    return drift, acc
+
+
+@functools.lru_cache(maxsize=16)
+def _observer(system, n, dim):
+    jax = import_jax()
+    jnp = jax.numpy
+    rhs, half = right_hand_side(system, n, dim), n * dim
+
+    @functools.partial(jax.jit, compiler_options=lanes.OPTIONS)
+    def run(y, p):
+        count, frames, size = y.shape
+        # [state, trajectory and frame]: the arithmetic runs along the last axis
+        flat = y.reshape(count * frames, size).T
+        properties = jnp.repeat(p.T, frames, axis=1)
+        acc = rhs(flat, properties)[half : 2 * half].T.reshape(count, frames, n, dim)
+        energy, size = (a.reshape(count, frames) for a in energies(system, n, dim, flat, properties))
+        # A start with no energy at all has no scale: then the drift is absolute.
+        scale = jnp.where(size[:, 0] > 0, size[:, 0], 1.0)
+        return jnp.abs(energy - energy[:, :1]).max(axis=1) / scale, acc
+
+    return run

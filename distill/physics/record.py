@@ -1,0 +1,69 @@
+"""A system as a dataset's JSON has it, and found again from there."""
+
+from pathlib import Path
+
+from distill.physics.lennard_jones import LennardJones, lennard_jones
+from distill.physics.system import System
+from distill.physics.systems import SYSTEMS, original_form
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+
+_DESCRIBED = "name variant summary source law external_law dt softening neighbours_only charges masses held"
+
+
+def describe(system: System) -> dict:
+    """What a dataset's JSON says of its system (key ``"system"``); ``system_of`` reads it back."""
+    about = {key: getattr(system, key) for key in _DESCRIBED.split()}
+    about |= {
+        "variables": "f(r, m_i, m_j, q_i, q_j) on receiver i along x_i - x_j, positive: repulsive",
+        "external": system.external is not None,
+        "drag": system.drag,
+        "drag_by_index": system.drag_by_index,
+        "conserves_energy": system.conserves_energy,
+        "file": None if system.file is None else relative(system.file),
+        "file_sha256": system.file_sha256,
+    }
+    return about | system.describe() if isinstance(system, LennardJones) else about
+
+
+def system_of(meta: dict) -> System | None:
+    """The system of a dataset from the JSON beside it, or None where it is not known any more.
+
+    A system of the table is found by name and variant; a user's only if its file is still there,
+    unchanged. The law on record must be the law found, or nothing is returned.
+    """
+    about = meta.get("system")
+    if not isinstance(about, dict):
+        return None
+    if about.get("file"):
+        system = _from_same_file(about)
+    else:
+        system = SYSTEMS.get(about.get("name"))
+    if system is None:
+        return None
+    if isinstance(system, LennardJones):
+        system = _of_parameters(about.get("parameters"))
+    if about.get("variant") == "original" and system is not None:
+        system = original_form(system)
+    same = ("law", "drag", "drag_by_index", "neighbours_only")
+    if system is None or any(about.get(key) != getattr(system, key) for key in same):
+        return None
+    return system
+
+
+def _of_parameters(parameters):
+    usable = isinstance(parameters, dict) and all(isinstance(v, float | int) and v > 0 for v in parameters.values())
+    return lennard_jones(**parameters) if usable and set(parameters) == set(SYSTEMS["lj"].parameters) else None
+
+
+def _from_same_file(about):
+    from distill.physics.user_system import digest, read_system
+
+    for path in (Path(about["file"]), paths.ROOT / about["file"]):
+        if path.is_file() and digest(path) == about.get("file_sha256"):
+            try:
+                return read_system(path)
+            except UserError:
+                return None
+    return None

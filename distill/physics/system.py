@@ -1,0 +1,207 @@
+"""What a system is, and the forces and energies that follow from it. The table is ``distill.physics.systems``.
+
+The force on receiver i from sender j is minus the gradient of the pair potential V, softening included:
+
+    F_ij = f(r, m_i, m_j, q_i, q_j) d / r,   d = x_i - x_j,   r = |d|,   f = -dV/dr  (positive: repulsive)
+
+Numpy throughout; JAX is imported only where a system has no closed form and needs autodiff.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+LOOPS_WHOLE = (
+    "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000000,xla_cpu_disable_loop_unrolling=true"
+)
+VARIABLES = ("r", "m_i", "m_j", "q_i", "q_j")
+
+
+@dataclass(frozen=True)
+class System:
+    """One force law with all that is needed to simulate it. Dimensionless.
+
+    ``potential(r, m_i, m_j, q_i, q_j, xp)`` is the energy of one unordered pair, softening included,
+    written with the array module ``xp`` (numpy or jax.numpy) and symmetric under exchange of i and j.
+    ``external(pos, mass, xp) -> [..., particle]`` is the energy of each particle in an outside field and
+    ``external_force(pos, mass, xp) -> [..., particle, dim]`` minus its gradient.
+    ``initial(rng, n, dim) -> (pos, vel, mass, charge)`` replaces the default initial conditions.
+    """
+
+    name: str
+    potential: Callable
+    law: str | None = None  # radial pair force f(r, m_i, m_j, q_i, q_j); None: autodiff of the potential
+    dt: float = 0.01  # the paper's time step; frames are saved every few of them
+    summary: str = ""
+    source: str = ""
+    softening: float = 0.0  # for the record: ``potential`` and ``law`` already contain it
+    neighbours_only: bool = False  # a chain: i interacts with i - 1 and i + 1 only
+    drag: float = 0.0  # gamma in the force -gamma v_i
+    drag_by_index: bool = False  # the original's damping, see ``original_form``
+    external: Callable | None = None
+    external_force: Callable | None = None
+    external_law: str | None = None  # in words or as a formula, for reports
+    charges: str = "normal"  # "normal": N(0,1); "sign": +1 or -1
+    masses: str = "lognormal"  # "lognormal": log m ~ N(0,1); "unit": 1
+    held: tuple[int, ...] = ()  # particles that never move
+    initial: Callable | None = None
+    variant: str = "standard"  # or "original"
+    file: str | None = None  # the user's file it came from, and its digest
+    file_sha256: str | None = field(default=None, repr=False)
+
+    @property
+    def conserves_energy(self) -> bool:
+        return self.drag == 0
+
+    def drags(self, n: int) -> np.ndarray:
+        """Drag coefficient of each particle ``[particle]``."""
+        if self.drag_by_index:  # one term x_i.v_i / n per pair i < j, differentiated by x_i
+            return self.drag * (n - 1 - np.arange(n)) / n
+        return np.full(n, float(self.drag))
+
+    def pairs(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices (i, j) of the unordered pairs that interact, i < j."""
+        if self.neighbours_only:
+            return np.arange(n - 1), np.arange(1, n)
+        return np.triu_indices(n, 1)
+
+
+# ---------------------------------------------------------------- pair forces
+
+
+@functools.lru_cache(maxsize=128)
+def _compiled(law: str, xp) -> Callable:
+    from distill.formulas.program import compile_with
+    from distill.formulas.text import parse
+
+    return compile_with(parse(law, VARIABLES), VARIABLES, xp)
+
+
+def radial_force(system: System, r, m_i, m_j, q_i, q_j, xp=np):
+    """f = -dV/dr for arrays of one shape, with ``xp`` numpy or jax.numpy; positive where repulsive."""
+    if system.law is not None:
+        return _compiled(system.law, xp)(r, m_i, m_j, q_i, q_j)
+    if xp is np:
+        jnp = import_jax().numpy
+        arrays = [jnp.asarray(np.asarray(a, dtype=float)) for a in (r, m_i, m_j, q_i, q_j)]
+        return np.asarray(_differentiated(system)(*arrays))
+    return _differentiated(system)(r, m_i, m_j, q_i, q_j)
+
+
+@functools.lru_cache(maxsize=16)
+def _differentiated(system: System) -> Callable:
+    jax = import_jax()
+
+    # Every element's V depends on its own r only, so the gradient of the sum is the list of derivatives.
+    def total(r, *properties):
+        return -system.potential(r, *properties, jax.numpy).sum()
+
+    return jax.jit(jax.grad(total))
+
+
+def import_jax():
+    """JAX with 64-bit floats on: close encounters leave nothing of 32 bits.
+
+    Loops are compiled whole, as ``lanes`` needs: XLA would call each of their parts by itself, at a cost
+    above that of its arithmetic, and unroll what is as short as a vector before it could become one.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_backend_extra_options" not in flags:  # read by XLA when it first compiles
+        os.environ["XLA_FLAGS"] = f"{LOOPS_WHOLE} {flags}".strip()
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    return jax
+
+
+def pair_force(system: System, dx, r, m_i, m_j, q_i, q_j) -> np.ndarray:
+    """Force on each receiver ``[edge, dim]`` from ``dx = x_i - x_j [edge, dim]`` and ``[edge]`` arrays.
+
+    Zero where two particles coincide: the potential has no gradient there. For a chain it is the caller
+    who passes neighbours only. Any leading axes may stand in for ``edge``.
+    """
+    dx, r = np.asarray(dx, dtype=float), np.asarray(r, dtype=float)
+    r, m_i, m_j, q_i, q_j = np.broadcast_arrays(r, m_i, m_j, q_i, q_j)
+    apart = np.where(r > 0, r, 1.0)
+    f = radial_force(system, apart, m_i, m_j, q_i, q_j)
+    return np.where(r > 0, f / apart, 0.0)[..., None] * dx
+
+
+def pair_potential(system: System, r, m_i, m_j, q_i, q_j) -> np.ndarray:
+    """Energy of each pair, for arrays of one shape."""
+    if system.file is not None:
+        import_jax()  # a user's potential may be written with jax.numpy
+    return np.asarray(system.potential(r, m_i, m_j, q_i, q_j, np), dtype=float)
+
+
+def _pair_arrays(system, pos, mass, charge):
+    i, j = system.pairs(pos.shape[-2])
+    shape = pos.shape[:-2]
+    mass = np.broadcast_to(mass, shape + mass.shape[-1:])
+    charge = np.broadcast_to(charge, shape + charge.shape[-1:])
+    dx = pos[..., i, :] - pos[..., j, :]
+    r = np.sqrt((dx * dx).sum(axis=-1))
+    return (i, j), dx, (r, mass[..., i], mass[..., j], charge[..., i], charge[..., j])
+
+
+# ---------------------------------------------------------------- many particles
+
+
+def net_force(system: System, pos, vel, mass, charge) -> np.ndarray:
+    """Total force ``[..., particle, dim]``: pairs, outside field and drag; zero on held particles.
+
+    ``pos, vel [..., particle, dim]``; ``mass, charge [..., particle]``, broadcast over the leading axes
+    (give them the axes of ``pos``, or 1 for those that are missing).
+    """
+    pos, vel, mass, charge = (np.asarray(a, dtype=float) for a in (pos, vel, mass, charge))
+    n = pos.shape[-2]
+    (i, j), dx, ends = _pair_arrays(system, pos, mass, charge)
+    # Each pair's force enters with +1 for i and -1 for j, so that the third law is exact.
+    incidence = np.zeros((n, len(i)))
+    incidence[i, np.arange(len(i))], incidence[j, np.arange(len(j))] = 1.0, -1.0
+    force = incidence @ pair_force(system, dx, *ends)
+    force = force + node_force(system, pos, vel, np.broadcast_to(mass, pos.shape[:-1]))
+    force[..., list(system.held), :] = 0.0
+    return force
+
+
+def node_force(system: System, pos, vel, mass) -> np.ndarray:
+    """The part of the force that no pair makes ``[..., particle, dim]``: outside field and drag."""
+    force = np.zeros(np.shape(pos))
+    if system.external is not None:
+        force = force + external_force(system, np.asarray(pos), np.asarray(mass))
+    return force - system.drags(np.shape(pos)[-2])[:, None] * np.asarray(vel) if system.drag else force
+
+
+def external_force(system: System, pos, mass, xp=np):
+    """Force of the outside field ``[..., particle, dim]``; by autodiff where the system states none."""
+    if system.external_force is not None:
+        return system.external_force(pos, mass, xp)
+    jax = import_jax()
+    total = lambda p: -system.external(p, jax.numpy.asarray(mass), jax.numpy).sum()  # noqa: E731
+    force = jax.grad(total)(jax.numpy.asarray(pos))
+    return np.asarray(force) if xp is np else force
+
+
+def acceleration(system: System, pos, vel, mass, charge) -> np.ndarray:
+    """``net_force / mass``, shapes as there: what a network is to learn and a rollout integrates."""
+    return net_force(system, pos, vel, mass, charge) / np.asarray(mass, dtype=float)[..., None]
+
+
+def energy_terms(system: System, pos, vel, mass, charge):
+    """Kinetic ``[..., particle]``, pair ``[..., pair]`` and outside-field ``[..., particle]`` energies."""
+    pos, vel, mass, charge = (np.asarray(a, dtype=float) for a in (pos, vel, mass, charge))
+    _, _, ends = _pair_arrays(system, pos, mass, charge)
+    mass = np.broadcast_to(mass, pos.shape[:-1])
+    kinetic = 0.5 * mass * (vel * vel).sum(axis=-1)
+    pair = pair_potential(system, *ends)
+    outside = np.zeros_like(kinetic) if system.external is None else system.external(pos, mass, np)
+    return kinetic, pair, np.asarray(outside, dtype=float)
+
+
+def energy(system: System, pos, vel, mass, charge) -> np.ndarray:
+    """Kinetic plus potential energy ``[...]``, shapes as in ``net_force``."""
+    return sum(term.sum(axis=-1) for term in energy_terms(system, pos, vel, mass, charge))

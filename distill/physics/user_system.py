@@ -1,0 +1,172 @@
+"""A system from a user's own Python file, for ``simulate.py --system-file``. Five lines are enough:
+
+    import jax.numpy as jnp
+
+    dt = 0.01
+    law = "-3*m_i*m_j/(r + 0.1)^4"                       # optional: checked against the potential
+    def potential(r, m_i, m_j, q_i, q_j):                # energy of one pair, softening included
+        return -m_i * m_j / (r + 0.1) ** 3
+
+or a whole ``SYSTEM = distill.physics.systems.System(...)``. The other optional names are the fields of ``System``;
+``external(pos, mass)`` is the energy ``[..., particle]`` in an outside field.
+"""
+
+import hashlib
+import re
+import types
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from distill.physics.system import VARIABLES, System, external_force, import_jax, radial_force
+from distill.shell.errors import UserError, near_miss
+from distill.shell.paths import relative
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # becomes part of file names
+OPTIONAL = {f.name for f in fields(System)} - {"variant", "file", "file_sha256", "drag_by_index"}
+
+
+def digest(path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def read_system(path) -> System:
+    """The system a user's file defines, checked; raises ``UserError`` (one line) for whatever is wrong.
+
+    Checked on a few distances and properties: finite, symmetric under exchange of i and j (or it is no
+    pair potential), and, where a law is given, that the law is -dV/dr.
+    """
+    path, where = Path(path), relative(path)
+    import_jax()  # before the file's own imports, so that its constants are 64-bit
+    names = _run(path, where)
+    system = names.get("SYSTEM")
+    if system is None:
+        system = _from_names(names, path, where)
+    elif not isinstance(system, System):
+        raise UserError(f"{where}: SYSTEM is a {type(system).__name__}, expected a distill.physics.systems.System")
+    if not isinstance(system.name, str) or not NAME.fullmatch(system.name):
+        raise UserError(f"{where}: the name {system.name!r} is not made of letters, digits, - and _")
+    _check_values(system, where)
+    system = replace(system, held=tuple(system.held), file=str(path.resolve()), file_sha256=digest(path))
+    try:
+        _check_physics(system, where)
+    except UserError as exc:
+        told = exc.message if exc.message.startswith(where) else f"{where}: {exc.message}"
+        raise UserError(told, exc.fix) from None
+    except Exception as exc:  # the user's functions may raise anything
+        raise UserError(f"{where}: the potential cannot be evaluated: {_one_line(exc)}") from None
+    return system
+
+
+def _run(path, where):
+    try:
+        code = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{where} does not exist") from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UserError(f"{where} cannot be read: {_one_line(exc)}") from None
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    try:
+        exec(compile(code, str(path), "exec"), module.__dict__)
+    except Exception as exc:  # the user's code may raise anything
+        line = getattr(exc, "lineno", None) or _line_in(exc, str(path))
+        raise UserError(f"{where}, line {line or '?'}: {type(exc).__name__}: {_one_line(exc)}") from None
+    return vars(module)
+
+
+def _line_in(exc, path):
+    found, trace = None, exc.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    return found
+
+
+def _one_line(exc):
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:160]
+
+
+def _from_names(names, path, where):
+    if not callable(names.get("potential")):
+        functions = [k for k, v in names.items() if isinstance(v, types.FunctionType)]
+        raise UserError(
+            f"{where} defines no function potential(r, m_i, m_j, q_i, q_j)"
+            + "".join(near_miss("potential", functions)),
+            "see distill/user_system.py for an example",
+        )
+    given = {k: v for k, v in names.items() if k in OPTIONAL and not isinstance(v, types.ModuleType)}
+    given.setdefault("name", re.sub(r"[^A-Za-z0-9_-]", "_", path.stem) or "user")
+    given.setdefault("summary", f"user-defined in {path.name}")
+    given.setdefault("source", path.name)
+    potential, external = given["potential"], given.get("external")
+    given["potential"] = lambda r, m_i, m_j, q_i, q_j, xp: potential(r, m_i, m_j, q_i, q_j) + 0.0 * r
+    if callable(external):
+        given["external"] = lambda pos, mass, xp: external(pos, mass) + 0.0 * mass
+    if callable(force := given.get("external_force")):
+        given["external_force"] = lambda pos, mass, xp: force(pos, mass) + 0.0 * pos
+    return System(**given)
+
+
+def _check_values(system, where):
+    def bad(name, wanted):
+        return UserError(f"{where}: {name} is {getattr(system, name)!r}, expected {wanted}")
+
+    for name in ("dt", "drag", "softening"):
+        value = getattr(system, name)
+        low_enough = isinstance(value, int | float) and 0 <= value < np.inf
+        if not low_enough or (name == "dt" and value == 0):
+            raise bad(name, "a positive number" if name == "dt" else "a number, 0 or more")
+    if system.charges not in ("normal", "sign"):
+        raise bad("charges", "'normal' or 'sign'")
+    if system.masses not in ("lognormal", "unit"):
+        raise bad("masses", "'lognormal' or 'unit'")
+    if not isinstance(system.law, str | None):
+        raise bad("law", "the text of a formula")
+    for name in ("external", "external_force", "initial"):
+        if not isinstance(getattr(system, name), Callable | None):
+            raise bad(name, "a function")
+    if not isinstance(system.held, tuple | list) or not all(isinstance(k, int) for k in system.held):
+        raise bad("held", "particle numbers, for instance (0,)")
+
+
+def _check_physics(system, where):
+    rng = np.random.default_rng(0)
+    r = np.concatenate([np.geomspace(0.05, 5, 40), rng.uniform(0.05, 5, 40)])
+    m_i, m_j = np.exp(0.5 * rng.standard_normal((2, 80)))
+    q_i, q_j = rng.standard_normal((2, 80))
+    jnp = import_jax().numpy
+    value = np.asarray(system.potential(*map(jnp.asarray, (r, m_i, m_j, q_i, q_j)), jnp))
+    if value.shape != r.shape or not np.isfinite(value).all():
+        raise UserError(
+            f"{where}: potential gives shape {value.shape} or values that are not finite for arrays"
+            f" {', '.join(VARIABLES)} of shape {r.shape} with r > 0; write it with jax.numpy, element by element"
+        )
+    swapped = np.asarray(system.potential(*map(jnp.asarray, (r, m_j, m_i, q_j, q_i)), jnp))
+    if not np.allclose(value, swapped, rtol=1e-9, atol=1e-12):
+        raise UserError(f"{where}: potential changes when i and j are exchanged, so it is no pair potential")
+    gradient = radial_force(replace(system, law=None), r, m_i, m_j, q_i, q_j)
+    if not np.isfinite(gradient).all():
+        raise UserError(f"{where}: the derivative of potential is not finite at some r > 0")
+    if system.law is not None:
+        stated = radial_force(system, r, m_i, m_j, q_i, q_j)
+        off = ~np.isclose(stated, gradient, rtol=1e-6, atol=1e-9)
+        # A few points may sit on a jump of the law; a wrong law is wrong nearly everywhere.
+        if off.sum() > 2:
+            k = int(np.flatnonzero(off)[0])
+            raise UserError(
+                f"{where}: the law gives {stated[k]:.6g} at r = {r[k]:.3g}, where -dV/dr is {gradient[k]:.6g}",
+                "correct the law, or leave it out and it is found by differentiation",
+            )
+    if system.external is not None:
+        pos, mass = rng.standard_normal((5, 3, 2)), np.ones((5, 3))
+        outside = np.asarray(system.external(jnp.asarray(pos), jnp.asarray(mass), jnp))
+        if outside.shape != mass.shape:
+            raise UserError(f"{where}: external gives shape {outside.shape}, expected {mass.shape}")
+        stated = np.asarray(external_force(system, pos, mass))
+        found = np.asarray(external_force(replace(system, external_force=None), pos, mass))
+        if not np.allclose(stated, found, rtol=1e-6, atol=1e-9):
+            raise UserError(f"{where}: external_force is not minus the gradient of external")

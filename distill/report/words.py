@@ -1,0 +1,217 @@
+"""What the numbers of a run amount to, in words: used by the terminal summary and by the report.
+
+Dicts as in ``law.json`` and ``generalization.json``; keys may be missing or null.
+"""
+
+import math
+
+from distill.compare.extrapolation import INTERPOLATION
+
+ROUNDING = 1e-12  # relative errors below are those of floating-point arithmetic
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def shown(value, digits: int = 3) -> str:
+    """A number for a reader: ``0.0123``, ``4.56×10⁻⁸``, ``n/a`` for None."""
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not math.isfinite(value):
+        return "infinite" if value > 0 else "n/a"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        text = f"{value:.{digits}g}"
+        return f"{value:,.0f}" if "e" in text else text
+    mantissa, exponent = f"{value:.{max(digits - 1, 1)}e}".split("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
+
+
+def power(value: float) -> str:
+    """A tolerance as a power of ten: ``10⁻⁹``."""
+    return f"10{str(round(math.log10(value))).translate(SUPERSCRIPT)}"
+
+
+def percent(value) -> str:
+    """A fraction as a percentage; ``n/a`` for None."""
+    if value is None:
+        return "n/a"
+    if 0 < abs(value) < ROUNDING:
+        return "< 10⁻¹⁰ %"
+    return f"{100 * value:.3g} %" if value == 0 or abs(value) >= 1e-5 else f"{shown(100 * value, 2)} %"
+
+
+def verdict_word(verdict: dict) -> str:
+    return {True: "recovered", False: "not recovered"}.get(verdict.get("recovered"), "undecided")
+
+
+RANGES = {"in": "within the range of the data", "extrapolated": "beyond the range of the data",
+          "near": "closer than nearly all data"}  # fmt: skip
+
+
+def worst_point(equivalence: dict) -> str:
+    """Where a law is furthest off the true one: ``Worst of all points compared: 57 % off at r = 0.02 ...``."""
+    worst = equivalence["worst"]
+    used = equivalence.get("variables") or worst["point"]  # those that either law has
+    at = ", ".join(f"{name} = {shown(value)}" for name, value in worst["point"].items() if name in used)
+    values = f"law {shown(worst['law'], 4)}, truth {shown(worst['truth'], 4)}"
+    off = "not finite" if worst["relative_error"] is None else f"{percent(worst['relative_error'])} off"
+    return f"Worst of all points compared: {off} at {at} ({values}; {RANGES.get(worst['range'], worst['range'])})"
+
+
+def verdict_lines(law: dict) -> list[str]:
+    """For the terminal: how the law stands to the true one, and where it is worst; none where that is unknown."""
+    equal = (law.get("verdict") or {}).get("equivalence")
+    if not equal:
+        return []
+    lines = [f"compared         {equal['text']}", f"                 {worst_point(equal)}"]
+    control = (law.get("control") or {}).get("verdict") or {}
+    if control.get("recovered") is not None:
+        lines.append(f"without network  the same refit from accelerations alone: {verdict_word(control)}")
+    return lines
+
+
+def momentum_lines(rollouts: dict) -> list[str]:
+    """For the terminal: drifts of the momenta at the end of the rollouts; none where nothing is conserved."""
+    lines, models = [], rollouts.get("models") or {}
+    for key, label in (("momentum", "momentum"), ("angular_momentum", "angular momentum")):
+        drifts = {k: (models.get(k) or {}).get(f"final_{key}_drift_median") for k in ("law", "gnn")}
+        if (models.get("law") or {}).get(f"{key}_drift"):
+            lines.append(f"{label:<16} drifts by {shown(drifts['law'])} of its scale under the law,"
+                         f" {shown(drifts['gnn'])} under the network (medians at the end)")  # fmt: skip
+    return lines
+
+
+def factor(one: dict) -> float | None:
+    """Network's mean absolute error over the law's on one set; None where that says nothing."""
+    gnn, law = one["gnn"]["mae"], one["law"]["mae"]
+    if gnn is None or law is None or one["law"].get("n_not_finite"):
+        return None
+    return math.inf if law == 0 else gnn / law
+
+
+def ratio_words(one: dict) -> str:
+    """The law's error on one set against the network's: ``12 times smaller``."""
+    ratio = factor(one)
+    if ratio is None:
+        bad = one["law"].get("n_not_finite", 0)
+        return f"not finite for {bad:,} of {bad + one['law']['n']:,}" if bad else "n/a"
+    if ratio > 0.01 / ROUNDING:
+        return "exact to rounding"
+    return f"{times(ratio)} smaller" if ratio >= 1 else f"{times(1 / ratio)} larger"
+
+
+def r2_text(value) -> str:
+    """R² to four decimals, to more where these would say 1."""
+    if value is None or value == 1:
+        return "n/a" if value is None else "1"
+    return next((f"{value:.{d}f}" for d in range(4, 7) if f"{value:.{d}f}"[0] != "1"), "> 0.999999")
+
+
+def times(ratio: float) -> str:
+    """``3.2 times``; rounded down to a power of ten where only the order of magnitude means something."""
+    if ratio >= 1e4:
+        power = int(math.log10(ratio))
+        return "over 10,000 times" if power == 4 else f"over 10{str(power).translate(SUPERSCRIPT)} times"
+    return f"{ratio:.3g} times" if ratio < 1000 else f"{ratio:,.0f} times"
+
+
+def worst_extrapolation(sets: dict) -> str | None:
+    """The set beyond interpolation where the law does worst against the network."""
+    beyond = [k for k in sets if k != INTERPOLATION]
+
+    def gain(name):
+        ratio = factor(sets[name])
+        error = sets[name]["gnn"]["median_relative_error"] or 0.0
+        return -1.0 if ratio is None else min(ratio, 0.01 / ROUNDING), -error
+
+    return min(beyond, key=gain, default=None)
+
+
+def answer(law: dict, generalization: dict | None) -> str:
+    """Did I find the law, and does it extrapolate better than the network? Plain text."""
+    verdict, truth = law.get("verdict") or {}, law.get("truth")
+    inside, outside = (verdict.get(f"relative_error_{k}") for k in ("in_range", "extrapolated"))
+    deviation = ""
+    if inside is not None:
+        deviation = f"it deviates from the truth by {percent(inside)} within the range of the data"
+        deviation += f" and by {percent(outside)} beyond it" if outside is not None else ""
+        if max(inside, outside or 0) < ROUNDING:
+            deviation = "the two agree to rounding, within the range of the data and beyond it"
+    equal = verdict.get("equivalence") or {}
+    near = equal["text"] if equal.get("relation") not in (None, "same", "different") else ""
+    if verdict.get("recovered") is True and truth:
+        what = f"is the true one ({near})" if near else "is the true one"
+        if equal.get("relation") == "different":
+            what = "agrees with the true one, though its form is another"
+        text = f"Found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
+        if verdict.get("softening_recovered") is False:
+            text += " At very short range (the softening) it is not."
+    elif verdict.get("recovered") is True:
+        text = "Found: a law that passes every test possible without knowing the truth."
+    elif verdict.get("recovered") is False:
+        what = f"has the true form but other constants ({near})" if near else "is not the true one"
+        if verdict.get("why") == "wrong: node terms":
+            what = f"has the true pair force{f' ({near})' if near else ''}, but not what acts beside it"
+        text = f"Not found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
+        if not truth:
+            text = "Not found: the distilled law does not pass the tests possible without knowing the truth."
+    else:
+        text = "A law was distilled, but whether it is the true one cannot be judged here."
+        if "law_predicts_as_well_as_network" in (data := law.get("data_verdict") or {}):
+            well = (
+                "at least as well as the network"
+                if data["law_predicts_as_well_as_network"]
+                else "worse than the network"
+            )
+            text = f"{truth_words(law, generalization)} The distilled law predicts held-out accelerations {well}."
+            if "trusted" in data:
+                text += f" {'It can be trusted' if data['trusted'] else 'It is not to be trusted'}: {data['why']}."
+        one = (generalization or {}).get("sets", {}).get(INTERPOLATION)
+        if one and one["law"]["median_relative_error"] is not None:
+            text += f" Its median error on new data is {percent(one['law']['median_relative_error'])}."
+    return f"{text} {compared(generalization['sets'])}" if generalization else text
+
+
+def truth_words(law: dict, generalization: dict | None) -> str:
+    """Why no true formula stands beside the law: a known system may have a potential and no formula."""
+    if not law.get("truth") and (generalization or {}).get("truth"):
+        return "The true force is known here only as the gradient of its potential, with no formula to compare."
+    return "The true law is not known here."
+
+
+def compared(sets: dict) -> str:
+    """One sentence on law against network over all sets."""
+    beyond = {k: factor(v) for k, v in sets.items() if k != INTERPOLATION}
+    inside = factor(sets[INTERPOLATION]) if INTERPOLATION in sets else None
+    if not beyond:
+        return f"On held-out data {_against(inside)}."
+    lost = [k.replace("_", " ") for k, v in beyond.items() if v is None or v < 1]
+    if not lost:
+        reached = {w: [sets[k][w]["median_relative_error"] for k in beyond] for w in ("law", "gnn")}
+        worst = {w: percent(max(v)) if None not in v else "n/a" for w, v in reached.items()}
+        network = f" (median errors reach {worst['law']}, the network’s {worst['gnn']})"
+        if min(beyond.values()) > 0.01 / ROUNDING:
+            network = f" (the network’s median error reaches {worst['gnn']})"
+        kinds = f"On {_count(len(beyond))} kinds of data unlike the training data"
+        return f"{kinds} {_against(min(beyond.values()), 'at least ')}{network}."
+    if len(lost) == len(beyond):
+        return "On no kind of data unlike the training data is it better than the network."
+    kept = len(beyond) - len(lost)
+    return (f"It is better than the network on {kept} of {len(beyond)} kinds of data unlike the training data,"
+            f" but not on: {', '.join(lost)}.")  # fmt: skip
+
+
+def _against(ratio, least: str = "") -> str:
+    if ratio is None:
+        return "it cannot be compared with the network"
+    if ratio > 0.01 / ROUNDING:
+        return "it is exact to rounding"
+    if ratio < 1:
+        return f"its error is {times(1 / ratio)} larger than the network’s"
+    return f"its error is {least}{times(ratio)} smaller than the network’s"
+
+
+def _count(n: int) -> str:
+    return {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}.get(n, str(n))

@@ -1,0 +1,1 @@
+"""Symbolic regression: engines, targets and the choice of a formula."""

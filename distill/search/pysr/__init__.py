@@ -1,0 +1,1 @@
+"""The engine PySR, which needs Julia."""

@@ -1,0 +1,154 @@
+"""The targets of symbolic regression: which rows and features each has, and its front on disk."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import sympy as sp
+
+from distill.files.storage import finite_or_none, load_json, save_json
+from distill.formulas.text import symbols_for, to_text
+from distill.formulas.tree import canonical, complexity
+from distill.messages import read_out
+from distill.physics.law import AXES
+from distill.search import node_function
+from distill.shell.errors import UserError
+
+PROPERTIES = {"m_i": "mass_i", "m_j": "mass_j", "q_i": "charge_i", "q_j": "charge_j"}
+
+
+@dataclass
+class Target:
+    """``features`` name -> [row], ``y`` [row]: one formula y = f(features) to search for."""
+
+    name: str
+    features: dict
+    y: np.ndarray
+    overrides: dict = field(default_factory=dict)  # of the search options
+    components: tuple | None = None  # (messages [row, component], dx/r [row, dim]) instead of ``y``
+    powers: dict = field(default_factory=dict)  # feature -> (c, n): it is (c/r)^n
+
+    def __post_init__(self):
+        from distill.search.choice import NETWORK_PRICE
+
+        self.overrides = {"node_price": NETWORK_PRICE} | self.overrides
+
+
+def searches(args, messages, nodes, read, force, radial) -> list[Target]:
+    """The targets asked for, rows drawn at random with the run's seed.
+
+    radial: f of the read-out force. component_k: the k-th most important message component.
+    shared: one f behind the dim most important components, whatever their mixture (no accelerations needed).
+    node: a_i less the fitted uniform fields from the read-out's net force R, v, m_i and q_i, all axes in one
+    (``node_search``); receivers of the trajectories that ``node_search.node_data`` holds out take no part.
+    """
+    rng = np.random.default_rng([args.seed, 41])
+    edges = rng.permutation(len(messages["r"]))[: args.rows]
+    ends = {v: messages[k][edges].astype(float) for v, k in PROPERTIES.items()}
+    distance = {"r": messages["r"][edges].astype(float)}
+    powers = inverse_powers(distance["r"]) if getattr(args, "inverse_powers", None) else {}
+    extra = {name: (c / distance["r"]) ** n for name, (c, n) in powers.items()}
+    out = []
+    if "radial" in args.targets:
+        out.append(Target("radial", varying(distance | extra | ends), radial[edges], powers=powers))
+    if "components" in args.targets:
+        dim = messages["dx"].shape[1]
+        d = {f"d{a}": messages["dx"][edges, k].astype(float) for k, a in enumerate(AXES[:dim])}
+        for k, c in enumerate(read_out.top_components(read_out.importance(messages), dim)):
+            y = messages["message"][edges, c].astype(float)
+            if np.ptp(y) > 0:
+                out.append(Target(f"component_{k + 1}", varying(d | distance | extra | ends), y, powers=powers))
+    if "shared" in args.targets:
+        dim = messages["dx"].shape[1]
+        top = read_out.top_components(read_out.importance(messages), dim)
+        unit = messages["dx"][edges].astype(float) / np.maximum(distance["r"], 1e-12)[:, None]
+        both = messages["message"][edges][:, top].astype(float), unit
+        out.append(Target("shared", varying(distance | ends), both[0][:, 0], {"loss": "mse"}, both))
+    if "node" in args.targets:
+        data = node_function.node_data(messages, nodes, read, force, args.seed)
+        pick = data.draw(False, max(1, args.rows // data.acc.shape[1]))
+        overrides = {"restarts": 2, "min_restarts": 2, "max_complexity": node_function.MAX_COMPLEXITY}
+        out.append(Target("node", varying(data.features(pick)), data.target(pick), overrides))
+    return out
+
+
+def inverse_powers(r: np.ndarray) -> dict:
+    """Names of the inverse powers of r [row] as inputs -> (c, n) of (c/r)^n, c two digits of the 5 % quantile of r:
+    in units of it the powers have the size of 1 where the force is strong.
+    """
+    scale = float(f"{np.quantile(r, 0.05):.2g}")
+    return {f"s{n}": (scale, n) for n in (6, 12)}
+
+
+def without_powers(front, powers: dict):
+    """``front`` with the inputs ``powers`` (as in ``Target``) of its formulas written as powers of r."""
+    if not powers:
+        return front
+    r = symbols_for(["r"])[0]
+    names = dict(zip(symbols_for(list(powers)), powers.values(), strict=True))
+    inputs = {symbol: sp.Float(c**n) * r**-n for symbol, (c, n) in names.items()}
+    rows = []
+    for row in front.rows:
+        expr = canonical(sp.expand_power_base(row.expr.xreplace(inputs)))
+        rows.append(replace(row, expr=expr, equation=to_text(expr), complexity=complexity(expr)))
+    return replace(front, rows=rows)
+
+
+def varying(features: dict) -> dict:
+    """The features that are not constant: a constant one tells nothing and invites nonsense."""
+    kept = {k: v for k, v in features.items() if np.ptp(v) > 0}
+    if not kept:
+        raise UserError("all features of the symbolic regression are constant")
+    return kept
+
+
+def search_target(target: Target, options: dict, output_directory: str, progress: bool):
+    """Run the search of one target; a function of its own so that it can run in another process."""
+    from distill.search.engine import search
+
+    X = np.column_stack(list(target.features.values()))
+    options = options | target.overrides
+    if target.components is not None:
+        from distill.search.shared import search_shared
+
+        names = list(target.features)
+        front, A, b = search_shared(*target.components, X, names, progress=progress,
+                                    output_directory=output_directory, **options)  # fmt: skip
+        front.info |= {"mixing": A.tolist(), "offset": b.tolist(), "mixing_is": "message = A (dx/r f) + b"}
+        return front
+    return search(X, target.y, list(target.features), progress=progress, output_directory=output_directory, **options)
+
+
+def save_front(place: Path, front, target: Target, identity: dict):
+    """Write ``hall_of_fame.csv`` and ``front.json`` to the folder ``place``; returns ``front``."""
+    from distill.search.hall_of_fame import write_hall_of_fame
+
+    write_hall_of_fame(place / "hall_of_fame.csv", front.rows)
+    save_json(place / "front.json", {
+        "stage": "symbolic_reg", "target": target.name, "identity": identity, "features": list(target.features),
+        "engine": front.engine, "chosen": front.chosen, "why": front.why, "info": plain_info(front.info),
+        "held_out": [None if r.held_out is None else finite_or_none(r.held_out) for r in front.rows],
+    })  # fmt: skip
+    return front
+
+
+def plain_info(info: dict) -> dict:
+    return {k: finite_or_none(v) if isinstance(v, float) else v for k, v in info.items()}
+
+
+def load_front(place: Path, target: Target, identity: dict):
+    """The front a former run left in ``place``, or None if there is none from the same arguments."""
+    from distill.search.engine import Front
+    from distill.search.hall_of_fame import read_hall_of_fame
+
+    if not ((place / "front.json").is_file() and (place / "hall_of_fame.csv").is_file()):
+        return None
+    about = load_json(place / "front.json", "add --overwrite to search again")
+    if about.get("identity") != identity or about.get("features") != list(target.features):
+        return None
+    rows = read_hall_of_fame(place / "hall_of_fame.csv", list(target.features))
+    if len(rows) != len(about["held_out"]) or not 0 <= about["chosen"] < len(rows):
+        raise UserError(f"{place / 'hall_of_fame.csv'} does not belong to its front.json", "add --overwrite")
+    for row, held_out in zip(rows, about["held_out"], strict=True):
+        row.held_out = held_out
+    return Front(rows, about["engine"], about["chosen"], about["why"], about["info"])

@@ -1,0 +1,29 @@
+"""What a user can put right: one line on stderr, exit code 1, no traceback."""
+
+import difflib
+
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class UserError(Exception):
+    """Something the user can put right: told in one line on stderr, exit code 1, no traceback.
+
+    ``fix`` is the command (or the change) that makes it right.
+    """
+
+    def __init__(self, message: str, fix: str | None = None):
+        super().__init__(message)
+        self.message, self.fix = message, fix
+
+    def __reduce__(self):
+        return type(self), (self.message, self.fix)  # so that it survives the way from another process
+
+    def __str__(self) -> str:
+        text = self.message if self.fix is None else f"{self.message}; {self.fix}"
+        return " ".join(text.split())
+
+
+def near_miss(name: str, known) -> str:
+    """``"; did you mean 'x'?"`` for the known name closest to ``name``, or nothing."""
+    close = difflib.get_close_matches(name, [str(k) for k in known], n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

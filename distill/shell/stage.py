@@ -1,0 +1,87 @@
+"""What a stage says while it runs and at its end."""
+
+import errno
+import os
+import sys
+import time
+
+from distill.shell.errors import EXIT_ERROR, EXIT_INTERRUPTED, UserError
+from distill.shell.paths import relative
+
+
+def progress(iterable=None, *, total=None, desc="", unit="it"):
+    """A ``tqdm`` bar on stderr; silent in a pipe or a log, unless ``DISTILL_PROGRESS=1``."""
+    from tqdm import tqdm
+
+    disable = False if os.environ.get("DISTILL_PROGRESS") == "1" else None
+    return tqdm(iterable, total=total, desc=desc, unit=unit, disable=disable, dynamic_ncols=True, mininterval=0.5)
+
+
+class Stage:
+    """Name, clock and last line of one stage.
+
+    >>> stage = Stage("fit_linear", run); ...; stage.done(path, r2_all=0.99, edges=1200)
+    """
+
+    def __init__(self, name: str, subject: str):
+        self.name, self.subject, self.start = name, subject, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
+    def done(self, path, **numbers) -> None:
+        shown = "  ".join(f"{k} {_short(v)}" for k, v in numbers.items())
+        print(f"{self.name}  {self.subject}  {shown}  {self.seconds:.1f} s  -> {relative(path)}", flush=True)
+
+    def already_done(self, path) -> None:
+        print(
+            f"{self.name}  {self.subject}  already done with the same arguments and inputs"
+            f"  {self.seconds:.1f} s  -> {relative(path)}",
+            flush=True,
+        )
+
+
+def _short(value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def warn(text: str) -> None:
+    print("warning: " + " ".join(text.split()), file=sys.stderr, flush=True)
+
+
+def run_script(main) -> None:
+    """Call ``main()`` and turn what a user can cause into one line on stderr and an exit code."""
+    try:
+        code = main()
+        sys.stdout.flush()
+        raise SystemExit(code or 0)
+    except UserError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+    except BrokenPipeError:
+        sys.stderr.close()
+    except KeyboardInterrupt as exc:
+        why = str(exc) or "interrupted; what was complete is kept, run the same command again"
+        print(f"\n{why}", file=sys.stderr)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    except MemoryError:
+        print("error: out of memory; use fewer trajectories or a smaller batch", file=sys.stderr)
+    except OSError as exc:
+        if exc.errno not in (
+            errno.EEXIST,
+            errno.ENOENT,
+            errno.ENOSPC,
+            errno.EACCES,
+            errno.EROFS,
+            errno.EPERM,
+            errno.EDQUOT,
+            errno.ENOTDIR,
+        ):
+            raise
+        where = relative(exc.filename) if exc.filename else "the output"
+        print(
+            f"error: cannot use {where}: {exc.strerror}; free space or choose a writable folder"
+            " (DISTILL_DATASETS, DISTILL_MODEL_WEIGHTS, DISTILL_OUTPUTS)",
+            file=sys.stderr,
+        )
+    raise SystemExit(EXIT_ERROR)

@@ -1,0 +1,25 @@
+"""Threads and devices of the numerical libraries."""
+
+import os
+
+from distill.shell.errors import UserError
+
+
+def set_threads(n: int) -> None:
+    """Limit the numerical libraries to ``n`` threads; only works before they are imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"):  # the last is XLA's
+        os.environ[name] = str(n)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if n == 1 and "xla_cpu_multi_thread_eigen" not in flags:
+        extra = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        os.environ["XLA_FLAGS"] = f"{flags} {extra}".strip()
+
+
+def pick_device(name: str, threads: int) -> str:
+    """ "cuda" or "cpu" for ``--device``, with torch limited to ``threads``; ``UserError`` if asked in vain."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has no CUDA device", "use --device cpu or auto")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
