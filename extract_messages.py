@@ -92,12 +92,25 @@ def main(argv=None) -> int:
         if limit < total:
             pick = np.sort(np.random.default_rng(args.seed).choice(total, limit, replace=False))
         about = write(path, extraction, trajectories[pick // frames], pick % frames)
-        save_json(path.with_suffix(".json"), provenance(
-            "extract_messages", arguments, inputs | {"dataset": dataset.path}, stage.seconds, device) | {
-            "run": args.run, "split": split, "graphs": len(pick), "edges": about["edges"], "mae": about["mae"],
-            "variant": config["variant"], "recipe": config["recipe"], "n": dataset.n, "dim": dataset.dim,
-            "antisymmetric": config["model"]["antisymmetric"], "dataset": dataset.name,
-            "dataset_path": config["dataset_path"], "system": dataset.meta.get("system")})  # fmt: skip
+        save_json(
+            path.with_suffix(".json"),
+            provenance("extract_messages", arguments, inputs | {"dataset": dataset.path}, stage.seconds, device)
+            | {
+                "run": args.run,
+                "split": split,
+                "graphs": len(pick),
+                "edges": about["edges"],
+                "mae": about["mae"],
+                "variant": config["variant"],
+                "recipe": config["recipe"],
+                "n": dataset.n,
+                "dim": dataset.dim,
+                "antisymmetric": config["model"]["antisymmetric"],
+                "dataset": dataset.name,
+                "dataset_path": config["dataset_path"],
+                "system": dataset.meta.get("system"),
+            },
+        )
         stage.done(path, graphs=len(pick), **about)
     return 0
 

@@ -50,8 +50,10 @@ def main(argv=None) -> int:
         return 0
     messages, meta = loaded[args.split]
     if "force" not in messages:
-        raise UserError(f"{relative(files[args.split])} holds no true forces: the system is not known here",
-                        "skip this stage:  python symbolic_reg.py --run " + args.run)  # fmt: skip
+        raise UserError(
+            f"{relative(files[args.split])} holds no true forces: the system is not known here",
+            "skip this stage:  python symbolic_reg.py --run " + args.run,
+        )
     result, drawn = measure(messages, loaded["train"], meta, args)
 
     from distill.report import plots
@@ -60,14 +62,22 @@ def main(argv=None) -> int:
     figure = plots.linear_fit(drawn["message"], drawn["fitted"], drawn["labels"], drawn["scores"], title)
     save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
     what = "mean KL" if "logvar" in messages else "standard deviation"
-    figure = plots.importance_bars(np.array(result["importance"]), result["top_components"], result["top_share"],
-                                   what, args.run)  # fmt: skip
+    figure = plots.importance_bars(
+        np.array(result["importance"]), result["top_components"], result["top_share"], what, args.run
+    )
     save_bytes(folder / "importance.png", plots.save_bytes(figure))
     save_json(out, provenance("fit_linear", vars(args), inputs, stage.seconds) | result)
     best = result["best_target"]
     shown = {} if best == "force" else {f"r2_trim90_{best}": result["targets"][best]["r2_trim90"]}
-    stage.done(out, r2_all=result["r2_all"], r2_trim90=result["r2_trim90"], best_target=best, **shown,
-               read_out_r2_all=result["read_out"]["r2_all"], edges=result["n_edges"])  # fmt: skip
+    stage.done(
+        out,
+        r2_all=result["r2_all"],
+        r2_trim90=result["r2_trim90"],
+        best_target=best,
+        **shown,
+        read_out_r2_all=result["read_out"]["r2_all"],
+        edges=result["n_edges"],
+    )
     return 0
 
 
@@ -95,23 +105,32 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
     estimated = read.force(messages, nodes_of(messages))
     central = read_out.centrality(estimated, messages["dx"], messages["r"])
     result = {
-        "run": args.run, "split": args.split, "variant": meta["variant"], "recipe": meta["recipe"],
-        "n_edges": len(messages["r"]), "n_graphs": meta["graphs"],
-        "r2_all": headline["r2_all"], "r2_trim90": headline["r2_trim90"],
+        "run": args.run,
+        "split": args.split,
+        "variant": meta["variant"],
+        "recipe": meta["recipe"],
+        "n_edges": len(messages["r"]),
+        "n_graphs": meta["graphs"],
+        "r2_all": headline["r2_all"],
+        "r2_trim90": headline["r2_trim90"],
         "r2_all_components": headline["r2_all_components"],
         "r2_trim90_components": headline["r2_trim90_components"],
-        "best_target": best, "targets": scores,
+        "best_target": best,
+        "targets": scores,
         "importance_is": "mean_kl" if "logvar" in messages else "std",
-        "importance": values, "top_components": top, "top_share": float(spread[top].sum() / max(spread.sum(), 1e-300)),
+        "importance": values,
+        "top_components": top,
+        "top_share": float(spread[top].sum() / max(spread.sum(), 1e-300)),
         "active_components": int(messages["active"].sum()),
         "channel_map_r2": metrics.channel_map(chosen, targets[best]),
         "read_out": {
             **read.account(),
-            "tangential_share": central["tangential_share"], "tangential_median": central["tangential_median"],
+            "tangential_share": central["tangential_share"],
+            "tangential_median": central["tangential_median"],
             **read_out.score_forces(estimated, targets["force"]),
         },
         "potential": potential_scores(messages, meta, chosen, estimated),
-    }  # fmt: skip
+    }
     design = np.column_stack([targets[best], np.ones(len(chosen))])
     fitted = design @ np.array(scores[best]["coefficients"]).T
     pick = np.random.default_rng(args.seed).permutation(len(chosen))[: args.cutoff]
@@ -123,8 +142,13 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, args) -> tuple
         for row in scores[best]["coefficients"]
     ]
     both = zip(scores[best]["r2_all_components"], scores[best]["r2_trim90_components"], strict=True)
-    return result, {"message": metrics.standardise(chosen)[pick], "fitted": fitted[pick], "labels": labels,
-                    "scores": list(both), "target": best.replace("_", " ")}  # fmt: skip
+    return result, {
+        "message": metrics.standardise(chosen)[pick],
+        "fitted": fitted[pick],
+        "labels": labels,
+        "scores": list(both),
+        "target": best.replace("_", " "),
+    }
 
 
 def per_mass(force_scores: dict, mass: float) -> dict:
@@ -147,8 +171,10 @@ def potential_scores(messages: dict, meta: dict, chosen, estimated) -> dict | No
     target = read_out.potential_vectors(messages, system)
     read = metrics.score_components(estimated, target)
     return metrics.score_components(chosen, target) | {
-        "what": "pair potential times the unit vector", "read_out_r2_all": read["r2_all"],
-        "read_out_r2_trim90": read["r2_trim90"]}  # fmt: skip
+        "what": "pair potential times the unit vector",
+        "read_out_r2_all": read["r2_all"],
+        "read_out_r2_trim90": read["r2_trim90"],
+    }
 
 
 if __name__ == "__main__":

@@ -158,8 +158,13 @@ def main(argv=None) -> int:
     side.unlink(missing_ok=True)  # the old one must not stand beside new arrays if we are cut off here
     save_npz(path, arrays, DATASET_FIELDS)
     about = provenance("simulate", arguments, job.inputs, stage.seconds)
-    about |= {"system": describe(job.system), "n": n, "dim": dim, "report": report,
-              "acceleration_noise": args.acceleration_noise}  # fmt: skip
+    about |= {
+        "system": describe(job.system),
+        "n": n,
+        "dim": dim,
+        "report": report,
+        "acceleration_noise": args.acceleration_noise,
+    }
     save_json(side, about)
     _draw(args, name, job.system)
     shown = {label: report[key] for label, key in job.shown.items()}

@@ -53,13 +53,21 @@ def parse(argv):
         help="what to search; the law needs radial",
     )
     add("--engine", choices=("auto", "pysr", "operon"), default="auto", help="auto: pysr if Julia is ready here")
-    add("--sr-on-inputs", action="store_true", help="also search on the whole system's inputs: the baseline without"
-        " a network, with distances and nearest-first order given; see distill/whole_system.py")  # fmt: skip
+    add(
+        "--sr-on-inputs",
+        action="store_true",
+        help="also search on the whole system's inputs: the baseline without"
+        " a network, with distances and nearest-first order given; see distill/whole_system.py",
+    )
     add("--raw-inputs", action="store_true", help="with --sr-on-inputs: positions of all particles as they are")
     search = parser.add_argument_group("search")
     search.add_argument("--operators", nargs="+", choices=OPERATORS, help="(+ - * / square; in a box pow as well)")
-    search.add_argument("--inverse-powers", action="store_true", default=None,
-                        help="radial, components: inputs (c/r)^6, (c/r)^12, c the 5 %% quantile of r")  # fmt: skip
+    search.add_argument(
+        "--inverse-powers",
+        action="store_true",
+        default=None,
+        help="radial, components: inputs (c/r)^6, (c/r)^12, c the 5 %% quantile of r",
+    )
     search.add_argument("--loss", choices=("relative", "mse"), default="relative", help="what a row is fitted to")
     search.add_argument("--rows", type=positive_int, default=4000, help="edges (or particles) drawn for a search")
     search.add_argument("--max-complexity", type=positive_int, default=30, help="nodes of a formula")
@@ -152,28 +160,58 @@ def main(argv=None) -> int:
     }
     save_bytes(folder / "pareto.png", plots.save_bytes(plots.pareto(columns, args.run)))
     share = {k: left[k] for k in ("tangential_share", "tangential_median")}
-    save_json(out, provenance("symbolic_reg", arguments, inputs, stage.seconds) | {
-        "run": args.run, "engine": engine, "engine_reason": reason, "chain": law.chain,
-        "cutoff": law.cutoff,
-        "read_out": read.account() | share,
-        "leftover": left, "inverse_powers": {k: f"({c:g}/r)^{n}" for k, (c, n) in powers.items()},
-        "targets": {name: account.target_json(name, f) for name, f in shown.items()}} | content)  # fmt: skip
+    save_json(
+        out,
+        provenance("symbolic_reg", arguments, inputs, stage.seconds)
+        | {
+            "run": args.run,
+            "engine": engine,
+            "engine_reason": reason,
+            "chain": law.chain,
+            "cutoff": law.cutoff,
+            "read_out": read.account() | share,
+            "leftover": left,
+            "inverse_powers": {k: f"({c:g}/r)^{n}" for k, (c, n) in powers.items()},
+            "targets": {name: account.target_json(name, f) for name, f in shown.items()},
+        }
+        | content,
+    )
     verdict, error = content["verdict"], content["acceleration_error"]
-    told = {} if verdict["recovered"] is None else {
-        "recovered": verdict["recovered"], "in_range": verdict["relative_error_in_range"],
-        "extrapolated": verdict["relative_error_extrapolated"]}  # fmt: skip
-    stage.done(out, law=f"f = {content['pair']['short']}", **told, error_law=error["law"], error_gnn=error["gnn"],
-               receivers=error["n"])  # fmt: skip
+    told = (
+        {}
+        if verdict["recovered"] is None
+        else {
+            "recovered": verdict["recovered"],
+            "in_range": verdict["relative_error_in_range"],
+            "extrapolated": verdict["relative_error_extrapolated"],
+        }
+    )
+    stage.done(
+        out,
+        law=f"f = {content['pair']['short']}",
+        **told,
+        error_law=error["law"],
+        error_gnn=error["gnn"],
+        receivers=error["n"],
+    )
     return 0
 
 
 def search_options(args, engine: str) -> dict:
     """Keywords of ``distill.search.engine.search``."""
     return dict(
-        engine=engine, loss=args.loss, operators=args.operators, niterations=args.niterations,
-        max_complexity=args.max_complexity, restarts=args.restarts, min_restarts=args.min_restarts,
-        seed=args.seed, time_limit=args.time_limit, deterministic=args.deterministic, guesses=args.guesses,
-    )  # fmt: skip
+        engine=engine,
+        loss=args.loss,
+        operators=args.operators,
+        niterations=args.niterations,
+        max_complexity=args.max_complexity,
+        restarts=args.restarts,
+        min_restarts=args.min_restarts,
+        seed=args.seed,
+        time_limit=args.time_limit,
+        deterministic=args.deterministic,
+        guesses=args.guesses,
+    )
 
 
 def on_inputs(args, engine, dataset, law, folder) -> dict:
@@ -184,8 +222,18 @@ def on_inputs(args, engine, dataset, law, folder) -> dict:
     messages = load_messages(test, args.run)[0] if test.is_file() else None
     identity = json.loads(json.dumps(options | {"rows": args.rows, "dataset": sha256(dataset.path)}))
     place = folder / "symbolic" / ("inputs_raw" if args.raw_inputs else "inputs")
-    return whole_system.baseline(dataset, law, options, place, identity, args.overwrite, args.seed,
-                                 raw=args.raw_inputs, rows=args.rows, messages=messages)  # fmt: skip
+    return whole_system.baseline(
+        dataset,
+        law,
+        options,
+        place,
+        identity,
+        args.overwrite,
+        args.seed,
+        raw=args.raw_inputs,
+        rows=args.rows,
+        messages=messages,
+    )
 
 
 def run_searches(todo, args, engine, folder, messages_file) -> dict:

@@ -31,9 +31,15 @@ from distill.shell.threads import pick_device, set_threads
 FRESH_SEED = 1_000_003
 SIZES = {  # flag -> default, by whether the dataset has a periodic box
     False: {"n_trajectories": 100, "max_graphs": 4000, "rollouts": 16},
-    True: {"n_trajectories": 4, "max_graphs": 40, "rollouts": 6, "rollout_time": 20.0, "particles": None,
-           "network_seconds": 100.0},
-}  # fmt: skip
+    True: {
+        "n_trajectories": 4,
+        "max_graphs": 40,
+        "rollouts": 6,
+        "rollout_time": 20.0,
+        "particles": None,
+        "network_seconds": 100.0,
+    },
+}
 QUICK = {
     False: {"n_trajectories": 6, "rollouts": 2, "max_graphs": 200},
     True: {"n_trajectories": 2, "rollouts": 3, "max_graphs": 6, "rollout_time": 1.0, "network_seconds": 10.0},
@@ -51,11 +57,19 @@ def parse(argv):
     add("--rollouts", type=non_negative_int, help="starts that are integrated; 0 = none (16; 6 in a box)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add = parser.add_argument_group("periodic box").add_argument
-    add("--rollout-time", type=positive_float, metavar="PS", help="length of a rollout and of the simulations it"
-        " is compared with; half of it at constant energy (20)")  # fmt: skip
+    add(
+        "--rollout-time",
+        type=positive_float,
+        metavar="PS",
+        help="length of a rollout and of the simulations it is compared with; half of it at constant energy (20)",
+    )
     add("--particles", type=positive_int, metavar="N", help="of the set with more (4 n, rounded to one digit)")
-    add("--network-seconds", type=positive_float, metavar="S", help="CPU time of all rollouts of the network; what"
-        " it does not reach is left out and recorded (100)")  # fmt: skip
+    add(
+        "--network-seconds",
+        type=positive_float,
+        metavar="S",
+        help="CPU time of all rollouts of the network; what it does not reach is left out and recorded (100)",
+    )
     add_run_flags(parser, "seed of the new trajectories; must differ from the dataset's")
     parser.set_defaults(seed=FRESH_SEED)
     return parser.parse_args(argv)
@@ -96,8 +110,12 @@ def main(argv=None) -> int:
     dataset = dataset_of_run(args.run, config)
     boxed = "box" in dataset.arrays
     resolve(args, boxed, relative(dataset.path))
-    inputs = {"law": law_path, "weights": folder / "model.safetensors", "config": folder / "config.json",
-              "dataset": dataset.path}  # fmt: skip
+    inputs = {
+        "law": law_path,
+        "weights": folder / "model.safetensors",
+        "config": folder / "config.json",
+        "dataset": dataset.path,
+    }
     if not inputs["weights"].is_file():
         raise UserError(f"{relative(inputs['weights'])} does not exist", "train again:  python train.py --resume")
     stage, result_path = Stage("test_generalization", args.run), out / "generalization.json"
@@ -129,8 +147,10 @@ def main(argv=None) -> int:
     else:
         figure = plots_generalization.generalization(*shown)
     save_bytes(out / "generalization.png", plots.save_bytes(figure))
-    save_json(result_path, provenance(
-        "test_generalization", vars(args), inputs, stage.seconds, device) | {"run": args.run} | result)  # fmt: skip
+    save_json(
+        result_path,
+        provenance("test_generalization", vars(args), inputs, stage.seconds, device) | {"run": args.run} | result,
+    )
     report = write_report(args.run)
     for line in summary(content, result, out):
         print(line)
@@ -183,13 +203,20 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
         check_seed(args, dataset)
         spacing = float(dataset.t[1] - dataset.t[0]) if frames > 1 else system.dt
         sets, starts = extrapolation.fresh_sets(
-            dataset.meta, n=dataset.n, dim=dataset.dim, frames=frames, spacing=spacing,
-            trajectories=max(args.n_trajectories, args.rollouts), limit=args.max_graphs, seed=args.seed)  # fmt: skip
+            dataset.meta,
+            n=dataset.n,
+            dim=dataset.dim,
+            frames=frames,
+            spacing=spacing,
+            trajectories=max(args.n_trajectories, args.rollouts),
+            limit=args.max_graphs,
+            seed=args.seed,
+        )
     result = {
         "truth": None if system is None else {"system": system.name, "law": system.law},
         "simulations": {k: s.report for k, s in sets.items() if k in ("interpolation", "more_particles") and s.report},
         "sets": {k: extrapolation.compare(s, network, law.acceleration) for k, s in sets.items()},
-    }  # fmt: skip
+    }
     if system is None:
         result["rollouts"] = {"skipped": extrapolation.NOTHING_KNOWN}
     elif not args.rollouts or frames < 2:
@@ -198,8 +225,13 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
     else:
         first = {k: np.array(v[: args.rollouts]) for k, v in starts.items()}
         result["rollouts"] = rollout.compare(
-            system, law.acceleration, extrapolation.network_acceleration(model, chain, double=True), **first,
-            training_time=spacing * (frames - 1), times=extrapolation.LONGER)  # fmt: skip
+            system,
+            law.acceleration,
+            extrapolation.network_acceleration(model, chain, double=True),
+            **first,
+            training_time=spacing * (frames - 1),
+            times=extrapolation.LONGER,
+        )
     return result
 
 
@@ -212,8 +244,10 @@ def measure_fluid(args, dataset, model, law) -> dict:
     from distill.physics.record import system_of
 
     if law.cutoff is None:
-        raise UserError(f"the law of {args.run} has no cutoff, which a periodic box needs",
-                        f"python symbolic_reg.py --run {args.run} --overwrite")  # fmt: skip
+        raise UserError(
+            f"the law of {args.run} has no cutoff, which a periodic box needs",
+            f"python symbolic_reg.py --run {args.run} --overwrite",
+        )
     system, cutoff = system_of(dataset.meta), cutoff_of(dataset)
     made = {"skipped": {}, "simulations": {}}
     known = isinstance(system, LennardJones)
@@ -222,8 +256,14 @@ def measure_fluid(args, dataset, model, law) -> dict:
         settings, engine = conditions.settings_like(dataset, system, args.seed, args.quick)
         references = max(args.rollouts, REFERENCES // (2 if args.quick else 1)) if args.rollouts else 0
         plan = conditions.Plan(
-            settings, engine, args.n_trajectories, args.max_graphs, args.particles or conditions.four_times(dataset.n),
-            references, args.rollout_time)  # fmt: skip
+            settings,
+            engine,
+            args.n_trajectories,
+            args.max_graphs,
+            args.particles or conditions.four_times(dataset.n),
+            references,
+            args.rollout_time,
+        )
         made |= conditions.fresh_sets(dataset.meta, plan, cutoff, args.threads)
     else:
         made["sets"] = conditions.own_test_set(dataset, args.max_graphs, args.seed, cutoff)
@@ -234,10 +274,12 @@ def measure_fluid(args, dataset, model, law) -> dict:
         "force_unit": unit,
         "errors_are": f"of forces, mass * acc, in {unit}; mae: mean over components; n: particles times frames",
         "simulations": made["simulations"],
-        "sets": {k: conditions.compare(s, network, law.acceleration) for k, s in progress(
-            made["sets"].items(), desc="errors of law and network", unit="set")},
+        "sets": {
+            k: conditions.compare(s, network, law.acceleration)
+            for k, s in progress(made["sets"].items(), desc="errors of law and network", unit="set")
+        },
         "skipped_sets": made["skipped"],
-    }  # fmt: skip
+    }
     if not known:
         return result | {"rollouts": {"skipped": extrapolation.NOTHING_KNOWN}}
     if not args.rollouts:
@@ -246,8 +288,9 @@ def measure_fluid(args, dataset, model, law) -> dict:
 
     reference = made["reference"]
     bath = rollouts.bath_of(settings, reference["spacing"], reference["pos"].shape[1])
-    return result | {"rollouts": rollouts.compare(
-        system, law, model, reference, bath, args.rollouts, cutoff, args.network_seconds)}  # fmt: skip
+    return result | {
+        "rollouts": rollouts.compare(system, law, model, reference, bath, args.rollouts, cutoff, args.network_seconds)
+    }
 
 
 def summary(law: dict, result: dict, folder) -> list[str]:
@@ -259,26 +302,34 @@ def summary(law: dict, result: dict, folder) -> list[str]:
     fit_path = folder / "linear_fit.json"
     fit = load_json(fit_path) if fit_path.is_file() else {}
     truth, verdict = law.get("truth") or {}, law.get("verdict") or {}
-    lines = [f"law found        f = {law['pair']['text']}",
-             f"true law         {'f = ' + truth['text'] if truth.get('text') else truth_words(law, result)}",
-             f"verdict          {verdict_word(verdict)}: {verdict.get('why', 'no reason recorded')}"]  # fmt: skip
+    lines = [
+        f"law found        f = {law['pair']['text']}",
+        f"true law         {'f = ' + truth['text'] if truth.get('text') else truth_words(law, result)}",
+        f"verdict          {verdict_word(verdict)}: {verdict.get('why', 'no reason recorded')}",
+    ]
     lines += words.verdict_lines(law)
     if "r2_all" in fit:
-        lines.append(f"messages         R2 with true forces {fit['r2_all']:.4f} (all), {fit['r2_trim90']:.4f}"
-                     f" (best 90 %), {fit['n_edges']} edges")  # fmt: skip
+        lines.append(
+            f"messages         R2 with true forces {fit['r2_all']:.4f} (all), {fit['r2_trim90']:.4f}"
+            f" (best 90 %), {fit['n_edges']} edges"
+        )
     worst = worst_extrapolation(result["sets"])
     unit = f" {result['force_unit']}" if "force_unit" in result else ""
     what = "forces" if unit else "accelerations"
     for label, name in (("interpolation", "interpolation"), ("worst elsewhere", worst)):
         if name in result["sets"]:
             one = result["sets"][name]
-            lines.append(f"{label:<16} MAE {shown(one['law']['mae'])} (law), {shown(one['gnn']['mae'])} (network)"
-                         f"{unit}: the law's is {ratio_words(one)}; {name}, {one['law']['n']} {what}")  # fmt: skip
+            lines.append(
+                f"{label:<16} MAE {shown(one['law']['mae'])} (law), {shown(one['gnn']['mae'])} (network)"
+                f"{unit}: the law's is {ratio_words(one)}; {name}, {one['law']['n']} {what}"
+            )
     models = result["rollouts"].get("models")
     if models:
-        lines.append(f"rollouts         the law follows the truth for {models['law']['followed_for']:.3g} time units,"
-                     f" the network for {models['gnn']['followed_for']:.3g}"
-                     f" (horizon {result['rollouts']['horizon']:.3g}, n {result['rollouts']['n']})")  # fmt: skip
+        lines.append(
+            f"rollouts         the law follows the truth for {models['law']['followed_for']:.3g} time units,"
+            f" the network for {models['gnn']['followed_for']:.3g}"
+            f" (horizon {result['rollouts']['horizon']:.3g}, n {result['rollouts']['n']})"
+        )
     return lines + words.momentum_lines(result["rollouts"]) + section.lines(law, result)
 
 

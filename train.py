@@ -91,10 +91,18 @@ def parse(argv):
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     run.add_argument("--precision", choices=("float32", "bf16"), default="float32")
     run.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
-    run.add_argument("--stack", choices=("auto", "on", "off"), default="auto",
-                     help="train runs with equal message heads at once; auto: on a GPU")  # fmt: skip
-    run.add_argument("--capture", action=argparse.BooleanOptionalAction, default=True,
-                     help="on a GPU, record a training step once and replay it (a CUDA graph)")  # fmt: skip
+    run.add_argument(
+        "--stack",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="train runs with equal message heads at once; auto: on a GPU",
+    )
+    run.add_argument(
+        "--capture",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="on a GPU, record a training step once and replay it (a CUDA graph)",
+    )
     run.add_argument("--wandb", action="store_true", help="log to Weights & Biases (pip install wandb)")
     add_run_flags(parser, "seed of weights, batches and noise; several: a run each", seeds=True)
     return parser.parse_args(argv)
@@ -185,8 +193,9 @@ def to_do(args, dataset) -> list[Run]:
         run = Run(name, variant, seed, vars(args) | own, False, Stage("train", name))
         started = run.checkpoint.exists() and not args.overwrite
         run.resuming = args.resume and started
-        done = not run.resuming and already_done(run.folder / "config.json", run.arguments,
-                                                         {"dataset": dataset.path}, args.overwrite)  # fmt: skip
+        done = not run.resuming and already_done(
+            run.folder / "config.json", run.arguments, {"dataset": dataset.path}, args.overwrite
+        )
         if done and (run.folder / "model.safetensors").is_file() and not run.checkpoint.exists():
             run.stage.already_done(run.folder)
             continue
@@ -204,8 +213,11 @@ def main(argv=None) -> int:
     set_threads(args.threads)
     dataset = load_dataset(args.dataset)
     if "box" in dataset.arrays and args.stack == "on":
-        raise UserError(f"{relative(dataset.path)} has a periodic box: every frame has edges of its own, and runs"
-                        " cannot be stacked", "leave --stack on out")  # fmt: skip
+        raise UserError(
+            f"{relative(dataset.path)} has a periodic box: every frame has edges of its own, and runs"
+            " cannot be stacked",
+            "leave --stack on out",
+        )
     runs = to_do(args, dataset)
     if not runs:
         return 0
@@ -229,10 +241,13 @@ def prepare(args, run: Run, dataset, digest: str, device: str, like):
     """The ``Trainer`` of a run, where its checkpoint left it."""
     from distill.network.training import Trainer
 
-    identity = {"arguments": {k: v for k, v in run.arguments.items() if k not in IGNORED_ARGUMENTS},
-                "dataset_sha256": digest}  # fmt: skip
-    trainer = Trainer(dataset, run.variant, run.options, run.seed, device, args.precision, run.checkpoint,
-                      identity, args.quick, like)  # fmt: skip
+    identity = {
+        "arguments": {k: v for k, v in run.arguments.items() if k not in IGNORED_ARGUMENTS},
+        "dataset_sha256": digest,
+    }
+    trainer = Trainer(
+        dataset, run.variant, run.options, run.seed, device, args.precision, run.checkpoint, identity, args.quick, like
+    )
     run.folder.mkdir(parents=True, exist_ok=True)
     if run.resuming:
         trainer.restore()
@@ -266,17 +281,35 @@ def write(run: Run, trainer, dataset, device: str, stacked: int) -> None:
     (folder / "config.json").unlink(missing_ok=True)  # a run is complete only while its config.json is there
     save_tensors(folder / "model.safetensors", trainer.model.state_dict(), {"run": run.name})
     save_text(folder / "history.csv", history_text(trainer.history))
-    save_json(folder / "config.json", provenance(
-        "train", run.arguments, {"dataset": dataset.path}, run.stage.seconds, device) | {
-        "run": run.name, "dataset": dataset.name, "dataset_path": where, "dataset_start": start_of(dataset),
-        "variant": run.variant, "recipe": run.arguments["recipe"], "seed": run.seed,
-        "model": trainer.model.config.as_dict(), "options": options,
-        "system": dataset.meta.get("system"), "chain": trainer.chain, "n": dataset.n, "dim": dataset.dim,
-        "steps": trainer.total, "graphs_seen": trainer.total * trainer.batch, "stacked_runs": stacked,
-        "train_graphs": len(trainer.x), "edges_a_frame": trainer.edges_a_frame,
-        "cpu_seconds": round(trainer.cpu_seconds, 2),
-        "validation_mae": last["validation_mae"], "validation_loss": last["validation_loss"],
-        "validation_graphs": len(trainer.x_val), "active": last["active"]})  # fmt: skip
+    save_json(
+        folder / "config.json",
+        provenance("train", run.arguments, {"dataset": dataset.path}, run.stage.seconds, device)
+        | {
+            "run": run.name,
+            "dataset": dataset.name,
+            "dataset_path": where,
+            "dataset_start": start_of(dataset),
+            "variant": run.variant,
+            "recipe": run.arguments["recipe"],
+            "seed": run.seed,
+            "model": trainer.model.config.as_dict(),
+            "options": options,
+            "system": dataset.meta.get("system"),
+            "chain": trainer.chain,
+            "n": dataset.n,
+            "dim": dataset.dim,
+            "steps": trainer.total,
+            "graphs_seen": trainer.total * trainer.batch,
+            "stacked_runs": stacked,
+            "train_graphs": len(trainer.x),
+            "edges_a_frame": trainer.edges_a_frame,
+            "cpu_seconds": round(trainer.cpu_seconds, 2),
+            "validation_mae": last["validation_mae"],
+            "validation_loss": last["validation_loss"],
+            "validation_graphs": len(trainer.x_val),
+            "active": last["active"],
+        },
+    )
     run.checkpoint.unlink(missing_ok=True)
     run.stage.done(
         folder,
@@ -298,8 +331,9 @@ def _wandb(args, group):
     except ImportError:
         raise UserError("--wandb needs the package wandb", "pip install wandb") from None
     run = group[0][0]
-    return wandb.init(project="force-law-distillation", name=run.name, config=run.options | run.arguments,
-                      reinit="finish_previous")  # fmt: skip
+    return wandb.init(
+        project="force-law-distillation", name=run.name, config=run.options | run.arguments, reinit="finish_previous"
+    )
 
 
 if __name__ == "__main__":

@@ -55,12 +55,14 @@ def main(argv=None) -> int:
             raise UserError(f"simulate.py --system {system} failed: {error}")
     cells = [(s, v, k) for k in args.seeds for s in args.systems for v in args.variants]
     rows = in_threads(lambda c: pipeline(args, children, *c), cells, args.jobs, children)
-    summary = {f"{s} {v}": summarise([r for r in rows if (r["system"], r["variant"]) == (s, v)])
-               for s in args.systems for v in args.variants}  # fmt: skip
+    summary = {
+        f"{s} {v}": summarise([r for r in rows if (r["system"], r["variant"]) == (s, v)])
+        for s in args.systems
+        for v in args.variants
+    }
     out = ROOT / "results" / f"pipeline_{args.recipe}.json"
     made = provenance("benchmarks/pipeline", vars(args), {}, time.time() - start)
-    save_json(out, made | {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"), "rows": rows,
-                                   "medians": summary})  # fmt: skip
+    save_json(out, made | {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"), "rows": rows, "medians": summary})
     print(table(summary))
     return 0
 
@@ -92,18 +94,29 @@ def summarise(rows) -> dict:
         max((v for k, v in one.items() if k != "interpolation" and v is not None), default=None) for one in ratios
     ]
     return {
-        "seeds": len(rows), "errors": sum(r["error"] is not None for r in rows),
+        "seeds": len(rows),
+        "errors": sum(r["error"] is not None for r in rows),
         **{k: median(k) for k in ("r2_all", "r2_trim90", "train_cpu_s", "symbolic_s")},
         "n_graphs": median("n_graphs"),
-        "recovered": count("recovered"), "recovered_from_messages": count("from_messages_recovered"),
+        "recovered": count("recovered"),
+        "recovered_from_messages": count("from_messages_recovered"),
         "law_over_gnn_interpolation": statistics.median([o["interpolation"] for o in ratios]) if ratios else None,
         "law_over_gnn_worst_extrapolation": statistics.median(beyond) if beyond and None not in beyond else None,
-    }  # fmt: skip
+    }
 
 
 def table(summary) -> str:
-    columns = ("r2_all", "r2_trim90", "train_cpu_s", "recovered", "recovered_from_messages",
-               "law_over_gnn_interpolation", "law_over_gnn_worst_extrapolation", "seeds", "errors")  # fmt: skip
+    columns = (
+        "r2_all",
+        "r2_trim90",
+        "train_cpu_s",
+        "recovered",
+        "recovered_from_messages",
+        "law_over_gnn_interpolation",
+        "law_over_gnn_worst_extrapolation",
+        "seeds",
+        "errors",
+    )
     shown = lambda v: "–" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v)  # noqa: E731
     lines = ["| run | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     lines += [f"| {name} | " + " | ".join(shown(one[c]) for c in columns) + " |" for name, one in summary.items()]

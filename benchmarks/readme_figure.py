@@ -38,8 +38,13 @@ def main(argv=None) -> int:
     x = np.column_stack([messages["force"], np.ones(len(y))]) @ fit["targets"]["force"]["coefficients"][0]
     scale = np.median(np.abs(x))  # forces span orders of magnitude: show all of them
     left.scatter(x / scale, y / scale, s=4, alpha=0.25, color=plots.INK, lw=0, rasterized=True)
-    left.set(xscale="symlog", yscale="symlog", xlabel="linear combination of true forces", ylabel="message component 1",
-             title=f"messages are forces: $R^2$ = {fit['r2_all']:.4f}\n(all {fit['n_edges']} test edges)")  # fmt: skip
+    left.set(
+        xscale="symlog",
+        yscale="symlog",
+        xlabel="linear combination of true forces",
+        ylabel="message component 1",
+        title=f"messages are forces: $R^2$ = {fit['r2_all']:.4f}\n(all {fit['n_edges']} test edges)",
+    )
     ticks = [-1e4, -1e2, 0, 1e2, 1e4]
     left.set_xticks(ticks), left.set_yticks(ticks)
 
@@ -49,17 +54,30 @@ def main(argv=None) -> int:
     middle.plot(complexity, loss, "o", color=plots.INK, ms=4)
     chosen = target["chosen"]
     middle.plot(complexity[chosen], loss[chosen], "o", color=plots.ACCENT, ms=10, mfc="none", mew=2)
-    middle.annotate("chosen from the\nmessages alone", (complexity[chosen], loss[chosen]), xytext=(10, 12),
-                    textcoords="offset points", fontsize=8)  # fmt: skip
-    middle.set(yscale="log", xlabel="complexity", ylabel="relative error of the radial force",
-               title=f"refitted on accelerations: $f = {law['pair']['latex']}$")  # fmt: skip
+    middle.annotate(
+        "chosen from the\nmessages alone",
+        (complexity[chosen], loss[chosen]),
+        xytext=(10, 12),
+        textcoords="offset points",
+        fontsize=8,
+    )
+    middle.set(
+        yscale="log",
+        xlabel="complexity",
+        ylabel="relative error of the radial force",
+        title=f"refitted on accelerations: $f = {law['pair']['latex']}$",
+    )
 
     names = list(against["sets"])[::-1]
     for who, colour, marker in (("gnn", plots.ACCENT, "s"), ("law", plots.SOFT, "o")):
         errors = [max(against["sets"][n][who]["median_relative_error"] or 0, 1e-16) for n in names]
         right.plot(errors, range(len(names)), marker, color=colour, label={"gnn": "network", "law": "law"}[who])
-    right.set(xscale="log", xlabel="median relative error of accelerations (1e-16: exact)",
-              title="law against its network", xlim=(3e-17, 1))  # fmt: skip
+    right.set(
+        xscale="log",
+        xlabel="median relative error of accelerations (1e-16: exact)",
+        title="law against its network",
+        xlim=(3e-17, 1),
+    )
     right.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
     right.legend(loc="center")
     save_bytes(ROOT / "docs" / "figure.png", plots.save_bytes(figure))

@@ -39,10 +39,14 @@ ALL = ("spring", "r1", "r2", "charge")
 MATRICES = {
     "newton": {"systems": ALL, "dims": (2, 3), "variants": ("l1", "bottleneck", "pruning"), "noise": (0.0,)},
     "standard": {"systems": ALL, "dims": (2, 3), "variants": ("standard",), "noise": (0.0,)},
-    "hard": {"systems": ("damped", "discontinuous", "superposition"), "dims": (2,), "variants": ("l1",),
-             "noise": (0.0,)},
+    "hard": {
+        "systems": ("damped", "discontinuous", "superposition"),
+        "dims": (2,),
+        "variants": ("l1",),
+        "noise": (0.0,),
+    },
     "noise": {"systems": ALL, "dims": (2,), "variants": ("l1",), "noise": (0.01, 0.05)},
-}  # fmt: skip
+}
 PLANTED = {"laws": ALL, "dims": (2, 3), "noise": (0.005, 0.02), "paths": ("components", "radial")}
 SEEDS = {"planted": range(301, 306), "pipeline": (201, 202, 203), "near-misses": (401,)}
 KINDS = tuple(SEEDS)
@@ -57,8 +61,9 @@ def parse(argv):
         if name != "cell":
             sub.add_argument("--development", action="store_true", help="development seeds, other files")
         if name in SEEDS:
-            sub.add_argument("--seeds", nargs="+", type=non_negative_int, help="default: " + " ".join(
-                map(str, SEEDS[name])))  # fmt: skip
+            sub.add_argument(
+                "--seeds", nargs="+", type=non_negative_int, help="default: " + " ".join(map(str, SEEDS[name]))
+            )
             sub.add_argument("--jobs", type=positive_int, default=os.cpu_count(), help="processes at a time")
             sub.add_argument("--overwrite", action="store_true", help="run finished cells again")
         return sub.add_argument
@@ -115,13 +120,17 @@ def seeds_of(args) -> list[int]:
     seeds = list(args.seeds or ((100, 101, 102) if args.development else SEEDS[args.kind]))
     used = [k for k in seeds if k in DEVELOPMENT_SEEDS]
     if used and not args.development:
-        raise UserError(f"seed {used[0]} was used in development and says nothing of what is new",
-                        "choose other --seeds, or add --development to write other files")  # fmt: skip
+        raise UserError(
+            f"seed {used[0]} was used in development and says nothing of what is new",
+            "choose other --seeds, or add --development to write other files",
+        )
     if args.development and len(used) < len(seeds):
         other = next(k for k in seeds if k not in used)
         known = " ".join(map(str, DEVELOPMENT_SEEDS))
-        raise UserError(f"seed {other} is no development seed, and looking at it now would spoil it",
-                        f"with --development choose among {known}")  # fmt: skip
+        raise UserError(
+            f"seed {other} is no development seed, and looking at it now would spoil it",
+            f"with --development choose among {known}",
+        )
     return seeds
 
 
@@ -140,16 +149,18 @@ def planted(args) -> tuple[str, list[Cell]]:
     what, narrowed = chosen(args, PLANTED)
     options = {"operators": ["+", "-", "*", "/", "square"], "max_complexity": 30}
     options |= {k: getattr(args, k) for k in ("rows", "restarts", "min_restarts", "niterations")}
-    made = recovery_planted.cells(what["laws"], what["dims"], what["noise"], args.seeds, what["paths"], args.engine,
-                                  options)  # fmt: skip
+    made = recovery_planted.cells(
+        what["laws"], what["dims"], what["noise"], args.seeds, what["paths"], args.engine, options
+    )
     return "custom" if narrowed else args.engine, [Cell("planted", *item) for item in made.items()]
 
 
 def pipeline(args) -> tuple[str, list[Cell]]:
     what, narrowed = chosen(args, MATRICES[args.matrix])
     narrowed = narrowed or (args.recipe, args.n) != ("newton", 4)
-    cells = pipeline_cells(what["systems"], what["dims"], what["variants"], what["noise"], args.seeds, args.recipe,
-                           args.n, args.targets)  # fmt: skip
+    cells = pipeline_cells(
+        what["systems"], what["dims"], what["variants"], what["noise"], args.seeds, args.recipe, args.n, args.targets
+    )
     return "custom" if narrowed else args.matrix, cells
 
 
@@ -192,8 +203,11 @@ def describe(args, contents: list[dict], seconds: float) -> dict:
     rows = [c["row"] | {"commit": c["git"]["commit"]} for c in contents]
     made = provenance(f"benchmarks/recovery {args.kind}", vars(args), {}, seconds)
     made["versions"] = contents[-1]["versions"] or made["versions"]
-    made |= {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"),
-             "cells_made": {k: sorted({str(c[k]) for c in contents}) for k in ("hardware", "date")}}  # fmt: skip
+    made |= {
+        "hardware": hardware(),
+        "date": time.strftime("%Y-%m-%d"),
+        "cells_made": {k: sorted({str(c[k]) for c in contents}) for k in ("hardware", "date")},
+    }
     made["cells_made"]["commit"] = sorted({str(c["git"]["commit"]) for c in contents})
     return made | recovery_summary.summarise(args.kind, rows)
 

@@ -102,15 +102,31 @@ def pipeline_cells(systems, dims, variants, noises, seeds, recipe, n, targets) -
     out = []
     for k in seeds:
         # systems innermost: neighbouring cells do not wait for the same dataset
-        for variant, dim, noise, system in ((v, d, x, s) for x in noises for v in variants for d in dims
-                                            for s in systems):  # fmt: skip
+        for variant, dim, noise, system in (
+            (v, d, x, s) for x in noises for v in variants for d in dims for s in systems
+        ):
             dataset, run, _ = names_of(system, n, dim, k, variant, recipe, k, noise)
-            rest = run_words(dataset, run, variant, recipe, k, symbolic=("--targets", *targets),
-                             generalization=("--rollouts", 0))  # fmt: skip
-            out.append(Cell("pipeline", run, {
-                "system": system, "dim": dim, "variant": variant, "noise": noise, "seed": k, "recipe": recipe,
-                "n": n, "dataset": dataset, "run": run, "stages": [simulate_words(system, n, dim, k, noise), *rest],
-            }))  # fmt: skip
+            rest = run_words(
+                dataset, run, variant, recipe, k, symbolic=("--targets", *targets), generalization=("--rollouts", 0)
+            )
+            out.append(
+                Cell(
+                    "pipeline",
+                    run,
+                    {
+                        "system": system,
+                        "dim": dim,
+                        "variant": variant,
+                        "noise": noise,
+                        "seed": k,
+                        "recipe": recipe,
+                        "n": n,
+                        "dataset": dataset,
+                        "run": run,
+                        "stages": [simulate_words(system, n, dim, k, noise), *rest],
+                    },
+                )
+            )
     return out
 
 

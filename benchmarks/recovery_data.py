@@ -88,10 +88,19 @@ def graphs(system: str, dim: int, count: int, rng) -> dict:
     ends = {"mass_i": mass[k, i], "mass_j": mass[k, j], "charge_i": charge[k, i], "charge_j": charge[k, j]}
     r = np.linalg.norm(d, axis=1)
     return {
-        "receiver": i, "sender": j, "trajectory": k, "frame": np.zeros_like(k), "dx": d, "r": r, **ends,
-        "vel_i": np.zeros_like(d), "vel_j": np.zeros_like(d), "acc_i": acc[k, i], "acc_pred_i": acc[k, i],
+        "receiver": i,
+        "sender": j,
+        "trajectory": k,
+        "frame": np.zeros_like(k),
+        "dx": d,
+        "r": r,
+        **ends,
+        "vel_i": np.zeros_like(d),
+        "vel_j": np.zeros_like(d),
+        "acc_i": acc[k, i],
+        "acc_pred_i": acc[k, i],
         "force": pair_force(load_system(system), d, r, *ends.values()),
-    }  # fmt: skip
+    }
 
 
 def axis_names(dim: int) -> list[str]:

@@ -33,8 +33,9 @@ def recovery(runs: dict[str, list[dict]]) -> Figure:
     upper, lower = figure.subfigures(2, 1, height_ratios=(height, 3.6))
     if names:
         _rates(upper.subplots(1, len(MEASURES), sharey=True), names, parts)
-        upper.suptitle("How often the law is found (runs found / runs, 95 % Wilson intervals;"
-                       f" {_pooled(clean)})", fontsize=11)  # fmt: skip
+        upper.suptitle(
+            f"How often the law is found (runs found / runs, 95 % Wilson intervals; {_pooled(clean)})", fontsize=11
+        )
     left, right = lower.subplots(1, 2, width_ratios=(1.5, 1))
     _ratios(left, clean)
     _noise(right, [r for r in clean if r["dim"] == 2 and r["variant"] == "l1"], noisy)
@@ -73,8 +74,15 @@ def _rates(axes: Sequence, names, parts):
     axes[0].set_yticks(range(len(names)), [v for _, v in names], fontsize=8)
     for system in systems:
         rows = [k for k, name in enumerate(names) if name[0] == system]
-        axes[0].annotate(system, (-0.33, np.mean(rows)), xycoords=("axes fraction", "data"), ha="right", va="center",
-                         weight="bold", annotation_clip=False)  # fmt: skip
+        axes[0].annotate(
+            system,
+            (-0.33, np.mean(rows)),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="center",
+            weight="bold",
+            annotation_clip=False,
+        )
     axes[1].set_xlabel("share of runs")
 
 
@@ -99,9 +107,13 @@ def _ratios(axis, rows):
     for at in range(0, len(found), 2):
         axis.axhspan(at - 0.5, at + 0.5, color=BAND, lw=0, zorder=0)
     axis.axvline(1, color=INK, lw=0.9)
-    axis.set(xscale="log", xlim=(FLOOR / 5, 10 * largest), ylim=(len(found) - 0.5, -0.5),
-             title="law against network, one point a run (left of 1: the law is better)",
-             xlabel="mean absolute error of the law / of its network")  # fmt: skip
+    axis.set(
+        xscale="log",
+        xlim=(FLOOR / 5, 10 * largest),
+        ylim=(len(found) - 0.5, -0.5),
+        title="law against network, one point a run (left of 1: the law is better)",
+        xlabel="mean absolute error of the law / of its network",
+    )
     ticks = [10.0**k for k in range(-15, int(np.log10(largest)) + 1, 3)]
     axis.set_xticks([FLOOR, *ticks], ["0"] + [f"$10^{{{round(np.log10(t))}}}$" for t in ticks])
     axis.minorticks_off()
@@ -127,9 +139,13 @@ def _noise(axis, clean, noisy):
             _interval(axis, found, place, colour, marker, True)
             text = f"{found['successes']}/{found['n']}" if found["n"] else "–"
             axis.text(place, -0.03, text, fontsize=7.5, ha="center", va="top", color=colour)
-    axis.set(ylim=(-0.14, 1.05), xlim=(-0.5, max(len(levels), 1) - 0.5), ylabel="share of runs",
-             title=f"with noise: {', '.join(systems)}; 2-D, l1" if systems else "with noise",
-             xlabel="noise on every acceleration of the dataset")  # fmt: skip
+    axis.set(
+        ylim=(-0.14, 1.05),
+        xlim=(-0.5, max(len(levels), 1) - 0.5),
+        ylabel="share of runs",
+        title=f"with noise: {', '.join(systems)}; 2-D, l1" if systems else "with noise",
+        xlabel="noise on every acceleration of the dataset",
+    )
     axis.set_xticks(range(len(levels)), [f"{100 * v:g} %" for v in levels])
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axis.grid(axis="y", color=MUTED, alpha=0.3, lw=0.6)

@@ -69,10 +69,14 @@ def one(law: str, kind: str, index: int, seed: int) -> dict:
     train, held = (receivers(messages, nodes, p) for p in (order[:TRAINING], order[TRAINING:]))
     refitted, _ = acceleration_objective(train).fit(wrong, 200)
     return {
-        "law": law, "kind": kind, "index": index, "dim": dim, "size": size,
+        "law": law,
+        "kind": kind,
+        "index": index,
+        "dim": dim,
+        "size": size,
         "given": judge(wrong, truth, messages, train, held, seed, rng),
         "refitted": judge(refitted, truth, messages, train, held, seed, rng),
-    }  # fmt: skip
+    }
 
 
 def near_miss(law: str, kind: str, index: int, messages: dict, rng) -> tuple[sp.Expr, float]:
@@ -119,21 +123,28 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
     alone = verdict.without_truth(refined, structure(law, held, seed))
     largest = deviation(formula, truth, messages, rng)
     return {
-        "text": to_text(formula, 6), "recovered": said["recovered"], "relation": said["equivalence"]["relation"],
+        "text": to_text(formula, 6),
+        "recovered": said["recovered"],
+        "relation": said["equivalence"]["relation"],
         "deviation": finite(largest),
         "is": "wrong" if largest >= WRONG else "true" if largest <= TRUE else "close",
         "relative_error_in_range": said["relative_error_in_range"],
-        "relative_error_extrapolated": said["relative_error_extrapolated"], "scale": said["scale"],
-        "margin": margin(said), "held_out_error": finite(error) if error < 1e300 else None,
-        "predicts_as_well": bool(alone["law_predicts_as_well_as_network"]), "trusted": alone["trusted"],
-    }  # fmt: skip
+        "relative_error_extrapolated": said["relative_error_extrapolated"],
+        "scale": said["scale"],
+        "margin": margin(said),
+        "held_out_error": finite(error) if error < 1e300 else None,
+        "predicts_as_well": bool(alone["law_predicts_as_well_as_network"]),
+        "trusted": alone["trusted"],
+    }
 
 
 def margin(said: dict) -> float:
     """Largest ratio of an error to its tolerance: above 1 a law is refused, and by how much."""
-    return max(said["relative_error_in_range"] / verdict.TOLERANCE,
-               said["relative_error_extrapolated"] / verdict.TOLERANCE,
-               abs(said["scale"] - 1) / verdict.SCALE_TOLERANCE)  # fmt: skip
+    return max(
+        said["relative_error_in_range"] / verdict.TOLERANCE,
+        said["relative_error_extrapolated"] / verdict.TOLERANCE,
+        abs(said["scale"] - 1) / verdict.SCALE_TOLERANCE,
+    )
 
 
 def deviation(formula, truth, messages: dict, rng) -> float:
@@ -162,18 +173,22 @@ def summarise(rows) -> dict:
         refused = [(kind, j) for kind, j in wrong if not j["recovered"]]
         forms = [j for kind, j in refused if kind != "sign"]
         out[stage] = {
-            "near_misses": len(rows), "wrong": len(wrong), "wrong_called_recovered": len(wrong) - len(refused),
+            "near_misses": len(rows),
+            "wrong": len(wrong),
+            "wrong_called_recovered": len(wrong) - len(refused),
             "wrong_called_same": sum(j["relation"] == "same" for _, j in wrong),
             "became_true": sum(r[stage]["is"] == "true" for r in rows),
             "true_called_recovered": sum(r[stage]["is"] == "true" and r[stage]["recovered"] for r in rows),
             "true_called_same": sum(r[stage]["is"] == "true" and r[stage]["relation"] == "same" for r in rows),
             "close": sum(r[stage]["is"] == "close" for r in rows),
             "smallest_margin": min((j["margin"] for _, j in refused), default=None),
-            **{f"smallest_{k}": min((j[k] for j in forms), default=None)
-               for k in ("relative_error_in_range", "relative_error_extrapolated")},
+            **{
+                f"smallest_{k}": min((j[k] for j in forms), default=None)
+                for k in ("relative_error_in_range", "relative_error_extrapolated")
+            },
             "wrong_predicting_as_well_as_network": sum(j["predicts_as_well"] for _, j in wrong),
             "wrong_trusted_without_truth": sum(j["trusted"] for _, j in wrong),
             "true_trusted_without_truth": sum(r[stage]["is"] == "true" and r[stage]["trusted"] for r in rows),
             "smallest_held_out_error": min((j["held_out_error"] or np.inf for _, j in wrong), default=None),
-        }  # fmt: skip
+        }
     return out

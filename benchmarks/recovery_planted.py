@@ -32,10 +32,20 @@ def cells(laws, dims, noises, seeds, paths, engine: str, options: dict) -> dict[
     """Arguments of every cell by its name."""
     common = {"engine": engine, "loss": LOSS, "limit": LIMIT} | options
     return {
-        f"{engine}_{path}_{law}_d{dim}_noise{noise:g}_s{seed}":
-            {"path": path, "law": law, "dim": dim, "noise": noise, "seed": seed} | common
-        for seed in seeds for law in laws for dim in dims for noise in noises for path in paths
-    }  # fmt: skip
+        f"{engine}_{path}_{law}_d{dim}_noise{noise:g}_s{seed}": {
+            "path": path,
+            "law": law,
+            "dim": dim,
+            "noise": noise,
+            "seed": seed,
+        }
+        | common
+        for seed in seeds
+        for law in laws
+        for dim in dims
+        for noise in noises
+        for path in paths
+    }
 
 
 def measure(arguments: dict) -> dict:
@@ -44,8 +54,10 @@ def measure(arguments: dict) -> dict:
     rng = data.generator(a["seed"], a["law"], a["dim"], a["noise"], float(PATHS.index(a["path"])))
     planted = (component if a["path"] == "components" else radial)(a["law"], a["dim"], a["noise"], a["rows"], rng)
     X, y, names, limit, about = planted
-    options = {k: a[k] for k in ("engine", "loss", "operators", "restarts", "min_restarts", "niterations",
-                                 "max_complexity", "seed")}  # fmt: skip
+    options = {
+        k: a[k]
+        for k in ("engine", "loss", "operators", "restarts", "min_restarts", "niterations", "max_complexity", "seed")
+    }
     front = search(X, y, names, progress=False, **options)
     r = X[:, names.index("r")]
     fresh, _ = data.in_range(a["law"], a["dim"], JUDGED, rng, limit)
@@ -56,14 +68,22 @@ def measure(arguments: dict) -> dict:
     first = good.index(True) if any(good) else None
     return {
         **{k: a[k] for k in ("path", "law", "dim", "noise", "seed", "engine")},
-        "chosen": good[front.chosen], "on_front": any(good),
-        "error_in_range": finite(judged[front.chosen][0]), "error_far": finite(judged[front.chosen][1]),
-        "equation": row.equation, "complexity": row.complexity, "held_out": finite(row.held_out),
+        "chosen": good[front.chosen],
+        "on_front": any(good),
+        "error_in_range": finite(judged[front.chosen][0]),
+        "error_far": finite(judged[front.chosen][1]),
+        "equation": row.equation,
+        "complexity": row.complexity,
+        "held_out": finite(row.held_out),
         "right_row": None if first is None else front.rows[first].equation,
         "right_complexity": None if first is None else front.rows[first].complexity,
-        "front_rows": len(front.rows), "rows": len(y), "engine_cpu_s": round(front.info["cpu_seconds"], 2),
-        "restarts": front.info.get("restarts"), "evaluations": front.info.get("evaluations"), **about,
-    }  # fmt: skip
+        "front_rows": len(front.rows),
+        "rows": len(y),
+        "engine_cpu_s": round(front.info["cpu_seconds"], 2),
+        "restarts": front.info.get("restarts"),
+        "evaluations": front.info.get("evaluations"),
+        **about,
+    }
 
 
 def component(law: str, dim: int, noise: float, rows: int, rng) -> tuple:
@@ -90,8 +110,12 @@ def radial(law: str, dim: int, noise: float, rows: int, rng) -> tuple:
     once = np.flatnonzero((size <= limit) & (m["receiver"] < m["sender"]))  # f_ij = f_ji: no new information
     pick = rng.permutation(once)[:rows]
     X = np.column_stack([m[k][pick] for k in ("r", "mass_i", "mass_j", "charge_i", "charge_j")])
-    about = {"mixing": c.tolist(), "gauge": read.gauge, "read_out_error": read.error,
-             "tangential_share": central["tangential_share"]}  # fmt: skip
+    about = {
+        "mixing": c.tolist(),
+        "gauge": read.gauge,
+        "read_out_error": read.error,
+        "tangential_share": central["tangential_share"],
+    }
     return X, central["radial"][pick], list(VARIABLES), limit, about
 
 

@@ -41,8 +41,9 @@ def rate(rows: Iterable[dict], key: str) -> dict:
     """``successes`` of ``n`` with the interval ``low``, ``high``. A cell that failed counts as no success; a value
     that is unknown in a cell that did not fail is left out.
     """
-    values = [bool(r.get(key)) for r in rows
-              if r.get(key) is not None or (r.get("error") is not None and key not in OPTIONAL)]  # fmt: skip
+    values = [
+        bool(r.get(key)) for r in rows if r.get(key) is not None or (r.get("error") is not None and key not in OPTIONAL)
+    ]
     low, high = wilson(sum(values), len(values))
     share = sum(values) / len(values) if values else None
     return {"successes": sum(values), "n": len(values), "rate": share, "low": low, "high": high}
@@ -69,8 +70,11 @@ def ratios(row: dict) -> dict:
     sets = dict(row.get("law_over_gnn_mae") or {})
     inside = sets.pop(INTERPOLATION, None)
     known = sets and None not in sets.values()
-    return {INTERPOLATION: inside, "worst": max(sets.values()) if known else None,
-            "median": statistics.median(sets.values()) if known else None}  # fmt: skip
+    return {
+        INTERPOLATION: inside,
+        "worst": max(sets.values()) if known else None,
+        "median": statistics.median(sets.values()) if known else None,
+    }
 
 
 def summarise(kind: str, rows: list[dict]) -> dict:
@@ -78,14 +82,16 @@ def summarise(kind: str, rows: list[dict]) -> dict:
     if kind == "near-misses":
         return near_misses(rows)
     if kind == "planted":
-        rates = [planted_group(keys, values, part) for keys in PLANTED_GROUPS
-                 for values, part in groups(rows, keys).items()]  # fmt: skip
+        rates = [
+            planted_group(keys, values, part) for keys in PLANTED_GROUPS for values, part in groups(rows, keys).items()
+        ]
         return {"rows": rows, "rates": rates, "table": planted_table(rates)}
     for row in rows:
         said = row.get("data_verdict") or {}
         row["as_well_as_network"] = said.get("law_predicts_as_well_as_network")
-    rates = [pipeline_group(keys, values, part) for keys in PIPELINE_GROUPS
-             for values, part in groups(rows, keys).items()]  # fmt: skip
+    rates = [
+        pipeline_group(keys, values, part) for keys in PIPELINE_GROUPS for values, part in groups(rows, keys).items()
+    ]
     return {"rows": rows, "rates": rates, "table": pipeline_table(rates)}
 
 
@@ -109,8 +115,11 @@ def planted_group(keys, values, rows) -> dict:
     out["errors"] = sum(r.get("error") is not None for r in rows)
     out |= {key: rate(rows, key) for key in PLANTED}
     cpu = [r.get("cpu_s") for r in rows]
-    return out | {"cpu_s_median": middle(cpu), "cpu_s_max": middle(cpu, max),
-                  "peak_mb_max": middle((r.get("peak_mb") for r in rows), max)}  # fmt: skip
+    return out | {
+        "cpu_s_median": middle(cpu),
+        "cpu_s_max": middle(cpu, max),
+        "peak_mb_max": middle((r.get("peak_mb") for r in rows), max),
+    }
 
 
 def near_misses(rows: list[dict]) -> dict:
@@ -120,17 +129,36 @@ def near_misses(rows: list[dict]) -> dict:
     failed = [cell for cell in rows if cell.get("error") is not None]
     rates = {"all": summarise(every)}
     rates |= {kind: summarise(part) for (kind,), part in groups(every, ("kind",)).items()}
-    heads = ["near_misses", "wrong", "wrong_called_recovered", "wrong_called_same", "became_true",
-             "true_called_recovered", "true_called_same", "close",
-             "smallest_margin", "smallest_relative_error_in_range", "smallest_relative_error_extrapolated",
-             "wrong_predicting_as_well_as_network", "wrong_trusted_without_truth", "true_trusted_without_truth",
-             "smallest_held_out_error"]  # fmt: skip
-    lines = [[f"{kind}, {stage}", *(shown(found[stage][h]) for h in heads)]
-             for stage in ("given", "refitted") for kind, found in rates.items()]  # fmt: skip
+    heads = [
+        "near_misses",
+        "wrong",
+        "wrong_called_recovered",
+        "wrong_called_same",
+        "became_true",
+        "true_called_recovered",
+        "true_called_same",
+        "close",
+        "smallest_margin",
+        "smallest_relative_error_in_range",
+        "smallest_relative_error_extrapolated",
+        "wrong_predicting_as_well_as_network",
+        "wrong_trusted_without_truth",
+        "true_trusted_without_truth",
+        "smallest_held_out_error",
+    ]
+    lines = [
+        [f"{kind}, {stage}", *(shown(found[stage][h]) for h in heads)]
+        for stage in ("given", "refitted")
+        for kind, found in rates.items()
+    ]
     cells = [{k: v for k, v in cell.items() if k != "rows"} for cell in rows]
     note = f"\n\ncells failed: {len(failed)} ({failed[0]['error']})" if failed else ""
-    return {"cells": cells, "rows": every, "rates": rates,
-            "table": markdown(["fault, stage", *(h.replace("_", " ") for h in heads)], lines) + note}  # fmt: skip
+    return {
+        "cells": cells,
+        "rows": every,
+        "rates": rates,
+        "table": markdown(["fault, stage", *(h.replace("_", " ") for h in heads)], lines) + note,
+    }
 
 
 # ---------------------------------------------------------------- Markdown
@@ -154,16 +182,34 @@ def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def label(group: dict) -> str:
-    parts = [f"{v}-D" if k == "dim" else f"{100 * v:g} % noise" if k == "noise" and v else str(v)
-             for k, v in group.items() if k != "noise" or v]  # fmt: skip
+    parts = [
+        f"{v}-D" if k == "dim" else f"{100 * v:g} % noise" if k == "noise" and v else str(v)
+        for k, v in group.items()
+        if k != "noise" or v
+    ]
     return " ".join(parts) or ("no noise" if group else "all")
 
 
 def pipeline_table(rates: list[dict]) -> str:
-    heads = ["runs", *PIPELINE.values(), "MAE law / network: interpolation", "median of extrapolations",
-             "worst extrapolation", "training, CPU-s", "search, CPU-s", "errors"]  # fmt: skip
-    keys = [*PIPELINE, "law_over_gnn_interpolation", "law_over_gnn_median", "law_over_gnn_worst",
-            "median_train_cpu_s", "symbolic_cpu_s", "errors"]  # fmt: skip
+    heads = [
+        "runs",
+        *PIPELINE.values(),
+        "MAE law / network: interpolation",
+        "median of extrapolations",
+        "worst extrapolation",
+        "training, CPU-s",
+        "search, CPU-s",
+        "errors",
+    ]
+    keys = [
+        *PIPELINE,
+        "law_over_gnn_interpolation",
+        "law_over_gnn_median",
+        "law_over_gnn_worst",
+        "median_train_cpu_s",
+        "symbolic_cpu_s",
+        "errors",
+    ]
     return markdown(heads, [[label(g["group"]), *(shown(g[k]) for k in keys)] for g in distinct(rates)])
 
 

@@ -34,9 +34,16 @@ from distill.shell.threads import set_threads
 
 RESULTS = ROOT / "results" / "speed.json"
 # command: module of this folder; its measure(args) gives {"table": Markdown, "bars": [speed_timing.bar(...)], ...}
-COMMANDS = {"simulation": "speed_simulation", "training": "speed_training", "sizes": "speed_training",
-            "time-to-r2": "speed_time_to_r2", "extraction": "speed_extraction", "search": "speed_search",
-            "pipeline": "speed_pipeline", "gpu": "speed_gpu"}  # fmt: skip
+COMMANDS = {
+    "simulation": "speed_simulation",
+    "training": "speed_training",
+    "sizes": "speed_training",
+    "time-to-r2": "speed_time_to_r2",
+    "extraction": "speed_extraction",
+    "search": "speed_search",
+    "pipeline": "speed_pipeline",
+    "gpu": "speed_gpu",
+}
 SEEDS = {"time-to-r2": (211, 212, 213, 214, 215), "search": (311, 312, 313)}
 
 
@@ -51,8 +58,12 @@ def parse(argv):
         if name in SEEDS:
             sub.add_argument("--seeds", nargs="+", type=non_negative_int, default=SEEDS[name], help="fresh seeds")
         if name == "search":
-            sub.add_argument("--against", metavar="FILE", help="another search: a Python file with a function"
-                             " sr_front(X, y, names) -> (table with loss and sympy, anything)")  # fmt: skip
+            sub.add_argument(
+                "--against",
+                metavar="FILE",
+                help="another search: a Python file with a function"
+                " sr_front(X, y, names) -> (table with loss and sympy, anything)",
+            )
     commands.add_parser("summary", description="tables and the figure from the results that are there")
     return parser.parse_args(argv)
 
@@ -68,8 +79,10 @@ def main(argv=None) -> int:
     content = importlib.import_module(COMMANDS[args.kind]).measure(args)
     print(f"\n{content['table']}\n")
     for bar in content["bars"]:
-        print(f"{ {True: 'met', False: 'MISSED', None: 'not measured'}[bar['met']]:13s}{bar['what']}:"
-              f" {bar['measured']} (wanted: {bar['wanted']})")  # fmt: skip
+        print(
+            f"{ {True: 'met', False: 'MISSED', None: 'not measured'}[bar['met']]:13s}{bar['what']}:"
+            f" {bar['measured']} (wanted: {bar['wanted']})"
+        )
     if not args.quick:
         section = args.kind if args.threads == 1 else f"{args.kind}, {args.threads} threads"
         made = provenance(f"benchmarks/speed {args.kind}", vars(args), {}, time.time() - start)

@@ -46,13 +46,40 @@ def measure(args) -> dict:
     graphs = size["trajectories"] * size["frames"]
     with workplace("extraction", (FILE_BYTES + 300) * graphs * 1.1) as children:
         dataset = names_of("charge", N, DIM, SEED, "", "", 0)[0]
-        done(children.script("simulate.py", "--system", "charge", "--n", N, "--dim", DIM, "--seed", SEED,
-                             "--n-trajectories", size["trajectories"], "--n-frames", size["frames"]))  # fmt: skip
+        done(
+            children.script(
+                "simulate.py",
+                "--system",
+                "charge",
+                "--n",
+                N,
+                "--dim",
+                DIM,
+                "--seed",
+                SEED,
+                "--n-trajectories",
+                size["trajectories"],
+                "--n-frames",
+                size["frames"],
+            )
+        )
         runs = {}
         for recipe, (variant, width) in NETWORKS.items():  # hardly trained: its weights do not change its speed
             runs[recipe] = names_of("charge", N, DIM, SEED, variant, recipe, 0)[1]
-            done(children.script("train.py", "--dataset", dataset, "--variant", variant, "--recipe", recipe,
-                                 "--quick", "--hidden", width))  # fmt: skip
+            done(
+                children.script(
+                    "train.py",
+                    "--dataset",
+                    dataset,
+                    "--variant",
+                    variant,
+                    "--recipe",
+                    recipe,
+                    "--quick",
+                    "--hidden",
+                    width,
+                )
+            )
         rows, parts = {}, {}
         for recipe, run in runs.items():
             words = ("extract_messages.py", "--run", run, "--threads", args.threads)
@@ -60,8 +87,14 @@ def measure(args) -> dict:
             whole = done(children.script(*words, "--split", "all", "--max-graphs", 0))
             path = Path(os.environ["DISTILL_OUTPUTS"]) / run / "messages_all.npz"
             about = load_json(path.with_suffix(".json"))
-            rows[recipe] = {"run": run, "graphs": about["graphs"], "edges": about["edges"],
-                            "bytes": path.stat().st_size, "start_up": start_up.costs(), **whole.costs()}  # fmt: skip
+            rows[recipe] = {
+                "run": run,
+                "graphs": about["graphs"],
+                "edges": about["edges"],
+                "bytes": path.stat().st_size,
+                "start_up": start_up.costs(),
+                **whole.costs(),
+            }
             if rows[recipe]["graphs"] != graphs:
                 raise RuntimeError(f"{rows[recipe]['graphs']} graphs in {path}, expected {graphs}")
             path.unlink()
@@ -72,8 +105,10 @@ def measure(args) -> dict:
 
 def summary(rows: dict, parts: dict, plain: dict, args) -> dict:
     clock_name, cost = clock(args.threads)[0], "cpu_s" if args.threads == 1 else "seconds"
-    lines = ["| | graphs | seconds | CPU-s | peak MB | graphs a second | of the float32 peak | of torch.mm's |",
-             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| | graphs | seconds | CPU-s | peak MB | graphs a second | of the float32 peak | of torch.mm's |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for recipe, row in rows.items():
         part = parts[recipe]
         row["per_s"] = row["graphs"] / row[cost]
@@ -87,24 +122,41 @@ def summary(rows: dict, parts: dict, plain: dict, args) -> dict:
     plain["fraction"] = fractions(plain["per_s"], part)
     lines.append(line("plain way, paper recipe's network", plain["graphs"], plain, plain))
     ratio = paper["per_s"] / plain["per_s"]
-    lines += ["", f"Rates by the {clock_name} clock; a script's includes its start-up. Paper recipe's network:"
-              f" {part['flops'] / 1e6:.2f} million operations a graph forward, {part['share_flops'] / 1e6:.2f} more for"
-              f" the shares; float32 matrix peak {part['peaks']['best'] / 1e9:.0f} GFLOP/s, of torch.mm"
-              f" {part['peaks']['mm'] / 1e9:.0f}; the script {ratio:.1f} times as fast as the plain way;"
-              f" largest difference of a message {part['largest_difference']:.1e} standard deviations."]  # fmt: skip
+    lines += [
+        "",
+        f"Rates by the {clock_name} clock; a script's includes its start-up. Paper recipe's network:"
+        f" {part['flops'] / 1e6:.2f} million operations a graph forward, {part['share_flops'] / 1e6:.2f} more for"
+        f" the shares; float32 matrix peak {part['peaks']['best'] / 1e9:.0f} GFLOP/s, of torch.mm"
+        f" {part['peaks']['mm'] / 1e9:.0f}; the script {ratio:.1f} times as fast as the plain way;"
+        f" largest difference of a message {part['largest_difference']:.1e} standard deviations.",
+    ]
     without = part["rows"][WITHOUT]["fraction"]["best"]
     counted = paper["fraction"]["best"] * (1 + part["share_flops"] / part["flops"])
     bars = [
-        bar(f"peak memory of extract_messages.py on {paper['graphs']} graphs", f"{paper['peak_mb']:.0f} MB",
-            f"<= {MOST_MB} MB", paper["peak_mb"] <= MOST_MB),
-        bar("graphs a second x forward operations / float32 matrix peak, paper recipe's network, all but the shares,"
-            f" written ({clock_name} clock)", f"{without:.2f} (the whole script with the shares"
+        bar(
+            f"peak memory of extract_messages.py on {paper['graphs']} graphs",
+            f"{paper['peak_mb']:.0f} MB",
+            f"<= {MOST_MB} MB",
+            paper["peak_mb"] <= MOST_MB,
+        ),
+        bar(
+            "graphs a second x forward operations / float32 matrix peak, paper recipe's network, all but the shares,"
+            f" written ({clock_name} clock)",
+            f"{without:.2f} (the whole script with the shares"
             f" {paper['fraction']['best']:.2f}, {counted:.2f} where their operations count,"
-            f" {paper['fraction_by_wall_clock']['best']:.2f} by the wall clock)", f">= {FRACTION}",
-            without >= FRACTION),
-    ]  # fmt: skip
-    return {"table": "\n".join(lines), "bars": bars, "rows": [row | {"recipe": k} for k, row in rows.items()],
-            "parts": parts, "baseline": plain | {"batch": BATCH}, "ratio_to_baseline": ratio}  # fmt: skip
+            f" {paper['fraction_by_wall_clock']['best']:.2f} by the wall clock)",
+            f">= {FRACTION}",
+            without >= FRACTION,
+        ),
+    ]
+    return {
+        "table": "\n".join(lines),
+        "bars": bars,
+        "rows": [row | {"recipe": k} for k, row in rows.items()],
+        "parts": parts,
+        "baseline": plain | {"batch": BATCH},
+        "ratio_to_baseline": ratio,
+    }
 
 
 def fractions(per_s: float, part: dict) -> dict:
@@ -156,8 +208,11 @@ def done(outcome):
 
 def own(children, command: str, run: str, graphs: int, args) -> dict:
     """What a command of this file, run as a child, found; with its costs."""
-    outcome = done(children.run([sys.executable, __file__, command, run, graphs, "--threads", args.threads, "--rounds",
-                                 args.rounds]))  # fmt: skip
+    outcome = done(
+        children.run(
+            [sys.executable, __file__, command, run, graphs, "--threads", args.threads, "--rounds", args.rounds]
+        )
+    )
     return outcome.costs() | json.loads(outcome.stdout.splitlines()[-1])
 
 
@@ -286,8 +341,7 @@ def parts_of_it(args) -> dict:
             forward(network)
 
     out, compare = {"baseline_is": "forward pass alone, without oneDNN"}, by_torch
-    candidates = {"forward pass alone": lambda: forward(extraction.model),
-                  WITHOUT: lambda: written(without)}  # fmt: skip
+    candidates = {"forward pass alone": lambda: forward(extraction.model), WITHOUT: lambda: written(without)}
     work = {"baseline": graphs} | dict.fromkeys(candidates, -(-graphs // at_once) * at_once)
     work[WITHOUT] = graphs
     if extraction.with_shares:
@@ -306,10 +360,15 @@ def parts_of_it(args) -> dict:
     after = peaks(args.threads)
     kept = int(model.active.sum())
     path.unlink()
-    return out | {"graphs": graphs, "graphs_at_once": extraction.batch, "rows": rows, "components": kept,
-                  "flops": forward_flops(model.config, dataset.n, kept),
-                  "share_flops": share_flops(model.config, dataset.n) if extraction.with_shares else 0.0,
-                  "peaks": {k: max(before[k], after[k]) for k in before}}  # fmt: skip
+    return out | {
+        "graphs": graphs,
+        "graphs_at_once": extraction.batch,
+        "rows": rows,
+        "components": kept,
+        "flops": forward_flops(model.config, dataset.n, kept),
+        "share_flops": share_flops(model.config, dataset.n) if extraction.with_shares else 0.0,
+        "peaks": {k: max(before[k], after[k]) for k in before},
+    }
 
 
 def peaks(threads: int) -> dict:

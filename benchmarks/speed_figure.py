@@ -62,8 +62,10 @@ def _gains(axis, gains) -> None:
         if not own:
             continue
         at, values, spans = zip(*own, strict=True)
-        error = [[v - s[0] for v, s in zip(values, spans, strict=True)], [s[1] - v for v, s in zip(values, spans,
-                                                                                            strict=True)]]  # fmt: skip
+        error = [
+            [v - s[0] for v, s in zip(values, spans, strict=True)],
+            [s[1] - v for v, s in zip(values, spans, strict=True)],
+        ]
         style = "o" if who == "ours" else "D"
         axis.errorbar(values, at, xerr=error, fmt=style, color=colour, ms=6, lw=1.6, label=who, zorder=3)
     axis.axvline(1, color=INK, lw=1)

@@ -14,8 +14,14 @@ from speed_timing import bar
 # puts the repository on the path, hence before distill
 from stages import names_of
 
-SCRIPTS = ("simulate.py", "train.py", "extract_messages.py", "fit_linear.py", "symbolic_reg.py",
-           "test_generalization.py")  # fmt: skip
+SCRIPTS = (
+    "simulate.py",
+    "train.py",
+    "extract_messages.py",
+    "fit_linear.py",
+    "symbolic_reg.py",
+    "test_generalization.py",
+)
 HELP_SECONDS, DEMO_SECONDS, LARGE_MB = 0.5, 180, 6000
 # the Makefile's
 DEMO = {"system": "r2", "n": 4, "dim": 2, "seed": 0, "variant": "l1", "recipe": "newton", "threads": 2}
@@ -75,8 +81,10 @@ def stages(children, all_words) -> dict:
 
 
 def summary(starts: dict, demo: dict, big: dict, graphs: int) -> dict:
-    lines = ["| | `--help`, s | `make demo`: s | CPU-s | peak MB | large dataset: s | CPU-s | peak MB |",
-             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| | `--help`, s | `make demo`: s | CPU-s | peak MB | large dataset: s | CPU-s | peak MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     medians = {script: statistics.median(values) for script, values in starts.items()}
 
     def cells(costs):
@@ -92,13 +100,31 @@ def summary(starts: dict, demo: dict, big: dict, graphs: int) -> dict:
     lines.append(f"| all | | {cells(demo_total)} | {cells(big_total)} |")
     slowest, heaviest = max(medians, key=medians.get), max(big, key=lambda s: big[s]["peak_mb"])
     bars = [
-        bar(f"start-up, --help of the slowest of {len(SCRIPTS)} scripts ({slowest})", f"{medians[slowest]:.2f} s",
-            f"<= {HELP_SECONDS} s", medians[slowest] <= HELP_SECONDS),
-        bar("the stages of make demo", f"{demo_total['seconds']:.0f} s", f"<= {DEMO_SECONDS} s",
-            demo_total["seconds"] <= DEMO_SECONDS),
-        bar(f"peak memory with {graphs} graphs: simulate, train, extract, fit ({heaviest})",
-            f"{big_total['peak_mb']:.0f} MB", f"<= {LARGE_MB} MB", big_total["peak_mb"] <= LARGE_MB),
-    ]  # fmt: skip
+        bar(
+            f"start-up, --help of the slowest of {len(SCRIPTS)} scripts ({slowest})",
+            f"{medians[slowest]:.2f} s",
+            f"<= {HELP_SECONDS} s",
+            medians[slowest] <= HELP_SECONDS,
+        ),
+        bar(
+            "the stages of make demo",
+            f"{demo_total['seconds']:.0f} s",
+            f"<= {DEMO_SECONDS} s",
+            demo_total["seconds"] <= DEMO_SECONDS,
+        ),
+        bar(
+            f"peak memory with {graphs} graphs: simulate, train, extract, fit ({heaviest})",
+            f"{big_total['peak_mb']:.0f} MB",
+            f"<= {LARGE_MB} MB",
+            big_total["peak_mb"] <= LARGE_MB,
+        ),
+    ]
     rows = [{"script": s, "help_s": starts[s], "demo": demo[s], "large": big.get(s)} for s in SCRIPTS]
-    return {"table": "\n".join(lines), "bars": bars, "rows": rows, "demo": demo_total, "large": big_total,
-            "large_graphs": graphs}  # fmt: skip
+    return {
+        "table": "\n".join(lines),
+        "bars": bars,
+        "rows": rows,
+        "demo": demo_total,
+        "large": big_total,
+        "large_graphs": graphs,
+    }

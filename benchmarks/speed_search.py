@@ -52,8 +52,9 @@ def measure(args) -> dict:
     what = QUICK["cases"] if args.quick else [(law, d, n) for law in LAWS for d in DIMS for n in NOISES]
     cases = [
         {"law": law, "dim": dim, "noise": noise, "seed": seed, "rows": QUICK["rows"] if args.quick else ROWS}
-        for seed in seeds for law, dim, noise in what
-    ]  # fmt: skip
+        for seed in seeds
+        for law, dim, noise in what
+    ]
 
     def both(case):
         out = [run(children, case | {"engine": "ours", "options": options})]
@@ -105,8 +106,9 @@ def one_case(case: dict) -> dict:
         from distill.search.engine import search
 
         def look():
-            front = search(X, y, names, engine="operon", loss="mse", seed=case["seed"], progress=False,
-                           **case.get("options", {}))  # fmt: skip
+            front = search(
+                X, y, names, engine="operon", loss="mse", seed=case["seed"], progress=False, **case.get("options", {})
+            )
             about = {k: front.info.get(k) for k in ("restarts", "evaluations")}
             return [r.expr for r in front.rows], front.chosen, about
     else:
@@ -121,9 +123,15 @@ def one_case(case: dict) -> dict:
     exprs, chosen, about = look()
     spent = time.process_time() - start
     good = [judge(e) for e in exprs]
-    return {"chosen": chosen is not None and good[chosen], "on_front": any(good), "cpu_s": round(spent, 3),
-            "start_up_cpu_s": round(start, 3), "front_rows": len(exprs),
-            "equation": None if chosen is None else str(exprs[chosen]), **about}  # fmt: skip
+    return {
+        "chosen": chosen is not None and good[chosen],
+        "on_front": any(good),
+        "cpu_s": round(spent, 3),
+        "start_up_cpu_s": round(start, 3),
+        "front_rows": len(exprs),
+        "equation": None if chosen is None else str(exprs[chosen]),
+        **about,
+    }
 
 
 def pysr_choice(exprs, losses) -> int | None:
@@ -163,8 +171,12 @@ def total(rows: list[dict]) -> dict:
     right, front = sum(r["chosen"] for r in rows), sum(r["on_front"] for r in rows)
     search, all_cpu = (sum(r["cpu_s"] for r in rows), sum(r["cpu_s"] + r["start_up_cpu_s"] for r in rows))
     return {
-        "cases": len(rows), "recovered": right, "on_front": front, "failed": sum(r["error"] is not None for r in rows),
-        "cpu_s": round(all_cpu, 2), "search_cpu_s": round(search, 2),
+        "cases": len(rows),
+        "recovered": right,
+        "on_front": front,
+        "failed": sum(r["error"] is not None for r in rows),
+        "cpu_s": round(all_cpu, 2),
+        "search_cpu_s": round(search, 2),
         "median_cpu_s": statistics.median(r["cpu_s"] for r in rows),
         "median_start_up_cpu_s": statistics.median(r["start_up_cpu_s"] for r in rows),
         "cpu_s_per_recovered": all_cpu / right if right else None,
@@ -172,7 +184,7 @@ def total(rows: list[dict]) -> dict:
         "search_cpu_s_per_recovered": search / right if right else None,
         "search_cpu_s_per_on_front": search / front if front else None,
         "peak_mb": max(r["peak_mb"] for r in rows),
-    }  # fmt: skip
+    }
 
 
 def judge(totals: dict) -> dict:
@@ -195,8 +207,11 @@ def judge(totals: dict) -> dict:
 
 def table(rows: list[dict], totals: dict) -> str:
     """Markdown: a line a law and dimension and one for all; for the other search both counts."""
-    lines = ["| planted law | engine | cases | reported row right | right row on the front | median CPU-s a search |"
-             " CPU-s a recovered law, with start-up |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| planted law | engine | cases | reported row right | right row on the front | median CPU-s a search |"
+        " CPU-s a recovered law, with start-up |",
+        "|---|---|---|---|---|---|---|",
+    ]
     cells = list(dict.fromkeys((r["law"], r["dim"]) for r in rows))
     for law, dim in cells:
         for engine in totals:
@@ -210,8 +225,10 @@ def table(rows: list[dict], totals: dict) -> str:
 def _line(name, engine, part):
     key = "cpu_s_per_recovered" if engine == "ours" else "cpu_s_per_on_front"
     each = "none recovered" if part[key] is None else f"{part[key]:.1f}"
-    return (f"| {name} | {engine} | {part['cases']} | {part['recovered']} | {part['on_front']} |"
-            f" {part['median_cpu_s']:.1f} | {each} |")  # fmt: skip
+    return (
+        f"| {name} | {engine} | {part['cases']} | {part['recovered']} | {part['on_front']} |"
+        f" {part['median_cpu_s']:.1f} | {each} |"
+    )
 
 
 def main(argv=None) -> int:

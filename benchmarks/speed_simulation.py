@@ -37,8 +37,16 @@ PLANTED = 0.02, 1e-6  # distance and impact parameter of the head-on pair, as cl
 def measure(args) -> dict:
     size = QUICK if args.quick else FULL
     rows = [row for name in size["systems"] for row in one_system(SYSTEMS[name], size, args)]
-    return {"table": table(rows), "bars": bars(rows), "rows": rows, "size": size, "seed": SEED,
-            "particles": N, "dimensions": DIM, "every": EVERY}  # fmt: skip
+    return {
+        "table": table(rows),
+        "bars": bars(rows),
+        "rows": rows,
+        "size": size,
+        "seed": SEED,
+        "particles": N,
+        "dimensions": DIM,
+        "every": EVERY,
+    }
 
 
 def one_system(system, size, args) -> list[dict]:
@@ -62,8 +70,10 @@ def one_system(system, size, args) -> list[dict]:
     reference = bare(TIGHT, 2)[..., : N * DIM].reshape(count, frames, N, DIM)
     independent, who = independent_reference(system, frames, y0, p, few)
     error, mine = errors(found["pos"], reference), errors(found["pos"][few], reference[few])
-    candidates = {"simulate.py": (whole, count, error, first - second),
-                  "simulate.py, integration alone": (bare, count, error, first - second)}  # fmt: skip
+    candidates = {
+        "simulate.py": (whole, count, error, first - second),
+        "simulate.py, integration alone": (bare, count, error, first - second),
+    }
     for precision in ("float32", "float64"):
         run = original(system, N, DIM, frames, EVERY, precision)
         candidates[f"original way, {precision}"] = timed(run, y0, p, few, reference)
@@ -71,9 +81,14 @@ def one_system(system, size, args) -> list[dict]:
         run = taylor(system, N, DIM, frames, EVERY, tolerance)
         candidates[label] = timed(run, y0, p, np.arange(count), reference)
     base = candidates.pop("original way, float32")
-    rates = side_by_side(base[0], {k: v[0] for k, v in candidates.items()},
-                         {k: v[1] for k, v in ({"baseline": base} | candidates).items()},
-                         args.rounds, args.threads, warm_up=False)  # fmt: skip
+    rates = side_by_side(
+        base[0],
+        {k: v[0] for k, v in candidates.items()},
+        {k: v[1] for k, v in ({"baseline": base} | candidates).items()},
+        args.rounds,
+        args.threads,
+        warm_up=False,
+    )
     rows = []
     for label, (_, work, error, compile_s) in ({"original way, float32": base} | candidates).items():
         rate = rates["baseline" if label == "original way, float32" else label]
@@ -81,8 +96,9 @@ def one_system(system, size, args) -> list[dict]:
         rows.append(row | {"error_median": error[0], "error_90": error[1], "compile_s": compile_s} | rate)
     steps = {k: found["report"][k] for k in ("steps_mean", "steps_max", "redone", "dropped")}
     gap = errors(independent, reference[few[: len(independent)]])
-    rows[1] |= steps | {"reference": {"against": who, "trajectories": len(independent), "gap_median": gap[0],
-                                      "gap_90": gap[1]}}  # fmt: skip
+    rows[1] |= steps | {
+        "reference": {"against": who, "trajectories": len(independent), "gap_median": gap[0], "gap_90": gap[1]}
+    }
     return [*rows, close_encounter(system, count, frames, args)]
 
 
@@ -198,12 +214,24 @@ def bars(rows) -> list[dict]:
             times = other and other["ratio"] / of[name, "simulate.py"]["ratio"]
             bare = other and other["ratio"] / of[name, "simulate.py, integration alone"]["ratio"]
             measured = other and f"{times:.2f}x, integration alone {bare:.2f}x"
-            found.append(bar(f"{name}: time of heyoka.py as accurate {label}", measured, f"<= {TIMES_HEYOKA:g}x",
-                             other and times <= TIMES_HEYOKA))  # fmt: skip
+            found.append(
+                bar(
+                    f"{name}: time of heyoka.py as accurate {label}",
+                    measured,
+                    f"<= {TIMES_HEYOKA:g}x",
+                    other and times <= TIMES_HEYOKA,
+                )
+            )
     for name in systems:
         row = of[name, "simulate.py with a head-on pair"]
-        found.append(bar(f"{name}: cost with one head-on pair of {row['steps_max']} steps",
-                         f"{row['cost_ratio']:.3f}x", f"<= {RISE:g}x", row["cost_ratio"] <= RISE))  # fmt: skip
+        found.append(
+            bar(
+                f"{name}: cost with one head-on pair of {row['steps_max']} steps",
+                f"{row['cost_ratio']:.3f}x",
+                f"<= {RISE:g}x",
+                row["cost_ratio"] <= RISE,
+            )
+        )
     return found
 
 
@@ -216,6 +244,8 @@ def table(rows) -> str:
             ratio = f"{row['cost_ratio']:.3f}x the cost"
         error = [f"{row[k]:.1e}" if k in row else "-" for k in ("error_median", "error_90")]
         compiling = f"{row['compile_s']:.1f}" if "compile_s" in row else "-"
-        lines.append(f"| {row['system']} | {row['method']} | {row['trajectories']} | {row['ms']:.3f} | {ratio} |"
-                     f" {' | '.join(error)} | {compiling} |")  # fmt: skip
+        lines.append(
+            f"| {row['system']} | {row['method']} | {row['trajectories']} | {row['ms']:.3f} | {ratio} |"
+            f" {' | '.join(error)} | {compiling} |"
+        )
     return "\n".join(lines)

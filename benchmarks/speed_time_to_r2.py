@@ -63,8 +63,16 @@ class Scorer:
         return {k: float(scores[k]) for k in ("r2_all", "r2_trim90")}
 
 
-def train(dataset, recipe: str, seed: int, epochs: float, scores: int, precision: str = "float32", variant: str = "l1",
-          quick: bool = False) -> list[dict]:  # fmt: skip
+def train(
+    dataset,
+    recipe: str,
+    seed: int,
+    epochs: float,
+    scores: int,
+    precision: str = "float32",
+    variant: str = "l1",
+    quick: bool = False,
+) -> list[dict]:
     """Train and score on the way: rows of cpu_s, step, r2_all, r2_trim90, the last at the end."""
     from distill.network.recipes import MESSAGE_DIM, RECIPES
     from distill.network.steps import Stepper
@@ -119,26 +127,46 @@ def measure(args) -> dict:
         trial = train(dataset, "paper", seed, 0.01, 1, quick=args.quick)[-1]
         longer = max(1.0, PATIENCE * newton[-1]["cpu_s"] / trial["cpu_s"])
         paper = train(dataset, "paper", seed, 0.01 * longer, SCORES, quick=args.quick)
-        rows.append({"seed": seed, "newton": newton, "paper": paper, "newton_reached_s": reached(newton),
-                     "paper_reached_s": reached(paper)})  # fmt: skip
+        rows.append(
+            {
+                "seed": seed,
+                "newton": newton,
+                "paper": paper,
+                "newton_reached_s": reached(newton),
+                "paper_reached_s": reached(paper),
+            }
+        )
         print(f"seed {seed}: newton {newton[-1]}, paper {paper[-1]}", flush=True)
     whole = [r["newton"][-1]["cpu_s"] for r in rows]
     good = [r["newton_reached_s"] for r in rows]
     median = statistics.median([t if t is not None else float("inf") for t in good])
     median = None if median == float("inf") else median
-    return {"rows": rows, "table": table(rows), "epochs": epochs, "bars": [
-        bar(f"newton recipe, CPU-s to r2_all >= {TARGET} and no lower after, median of {len(rows)} seeds", median,
-            f"<= {BAR:g}", median is not None and median <= BAR),
-        bar("the whole run of it, annealed, CPU-s, median", statistics.median(whole), "reported", None),
-    ]}  # fmt: skip
+    return {
+        "rows": rows,
+        "table": table(rows),
+        "epochs": epochs,
+        "bars": [
+            bar(
+                f"newton recipe, CPU-s to r2_all >= {TARGET} and no lower after, median of {len(rows)} seeds",
+                median,
+                f"<= {BAR:g}",
+                median is not None and median <= BAR,
+            ),
+            bar("the whole run of it, annealed, CPU-s, median", statistics.median(whole), "reported", None),
+        ],
+    }
 
 
 def table(rows: list[dict]) -> str:
-    lines = ["| seed | recipe | CPU-s to r2_all >= 0.99 | CPU-s, whole run | r2_all at its end | best 90 % |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| seed | recipe | CPU-s to r2_all >= 0.99 | CPU-s, whole run | r2_all at its end | best 90 % |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         for recipe in ("newton", "paper"):
             at, last = row[f"{recipe}_reached_s"], row[recipe][-1]
-            lines.append(f"| {row['seed']} | {recipe} | {'not reached' if at is None else f'{at:.1f}'} |"
-                         f" {last['cpu_s']:.1f} | {last['r2_all']:.4f} | {last['r2_trim90']:.4f} |")  # fmt: skip
+            lines.append(
+                f"| {row['seed']} | {recipe} | {'not reached' if at is None else f'{at:.1f}'} |"
+                f" {last['cpu_s']:.1f} | {last['r2_all']:.4f} | {last['r2_trim90']:.4f} |"
+            )
     return "\n".join(lines)

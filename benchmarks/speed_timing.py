@@ -19,9 +19,15 @@ def clock(threads: int) -> tuple[str, Callable]:
     return CLOCKS.get(threads, WALL)
 
 
-def side_by_side(baseline: Callable, candidates: dict[str, Callable], work: dict[str, float], rounds: int,
-                 threads: int = 1, warm_up: bool = True,
-                 limit: Callable[[str], float] | None = None) -> dict:  # fmt: skip
+def side_by_side(
+    baseline: Callable,
+    candidates: dict[str, Callable],
+    work: dict[str, float],
+    rounds: int,
+    threads: int = 1,
+    warm_up: bool = True,
+    limit: Callable[[str], float] | None = None,
+) -> dict:
     """Time ``candidates`` against ``baseline``; each call does ``work[name]`` units (work["baseline"] of it).
 
     Returns ``{"baseline": row, name: row, ...}``, a row being {"per_s": median units a second, "per_s_range":
@@ -53,10 +59,15 @@ def side_by_side(baseline: Callable, candidates: dict[str, Callable], work: dict
             ratios[key].append(rates[key][-1] / (0.5 * (base[-1] + base[-2])))
 
     def row(key, values, against):
-        found = {"per_s": statistics.median(values), "per_s_range": [min(values), max(values)],
-                 "ratio": statistics.median(against) if against else None,
-                 "ratio_range": [min(against), max(against)] if against else None,
-                 "rounds": rounds, "clock": name, "load": os.getloadavg()[0]}  # fmt: skip
+        found = {
+            "per_s": statistics.median(values),
+            "per_s_range": [min(values), max(values)],
+            "ratio": statistics.median(against) if against else None,
+            "ratio_range": [min(against), max(against)] if against else None,
+            "rounds": rounds,
+            "clock": name,
+            "load": os.getloadavg()[0],
+        }
         if limit:
             found["of_limit"] = statistics.median(rate / best for rate, best in limits[key])
             found["limit"] = statistics.median(best for _, best in limits[key])

@@ -39,8 +39,17 @@ def states(graphs: int, n: int, seed: int = 0):
     return x, rng.normal(size=(graphs, n, DIM)).astype(np.float32)
 
 
-def trainer(n: int, graphs: int, batch: int, precision: str, recipe: str = "paper", variant: str = "standard",
-            seed: int = 0, like=None, device: str = "cpu"):  # fmt: skip
+def trainer(
+    n: int,
+    graphs: int,
+    batch: int,
+    precision: str,
+    recipe: str = "paper",
+    variant: str = "standard",
+    seed: int = 0,
+    like=None,
+    device: str = "cpu",
+):
     """Our ``Trainer`` on random states."""
     from pathlib import Path
 
@@ -118,9 +127,20 @@ def rows_of(n: int, args) -> list[dict]:
     for name, row in timed.items():
         precision, batch = about[name]
         share, peak = row.pop("of_limit"), row.pop("limit") * flops(n)
-        rows.append({"n": n, "way": name, "precision": precision, "batch": batch, **row,
-                     "share_of_peak": share, "peak_gflops": peak / 1e9, "mm_gflops": mm / 1e9,
-                     "step_mb": memory[name], "torch": torch.__version__})  # fmt: skip
+        rows.append(
+            {
+                "n": n,
+                "way": name,
+                "precision": precision,
+                "batch": batch,
+                **row,
+                "share_of_peak": share,
+                "peak_gflops": peak / 1e9,
+                "mm_gflops": mm / 1e9,
+                "step_mb": memory[name],
+                "torch": torch.__version__,
+            }
+        )
     return rows
 
 
@@ -159,15 +179,19 @@ def same_r2(args) -> dict:
 
 
 def table(rows: list[dict], threads: int) -> str:
-    head = [f"| n | {threads} thread{'s' * (threads > 1)} | graphs/s | against the original | share of the matrix peak "
-            "| held by a step, MB |", "|---|---|---|---|---|---|"]  # fmt: skip
+    head = [
+        f"| n | {threads} thread{'s' * (threads > 1)} | graphs/s | against the original | share of the matrix peak "
+        "| held by a step, MB |",
+        "|---|---|---|---|---|---|",
+    ]
     lines = []
     for r in rows:
         name = f"original way, batch {r['batch']}" if r["way"] == "baseline" else f"ours, {r['way']}"
         low, high = r["ratio_range"] or (1, 1)
         ratio = "1" if r["ratio"] is None else f"{r['ratio']:.2f} ({low:.2f} to {high:.2f})"
-        lines.append(f"| {r['n']} | {name} | {r['per_s']:.4g} | {ratio} | {r['share_of_peak']:.2f} |"
-                     f" {r['step_mb']:.1f} |")  # fmt: skip
+        lines.append(
+            f"| {r['n']} | {name} | {r['per_s']:.4g} | {ratio} | {r['share_of_peak']:.2f} | {r['step_mb']:.1f} |"
+        )
     return "\n".join(head + lines)
 
 
@@ -182,23 +206,45 @@ def training_bars(rows, r2, threads) -> list[dict]:
     what = f"the paper's network, {threads} thread{'s' * (threads > 1)}"
     return [
         bar(f"{what}, float32 against the original", round(single["ratio"], 2), ">= 1.5", single["ratio"] >= 1.5),
-        bar(f"{what}, float32, share of the matrix peak", round(single["share_of_peak"], 2), ">= 0.6",
-            single["share_of_peak"] >= 0.6),
+        bar(
+            f"{what}, float32, share of the matrix peak",
+            round(single["share_of_peak"], 2),
+            ">= 0.6",
+            single["share_of_peak"] >= 0.6,
+        ),
         bar(f"{what}, bf16 against the original", round(half["ratio"], 2), ">= 3", half["ratio"] >= 3),
         bar("R2 of a converged run, bf16 against float32", f"{gap:.5f}", "<= 0.001", gap <= 0.001),
-    ]  # fmt: skip
+    ]
 
 
 def size_bars(rows) -> list[dict]:
     bars = []
     for n in sorted({r["n"] for r in rows}):
         slowest = min((r for r in rows if r["n"] == n and r["ratio"] is not None), key=lambda r: r["ratio"])
-        bars.append(bar(f"n = {n}, our slowest way ({slowest['way']}) against the original", round(slowest["ratio"], 2),
-                        ">= 1", slowest["ratio"] >= 1))  # fmt: skip
-    single = {n: min(r["step_mb"] / r["batch"] for r in rows if r["n"] == n and r["precision"] == "float32"
-                      and r["way"] != "baseline") for n in {r["n"] for r in rows}}  # fmt: skip
+        bars.append(
+            bar(
+                f"n = {n}, our slowest way ({slowest['way']}) against the original",
+                round(slowest["ratio"], 2),
+                ">= 1",
+                slowest["ratio"] >= 1,
+            )
+        )
+    single = {
+        n: min(
+            r["step_mb"] / r["batch"]
+            for r in rows
+            if r["n"] == n and r["precision"] == "float32" and r["way"] != "baseline"
+        )
+        for n in {r["n"] for r in rows}
+    }
     low, high = min(single), max(single)
     growth = single[high] / single[low] / (high * (high - 1) / (low * (low - 1)))
-    bars.append(bar(f"memory of a graph from n = {low} to {high}, over the growth of the edges", round(growth, 2),
-                    "<= 1", growth <= 1))  # fmt: skip
+    bars.append(
+        bar(
+            f"memory of a graph from n = {low} to {high}, over the growth of the edges",
+            round(growth, 2),
+            "<= 1",
+            growth <= 1,
+        )
+    )
     return bars

@@ -46,13 +46,15 @@ class OriginalTraining:
         self.dim, self.batch = dim, batch
         pairs = [(j, i) for i in range(n) for j in range(n) if i != j]
         edge_index = torch.tensor(pairs).T.contiguous()
-        graphs = [Data(x=torch.as_tensor(a), y=torch.as_tensor(b), edge_index=edge_index)
-                  for a, b in zip(x, acc, strict=True)]  # fmt: skip
+        graphs = [
+            Data(x=torch.as_tensor(a), y=torch.as_tensor(b), edge_index=edge_index) for a, b in zip(x, acc, strict=True)
+        ]
         self.loader = DataLoader(graphs, batch_size=batch, shuffle=True, drop_last=True)
         self.network = OriginalNetwork(dim, message_dim, hidden)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3, weight_decay=1e-8)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 1e-3, total_steps=total,
-                                                            final_div_factor=1e5)  # fmt: skip
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, 1e-3, total_steps=total, final_div_factor=1e5
+        )
         self.total_loss, self._batches = 0.0, iter(())
 
     def _next(self):

@@ -43,8 +43,12 @@ class Outcome:
 
     def costs(self) -> dict:
         """Seconds and megabytes, for a row."""
-        return {"cpu_s": round(self.cpu_s, 2), "seconds": round(self.seconds, 2), "peak_mb": round(self.peak_mb, 1),
-                "done_before": self.done_before}  # fmt: skip
+        return {
+            "cpu_s": round(self.cpu_s, 2),
+            "seconds": round(self.seconds, 2),
+            "peak_mb": round(self.peak_mb, 1),
+            "done_before": self.done_before,
+        }
 
 
 class Children:
@@ -61,8 +65,14 @@ class Children:
                 if self._stopped:
                     raise KeyboardInterrupt
                 # a session of its own: Ctrl-C reaches the child once, from ``stop``
-                child = subprocess.Popen([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                         env=os.environ | ONE_THREAD, start_new_session=True)  # fmt: skip
+                child = subprocess.Popen(
+                    [str(w) for w in words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env=os.environ | ONE_THREAD,
+                    start_new_session=True,
+                )
                 self._running.add(child.pid)
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, but its number is not free yet
             with self._lock:
@@ -78,8 +88,9 @@ class Children:
         error = None
         if child.returncode:
             error = (texts[1].strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-        return Outcome(error, texts[0], time.perf_counter() - start, usage.ru_utime + usage.ru_stime,
-                       usage.ru_maxrss * BYTES / 1e6)  # fmt: skip
+        return Outcome(
+            error, texts[0], time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * BYTES / 1e6
+        )
 
     def script(self, name: str, *arguments) -> Outcome:
         """Run a script of the repository."""
@@ -138,11 +149,22 @@ def simulate_words(system, n, dim, seed, noise=0.0) -> list[str]:
 def run_words(dataset, run, variant, recipe, seed, train=(), symbolic=(), generalization=()) -> list[list[str]]:
     """The five stages after the simulation as words; extra options for three of them."""
     stages = [
-        ["train.py", "--dataset", dataset, "--variant", variant, "--recipe", recipe, "--seed", seed, "--resume",
-         *train],
+        [
+            "train.py",
+            "--dataset",
+            dataset,
+            "--variant",
+            variant,
+            "--recipe",
+            recipe,
+            "--seed",
+            seed,
+            "--resume",
+            *train,
+        ],
         ["extract_messages.py", "--run", run, "--seed", seed],
         ["fit_linear.py", "--run", run, "--seed", seed],
         ["symbolic_reg.py", "--run", run, "--seed", seed, *symbolic],
         ["test_generalization.py", "--run", run, *generalization],
-    ]  # fmt: skip
+    ]
     return [[str(w) for w in words] for words in stages]

@@ -52,9 +52,13 @@ def draw_messages(axis, test, fit):
     scale = np.median(np.abs(x))
     axis.scatter(x[pick] / scale, y[pick] / scale, s=4, alpha=0.25, color=plots.INK, lw=0, rasterized=True)
     ticks = [-1e3, -1e1, 0, 1e1, 1e3]
-    axis.set(xscale="symlog", yscale="symlog", xlabel="linear combination of true pair forces",
-             ylabel="message component 1",
-             title=f"messages are forces: $R^2$ = {fit['r2_all']:.5f}\n({fit['n_edges']:,} test edges)")  # fmt: skip
+    axis.set(
+        xscale="symlog",
+        yscale="symlog",
+        xlabel="linear combination of true pair forces",
+        ylabel="message component 1",
+        title=f"messages are forces: $R^2$ = {fit['r2_all']:.5f}\n({fit['n_edges']:,} test edges)",
+    )
     axis.set_xticks(ticks), axis.set_yticks(ticks)
 
 
@@ -85,10 +89,17 @@ def draw_force(axis, train, test, meta, law):
     depth = -float(np.min(true))
     formula = to_latex(sp.expand(parse(law["from_messages"]["text"], VARIABLES)))
     one = law["from_messages"]["lennard_jones"] or {}
-    values = ", ".join(f"{symbol} = {one[k]['value']:.5g} {unit}" for k, symbol, unit in (
-        ("sigma", "$\\sigma$", "Å"), ("epsilon", "$\\epsilon$", "kJ/mol")) if one)  # fmt: skip
-    axis.set(xlabel="r, Å", ylabel="pair force f(r), kJ/mol/nm", ylim=(-1.4 * depth, 3 * depth),
-             title=f"$f = {formula}$\n{values}")  # fmt: skip
+    values = ", ".join(
+        f"{symbol} = {one[k]['value']:.5g} {unit}"
+        for k, symbol, unit in (("sigma", "$\\sigma$", "Å"), ("epsilon", "$\\epsilon$", "kJ/mol"))
+        if one
+    )
+    axis.set(
+        xlabel="r, Å",
+        ylabel="pair force f(r), kJ/mol/nm",
+        ylim=(-1.4 * depth, 3 * depth),
+        title=f"$f = {formula}$\n{values}",
+    )
     axis.legend()
 
 
@@ -96,8 +107,15 @@ def draw_structure(axis, g):
     from distill.report import plots
 
     r, reference = np.array(g["r_A"]), g["reference"]
-    axis.fill_between(r, reference["low"], reference["high"], color=plots.MUTED, alpha=0.45, lw=0,
-                      label=f"reference, {reference['n']} seeds")  # fmt: skip
+    axis.fill_between(
+        r,
+        reference["low"],
+        reference["high"],
+        color=plots.MUTED,
+        alpha=0.45,
+        lw=0,
+        label=f"reference, {reference['n']} seeds",
+    )
     for name, label, colour, style in (("gnn", "network", plots.ACCENT, "--"), ("law", "law", plots.SOFT, "-")):
         one = g["models"][name]
         if one.get("mean") is not None:

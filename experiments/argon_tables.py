@@ -41,12 +41,28 @@ def networks(cells: Cells) -> str:
     for c in ordered(cells):
         fit, potential = c["fit"]["force"], c.get("potential") or {}
         of_test = MASS * c["messages"]["mae"]["all"]["per_component"]
-        lines.append([label(c), f"{c['training']['cpu_seconds'] / 60:.1f}", error(of_test),
-                      error(row_of(c).get("gnn_mae")), r2(fit["r2_all"]), r2(fit["r2_trim90"]),
-                      r2(potential.get("r2_all")), r2(c["read_out"]["r2_all"])])  # fmt: skip
-    head = ["", "training, CPU-min", "net force MAE, test split, kJ/mol/nm", "fresh seed",
-            "R² with the pair force, all edges", "best 90 %", "R² with potential x unit vector, all edges",
-            "R² of the force read from all components"]  # fmt: skip
+        lines.append(
+            [
+                label(c),
+                f"{c['training']['cpu_seconds'] / 60:.1f}",
+                error(of_test),
+                error(row_of(c).get("gnn_mae")),
+                r2(fit["r2_all"]),
+                r2(fit["r2_trim90"]),
+                r2(potential.get("r2_all")),
+                r2(c["read_out"]["r2_all"]),
+            ]
+        )
+    head = [
+        "",
+        "training, CPU-min",
+        "net force MAE, test split, kJ/mol/nm",
+        "fresh seed",
+        "R² with the pair force, all edges",
+        "best 90 %",
+        "R² with potential x unit vector, all edges",
+        "R² of the force read from all components",
+    ]
     return markdown(head, lines)
 
 
@@ -58,13 +74,32 @@ def laws(cells: Cells) -> str:
             continue
         alone, refit = (sigma_epsilon(c["fluid"].get(k)) for k in ("lennard_jones_from_messages", "lennard_jones"))
         beyond = row_of(c).get("extrapolation") or {}
-        lines.append([label(c), f"`{shorter(law['from_messages'])}`", alone, f"`{shorter(law['law'])}`", refit,
-                      yes(law["from_messages_recovered"]), yes(law["recovered"]), yes(law["control_recovered"]),
-                      ratio((row_of(c).get("interpolation") or {}).get("law_over_gnn")),
-                      ratio((beyond.get(HOTTEST) or {}).get("law_over_gnn"))])  # fmt: skip
-    head = ["", "f(r) from the messages alone", "σ, ε", "after the refit on accelerations", "σ, ε",
-            "recovered: messages alone", "after the refit", "control, no network", "MAE law / network",
-            "at 300 K"]  # fmt: skip
+        lines.append(
+            [
+                label(c),
+                f"`{shorter(law['from_messages'])}`",
+                alone,
+                f"`{shorter(law['law'])}`",
+                refit,
+                yes(law["from_messages_recovered"]),
+                yes(law["recovered"]),
+                yes(law["control_recovered"]),
+                ratio((row_of(c).get("interpolation") or {}).get("law_over_gnn")),
+                ratio((beyond.get(HOTTEST) or {}).get("law_over_gnn")),
+            ]
+        )
+    head = [
+        "",
+        "f(r) from the messages alone",
+        "σ, ε",
+        "after the refit on accelerations",
+        "σ, ε",
+        "recovered: messages alone",
+        "after the refit",
+        "control, no network",
+        "MAE law / network",
+        "at 300 K",
+    ]
     return markdown(head, lines)
 
 
@@ -101,19 +136,40 @@ def rows_of_gamd_sr(cells: Cells) -> str:
         row = row_of(c)
         if not row:
             continue
-        messages = "; ".join(", ".join(f"{100 * m['relative']:.2g}" for m in row[key] or []) or "–"
-                             for key in ("message_sr", "message_sr_one_law"))  # fmt: skip
+        messages = "; ".join(
+            ", ".join(f"{100 * m['relative']:.2g}" for m in row[key] or []) or "–"
+            for key in ("message_sr", "message_sr_one_law")
+        )
         net = row["net_force_sr"]
-        beyond = "; ".join(f"{name.replace('_', ' ')} {error(one['law_mae'])} / {error(one['gnn_mae'])}"
-                           for name, one in row["extrapolation"].items())  # fmt: skip
+        beyond = "; ".join(
+            f"{name.replace('_', ' ')} {error(one['law_mae'])} / {error(one['gnn_mae'])}"
+            for name, one in row["extrapolation"].items()
+        )
         inside = row["interpolation"]
-        lines.append([label(c), error(row["gnn_mae"]), r2(row["potential_r2"]), r2(row["force_r2"]), messages,
-                      r2(row["aggregate_r2"]), "–" if net is None else f"{error(net['mae'])} (`a = {net['equation']}`)",
-                      f"{error(inside['law_mae'])} / {error(inside['gnn_mae'])}", beyond])  # fmt: skip
-    head = ["", "1 GNN MAE", "2 messages against potential, R²", "3 messages against force, R²",
-            "4 formula of each message: MAE, % of its mean size; with one f(r) for all",
-            "5 summed messages against net force, R²", "6 formula of the net force: MAE",
-            "7 law / network, fresh seed: MAE", "8 law / network elsewhere: MAE"]  # fmt: skip
+        lines.append(
+            [
+                label(c),
+                error(row["gnn_mae"]),
+                r2(row["potential_r2"]),
+                r2(row["force_r2"]),
+                messages,
+                r2(row["aggregate_r2"]),
+                "–" if net is None else f"{error(net['mae'])} (`a = {net['equation']}`)",
+                f"{error(inside['law_mae'])} / {error(inside['gnn_mae'])}",
+                beyond,
+            ]
+        )
+    head = [
+        "",
+        "1 GNN MAE",
+        "2 messages against potential, R²",
+        "3 messages against force, R²",
+        "4 formula of each message: MAE, % of its mean size; with one f(r) for all",
+        "5 summed messages against net force, R²",
+        "6 formula of the net force: MAE",
+        "7 law / network, fresh seed: MAE",
+        "8 law / network elsewhere: MAE",
+    ]
     return markdown(head, lines)
 
 
@@ -129,14 +185,30 @@ def dynamics(cells: Cells) -> str:
         for name in ("truth", "law", "gnn"):
             one, heat, kept = g["models"][name], warm["models"][name]["temperature_K"], energy["models"][name]
             drift = kept["energy_drift_end"]
-            lines.append([label(c), {"gnn": "network"}.get(name, name),
-                          f"{one.get('n', 0)} x {one.get('time_ps', 0):.3g} ps",
-                          f"{error(one.get('deviation_mean'))} (largest of the reference {error(spread)})",
-                          yes(one["within_spread"]), error(one.get("p_value")), temperature(heat),
-                          f"{error(drift['median_size'])} after {drift['at_ps']:.3g} ps",
-                          error(kept["momentum_drift_median"])])  # fmt: skip
-    head = ["", "driven by", "runs", "g(r): RMS deviation from the reference", "within the spread of seeds",
-            "p (permutation)", "temperature, K", "energy drift / kinetic energy", "momentum drift"]  # fmt: skip
+            lines.append(
+                [
+                    label(c),
+                    {"gnn": "network"}.get(name, name),
+                    f"{one.get('n', 0)} x {one.get('time_ps', 0):.3g} ps",
+                    f"{error(one.get('deviation_mean'))} (largest of the reference {error(spread)})",
+                    yes(one["within_spread"]),
+                    error(one.get("p_value")),
+                    temperature(heat),
+                    f"{error(drift['median_size'])} after {drift['at_ps']:.3g} ps",
+                    error(kept["momentum_drift_median"]),
+                ]
+            )
+    head = [
+        "",
+        "driven by",
+        "runs",
+        "g(r): RMS deviation from the reference",
+        "within the spread of seeds",
+        "p (permutation)",
+        "temperature, K",
+        "energy drift / kinetic energy",
+        "momentum drift",
+    ]
     return markdown(head, lines) if lines else "No dynamics have been run."
 
 
@@ -157,14 +229,15 @@ def page(cells: Cells, missing: list[str]) -> str:
         " simulations of 1,000 frames by OpenMM, 8 to train on, 1 to validate, 1 to test; a seed makes its own data."
         " Forces in kJ/mol/nm. σ = 3.4 Å, ε = 0.995792 kJ/mol are what was simulated. What the columns mean stands in"
         " `distill/gamd_sr.py`, `distill/alignment.py` and `distill/fluid_structure.py`.",
-        "## Networks and what their messages are\n\n" + networks(cells)
+        "## Networks and what their messages are\n\n"
+        + networks(cells)
         + f"\n\nGAMD's own network of four layers: {GAMD} (printed by its repository's notebook; frames of the"
         " trajectories it was trained on).",
         "## Laws\n\n" + laws(cells),
         "## The rows that gamd_sr leaves blank\n\n" + rows_of_gamd_sr(cells),
         "## Dynamics under truth, law and network\n\n" + dynamics(cells),
         "## Conditions\n\n" + conditions(cells.of(SECTIONS["argon"].cells)),
-    ]  # fmt: skip
+    ]
     if missing:
         parts.append("Not run: " + ", ".join(f"`{run}`" for run in missing) + ".")
     return "\n\n".join(parts) + "\n"
@@ -179,10 +252,26 @@ def summary(cells: Cells) -> str:
             continue
         beyond = (row.get("extrapolation") or {}).get(HOTTEST) or {}
         found = sigma_epsilon(c["fluid"].get("lennard_jones_from_messages"))
-        lines.append([f"{c['recipe']}, {c['variant']}", error(row.get("gnn_mae")), r2(c["fit"]["force"]["r2_all"]),
-                      r2((c.get("potential") or {}).get("r2_all")), found, yes(law["recovered"]),
-                      ratio((row.get("interpolation") or {}).get("law_over_gnn")),
-                      ratio(beyond.get("law_over_gnn"))])  # fmt: skip
-    head = ["", "net force MAE", "R² messages with force", "R² with potential", "σ, ε from the messages alone",
-            "law recovered after the refit", "MAE law / network", "at 300 K"]  # fmt: skip
+        lines.append(
+            [
+                f"{c['recipe']}, {c['variant']}",
+                error(row.get("gnn_mae")),
+                r2(c["fit"]["force"]["r2_all"]),
+                r2((c.get("potential") or {}).get("r2_all")),
+                found,
+                yes(law["recovered"]),
+                ratio((row.get("interpolation") or {}).get("law_over_gnn")),
+                ratio(beyond.get("law_over_gnn")),
+            ]
+        )
+    head = [
+        "",
+        "net force MAE",
+        "R² messages with force",
+        "R² with potential",
+        "σ, ε from the messages alone",
+        "law recovered after the refit",
+        "MAE law / network",
+        "at 300 K",
+    ]
     return markdown(head, lines) + "\n\n" + conditions(cells.of(SECTIONS["argon"].cells))

@@ -113,25 +113,43 @@ def eight_particles() -> Section:
 
 def pruning() -> Section:
     made = [
-        Cell("charge", 2, "pruning", "paper", tag=f"{schedule}-{end}", law=False,
-             data=("--n-trajectories", "1250"), data_tag="1250",  # short epochs: pruning begins after the first
-             train=("--epochs", "8", "--precision", "bf16", "--prune-schedule", schedule, "--prune-end", end))
+        Cell(
+            "charge",
+            2,
+            "pruning",
+            "paper",
+            tag=f"{schedule}-{end}",
+            law=False,
+            data=("--n-trajectories", "1250"),
+            data_tag="1250",  # short epochs: pruning begins after the first
+            train=("--epochs", "8", "--precision", "bf16", "--prune-schedule", schedule, "--prune-end", end),
+        )
         for schedule in ("exponential", "linear", "cosine")
         for end in ("0.65", "0.75", "0.85")
-    ]  # fmt: skip
+    ]
     return Section("pruning schedules and end points on charge, as eszt2", made, full=True)
 
 
 def fork() -> Section:
     networks = (("bottleneck", "mlp"), ("l1", "mlp"), ("kl", "mlp"), ("l1", "pm"), ("l1", "cust"))
     of_r1 = [("r1", *network, loss) for loss in ("mae", "huber", "mse") for network in networks]
-    rest = [(system, *cell) for system in ("r2", "spring", "charge")
-            for cell in (("bottleneck", "mlp", "mae"), ("l1", "cust", "huber"))]  # fmt: skip
+    rest = [
+        (system, *cell)
+        for system in ("r2", "spring", "charge")
+        for cell in (("bottleneck", "mlp", "mae"), ("l1", "cust", "huber"))
+    ]
     made = [
-        Cell(system, 2, variant, "paper", tag=f"fork-{edge}-{loss}", law=False,
-             train=("--epochs", "0.25", "--precision", "bf16", "--edge-model", edge, "--loss", loss))
+        Cell(
+            system,
+            2,
+            variant,
+            "paper",
+            tag=f"fork-{edge}-{loss}",
+            law=False,
+            train=("--epochs", "0.25", "--precision", "bf16", "--edge-model", edge, "--loss", loss),
+        )
         for system, variant, edge, loss in of_r1 + rest
-    ]  # fmt: skip
+    ]
     return Section(
         "edge models PM and CUST, losses MAE, Huber and MSE, the cells of the fork's figures", made, full=True
     )
@@ -140,11 +158,19 @@ def fork() -> Section:
 def argon() -> Section:
     """Rollouts for two networks: a step of the dynamics costs a network a hundred times what it costs a law."""
     made = [
-        Cell("lj", 3, variant, recipe, n=258, train=train, targets=("radial", "components", "node"),
-             compare=() if (variant, recipe) in ARGON_ROLLOUTS else ("--rollouts", "0"))
+        Cell(
+            "lj",
+            3,
+            variant,
+            recipe,
+            n=258,
+            train=train,
+            targets=("radial", "components", "node"),
+            compare=() if (variant, recipe) in ARGON_ROLLOUTS else ("--rollouts", "0"),
+        )
         for recipe, train in (("newton", ()), ("paper", ("--precision", "bf16")))
         for variant in ("bottleneck", "l1", "standard", "kl", "pruning", "std")
-    ]  # fmt: skip
+    ]
     return Section("Lennard-Jones argon, the data set of GAMD; has a page of its own", made)
 
 
@@ -188,13 +214,15 @@ def full_budget(cell: Cell) -> Cell:
 def select(sections=None, budget: str = "laptop") -> dict[str, Cell]:
     """Run name -> cell of the named ``sections`` (None: those of the tables); ``UserError`` for unknown names."""
     if budget not in BUDGETS:
-        raise UserError(f"unknown budget '{budget}'{near_miss(budget, list(BUDGETS))}",
-                        "choose among " + " ".join(BUDGETS))  # fmt: skip
+        raise UserError(
+            f"unknown budget '{budget}'{near_miss(budget, list(BUDGETS))}", "choose among " + " ".join(BUDGETS)
+        )
     chosen: dict[str, Cell] = {}
     for name in sections or IN_THE_TABLES:
         if name not in SECTIONS:
-            raise UserError(f"unknown section '{name}'{near_miss(name, list(SECTIONS))}",
-                            "choose among " + " ".join(SECTIONS))  # fmt: skip
+            raise UserError(
+                f"unknown section '{name}'{near_miss(name, list(SECTIONS))}", "choose among " + " ".join(SECTIONS)
+            )
         for cell in section_cells(name, budget):
             if chosen.setdefault(cell.run, cell) != cell:
                 raise ValueError(f"two different cells are called {cell.run}")

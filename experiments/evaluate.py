@@ -27,8 +27,17 @@ from distill.shell.threads import set_threads
 
 MADE_BY = {"linear_fit": "fit_linear.py", "law": "symbolic_reg.py", "generalization": "test_generalization.py"}
 FITS = ("r2_all", "r2_trim90", "r2_all_components", "r2_trim90_components")
-READ_OUT = ("gauge", "why", "held_out_error", "node_terms", "antisymmetrised", "r2_all", "r2_trim90",
-            "median_relative_error", "tangential_median")  # fmt: skip
+READ_OUT = (
+    "gauge",
+    "why",
+    "held_out_error",
+    "node_terms",
+    "antisymmetrised",
+    "r2_all",
+    "r2_trim90",
+    "median_relative_error",
+    "tangential_median",
+)
 
 
 def parse(argv):
@@ -56,11 +65,20 @@ def main(argv=None) -> int:
     made |= {"quick": found["config"].get("quick", False), "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
     save_json(args.out, made | cell)
     r2 = cell["messages"]["r2"]
-    law = {} if cell["law"] is None else {"recovered": cell["law"]["recovered"],
-                                          "from_messages": cell["law"]["from_messages_recovered"]}  # fmt: skip
-    stage.done(args.out, r2_force=r2["force"]["trimmed"]["r2"], r2_acceleration=r2["acceleration"]["trimmed"]["r2"],
-               best_target=cell["best_target"], mae=cell["messages"]["mae"]["all"]["per_component"], **law,
-               edges=cell["messages"]["edges"]["all"])  # fmt: skip
+    law = (
+        {}
+        if cell["law"] is None
+        else {"recovered": cell["law"]["recovered"], "from_messages": cell["law"]["from_messages_recovered"]}
+    )
+    stage.done(
+        args.out,
+        r2_force=r2["force"]["trimmed"]["r2"],
+        r2_acceleration=r2["acceleration"]["trimmed"]["r2"],
+        best_target=cell["best_target"],
+        mae=cell["messages"]["mae"]["all"]["per_component"],
+        **law,
+        edges=cell["messages"]["edges"]["all"],
+    )
     return 0
 
 
@@ -69,11 +87,12 @@ def inputs_of(run: str) -> tuple[dict[str, Path], dict[str, dict]]:
     is missing or was made from another state of the run.
     """
     files = files_of(run)
-    paths = {"config": files["train"], "messages_test": messages_path(run, "test"),
-             "linear_fit": files["fit_linear"]}  # fmt: skip
+    paths = {"config": files["train"], "messages_test": messages_path(run, "test"), "linear_fit": files["fit_linear"]}
     if not paths["messages_test"].is_file():
-        raise UserError(f"{relative(paths['messages_test'])} does not exist",
-                        f"run this first:  python extract_messages.py --run {run}")  # fmt: skip
+        raise UserError(
+            f"{relative(paths['messages_test'])} does not exist",
+            f"run this first:  python extract_messages.py --run {run}",
+        )
     for name, stage in (("law", "symbolic_reg"), ("generalization", "test_generalization")):
         if files[stage].is_file():
             paths[name] = files[stage]
@@ -85,8 +104,12 @@ def inputs_of(run: str) -> tuple[dict[str, Path], dict[str, dict]]:
     train = messages_path(run, "train")
     if found["config"].get("model", {}).get("periodic") and train.is_file():
         paths["messages_train"] = train  # for the rows of ``gamd_sr``
-    for name, source in (("linear_fit", "messages_test"), ("law", "config"), ("generalization", "config"),
-                         ("generalization", "law")):  # fmt: skip
+    for name, source in (
+        ("linear_fit", "messages_test"),
+        ("law", "config"),
+        ("generalization", "config"),
+        ("generalization", "law"),
+    ):
         if name in found and source in paths:
             _check_made_from(paths, found[name], name, source, f"python {MADE_BY[name]} --run {run} --overwrite")
     return paths, found
@@ -105,17 +128,35 @@ def describe(config: dict) -> dict:
         system = config["system"] or {}
         return {
             **{k: config[k] for k in ("run", "dataset", "variant", "recipe", "seed", "n", "dim")},
-            "system": system.get("name"), "original_form": system.get("variant") == "original",
-            "tag": config["arguments"].get("tag", ""), "edge_model": model.get("edge_model", "mlp"),
+            "system": system.get("name"),
+            "original_form": system.get("variant") == "original",
+            "tag": config["arguments"].get("tag", ""),
+            "edge_model": model.get("edge_model", "mlp"),
             "loss": options["loss"],
             "training": {
-                **{k: config[k] for k in ("graphs_seen", "steps", "train_graphs", "cpu_seconds", "seconds", "device",
-                                          "validation_mae", "active")},
-                "epochs": options["epochs"], "precision": config["arguments"].get("precision", "float32"),
-                "commit": config["git"]["commit"], "dirty": config["git"]["dirty"],
-                "torch": config["versions"].get("torch"), "stacked_runs": config.get("stacked_runs", 1),
-                "model": model, "options": options},
-        }  # fmt: skip
+                **{
+                    k: config[k]
+                    for k in (
+                        "graphs_seen",
+                        "steps",
+                        "train_graphs",
+                        "cpu_seconds",
+                        "seconds",
+                        "device",
+                        "validation_mae",
+                        "active",
+                    )
+                },
+                "epochs": options["epochs"],
+                "precision": config["arguments"].get("precision", "float32"),
+                "commit": config["git"]["commit"],
+                "dirty": config["git"]["dirty"],
+                "torch": config["versions"].get("torch"),
+                "stacked_runs": config.get("stacked_runs", 1),
+                "model": model,
+                "options": options,
+            },
+        }
     except (KeyError, TypeError, AttributeError) as exc:
         raise UserError(
             f"config.json of this run lacks {exc}", "train it again:  python train.py --overwrite"
@@ -127,8 +168,10 @@ def measure(run: str, inputs: dict[str, Path], found: dict) -> dict:
     import reproductions
 
     messages, meta = load_messages(inputs["messages_test"], run)
-    own = {name: _read(run, name, reader, found.get(name)) for name, reader in (
-        ("linear_fit", fit_of), ("law", law_of), ("generalization", errors_of))}  # fmt: skip
+    own = {
+        name: _read(run, name, reader, found.get(name))
+        for name, reader in (("linear_fit", fit_of), ("law", law_of), ("generalization", errors_of))
+    }
     cell = {"messages": reproductions.scores(messages, meta), **own.pop("linear_fit"), **own}
     if {"law", "generalization", "messages_train"} <= set(inputs):
         cell["fluid"] = _read(run, "generalization", lambda _: fluid_of(run, inputs, found, messages), found)
@@ -154,8 +197,10 @@ def _read(run: str, name: str, reader, content: dict | None):
     try:
         return None if content is None else reader(content)
     except (KeyError, TypeError, AttributeError) as exc:
-        raise UserError(f"{name}.json of run '{run}' lacks {exc}: it is of another version or was edited",
-                        f"python {MADE_BY[name]} --run {run} --overwrite") from None  # fmt: skip
+        raise UserError(
+            f"{name}.json of run '{run}' lacks {exc}: it is of another version or was edited",
+            f"python {MADE_BY[name]} --run {run} --overwrite",
+        ) from None
 
 
 def fit_of(fit: dict) -> dict:
@@ -164,9 +209,10 @@ def fit_of(fit: dict) -> dict:
         "best_target": fit["best_target"],
         "fit": {target: {k: v[k] for k in FITS} for target, v in fit["targets"].items()},
         **({"potential": fit["potential"]} if fit.get("potential") else {}),
-        "top_share": fit["top_share"], "importance_is": fit["importance_is"],
+        "top_share": fit["top_share"],
+        "importance_is": fit["importance_is"],
         "read_out": {k: fit["read_out"].get(k) for k in READ_OUT},
-    }  # fmt: skip
+    }
 
 
 def law_of(law: dict) -> dict:
@@ -174,15 +220,26 @@ def law_of(law: dict) -> dict:
     row = law_numbers(law)
     said = row.pop("data_verdict") or {}
     truth = law.get("truth") or {}
-    return row | {"trusted": said.get("trusted"), "truth": truth.get("text"), "why": law["verdict"].get("why"),
-                  "targets": {k: v.get("equation") for k, v in law.get("targets", {}).items()}}  # fmt: skip
+    return row | {
+        "trusted": said.get("trusted"),
+        "truth": truth.get("text"),
+        "why": law["verdict"].get("why"),
+        "targets": {k: v.get("equation") for k, v in law.get("targets", {}).items()},
+    }
 
 
 def errors_of(against: dict) -> dict:
     """Mean absolute error (per component) of network and law on each set of ``generalization.json``."""
-    return {name: {"gnn_mae": s["gnn"]["mae"], "law_mae": s["law"]["mae"], "law_over_gnn": s["law_over_gnn_mae"],
-                   "graphs": s["graphs"], "particles": s["particles"]}
-            for name, s in against["sets"].items()}  # fmt: skip
+    return {
+        name: {
+            "gnn_mae": s["gnn"]["mae"],
+            "law_mae": s["law"]["mae"],
+            "law_over_gnn": s["law_over_gnn_mae"],
+            "graphs": s["graphs"],
+            "particles": s["particles"],
+        }
+        for name, s in against["sets"].items()
+    }
 
 
 if __name__ == "__main__":

@@ -86,8 +86,10 @@ def one_law_errors(train: dict, test: dict, text: str) -> list[dict]:
     mixture = np.linalg.lstsq(forces(train), train["message"][:, top].astype(float), rcond=None)[0]
     message = test["message"][:, top].astype(float)
     error, size = np.abs(forces(test) @ mixture - message).mean(0), np.abs(message).mean(0)
-    return [{"constants": c.tolist(), "mae": float(e), "relative": float(e / s)}
-            for c, e, s in zip(mixture.T, error, size, strict=True)]  # fmt: skip
+    return [
+        {"constants": c.tolist(), "mae": float(e), "relative": float(e / s)}
+        for c, e, s in zip(mixture.T, error, size, strict=True)
+    ]
 
 
 def aggregate_r2(train: dict, test: dict) -> float:

@@ -34,8 +34,10 @@ def scores(messages: dict, meta: dict) -> dict:
     Raises ``UserError`` if the true forces are not known, or fewer than 10 edges are left without the tails.
     """
     if "force" not in messages:
-        raise UserError(f"the messages of '{meta.get('run')}' hold no true forces: the system is not known here",
-                        "these scores are for simulated systems only")  # fmt: skip
+        raise UserError(
+            f"the messages of '{meta.get('run')}' hold no true forces: the system is not known here",
+            "these scores are for simulated systems only",
+        )
     dim = messages["dx"].shape[1]
     kept = within_tails(messages)
     cut = {k: v[kept] for k, v in messages.items() if k != "active"} | {"active": messages["active"]}
@@ -53,12 +55,15 @@ def scores(messages: dict, meta: dict) -> dict:
         "mae": {k: mae(*v) for k, v in accelerations.items()},
         "acpcr": {k: acpcr(*v[:2]) for k, v in accelerations.items()},
         "sparsity": {
-            "std_share": top_share(spread, dim), "variance_share": top_share(spread**2, dim),
-            "std_share_tails_cut": top_share(spread_cut, dim), "components": len(spread),
-            "active": int(messages["active"].sum())},
+            "std_share": top_share(spread, dim),
+            "variance_share": top_share(spread**2, dim),
+            "std_share_tails_cut": top_share(spread_cut, dim),
+            "components": len(spread),
+            "active": int(messages["active"].sum()),
+        },
         "edges": {"all": len(messages["r"]), "tails_cut": len(cut["r"])},
         "graphs": {k: v[2] for k, v in accelerations.items()},
-    }  # fmt: skip
+    }
 
 
 def r2(messages: dict, cut: dict, dim: int) -> dict:
@@ -73,12 +78,15 @@ def r2(messages: dict, cut: dict, dim: int) -> dict:
         least = [_r2_least_squares(y, targets[name]) for y in by_spread.T]
         squared = [correlation_of_trimmed_fit(y, targets_cut[name]) for y in widest_cut.T]
         out[name] = {
-            "trimmed": {"r2": trimmed["r2_trim90"], "components": trimmed["r2_trim90_components"],
-                        "r2_ols": trimmed["r2_all"]},
+            "trimmed": {
+                "r2": trimmed["r2_trim90"],
+                "components": trimmed["r2_trim90_components"],
+                "r2_ols": trimmed["r2_all"],
+            },
             "correlation": {"r2": float(np.mean(squared)), "components": squared},
             "ols": {"r2": float(np.mean(least)), "components": least},
             "one_to_one": channel_map(by_spread, targets[name]).tolist(),
-        }  # fmt: skip
+        }
     return out
 
 
@@ -131,8 +139,11 @@ def _graphs(messages: dict) -> np.ndarray:
 def prediction(messages: dict) -> tuple[np.ndarray, np.ndarray, int]:
     """Predicted and true acceleration of every receiver [node, dim], and the number of graphs they are from."""
     first = nodes_of(messages).first
-    return (messages["acc_pred_i"][first].astype(float), messages["acc_i"][first].astype(float),
-            int(_graphs(messages).max()) + 1)  # fmt: skip
+    return (
+        messages["acc_pred_i"][first].astype(float),
+        messages["acc_i"][first].astype(float),
+        int(_graphs(messages).max()) + 1,
+    )
 
 
 def mae(pred: np.ndarray, true: np.ndarray, graphs: int) -> dict:
@@ -142,8 +153,11 @@ def mae(pred: np.ndarray, true: np.ndarray, graphs: int) -> dict:
     (vj279, yl2063). per_graph: summed over particles and components, mean over graphs (the loss of the original code).
     """
     error = np.abs(pred - true)
-    return {"per_component": float(error.mean()), "per_particle": float(error.sum(1).mean()),
-            "per_graph": float(error.sum() / graphs)}  # fmt: skip
+    return {
+        "per_component": float(error.mean()),
+        "per_particle": float(error.sum(1).mean()),
+        "per_graph": float(error.sum() / graphs),
+    }
 
 
 def acpcr(pred: np.ndarray, true: np.ndarray) -> float:

@@ -36,13 +36,17 @@ PAGES = {"argon": ("argon.py", paths.ROOT / "results" / "argon")}  # sections wi
 def parse(argv):
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--sections", nargs="+", choices=list(SECTIONS), default=list(IN_THE_TABLES),
-        help="; ".join(f"{k}: {s.what}" for k, s in SECTIONS.items()))  # fmt: skip
+    add(
+        "--sections",
+        nargs="+",
+        choices=list(SECTIONS),
+        default=list(IN_THE_TABLES),
+        help="; ".join(f"{k}: {s.what}" for k, s in SECTIONS.items()),
+    )
     add("--budget", choices=list(BUDGETS), default="laptop", help="; ".join(f"{k}: {v}" for k, v in BUDGETS.items()))
     add("--profile", default="local", help=f"where jobs run: {' '.join(PROFILES)}, or a Snakemake profile's folder")
     add("--jobs", type=positive_int, default=os.cpu_count(), help="local: processes at a time")
-    add("--results", type=Path, help="folder of the cells; another one than the repository's to "
-        "repeat them all")  # fmt: skip
+    add("--results", type=Path, help="folder of the cells; another one than the repository's to repeat them all")
     add("--dry-run", action="store_true", help="say what would be run")
     return parser.parse_args(argv)
 
@@ -53,8 +57,10 @@ def main(argv=None) -> int:
         raise UserError("the package snakemake is not installed", "pip install -r requirements-tables.txt")
     profile = HERE / "profiles" / args.profile if args.profile in PROFILES else Path(args.profile)
     if not (profile / "config.yaml").is_file():
-        raise UserError(f"{relative(profile)} holds no config.yaml, expected a Snakemake profile",
-                        "choose among " + " ".join(PROFILES))  # fmt: skip
+        raise UserError(
+            f"{relative(profile)} holds no config.yaml, expected a Snakemake profile",
+            "choose among " + " ".join(PROFILES),
+        )
     writer, usual = page_of(args.sections)
     args.results = args.results or usual
     cells = select(args.sections, args.budget)
@@ -84,12 +90,27 @@ def page_of(sections: list[str]) -> tuple[str, Path]:
 
 def command(args, profile: Path) -> list[str]:
     """The Snakemake call; our own lock replaces its, which a killed call leaves behind."""
-    words = [sys.executable, "-m", "snakemake", "cells", "--snakefile", HERE / "Snakefile", "--directory", paths.ROOT,
-             "--profile", profile, "--nolock"]  # fmt: skip
+    words = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "cells",
+        "--snakefile",
+        HERE / "Snakefile",
+        "--directory",
+        paths.ROOT,
+        "--profile",
+        profile,
+        "--nolock",
+    ]
     words += ["--cores", args.jobs] if args.profile == "local" else []
     words += ["--dry-run", "--quiet", "rules"] if args.dry_run else []
-    words += ["--config", f"sections={','.join(args.sections)}", f"budget={args.budget}",
-              f"results={args.results.resolve()}"]  # fmt: skip
+    words += [
+        "--config",
+        f"sections={','.join(args.sections)}",
+        f"budget={args.budget}",
+        f"results={args.results.resolve()}",
+    ]
     words += {"gpu": ["device=cuda"], "kubernetes": ["python=python"]}.get(args.profile, [])
     return [str(w) for w in words]
 
@@ -119,8 +140,10 @@ def report(cells: dict, results: Path) -> int:
 def reason(run: str, dataset: str) -> str:
     """The last line of the log of the last stage that was tried."""
     logs = [paths.OUTPUTS / "logs" / "simulate" / f"{dataset}.log"]
-    logs += [paths.OUTPUTS / "logs" / stage / f"{run}.log"
-             for stage in ("train", "extract", "fit", "law", "generalize", "evaluate")]  # fmt: skip
+    logs += [
+        paths.OUTPUTS / "logs" / stage / f"{run}.log"
+        for stage in ("train", "extract", "fit", "law", "generalize", "evaluate")
+    ]
     tried = [log for log in logs if log.is_file()]
     if not tried:
         return "was not started"

@@ -62,15 +62,20 @@ def load(folder: Path) -> Cells:
     contents = [load_json(path) for path in paths]
     for path, content in zip(paths, contents, strict=True):
         if content.get("stage") != "evaluate" or content.get("run") != path.stem:
-            raise UserError(f"{relative(path)} is not the cell of a run of that name",
-                            f"remove it and run  make tables  (stage {content.get('stage')})")  # fmt: skip
+            raise UserError(
+                f"{relative(path)} is not the cell of a run of that name",
+                f"remove it and run  make tables  (stage {content.get('stage')})",
+            )
     if not contents:
         raise UserError(f"{relative(folder)} holds no cells", "make tables")
     return Cells(contents)
 
 
-VERDICTS = {"**all**": "recovered", "from the messages alone": "from_messages_recovered",
-            "without any network": "control_recovered"}  # fmt: skip
+VERDICTS = {
+    "**all**": "recovered",
+    "from the messages alone": "from_messages_recovered",
+    "without any network": "control_recovered",
+}
 
 
 def laws_with(cells: Cells, recipe: str, key: str) -> dict:

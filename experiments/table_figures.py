@@ -23,9 +23,15 @@ def draw_r2(cells: Cells) -> bytes:
     places = range(len(ROWS))
     for ax, variant in zip(axes, SHOWN, strict=True):
         sets = [("paper (Table 1)", "s", "0.55", [TABLES["paper_r2"].values.get((*row, variant)) for row in ROWS])]
-        sets += [(f"{recipe} recipe here", mark, colour,
-                  [cells.median(("fit", "force", "r2_trim90"), *row, variant, recipe) for row in ROWS])
-                 for recipe, mark, colour in (("paper", "o", "tab:orange"), ("newton", "D", "tab:blue"))]  # fmt: skip
+        sets += [
+            (
+                f"{recipe} recipe here",
+                mark,
+                colour,
+                [cells.median(("fit", "force", "r2_trim90"), *row, variant, recipe) for row in ROWS],
+            )
+            for recipe, mark, colour in (("paper", "o", "tab:orange"), ("newton", "D", "tab:blue"))
+        ]
         for label, mark, colour, values in sets:
             known = [(v, k) for k, v in zip(places, values, strict=True) if v is not None]
             if known:
@@ -51,8 +57,17 @@ def draw_pruning(cells: Cells) -> bytes:
             values = [ESZT2_PRUNING[which][schedule, end][0] for end in PRUNING_ENDS]
             ax.plot(PRUNING_ENDS, values, style, color="0.55", label=f"eszt2, {which} grid")
         for target, style in (("force", "o-"), ("acceleration", "D-")):
-            values = [cells.median(("messages", "r2", target, "trimmed", "r2"), "charge", 2, "pruning", "paper",
-                                   tag=f"{schedule}-{end}") for end in PRUNING_ENDS]  # fmt: skip
+            values = [
+                cells.median(
+                    ("messages", "r2", target, "trimmed", "r2"),
+                    "charge",
+                    2,
+                    "pruning",
+                    "paper",
+                    tag=f"{schedule}-{end}",
+                )
+                for end in PRUNING_ENDS
+            ]
             known = [(e, v) for e, v in zip(PRUNING_ENDS, values, strict=True) if v is not None]
             if known:
                 ax.plot(*zip(*known, strict=True), style, label=f"here, {target}")

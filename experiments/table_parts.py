@@ -42,11 +42,20 @@ def against(cells: Cells, table: str, who: str, rows=ROWS, variants=VARIANTS, te
 
 
 def table_1(cells: Cells) -> str:
-    parts = ["### R² of the messages, as the paper (Table 1)", against(cells, "paper_r2", "paper"), bars_of_r2(cells),
-             "### As eszt2", against(cells, "eszt2_r2", "eszt2"), against(cells, "eszt2_r2_ols", "eszt2"),
-             "### As vj279", "Theirs in 3-D have 8 particles, ours 4 (8 are further down).",
-             against(cells, "vj279_r2_force", "vj279"), against(cells, "vj279_r2_acceleration", "vj279"),
-             "### As yl2063", against(cells, "yl2063_r2", "yl2063")]  # fmt: skip
+    parts = [
+        "### R² of the messages, as the paper (Table 1)",
+        against(cells, "paper_r2", "paper"),
+        bars_of_r2(cells),
+        "### As eszt2",
+        against(cells, "eszt2_r2", "eszt2"),
+        against(cells, "eszt2_r2_ols", "eszt2"),
+        "### As vj279",
+        "Theirs in 3-D have 8 particles, ours 4 (8 are further down).",
+        against(cells, "vj279_r2_force", "vj279"),
+        against(cells, "vj279_r2_acceleration", "vj279"),
+        "### As yl2063",
+        against(cells, "yl2063_r2", "yl2063"),
+    ]
     return "\n\n".join(parts)
 
 
@@ -62,8 +71,10 @@ def bars_of_r2(cells: Cells) -> str:
                 line.append(f"{r2(middle)} ({r2(min(values))})" if values else "–")
         lines.append(line)
     head = [f"{v}, {w}" for v in ("bottleneck", "l1", "pruning", "kl") for w in ("best 90 %", "all edges")]
-    return ("Newton recipe against the true force, median over seeds (worst seed): fitted and scored on the best 90 "
-            f"% of the edges, and by least squares on all edges.\n\n{markdown(['', *head], lines)}")  # fmt: skip
+    return (
+        "Newton recipe against the true force, median over seeds (worst seed): fitted and scored on the best 90 "
+        f"% of the edges, and by least squares on all edges.\n\n{markdown(['', *head], lines)}"
+    )
 
 
 def gauge(cells: Cells) -> str:
@@ -77,16 +88,20 @@ def gauge(cells: Cells) -> str:
             for c in found:
                 best = max(c["fit"], key=lambda t: c["fit"][t]["r2_trim90"])
                 said = c["read_out"]
-                entries.append(f"{SHORT[best]} {r2(c['fit'][best]['r2_trim90'])} · "
-                               f"{SHORT.get(said['gauge'], said['gauge'])} {r2(said['r2_trim90'])}")  # fmt: skip
+                entries.append(
+                    f"{SHORT[best]} {r2(c['fit'][best]['r2_trim90'])} · "
+                    f"{SHORT.get(said['gauge'], said['gauge'])} {r2(said['r2_trim90'])}"
+                )
             line.append("; ".join(entries) or "–")
         lines.append(line)
-    text = ("Paper recipe: the target that the D top components encode best, with its R² on the best 90 % of the edges "
-            "· the gauge that the read-out of all components found from net forces alone (jacobian: through the node "
-            "model), with the R² of the force so read. A node model that sees x_i can undo any A(x_i) F + b(x_i), so "
-            "which of force, F/m and qF a network of this recipe sends is not determined by its task: a low R² with "
-            "the force need not mean that it has learnt nothing. With the third law built in (newton recipe) every "
-            "network sends the force.")  # fmt: skip
+    text = (
+        "Paper recipe: the target that the D top components encode best, with its R² on the best 90 % of the edges "
+        "· the gauge that the read-out of all components found from net forces alone (jacobian: through the node "
+        "model), with the R² of the force so read. A node model that sees x_i can undo any A(x_i) F + b(x_i), so "
+        "which of force, F/m and qF a network of this recipe sends is not determined by its task: a low R² with "
+        "the force need not mean that it has learnt nothing. With the third law built in (newton recipe) every "
+        "network sends the force."
+    )
     return f"### What the messages encode\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}"
 
 
@@ -96,8 +111,10 @@ def table_3(cells: Cells) -> str:
     for system, dim in ROWS_OF_ERRORS:
         line, best = [name(system, dim)], {}
         for variant in VARIANTS:
-            ours = {r: cells.median(("messages", "mae", "all", "per_component"), system, dim, variant, r)
-                    for r in ("paper", "newton")}  # fmt: skip
+            ours = {
+                r: cells.median(("messages", "mae", "all", "per_component"), system, dim, variant, r)
+                for r in ("paper", "newton")
+            }
             theirs = published.get((system, dim, variant))
             line.append(" · ".join(error(v) for v in (theirs, ours["paper"], ours["newton"])))
         lines.append(line)
@@ -117,21 +134,34 @@ def table_3(cells: Cells) -> str:
         ]
         tails = [t for t in tails if t is not None]
         verdicts.append([*row, error(min(tails, default=None)), error(worst_law_error(cells, system, dim))])
-    first = ("The paper does not say whether its test loss is summed over particles and components (as its code's "
-             "training loss is) or averaged, so both are given. Entries: paper · paper recipe here · newton recipe "
-             "here, mean over particles and components (median over seeds).")  # fmt: skip
-    second = ("The best of the newton variants, by name, against the paper's best graph network (FlatHGN left out) in "
-              "three conventions: "
-              f"below it in {below['per_component']} of 12 rows as a mean over components, {below['per_particle']} "
-              f"summed over components, {below['per_graph']} summed over particles and components. The mean of so "
-              "heavy a tail is that of a few close encounters: without the graphs in the 0.01 % tails (as vj279) it "
-              "is the next column. The last is the largest error, over all variants and seeds, of the law "
-              "found.")  # fmt: skip
+    first = (
+        "The paper does not say whether its test loss is summed over particles and components (as its code's "
+        "training loss is) or averaged, so both are given. Entries: paper · paper recipe here · newton recipe "
+        "here, mean over particles and components (median over seeds)."
+    )
+    second = (
+        "The best of the newton variants, by name, against the paper's best graph network (FlatHGN left out) in "
+        "three conventions: "
+        f"below it in {below['per_component']} of 12 rows as a mean over components, {below['per_particle']} "
+        f"summed over components, {below['per_graph']} summed over particles and components. The mean of so "
+        "heavy a tail is that of a few close encounters: without the graphs in the 0.01 % tails (as vj279) it "
+        "is the next column. The last is the largest error, over all variants and seeds, of the law "
+        "found."
+    )
     head = ["", "paper's best", *(p.replace("_", " ") for p in PER), "per component, tails cut", "the law found"]
-    return "\n\n".join(["### Test error (Table 3)", first, markdown(["", *VARIANTS], lines), second,
-                        markdown(head, verdicts), "As vj279 (0.01 % tails cut, summed over components):",
-                        against(cells, "vj279_mae", "vj279", text=error), "As yl2063 (summed over components):",
-                        against(cells, "yl2063_mae", "yl2063", text=error)])  # fmt: skip
+    return "\n\n".join(
+        [
+            "### Test error (Table 3)",
+            first,
+            markdown(["", *VARIANTS], lines),
+            second,
+            markdown(head, verdicts),
+            "As vj279 (0.01 % tails cut, summed over components):",
+            against(cells, "vj279_mae", "vj279", text=error),
+            "As yl2063 (summed over components):",
+            against(cells, "yl2063_mae", "yl2063", text=error),
+        ]
+    )
 
 
 def table_5(cells: Cells) -> str:
@@ -148,19 +178,25 @@ def table_5(cells: Cells) -> str:
     for what, key in VERDICTS.items():
         ours = [laws_with(cells, recipe, key) for recipe in ("paper", "newton")]
         theirs = SR_TOTALS["paper_sr"] if key == "recovered" else {}
-        lines.append([what] + [" · ".join("{}/{}".format(*c[v]) if v in c else "–" for c in (theirs, *ours))
-                               for v in VARIANTS])  # fmt: skip
-    text = ("Is the law found? The paper's judgement of an equation of the top message against ours: relative error "
-            "below 2 % in range and to three times the largest distance, constants within 3 % and the node terms "
-            "right. Entries: paper · paper recipe here · newton recipe here, runs with the law of runs. Then the same "
-            "verdict on the law before its refit on accelerations, which is what the network alone has told, and on "
-            "the refit, repair and choice started without any network: what that finds too is no evidence for the "
-            "network.")  # fmt: skip
-    totals = "; ".join(f"{who}: " + ", ".join(f"{v} {a}/{b}" for v, (a, b) in SR_TOTALS[key].items())
-                       for who, key in (("eszt2", "eszt2_sr"), ("eszt2 later", "eszt2_sr_later"),
-                                        ("vj279 (edges)", "vj279_edge_sr")))  # fmt: skip
-    return (f"### The law (Table 5)\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}\n\nThe reproductions count "
-            f"components, a right equation anywhere on the front: {totals}.")  # fmt: skip
+        lines.append(
+            [what] + [" · ".join("{}/{}".format(*c[v]) if v in c else "–" for c in (theirs, *ours)) for v in VARIANTS]
+        )
+    text = (
+        "Is the law found? The paper's judgement of an equation of the top message against ours: relative error "
+        "below 2 % in range and to three times the largest distance, constants within 3 % and the node terms "
+        "right. Entries: paper · paper recipe here · newton recipe here, runs with the law of runs. Then the same "
+        "verdict on the law before its refit on accelerations, which is what the network alone has told, and on "
+        "the refit, repair and choice started without any network: what that finds too is no evidence for the "
+        "network."
+    )
+    totals = "; ".join(
+        f"{who}: " + ", ".join(f"{v} {a}/{b}" for v, (a, b) in SR_TOTALS[key].items())
+        for who, key in (("eszt2", "eszt2_sr"), ("eszt2 later", "eszt2_sr_later"), ("vj279 (edges)", "vj279_edge_sr"))
+    )
+    return (
+        f"### The law (Table 5)\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}\n\nThe reproductions count "
+        f"components, a right equation anywhere on the front: {totals}."
+    )
 
 
 def of_missing(missing: list[str]) -> str:
@@ -178,15 +214,26 @@ def of_missing(missing: list[str]) -> str:
 
 def page(cells: Cells, missing: list[str]) -> str:
     """The whole of results/tables.md."""
-    parts = ["# The paper's tables and its reproductions', beside ours",
-             "Generated by `python experiments/tables.py` from `results/cells/`; `make tables` runs what is "
-             "missing. Published numbers and their sources: `distill/published.py`; the definitions: "
-             "`distill/reproductions.py`.",
-             "## Conditions",
-             "\n".join(f"- **{k}** ({SECTIONS[k].what}): {conditions(cells.of(SECTIONS[k].cells))}"
-                       for k in IN_THE_TABLES)]  # fmt: skip
+    parts = [
+        "# The paper's tables and its reproductions', beside ours",
+        "Generated by `python experiments/tables.py` from `results/cells/`; `make tables` runs what is "
+        "missing. Published numbers and their sources: `distill/published.py`; the definitions: "
+        "`distill/reproductions.py`.",
+        "## Conditions",
+        "\n".join(f"- **{k}** ({SECTIONS[k].what}): {conditions(cells.of(SECTIONS[k].cells))}" for k in IN_THE_TABLES),
+    ]
     parts.append(of_missing(missing))
-    parts += ["## Tables", "![R² published and here](../docs/tables.png)", table_1(cells), gauge(cells),
-              table_3(cells), table_5(cells), yl2063(cells),
-              pruning(cells), "![Pruning](../docs/pruning.png)", fork(cells), eight(cells)]  # fmt: skip
+    parts += [
+        "## Tables",
+        "![R² published and here](../docs/tables.png)",
+        table_1(cells),
+        gauge(cells),
+        table_3(cells),
+        table_5(cells),
+        yl2063(cells),
+        pruning(cells),
+        "![Pruning](../docs/pruning.png)",
+        fork(cells),
+        eight(cells),
+    ]
     return "\n\n".join(parts) + "\n"

@@ -56,8 +56,10 @@ def main(argv=None) -> int:
 def filled(readme: str, text: str, start: str = START, end: str = END) -> str:
     """``readme`` with ``text`` between its marks; ``UserError`` if they are not there once each."""
     if readme.count(start) != 1 or readme.count(end) != 1 or readme.index(start) > readme.index(end):
-        raise UserError(f"README.md lacks the marks of the tables, expected one '{start}' and one '{end}'",
-                        "git checkout README.md, or --no-readme")  # fmt: skip
+        raise UserError(
+            f"README.md lacks the marks of the tables, expected one '{start}' and one '{end}'",
+            "git checkout README.md, or --no-readme",
+        )
     before, rest = readme.split(start)
     return f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}"
 

@@ -20,8 +20,15 @@ def states(system="r2", trajectories=40, frames=5, n=4, dim=2, seed=0):
     mass = np.exp(0.5 * rng.normal(size=(trajectories, n)))
     charge = np.sign(rng.normal(size=(trajectories, n)))
     acc = acceleration(load_system(system), pos, vel, mass[:, None], charge[:, None])
-    return {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge,
-            "t": 0.01 * np.arange(frames), "split": make_split(trajectories, seed)}  # fmt: skip
+    return {
+        "pos": pos,
+        "vel": vel,
+        "acc": acc,
+        "mass": mass,
+        "charge": charge,
+        "t": 0.01 * np.arange(frames),
+        "split": make_split(trajectories, seed),
+    }
 
 
 def write_dataset(folder, name="r2_n4_d2_s0", system="r2", **options):
@@ -41,13 +48,18 @@ def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, compone
     data = states(system, seed=seed, **options)
     trajectories, frames, n, dim = data["pos"].shape
     i, j = np.nonzero(~np.eye(n, dtype=bool))
-    t, f, e = (a.reshape(-1) for a in np.meshgrid(
-        np.arange(trajectories), np.arange(frames), np.arange(len(i)), indexing="ij"))  # fmt: skip
+    t, f, e = (
+        a.reshape(-1) for a in np.meshgrid(np.arange(trajectories), np.arange(frames), np.arange(len(i)), indexing="ij")
+    )
     receiver, sender = i[e], j[e]
     dx = data["pos"][t, f, receiver] - data["pos"][t, f, sender]
     r = np.linalg.norm(dx, axis=1)
-    ends = {"mass_i": data["mass"][t, receiver], "mass_j": data["mass"][t, sender],
-            "charge_i": data["charge"][t, receiver], "charge_j": data["charge"][t, sender]}  # fmt: skip
+    ends = {
+        "mass_i": data["mass"][t, receiver],
+        "mass_j": data["mass"][t, sender],
+        "charge_i": data["charge"][t, receiver],
+        "charge_j": data["charge"][t, sender],
+    }
     force = pair_force(load_system(system), dx, r, *ends.values())
     factor = {"force": 1.0, "acceleration": 1 / ends["mass_i"], "charge_force": ends["charge_i"]}[gauge]
     rng = np.random.default_rng([seed, 1])
@@ -57,11 +69,21 @@ def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, compone
     rest = 1e-3 * rng.normal(size=(len(r), components - dim))
     acc = data["acc"][t, f, receiver]
     return {
-        "message": np.hstack([sent, rest]), "receiver": receiver, "sender": sender, "trajectory": t, "frame": f,
-        "dx": dx, "r": r, "vel_i": data["vel"][t, f, receiver], "vel_j": data["vel"][t, f, sender], **ends,
-        "acc_i": acc, "acc_pred_i": acc * (1 + 0.01 * rng.normal(size=acc.shape)),
-        "active": np.ones(components, dtype=np.int8), "force": force,
-    }  # fmt: skip
+        "message": np.hstack([sent, rest]),
+        "receiver": receiver,
+        "sender": sender,
+        "trajectory": t,
+        "frame": f,
+        "dx": dx,
+        "r": r,
+        "vel_i": data["vel"][t, f, receiver],
+        "vel_j": data["vel"][t, f, sender],
+        **ends,
+        "acc_i": acc,
+        "acc_pred_i": acc * (1 + 0.01 * rng.normal(size=acc.shape)),
+        "active": np.ones(components, dtype=np.int8),
+        "force": force,
+    }
 
 
 CUTOFF, SIDE = 5.5, 12.0
@@ -81,12 +103,16 @@ def write_argon(folder, name="lj_n27_d3_s0", trajectories=10, frames=4, seed=0):
     sites = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3) * SIDE / 3
     pos = wrap(sites + 0.35 * rng.normal(size=(trajectories, frames, 27, 3)), box)
     arrays = {
-        "pos": pos, "vel": rng.normal(0, 1.4, pos.shape),
+        "pos": pos,
+        "vel": rng.normal(0, 1.4, pos.shape),
         "acc": np.stack([labelled(system, p, box)["acc"] for p in pos]),
-        "mass": np.full((trajectories, 27), system.mass), "charge": np.zeros((trajectories, 27)),
-        "t": 0.1 * np.arange(frames), "split": make_split(trajectories, seed),
-        "box": box, "cutoff": np.float64(CUTOFF),
-    }  # fmt: skip
+        "mass": np.full((trajectories, 27), system.mass),
+        "charge": np.zeros((trajectories, 27)),
+        "t": 0.1 * np.arange(frames),
+        "split": make_split(trajectories, seed),
+        "box": box,
+        "cutoff": np.float64(CUTOFF),
+    }
     path = folder / f"{name}.npz"
     save_npz(path, arrays, DATASET_FIELDS)
     save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(system)})

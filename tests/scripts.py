@@ -19,9 +19,14 @@ def environment(folder: Path | None, **extra) -> dict:
 def run(folder: Path, script: str, *arguments, cwd=None, **extra) -> subprocess.CompletedProcess:
     """Run ``script`` with its datasets, weights and outputs below ``folder``, from another directory."""
     return subprocess.run(
-        [sys.executable, str(ROOT / script), *map(str, arguments)], cwd=cwd or folder, capture_output=True,
-        text=True, env=environment(folder, **extra), timeout=300, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        cwd=cwd or folder,
+        capture_output=True,
+        text=True,
+        env=environment(folder, **extra),
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def ok(result) -> str:

@@ -68,10 +68,19 @@ def test_drag_is_fitted_beside_the_pair_law():
     assert not result["recovered"] and "node terms" in result["why"]
 
 
-@pytest.mark.parametrize("wrong", [
-    "-m_i*m_j/(r+0.01)^2.1", "-m_i*m_j/(r+0.01)^1.9", "-m_i*m_j/(r+0.01)", "-m_j/(r+0.01)^2", "m_i*m_j/(r+0.01)^2",
-    "-m_i*m_j/(r+0.01)^2 - 0.05", "-1.05*m_i*m_j/(r+0.01)^2", "-m_i*m_j*exp(-r/10)/(r+0.01)^2",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "-m_i*m_j/(r+0.01)^2.1",
+        "-m_i*m_j/(r+0.01)^1.9",
+        "-m_i*m_j/(r+0.01)",
+        "-m_j/(r+0.01)^2",
+        "m_i*m_j/(r+0.01)^2",
+        "-m_i*m_j/(r+0.01)^2 - 0.05",
+        "-1.05*m_i*m_j/(r+0.01)^2",
+        "-m_i*m_j*exp(-r/10)/(r+0.01)^2",
+    ],
+)
 def test_near_misses_are_not_called_recovered(gravity, wrong):
     truth = parse("-m_i*m_j/(r+0.01)^2", VARIABLES)
     none = np.zeros_like(gravity["acc_i"])
@@ -87,8 +96,11 @@ def test_missing_softening_is_told_apart(gravity):
 
 def test_law_json_round_trip_and_damage():
     law = Law(parse("-2*(r-0.99)", VARIABLES), {"drag": 0.5, "constant_acceleration": np.array([0.0, -1.0])}, True)
-    content = {"pair": law.pair_json(), "node": law.node_json(2) | {"terms": {"drag": 0.5,
-               "constant_acceleration": [0.0, -1.0]}}, "chain": True}  # fmt: skip
+    content = {
+        "pair": law.pair_json(),
+        "node": law.node_json(2) | {"terms": {"drag": 0.5, "constant_acceleration": [0.0, -1.0]}},
+        "chain": True,
+    }
     again = law_from_json(content, "law.json")
     pos, vel = np.random.default_rng(0).normal(size=(2, 3, 5, 2))
     mass = np.ones((3, 5))

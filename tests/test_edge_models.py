@@ -23,8 +23,15 @@ from distill.shell import paths
 from distill.shell.errors import UserError
 from models import GNN, Edges, ModelConfig, keep_top
 
-NEWTON = dict(antisymmetric=True, translation_invariant=True, geometric_inputs=True, exp_gate=True, linear_node=True,
-              log_mass=True, activation="silu")  # fmt: skip
+NEWTON = dict(
+    antisymmetric=True,
+    translation_invariant=True,
+    geometric_inputs=True,
+    exp_gate=True,
+    linear_node=True,
+    log_mass=True,
+    activation="silu",
+)
 CASES = [dict(), dict(gaussian=True), NEWTON, NEWTON | dict(gaussian=True)]
 RUN = "r2_n4_d2_s0__l1-paper__s0"
 SMALL = "--dataset r2_n4_d2_s0 --recipe paper --hidden 12 --batch-size 32 --epochs 2".split()
@@ -71,9 +78,14 @@ def test_forward_is_the_published_one(edge_model):
 
 
 def test_widths_are_the_published_ones():
-    widths = {name: [(m.in_features, m.out_features) for m in
-                     GNN(ModelConfig(dim=2, message_dim=100, edge_model=name)).edge_mlp.modules()
-                     if isinstance(m, torch.nn.Linear)] for name in ("mlp", "pm", "cust")}  # fmt: skip
+    widths = {
+        name: [
+            (m.in_features, m.out_features)
+            for m in GNN(ModelConfig(dim=2, message_dim=100, edge_model=name)).edge_mlp.modules()
+            if isinstance(m, torch.nn.Linear)
+        ]
+        for name in ("mlp", "pm", "cust")
+    }
     assert widths["mlp"] == [(300, 300), (300, 300), (300, 100)]
     assert widths["pm"] == [(300, 450), (450, 600), (600, 450), (450, 300), (300, 100)]
     assert widths["cust"] == [(300, 300), (300, 300), (600, 100)]
@@ -121,14 +133,25 @@ def dataset(tmp_path_factory):
 
 
 def trainer(dataset, recipe, variant, seed, edge_model, like=None, **more):
-    options = RECIPES[recipe] | dict(message_dim=2 if variant == "bottleneck" else MESSAGE_DIM, hidden=12, epochs=3,
-                                     batch_size=16, rank_graphs=32, edge_model=edge_model) | more  # fmt: skip
+    options = (
+        RECIPES[recipe]
+        | dict(
+            message_dim=2 if variant == "bottleneck" else MESSAGE_DIM,
+            hidden=12,
+            epochs=3,
+            batch_size=16,
+            rank_graphs=32,
+            edge_model=edge_model,
+        )
+        | more
+    )
     return Trainer(dataset, variant, options, seed, "cpu", "float32", Path("unused"), {}, False, like)
 
 
 @pytest.mark.parametrize("edge_model", ["pm", "cust"])
-@pytest.mark.parametrize(("recipe", "variants"), [("paper", ("l1", "pruning")), ("newton", ("l1", "l1")),
-                                                  ("paper", ("kl", "kl"))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("recipe", "variants"), [("paper", ("l1", "pruning")), ("newton", ("l1", "l1")), ("paper", ("kl", "kl"))]
+)
 def test_stacked_runs_end_as_they_would_alone(dataset, recipe, variants, edge_model):
     alone = [trainer(dataset, recipe, v, k, edge_model) for k, v in enumerate(variants)]
     for member in alone:
@@ -182,8 +205,9 @@ def test_from_the_command_line_to_messages(here, capsys):
     model, _ = load_run(name)
     data = load_dataset("r2_n4_d2_s0")
     part = Extraction(model, data, False).part(np.array([3]), np.array([1]))
-    x = torch.as_tensor(node_features(*(data.arrays[k][3, 1] for k in ("pos", "vel")),
-                                      *(data.arrays[k][3] for k in ("charge", "mass")))).float()  # fmt: skip
+    x = torch.as_tensor(
+        node_features(*(data.arrays[k][3, 1] for k in ("pos", "vel")), *(data.arrays[k][3] for k in ("charge", "mass")))
+    ).float()
     j, i = Edges(4).index
     expected = published_edge(model, torch.cat([x[i], x[j]], 1))
     assert torch.allclose(torch.as_tensor(part["message"]), expected, atol=1e-4)

@@ -164,16 +164,19 @@ def noisy(share, rows=2000):
     return X, y + share * y.std() * np.random.default_rng(2).normal(size=rows)
 
 
-@pytest.mark.parametrize("formula, only", [
-    (LAW, True),
-    ("-0.9*m_i*m_j/(r+0.3)^2", True),  # constants are fitted
-    ("-1.0*m_i*m_j/(r+0.1)^2 + 0.1*r", True),  # what is too much does not show
-    ("-1.0*m_i*m_j/r^2", False),
-    ("-1.0*m_i*m_j/(r+0.1)^2.0 * greater(r, 0.6)", False),
-    ("-1.0*m_i*m_j*(1.0/r^2 - 0.2/r + 0.1*r)", False),
-    ("-1.0*m_i/(r+0.1)^2", False),
-    ("0.5", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "formula, only",
+    [
+        (LAW, True),
+        ("-0.9*m_i*m_j/(r+0.3)^2", True),  # constants are fitted
+        ("-1.0*m_i*m_j/(r+0.1)^2 + 0.1*r", True),  # what is too much does not show
+        ("-1.0*m_i*m_j/r^2", False),
+        ("-1.0*m_i*m_j/(r+0.1)^2.0 * greater(r, 0.6)", False),
+        ("-1.0*m_i*m_j*(1.0/r^2 - 0.2/r + 0.1*r)", False),
+        ("-1.0*m_i/(r+0.1)^2", False),
+        ("0.5", False),
+    ],
+)
 def test_noise_is_told_from_what_a_wrong_formula_leaves(formula, only):
     X, y = noisy(0.02)
     assert noise.explained(parse(formula, NAMES), engine.objective_for(X, y, NAMES, "mse"))[1] is only

@@ -34,33 +34,36 @@ def judged(data, system, text, truth=None):
 # ---------------------------------------------------------------- true laws
 
 
-@pytest.mark.parametrize("system, text, relation", [
-    ("r2", "-m_i*m_j/(r + 0.01)^2", SAME),
-    ("r2", "-m_i*m_j/(r^2 + 0.02*r + 0.0001)", SAME),
-    ("r2", "-m_i*m_j/((r + 0.01006)*(r + 0.00994))", SAME),
-    ("r2", "-7.0*m_i/(2.0*r/m_j + 0.02/m_j)^2*4/(7*m_j)", SAME),
-    ("r2", "-1.0003*m_i*m_j/(r + 0.01)^2", FACTOR),
-    ("r2", "-m_i*m_j/(r^2 + 0.0202*r + 0.00010201)", FORM),
-    ("r2", "-0.999*m_i*m_j/((2.0*r + 0.0204)*(0.5*r + 0.0051))", FORM),
-    ("r1", "-m_i*m_j/(r + 0.01)", SAME),
-    ("r1", "-inv(r/(m_i*m_j) + 0.01/m_i/m_j)", SAME),
-    ("r1", "-1.01*m_i*m_j/(r + 0.01)", FACTOR),
-    ("r1", "-1.001*m_i*m_j/(r + 0.0101)", FORM),
-    ("charge", "61.9*q_i*q_j/(7.8676553*r + 0.078676553)^2", SAME),
-    ("charge", "q_i/q_j/(r + 0.01)^2", SAME),  # charges are 1 and -1 here
-    ("charge", "0.9998688538*q_i*q_j/(r + 0.00996698746)^2", FORM),
-    ("spring", "1.98 - 2.0*r", SAME),
-    ("spring", "-2*r*(1 - 0.99/r)", SAME),
-    ("spring", "-1.99*(r - 0.99)", FACTOR),
-    ("spring", "-1.998*r + 1.98", FORM),
-    ("superposition", "q_i*q_j/(r + 0.01)^2 - m_i*m_j/(r + 0.01)^2", SAME),
-    ("superposition", "(1.01*q_i*q_j - 1.01*m_i*m_j)/(r + 0.01)^2", FACTOR),
-    ("superposition", "(q_i*q_j - 1.002*m_i*m_j)/(r + 0.01)^2", FORM),
-    ("discontinuous", "(1.98 - 2*r)*(1 - greater(1.99, r))", SAME),
-    ("discontinuous", "-2*r*greater(2*r - 3.98, 0) + 1.98*greater(r, 1.99)", SAME),
-    ("discontinuous", "-1.99*(r - 0.99)*greater(r, 1.99)", FACTOR),
-    ("discontinuous", "-2*(r - 0.99)*greater(r, 2.0)", FORM),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "system, text, relation",
+    [
+        ("r2", "-m_i*m_j/(r + 0.01)^2", SAME),
+        ("r2", "-m_i*m_j/(r^2 + 0.02*r + 0.0001)", SAME),
+        ("r2", "-m_i*m_j/((r + 0.01006)*(r + 0.00994))", SAME),
+        ("r2", "-7.0*m_i/(2.0*r/m_j + 0.02/m_j)^2*4/(7*m_j)", SAME),
+        ("r2", "-1.0003*m_i*m_j/(r + 0.01)^2", FACTOR),
+        ("r2", "-m_i*m_j/(r^2 + 0.0202*r + 0.00010201)", FORM),
+        ("r2", "-0.999*m_i*m_j/((2.0*r + 0.0204)*(0.5*r + 0.0051))", FORM),
+        ("r1", "-m_i*m_j/(r + 0.01)", SAME),
+        ("r1", "-inv(r/(m_i*m_j) + 0.01/m_i/m_j)", SAME),
+        ("r1", "-1.01*m_i*m_j/(r + 0.01)", FACTOR),
+        ("r1", "-1.001*m_i*m_j/(r + 0.0101)", FORM),
+        ("charge", "61.9*q_i*q_j/(7.8676553*r + 0.078676553)^2", SAME),
+        ("charge", "q_i/q_j/(r + 0.01)^2", SAME),  # charges are 1 and -1 here
+        ("charge", "0.9998688538*q_i*q_j/(r + 0.00996698746)^2", FORM),
+        ("spring", "1.98 - 2.0*r", SAME),
+        ("spring", "-2*r*(1 - 0.99/r)", SAME),
+        ("spring", "-1.99*(r - 0.99)", FACTOR),
+        ("spring", "-1.998*r + 1.98", FORM),
+        ("superposition", "q_i*q_j/(r + 0.01)^2 - m_i*m_j/(r + 0.01)^2", SAME),
+        ("superposition", "(1.01*q_i*q_j - 1.01*m_i*m_j)/(r + 0.01)^2", FACTOR),
+        ("superposition", "(q_i*q_j - 1.002*m_i*m_j)/(r + 0.01)^2", FORM),
+        ("discontinuous", "(1.98 - 2*r)*(1 - greater(1.99, r))", SAME),
+        ("discontinuous", "-2*r*greater(2*r - 3.98, 0) + 1.98*greater(r, 1.99)", SAME),
+        ("discontinuous", "-1.99*(r - 0.99)*greater(r, 1.99)", FACTOR),
+        ("discontinuous", "-2*(r - 0.99)*greater(r, 2.0)", FORM),
+    ],
+)
 def test_true_laws_are_recognised_however_they_are_spelt(data, system, text, relation):
     found = judged(data, system, text)
     assert found["equivalence"]["relation"] == relation, found["equivalence"]["text"]
@@ -98,15 +101,24 @@ def test_thresholds_are_located(data, at):
     assert of["threshold of r"]["found"] == pytest.approx(at, rel=1e-3)
 
 
-@pytest.mark.parametrize("truth, text, relation, role, found", [
-    ("-m_i*m_j*exp(-r/2)/(r + 0.01)^2", "-m_i*m_j*exp(-0.45*r)/(r + 0.01)^2", FORM, "coefficient of r in exp", -0.45),
-    ("-m_i*m_j*exp(-r/2)/(r + 0.01)^2", "-m_i*m_j*exp(-0.25*r)^2/(r + 0.01)^2", SAME, "added to r", 0.01),
-    ("-m_i*m_j/(r + 0.01)^2.3", "-m_i*m_j/(r + 0.01)^2.29", FORM, "exponent of r + 0.01", -2.29),
-    ("-m_i*1.5^(-r)", "-m_i*1.6^(-r)", FORM, "to the power -r", 1.6),
-    ("-m_i*m_j*log(r + 0.1)", "-m_i*m_j*log(r + 0.11)", FORM, "added to r", 0.11),
-    ("m_i*m_j*(1/r^3 - 2/(r + 0.2)^2)", "m_i*m_j*(1.1/r^3 - 2.2/(r + 0.2)^2)", FACTOR, "added to r", 0.2),
-    ("m_i*m_j*(1/r^3 - 2/(r + 0.2)^2)", "m_i*m_j*(1.1/r^3 - 2/(r + 0.21)^2)", FORM, "added to r", 0.21),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "truth, text, relation, role, found",
+    [
+        (
+            "-m_i*m_j*exp(-r/2)/(r + 0.01)^2",
+            "-m_i*m_j*exp(-0.45*r)/(r + 0.01)^2",
+            FORM,
+            "coefficient of r in exp",
+            -0.45,
+        ),
+        ("-m_i*m_j*exp(-r/2)/(r + 0.01)^2", "-m_i*m_j*exp(-0.25*r)^2/(r + 0.01)^2", SAME, "added to r", 0.01),
+        ("-m_i*m_j/(r + 0.01)^2.3", "-m_i*m_j/(r + 0.01)^2.29", FORM, "exponent of r + 0.01", -2.29),
+        ("-m_i*1.5^(-r)", "-m_i*1.6^(-r)", FORM, "to the power -r", 1.6),
+        ("-m_i*m_j*log(r + 0.1)", "-m_i*m_j*log(r + 0.11)", FORM, "added to r", 0.11),
+        ("m_i*m_j*(1/r^3 - 2/(r + 0.2)^2)", "m_i*m_j*(1.1/r^3 - 2.2/(r + 0.2)^2)", FACTOR, "added to r", 0.2),
+        ("m_i*m_j*(1/r^3 - 2/(r + 0.2)^2)", "m_i*m_j*(1.1/r^3 - 2/(r + 0.21)^2)", FORM, "added to r", 0.21),
+    ],
+)
 def test_forms_beyond_the_table(data, truth, text, relation, role, found):
     got = judged(data, "r2", text, truth)
     assert got["equivalence"]["relation"] == relation, got["equivalence"]["text"]
@@ -121,13 +133,19 @@ def test_numbers_that_do_the_same_job_are_one_constant(data):
     assert len(form_of(parse("-6*(m_i + m_j)*(2*r + 0.4)/(3*r + 0.5)^2", VARIABLES).expand()).constants) > 4
 
 
-@pytest.mark.parametrize("text", [
-    "-m_i*m_j/r^2",  # a constant that is gone
-    "-m_i*m_j/(r - 0.01)^2",  # ... of the other sign
-    f"-m_i*m_j/(r + {0.011 * KEPT})^2",  # ... of another order of magnitude
-    "-m_i*m_j/((r + 0.02)*(r + 0.0001))",  # no square
-    "log(r - 1000)", "0.0", "-1.0", "q_i",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-m_i*m_j/r^2",  # a constant that is gone
+        "-m_i*m_j/(r - 0.01)^2",  # ... of the other sign
+        f"-m_i*m_j/(r + {0.011 * KEPT})^2",  # ... of another order of magnitude
+        "-m_i*m_j/((r + 0.02)*(r + 0.0001))",  # no square
+        "log(r - 1000)",
+        "0.0",
+        "-1.0",
+        "q_i",
+    ],
+)
 def test_other_forms_are_different(data, text):
     found = judged(data, "r2", text)["equivalence"]
     assert found["relation"] == DIFFERENT and found["text"].startswith("different: ") and not found["constants"]
@@ -136,8 +154,11 @@ def test_other_forms_are_different(data, text):
 def test_a_truth_without_a_formula():
     m = messages("r2")
     truth = lambda r, m_i, m_j, q_i, q_j: -m_i * m_j / (r + 0.01) ** 2  # noqa: E731
-    for text, relation in {"-m_i*m_j/(r+0.01)^2": SAME, "-2*m_i*m_j/(r+0.01)^2": FACTOR,
-                           "-m_i*m_j/(r+0.011)^2": DIFFERENT}.items():  # fmt: skip
+    for text, relation in {
+        "-m_i*m_j/(r+0.01)^2": SAME,
+        "-2*m_i*m_j/(r+0.01)^2": FACTOR,
+        "-m_i*m_j/(r+0.011)^2": DIFFERENT,
+    }.items():
         found = verdict.against_truth(Law(parse(text, VARIABLES)), truth, m, None)["equivalence"]
         assert found["relation"] == relation and found["symbolic"] is None and not found["constants"]
 
@@ -190,8 +211,11 @@ def near_misses():
     found += [("spring", f"-2*{m}*(r - 0.99)", True) for m in ("m_i", "m_j", "m_i*m_j", "sqrt(m_i)", "q_i*q_j")]
     found += [("spring", "2*(r - 0.99)", False), ("spring", "-2*(r + 0.99)", False)]
     # an offset of a spring is another rest length: only one that depends on something is another form
-    found += [("spring", f"-2*(r - 0.99) + ({c})*{z}", False)
-              for c in (-0.3, -0.1, 0.1, 0.3) for z in ("m_i", "1/r", "r^2", "q_j")]  # fmt: skip
+    found += [
+        ("spring", f"-2*(r - 0.99) + ({c})*{z}", False)
+        for c in (-0.3, -0.1, 0.1, 0.3)
+        for z in ("m_i", "1/r", "r^2", "q_j")
+    ]
     return found
 
 

@@ -43,11 +43,17 @@ def add_law(folder, recovered=True):
     out, digest = folder / "outputs" / RUN, sha256(folder / "model_weights" / RUN / "config.json")
     said = {"recovered": recovered, "relative_error_in_range": 0.001, "relative_error_extrapolated": 0.002, "why": "w"}
     law = {
-        "inputs": {"config": {"path": "x", "sha256": digest}}, "pair": {"text": "-m_i*m_j/r^2"}, "seconds": 2.0,
-        "from_messages": {"text": "-0.5*m_i/r", "verdict": said | {"recovered": False}}, "verdict": said,
-        "truth": {"text": "-m_i*m_j/(r+0.01)^2"}, "data_verdict": {"trusted": True}, "engine": "operon",
-        "targets": {"radial": {"equation": "-0.5*m_i/r"}}, "control": {"pair": {"text": "0"}, "verdict": said},
-    }  # fmt: skip
+        "inputs": {"config": {"path": "x", "sha256": digest}},
+        "pair": {"text": "-m_i*m_j/r^2"},
+        "seconds": 2.0,
+        "from_messages": {"text": "-0.5*m_i/r", "verdict": said | {"recovered": False}},
+        "verdict": said,
+        "truth": {"text": "-m_i*m_j/(r+0.01)^2"},
+        "data_verdict": {"trusted": True},
+        "engine": "operon",
+        "targets": {"radial": {"equation": "-0.5*m_i/r"}},
+        "control": {"pair": {"text": "0"}, "verdict": said},
+    }
     save_json(out / "law.json", law)
     errors = {"gnn": {"mae": 0.4}, "law": {"mae": 0.1}, "law_over_gnn_mae": 0.25, "graphs": 20, "particles": 4}
     inputs = {"config": {"sha256": digest}, "law": {"sha256": sha256(out / "law.json")}}

@@ -21,9 +21,13 @@ from models import keep_top
 
 PAPER = dict(activation="relu")
 CASES = [
-    ("r2", 2, PAPER), ("charge", 3, PAPER | dict(gaussian=True)), ("r2", 2, NEWTON), ("string", 2, NEWTON),
-    ("string", 2, PAPER), ("spring", 2, PAPER | dict(linear_node=True, activation="tanh")),
-]  # fmt: skip
+    ("r2", 2, PAPER),
+    ("charge", 3, PAPER | dict(gaussian=True)),
+    ("r2", 2, NEWTON),
+    ("string", 2, NEWTON),
+    ("string", 2, PAPER),
+    ("spring", 2, PAPER | dict(linear_node=True, activation="tanh")),
+]
 
 
 def plain(model, dataset, trajectory, frame) -> dict:
@@ -48,10 +52,23 @@ def plain(model, dataset, trajectory, frame) -> dict:
             if i in held:
                 continue
             d = pos[i] - pos[j]
-            row = {"message": message[k].numpy(), "receiver": i, "sender": j, "trajectory": t, "frame": f, "dx": d,
-                   "r": np.sqrt((d**2).sum()), "vel_i": vel[i], "vel_j": vel[j], "mass_i": mass[i],
-                   "mass_j": mass[j], "charge_i": charge[i], "charge_j": charge[j], "acc_i": acc[i],
-                   "acc_pred_i": predicted[i].numpy()}  # fmt: skip
+            row = {
+                "message": message[k].numpy(),
+                "receiver": i,
+                "sender": j,
+                "trajectory": t,
+                "frame": f,
+                "dx": d,
+                "r": np.sqrt((d**2).sum()),
+                "vel_i": vel[i],
+                "vel_j": vel[j],
+                "mass_i": mass[i],
+                "mass_j": mass[j],
+                "charge_i": charge[i],
+                "charge_j": charge[j],
+                "acc_i": acc[i],
+                "acc_pred_i": predicted[i].numpy(),
+            }
             row["force"] = pair_force(system, d, row["r"], mass[i], mass[j], charge[i], charge[j])
             rows.append(row if logvar is None else row | {"logvar": logvar[k].numpy()})
     return {k: np.array([row[k] for row in rows]) for k in rows[0]}

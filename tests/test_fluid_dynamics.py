@@ -114,15 +114,27 @@ def test_the_clock_ends_a_run_and_that_is_no_failure(warm):
 
 def test_node_terms_of_a_law_act_beside_its_pairs(warm):
     law = Law(__import__("sympy").Float(0.0), {"drag": 2.0}, cutoff=5.5)
-    acceleration = PairAcceleration(lambda r: law.radial(r, MASS, MASS, 0.0, 0.0), MASS, BOX, 5.5,
-                                    lambda vel: law.node_force(vel, np.full(N, MASS)))  # fmt: skip
+    acceleration = PairAcceleration(
+        lambda r: law.radial(r, MASS, MASS, 0.0, 0.0), MASS, BOX, 5.5, lambda vel: law.node_force(vel, np.full(N, MASS))
+    )
     np.testing.assert_allclose(acceleration(*warm), -2.0 * warm[1] / MASS)
 
 
 def test_the_network_sees_the_edges_of_a_fresh_search_and_predicts_the_same(warm):
     torch.manual_seed(0)
-    model = GNN(ModelConfig(dim=3, message_dim=3, hidden=8, translation_invariant=True, geometric_inputs=True,
-                            antisymmetric=True, periodic=True, r_mean=4.5, r_spread=0.7)).eval()  # fmt: skip
+    model = GNN(
+        ModelConfig(
+            dim=3,
+            message_dim=3,
+            hidden=8,
+            translation_invariant=True,
+            geometric_inputs=True,
+            antisymmetric=True,
+            periodic=True,
+            r_mean=4.5,
+            r_spread=0.7,
+        )
+    ).eval()
     acceleration = NetworkAcceleration(model, MASS, BOX, 5.0)
     acceleration(*warm)
     moved = warm[0] + 0.2 * np.random.default_rng(0).uniform(-1, 1, size=(N, 3))

@@ -25,8 +25,19 @@ LAW = Law(parse(SYSTEM.law, VARIABLES), {}, cutoff=CUTOFF)
 
 def network():
     torch.manual_seed(0)
-    return GNN(ModelConfig(dim=3, message_dim=3, hidden=4, translation_invariant=True, geometric_inputs=True,
-                           periodic=True, r_mean=4.5, r_spread=0.7, acc_scale=5.0)).eval()  # fmt: skip
+    return GNN(
+        ModelConfig(
+            dim=3,
+            message_dim=3,
+            hidden=4,
+            translation_invariant=True,
+            geometric_inputs=True,
+            periodic=True,
+            r_mean=4.5,
+            r_spread=0.7,
+            acc_scale=5.0,
+        )
+    ).eval()
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +48,18 @@ def argon(tmp_path_factory):
 def plan_of(dataset, **changes):
     settings, engine = settings_like(dataset, SYSTEM, 7, True)
     settings = replace(settings, equilibration=0.1)
-    return Plan(**{"settings": settings, "engine": "jax", "trajectories": 2, "limit": 4, "particles": 30,
-                   "references": 2, "time": 0.2} | changes)  # fmt: skip
+    return Plan(
+        **{
+            "settings": settings,
+            "engine": "jax",
+            "trajectories": 2,
+            "limit": 4,
+            "particles": 30,
+            "references": 2,
+            "time": 0.2,
+        }
+        | changes
+    )
 
 
 # ---------------------------------------------------------------- g(r)
@@ -118,8 +139,14 @@ def test_settings_come_from_the_dataset_or_from_what_is_in_it(argon):
     assert settings.temperature == pytest.approx(94, rel=0.1) and settings.friction == 1.0 and settings.dt == 0.002
     assert settings.reduced_density == pytest.approx(27 * 3.4**3 / 12**3)
     np.testing.assert_allclose(settings.box, argon.box)
-    told = {"reduced_density": 0.3, "temperature": 120.0, "thermostat": "none", "friction": 0.0, "dt": 0.001,
-            "equilibration": 3.0}  # fmt: skip
+    told = {
+        "reduced_density": 0.3,
+        "temperature": 120.0,
+        "thermostat": "none",
+        "friction": 0.0,
+        "dt": 0.001,
+        "equilibration": 3.0,
+    }
     meta = argon.meta | {"arguments": told, "report": {"engine": "jax 0.0"}}
     settings, engine = settings_like(replace(argon, meta=meta), SYSTEM, 7)
     assert engine == "jax" and {k: getattr(settings, k) for k in told} == told
@@ -138,8 +165,13 @@ def made(argon):
 def test_sets_are_what_they_say_and_labelled_by_the_law(argon, made):
     assert made["skipped"].keys() == {"dense"} and "more than half the box" in made["skipped"]["dense"]
     t = settings_like(argon, SYSTEM, 7)[0].temperature
-    assert list(made["sets"]) == ["interpolation", f"hotter_{2 * t:.0f}K", f"hotter_{3 * t:.0f}K", "dilute",
-                                  "more_particles"]  # fmt: skip
+    assert list(made["sets"]) == [
+        "interpolation",
+        f"hotter_{2 * t:.0f}K",
+        f"hotter_{3 * t:.0f}K",
+        "dilute",
+        "more_particles",
+    ]
     for name, states in made["sets"].items():
         assert len(states) <= 4 and states.pos.shape[1] == (30 if name == "more_particles" else 27)
         found = LAW.acceleration(*states.state, states.box)
@@ -158,7 +190,11 @@ def test_a_set_like_the_dataset_itself_is_not_made_twice(argon, monkeypatch):
         if settings.temperature > 250:
             raise UserError("simulation 0 blew up")
         return {k: np.zeros(shape) for k in ("pos", "vel", "acc")} | {
-            "mass": np.ones(shape[::2]), "charge": np.zeros(shape[::2]), "box": settings.box, "report": {}}  # fmt: skip
+            "mass": np.ones(shape[::2]),
+            "charge": np.zeros(shape[::2]),
+            "box": settings.box,
+            "report": {},
+        }
 
     monkeypatch.setattr(conditions.md, "simulate", simulate)
     plan = plan_of(argon, references=0)

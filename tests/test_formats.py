@@ -74,13 +74,16 @@ def test_one_particle(dataset):
     fails(broken(dataset, **one), "1 particle", "at least 2")
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"vel": np.zeros((10, 5, 3, 2))}, ("'vel' has 3 along 'particle'", "'pos' has 4")),
-    ({"mass": np.ones((10, 4, 1))}, ("'mass' has shape (10, 4, 1)", "2 axes")),
-    ({"acc": None}, ("not a dataset", "lacks acc")),
-    ({"mass": np.array([["a"] * 4] * 10)}, ("'mass' has type",)),
-    ({"split": np.full(10, 7)}, ("'split' holds values other",)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"vel": np.zeros((10, 5, 3, 2))}, ("'vel' has 3 along 'particle'", "'pos' has 4")),
+        ({"mass": np.ones((10, 4, 1))}, ("'mass' has shape (10, 4, 1)", "2 axes")),
+        ({"acc": None}, ("not a dataset", "lacks acc")),
+        ({"mass": np.array([["a"] * 4] * 10)}, ("'mass' has type",)),
+        ({"split": np.full(10, 7)}, ("'split' holds values other",)),
+    ],
+)
 def test_shapes_and_kinds_that_disagree(dataset, change, words):
     fails(broken(dataset, **change), *words)
 
@@ -191,14 +194,17 @@ def test_streaming_checks_every_part_and_leaves_no_litter(tmp_path):
     bad = {k: v.copy() for k, v in arrays.items()}
     bad["message"][-3, 1] = np.inf
     fails_with(UserError, "'message' holds 1 NaN or infinite", parts_of(bad, 50))
-    fails_with(UserError, "'force' has 49 along 'edge'",
-               (p | {"force": p["force"][:49]} for p in parts_of(arrays, 50)))  # fmt: skip
+    fails_with(UserError, "'force' has 49 along 'edge'", (p | {"force": p["force"][:49]} for p in parts_of(arrays, 50)))
     fails_with(ValueError, "are missing", parts_of(arrays, 50), {"edge": edges["edge"] + 1})
     fails_with(ValueError, "more than", parts_of(arrays, 50), {"edge": edges["edge"] - 1})
-    fails_with(ValueError, "'r': rows float32", ({**p, "r": p["r"].astype("f4" if k else "f8")}
-               for k, p in enumerate(parts_of(arrays, 50))))  # fmt: skip
-    fails_with(UserError, "b.npz would take 20000.* GB, more than the .* free some", parts_of(arrays, 50),
-               {"edge": 10**15})  # fmt: skip
+    fails_with(
+        ValueError,
+        "'r': rows float32",
+        ({**p, "r": p["r"].astype("f4" if k else "f8")} for k, p in enumerate(parts_of(arrays, 50))),
+    )
+    fails_with(
+        UserError, "b.npz would take 20000.* GB, more than the .* free some", parts_of(arrays, 50), {"edge": 10**15}
+    )
 
 
 def write_messages(tmp_path, monkeypatch, **options):
@@ -253,8 +259,11 @@ def test_a_dataset_simulated_again_is_known_by_its_start(tmp_path, monkeypatch, 
     path = tmp_path / "x.npz"
     save_npz(path, data, DATASET_FIELDS)
     first = load_dataset(str(path))
-    config = {"dataset_path": str(path), "inputs": {"dataset": {"sha256": sha256(path)}},
-              "dataset_start": start_of(first)}  # fmt: skip
+    config = {
+        "dataset_path": str(path),
+        "inputs": {"dataset": {"sha256": sha256(path)}},
+        "dataset_start": start_of(first),
+    }
     assert dataset_of_run("run", config).path == path and capsys.readouterr().err == ""
     later = data | {"pos": data["pos"].copy()}
     later["pos"][:, 1:] *= 1 + 1e-9

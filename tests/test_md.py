@@ -25,8 +25,19 @@ ENGINES = ("jax", pytest.param("openmm", marks=needs_openmm))
 
 
 def settings(**changes):
-    usual = {"system": ARGON_64, "n": 64, "reduced_density": 0.5, "temperature": 100.0, "thermostat": "langevin",
-             "friction": 1.0, "dt": 0.004, "every": 25, "frames": 3, "equilibration": 0.4, "seed": 0}  # fmt: skip
+    usual = {
+        "system": ARGON_64,
+        "n": 64,
+        "reduced_density": 0.5,
+        "temperature": 100.0,
+        "thermostat": "langevin",
+        "friction": 1.0,
+        "dt": 0.004,
+        "every": 25,
+        "frames": 3,
+        "equilibration": 0.4,
+        "seed": 0,
+    }
     return md.Settings(**(usual | changes))
 
 

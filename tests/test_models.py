@@ -9,8 +9,14 @@ from distill.network.losses import kl_penalty, l1_penalty, message_importance, p
 from distill.network.recipes import RECIPES
 from models import GNN, Edges, ModelConfig, keep_top
 
-NEWTON = dict(antisymmetric=True, translation_invariant=True, geometric_inputs=True, exp_gate=True, linear_node=True,
-              log_mass=True)  # fmt: skip
+NEWTON = dict(
+    antisymmetric=True,
+    translation_invariant=True,
+    geometric_inputs=True,
+    exp_gate=True,
+    linear_node=True,
+    log_mass=True,
+)
 CASES = [dict(), NEWTON, dict(gaussian=True), NEWTON | dict(gaussian=True), dict(antisymmetric=True, exp_gate=True)]
 
 

@@ -26,8 +26,17 @@ def argon(tmp_path_factory):
 
 def network(dtype=torch.float64, **options):
     torch.manual_seed(0)
-    config = ModelConfig(dim=3, message_dim=5, hidden=12, translation_invariant=True, geometric_inputs=True,
-                         periodic=True, r_mean=4.5, r_spread=0.7, **options)  # fmt: skip
+    config = ModelConfig(
+        dim=3,
+        message_dim=5,
+        hidden=12,
+        translation_invariant=True,
+        geometric_inputs=True,
+        periodic=True,
+        r_mean=4.5,
+        r_spread=0.7,
+        **options,
+    )
     return GNN(config).to(dtype)
 
 

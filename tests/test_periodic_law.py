@@ -34,8 +34,18 @@ def argon(tmp_path_factory):
 def messages(argon):
     """Messages that are a mixture of the true force, of all frames; geometry and truth as extracted."""
     torch.manual_seed(0)
-    model = GNN(ModelConfig(dim=3, message_dim=5, hidden=4, translation_invariant=True, geometric_inputs=True,
-                            periodic=True, r_mean=4.5, r_spread=0.7)).eval()  # fmt: skip
+    model = GNN(
+        ModelConfig(
+            dim=3,
+            message_dim=5,
+            hidden=4,
+            translation_invariant=True,
+            geometric_inputs=True,
+            periodic=True,
+            r_mean=4.5,
+            r_spread=0.7,
+        )
+    ).eval()
     found = edges_of(model, argon, *(k.reshape(-1) for k in np.indices(argon.pos.shape[:2])))
     rng = np.random.default_rng(0)
     mixed = found["force"] @ (rng.normal(size=(3, 3)) + 2 * np.eye(3))
@@ -71,9 +81,16 @@ def test_sigma_and_epsilon_come_from_any_spelling_of_the_form(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["1.0/r^12 - 1.0/r^7", "1.0/r^13 + 1.0/r^7", "m_i/r^13 - 1.0/r^7", "1.0/r^13 - 1.0/r^7 + 0.1", "1.0/r^13",
-             "1.0/r^13.2 - 1.0/r^7"],
-)  # fmt: skip
+    "text",
+    [
+        "1.0/r^12 - 1.0/r^7",
+        "1.0/r^13 + 1.0/r^7",
+        "m_i/r^13 - 1.0/r^7",
+        "1.0/r^13 - 1.0/r^7 + 0.1",
+        "1.0/r^13",
+        "1.0/r^13.2 - 1.0/r^7",
+    ],
+)
 def test_laws_of_another_form_have_no_sigma(text):
     assert sigma_epsilon.amplitudes(parse(text, VARIABLES)) is None
     assert sigma_epsilon.account(parse(text, VARIABLES), None) is None

@@ -21,8 +21,19 @@ def argon(tmp_path_factory):
 
 def network(**options):
     torch.manual_seed(0)
-    return GNN(ModelConfig(dim=3, message_dim=5, hidden=12, translation_invariant=True, geometric_inputs=True,
-                           periodic=True, r_mean=4.5, r_spread=0.7, **options)).eval()  # fmt: skip
+    return GNN(
+        ModelConfig(
+            dim=3,
+            message_dim=5,
+            hidden=12,
+            translation_invariant=True,
+            geometric_inputs=True,
+            periodic=True,
+            r_mean=4.5,
+            r_spread=0.7,
+            **options,
+        )
+    ).eval()
 
 
 FRAMES = np.array([0, 3, 3]), np.array([1, 0, 2])

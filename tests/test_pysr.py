@@ -281,8 +281,9 @@ def fake(monkeypatch):
 
 
 def pysr_search(tmp_path, loss="mse", n=500, **options):
-    return engine.search(*planted(n), NAMES, engine="pysr", loss=loss, output_directory=tmp_path, progress=False,
-                          **options)  # fmt: skip
+    return engine.search(
+        *planted(n), NAMES, engine="pysr", loss=loss, output_directory=tmp_path, progress=False, **options
+    )
 
 
 @pytest.mark.parametrize("loss", ["mse", "relative"])
@@ -356,8 +357,11 @@ def test_julia_starts_with_as_many_threads_as_asked_for(monkeypatch):
     monkeypatch.setattr(adapter.os, "environ", {"JULIA_NUM_GC_THREADS": "2,1"})
     monkeypatch.setitem(adapter.sys.modules, "pysr", SimpleNamespace())
     adapter._load(3)
-    assert adapter.os.environ == {"JULIA_NUM_GC_THREADS": "2,1", "PYTHON_JULIACALL_THREADS": "3",
-                                  "PYTHON_JULIAPKG_OFFLINE": "yes"}  # fmt: skip
+    assert adapter.os.environ == {
+        "JULIA_NUM_GC_THREADS": "2,1",
+        "PYTHON_JULIACALL_THREADS": "3",
+        "PYTHON_JULIAPKG_OFFLINE": "yes",
+    }
 
 
 # ---------------------------------------------------------------- interrupted searches
@@ -378,8 +382,18 @@ def test_an_interrupted_search_goes_on(fake, tmp_path):
     assert json.loads((tmp_path / "pysr" / "search.json").read_text())["finished"] is True
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"loss": "relative"}, {"max_complexity": 20}, {"n": 501},
-                                    {"operators": ("+", "*", "/")}, {"niterations": 7}, {"resume": False}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"loss": "relative"},
+        {"max_complexity": 20},
+        {"n": 501},
+        {"operators": ("+", "*", "/")},
+        {"niterations": 7},
+        {"resume": False},
+    ],
+)
 def test_rows_of_another_search_are_never_used(fake, tmp_path, change):
     fake.interrupted = True
     with pytest.raises(KeyboardInterrupt):
@@ -491,8 +505,19 @@ def test_the_law_behind_all_components(fake, tmp_path, monkeypatch, loss):
         '1,0.5,"f = 0.3; mix_1 = [1.0, 0.0]; mix_2 = [0.0, 1.0]; offset = [0.0, 0.0]"\n'
         '7,1.0e-3,"f = (#2 * #3) / (#1 + 0.12); mix_1 = [7.0, 7.0]; mix_2 = [7.0, 7.0]; offset = [7.0, 7.0]"\n'
     )
-    front, A1, b1 = shared.search_shared(Y, unit, X, names, engine="pysr", loss=loss, output_directory=tmp_path,
-                                         niterations=5, restarts=3, min_restarts=2, progress=False)  # fmt: skip
+    front, A1, b1 = shared.search_shared(
+        Y,
+        unit,
+        X,
+        names,
+        engine="pysr",
+        loss=loss,
+        output_directory=tmp_path,
+        niterations=5,
+        restarts=3,
+        min_restarts=2,
+        progress=False,
+    )
     assert to_text(front.expr, 4) == "m_i * m_j / (r + 0.1)" and front.engine == "pysr"
     assert np.allclose(A1, A, rtol=1e-3) and np.allclose(b1, b, rtol=1e-3)
     given = fake.seen[0]
@@ -501,8 +526,12 @@ def test_the_law_behind_all_components(fake, tmp_path, monkeypatch, loss):
     assert guess["f"] == "(((0.5 * #2) * #3) / #1)" and set(guess) == {"f", *given["spec"].parameters}
     # with the parameters of the guess and the right f the template gives the data handed to PySR
     columns = dict(zip(given["names"], given["X"].T, strict=True))
-    true = julia_value(given["spec"].combine, columns, {k: v for k, v in guess.items() if k != "f"},
-                       lambda r, m_i, m_j: m_i * m_j / (r + 0.1))  # fmt: skip
+    true = julia_value(
+        given["spec"].combine,
+        columns,
+        {k: v for k, v in guess.items() if k != "f"},
+        lambda r, m_i, m_j: m_i * m_j / (r + 0.1),
+    )
     offset = np.tile(guess["offset"], len(true) // 2)
     ratio = (given["y"] - offset) / (true - offset)  # one number: the units of f
     assert np.allclose(ratio, ratio[0], rtol=1e-5)

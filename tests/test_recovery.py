@@ -7,9 +7,16 @@ from scripts import ok, run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("system", "variant", "dim"), [
-    ("spring", "bottleneck", 2), ("r2", "l1", 3), ("damped", "pruning", 2), ("charge", "kl", 2), ("r1", "standard", 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("system", "variant", "dim"),
+    [
+        ("spring", "bottleneck", 2),
+        ("r2", "l1", 3),
+        ("damped", "pruning", 2),
+        ("charge", "kl", 2),
+        ("r1", "standard", 2),
+    ],
+)
 def test_the_law_is_recovered(tmp_path, system, variant, dim):
     dataset = f"{system}_n4_d{dim}_s7"
     name = f"{dataset}__{variant}-newton__s7"

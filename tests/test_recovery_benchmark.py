@@ -25,8 +25,18 @@ SETS = {"interpolation": 0.1, "wide": 0.5, "heavy": 2.0, "close": 0.3}
 
 def row(system="r2", variant="l1", good=True, **other):
     """A row of a pipeline."""
-    made = {"system": system, "dim": 2, "variant": variant, "noise": 0.0, "seed": 1, "error": None, "recovered": good,
-            "from_messages_recovered": good, "control_recovered": None, "law_over_gnn_mae": SETS}  # fmt: skip
+    made = {
+        "system": system,
+        "dim": 2,
+        "variant": variant,
+        "noise": 0.0,
+        "seed": 1,
+        "error": None,
+        "recovered": good,
+        "from_messages_recovered": good,
+        "control_recovered": None,
+        "law_over_gnn_mae": SETS,
+    }
     return made | other
 
 
@@ -201,8 +211,12 @@ def test_a_pipeline_stops_at_its_first_error_and_keeps_former_costs(outputs, mon
 
 def test_numbers_of_a_law():
     said = {"recovered": True, "relative_error_in_range": 0.01, "relative_error_extrapolated": 0.2}
-    law = {"pair": {"text": "-r"}, "from_messages": {"text": "-1.1*r", "verdict": said}, "seconds": 3.0,
-           "verdict": said | {"equivalence": {"relation": "equal"}}}  # fmt: skip
+    law = {
+        "pair": {"text": "-r"},
+        "from_messages": {"text": "-1.1*r", "verdict": said},
+        "seconds": 3.0,
+        "verdict": said | {"equivalence": {"relation": "equal"}},
+    }
     found = law_numbers(law)
     assert found["recovered"] and found["equivalence"] == "equal" and found["control_recovered"] is None
     assert found["from_messages_within_5"] is False

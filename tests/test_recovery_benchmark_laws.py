@@ -13,8 +13,14 @@ from distill.law import verdict
 from distill.physics.law import VARIABLES
 from distill.search import available
 
-OPTIONS = {"rows": 400, "operators": ["+", "-", "*", "/", "square"], "restarts": 1, "min_restarts": 1,
-           "niterations": 1, "max_complexity": 30}  # fmt: skip
+OPTIONS = {
+    "rows": 400,
+    "operators": ["+", "-", "*", "/", "square"],
+    "restarts": 1,
+    "min_restarts": 1,
+    "niterations": 1,
+    "max_complexity": 30,
+}
 
 
 # ---------------------------------------------------------------- planted laws
@@ -45,10 +51,18 @@ def test_read_out_undoes_the_mixture_without_pair_forces():
     assert np.corrcoef(y, truth)[0, 1] > 0.999
 
 
-@pytest.mark.parametrize(("text", "good"), [
-    ("-0.9*m_i*m_j/(r+0.01)^2", True), ("-m_i*m_j/(r+0.0101)^2", True), ("-m_i*m_j/(r+0.01)^2.1", False),
-    ("-m_i*m_j/(r+0.01)^2 - 0.3", False), ("-m_i/(r+0.01)^2", False), ("1.0", False), ("log(r - 100)", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("-0.9*m_i*m_j/(r+0.01)^2", True),
+        ("-m_i*m_j/(r+0.0101)^2", True),
+        ("-m_i*m_j/(r+0.01)^2.1", False),
+        ("-m_i*m_j/(r+0.01)^2 - 0.3", False),
+        ("-m_i/(r+0.01)^2", False),
+        ("1.0", False),
+        ("log(r - 100)", False),
+    ],
+)
 def test_rows_are_judged_up_to_constants(text, good):
     rng = data.generator(100, "r2", 2)
     pairs, limit = data.in_range("r2", 2, 3000, rng)

@@ -66,13 +66,22 @@ def law_json(**changes) -> dict:
     rows = [[1, 0.5, "q_i"], [7, 0.02, "q_i*q_j/r^2"], [10, 1e-5, "q_i*q_j/(r + 0.0101)^2"]]
     target = {"chosen": 2, "equation": rows[2][2], "latex": law.pair_json()["latex"], "rows": rows, "why": "knee"}
     return {
-        "run": RUN, "engine": "operon", "pair": law.pair_json(), "node": law.node_json(2),
+        "run": RUN,
+        "engine": "operon",
+        "pair": law.pair_json(),
+        "node": law.node_json(2),
         "targets": {"radial": target},
         "truth": {"text": "q_i*q_j/(r + 0.01)^2", "latex": r"\frac{q_i q_j}{(r + 0.01)^2}"},
         "from_messages": {"text": "0.97*q_i*q_j/r^2", "latex": r"0.97\frac{q_i q_j}{r^2}"},
-        "verdict": {"recovered": True, "softening_recovered": False, "relative_error_in_range": 0.0021,
-                    "relative_error_extrapolated": 0.0034, "scale": 1.001, "why": "within tolerance"},
-    } | changes  # fmt: skip
+        "verdict": {
+            "recovered": True,
+            "softening_recovered": False,
+            "relative_error_in_range": 0.0021,
+            "relative_error_extrapolated": 0.0034,
+            "scale": 1.001,
+            "why": "within tolerance",
+        },
+    } | changes
 
 
 def relation(kind="same functional form", **changes) -> dict:
@@ -115,8 +124,13 @@ def examined(**changes) -> dict:
     ]
     law["leftover"] = {"text": "nothing is left over"}
     law["data_verdict"] = {"trusted": True, "why": "it leaves nothing to predict"}
-    law["from_messages"] = {"text": "q_i*q_j/r^2", "runner_up": {"equation": "q_i/r", "why_it_lost": "far worse"},
-                            "chosen_share": 0.8, "restarts": 4, "restarts_with_chosen": 3}  # fmt: skip
+    law["from_messages"] = {
+        "text": "q_i*q_j/r^2",
+        "runner_up": {"equation": "q_i/r", "why_it_lost": "far worse"},
+        "chosen_share": 0.8,
+        "restarts": 4,
+        "restarts_with_chosen": 3,
+    }
     errors = {"held_out_error": 0.41, "law_error": 1e-5, "network_error": 0.002}
     law["sr_on_inputs"] = {"equation": "q_1*dx_1", "complexity": 21, "what": "raw inputs", **errors}
     law["node_search"] = {"equation": "(R - 0.5*v)/m_i", "text": "agrees with the composed one"}
@@ -133,12 +147,27 @@ def one_set(law=1e-4, gnn=1e-2, bad=0) -> dict:
 def rollouts() -> dict:
     t = np.linspace(0, 3, 7)
     curve = {k: [None if v > 2.6 else 1e-6 + v for v in t] for k in ("lower", "median", "upper")}
-    model = {"rtol": 1e-9, "position_error": curve, "energy_drift": curve, "followed_for": 1.0, "steps_max": 9,
-             "final_energy_drift_median": None,
-             "failed": [{"trajectory": 1, "at_time": 2.5, "why": "step size vanished"}]}  # fmt: skip
-    return {"n": 2, "particles": 4, "training_time": 1.0, "horizon": 3.0, "method": "DOP853", "time": t.tolist(),
-            "position_error_is": "RMS", "energy_drift_is": "drift", "followed_while": "small",
-            "models": {k: model for k in ("truth", "law", "truth_loose", "gnn")}}  # fmt: skip
+    model = {
+        "rtol": 1e-9,
+        "position_error": curve,
+        "energy_drift": curve,
+        "followed_for": 1.0,
+        "steps_max": 9,
+        "final_energy_drift_median": None,
+        "failed": [{"trajectory": 1, "at_time": 2.5, "why": "step size vanished"}],
+    }
+    return {
+        "n": 2,
+        "particles": 4,
+        "training_time": 1.0,
+        "horizon": 3.0,
+        "method": "DOP853",
+        "time": t.tolist(),
+        "position_error_is": "RMS",
+        "energy_drift_is": "drift",
+        "followed_while": "small",
+        "models": {k: model for k in ("truth", "law", "truth_loose", "gnn")},
+    }
 
 
 def write(places, **stages):
@@ -161,8 +190,12 @@ def test_everything_newer_searches_say_is_shown(places):
     drifting = rollouts()
     drifting |= {"momentum_drift_is": "of m v", "angular_momentum_drift_is": "not conserved: drag"}
     for model in drifting["models"].values():
-        model |= {"momentum_drift": model["energy_drift"], "final_momentum_drift_median": 0.00345,
-                  "angular_momentum_drift": None, "final_angular_momentum_drift_median": None}  # fmt: skip
+        model |= {
+            "momentum_drift": model["energy_drift"],
+            "final_momentum_drift_median": 0.00345,
+            "angular_momentum_drift": None,
+            "final_angular_momentum_drift_median": None,
+        }
     write(places, law=examined(), generalization={"sets": {"interpolation": one_set()}, "rollouts": drifting})
     page, _ = checked(document.write_report(RUN))
     assert "could not be shown" not in page
@@ -196,8 +229,7 @@ def test_newer_entries_are_optional_and_a_damaged_one_costs_its_part_only(places
 @pytest.mark.parametrize("stages", [[], ["law"], ["generalization"], ["linear_fit"], ["messages_train"]])
 def test_missing_stages_name_their_command(places, stages):
     compared = {"sets": {"interpolation": one_set()}, "rollouts": {"skipped": "no"}}
-    contents = {"law": law_json(), "generalization": compared,
-                "linear_fit": {}, "messages_train": {"edges": 10}}  # fmt: skip
+    contents = {"law": law_json(), "generalization": compared, "linear_fit": {}, "messages_train": {"edges": 10}}
     write(places, **{k: contents[k] for k in stages})
     page, _ = checked(document.write_report(RUN))
     assert "could not be shown" not in page
@@ -212,18 +244,38 @@ def test_text_from_files_is_escaped(places):
     law["node"] = {"text": HOSTILE, "latex": HOSTILE, "terms": {HOSTILE: HOSTILE}}
     law["targets"]["radial"] |= {"why": HOSTILE, "rows": [[1, 0.5, HOSTILE]], "pysr_best": {"equation": HOSTILE}}
     law["targets"][HOSTILE] = law["targets"]["radial"]
-    law |= {"arguments": {HOSTILE: HOSTILE, "seed": HOSTILE}, "versions": {HOSTILE: HOSTILE}, "device": HOSTILE,
-            "git": {"commit": HOSTILE}, "inputs": {HOSTILE: {"path": HOSTILE, "sha256": HOSTILE}}, "python": HOSTILE,
-            "read_out": {"gauge": HOSTILE, "held_out_errors": {HOSTILE: HOSTILE}}, "seconds": HOSTILE}  # fmt: skip
-    law |= {"control": {"pair": {"text": HOSTILE}, "what": HOSTILE, "cpu_seconds": HOSTILE, "verdict": {}},
-            "refinement": {"runner_up": {"equation": HOSTILE, "why_it_lost": HOSTILE, "complexity": HOSTILE},
-                           "chosen_share_is": HOSTILE, "chosen_share": 0.5},
-            "constants": [{"symbol": HOSTILE, "value": HOSTILE, "standard_error": HOSTILE, "snapped_from": HOSTILE}],
-            "constants_note": HOSTILE, "form": HOSTILE, "leftover": {"text": HOSTILE},
-            "sr_on_inputs": {"equation": HOSTILE, "complexity": HOSTILE, "what": HOSTILE, "law_error": HOSTILE},
-            "node_search": {"equation": HOSTILE, "text": HOSTILE}, "data_verdict": {"why": HOSTILE},
-            "from_messages": {"text": HOSTILE, "runner_up": {"equation": HOSTILE, "why_it_lost": HOSTILE},
-                              "chosen_share": 0.5, "restarts_with_chosen": HOSTILE, "restarts": HOSTILE}}  # fmt: skip
+    law |= {
+        "arguments": {HOSTILE: HOSTILE, "seed": HOSTILE},
+        "versions": {HOSTILE: HOSTILE},
+        "device": HOSTILE,
+        "git": {"commit": HOSTILE},
+        "inputs": {HOSTILE: {"path": HOSTILE, "sha256": HOSTILE}},
+        "python": HOSTILE,
+        "read_out": {"gauge": HOSTILE, "held_out_errors": {HOSTILE: HOSTILE}},
+        "seconds": HOSTILE,
+    }
+    law |= {
+        "control": {"pair": {"text": HOSTILE}, "what": HOSTILE, "cpu_seconds": HOSTILE, "verdict": {}},
+        "refinement": {
+            "runner_up": {"equation": HOSTILE, "why_it_lost": HOSTILE, "complexity": HOSTILE},
+            "chosen_share_is": HOSTILE,
+            "chosen_share": 0.5,
+        },
+        "constants": [{"symbol": HOSTILE, "value": HOSTILE, "standard_error": HOSTILE, "snapped_from": HOSTILE}],
+        "constants_note": HOSTILE,
+        "form": HOSTILE,
+        "leftover": {"text": HOSTILE},
+        "sr_on_inputs": {"equation": HOSTILE, "complexity": HOSTILE, "what": HOSTILE, "law_error": HOSTILE},
+        "node_search": {"equation": HOSTILE, "text": HOSTILE},
+        "data_verdict": {"why": HOSTILE},
+        "from_messages": {
+            "text": HOSTILE,
+            "runner_up": {"equation": HOSTILE, "why_it_lost": HOSTILE},
+            "chosen_share": 0.5,
+            "restarts_with_chosen": HOSTILE,
+            "restarts": HOSTILE,
+        },
+    }
     odd = relation("different", text=HOSTILE, symbolic=HOSTILE, variables=[HOSTILE])
     odd["worst"] |= {"range": HOSTILE, "point": {HOSTILE: HOSTILE}, "law": HOSTILE}
     odd["constants"] = [{"role": HOSTILE, "true": HOSTILE, "found": HOSTILE, "off": 1.0}]
@@ -290,9 +342,17 @@ def test_outer_fractions_are_displayed(latex, expected):
 
 @pytest.mark.parametrize(
     "value, expected",
-    [(0.0123, "0.0123"), (4.56e-8, "4.56×10⁻⁸"), (12345, "12,345"), (12345.6, "12,346"), (None, "n/a"),
-     (float("nan"), "n/a"), (0.0, "0"), (True, "True")],
-)  # fmt: skip
+    [
+        (0.0123, "0.0123"),
+        (4.56e-8, "4.56×10⁻⁸"),
+        (12345, "12,345"),
+        (12345.6, "12,346"),
+        (None, "n/a"),
+        (float("nan"), "n/a"),
+        (0.0, "0"),
+        (True, "True"),
+    ],
+)
 def test_numbers_as_shown(value, expected):
     assert words.shown(value) == expected
 
@@ -335,8 +395,9 @@ def test_lines_for_the_terminal():
     assert words.momentum_lines(rollouts()) == [] and words.momentum_lines({"skipped": "no"}) == []
     one = {"momentum_drift": {"median": [0.0]}, "final_momentum_drift_median": 1e-12}
     lines = words.momentum_lines({"models": {"law": one, "gnn": one | {"final_momentum_drift_median": None}}})
-    assert lines == ["momentum         drifts by 1.00×10⁻¹² of its scale under the law, n/a under the network"
-                     " (medians at the end)"]  # fmt: skip
+    assert lines == [
+        "momentum         drifts by 1.00×10⁻¹² of its scale under the law, n/a under the network (medians at the end)"
+    ]
 
 
 def test_ratios_and_the_worst_set():
@@ -351,8 +412,18 @@ def test_ratios_and_the_worst_set():
 def test_command_lines_are_rebuilt():
     from distill.report.provenance import command
 
-    given = {"run": "x", "split": ["train", "test"], "max_graphs": 5, "quick": True, "overwrite": True, "resume": False,
-             "antisymmetric": False, "tag": "", "hidden": None, "options": {"a": 1}}  # fmt: skip
+    given = {
+        "run": "x",
+        "split": ["train", "test"],
+        "max_graphs": 5,
+        "quick": True,
+        "overwrite": True,
+        "resume": False,
+        "antisymmetric": False,
+        "tag": "",
+        "hidden": None,
+        "options": {"a": 1},
+    }
     expected = "python s.py --run x --split train test --max-graphs 5 --quick --no-antisymmetric"
     assert command("s.py", given) == expected
 

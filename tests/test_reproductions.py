@@ -41,8 +41,9 @@ def powell(y, target):
     """Fitted values of the trimmed fit by Powell's method, as the demo does it."""
     design = np.column_stack([target, np.ones(len(y))])
     start = np.linalg.lstsq(design, y, rcond=None)[0]
-    found = minimize(lambda a: trimmed_sum((y - design @ a) ** 2), start, method="Powell",
-                     options={"xtol": 1e-8, "ftol": 1e-10})  # fmt: skip
+    found = minimize(
+        lambda a: trimmed_sum((y - design @ a) ** 2), start, method="Powell", options={"xtol": 1e-8, "ftol": 1e-10}
+    )
     return design @ found.x
 
 
@@ -189,8 +190,17 @@ def test_published_tables_have_known_keys_and_lead_to_scores_of_ours(found):
         assert table.source and table.what and table.definition, name
         for system, dim, variant in table.values:
             assert system in systems and dim in (2, 3), name
-            assert variant.split("-")[0] in {"standard", "bottleneck", "l1", "kl", "pruning", "flat_hgn", "best", "pm",
-                                             "cust"}, name  # fmt: skip
+            assert variant.split("-")[0] in {
+                "standard",
+                "bottleneck",
+                "l1",
+                "kl",
+                "pruning",
+                "flat_hgn",
+                "best",
+                "pm",
+                "cust",
+            }, name
         if table.ours:
             value = found
             for key in table.ours:

@@ -98,8 +98,12 @@ def test_what_does_not_follow_the_unit_vector_is_seen(capsys, monkeypatch):
 
 @pytest.mark.parametrize(("law", "dim", "noise"), CASES)
 def test_constants_and_mixing_are_fitted_together(law, dim, noise):
-    start = {"spring": "3.0 - 0.7*r", "r1": "2.0*m_i*m_j/(r + 0.3)", "r2": "2.0*m_i*m_j/(r + 0.2)^2",
-             "charge": "-q_i*q_j/(r + 0.2)^2"}[law]  # fmt: skip
+    start = {
+        "spring": "3.0 - 0.7*r",
+        "r1": "2.0*m_i*m_j/(r + 0.3)",
+        "r2": "2.0*m_i*m_j/(r + 0.2)^2",
+        "charge": "-q_i*q_j/(r + 0.2)^2",
+    }[law]
     Y, unit, X, A, b = planted_components(law, dim, noise)
     held = np.arange(len(Y)) < len(Y) // 5
     mixing = central_mixing(Y[~held], unit[~held])
@@ -114,9 +118,14 @@ def test_constants_and_mixing_are_fitted_together(law, dim, noise):
 
 @pytest.mark.parametrize(
     ("text", "factor", "rest"),
-    [("-2.0*r + 1.98", -2.0, "r - 0.99"), ("3.0*r/m_i", 3.0, "r/m_i"), ("m_i*r", 1.0, "m_i*r"), ("-0.5", -0.5, "1.0"),
-     ("0.5*r - 4.0*m_i + 2.0", -4.0, "m_i - 0.125*r - 0.5")],
-)  # fmt: skip
+    [
+        ("-2.0*r + 1.98", -2.0, "r - 0.99"),
+        ("3.0*r/m_i", 3.0, "r/m_i"),
+        ("m_i*r", 1.0, "m_i*r"),
+        ("-0.5", -0.5, "1.0"),
+        ("0.5*r - 4.0*m_i + 2.0", -4.0, "m_i - 0.125*r - 0.5"),
+    ],
+)
 def test_the_leading_coefficient_goes_to_the_mixing(text, factor, rest):
     found, expr = shared.leading_one(parse(text, NAMES))
     assert found == factor and sp.simplify(expr - parse(rest, NAMES)) == 0
@@ -124,11 +133,17 @@ def test_the_leading_coefficient_goes_to_the_mixing(text, factor, rest):
 
 def test_bad_data_is_refused():
     Y, unit, X, *_ = planted_components("r1", 2, 0.01, trajectories=5)
-    for bad, found in [((Y[:-1], unit, X), "unit vectors"), ((Y[:, :1], unit, X), "1 components in 2"),
-                       ((Y[:9], unit[:9], X[:9]), "9 rows"), ((Y * np.nan, unit, X), "NaN"),
-                       ((Y, 2 * unit, X), "length 1"), ((Y * [1, 0], unit, X), "component 1"),
-                       ((Y, unit[:, :1], X), "1 dimensions"), ((Y, 0 * unit + [1, 0], X), "span 2"),
-                       ((Y, unit, X[:, :3]), "features")]:  # fmt: skip
+    for bad, found in [
+        ((Y[:-1], unit, X), "unit vectors"),
+        ((Y[:, :1], unit, X), "1 components in 2"),
+        ((Y[:9], unit[:9], X[:9]), "9 rows"),
+        ((Y * np.nan, unit, X), "NaN"),
+        ((Y, 2 * unit, X), "length 1"),
+        ((Y * [1, 0], unit, X), "component 1"),
+        ((Y, unit[:, :1], X), "1 dimensions"),
+        ((Y, 0 * unit + [1, 0], X), "span 2"),
+        ((Y, unit, X[:, :3]), "features"),
+    ]:
         with pytest.raises(UserError, match=found):
             shared.search_shared(*bad, NAMES)
     for options in ({"engine": "gplearn"}, {"loss": "mae"}):

@@ -23,14 +23,27 @@ def counted(monkeypatch):
         yield lambda: FlopCounterMode(display=False)
 
 
-NEWTON = dict(antisymmetric=True, translation_invariant=True, geometric_inputs=True, exp_gate=True, linear_node=True,
-              log_mass=True, activation="silu")  # fmt: skip
+NEWTON = dict(
+    antisymmetric=True,
+    translation_invariant=True,
+    geometric_inputs=True,
+    exp_gate=True,
+    linear_node=True,
+    log_mass=True,
+    activation="silu",
+)
 
 
-@pytest.mark.parametrize("options", [
-    dict(hidden=300), dict(hidden=300, gaussian=True), NEWTON | dict(hidden=64),
-    dict(hidden=20, depth=2, linear_node=True), dict(hidden=20, translation_invariant=True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(hidden=300),
+        dict(hidden=300, gaussian=True),
+        NEWTON | dict(hidden=64),
+        dict(hidden=20, depth=2, linear_node=True),
+        dict(hidden=20, translation_invariant=True),
+    ],
+)
 @pytest.mark.parametrize(("n", "dim", "kept"), [(4, 2, 100), (5, 3, 7)])
 def test_operations_are_those_that_torch_counts(options, n, dim, kept, counted):
     model = GNN(ModelConfig(dim=dim, message_dim=100, **options)).eval()
@@ -84,8 +97,15 @@ def test_rates_fractions_and_bars(rate, peak_mb, met):
     cpu_s = 100
     rows = {"paper": {"graphs": 1_000_000, **costs(400, cpu_s, peak_mb)}}
     rates = {"baseline": {"per_s": 1e3}, speed_extraction.WITHOUT: {"per_s": rate}}
-    part = {"flops": 6e6, "share_flops": 3e6, "peaks": {"best": 2e11, "mm": 1e11}, "graphs": 10,
-            "largest_difference": 1e-6, "baseline_is": "plain", "rows": rates}  # fmt: skip
+    part = {
+        "flops": 6e6,
+        "share_flops": 3e6,
+        "peaks": {"best": 2e11, "mm": 1e11},
+        "graphs": 10,
+        "largest_difference": 1e-6,
+        "baseline_is": "plain",
+        "rows": rates,
+    }
     plain = {"graphs": 1000, "per_s": 1000.0, **costs(1, 1, 100)}
     found = speed_extraction.summary(rows, {"paper": part}, plain, argparse.Namespace(threads=1))
     per_s = 1e6 / cpu_s

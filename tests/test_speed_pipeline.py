@@ -38,9 +38,13 @@ def costs(seconds, peak_mb):
     return {"seconds": seconds, "cpu_s": seconds / 2, "peak_mb": peak_mb, "done_before": False}
 
 
-@pytest.mark.parametrize(("help_s", "seconds", "peak_mb", "met"), [
-    (0.4, 29, 5999, [True, True, True]), (0.6, 31, 6001, [False, False, False]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("help_s", "seconds", "peak_mb", "met"),
+    [
+        (0.4, 29, 5999, [True, True, True]),
+        (0.6, 31, 6001, [False, False, False]),
+    ],
+)
 def test_bars(help_s, seconds, peak_mb, met):
     starts = {s: [0.1, 0.2, 0.3] for s in speed_pipeline.SCRIPTS} | {"train.py": [help_s, 9.0, 0.0]}
     demo = {s: costs(seconds, 100) for s in speed_pipeline.SCRIPTS}

@@ -71,8 +71,17 @@ def test_one_case_of_another_search(knowing):
 
 
 def row(engine, chosen, on_front, cpu, start=1.0, **more):
-    return {"engine": engine, "law": "r1", "dim": 2, "chosen": chosen, "on_front": on_front, "cpu_s": cpu,
-            "start_up_cpu_s": start, "peak_mb": 100.0, "error": None} | more  # fmt: skip
+    return {
+        "engine": engine,
+        "law": "r1",
+        "dim": 2,
+        "chosen": chosen,
+        "on_front": on_front,
+        "cpu_s": cpu,
+        "start_up_cpu_s": start,
+        "peak_mb": 100.0,
+        "error": None,
+    } | more
 
 
 def test_the_bar_is_by_laws_recovered_and_generous_to_the_other():

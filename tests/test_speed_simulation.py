@@ -75,8 +75,16 @@ def test_only_the_planted_trajectory_meets_head_on():
 
 
 def row(method, ratio, median, ninety, **more):
-    return {"system": "r2", "method": method, "ratio": ratio, "trajectories": 9, "ms": 1.0, "error_median": median,
-            "error_90": ninety, "compile_s": 1.0} | more  # fmt: skip
+    return {
+        "system": "r2",
+        "method": method,
+        "ratio": ratio,
+        "trajectories": 9,
+        "ms": 1.0,
+        "error_median": median,
+        "error_90": ninety,
+        "compile_s": 1.0,
+    } | more
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,9 @@ def test_share_of_the_limit_is_taken_timing_by_timing(monkeypatch):
         last[0] = next(pace)
         now[0] += last[0]
 
-    rows = speed_timing.side_by_side(call, {"ours": call}, {"baseline": 10, "ours": 20}, 2, warm_up=False,
-                                     limit=lambda name: 80 / last[0])  # fmt: skip
+    rows = speed_timing.side_by_side(
+        call, {"ours": call}, {"baseline": 10, "ours": 20}, 2, warm_up=False, limit=lambda name: 80 / last[0]
+    )
     assert rows["ours"]["of_limit"] == pytest.approx(20 / 80)  # at whatever pace the machine was
     assert rows["ours"]["limit"] == pytest.approx((80 / 1 + 80 / 4) / 2)
     assert rows["baseline"]["of_limit"] == pytest.approx(10 / 80)

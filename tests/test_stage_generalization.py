@@ -82,8 +82,13 @@ def test_sets_of_a_simulation_have_the_sizes_and_times_they_name():
     sets, starts = extrapolation.make_sets(CHARGE, 3, 2, frames, spacing, 5, 1000, 9, simulate=fake_simulation)
     assert list(sets) == ["interpolation", "more_particles", "longer", "wide", "heavy", "close"]
     assert {k: s.pos.shape for k, s in sets.items()} == {
-        "interpolation": (30, 3, 2), "more_particles": (30, 6, 2), "longer": (50, 3, 2),
-        "wide": (30, 3, 2), "heavy": (30, 3, 2), "close": (30, 3, 2)}  # fmt: skip
+        "interpolation": (30, 3, 2),
+        "more_particles": (30, 6, 2),
+        "longer": (50, 3, 2),
+        "wide": (30, 3, 2),
+        "heavy": (30, 3, 2),
+        "close": (30, 3, 2),
+    }
     # Motion is uniform, so the distance from the start over the speed is the time.
     start = starts["pos"][np.repeat(np.arange(5), 10)]
     times = np.linalg.norm(sets["longer"].pos - start, axis=-1) / np.linalg.norm(sets["longer"].vel, axis=-1)
@@ -146,7 +151,13 @@ def test_held_particles_are_left_out_of_errors():
     pred = true.copy()
     pred[:, 0] = 99.0
     assert extrapolation.errors(pred, true, held=(0,)) | {} == {
-        "mae": 0.0, "mae_trim90": 0.0, "median_relative_error": 0.0, "r2": 0.0, "n": 10, "n_not_finite": 0}  # fmt: skip
+        "mae": 0.0,
+        "mae_trim90": 0.0,
+        "median_relative_error": 0.0,
+        "r2": 0.0,
+        "n": 10,
+        "n_not_finite": 0,
+    }
     assert extrapolation.errors(pred, true)["mae"] > 1
 
 
@@ -175,25 +186,39 @@ def run(tmp_path, monkeypatch):
     data = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "t": 0.01 * np.arange(4.0)}
     path = tmp_path / "datasets" / "tiny.npz"
     save_npz(path, data | {"split": make_split(10, 0)}, DATASET_FIELDS)
-    save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(CHARGE),
-                                                  "arguments": {"seed": 0}})  # fmt: skip
+    save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(CHARGE), "arguments": {"seed": 0}})
     torch.manual_seed(0)
     config = ModelConfig(dim=2, message_dim=2, hidden=8)
     folder = tmp_path / "model_weights" / run
     save_tensors(folder / "model.safetensors", GNN(config).state_dict())
-    save_json(folder / "config.json", {
-        "run": run, "dataset": "tiny", "dataset_path": str(path), "model": config.as_dict(), "variant": "bottleneck",
-        "recipe": "newton", "n": 3, "dim": 2,
-        "inputs": {"dataset": {"path": str(path), "sha256": sha256(path)}},
-    })  # fmt: skip
+    save_json(
+        folder / "config.json",
+        {
+            "run": run,
+            "dataset": "tiny",
+            "dataset_path": str(path),
+            "model": config.as_dict(),
+            "variant": "bottleneck",
+            "recipe": "newton",
+            "n": 3,
+            "dim": 2,
+            "inputs": {"dataset": {"path": str(path), "sha256": sha256(path)}},
+        },
+    )
     write_law(tmp_path, run)
     return run
 
 
 def write_law(tmp_path, run, **changes):
     law = exact_law(CHARGE)
-    content = {"run": run, "pair": law.pair_json(), "node": law.node_json(2), "chain": False,
-               "truth": law.pair_json(), "verdict": {"recovered": True, "why": "by construction"}}  # fmt: skip
+    content = {
+        "run": run,
+        "pair": law.pair_json(),
+        "node": law.node_json(2),
+        "chain": False,
+        "truth": law.pair_json(),
+        "verdict": {"recovered": True, "why": "by construction"},
+    }
     save_json(tmp_path / "outputs" / run / "law.json", content | changes)
 
 

@@ -24,11 +24,17 @@ def folder(tmp_path):
 
 def start(folder, *arguments, run=RUN):
     """Start train.py with checkpoints after every step and return the process once there is one."""
-    command = [sys.executable, "-c", "import distill.network.training as t, train;"
-               "from distill.shell.stage import run_script;"
-               "t.CHECKPOINT_SECONDS = 0; run_script(train.main)", *map(str, arguments)]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(folder), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        "import distill.network.training as t, train;"
+        "from distill.shell.stage import run_script;"
+        "t.CHECKPOINT_SECONDS = 0; run_script(train.main)",
+        *map(str, arguments),
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     checkpoint = folder / "model_weights" / run / "checkpoint.safetensors"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -148,10 +154,17 @@ def test_unwritable_output_is_one_line(folder):
 
 
 def test_disk_full_is_one_line(folder):
-    code = ("import errno, os, distill.files.storage as s, train; from distill.shell.stage import run_script\n"
-            "def full(*_): raise OSError(errno.ENOSPC, 'No space left on device', 'model.safetensors')\n"
-            "s.os.fsync = full\nrun_script(train.main)")  # fmt: skip
-    result = subprocess.run([sys.executable, "-c", code, *map(str, SMALL), "--epochs", "1"], cwd=ROOT, text=True,
-                            env=environment(folder), capture_output=True)  # fmt: skip
+    code = (
+        "import errno, os, distill.files.storage as s, train; from distill.shell.stage import run_script\n"
+        "def full(*_): raise OSError(errno.ENOSPC, 'No space left on device', 'model.safetensors')\n"
+        "s.os.fsync = full\nrun_script(train.main)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, SMALL), "--epochs", "1"],
+        cwd=ROOT,
+        text=True,
+        env=environment(folder),
+        capture_output=True,
+    )
     refused(result, "No space left")
     assert not list((folder / "model_weights" / RUN).glob("*"))

@@ -21,8 +21,17 @@ def dataset(tmp_path_factory):
 
 
 def trainer(dataset, recipe, variant, seed, like=None, **options):
-    options = RECIPES[recipe] | dict(message_dim=2 if variant == "bottleneck" else MESSAGE_DIM, hidden=12,
-                                     batch_size=16, epochs=4, rank_graphs=32) | options  # fmt: skip
+    options = (
+        RECIPES[recipe]
+        | dict(
+            message_dim=2 if variant == "bottleneck" else MESSAGE_DIM,
+            hidden=12,
+            batch_size=16,
+            epochs=4,
+            rank_graphs=32,
+        )
+        | options
+    )
     return Trainer(dataset, variant, options, seed, "cpu", "float32", Path("unused"), {}, False, like)
 
 

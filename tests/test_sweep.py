@@ -24,8 +24,12 @@ def test_the_tables_of_the_paper_are_complete():
         for variant in OF_THE_TABLES:
             for system in ("charge", "r1", "r2", "spring"):  # tables 1 and 5
                 for dim in (2, 3):
-                    found = {c.seed for c in chosen if (c.system, c.dim, c.variant, c.recipe, c.n, c.tag, c.law)
-                             == (system, dim, variant, recipe, 4, "", True)}  # fmt: skip
+                    found = {
+                        c.seed
+                        for c in chosen
+                        if (c.system, c.dim, c.variant, c.recipe, c.n, c.tag, c.law)
+                        == (system, dim, variant, recipe, 4, "", True)
+                    }
                     assert found == set(seeds)
             for system in ("damped", "discontinuous") if variant != "pruning" else ():  # the rest of table 3
                 assert {c.dim for c in chosen if (c.system, c.variant, c.recipe) == (system, variant, recipe)} == {2, 3}
@@ -60,8 +64,9 @@ def test_the_full_budget_is_that_of_the_paper():
     assert "0.75" in pruned.train and "linear" in pruned.train
 
 
-@pytest.mark.parametrize("sections, budget, said", [(["papr"], "laptop", "did you mean 'paper'"),
-                                                    (None, "ful", "did you mean 'full'")])  # fmt: skip
+@pytest.mark.parametrize(
+    "sections, budget, said", [(["papr"], "laptop", "did you mean 'paper'"), (None, "ful", "did you mean 'full'")]
+)
 def test_unknown_names_are_refused(sections, budget, said):
     with pytest.raises(UserError, match=said):
         cells.select(sections, budget)

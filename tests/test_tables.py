@@ -47,8 +47,12 @@ def test_committed_cells_name_no_folder_and_are_whole_runs(committed):
 def test_the_page_takes_its_numbers_from_the_cells(committed):
     """A changed cell changes its entry and no other line."""
     contents = json.loads(json.dumps(committed.contents))
-    victim = next(c for c in contents if (c["system"], c["dim"], c["n"], c["variant"], c["recipe"], c["tag"])
-                  == ("charge", 2, 4, "bottleneck", "paper", ""))  # fmt: skip
+    victim = next(
+        c
+        for c in contents
+        if (c["system"], c["dim"], c["n"], c["variant"], c["recipe"], c["tag"])
+        == ("charge", 2, 4, "bottleneck", "paper", "")
+    )
     victim["messages"]["r2"]["force"]["trimmed"]["r2"] = 0.123
     before = table_parts.table_1(committed).splitlines()
     after = table_parts.table_1(table_cells.Cells(contents)).splitlines()
@@ -58,9 +62,18 @@ def test_the_page_takes_its_numbers_from_the_cells(committed):
 
 def test_medians_are_over_seeds():
     def cell(seed, value, recovered):
-        return {"run": f"x{seed}", "system": "r1", "dim": 2, "n": 4, "variant": "l1", "recipe": "newton", "tag": "",
-                "seed": seed, "a": {"b": value, "c": [value, -value]},
-                "law": {"recovered": recovered, "from_messages_recovered": False}}  # fmt: skip
+        return {
+            "run": f"x{seed}",
+            "system": "r1",
+            "dim": 2,
+            "n": 4,
+            "variant": "l1",
+            "recipe": "newton",
+            "tag": "",
+            "seed": seed,
+            "a": {"b": value, "c": [value, -value]},
+            "law": {"recovered": recovered, "from_messages_recovered": False},
+        }
 
     cells = table_cells.Cells([cell(3, 0.9, True), cell(1, 0.1, True), cell(2, 0.2, False)])
     where = ("r1", 2, "l1", "newton")
@@ -72,8 +85,17 @@ def test_medians_are_over_seeds():
     assert table_cells.laws_with(cells, "newton", "from_messages_recovered")["l1"] == (0, 3)
 
 
-@pytest.mark.parametrize("value, text", [(None, "–"), (1.0, "1.000"), (0.99996, "1.0000"), (0.99949, "0.999"),
-                                         (-0.25, "-0.250"), ((0.5, 0.9996), "0.500, 0.9996")])  # fmt: skip
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (None, "–"),
+        (1.0, "1.000"),
+        (0.99996, "1.0000"),
+        (0.99949, "0.999"),
+        (-0.25, "-0.250"),
+        ((0.5, 0.9996), "0.500, 0.9996"),
+    ],
+)
 def test_r2_is_not_rounded_up_to_one_unseen(value, text):
     assert table_cells.r2(value) == text
 
@@ -89,22 +111,25 @@ def test_published_values_stand_in_the_table():
 
 def test_marks_are_needed(tmp_path):
     assert tables.filled(f"a\n{tables.START}\nold\n{tables.END}\nb", "new") == (
-        f"a\n{tables.START}\nnew\n{tables.END}\nb")  # fmt: skip
+        f"a\n{tables.START}\nnew\n{tables.END}\nb"
+    )
     for readme in ("none", f"{tables.END}{tables.START}", tables.START * 2 + tables.END):
         with pytest.raises(UserError, match="lacks the marks"):
             tables.filled(readme, "new")
 
 
-@pytest.mark.parametrize("content, said", [(None, "holds no cells"), ("{}", "not the cell of a run"),
-                                           ("{", "not valid JSON")])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, said", [(None, "holds no cells"), ("{}", "not the cell of a run"), ("{", "not valid JSON")]
+)
 def test_bad_cells_get_one_line(tmp_path, content, said):
     import subprocess
 
     if content is not None:
         (tmp_path / "x.json").write_text(content)
     words = [sys.executable, str(ROOT / "experiments" / "tables.py"), "--cells", str(tmp_path), "--no-readme"]
-    done = subprocess.run([*words, "--out", str(tmp_path / "tables.md")], capture_output=True, text=True,
-                          env=environment(tmp_path))  # fmt: skip
+    done = subprocess.run(
+        [*words, "--out", str(tmp_path / "tables.md")], capture_output=True, text=True, env=environment(tmp_path)
+    )
     refused(done, said)
     assert not (tmp_path / "tables.md").exists()
 

@@ -106,13 +106,17 @@ def test_terms_are_fitted_together_and_despite_outliers():
 # ---------------------------------------------------------------- searched against composed
 
 
-@pytest.mark.parametrize("system, field, gauge, node, simple", [
-    ("spring", None, "force", {}, 5),
-    ("damped", None, "force", {"drag": 0.5}, 9),
-    ("spring", PULL, "force", {"constant_acceleration": PULL}, 5),
-    ("spring", None, "acceleration", {}, 5),
-    ("charge", None, "charge_force", {}, 5),
-], ids=["plain", "drag", "gravity", "F/m sent", "qF sent"])  # fmt: skip
+@pytest.mark.parametrize(
+    "system, field, gauge, node, simple",
+    [
+        ("spring", None, "force", {}, 5),
+        ("damped", None, "force", {"drag": 0.5}, 9),
+        ("spring", PULL, "force", {"constant_acceleration": PULL}, 5),
+        ("spring", None, "acceleration", {}, 5),
+        ("charge", None, "charge_force", {}, 5),
+    ],
+    ids=["plain", "drag", "gravity", "F/m sent", "qF sent"],
+)
 def test_the_node_function_planted_is_found_and_agrees(system, field, gauge, node, simple):
     if problem := available.operon_problem():
         pytest.skip(problem)

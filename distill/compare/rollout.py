@@ -75,8 +75,9 @@ def solve(rhs, y0, t, rtol, atol, max_steps: int = MAX_STEPS, seconds: float = S
             good = finite & (norm < 1)
             factor = np.clip(0.9 * np.where(finite, np.maximum(norm, 1e-10), 1e9) ** -0.125, 0.2, 10.0)
             # A step cut short to meet a frame says nothing against the longer one that was planned.
-            h[live] = np.where(good, np.maximum(step * factor, np.where(step < h[live], h[live], 0)),
-                               step * np.minimum(factor, 1.0))  # fmt: skip
+            h[live] = np.where(
+                good, np.maximum(step * factor, np.where(step < h[live], h[live], 0)), step * np.minimum(factor, 1.0)
+            )
             steps[live] += 1
             done = live[good]
             now[done], slope[done] = new[good], stages[-1][good]
@@ -126,8 +127,12 @@ def roll(system, function, pos, vel, mass, charge, t, rtol, **limits) -> dict:
     y0 = np.concatenate([pos.reshape(count, -1), vel.reshape(count, -1), np.zeros((count, 1))], 1)
     paths = solve(rhs, y0, t, rtol, 0.1 * rtol, **limits)
     shape = (count, len(t), n, dim)
-    return {"pos": paths.y[..., :half].reshape(shape), "vel": paths.y[..., half : 2 * half].reshape(shape),
-            "work": paths.y[..., -1], "paths": paths}  # fmt: skip
+    return {
+        "pos": paths.y[..., :half].reshape(shape),
+        "vel": paths.y[..., half : 2 * half].reshape(shape),
+        "work": paths.y[..., -1],
+        "paths": paths,
+    }
 
 
 def compare(system, law, network, pos, vel, mass, charge, training_time, times, frames: int = FRAMES) -> dict:
@@ -161,21 +166,37 @@ def compare(system, law, network, pos, vel, mass, charge, training_time, times, 
         reached = np.isfinite(found["pos"][:, :, 0, 0]).sum(1) - 1
         middle = quartiles(distance)
         models[name] = {
-            "rtol": TOLERANCES[name], "position_error": middle, "energy_drift": quartiles(drift),
+            "rtol": TOLERANCES[name],
+            "position_error": middle,
+            "energy_drift": quartiles(drift),
             "followed_for": _followed(middle["median"], t),
             "final_energy_drift_median": quartiles(drift[:, -1:])["median"][0],
             **{key: drifts and quartiles(drifts[name]) for key, drifts in momenta.items()},
-            **{f"final_{key}_median": drifts and quartiles(drifts[name][:, -1:])["median"][0]
-               for key, drifts in momenta.items()},
-            "failed": [{"trajectory": k, "at_time": float(t[reached[k]]), "why": why}
-                       for k, why in enumerate(paths.failed) if why],
-            "steps_max": int(paths.steps.max()), "seconds": round(paths.seconds, 2),
-        }  # fmt: skip
-    return {"n": len(pos), "particles": pos.shape[1], "training_time": training_time, "horizon": float(t[-1]),
-            "method": "DOP853, atol = rtol / 10", "position_error_is": f"RMS over particles / size; size: {SIZE}",
-            "energy_drift_is": f"|true energy (+ work against drag) - start| / ({ENERGY_SCALE})",
-            **{f"{key}_is": what for key, what in momenta_are.items()},
-            "followed_while": f"median position error < {FOLLOWED}", "time": t.tolist(), "models": models}  # fmt: skip
+            **{
+                f"final_{key}_median": drifts and quartiles(drifts[name][:, -1:])["median"][0]
+                for key, drifts in momenta.items()
+            },
+            "failed": [
+                {"trajectory": k, "at_time": float(t[reached[k]]), "why": why}
+                for k, why in enumerate(paths.failed)
+                if why
+            ],
+            "steps_max": int(paths.steps.max()),
+            "seconds": round(paths.seconds, 2),
+        }
+    return {
+        "n": len(pos),
+        "particles": pos.shape[1],
+        "training_time": training_time,
+        "horizon": float(t[-1]),
+        "method": "DOP853, atol = rtol / 10",
+        "position_error_is": f"RMS over particles / size; size: {SIZE}",
+        "energy_drift_is": f"|true energy (+ work against drag) - start| / ({ENERGY_SCALE})",
+        **{f"{key}_is": what for key, what in momenta_are.items()},
+        "followed_while": f"median position error < {FOLLOWED}",
+        "time": t.tolist(),
+        "models": models,
+    }
 
 
 def momentum_drifts(system, rolled: dict, mass, centre) -> tuple[dict, dict]:

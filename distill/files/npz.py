@@ -33,8 +33,9 @@ class NpzWriter:
         for name, (dtype, shape) in layout.items():
             header = _npy_header(np.dtype(dtype), shape)
             data = at + _LOCAL.size + len(f"{name}.npy".encode()) + 20
-            self._members[name] = _Member(f"{name}.npy".encode(), at, data, len(header) + _bytes(dtype, shape),
-                                          np.dtype(dtype), tuple(shape))  # fmt: skip
+            self._members[name] = _Member(
+                f"{name}.npy".encode(), at, data, len(header) + _bytes(dtype, shape), np.dtype(dtype), tuple(shape)
+            )
             self._write(self._members[name], header)
             at = data + self._members[name].size
         self._end = at
@@ -64,8 +65,9 @@ class NpzWriter:
         count, end = len(self._members), self._end + len(central)
         self._file.seek(self._end)
         self._file.write(central)
-        self._file.write(struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, _VERSION, _VERSION, 0, 0, count, count,
-                                     len(central), self._end))  # fmt: skip
+        self._file.write(
+            struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, _VERSION, _VERSION, 0, 0, count, count, len(central), self._end)
+        )
         self._file.write(struct.pack("<4sLQL", b"PK\6\7", 0, end, 1))
         self._file.write(struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, _MANY, _MANY, _WIDE, _WIDE, 0))
 

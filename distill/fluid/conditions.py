@@ -83,12 +83,18 @@ def settings_like(dataset: Dataset, system: LennardJones, seed: int, quick: bool
         thermostat = "langevin"
     same = thermostat == told.get("thermostat")
     settings = Settings(
-        system=system, n=dataset.n,
+        system=system,
+        n=dataset.n,
         reduced_density=told.get("reduced_density", dataset.n * system.sigma**3 / float(np.prod(dataset.box))),
-        temperature=told.get("temperature", measured), thermostat=thermostat,
-        friction=told["friction"] if same else FRICTION[thermostat], dt=told.get("dt", system.dt), every=1, frames=1,
-        equilibration=min(told.get("equilibration", EQUILIBRATION), 1.0 if quick else EQUILIBRATION), seed=seed,
-    )  # fmt: skip
+        temperature=told.get("temperature", measured),
+        thermostat=thermostat,
+        friction=told["friction"] if same else FRICTION[thermostat],
+        dt=told.get("dt", system.dt),
+        every=1,
+        frames=1,
+        equilibration=min(told.get("equilibration", EQUILIBRATION), 1.0 if quick else EQUILIBRATION),
+        seed=seed,
+    )
     return settings, engine
 
 
@@ -114,8 +120,9 @@ def spaced(settings: Settings, spacing: float, frames: int) -> Settings:
 def fresh_sets(meta: dict, plan: Plan, cutoff: float, threads: int = 1) -> dict:
     """``make_sets`` in a process of its own; ``meta``: the dataset's JSON, of whose system ``plan`` is."""
     settings = replace(plan.settings, system=None)  # functions do not travel: it is made again there
-    return extrapolation.fresh_sets(meta, make_sets, plan=replace(plan, settings=settings), cutoff=cutoff,
-                                    threads=threads)  # fmt: skip
+    return extrapolation.fresh_sets(
+        meta, make_sets, plan=replace(plan, settings=settings), cutoff=cutoff, threads=threads
+    )
 
 
 def make_sets(system: LennardJones, plan: Plan, cutoff: float, threads: int = 1) -> dict:
@@ -135,7 +142,10 @@ def make_sets(system: LennardJones, plan: Plan, cutoff: float, threads: int = 1)
     every = round(SPACING / FINE)
     sets = {INTERPOLATION: _states(found, slice(None, None, every), plan, told, cutoff)}
     reference = {k: found[k][: plan.references] for k in ("pos", "vel")} | {
-        "mass": found["mass"][0], "box": found["box"], "spacing": fine.every * fine.dt}  # fmt: skip
+        "mass": found["mass"][0],
+        "box": found["box"],
+        "spacing": fine.every * fine.dt,
+    }
     skipped, simulations = {}, {INTERPOLATION: found["report"]}
     for name, (settings, what) in variants(plan).items():
         density = settings.reduced_density

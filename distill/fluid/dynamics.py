@@ -101,8 +101,13 @@ class NetworkAcceleration:
             order = np.argsort(receiver * np.int64(len(pos)) + sender, kind="stable")
             place = np.empty_like(order)
             place[order] = np.arange(len(order))
-            self._directed = (sender[order], receiver[order], place[(order + len(i)) % max(1, len(order))],
-                              order % max(1, len(i)), np.where(order < len(i), 1.0, -1.0))  # fmt: skip
+            self._directed = (
+                sender[order],
+                receiver[order],
+                place[(order + len(i)) % max(1, len(order))],
+                order % max(1, len(i)),
+                np.where(order < len(i), 1.0, -1.0),
+            )
         dx, r = self.list.distances(pos)
         sender, receiver, reverse, pair, sign = self._directed
         near = (r <= self.cutoff)[pair]
@@ -137,8 +142,19 @@ class Motion:
     seconds: float
 
 
-def move(acceleration, pos, vel, dt: float, every: int, frames: int, heat: float, friction: float = 0.0,
-         seed=0, seconds: float = np.inf, tick=lambda: None) -> Motion:  # fmt: skip
+def move(
+    acceleration,
+    pos,
+    vel,
+    dt: float,
+    every: int,
+    frames: int,
+    heat: float,
+    friction: float = 0.0,
+    seed=0,
+    seconds: float = np.inf,
+    tick=lambda: None,
+) -> Motion:
     """Integrate from ``pos, vel [particle, dim]``, a frame every ``every`` steps of ``dt``, frame 0 the start.
 
     acceleration: function (pos, vel) -> [particle, dim]; one that depends on velocities sees those half a kick before

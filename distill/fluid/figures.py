@@ -47,8 +47,15 @@ def structure(g_r: dict) -> Figure:
 def _draw_g(axis, g_r, difference=False):
     r, reference = np.array(g_r["r_A"]), {k: np.array(g_r["reference"][k]) for k in ("mean", "low", "high")}
     off = reference["mean"] if difference else 0.0
-    axis.fill_between(r, reference["low"] - off, reference["high"] - off, color=MUTED, alpha=0.45, lw=0,
-                      label=f"reference, {g_r['reference']['n']} seeds")  # fmt: skip
+    axis.fill_between(
+        r,
+        reference["low"] - off,
+        reference["high"] - off,
+        color=MUTED,
+        alpha=0.45,
+        lw=0,
+        label=f"reference, {g_r['reference']['n']} seeds",
+    )
     for name, (colour, style) in STYLES.items():
         one = g_r["models"].get(name) or {}
         if one.get("mean") is not None:

@@ -70,11 +70,19 @@ def add_md_flags(parser: Parser) -> None:
     add("--reduced-density", type=positive_float, metavar="RHO", help="atoms per sigma^3; sets the box (0.5)")
     add("--temperature", type=positive_float, metavar="K", help="(100)")
     add("--thermostat", choices=THERMOSTATS, help="none: constant energy after the equilibration (langevin)")
-    add("--friction", type=positive_float, metavar="RATE", help="per ps: langevin's (1), or how often nose-hoover's"
-        " chain collides (25)")  # fmt: skip
+    add(
+        "--friction",
+        type=positive_float,
+        metavar="RATE",
+        help="per ps: langevin's (1), or how often nose-hoover's chain collides (25)",
+    )
     add("--equilibration", type=non_negative_float, metavar="PS", help="before the first frame, with langevin (100)")
-    add("--md-engine", choices=ENGINES, help="auto: OpenMM (pip install -r requirements-md.txt) if it is there, else"
-        " the slower path in JAX; the last line says which (auto)")  # fmt: skip
+    add(
+        "--md-engine",
+        choices=ENGINES,
+        help="auto: OpenMM (pip install -r requirements-md.txt) if it is there, else"
+        " the slower path in JAX; the last line says which (auto)",
+    )
     add("--box", type=positive_float, nargs="+", metavar="A", help="with --from-gamd: side of the box, or three")
 
 
@@ -131,7 +139,15 @@ def law_of(args: argparse.Namespace) -> LennardJones:
 def settings_of(args: argparse.Namespace) -> Settings:
     """The simulation of resolved flags of kind ``md``."""
     return Settings(
-        system=law_of(args), n=args.n, reduced_density=args.reduced_density, temperature=args.temperature,
-        thermostat=args.thermostat, friction=args.friction, dt=args.dt, every=args.every, frames=args.n_frames,
-        equilibration=args.equilibration, seed=args.seed,
-    )  # fmt: skip
+        system=law_of(args),
+        n=args.n,
+        reduced_density=args.reduced_density,
+        temperature=args.temperature,
+        thermostat=args.thermostat,
+        friction=args.friction,
+        dt=args.dt,
+        every=args.every,
+        frames=args.n_frames,
+        equilibration=args.equilibration,
+        seed=args.seed,
+    )

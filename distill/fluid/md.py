@@ -129,8 +129,14 @@ def labelled(system: LennardJones, pos, box, engine_force=None) -> dict:
     rows = [pair_sums(system, x, box) for x in pos]
     force, energy, virial, closest = (np.array(a) for a in zip(*rows, strict=True))
     off = 0.0 if engine_force is None else float(np.abs(force - engine_force).max())
-    return {"acc": force / system.mass, "energy": energy, "virial": virial, "closest": float(closest.min()),
-            "largest": float(np.abs(force).max()), "deviation": off}  # fmt: skip
+    return {
+        "acc": force / system.mass,
+        "energy": energy,
+        "virial": virial,
+        "closest": float(closest.min()),
+        "largest": float(np.abs(force).max()),
+        "deviation": off,
+    }
 
 
 def closest_of(rows: list[dict]) -> float | None:

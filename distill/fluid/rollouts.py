@@ -36,8 +36,9 @@ NETWORK_STARTS = 2  # its steps cost a hundred times those of a formula
 SHARE = 0.5  # of the rollout time: the length of the runs at constant energy
 NETWORK_SECONDS = 100.0  # CPU time, of all its runs together
 METHOD = "BAOAB (Langevin), velocity Verlet where there is no friction; Verlet list; 64 bits, the network in 32"
-ENERGY_IS = "(true kinetic + shifted pair energy - start) / kinetic energy at the start, after the total momentum was"\
-    " taken out"  # fmt: skip
+ENERGY_IS = (
+    "(true kinetic + shifted pair energy - start) / kinetic energy at the start, after the total momentum was taken out"
+)
 MOMENTUM_IS = "|sum of m v - start| / sum of m |v| at the start, at the end"
 
 
@@ -61,8 +62,14 @@ def bath_of(settings: Settings, spacing: float, frames: int) -> Bath:
     """The bath of a dataset: its friction where its thermostat is langevin, 1/ps for nose-hoover, whose rate is
     another quantity, and none for none."""
     friction = {"langevin": settings.friction, "nose-hoover": md.EQUILIBRATION_FRICTION, "none": 0.0}
-    return Bath(settings.temperature, friction[settings.thermostat], settings.dt, round(spacing / settings.dt), frames,
-                settings.seed)  # fmt: skip
+    return Bath(
+        settings.temperature,
+        friction[settings.thermostat],
+        settings.dt,
+        round(spacing / settings.dt),
+        frames,
+        settings.seed,
+    )
 
 
 # ---------------------------------------------------------------- temperature and energy
@@ -97,15 +104,24 @@ def accelerations(system: LennardJones, law, model, mass: float, box, cutoff: fl
     zero = (0.0, 0.0)
     node = (lambda vel: law.node_force(vel, np.full(len(vel), mass))) if law.node else None
     return {
-        "truth": lambda: PairAcceleration(lambda r: radial_force(system, r, mass, mass, *zero), mass, box,
-                                          system.cutoff),
+        "truth": lambda: PairAcceleration(
+            lambda r: radial_force(system, r, mass, mass, *zero), mass, box, system.cutoff
+        ),
         "law": lambda: PairAcceleration(lambda r: law.radial(r, mass, mass, *zero), mass, box, law.cutoff, node),
         "gnn": lambda: NetworkAcceleration(model, mass, box, cutoff),
-    }  # fmt: skip
+    }
 
 
-def compare(system: LennardJones, law, model, reference: dict, bath: Bath, starts: int, cutoff: float,
-            network_seconds: float = NETWORK_SECONDS) -> dict:  # fmt: skip
+def compare(
+    system: LennardJones,
+    law,
+    model,
+    reference: dict,
+    bath: Bath,
+    starts: int,
+    cutoff: float,
+    network_seconds: float = NETWORK_SECONDS,
+) -> dict:
     """JSON-ready comparison of the fluid under truth, law and network.
 
     ``starts`` simulations of ``reference`` (``fluid_sets.make_sets``) are gone on from; ``cutoff`` is the network's.
@@ -118,8 +134,11 @@ def compare(system: LennardJones, law, model, reference: dict, bath: Bath, start
     heat = BOLTZMANN * bath.temperature / mass
     short = max(2, round(SHARE * (bath.frames - 1)) + 1)
     motions: dict = {"warm": {}, "isolated": {}}
-    plans = {(kind, name): min(starts, NETWORK_STARTS if name == "gnn" else most)
-             for kind, most in (("warm", starts), ("isolated", CONSTANT_ENERGY_STARTS)) for name in makers}  # fmt: skip
+    plans = {
+        (kind, name): min(starts, NETWORK_STARTS if name == "gnn" else most)
+        for kind, most in (("warm", starts), ("isolated", CONSTANT_ENERGY_STARTS))
+        for name in makers
+    }
     total = sum(count * ((bath.frames if kind == "warm" else short) - 1) for (kind, _), count in plans.items())
     with progress(total=total, desc="rollouts", unit="frame") as bar:
         for (kind, name), count in plans.items():
@@ -127,31 +146,51 @@ def compare(system: LennardJones, law, model, reference: dict, bath: Bath, start
             budget = network_seconds * (0.6 if warm else 0.4) / count if name == "gnn" else np.inf
             bar.set_postfix_str(f"{name}, constant {'temperature' if warm else 'energy'}")
             motions[kind][name] = [
-                move(makers[name](), pos[k, 0], vel[k, 0] if warm else vel[k, 0] - vel[k, 0].mean(0), bath.dt,
-                     bath.every, bath.frames if warm else short, heat, bath.friction if warm else 0.0,
-                     [bath.seed, k, 89], budget, bar.update)
+                move(
+                    makers[name](),
+                    pos[k, 0],
+                    vel[k, 0] if warm else vel[k, 0] - vel[k, 0].mean(0),
+                    bath.dt,
+                    bath.every,
+                    bath.frames if warm else short,
+                    heat,
+                    bath.friction if warm else 0.0,
+                    [bath.seed, k, 89],
+                    budget,
+                    bar.update,
+                )
                 for k in range(count)
-            ]  # fmt: skip
+            ]
     spacing = bath.every * bath.dt
     return {
-        "kind": "fluid", "n": starts, "particles": n, "temperature_K": bath.temperature,
-        "thermostat": bath.thermostat, "friction_per_ps": bath.friction, "dt_ps": bath.dt, "spacing_ps": spacing,
-        "method": METHOD, "network_cpu_seconds_allowed": network_seconds,
+        "kind": "fluid",
+        "n": starts,
+        "particles": n,
+        "temperature_K": bath.temperature,
+        "thermostat": bath.thermostat,
+        "friction_per_ps": bath.friction,
+        "dt_ps": bath.dt,
+        "spacing_ps": spacing,
+        "method": METHOD,
+        "network_cpu_seconds_allowed": network_seconds,
         "g_r": correlations(motions["warm"], reference, bath),
         "constant_temperature": {"time_ps": spacing * (bath.frames - 1)} | _warm(motions["warm"], mass, n, bath),
         "constant_energy": _isolated(motions["isolated"], system, box, mass, n, spacing, short),
-    }  # fmt: skip
+    }
 
 
 def _account(runs: list[Motion], spacing: float) -> dict:
     """What every model's entry says of its runs."""
     return {
-        "n": len(runs), "ran_ps": [spacing * (len(m.pos) - 1) for m in runs], "steps": [m.steps for m in runs],
+        "n": len(runs),
+        "ran_ps": [spacing * (len(m.pos) - 1) for m in runs],
+        "steps": [m.steps for m in runs],
         "cpu_ms_a_step": 1e3 * sum(m.seconds for m in runs) / max(1, sum(m.steps for m in runs)),
         "stopped_by_the_clock": sum(m.stopped for m in runs),
-        "failed": [{"start": k, "at_ps": spacing * (len(m.pos) - 1), "why": m.failed}
-                   for k, m in enumerate(runs) if m.failed],
-    }  # fmt: skip
+        "failed": [
+            {"start": k, "at_ps": spacing * (len(m.pos) - 1), "why": m.failed} for k, m in enumerate(runs) if m.failed
+        ],
+    }
 
 
 def correlations(warm: dict, reference: dict, bath: Bath) -> dict:
@@ -179,12 +218,21 @@ def correlations(warm: dict, reference: dict, bath: Bath) -> dict:
             models[name]["within_spread"] &= len(own) == len(runs)
     return {
         "r_A": (0.5 * (edges[1:] + edges[:-1])).tolist(),
-        "reference": {"n": len(whole), "mean": whole.mean(0).tolist(), "low": whole.min(0).tolist(),
-                      "high": whole.max(0).tolist(), "deviations": leave_one_out(whole).tolist()},
-        "models": models, "deviation_is": DEVIATION_IS, "within_spread_is": WITHIN_IS, "p_value_is": P_IS,
-        "mean_in_standard_errors_is": ERRORS_IS, "bin_A": BIN,
+        "reference": {
+            "n": len(whole),
+            "mean": whole.mean(0).tolist(),
+            "low": whole.min(0).tolist(),
+            "high": whole.max(0).tolist(),
+            "deviations": leave_one_out(whole).tolist(),
+        },
+        "models": models,
+        "deviation_is": DEVIATION_IS,
+        "within_spread_is": WITHIN_IS,
+        "p_value_is": P_IS,
+        "mean_in_standard_errors_is": ERRORS_IS,
+        "bin_A": BIN,
         "reference_is": "simulations by the engine of the dataset, one a seed; low and high: of all runs in each bin",
-    }  # fmt: skip
+    }
 
 
 def _warm(warm: dict, mass: float, n: int, bath: Bath) -> dict:
@@ -213,15 +261,20 @@ def _isolated(isolated: dict, system, box, mass: float, n: int, spacing: float, 
         reached = min(len(m.pos) for m in runs)
         models[name] = _account(runs, spacing) | {
             "energy_drift": quartiles(curves),
-            "energy_drift_end": {"at_ps": spacing * (reached - 1),
-                                 "median_size": finite_or_none(np.median(np.abs(curves[:, reached - 1]))),
-                                 "largest_size": finite_or_none(np.abs(curves[:, :reached]).max())},
+            "energy_drift_end": {
+                "at_ps": spacing * (reached - 1),
+                "median_size": finite_or_none(np.median(np.abs(curves[:, reached - 1]))),
+                "largest_size": finite_or_none(np.abs(curves[:, :reached]).max()),
+            },
             "energy_drift_per_atom_kJ_per_mol": finite_or_none(np.median(absolute)),
             "momentum_drift_median": finite_or_none(np.median(momentum)),
             "temperature_K": mean_and_error(temperature),
-        }  # fmt: skip
+        }
     return {
-        "time_ps": spacing * (frames - 1), "time": (spacing * np.arange(frames)).tolist(), "models": models,
-        "energy_drift_is": ENERGY_IS, "momentum_drift_is": MOMENTUM_IS,
+        "time_ps": spacing * (frames - 1),
+        "time": (spacing * np.arange(frames)).tolist(),
+        "models": models,
+        "energy_drift_is": ENERGY_IS,
+        "momentum_drift_is": MOMENTUM_IS,
         "energy_drift_end_is": "at the end of the shortest run; largest: of all runs up to there",
-    }  # fmt: skip
+    }

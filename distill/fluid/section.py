@@ -64,9 +64,11 @@ def lines(law: dict, result: dict) -> list[str]:
     warm, still, g = (r[k]["models"] for k in ("constant_temperature", "constant_energy", "g_r"))
     for who in ("law", "gnn"):
         drift = still[who]["energy_drift_end"]
-        out.append(f"fluid, {NAMES[who]:<9} g(r) {within(g[who])}; {with_error(warm[who]['temperature_K'])} K"
-                   f" (bath {shown(r['temperature_K'], 4)}); energy drifts by {shown(drift['median_size'])} of the"
-                   f" kinetic energy in {shown(drift['at_ps'])} ps")  # fmt: skip
+        out.append(
+            f"fluid, {NAMES[who]:<9} g(r) {within(g[who])}; {with_error(warm[who]['temperature_K'])} K"
+            f" (bath {shown(r['temperature_K'], 4)}); energy drifts by {shown(drift['median_size'])} of the"
+            f" kinetic energy in {shown(drift['at_ps'])} ps"
+        )
         for failed in warm[who]["failed"] + still[who]["failed"]:
             out.append(f"                 start {failed['start']} failed at {failed['at_ps']:.3g} ps: {failed['why']}")
     return out
@@ -81,11 +83,19 @@ def simulation_rows(m) -> list[list[str]]:
     if about.get("cutoff"):
         rows.append(["Cutoff of the force", f"{cell(about['cutoff'])} A; {text(about.get('law_holds', ''))}"])
     if (t := report.get("temperature_K") or {}).get("mean") is not None:
-        rows.append(["Temperature", f"{cell(t['mean'], 4)} K (asked for {cell(t.get('target'))}), standard deviation of"
-                     f" a frame {cell(t.get('std'))}"])  # fmt: skip
-    for key, label, unit in (("pressure_bar", "Pressure", "bar"), ("smallest_distance_A", "Smallest distance", "A"),
-                             ("largest_force_kJ_per_mol_nm", "Largest force component", "kJ/mol/nm"),
-                             ("engine", "Engine", "")):  # fmt: skip
+        rows.append(
+            [
+                "Temperature",
+                f"{cell(t['mean'], 4)} K (asked for {cell(t.get('target'))}), standard deviation of"
+                f" a frame {cell(t.get('std'))}",
+            ]
+        )
+    for key, label, unit in (
+        ("pressure_bar", "Pressure", "bar"),
+        ("smallest_distance_A", "Smallest distance", "A"),
+        ("largest_force_kJ_per_mol_nm", "Largest force component", "kJ/mol/nm"),
+        ("engine", "Engine", ""),
+    ):
         if report.get(key) is not None:
             rows.append([label, f"{cell(report[key])} {unit}"])
     return rows
@@ -102,9 +112,16 @@ def parameters(m) -> str:
         return ""
     found, body = m.law.get("lennard_jones"), ""
     if found:
-        rows = [[name, text(measured(found[name])), "—" if found[name].get("true") is None
-                 else f"{cell(found[name]['true'], 6)} {text(found[name].get('unit') or '')}"]
-                for name in ("sigma", "epsilon")]  # fmt: skip
+        rows = [
+            [
+                name,
+                text(measured(found[name])),
+                "—"
+                if found[name].get("true") is None
+                else f"{cell(found[name]['true'], 6)} {text(found[name].get('unit') or '')}",
+            ]
+            for name in ("sigma", "epsilon")
+        ]
         body += table(["parameter", "found", "true"], rows, f"The law is {text(found['form'])}: {text(found['what'])}.")
     else:
         body += '<p class="note">The law is not of the form a/r^13 - b/r^7: it has no sigma and epsilon.</p>'
@@ -112,12 +129,17 @@ def parameters(m) -> str:
     top = m.law.get("cutoff") or ranges.get("in", [0, 10.0])[1]
     r = np.linspace((ranges.get("near") or [0.3 * top])[0], top, POINTS)
     ends = np.ones((4, POINTS)) * [[1.0], [1.0], [0.0], [0.0]]
-    values = [Law(parse(one["text"], VARIABLES)).radial(r, *ends) if (one := m.law.get(key) or {}).get("text") else None
-              for key in ("pair", "truth")]  # fmt: skip
+    values = [
+        Law(parse(one["text"], VARIABLES)).radial(r, *ends) if (one := m.law.get(key) or {}).get("text") else None
+        for key in ("pair", "truth")
+    ]
     label = "pair force f(r)" + (f", {'kJ/mol/nm' if units(m) else 'units of the data'}")
-    figure = image(plots.save_bytes(figures.pair_force(r, *values, label)), "Pair force of law and truth",
-                   "f(r) from the smallest distance of the data to the cutoff, for masses of 1; left clipped so that"
-                   " the well is seen.")  # fmt: skip
+    figure = image(
+        plots.save_bytes(figures.pair_force(r, *values, label)),
+        "Pair force of law and truth",
+        "f(r) from the smallest distance of the data to the cutoff, for masses of 1; left clipped so that"
+        " the well is seen.",
+    )
     return f"<h3>As a pair potential</h3>{body}{figure}"
 
 
@@ -156,15 +178,37 @@ def rollouts(r: dict) -> str:
     rows = []
     for name, label in NAMES.items():
         one, t = g["models"][name], warm["models"][name]
-        rows.append([label, f"{cell(t['n'])} of {shown(float(np.mean(t['ran_ps'])))} ps", one.get("deviation_mean"),
-                     "yes" if one["within_spread"] else "no", one.get("p_value"), one.get("mean_in_standard_errors"),
-                     text(with_error(t["temperature_K"])), cell(t["cpu_ms_a_step"]),
-                     cell(len(t["failed"]))])  # fmt: skip
+        rows.append(
+            [
+                label,
+                f"{cell(t['n'])} of {shown(float(np.mean(t['ran_ps'])))} ps",
+                one.get("deviation_mean"),
+                "yes" if one["within_spread"] else "no",
+                one.get("p_value"),
+                one.get("mean_in_standard_errors"),
+                text(with_error(t["temperature_K"])),
+                cell(t["cpu_ms_a_step"]),
+                cell(len(t["failed"])),
+            ]
+        )
     largest = max(g["reference"]["deviations"])
-    header = ["driven by", "runs", "deviation of g(r)", "within the spread", "p", "in standard errors",
-              "temperature, K", "CPU ms a step", "failed"]  # fmt: skip
-    body += table(header, rows, f"Deviation of a reference run ({cell(g['reference']['n'])} seeds): up to"
-                  f" {cell(largest)} over the whole time; shorter runs are held to runs as short.")  # fmt: skip
+    header = [
+        "driven by",
+        "runs",
+        "deviation of g(r)",
+        "within the spread",
+        "p",
+        "in standard errors",
+        "temperature, K",
+        "CPU ms a step",
+        "failed",
+    ]
+    body += table(
+        header,
+        rows,
+        f"Deviation of a reference run ({cell(g['reference']['n'])} seeds): up to"
+        f" {cell(largest)} over the whole time; shorter runs are held to runs as short.",
+    )
     body += image(
         plots.save_bytes(figures.energy(still)),
         "Drift of the true energy at constant energy",
@@ -174,11 +218,26 @@ def rollouts(r: dict) -> str:
     for name, label in NAMES.items():
         one = still["models"][name]
         end = one["energy_drift_end"]
-        rows.append([label, f"{cell(one['n'])} of {shown(float(np.mean(one['ran_ps'])))} ps", end["median_size"],
-                     one["energy_drift_per_atom_kJ_per_mol"], one["momentum_drift_median"],
-                     text(with_error(one["temperature_K"])), cell(len(one["failed"]))])  # fmt: skip
-    header = ["driven by", "runs", "drift / kinetic energy", "drift an atom, kJ/mol", "drift of the momentum",
-              "temperature, K", "failed"]  # fmt: skip
+        rows.append(
+            [
+                label,
+                f"{cell(one['n'])} of {shown(float(np.mean(one['ran_ps'])))} ps",
+                end["median_size"],
+                one["energy_drift_per_atom_kJ_per_mol"],
+                one["momentum_drift_median"],
+                text(with_error(one["temperature_K"])),
+                cell(len(one["failed"])),
+            ]
+        )
+    header = [
+        "driven by",
+        "runs",
+        "drift / kinetic energy",
+        "drift an atom, kJ/mol",
+        "drift of the momentum",
+        "temperature, K",
+        "failed",
+    ]
     body += table(header, rows, "At the end of the runs, medians over them.")
     body += (
         f'<p class="note">Deviation: {text(g["deviation_is"])}. Within the spread: {text(g["within_spread_is"])}. p:'
@@ -187,6 +246,10 @@ def rollouts(r: dict) -> str:
         f" {text(r['method'])}; time step {cell(r['dt_ps'])} ps. The network’s runs were given"
         f" {cell(r['network_cpu_seconds_allowed'])} s of CPU time; where that did not reach, they are shorter.</p>"
     )
-    failed = [f"{NAMES[k]}, start {f['start']}, at {f['at_ps']:.3g} ps: {f['why']}"
-              for part in (warm, still) for k, one in part["models"].items() for f in one["failed"]]  # fmt: skip
+    failed = [
+        f"{NAMES[k]}, start {f['start']}, at {f['at_ps']:.3g} ps: {f['why']}"
+        for part in (warm, still)
+        for k, one in part["models"].items()
+        for f in one["failed"]
+    ]
     return body + "".join(f'<p class="note">Failed: {text(what)}.</p>' for what in failed)

@@ -13,15 +13,23 @@ from distill.physics.neighbours import close_pairs
 
 BIN, FURTHEST = 0.1, 12.0  # A: of pair distances
 SPLITS = 20_000  # of a permutation test at most; drawn at random where there are more
-DEVIATION_IS = "root mean square over the bins of g(r) of one run minus the mean g(r) of all reference runs but the"\
-    " one that it starts from; for a reference run: all but itself"  # fmt: skip
-WITHIN_IS = "whether the mean deviation of the runs is at most the largest deviation of a reference run; false if a"\
-    " run blew up. Six runs of the same fluid against six would fail it about once in twenty times, three against"\
-    " three more often"  # fmt: skip
-P_IS = "share of all ways to split these runs and the reference's into two groups of their sizes whose means lie at"\
-    " least as far apart (RMS over the bins): below 0.05 the two differ by more than seeds do"  # fmt: skip
-ERRORS_IS = "RMS over the bins of (mean of the runs - mean of the reference) / standard error of that difference;"\
-    " about 1 if they are the same fluid"  # fmt: skip
+DEVIATION_IS = (
+    "root mean square over the bins of g(r) of one run minus the mean g(r) of all reference runs but the"
+    " one that it starts from; for a reference run: all but itself"
+)
+WITHIN_IS = (
+    "whether the mean deviation of the runs is at most the largest deviation of a reference run; false if a"
+    " run blew up. Six runs of the same fluid against six would fail it about once in twenty times, three against"
+    " three more often"
+)
+P_IS = (
+    "share of all ways to split these runs and the reference's into two groups of their sizes whose means lie at"
+    " least as far apart (RMS over the bins): below 0.05 the two differ by more than seeds do"
+)
+ERRORS_IS = (
+    "RMS over the bins of (mean of the runs - mean of the reference) / standard error of that difference;"
+    " about 1 if they are the same fluid"
+)
 
 
 def bin_edges(box) -> np.ndarray:
@@ -60,9 +68,14 @@ def compare_g(found, own, reference, seed: int = 0) -> dict:
     ``own [run]``: the reference run that each started from. Two reference runs at least.
     """
     spread, off = leave_one_out(reference), deviations(found, own, reference)
-    out = {"deviations": off.tolist(), "deviation_mean": float(off.mean()), "reference_deviations": spread.tolist(),
-           "within_spread": bool(off.mean() <= spread.max()), "p_value": None,
-           "mean_in_standard_errors": None}  # fmt: skip
+    out = {
+        "deviations": off.tolist(),
+        "deviation_mean": float(off.mean()),
+        "reference_deviations": spread.tolist(),
+        "within_spread": bool(off.mean() <= spread.max()),
+        "p_value": None,
+        "mean_in_standard_errors": None,
+    }
     if len(found) < 2:
         return out
     error = np.sqrt(found.var(0, ddof=1) / len(found) + reference.var(0, ddof=1) / len(reference))

@@ -27,8 +27,9 @@ RELATIONS = ("same", "same up to a constant factor", "same functional form", "di
 ERROR_IS = "|law - truth| / (0.05 median |truth| + |truth|), the median over the samples of the range"
 
 
-def compare(law: sp.Expr, truth, samples_in: dict, samples_far: dict, tolerance: float = 0.03,
-            symbolic: bool = True) -> dict:  # fmt: skip
+def compare(
+    law: sp.Expr, truth, samples_in: dict, samples_far: dict, tolerance: float = 0.03, symbolic: bool = True
+) -> dict:
     """How far ``law`` is from ``truth`` (a formula, or a function of the samples' columns), up to a scale.
 
     ``samples_in`` / ``samples_far``: variable name -> array [sample]. The scale is fitted in range. The error
@@ -135,10 +136,15 @@ def equivalence(law: sp.Expr, truth, samples: dict) -> dict:
         other = {"same": truth, "same functional form": fitted}.get(relation, sp.Float(factor) * truth)
         symbolic = _same_symbolically(law, other)
     result = {
-        "relation": relation, "factor": factor if relation in RELATIONS[:2] else None, "constants": constants,
-        "off": max((c["off"] for c in constants), default=None), "symbolic": symbolic, "worst": worst,
-        "relative_error_is": ERROR_IS, "tolerance": TOLERANCE,
-    }  # fmt: skip
+        "relation": relation,
+        "factor": factor if relation in RELATIONS[:2] else None,
+        "constants": constants,
+        "off": max((c["off"] for c in constants), default=None),
+        "symbolic": symbolic,
+        "worst": worst,
+        "relative_error_is": ERROR_IS,
+        "tolerance": TOLERANCE,
+    }
     used = {"r", *(s.name for s in law.free_symbols | truth.free_symbols)} if known else names
     result["variables"] = [n for n in names if n in used]
     return result | {"text": _sentence(result)}
@@ -176,8 +182,9 @@ def _constants(law, truth, columns, value, weights, factor, rows) -> tuple[list[
         found = float(at[k])
         if not 1 / KEPT <= found / c.value / (factor if c.outer else 1.0) <= KEPT:
             return [], None
-        out.append({"name": f"c{len(out)}", "role": c.role, "true": c.value, "found": found,
-                    "off": abs(found / c.value - 1)})  # fmt: skip
+        out.append(
+            {"name": f"c{len(out)}", "role": c.role, "true": c.value, "found": found, "off": abs(found / c.value - 1)}
+        )
     return out, form.expr.xreplace({c.symbol: sp.Float(float(v)) for c, v in zip(form.constants, at, strict=True)})
 
 

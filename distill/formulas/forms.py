@@ -180,8 +180,17 @@ class Fit:
         if not self.free or len(target) < len(self.free):
             return start
         try:
-            found = least_squares(residual, first, jacobian, method="lm", x_scale=np.abs(first) + 1e-9,
-                                  ftol=1e-14, xtol=1e-14, gtol=1e-14, max_nfev=60)  # fmt: skip
+            found = least_squares(
+                residual,
+                first,
+                jacobian,
+                method="lm",
+                x_scale=np.abs(first) + 1e-9,
+                ftol=1e-14,
+                xtol=1e-14,
+                gtol=1e-14,
+                max_nfev=60,
+            )
         except (ValueError, np.linalg.LinAlgError):  # no finite step from here
             return start
         return whole(found.x)

@@ -141,8 +141,16 @@ class Objective:
                 # the same MINPACK routine as in least_squares, without what that does around it
                 with warnings.catch_warnings():  # that it ended at max_nfev is no news
                     warnings.simplefilter("ignore")
-                    x = leastsq(residual, start, Dfun=jacobian, ftol=1e-10, xtol=1e-10, gtol=1e-8, maxfev=max_nfev,
-                                diag=1 / scale)[0]  # fmt: skip
+                    x = leastsq(
+                        residual,
+                        start,
+                        Dfun=jacobian,
+                        ftol=1e-10,
+                        xtol=1e-10,
+                        gtol=1e-8,
+                        maxfev=max_nfev,
+                        diag=1 / scale,
+                    )[0]
             else:
                 options = {"f_scale": self.f_scale, "ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-14}
                 x = least_squares(

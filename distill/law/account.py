@@ -40,22 +40,33 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
     before = Law(front.expr, {}, chain)
     content = {
         "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
-        "node": law.node_json(dataset.dim), **known,
+        "node": law.node_json(dataset.dim),
+        **known,
         "pair_unrounded": to_text(refined.law.pair),
         "from_messages": before.pair_json() | {"why": front.why} | {k: front.info.get(k) for k in CERTAINTY},
         "refinement": refinement_json(refined),
         "control": {
-            "pair": without.pair_json(), "acceleration_error": {"law": _score(without, ground)},
+            "pair": without.pair_json(),
+            "acceleration_error": {"law": _score(without, ground)},
             "cpu_seconds": alone.cpu_seconds,
             "what": f"the same refit, repair and choice on accelerations from {' and '.join(selection.CONTROL_STARTS)},"
-                    " without a network: a law found here too is no evidence for the network"},
+            " without a network: a law found here too is no evidence for the network",
+        },
         "acceleration_error": {
-            "law": _score(law, ground), "gnn": refined.network, "n": refined.receivers,
-            "what": "mean |a - a_data| / (c + |a_data|) of components, receivers of trajectories left out"},
-        "truth": None, "verdict": {"recovered": None, "relative_error_in_range": None,
-                                   "relative_error_extrapolated": None, "why": "the true law is not known here"},
+            "law": _score(law, ground),
+            "gnn": refined.network,
+            "n": refined.receivers,
+            "what": "mean |a - a_data| / (c + |a_data|) of components, receivers of trajectories left out",
+        },
+        "truth": None,
+        "verdict": {
+            "recovered": None,
+            "relative_error_in_range": None,
+            "relative_error_extrapolated": None,
+            "why": "the true law is not known here",
+        },
         "data_verdict": verdict.without_truth(refined, residuals.structure(law, ground.held, seed)),
-    }  # fmt: skip
+    }
     system = record.system_of(dataset.meta)
     content["lennard_jones"] = sigma_epsilon.account(law.pair, refined.data, read.node_terms, system)
     content["from_messages"]["lennard_jones"] = sigma_epsilon.values(front.expr, system)
@@ -85,17 +96,29 @@ def refinement_json(refined) -> dict:
     """How the law was chosen on accelerations: candidates, the runner-up, how stable the choice is."""
     second = refined.runner_up
     if second is not None:
-        second = {"equation": to_text(second["expr"], 6), "latex": to_latex(second["expr"]),
-                  **{k: finite_or_none(v) if k == "held_out" else v
-                     for k, v in second.items() if k != "expr"}}  # fmt: skip
+        second = {
+            "equation": to_text(second["expr"], 6),
+            "latex": to_latex(second["expr"]),
+            **{k: finite_or_none(v) if k == "held_out" else v for k, v in second.items() if k != "expr"},
+        }
     return {
-        "why": refined.why, "repaired": refined.repaired, "runner_up": second,
-        "chosen_share": refined.chosen_share, "cpu_seconds": refined.cpu_seconds,
+        "why": refined.why,
+        "repaired": refined.repaired,
+        "runner_up": second,
+        "chosen_share": refined.chosen_share,
+        "cpu_seconds": refined.cpu_seconds,
         "chosen_share_is": f"share of {selection.DRAWS} bootstrap draws of the trajectories left out in which the"
-                           " same formula is chosen",
-        "candidates": [{"complexity": c.complexity, "held_out": finite_or_none(c.error),
-                        "repaired": c.repaired, "equation": to_text(c.expr, 6)} for c in refined.candidates],
-    }  # fmt: skip
+        " same formula is chosen",
+        "candidates": [
+            {
+                "complexity": c.complexity,
+                "held_out": finite_or_none(c.error),
+                "repaired": c.repaired,
+                "equation": to_text(c.expr, 6),
+            }
+            for c in refined.candidates
+        ],
+    }
 
 
 def node_json(front, law: Law, messages: dict, nodes: Nodes, read: ReadOut, force, dataset, seed=0) -> dict:
@@ -103,8 +126,9 @@ def node_json(front, law: Law, messages: dict, nodes: Nodes, read: ReadOut, forc
     data = node_function.node_data(messages, nodes, read, force, seed)
     out = node_function.compare_with_composed(front, law, data)
     pos = dataset.arrays["pos"][data.at].astype(float)
-    return out | {"position": node_function.position_dependence(
-        pos, node_function.left_over(law, data), seed, data.at[0])}  # fmt: skip
+    return out | {
+        "position": node_function.position_dependence(pos, node_function.left_over(law, data), seed, data.at[0])
+    }
 
 
 def true_node_force(system, messages: dict, dataset) -> np.ndarray:
@@ -123,8 +147,14 @@ def target_json(name: str, front) -> dict:
     """One target's entry in ``law.json``."""
     row, best = front.rows[front.chosen], front.rows[front.info["best_pysr"]]
     return {
-        "hall_of_fame": f"symbolic/{name}/hall_of_fame.csv", "chosen": front.chosen, "equation": row.equation,
-        "latex": to_latex(row.expr), "complexity": row.complexity, "loss": row.loss, "why": front.why,
+        "hall_of_fame": f"symbolic/{name}/hall_of_fame.csv",
+        "chosen": front.chosen,
+        "equation": row.equation,
+        "latex": to_latex(row.expr),
+        "complexity": row.complexity,
+        "loss": row.loss,
+        "why": front.why,
         "pysr_best": {"equation": best.equation, "complexity": best.complexity, "loss": best.loss},
-        "rows": [[r.complexity, r.loss, r.equation] for r in front.rows], "info": front.info,
-    }  # fmt: skip
+        "rows": [[r.complexity, r.loss, r.equation] for r in front.rows],
+        "info": front.info,
+    }

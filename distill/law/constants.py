@@ -39,15 +39,28 @@ def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charg
     report, shown = [], {}
     for k, (symbol, value, error) in enumerate(zip(symbols, values, spread, strict=True)):
         shown[symbol] = sp.Symbol(f"c{k}")
-        report.append({"symbol": f"c{k}", "value": float(final[k]), "standard_error": _finite(error),
-                       "snapped_from": None if final[k] == value else float(value)})  # fmt: skip
+        report.append(
+            {
+                "symbol": f"c{k}",
+                "value": float(final[k]),
+                "standard_error": _finite(error),
+                "snapped_from": None if final[k] == value else float(value),
+            }
+        )
     law = with_constants(form, symbols, final)
     for switched, symbol, at in thresholds(law):
         low, high = gap(data.features[symbol.name], at)
         value = round_number(0.5 * (low + high), 0.25 * (high - low))
         value = at if value is None or not low <= value < high else value
-        report.append({"symbol": f"threshold of {symbol.name}", "value": value, "standard_error": None,
-                       "gap": [low, high], "snapped_from": None if value == at else at})  # fmt: skip
+        report.append(
+            {
+                "symbol": f"threshold of {symbol.name}",
+                "value": value,
+                "standard_error": None,
+                "gap": [low, high],
+                "snapped_from": None if value == at else at,
+            }
+        )
         law = with_threshold(law, switched, value)
     rounded = [c for c in report if c["snapped_from"] is not None]
     what = f"standard errors: delete-group jackknife, {GROUPS} groups of trajectories, {len(data.acc)} receivers"

@@ -38,9 +38,11 @@ class Receivers:
         count = np.diff(np.r_[self.start, len(self.unit)])
         edges, left = np.repeat(keep, count), count[keep]
         return Receivers(
-            {k: v[edges] for k, v in self.features.items()}, self.unit[edges], np.cumsum(left) - left,
+            {k: v[edges] for k, v in self.features.items()},
+            self.unit[edges],
+            np.cumsum(left) - left,
             *(getattr(self, k)[keep] for k in ("acc", "predicted", "vel", "mass", "trajectory")),
-        )  # fmt: skip
+        )
 
 
 def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
@@ -56,9 +58,13 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
     return Receivers(
         {v: get(k, edges) for v, k in FIELDS.items()},
         get("dx", edges) / np.maximum(get("r", edges), 1e-12)[:, None],
-        start, get("acc_i", first), get("acc_pred_i", first), get("vel_i", first), get("mass_i", first),
+        start,
+        get("acc_i", first),
+        get("acc_pred_i", first),
+        get("vel_i", first),
+        get("mass_i", first),
         messages["trajectory"][first],
-    )  # fmt: skip
+    )
 
 
 def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=VARIABLES) -> Objective:
@@ -88,8 +94,9 @@ def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=VAR
         return project(summed.reshape(-1, columns.shape[1])).reshape(-1, *values.shape[1:])
 
     features = {name: data.features[name] for name in inputs}
-    return Objective(features, project(data.acc.reshape(-1)), weights, apply, loss="soft_l1", f_scale=0.01,
-                     metric="relative")  # fmt: skip
+    return Objective(
+        features, project(data.acc.reshape(-1)), weights, apply, loss="soft_l1", f_scale=0.01, metric="relative"
+    )
 
 
 def fit_node_terms(pair: sp.Expr, data: Receivers, terms) -> dict:

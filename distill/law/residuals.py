@@ -24,11 +24,21 @@ def structure(law: Law, data: Receivers, seed: int = 0) -> dict:
         residual = (data.acc - law_acceleration(law, data)) / (typical_size(size) + size)[:, None]
     left = float(np.mean(np.linalg.norm(residual, axis=1))) if np.isfinite(residual).all() else None
     if left is None:
-        return {"r2_held_out": None, "left": None, "structured": True, "n": len(size),
-                "text": "the law is not finite everywhere"}  # fmt: skip
+        return {
+            "r2_held_out": None,
+            "left": None,
+            "structured": True,
+            "n": len(size),
+            "text": "the law is not finite everywhere",
+        }
     if left < ROUNDING:
-        return {"r2_held_out": 0.0, "left": left, "structured": False, "n": len(size),
-                "text": f"the law leaves nothing: {left:.1g} of the accelerations is rounding"}  # fmt: skip
+        return {
+            "r2_held_out": 0.0,
+            "left": left,
+            "structured": False,
+            "n": len(size),
+            "text": f"the law leaves nothing: {left:.1g} of the accelerations is rounding",
+        }
     X, nearest = _neighbours(data)
     y = (residual * data.unit[nearest]).sum(1)
     y = np.clip(y, *np.quantile(y, [0.01, 0.99]))  # a few close encounters must not decide

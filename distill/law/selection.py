@@ -162,9 +162,18 @@ def refine_on_accelerations(rows: Sequence, ground: Ground, chain: bool, rounds:
     law = Law(*final_fit(found[chosen].expr, ground), chain)
     network = float(ground.network.mean())
     return Refined(
-        law, law_error(law, ground.held), network, len(ground.held.acc), found, chosen, why(found, chosen, ground),
-        runner_up(found, chosen, ground), stability(found, chosen, ground), ground.many, time.process_time() - cpu,
-    )  # fmt: skip
+        law,
+        law_error(law, ground.held),
+        network,
+        len(ground.held.acc),
+        found,
+        chosen,
+        why(found, chosen, ground),
+        runner_up(found, chosen, ground),
+        stability(found, chosen, ground),
+        ground.many,
+        time.process_time() - cpu,
+    )
 
 
 def _worth_repair(candidates, ground) -> list[sp.Expr]:

@@ -49,10 +49,13 @@ def values(pair: sp.Expr, system=None) -> dict | None:
     known = isinstance(system, LennardJones)
     scale = (1.0, 1 / KJ_PER_MOL if known else 1.0)
     return {
-        name: {"value": float(value * factor), "unit": unit if known else None,
-               "true": getattr(system, name) if known else None}
+        name: {
+            "value": float(value * factor),
+            "unit": unit if known else None,
+            "true": getattr(system, name) if known else None,
+        }
         for (name, unit), value, factor in zip(UNITS, parameters(*both), scale, strict=True)
-    }  # fmt: skip
+    }
 
 
 def account(pair: sp.Expr, data: Receivers, node_terms=(), system=None) -> dict | None:

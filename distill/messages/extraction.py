@@ -93,17 +93,27 @@ class Extraction:
         acc_pred = network.pop("acc_pred").reshape(acc.shape)
         part = {
             "message": network.pop("message"),
-            "receiver": receiver.astype(np.int32), "sender": sender.astype(np.int32),
+            "receiver": receiver.astype(np.int32),
+            "sender": sender.astype(np.int32),
             "trajectory": np.repeat(trajectory, counts).astype(np.int32),
-            "frame": np.repeat(frame, counts).astype(np.int32), "dx": dx, "r": r,
-            "vel_i": ends(vel, i), "vel_j": ends(vel, j), "mass_i": ends(mass, i), "mass_j": ends(mass, j),
-            "charge_i": ends(charge, i), "charge_j": ends(charge, j),
-            "acc_i": ends(acc, i), "acc_pred_i": ends(acc_pred, i), **network,
+            "frame": np.repeat(frame, counts).astype(np.int32),
+            "dx": dx,
+            "r": r,
+            "vel_i": ends(vel, i),
+            "vel_j": ends(vel, j),
+            "mass_i": ends(mass, i),
+            "mass_j": ends(mass, j),
+            "charge_i": ends(charge, i),
+            "charge_j": ends(charge, j),
+            "acc_i": ends(acc, i),
+            "acc_pred_i": ends(acc_pred, i),
+            **network,
             "active": self.model.active.cpu().numpy().astype(np.int8),
-        }  # fmt: skip
+        }
         if self.system is not None:
-            part["force"] = pair_force(self.system, *(part[k] for k in (
-                "dx", "r", "mass_i", "mass_j", "charge_i", "charge_j")))  # fmt: skip
+            part["force"] = pair_force(
+                self.system, *(part[k] for k in ("dx", "r", "mass_i", "mass_j", "charge_i", "charge_j"))
+            )
             if isinstance(self.system, LennardJones):  # the graph's cutoff may be the larger one
                 part["force"][r >= self.system.cutoff] = 0.0
         return part

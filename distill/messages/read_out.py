@@ -97,9 +97,17 @@ class ReadOut:
 
     def account(self) -> dict:
         """JSON-ready: the choice and what it was made by."""
-        return {"gauge": self.gauge, "why": self.why, "held_out_error": self.error, "held_out_errors": self.errors,
-                "net_errors": self.net_errors, "sideways": self.sideways, "third_law": self.third_law,
-                "node_terms": self.node_terms, "antisymmetrised": self.antisymmetrise}  # fmt: skip
+        return {
+            "gauge": self.gauge,
+            "why": self.why,
+            "held_out_error": self.error,
+            "held_out_errors": self.errors,
+            "net_errors": self.net_errors,
+            "sideways": self.sideways,
+            "third_law": self.third_law,
+            "node_terms": self.node_terms,
+            "antisymmetrised": self.antisymmetrise,
+        }
 
     def force(self, messages: dict, nodes: Nodes) -> np.ndarray:
         """Estimated pair force [edge, dim]; antisymmetrised unless the network already is."""

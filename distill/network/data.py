@@ -47,9 +47,13 @@ def _load_box(dataset, device, quick, r_power):
     mean, spread, edges = frames.sample(r_power)
     limit_val = limit_val or max(1, int(VALIDATION_EDGES / edges))
     return TrainingData(
-        *_split(dataset, "train", limit, device), *_split(dataset, "validation", limit_val, device), frames,
-        graphs_of_split(dataset, "validation", limit_val, device), edges,
-        {"periodic": True, "r_power": r_power, "r_mean": mean, "r_spread": spread})  # fmt: skip
+        *_split(dataset, "train", limit, device),
+        *_split(dataset, "validation", limit_val, device),
+        frames,
+        graphs_of_split(dataset, "validation", limit_val, device),
+        edges,
+        {"periodic": True, "r_power": r_power, "r_mean": mean, "r_spread": spread},
+    )
 
 
 def _split(dataset, split, limit, device):

@@ -35,8 +35,15 @@ class FirstLayer(nn.Module):
     with its mean and spread (a periodic box), positions do not enter: the geometry is all the layer sees of them.
     """
 
-    def __init__(self, dim: int, properties: int, width: int, invariant: bool, geometric: bool,
-                 scale: tuple[float, float, float] | None = None):  # fmt: skip
+    def __init__(
+        self,
+        dim: int,
+        properties: int,
+        width: int,
+        invariant: bool,
+        geometric: bool,
+        scale: tuple[float, float, float] | None = None,
+    ):
         super().__init__()
         self.dim, self.invariant, self.scale = dim, invariant, scale
         fan_in = (dim if invariant else 2 * dim) + 2 * properties + (scale is not None)

@@ -57,8 +57,9 @@ class FrameGraphs:
         found = self._kept.get(frame)
         if found is None:
             found = radius_graph(self.pos[frame], self.box, self.cutoff)
-            found = Neighbours(*(a.astype(np.int32) for a in (found.sender, found.receiver, found.reverse)),
-                               found.dx, found.r)  # fmt: skip
+            found = Neighbours(
+                *(a.astype(np.int32) for a in (found.sender, found.receiver, found.reverse)), found.dx, found.r
+            )
             size = sum(a.nbytes for a in vars(found).values())
             if size <= self._room:
                 self._kept[frame], self._room = found, self._room - size
@@ -113,5 +114,6 @@ def as_tensors(graph: Neighbours, device="cpu", keep: np.ndarray | None = None) 
     if keep is not None:
         index, dx = index[:, keep], dx[keep]
     reverse = None if keep is not None else torch.as_tensor(graph.reverse.astype(np.int64)).to(device)
-    return CutoffEdges(torch.as_tensor(index.astype(np.int64)).to(device), reverse,
-                       torch.as_tensor(dx.astype(np.float32)).to(device))  # fmt: skip
+    return CutoffEdges(
+        torch.as_tensor(index.astype(np.int64)).to(device), reverse, torch.as_tensor(dx.astype(np.float32)).to(device)
+    )

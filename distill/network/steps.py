@@ -36,8 +36,9 @@ class Stepper:
         self.parameters = self._stack() if self.stacked else list(first.model.parameters())
         # a learning rate that is a tensor can change inside a captured step
         self.lr = torch.zeros((), device=self.device)
-        self.optimizer = torch.optim.Adam(self.parameters, lr=self.lr, weight_decay=1e-8, fused=True,
-                                          capturable=self.capture)  # fmt: skip
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=self.lr, weight_decay=1e-8, fused=True, capturable=self.capture
+        )
         self.rates = torch.tensor([first.rate(k) for k in range(first.total)], device=self.device)
         self.at = torch.zeros(1, dtype=torch.long, device=self.device)  # steps done
         self.sums = torch.zeros(len(members), 2, device=self.device)
@@ -71,8 +72,10 @@ class Stepper:
         """Go on after ``step`` steps with the members' ``adam_state``; weights are restored by the members."""
         whole = states[0]
         if self.stacked:
-            whole = {i: {k: v if k == "step" else torch.stack([s[i][k] for s in states]) for k, v in entry.items()}
-                     for i, entry in whole.items()}  # fmt: skip
+            whole = {
+                i: {k: v if k == "step" else torch.stack([s[i][k] for s in states]) for k, v in entry.items()}
+                for i, entry in whole.items()
+            }
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": whole, "param_groups": groups})
         self.lr = self.optimizer.param_groups[0]["lr"]  # loading makes a copy
@@ -87,8 +90,10 @@ class Stepper:
         kinds = [m.variant if m.penalised and m.variant in PENALISED else None for m in self.members]
         self.penalised = any(kind in ("l1", "kl") for kind in kinds)
         self.spread_penalised = "std" in kinds
-        weights = [[m.options[f"{kind}_weight"] if kind in some else 0.0 for some in (("l1", "kl"), ("std",))]
-                   for m, kind in zip(self.members, kinds, strict=True)]  # fmt: skip
+        weights = [
+            [m.options[f"{kind}_weight"] if kind in some else 0.0 for some in (("l1", "kl"), ("std",))]
+            for m, kind in zip(self.members, kinds, strict=True)
+        ]
         self.weights = torch.tensor(weights, device=self.device)
         active = torch.stack([m.model.active for m in self.members])
         counts = sorted({int(count) for count in active.sum(1)})
@@ -165,8 +170,11 @@ class Stepper:
         loss = first.loss(pred.float(), acc, self.receivers)
         penalty = torch.zeros((), device=self.device)
         if self.penalised:
-            penalty = weight[0] * (l1_penalty(message.float(), first.n, graphs) if logvar is None else
-                                kl_penalty(message.float(), logvar.float(), first.n, graphs))  # fmt: skip
+            penalty = weight[0] * (
+                l1_penalty(message.float(), first.n, graphs)
+                if logvar is None
+                else kl_penalty(message.float(), logvar.float(), first.n, graphs)
+            )
         if self.spread_penalised:
             penalty = penalty + weight[1] * std_penalty(message.float(), first.n, first.dim)
         return torch.stack([loss, penalty])

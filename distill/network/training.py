@@ -29,8 +29,17 @@ HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "v
 CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
 RANK_EDGES = 120_000  # in a periodic box; elsewhere graphs are counted
-OF_THE_MODEL = ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node",
-                "log_mass", "hidden", "activation", "message_dim")  # fmt: skip
+OF_THE_MODEL = (
+    "antisymmetric",
+    "translation_invariant",
+    "geometric_inputs",
+    "exp_gate",
+    "linear_node",
+    "log_mass",
+    "hidden",
+    "activation",
+    "message_dim",
+)
 
 
 class Trainer:
@@ -40,8 +49,19 @@ class Trainer:
     trainer on the same dataset whose tensors are shared.
     """
 
-    def __init__(self, dataset, variant, options, seed, device, precision, checkpoint: Path, identity, quick,
-                 like: "Trainer | None" = None):  # fmt: skip
+    def __init__(
+        self,
+        dataset,
+        variant,
+        options,
+        seed,
+        device,
+        precision,
+        checkpoint: Path,
+        identity,
+        quick,
+        like: "Trainer | None" = None,
+    ):
         self.variant, self.options, self.seed, self.device = variant, options, seed, device
         self.bf16, self.checkpoint, self.identity, self.n = (
             precision == "bf16",
@@ -59,9 +79,16 @@ class Trainer:
         median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
         self.scale = median if options["scale_output"] else 1.0
         torch.manual_seed(seed)
-        self.model = GNN(ModelConfig(dim=dataset.dim, gaussian=variant == "kl", acc_scale=self.scale,
-                                     edge_model=options.get("edge_model", "mlp"), **(data.box or {}),
-                                     **{k: options[k] for k in OF_THE_MODEL})).to(device)  # fmt: skip
+        self.model = GNN(
+            ModelConfig(
+                dim=dataset.dim,
+                gaussian=variant == "kl",
+                acc_scale=self.scale,
+                edge_model=options.get("edge_model", "mlp"),
+                **(data.box or {}),
+                **{k: options[k] for k in OF_THE_MODEL},
+            )
+        ).to(device)
         if self.options.get("silent_start"):
             silence(self.model.edge_mlp, self.model.node_mlp)
         self.noise = torch.Generator(device).manual_seed(seed + 1)
@@ -109,8 +136,9 @@ class Trainer:
     def loss(self, pred, acc, nodes=None):
         """``prediction_loss`` of pred [node, dim] and acc [graph, particle, dim], free particles only, or ``nodes``."""
         if nodes is not None:
-            return prediction_loss(pred[nodes], acc.flatten(0, 1)[nodes], self.options["loss"],
-                                   len(nodes) / len(acc), self.scale)  # fmt: skip
+            return prediction_loss(
+                pred[nodes], acc.flatten(0, 1)[nodes], self.options["loss"], len(nodes) / len(acc), self.scale
+            )
         pred = pred.view_as(acc)
         if len(self.free) < self.n:
             pred, acc = pred[:, self.free], acc[:, self.free]
@@ -131,8 +159,9 @@ class Trainer:
             # the paper recipe's after an epoch, but early enough for a run of few epochs to prune at all
             first = 0.0 if options["rank_every"] else min(1 / options["epochs"], options["prune_end"] / 2)
             start = max(options["prune_start"], first)
-            target = components_kept(p, start, max(options["prune_end"], start), options["message_dim"],
-                                     self.dim, options["prune_schedule"])  # fmt: skip
+            target = components_kept(
+                p, start, max(options["prune_end"], start), options["message_dim"], self.dim, options["prune_schedule"]
+            )
             if target < int(self.model.active.sum()):
                 keep_top(self.model, self.importance(), target)
                 return True
@@ -144,13 +173,17 @@ class Trainer:
         count = self.options["rank_graphs"]
         if self.frames_val is not None:
             count = min(count, max(1, int(RANK_EDGES / self.edges_a_frame)))
-            parts = [self.model.messages(self.x_val[k], e.index, e.reverse, e.dx)
-                     for k, e in self.frames_of_validation(count)]  # fmt: skip
+            parts = [
+                self.model.messages(self.x_val[k], e.index, e.reverse, e.dx)
+                for k, e in self.frames_of_validation(count)
+            ]
             logvar = torch.cat([v for _, v in parts]) if self.variant == "kl" else None
             return message_importance(torch.cat([m for m, _ in parts]), logvar)
         x = self.x_val[:: max(1, len(self.x_val) // count)][:count]
-        parts = [self.model.messages(c.flatten(0, 1), self.edges(len(c)).index, self.edges(len(c)).reverse)
-                 for c in x.split(1024)]  # fmt: skip
+        parts = [
+            self.model.messages(c.flatten(0, 1), self.edges(len(c)).index, self.edges(len(c)).reverse)
+            for c in x.split(1024)
+        ]
         logvar = torch.cat([v for _, v in parts]) if self.variant == "kl" else None
         return message_importance(torch.cat([m for m, _ in parts]), logvar)
 
@@ -174,10 +207,16 @@ class Trainer:
         pred = torch.cat(pred)
         loss = self.loss(pred, acc)
         error = (pred.view_as(acc) - acc)[:, self.free]
-        row = dict(step=self.step, epoch=round(self.step / self.steps_per_epoch, 3),
-                   lr=self.rate(self.step - 1), train_loss=train_loss, penalty=penalty,
-                   validation_loss=float(loss), validation_mae=float(error.abs().mean()),
-                   active=int(self.model.active.sum()))  # fmt: skip
+        row = dict(
+            step=self.step,
+            epoch=round(self.step / self.steps_per_epoch, 3),
+            lr=self.rate(self.step - 1),
+            train_loss=train_loss,
+            penalty=penalty,
+            validation_loss=float(loss),
+            validation_mae=float(error.abs().mean()),
+            active=int(self.model.active.sum()),
+        )
         if not all(abs(v) < float("inf") for v in row.values()):
             raise UserError(
                 f"training diverged at step {self.step} (loss {train_loss})",
@@ -192,9 +231,17 @@ class Trainer:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"adam.{i}.{k}": v for i, entry in adam.items() for k, v in entry.items()}
         tensors |= {"noise": self.noise.get_state(), "sums": sums}
-        save_tensors(self.checkpoint, tensors, {
-            "identity": self.identity, "step": self.step, "penalised": self.penalised,
-            "cpu_seconds": self.cpu_seconds, "history": self.history})  # fmt: skip
+        save_tensors(
+            self.checkpoint,
+            tensors,
+            {
+                "identity": self.identity,
+                "step": self.step,
+                "penalised": self.penalised,
+                "cpu_seconds": self.cpu_seconds,
+                "history": self.history,
+            },
+        )
 
     def restore(self) -> None:
         """Continue from ``checkpoint``; ``UserError`` if it is damaged or of another run."""
@@ -228,8 +275,9 @@ def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
         try:
             stepper.restore([m.restored[0] for m in members], first.step, [m.restored[1] for m in members])
         except (KeyError, RuntimeError, ValueError) as exc:
-            raise UserError(f"{relative(first.checkpoint)} does not fit this run ({exc})",
-                            "add --overwrite to start again") from None  # fmt: skip
+            raise UserError(
+                f"{relative(first.checkpoint)} does not fit this run ({exc})", "add --overwrite to start again"
+            ) from None
     every = max(1, first.total // EVALUATIONS)
     previous = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
     variants = " ".join(dict.fromkeys(m.variant for m in members))

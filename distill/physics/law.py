@@ -83,8 +83,13 @@ class Law:
         return out
 
     def pair_json(self) -> dict:
-        return {"text": to_text(self.pair), "latex": to_latex(self.pair), "variables": list(VARIABLES),
-                "complexity": complexity(self.pair), "convention": "F_i = f (x_i - x_j)/r, f > 0 repels"}  # fmt: skip
+        return {
+            "text": to_text(self.pair),
+            "latex": to_latex(self.pair),
+            "variables": list(VARIABLES),
+            "complexity": complexity(self.pair),
+            "convention": "F_i = f (x_i - x_j)/r, f > 0 repels",
+        }
 
     def node_json(self, dim: int) -> dict:
         """The node law as text, LaTeX and numbers; ``dim`` is the number of space dimensions."""
@@ -100,15 +105,23 @@ class Law:
                 text.append(f"+ {mass}({', '.join(f'{v:.6g}' for v in value)})")
                 shown = r",\,".join(number_latex(float(v)) for v in value)
                 latex.append(rf"+ {mass}\left({shown}\right)")
-        return {"text": f"a_i = ({' '.join(text)})/m_i", "terms": self.node, "dim": dim,
-                "latex": rf"\mathbf{{a}}_i = \frac{{1}}{{m_i}}\left({' '.join(latex)}\right)"}  # fmt: skip
+        return {
+            "text": f"a_i = ({' '.join(text)})/m_i",
+            "terms": self.node,
+            "dim": dim,
+            "latex": rf"\mathbf{{a}}_i = \frac{{1}}{{m_i}}\left({' '.join(latex)}\right)",
+        }
 
 
 def node_term(name: str, vel, mass) -> np.ndarray:
     """What multiplies a node term in m_i a_i: [..., particle, dim] or broadcastable to it."""
     m = np.asarray(mass, float)[..., None]
-    return {"drag": -np.asarray(vel, float), "drag_per_mass": -m * vel,
-            "constant_force": np.ones_like(m), "constant_acceleration": m}[name]  # fmt: skip
+    return {
+        "drag": -np.asarray(vel, float),
+        "drag_per_mass": -m * vel,
+        "constant_force": np.ones_like(m),
+        "constant_acceleration": m,
+    }[name]
 
 
 def law_from_json(content: dict, where: str) -> Law:

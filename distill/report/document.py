@@ -176,12 +176,22 @@ def tiles(m: Material) -> str:
         beyond = words.percent(verdict.get("relative_error_extrapolated"))
         # the force of a fluid is cut off where its data end: beyond is closer in
         where = "closer than any of its pairs" if fluid.is_fluid(m) else "beyond the range of the data"
-        out.append(tile(words.percent(verdict["relative_error_in_range"]), "off the true pair force, within range",
-                        f"{beyond} {where}"))  # fmt: skip
+        out.append(
+            tile(
+                words.percent(verdict["relative_error_in_range"]),
+                "off the true pair force, within range",
+                f"{beyond} {where}",
+            )
+        )
     if "r2_all" in m.linear_fit:
         fit = m.linear_fit
-        out.append(tile(words.r2_text(fit["r2_trim90"]), "R² of messages with true forces, best 90 % of edges",
-                        f"{words.r2_text(fit['r2_all'])} over all {fit['n_edges']:,} edges"))  # fmt: skip
+        out.append(
+            tile(
+                words.r2_text(fit["r2_trim90"]),
+                "R² of messages with true forces, best 90 % of edges",
+                f"{words.r2_text(fit['r2_all'])} over all {fit['n_edges']:,} edges",
+            )
+        )
     sets = m.generalization.get("sets") or {}
     worst = worst_extrapolation(sets)
     for name, label in (("interpolation", "on new data like the training data"), (worst, LEAST)):

@@ -81,8 +81,14 @@ def ways(m) -> str:
     if early.get("text"):
         rows.append(row("messages alone", early["text"], early.get("verdict") or {}, None))
     marked = len(rows)
-    rows.append(row("messages, then accelerations", (law.get("pair") or {}).get("text", ""), law.get("verdict") or {},
-                    error.get("law")))  # fmt: skip
+    rows.append(
+        row(
+            "messages, then accelerations",
+            (law.get("pair") or {}).get("text", ""),
+            law.get("verdict") or {},
+            error.get("law"),
+        )
+    )
     if control:
         found, score = (control.get("pair") or {}).get("text", ""), control.get("acceleration_error") or {}
         rows.append(row("accelerations, no network", found, control.get("verdict") or {}, score.get("law")))
@@ -90,13 +96,22 @@ def ways(m) -> str:
         notes.append(f"No network: {text(control.get('what', ''))}{seconds}.")
     body = table(["from", "law", "verdict", "compared with the true law", "held-out error"], rows, "", marked)
     if inputs:
-        errors = [["formula", inputs.get("held_out_error")], ["law", inputs.get("law_error")],
-                  ["network", inputs.get("network_error")]]  # fmt: skip
+        errors = [
+            ["formula", inputs.get("held_out_error")],
+            ["law", inputs.get("law_error")],
+            ["network", inputs.get("network_error")],
+        ]
         told = ", ".join(f"{who} {shown(value)}" for who, value in errors if value is not None)
-        body += table([], [
-            ["Search on the inputs of the whole system", f"{code(inputs.get('equation', ''))}"
-             f" (complexity {shown(inputs.get('complexity'))})"],
-            ["Errors on held-out data", told]])  # fmt: skip
+        body += table(
+            [],
+            [
+                [
+                    "Search on the inputs of the whole system",
+                    f"{code(inputs.get('equation', ''))} (complexity {shown(inputs.get('complexity'))})",
+                ],
+                ["Errors on held-out data", told],
+            ],
+        )
         notes.append(f"Inputs: {text(inputs.get('what', ''))}.")
     note = f'<p class="note">{" ".join(notes)}</p>'
     return f"<h3>The same data without the network</h3>{body}{note}"
@@ -118,14 +133,19 @@ def against_the_truth(m) -> str:
     if {"in", "extrapolated"} <= ranges.keys():
         spans = [f"{shown(a)} to {shown(b)}" for a, b in (ranges["in"], ranges["extrapolated"])]
         close = f", {shown(ranges['near'][0])} to {shown(ranges['near'][1])} close by" if "near" in ranges else ""
-        rows.append(["Distances r compared", f"{spans[0]} within range, {spans[1]} beyond{close};"
-                     f" n {shown(verdict.get('n_samples'))} each"])  # fmt: skip
+        rows.append(
+            [
+                "Distances r compared",
+                f"{spans[0]} within range, {spans[1]} beyond{close}; n {shown(verdict.get('n_samples'))} each",
+            ]
+        )
     if not rows:
         return ""
     body = f"<h3>Compared with the true law</h3>{table([], rows)}"
     if equal.get("constants"):
-        listed = [[text(c["role"]), shown(c["true"], 6), shown(c["found"], 6), percent(c["off"])]
-                  for c in equal["constants"]]  # fmt: skip
+        listed = [
+            [text(c["role"]), shown(c["true"], 6), shown(c["found"], 6), percent(c["off"])] for c in equal["constants"]
+        ]
         body += table(["constant of the true form", "true", "found", "off by"], listed)
     return body
 
@@ -156,20 +176,33 @@ def choice(m) -> str:
     second = refined.get("runner_up") or {}
     if second.get("equation"):
         why = f": {text(second['why_it_lost'])}" if second.get("why_it_lost") else ""
-        rows.append(["Runner-up", f"{code(second['equation'])}<br>complexity {shown(second.get('complexity'))},"
-                     f" held-out error {shown(second.get('held_out'))}{why}"])  # fmt: skip
+        rows.append(
+            [
+                "Runner-up",
+                f"{code(second['equation'])}<br>complexity {shown(second.get('complexity'))},"
+                f" held-out error {shown(second.get('held_out'))}{why}",
+            ]
+        )
     if refined.get("chosen_share") is not None:
         what = text(refined.get("chosen_share_is") or "of bootstrap resamples pick the same formula")
         rows.append(["Chosen again", f"{percent(refined['chosen_share'])} ({what})"])
     early = m.law.get("from_messages") or {}
     if lost := (early.get("runner_up") or {}).get("equation"):
-        rows.append(["Runner-up from the messages alone",
-                     f"{code(lost)}<br>{text(early['runner_up'].get('why_it_lost') or '')}"])  # fmt: skip
+        rows.append(
+            [
+                "Runner-up from the messages alone",
+                f"{code(lost)}<br>{text(early['runner_up'].get('why_it_lost') or '')}",
+            ]
+        )
     if early.get("chosen_share") is not None:
         met = early.get("restarts_with_chosen")
         seen = text(f"; {met} of {early.get('restarts')} restarts met its form") if met is not None else ""
-        rows.append(["Row chosen again from the messages alone",
-                     f"{percent(early['chosen_share'])} of bootstrap draws of held-out rows{seen}"])  # fmt: skip
+        rows.append(
+            [
+                "Row chosen again from the messages alone",
+                f"{percent(early['chosen_share'])} of bootstrap draws of held-out rows{seen}",
+            ]
+        )
     if trust := (m.law.get("data_verdict") or {}).get("why"):
         word = "can be trusted" if m.law["data_verdict"].get("trusted") else "is not to be trusted"
         rows.append(["By the data alone, without the truth", f"{word}: {text(trust)}"])
@@ -178,9 +211,11 @@ def choice(m) -> str:
     body = f"<h3>How sure the choice is</h3>{table([], rows)}" if rows else ""
     if candidates := refined.get("candidates"):
         listed = [[shown(c.get("complexity")), shown(c.get("held_out")), code(c.get("equation"))] for c in candidates]
-        body += details("Formulas that were refitted on accelerations",
-                        f'<p class="note">{text(refined.get("why", ""))}</p>'
-                        + table(["complexity", "held-out error", "formula"], listed))  # fmt: skip
+        body += details(
+            "Formulas that were refitted on accelerations",
+            f'<p class="note">{text(refined.get("why", ""))}</p>'
+            + table(["complexity", "held-out error", "formula"], listed),
+        )
     return body
 
 
@@ -190,8 +225,9 @@ def node(m) -> str:
     if composed.get("latex"):
         body = f"<p>{formula(composed['latex'], 19, composed.get('text', ''))}</p>"
     if searched.get("equation"):
-        body += table([], [["Searched instead of assumed", f"{code(searched['equation'])}<br>"
-                            f"{text(searched.get('text') or '')}"]])  # fmt: skip
+        body += table(
+            [], [["Searched instead of assumed", f"{code(searched['equation'])}<br>{text(searched.get('text') or '')}"]]
+        )
     return f"<h3>What a particle does with its forces</h3>{body}" if body else ""
 
 
@@ -207,12 +243,21 @@ def facts(m) -> str:
         if read.get("third_law"):
             rows.append(["Why this read-out", text(read.get("why") or "")])
         if read.get("tangential_share") is not None:
-            rows.append(["Part of the read-out force that is not central", f"{percent(read['tangential_share'])}"
-                         f" of its square, median {percent(read.get('tangential_median'))}"])  # fmt: skip
+            rows.append(
+                [
+                    "Part of the read-out force that is not central",
+                    f"{percent(read['tangential_share'])}"
+                    f" of its square, median {percent(read.get('tangential_median'))}",
+                ]
+            )
     error, pair = law.get("acceleration_error") or {}, law.get("pair") or {}
     if error.get("law") is not None:
-        rows.append(["Mean relative error of held-out accelerations", f"law {shown(error['law'])}, network"
-                     f" {shown(error.get('gnn'))}; n {shown(error.get('n'))}"])  # fmt: skip
+        rows.append(
+            [
+                "Mean relative error of held-out accelerations",
+                f"law {shown(error['law'])}, network {shown(error.get('gnn'))}; n {shown(error.get('n'))}",
+            ]
+        )
     rows.append(["Complexity (nodes)", shown(pair.get("complexity"))])
     reason = f" ({text(law['engine_reason'])})" if law.get("engine_reason") else ""
     rows.append(["Search engine", text(law.get("engine", "unknown")) + reason])

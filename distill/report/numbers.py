@@ -11,8 +11,12 @@ from distill.shell import paths
 def files_of(run: str) -> dict[str, Path]:
     """What ``numbers`` reads, by stage."""
     out = paths.OUTPUTS / run
-    return {"train": paths.MODEL_WEIGHTS / run / "config.json", "fit_linear": out / "linear_fit.json",
-            "symbolic_reg": out / "law.json", "test_generalization": out / "generalization.json"}  # fmt: skip
+    return {
+        "train": paths.MODEL_WEIGHTS / run / "config.json",
+        "fit_linear": out / "linear_fit.json",
+        "symbolic_reg": out / "law.json",
+        "test_generalization": out / "generalization.json",
+    }
 
 
 def numbers(run: str) -> dict:
@@ -39,8 +43,16 @@ def numbers(run: str) -> dict:
     return row
 
 
-VERDICT = ("recovered", "softening_recovered", "relative_error_in_range", "relative_error_extrapolated",
-           "relative_error_near", "scale", "node_error", "symbolic_equal")  # fmt: skip
+VERDICT = (
+    "recovered",
+    "softening_recovered",
+    "relative_error_in_range",
+    "relative_error_extrapolated",
+    "relative_error_near",
+    "scale",
+    "node_error",
+    "symbolic_equal",
+)
 
 
 def law_numbers(law: dict) -> dict:

@@ -7,12 +7,24 @@ import numpy as np
 from matplotlib.figure import Figure
 
 INK, ACCENT, SOFT, MUTED = "#1b2a41", "#d1495b", "#2e86ab", "#9aa5b1"
-matplotlib.rcParams.update({
-    "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK,
-    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "text.color": INK,
-    "mathtext.fontset": "cm", "figure.dpi": 110, "savefig.dpi": 160, "axes.titlesize": 10,
-    "legend.frameon": False, "svg.fonttype": "path",
-})  # fmt: skip
+matplotlib.rcParams.update(
+    {
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "text.color": INK,
+        "mathtext.fontset": "cm",
+        "figure.dpi": 110,
+        "savefig.dpi": 160,
+        "axes.titlesize": 10,
+        "legend.frameon": False,
+        "svg.fonttype": "path",
+    }
+)
 
 
 def save_bytes(figure: Figure, kind: str = "png") -> bytes:
@@ -36,8 +48,13 @@ def linear_fit(message, fitted, labels, scores, title) -> Figure:
         axis.plot([-lim, lim], [-lim, lim], color=ACCENT, lw=1, zorder=3)
         axis.scatter(fitted[inside, k], message[inside, k], s=3, alpha=0.25, color=INK, lw=0, rasterized=True)
         axis.set(xlim=(-lim, lim), ylim=(-lim, lim), xlabel=labels[k], ylabel=f"message component {k + 1}")
-        axis.text(0.04, 0.96, f"$R^2$ = {scores[k][0]:.4f} (all)\n$R^2$ = {scores[k][1]:.4f} (best 90 %)",
-                  transform=axis.transAxes, va="top")  # fmt: skip
+        axis.text(
+            0.04,
+            0.96,
+            f"$R^2$ = {scores[k][0]:.4f} (all)\n$R^2$ = {scores[k][1]:.4f} (best 90 %)",
+            transform=axis.transAxes,
+            va="top",
+        )
         outside = len(message) - int(inside.sum())
         if outside:
             axis.set_title(f"{outside} of {len(message)} points lie outside", fontsize=8, color=MUTED)
@@ -55,8 +72,14 @@ def importance_bars(values, top, share, what, title) -> Figure:
     axis.bar(np.arange(len(order)), shown, color=np.where(chosen, ACCENT, MUTED), width=0.85)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set(xlabel="message component, by importance", ylabel=f"{what} / largest", title=title)
-    axis.text(0.98, 0.92, f"top {len(top)} hold {100 * share:.1f} % of the variance",
-              transform=axis.transAxes, ha="right", va="top")  # fmt: skip
+    axis.text(
+        0.98,
+        0.92,
+        f"top {len(top)} hold {100 * share:.1f} % of the variance",
+        transform=axis.transAxes,
+        ha="right",
+        va="top",
+    )
     return figure
 
 

@@ -73,8 +73,16 @@ def _draw_rollouts(axes, rollouts):
                 axis.fill_between(t[1:], rows["lower"], rows["upper"], color=colour, alpha=0.15, lw=0)
         axis.axvline(rollouts["training_time"], color=INK, lw=0.8, alpha=0.6)
         axis.set(yscale="log", xlabel="time")
-        axis.annotate("training ends", (rollouts["training_time"], 1.0), xycoords=("data", "axes fraction"),
-                      xytext=(3, 0), textcoords="offset points", fontsize=7, color=INK, va="bottom")  # fmt: skip
+        axis.annotate(
+            "training ends",
+            (rollouts["training_time"], 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            fontsize=7,
+            color=INK,
+            va="bottom",
+        )
     axes[0].set(ylabel="position error / size")
     axes[1].set(ylabel="relative energy drift")
     handles, labels = axes[1].get_legend_handles_labels()

@@ -2,9 +2,15 @@
 
 from distill.report.page import code, details, shown, table, text
 
-_SCRIPTS = {"dataset": "simulate.py", "config": "train.py", "messages_train": "extract_messages.py",
-            "messages_test": "extract_messages.py", "linear_fit": "fit_linear.py", "law": "symbolic_reg.py",
-            "generalization": "test_generalization.py"}  # fmt: skip
+_SCRIPTS = {
+    "dataset": "simulate.py",
+    "config": "train.py",
+    "messages_train": "extract_messages.py",
+    "messages_test": "extract_messages.py",
+    "linear_fit": "fit_linear.py",
+    "law": "symbolic_reg.py",
+    "generalization": "test_generalization.py",
+}
 _SWITCHES = ("overwrite", "quick", "resume", "wandb", "original_form")
 
 
@@ -35,12 +41,25 @@ def provenance(m) -> str:
         commit = code((git.get("commit") or "unknown")[:7]) + (" + changes" if git.get("dirty") else "")
         versions = ", ".join(f"{k} {v}" for k, v in (stage.get("versions") or {}).items())
         label = script if not name.startswith("messages") else f"{script} ({name.removeprefix('messages_')})"
-        rows.append([code(label), shown(stage["arguments"].get("seed")), shown(stage.get("seconds")), commit,
-                     text(f"Python {stage.get('python')}, {versions}"), text(stage.get("device"))])  # fmt: skip
+        rows.append(
+            [
+                code(label),
+                shown(stage["arguments"].get("seed")),
+                shown(stage.get("seconds")),
+                commit,
+                text(f"Python {stage.get('python')}, {versions}"),
+                text(stage.get("device")),
+            ]
+        )
         commands.append(command(script, stage["arguments"]))
         for key, entry in (stage.get("inputs") or {}).items():
-            hashes.append([code(script), text(f"{key}: {entry.get('path')}"),
-                           f'<span class="hash">{code(entry.get("sha256"))}</span>'])  # fmt: skip
+            hashes.append(
+                [
+                    code(script),
+                    text(f"{key}: {entry.get('path')}"),
+                    f'<span class="hash">{code(entry.get("sha256"))}</span>',
+                ]
+            )
     if not rows:
         return '<p class="note">No stage has left a record.</p>'
     commands = list(dict.fromkeys(commands))

@@ -38,9 +38,11 @@ def simulation(m) -> str:
         rows += [
             ["Trajectories", f"{count:,} ({split[0]:,} to train, {split[1]:,} to validate, {split[2]:,} to test)"],
             ["Particles, dimensions", f"{n}, {dim}"],
-            ["Frames a trajectory", f"{frames}, {shown(float(dataset.t[1] - dataset.t[0])) if frames > 1 else 0}"
-             f" {text(unit)} apart"],
-        ]  # fmt: skip
+            [
+                "Frames a trajectory",
+                f"{frames}, {shown(float(dataset.t[1] - dataset.t[0])) if frames > 1 else 0} {text(unit)} apart",
+            ],
+        ]
         if "energy_drift" in dataset.arrays:
             drift = dataset.arrays["energy_drift"]
             rows.append(
@@ -86,18 +88,27 @@ def training(m) -> str:
         return missing("The network has not been trained.", "python train.py --dataset ...")
     c, options = m.config, m.config.get("options") or {}
     unit = f" {section.units(m)['acc']}" if "acc" in section.units(m) else ""
-    priors = [k.replace("_", " ") for k in ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate",
-                                            "linear_node", "log_mass") if (c.get("model") or {}).get(k)]  # fmt: skip
+    priors = [
+        k.replace("_", " ")
+        for k in ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node", "log_mass")
+        if (c.get("model") or {}).get(k)
+    ]
     rows = [
         ["Message head (variant)", text(c.get("variant"))],
         ["Recipe", text(c.get("recipe"))],
         ["What is assumed", text(", ".join(priors) or "nothing beyond the paper’s architecture")],
         ["Size", f"width {shown(options.get('hidden'))}, {shown(options.get('message_dim'))} message components"],
-        ["Training", f"{shown(c.get('steps'))} steps, {shown(c.get('train_graphs'))} frames, loss "
-         f"{text(options.get('loss'))}, {shown(c.get('seconds'))} s on {text(c.get('device'))}"],
-        ["Validation MAE", f"{shown(c.get('validation_mae'))}{text(unit)} an acceleration component,"
-         f" n {shown(c.get('validation_graphs'))} frames"],
-    ]  # fmt: skip
+        [
+            "Training",
+            f"{shown(c.get('steps'))} steps, {shown(c.get('train_graphs'))} frames, loss "
+            f"{text(options.get('loss'))}, {shown(c.get('seconds'))} s on {text(c.get('device'))}",
+        ],
+        [
+            "Validation MAE",
+            f"{shown(c.get('validation_mae'))}{text(unit)} an acceleration component,"
+            f" n {shown(c.get('validation_graphs'))} frames",
+        ],
+    ]
     history = history_columns(m.weights / "history.csv")
     body = ""
     if history:
@@ -118,8 +129,12 @@ def messages(m) -> str:
     rows = [[GAUGES.get(k, text(k)), r2(v["r2_all"]), r2(v["r2_trim90"])] for k, v in fit["targets"].items()]
     order = list(fit["targets"])
     about = f"Best linear fit of the {len(fit['top_components'])} most important message components; n: {n}."
-    body = table(["compared with the true …", "R² (all edges)", "R² (best 90 %)"], rows, about,
-                 order.index(fit["best_target"]) if fit.get("best_target") in order else None)  # fmt: skip
+    body = table(
+        ["compared with the true …", "R² (all edges)", "R² (best 90 %)"],
+        rows,
+        about,
+        order.index(fit["best_target"]) if fit.get("best_target") in order else None,
+    )
     if (read := fit.get("read_out") or {}).get("r2_all") is not None:
         body += (
             f'<p class="note">A read-out of all components, found from net forces alone without any pair force,'
@@ -168,8 +183,9 @@ def search(m) -> str:
         best = target.get("pysr_best") or {}
         if best.get("equation") not in (None, target.get("equation")):
             body += f'<p class="note">By the score of PySR: {code(best["equation"])}</p>'
-        body += details(f"All {len(rows)} formulas of the front",
-                        table(["complexity", "loss", "formula"], rows, "", chosen))  # fmt: skip
+        body += details(
+            f"All {len(rows)} formulas of the front", table(["complexity", "loss", "formula"], rows, "", chosen)
+        )
     return body
 
 
@@ -194,21 +210,34 @@ def generalization(m) -> str:
         gnn, law = one["gnn"], one["law"]
         label = text(name.replace("_", " "))
         ratio = f"<span class=line>{text(ratio_words(one))}</span>"
-        rows.append([label, gnn["mae"], law["mae"], *(percent(v["median_relative_error"]) for v in (gnn, law)),
-                     r2(gnn["r2"]), r2(law["r2"]), ratio, law["n"]])  # fmt: skip
+        rows.append(
+            [
+                label,
+                gnn["mae"],
+                law["mae"],
+                *(percent(v["median_relative_error"]) for v in (gnn, law)),
+                r2(gnn["r2"]),
+                r2(law["r2"]),
+                ratio,
+                law["n"],
+            ]
+        )
         what.append(f"<li><strong>{label}</strong>: {text(one['what'])}.</li>")
-    truth = "" if m.generalization.get("truth") else (
-        '<p class="note">The true law is not known here: only held-out data of the dataset itself are used.</p>'
-    )  # fmt: skip
+    truth = (
+        ""
+        if m.generalization.get("truth")
+        else ('<p class="note">The true law is not known here: only held-out data of the dataset itself are used.</p>')
+    )
     told = f" Units: {text(unit)}." if unit else ""
     skipped = m.generalization.get("skipped_sets") or {}
-    what += [f"<li><strong>{text(k.replace('_', ' '))}</strong>: not simulated, {text(why)}.</li>"
-             for k, why in skipped.items()]  # fmt: skip
+    what += [
+        f"<li><strong>{text(k.replace('_', ' '))}</strong>: not simulated, {text(why)}.</li>"
+        for k, why in skipped.items()
+    ]
     header = ["set", *("network", "law") * 3, "MAE of the law", "n"]
     groups = [("", 1), ("MAE", 2), ("median rel. error", 2), ("R²", 2), ("", 2)]
     figure = figures.set_errors(sets, unit) if unit else plots_generalization.set_errors(sets)
-    figure = image(plots.save_bytes(figure),
-                   "Mean absolute error of network and law on each set")  # fmt: skip
+    figure = image(plots.save_bytes(figure), "Mean absolute error of network and law on each set")
     return (
         f'<p class="lead">Errors of the {kind}s that the network and the law predict, against the true ones.'
         " MAE: mean absolute error of a component, which close encounters dominate. Relative error: of the vector,"
@@ -218,8 +247,12 @@ def generalization(m) -> str:
 
 
 def _bad_values(sets: dict) -> str:
-    bad = [f"{who} on {name.replace('_', ' ')}: {one[key]['n_not_finite']:,}" for name, one in sets.items()
-           for key, who in (("gnn", "network"), ("law", "law")) if one[key].get("n_not_finite")]  # fmt: skip
+    bad = [
+        f"{who} on {name.replace('_', ' ')}: {one[key]['n_not_finite']:,}"
+        for name, one in sets.items()
+        for key, who in (("gnn", "network"), ("law", "law"))
+        if one[key].get("n_not_finite")
+    ]
     return (
         f'<p class="note">Predictions that are not finite, left out above: {text("; ".join(bad))}.</p>' if bad else ""
     )
@@ -241,23 +274,40 @@ def rollouts(m) -> str:
         one = r["models"][key]
         followed = "—" if key == "truth" else f"{shown(one['followed_for'])} of {shown(r['horizon'])}"
         end = one["position_error"]["median"][-1]
-        rows.append([label, power(one["rtol"]), followed, "—" if key == "truth" else shown(end),
-                     shown(one["final_energy_drift_median"]),
-                     *(shown(one.get(f"final_{k}_median")) for k in conserved),
-                     f"<span class=line>{len(one['failed'])} of {r['n']}</span>"])  # fmt: skip
-    failed = [f"{names[k]}, start {f['trajectory']}, at {f['at_time']:.4g}: {f['why']}"
-              for k, one in r["models"].items() for f in one["failed"]]  # fmt: skip
+        rows.append(
+            [
+                label,
+                power(one["rtol"]),
+                followed,
+                "—" if key == "truth" else shown(end),
+                shown(one["final_energy_drift_median"]),
+                *(shown(one.get(f"final_{k}_median")) for k in conserved),
+                f"<span class=line>{len(one['failed'])} of {r['n']}</span>",
+            ]
+        )
+    failed = [
+        f"{names[k]}, start {f['trajectory']}, at {f['at_time']:.4g}: {f['why']}"
+        for k, one in r["models"].items()
+        for f in one["failed"]
+    ]
     body = (
         f'<p class="lead">{r["n"]} new starts of {r["particles"]} particles, integrated under truth, law and network'
         f" up to {shown(r['horizon'])} time units; the training data end at {shown(r['training_time'])}."
         " Curves are medians and quartiles over the starts.</p>"
     )
-    body += image(plots.save_bytes(plots_generalization.rollout_curves(r)),
-                  "Position error and energy drift of law and network against time")  # fmt: skip
+    body += image(
+        plots.save_bytes(plots_generalization.rollout_curves(r)),
+        "Position error and energy drift of law and network against time",
+    )
     header = ["model", "rtol", "followed the truth for", "position error", "energy", *conserved.values(), "failed"]
     groups = [("", 4), ("drift of", 1 + len(conserved)), ("", 1)]
-    body += table(header, rows, f"Medians over n = {r['n']} starts; position error and drifts at the end. Followed:"
-                  f" {text(r['followed_while'])}.", groups=groups)  # fmt: skip
+    body += table(
+        header,
+        rows,
+        f"Medians over n = {r['n']} starts; position error and drifts at the end. Followed:"
+        f" {text(r['followed_while'])}.",
+        groups=groups,
+    )
     drifts = [f" Drift of the {label}: {text(r[f'{k}_is'])}." for k, label in momenta.items()]
     body += (
         '<p class="note">Position errors are to be read with care: after close encounters any two solutions part'

@@ -46,8 +46,11 @@ def verdict_word(verdict: dict) -> str:
     return {True: "recovered", False: "not recovered"}.get(verdict.get("recovered"), "undecided")
 
 
-RANGES = {"in": "within the range of the data", "extrapolated": "beyond the range of the data",
-          "near": "closer than nearly all data"}  # fmt: skip
+RANGES = {
+    "in": "within the range of the data",
+    "extrapolated": "beyond the range of the data",
+    "near": "closer than nearly all data",
+}
 
 
 def worst_point(equivalence: dict) -> str:
@@ -78,8 +81,10 @@ def momentum_lines(rollouts: dict) -> list[str]:
     for key, label in (("momentum", "momentum"), ("angular_momentum", "angular momentum")):
         drifts = {k: (models.get(k) or {}).get(f"final_{key}_drift_median") for k in ("law", "gnn")}
         if (models.get("law") or {}).get(f"{key}_drift"):
-            lines.append(f"{label:<16} drifts by {shown(drifts['law'])} of its scale under the law,"
-                         f" {shown(drifts['gnn'])} under the network (medians at the end)")  # fmt: skip
+            lines.append(
+                f"{label:<16} drifts by {shown(drifts['law'])} of its scale under the law,"
+                f" {shown(drifts['gnn'])} under the network (medians at the end)"
+            )
     return lines
 
 
@@ -199,8 +204,10 @@ def compared(sets: dict) -> str:
     if len(lost) == len(beyond):
         return "On no kind of data unlike the training data is it better than the network."
     kept = len(beyond) - len(lost)
-    return (f"It is better than the network on {kept} of {len(beyond)} kinds of data unlike the training data,"
-            f" but not on: {', '.join(lost)}.")  # fmt: skip
+    return (
+        f"It is better than the network on {kept} of {len(beyond)} kinds of data unlike the training data,"
+        f" but not on: {', '.join(lost)}."
+    )
 
 
 def _against(ratio, least: str = "") -> str:

@@ -108,8 +108,11 @@ def runner_up(rows: Sequence[Row], chosen: int, loss: str, price: float = NODE_P
     change = abs(two / one - 1) if one > 0 else math.inf
     by = f"{100 * change:.3g} %" if change < 10 else f"a factor of {two / max(one, 1e-300):.3g}"
     if nodes > 0:
-        reason = f"its {nodes} more nodes lower the held-out error by {by}, too little" if two < one else (
-            f"{nodes} more nodes and no lower held-out error")  # fmt: skip
+        reason = (
+            f"its {nodes} more nodes lower the held-out error by {by}, too little"
+            if two < one
+            else (f"{nodes} more nodes and no lower held-out error")
+        )
     else:
         reason = f"its held-out error is higher by {by}, too much for {-nodes} nodes less"
     lost = {"equation": rows[second].equation, "complexity": rows[second].complexity, "why_it_lost": reason}

@@ -52,8 +52,12 @@ class NodeData:
     def features(self, pick) -> dict:
         """``NAMES`` -> [row]; rows are the receivers ``pick`` times the axes."""
         dim = self.acc.shape[1]
-        columns = (self.net[pick].reshape(-1), self.vel[pick].reshape(-1),
-                   np.repeat(self.mass[pick], dim), np.repeat(self.charge[pick], dim))  # fmt: skip
+        columns = (
+            self.net[pick].reshape(-1),
+            self.vel[pick].reshape(-1),
+            np.repeat(self.mass[pick], dim),
+            np.repeat(self.charge[pick], dim),
+        )
         return dict(zip(NAMES, columns, strict=True))
 
     def target(self, pick) -> np.ndarray:
@@ -117,8 +121,14 @@ def compare_with_composed(front, law: Law, data: NodeData) -> dict:
     dim, weights = data.acc.shape[1], data.weights()
 
     def objective(pick):
-        return Objective(data.features(pick), data.target(pick), np.repeat(weights[pick], dim),
-                         loss="soft_l1", f_scale=0.01, metric="relative")  # fmt: skip
+        return Objective(
+            data.features(pick),
+            data.target(pick),
+            np.repeat(weights[pick], dim),
+            loss="soft_l1",
+            f_scale=0.01,
+            metric="relative",
+        )
 
     fit, whole, check = objective(few), objective(many), objective(unseen)
     unit = bool(np.all(np.abs(data.charge) == 1))
@@ -146,13 +156,15 @@ def compare_with_composed(front, law: Law, data: NodeData) -> dict:
     other = composed(law, data)[unseen]
     shown = canonical(parse(to_text(chosen, 4), NAMES), unit)  # a factor that reads 1.0 is none
     out = {
-        "equation": to_text(shown, 4), "complexity": complexity(shown),
+        "equation": to_text(shown, 4),
+        "complexity": complexity(shown),
         "fields": {k: v.tolist() for k, v in data.fields.items()},
         "relative_difference": mean_error(values - other, weights[unseen]),
         "held_out_searched": check.score(chosen),
         "held_out_composed": mean_error(other - data.acc[unseen], weights[unseen]),
-        "network_error": network, "receivers": len(unseen),
-    }  # fmt: skip
+        "network_error": network,
+        "receivers": len(unseen),
+    }
     out["agrees"] = out["relative_difference"] <= AGREES
     return out | {"text": _sentence(out)}
 

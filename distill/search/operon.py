@@ -72,8 +72,9 @@ def find(
         sample = rng.permutation(usable)[:SEARCH_ROWS]
         left = None if time_limit is None else time_limit - (time.perf_counter() - started)
         size = dict(population_size=1000, max_evaluations=300_000) if k % 3 == 2 else {}
-        trees, n = _evolve(X[sample], y[sample] / scale, names, allowed, seed * 1000 + k + 1, threads, left, size,
-                          max_complexity)  # fmt: skip
+        trees, n = _evolve(
+            X[sample], y[sample] / scale, names, allowed, seed * 1000 + k + 1, threads, left, size, max_complexity
+        )
         evaluations += n
         own = _improve(trees, fit, small, max_complexity)
         forms.append({parametrise(canonical(r.expr, unit))[0] for r in own})

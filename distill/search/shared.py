@@ -58,8 +58,10 @@ def search_shared(
     held = np.arange(len(Y)) < len(Y) // 5
     mixing = central_mixing(Y[~held], unit[~held])
     if mixing.across > ACROSS:
-        warn(f"{100 * mixing.across:.0f} % of the squared components do not follow the unit vector through any"
-                 " linear map: they are no image of one central force")  # fmt: skip
+        warn(
+            f"{100 * mixing.across:.0f} % of the squared components do not follow the unit vector through any"
+            " linear map: they are no image of one central force"
+        )
     f = mixing.project(Y, unit)
     length = np.linalg.norm(mixing.lines(unit), axis=1)
     use = np.flatnonzero(~held & (length >= SHORT * length.max()))
@@ -101,12 +103,16 @@ def check(Y, unit, X, names, loss):
     """The arrays as floats; ``UserError`` with what was found where they cannot be used."""
     Y, unit, X = (np.asarray(a, dtype=float) for a in (Y, unit, X))
     if not (Y.ndim == unit.ndim == X.ndim == 2 and len(Y) == len(unit) == len(X) and X.shape[1] == len(names)):
-        raise UserError(f"the shared search got components {Y.shape}, unit vectors {unit.shape} and features"
-                        f" {X.shape} named {list(names)}; expected [row, ...] with as many rows each")  # fmt: skip
+        raise UserError(
+            f"the shared search got components {Y.shape}, unit vectors {unit.shape} and features"
+            f" {X.shape} named {list(names)}; expected [row, ...] with as many rows each"
+        )
     dim = unit.shape[1]
     if dim not in (2, 3) or Y.shape[1] < dim:
-        raise UserError(f"{Y.shape[1]} components in {dim} dimensions: the shared search needs 2 or 3 dimensions"
-                        " and a component for each")  # fmt: skip
+        raise UserError(
+            f"{Y.shape[1]} components in {dim} dimensions: the shared search needs 2 or 3 dimensions"
+            " and a component for each"
+        )
     if len(Y) < 20:
         raise UserError(f"{len(Y)} rows are too few for symbolic regression (at least 20)")
     if not all(np.isfinite(a).all() for a in (Y, unit, X)):

@@ -112,8 +112,9 @@ def search_target(target: Target, options: dict, output_directory: str, progress
         from distill.search.shared import search_shared
 
         names = list(target.features)
-        front, A, b = search_shared(*target.components, X, names, progress=progress,
-                                    output_directory=output_directory, **options)  # fmt: skip
+        front, A, b = search_shared(
+            *target.components, X, names, progress=progress, output_directory=output_directory, **options
+        )
         front.info |= {"mixing": A.tolist(), "offset": b.tolist(), "mixing_is": "message = A (dx/r f) + b"}
         return front
     return search(X, target.y, list(target.features), progress=progress, output_directory=output_directory, **options)
@@ -124,11 +125,20 @@ def save_front(place: Path, front, target: Target, identity: dict):
     from distill.search.hall_of_fame import write_hall_of_fame
 
     write_hall_of_fame(place / "hall_of_fame.csv", front.rows)
-    save_json(place / "front.json", {
-        "stage": "symbolic_reg", "target": target.name, "identity": identity, "features": list(target.features),
-        "engine": front.engine, "chosen": front.chosen, "why": front.why, "info": plain_info(front.info),
-        "held_out": [None if r.held_out is None else finite_or_none(r.held_out) for r in front.rows],
-    })  # fmt: skip
+    save_json(
+        place / "front.json",
+        {
+            "stage": "symbolic_reg",
+            "target": target.name,
+            "identity": identity,
+            "features": list(target.features),
+            "engine": front.engine,
+            "chosen": front.chosen,
+            "why": front.why,
+            "info": plain_info(front.info),
+            "held_out": [None if r.held_out is None else finite_or_none(r.held_out) for r in front.rows],
+        },
+    )
     return front
 
 

@@ -144,17 +144,31 @@ def baseline(
     with np.errstate(all="ignore"):
         found = compile_numpy(row.expr, list(target.features))(*(columns[k] for k in target.features))
     whole = law.acceleration(state["pos"], state["vel"], *fixed)
-    values = {"formula": found, "law": whole[np.arange(len(true)), test[2], 0], "network": network,
-              "constant": best_constant(y)}  # fmt: skip
+    values = {
+        "formula": found,
+        "law": whole[np.arange(len(true)), test[2], 0],
+        "network": network,
+        "constant": best_constant(y),
+    }
     scores = {k: (None, None) if v is None else relative_error(v, true) for k, v in values.items()}
     return {
-        "equation": row.equation, "complexity": row.complexity, "features": list(target.features),
-        "held_out_error": scores["formula"][0], "law_error": scores["law"][0],
-        "network_error": scores["network"][0], "constant_error": scores["constant"][0],
-        "medians": {k: scores[k][1] for k in WHO}, "n": len(true), "rows": len(y), "max_complexity": size,
-        "cpu_seconds": front.info.get("cpu_seconds"), "raw": raw, "why": WHY,
-        "hall_of_fame": f"{place.parent.name}/{place.name}/hall_of_fame.csv", "what": _what(dataset, raw),
-    }  # fmt: skip
+        "equation": row.equation,
+        "complexity": row.complexity,
+        "features": list(target.features),
+        "held_out_error": scores["formula"][0],
+        "law_error": scores["law"][0],
+        "network_error": scores["network"][0],
+        "constant_error": scores["constant"][0],
+        "medians": {k: scores[k][1] for k in WHO},
+        "n": len(true),
+        "rows": len(y),
+        "max_complexity": size,
+        "cpu_seconds": front.info.get("cpu_seconds"),
+        "raw": raw,
+        "why": WHY,
+        "hall_of_fame": f"{place.parent.name}/{place.name}/hall_of_fame.csv",
+        "what": _what(dataset, raw),
+    }
 
 
 def _what(dataset, raw) -> str:

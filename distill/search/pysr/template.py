@@ -42,8 +42,21 @@ def stack(Y, unit, X):
     return np.column_stack([np.repeat(X, components, 0), np.repeat(unit, components, 0), number]), Y.ravel()
 
 
-def find_shared(Y, unit, X, names, mixing, *, loss="mse", seed=0, output_directory=None, guesses=True, resume=True,
-                time_limit=None, **options):  # fmt: skip
+def find_shared(
+    Y,
+    unit,
+    X,
+    names,
+    mixing,
+    *,
+    loss="mse",
+    seed=0,
+    output_directory=None,
+    guesses=True,
+    resume=True,
+    time_limit=None,
+    **options,
+):
     """Formulas for f of Y = A (u f(X)) + b, each up to a factor, and how they were found.
 
     ``Y`` [row, component], ``unit`` [row, dim], ``X`` [row, feature] named ``names``; ``mixing`` is a first
@@ -67,7 +80,8 @@ def find_shared(Y, unit, X, names, mixing, *, loss="mse", seed=0, output_directo
         return [{"f": text, **parameters} for text in guess_texts(exprs, operators, size, arguments)]
 
     embedded = dict(X=X, y=f / scale, names=names, loss=loss, seed=seed, **options) if guesses else None
-    job = Job(features, y, weights, form["variable_names"], names, regressor, guess, embedded,
-              options.get("threads", 1), form)  # fmt: skip
+    job = Job(
+        features, y, weights, form["variable_names"], names, regressor, guess, embedded, options.get("threads", 1), form
+    )
     found, info = run(job, output_directory, resume)
     return refitted(found, scale, objective_for(X, f, names, loss)), info
