@@ -68,7 +68,7 @@ def main(argv=None) -> int:
         arguments = vars(args) | {"split": split}
         stage = Stage("extract_messages", f"{args.run} {split}")
         if already_done(path.with_suffix(".json"), arguments, inputs, args.overwrite) and path.is_file():
-            stage.already_done(path)
+            print(stage.already_done(path), flush=True)
         else:
             todo.append((split, path, arguments))
     if not todo:
@@ -111,7 +111,7 @@ def main(argv=None) -> int:
                 "system": dataset.meta.get("system"),
             },
         )
-        stage.done(path, graphs=len(pick), **about)
+        print(stage.done(path, graphs=len(pick), **about), flush=True)
     return 0
 
 

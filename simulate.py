@@ -140,7 +140,7 @@ def main(argv=None) -> int:
         raise UserError(f"{relative(path)} exists without its .json", "add --overwrite to replace it, or --tag")
     if path.is_file() and already_done(side, arguments, job.inputs, args.overwrite):
         _draw(args, name, job.system)
-        stage.already_done(path)
+        print(stage.already_done(path), flush=True)
         return 0
     _check_room(8 * math.prod(job.size), path)
     try:
@@ -168,7 +168,7 @@ def main(argv=None) -> int:
     save_json(side, about)
     _draw(args, name, job.system)
     shown = {label: report[key] for label, key in job.shown.items()}
-    stage.done(path, trajectories=trajectories, frames=frames, **shown)
+    print(stage.done(path, trajectories=trajectories, frames=frames, **shown), flush=True)
     return 0
 
 

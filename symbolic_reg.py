@@ -120,7 +120,7 @@ def main(argv=None) -> int:
     args.operators = args.operators or [*USUAL, *(["pow"] if in_a_box else [])]
     arguments = vars(args) | {"engine": engine}
     if already_done(out, arguments, inputs, args.overwrite):
-        stage.already_done(out)
+        print(stage.already_done(out), flush=True)
         return 0
     print(f"engine {engine}: {reason}", flush=True)
     dataset = dataset_of_run(args.run, config)
@@ -186,13 +186,16 @@ def main(argv=None) -> int:
             "extrapolated": verdict["relative_error_extrapolated"],
         }
     )
-    stage.done(
-        out,
-        law=f"f = {content['pair']['short']}",
-        **told,
-        error_law=error["law"],
-        error_gnn=error["gnn"],
-        receivers=error["n"],
+    print(
+        stage.done(
+            out,
+            law=f"f = {content['pair']['short']}",
+            **told,
+            error_law=error["law"],
+            error_gnn=error["gnn"],
+            receivers=error["n"],
+        ),
+        flush=True,
     )
     return 0
 

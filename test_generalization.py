@@ -125,7 +125,7 @@ def main(argv=None) -> int:
     if already_done(result_path, vars(args), inputs, args.overwrite):
         if is_stale(args.run):
             write_report(args.run)
-        stage.already_done(report)
+        print(stage.already_done(report), flush=True)
         return 0
 
     from distill.network.graphs import is_chain
@@ -155,7 +155,9 @@ def main(argv=None) -> int:
     for line in summary(content, result, out):
         print(line)
     shown = {f"mae_{k}": result["sets"]["interpolation"][k]["mae"] for k in ("law", "gnn")}
-    stage.done(report, **shown, n=result["sets"]["interpolation"]["law"]["n"], sets=len(result["sets"]))
+    print(
+        stage.done(report, **shown, n=result["sets"]["interpolation"]["law"]["n"], sets=len(result["sets"])), flush=True
+    )
     return 0
 
 
@@ -191,7 +193,7 @@ def check_seed(args, dataset) -> None:
 
 def measure(args, dataset, model, law, chain: bool) -> dict:
     """Everything in ``generalization.json`` but its provenance."""
-    from distill.compare import extrapolation, rollout
+    from distill.generalization import extrapolation, rollout
     from distill.physics.record import system_of
 
     system = system_of(dataset.meta)
@@ -237,8 +239,8 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
 
 def measure_fluid(args, dataset, model, law) -> dict:
     """As ``measure``, of data in a periodic box."""
-    from distill.compare import extrapolation
     from distill.fluid import conditions
+    from distill.generalization import extrapolation
     from distill.network.periodic import cutoff_of
     from distill.physics.lennard_jones import LennardJones
     from distill.physics.record import system_of

@@ -197,7 +197,7 @@ def to_do(args, dataset) -> list[Run]:
             run.folder / "config.json", run.arguments, {"dataset": dataset.path}, args.overwrite
         )
         if done and (run.folder / "model.safetensors").is_file() and not run.checkpoint.exists():
-            run.stage.already_done(run.folder)
+            print(run.stage.already_done(run.folder), flush=True)
             continue
         if started and not run.resuming:
             raise UserError(
@@ -311,13 +311,16 @@ def write(run: Run, trainer, dataset, device: str, stacked: int) -> None:
         },
     )
     run.checkpoint.unlink(missing_ok=True)
-    run.stage.done(
-        folder,
-        validation_mae=last["validation_mae"],
-        graphs=len(trainer.x_val),
-        steps=trainer.total,
-        active=last["active"],
-        cpu_s=round(trainer.cpu_seconds, 1),
+    print(
+        run.stage.done(
+            folder,
+            validation_mae=last["validation_mae"],
+            graphs=len(trainer.x_val),
+            steps=trainer.total,
+            active=last["active"],
+            cpu_s=round(trainer.cpu_seconds, 1),
+        ),
+        flush=True,
     )
 
 

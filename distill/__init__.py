@@ -1,1 +1,29 @@
-"""What two or more of the scripts share. Scripts import from here; nothing here imports a script."""
+"""Force laws of interacting particles, distilled from graph neural networks.
+
+The six stages as calls, with the flags of the scripts as keywords; every one returns ``distill.shell.stage.Done``:
+
+    import distill
+
+    distill.simulate(system="r2", n=4, seed=0)
+    distill.train("r2_n4_d2_s0", variant="l1", recipe="newton")
+    distill.extract_messages("r2_n4_d2_s0__l1-newton__s0")
+    distill.fit_linear("r2_n4_d2_s0__l1-newton__s0")
+    distill.search_law("r2_n4_d2_s0__l1-newton__s0")
+    distill.compare("r2_n4_d2_s0__l1-newton__s0")
+
+A stage is imported when it is first asked for: importing ``distill`` costs nothing, and threads can still be set.
+"""
+
+import importlib
+
+STAGES = ("simulate", "train", "extract_messages", "fit_linear", "search_law", "compare")
+
+
+def __getattr__(name: str):
+    if name not in STAGES:
+        raise AttributeError(f"module 'distill' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"distill.pipeline.{name}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *STAGES])

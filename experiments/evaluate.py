@@ -56,7 +56,7 @@ def main(argv=None) -> int:
     inputs, found = inputs_of(args.run)
     arguments = {"run": args.run, "overwrite": args.overwrite}
     if already_done(args.out, arguments, inputs, args.overwrite):
-        stage.already_done(args.out)
+        print(stage.already_done(args.out), flush=True)
         return 0
     cell = describe(found["config"]) | measure(args.run, inputs, found)
     made = provenance("evaluate", arguments, inputs, stage.seconds)
@@ -70,14 +70,17 @@ def main(argv=None) -> int:
         if cell["law"] is None
         else {"recovered": cell["law"]["recovered"], "from_messages": cell["law"]["from_messages_recovered"]}
     )
-    stage.done(
-        args.out,
-        r2_force=r2["force"]["trimmed"]["r2"],
-        r2_acceleration=r2["acceleration"]["trimmed"]["r2"],
-        best_target=cell["best_target"],
-        mae=cell["messages"]["mae"]["all"]["per_component"],
-        **law,
-        edges=cell["messages"]["edges"]["all"],
+    print(
+        stage.done(
+            args.out,
+            r2_force=r2["force"]["trimmed"]["r2"],
+            r2_acceleration=r2["acceleration"]["trimmed"]["r2"],
+            best_target=cell["best_target"],
+            mae=cell["messages"]["mae"]["all"]["per_component"],
+            **law,
+            edges=cell["messages"]["edges"]["all"],
+        ),
+        flush=True,
     )
     return 0
 

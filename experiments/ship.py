@@ -49,7 +49,7 @@ def main(argv=None) -> int:
             content = (folder / name).read_bytes()
             save_bytes(args.to / run / name, content)
             size += len(content)
-    stage.done(args.to, runs=len(runs()), megabytes=size / 1e6)
+    print(stage.done(args.to, runs=len(runs()), megabytes=size / 1e6), flush=True)
     return 0
 
 

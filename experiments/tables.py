@@ -49,7 +49,7 @@ def main(argv=None) -> int:
     save_text(args.out, page(cells, missing))
     if not args.no_readme:
         save_text(README, filled(README.read_text(encoding="utf-8"), summary(cells)))
-    stage.done(args.out, cells=len(cells.contents), missing=len(missing))
+    print(stage.done(args.out, cells=len(cells.contents), missing=len(missing)), flush=True)
     return 0
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from scripts import ROOT
 
-# A folder may import from those before it. ``fluid`` is an extension: nobody imports it but through a registry.
+# A folder may import from those before it. ``fluid`` is an extension, reached through registries only; ``pipeline``
+# holds the six calls that the scripts make.
 ORDER = (
     "shell",
     "files",
@@ -17,9 +18,10 @@ ORDER = (
     "messages",
     "search",
     "law",
-    "compare",
+    "generalization",
     "report",
     "fluid",
+    "pipeline",
 )
 MOST_MODULES = 14
 
@@ -51,6 +53,8 @@ def against_the_order(root: Path) -> list[str]:
         own = name.split(".")[1:2]
         for other in sorted(imports(path)):
             above = other.split(".")[1:2]
+            if above and above[0] not in ORDER:
+                continue  # a stage of the API, ``distill.train``
             if own and above and ORDER.index(above[0]) > ORDER.index(own[0]):
                 wrong.append(f"{name} imports {other}")
     return wrong

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from distill.compare import rollout
 from distill.formulas.text import parse
+from distill.generalization import rollout
 from distill.physics.law import VARIABLES, Law
 from distill.physics.system import acceleration, energy
 from distill.physics.systems import SYSTEMS

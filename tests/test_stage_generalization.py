@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from distill.compare import extrapolation
-from distill.compare.extrapolation import States
 from distill.files.arrays import save_npz
 from distill.files.dataset import make_split
 from distill.files.fields import DATASET_FIELDS
 from distill.files.provenance import sha256
 from distill.files.storage import load_json, save_json
 from distill.formulas.text import parse
+from distill.generalization import extrapolation
+from distill.generalization.extrapolation import States
 from distill.physics.law import VARIABLES, Law
 from distill.physics.record import describe
 from distill.physics.system import acceleration

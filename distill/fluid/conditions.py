@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from distill.compare import extrapolation
-from distill.compare.extrapolation import INTERPOLATION, States, pick
 from distill.files.dataset import Dataset
 from distill.fluid import md
 from distill.fluid.flags import FRICTION
 from distill.fluid.md import Settings
+from distill.generalization import extrapolation
+from distill.generalization.extrapolation import INTERPOLATION, States, pick
 from distill.physics.lennard_jones import BOLTZMANN, LennardJones
 from distill.shell.errors import UserError
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill.compare.rollout import quartiles
 from distill.files.storage import finite_or_none
 from distill.fluid import md
 from distill.fluid.dynamics import Motion, NetworkAcceleration, PairAcceleration, move
@@ -27,6 +26,7 @@ from distill.fluid.structure import (
     pair_counts,
     radial_distribution,
 )
+from distill.generalization.rollout import quartiles
 from distill.physics.lennard_jones import BOLTZMANN, KJ_PER_MOL, LennardJones
 from distill.physics.system import radial_force
 from distill.shell.stage import progress

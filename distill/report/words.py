@@ -5,7 +5,7 @@ Dicts as in ``law.json`` and ``generalization.json``; keys may be missing or nul
 
 import math
 
-from distill.compare.extrapolation import INTERPOLATION
+from distill.generalization.extrapolation import INTERPOLATION
 
 ROUNDING = 1e-12  # relative errors below are those of floating-point arithmetic
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

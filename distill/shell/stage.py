@@ -4,6 +4,8 @@ import errno
 import os
 import sys
 import time
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from distill.shell.errors import EXIT_ERROR, EXIT_INTERRUPTED, UserError
 from distill.shell.paths import relative
@@ -17,10 +19,30 @@ def progress(iterable=None, *, total=None, desc="", unit="it"):
     return tqdm(iterable, total=total, desc=desc, unit=unit, disable=disable, dynamic_ncols=True, mininterval=0.5)
 
 
-class Stage:
-    """Name, clock and last line of one stage.
+@dataclass(frozen=True)
+class Done:
+    """What a stage has made: where it lies, its headline numbers, and whether it was there before.
 
-    >>> stage = Stage("fit_linear", run); ...; stage.done(path, r2_all=0.99, edges=1200)
+    As text it is the stage's last line.
+    """
+
+    stage: str
+    subject: str
+    path: Path
+    seconds: float
+    numbers: dict = field(default_factory=dict)
+    before: bool = False  # the same arguments and inputs had made it already
+
+    def __str__(self) -> str:
+        shown = "  ".join(f"{k} {_short(v)}" for k, v in self.numbers.items())
+        shown = "already done with the same arguments and inputs" if self.before else shown
+        return f"{self.stage}  {self.subject}  {shown}  {self.seconds:.1f} s  -> {relative(self.path)}"
+
+
+class Stage:
+    """Name and clock of one stage.
+
+    >>> stage = Stage("fit_linear", run); ...; return stage.done(path, r2_all=0.99, edges=1200)
     """
 
     def __init__(self, name: str, subject: str):
@@ -30,16 +52,11 @@ class Stage:
     def seconds(self) -> float:
         return time.perf_counter() - self.start
 
-    def done(self, path, **numbers) -> None:
-        shown = "  ".join(f"{k} {_short(v)}" for k, v in numbers.items())
-        print(f"{self.name}  {self.subject}  {shown}  {self.seconds:.1f} s  -> {relative(path)}", flush=True)
+    def done(self, path, **numbers) -> Done:
+        return Done(self.name, self.subject, Path(path), self.seconds, numbers)
 
-    def already_done(self, path) -> None:
-        print(
-            f"{self.name}  {self.subject}  already done with the same arguments and inputs"
-            f"  {self.seconds:.1f} s  -> {relative(path)}",
-            flush=True,
-        )
+    def already_done(self, path) -> Done:
+        return Done(self.name, self.subject, Path(path), self.seconds, before=True)
 
 
 def _short(value) -> str:
