@@ -1,0 +1,213 @@
+"""On a GPU: are captured and stacked training steps the plain ones?
+
+weights     networks trained captured, plain and stacked from the same seeds: relative differences of their weights
+summary     one file from that and from the networks that benchmarks/gpu.sh has trained
+
+reads   nothing; summary: weights*.json and <run>/{config,linear_fit}.json in --out
+writes  weights.json in --out; summary: results/gpu.json
+
+example:  python benchmarks/gpu_check.py weights --out outputs/gpu
+
+Few steps, because training is chaotic: a sum in another order changes the sign of an error or of a unit's input that
+is nearly 0. After 300 steps the plain way differs from itself by up to 0.3 on a GPU, where sums have no fixed order,
+and stacks from single networks by as much on a CPU. ``plain against plain, again`` tells how much of it there is.
+"""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+# puts the repository on the path, hence before distill
+from stages import ROOT, hardware
+
+from distill import cli, formats
+
+TOLERANCE = 1e-3  # of ||difference|| / ||weights|| of a whole network
+TRAINED = ("run", "variant", "seed", "n", "dim", "steps", "graphs_seen", "stacked_runs", "validation_mae",
+           "validation_loss", "validation_graphs", "seconds", "device", "python", "versions", "git",
+           "arguments")  # fmt: skip
+
+
+def parse(argv):
+    parser = cli.Parser(__doc__)
+    commands = parser.add_subparsers(dest="kind", metavar="command", required=True)
+    for name in ("weights", "summary"):
+        sub = commands.add_parser(name, description=__doc__)
+        sub.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where numbers go")
+        sub.add_argument("--quick", action="store_true", help="tiny sizes through the same code")
+        if name == "weights":
+            sub.add_argument("--steps", type=cli.positive_int, default=20, help="training steps of each network")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse(argv)
+    cli.set_threads(1)  # before anything numerical is imported
+    args.out.mkdir(parents=True, exist_ok=True)
+    return {"weights": weights, "summary": summary}[args.kind](args)
+
+
+def about(seconds: float) -> dict:
+    """Versions, hardware and date of a measurement."""
+    import torch
+
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, to test the code"
+    return {"device": name, "hardware": hardware(), "torch": torch.__version__, "cuda": torch.version.cuda,
+            "seconds": round(seconds, 1), "date": time.strftime("%Y-%m-%d")}  # fmt: skip
+
+
+# ---------------------------------------------------------------- weights
+
+
+def weights(args) -> int:
+    """Train the same networks in several ways and compare what they end with."""
+    import torch
+
+    start = time.perf_counter()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    steps = 30 if args.quick else args.steps
+    data = springs(64 * (5 if args.quick else 100))
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+
+        def made(*cells, recipe="paper", capture=False, noise=0):
+            """Networks (variant, seed) trained as one stack; ``noise`` shifts the seed of what is random in a step."""
+            group: list = []
+            for variant, seed in cells:
+                group.append(member(data, recipe, variant, seed, device, steps, Path(folder) / "checkpoint",
+                                    group[0] if group else None, args.quick))  # fmt: skip
+                group[-1].noise.manual_seed(seed + 1 + noise)
+            before = [flat(m) for m in group]
+            from distill.training import fit
+
+            fit(group, capture)
+            return group, before
+
+        def compare(what, reached, wanted, start_weights):
+            moved = distance(flat(wanted), start_weights)
+            row = {"what": what, "relative_difference": distance(flat(reached), flat(wanted)),
+                   "largest_of_a_tensor": largest(reached, wanted), "moved": moved,
+                   "same_components": bool(torch.equal(reached.model.active, wanted.model.active)),
+                   "loss": reached.history[-1]["train_loss"],
+                   "loss_wanted": wanted.history[-1]["train_loss"]}  # fmt: skip
+            rows.append(row)
+            print(f"{what}: {row['relative_difference']:.2e}", flush=True)
+            return row
+
+        alone = {}
+        for recipe, variant in (("paper", "l1"), ("paper", "kl"), ("paper", "pruning"), ("newton", "l1")):
+            (plain,), (begin,) = made((variant, 0), recipe=recipe)
+            (again,), _ = made((variant, 0), recipe=recipe)
+            alone[recipe, variant] = plain
+            name = f"{recipe} recipe, {variant}"
+            compare(f"{name}: plain against plain, again", again, plain, begin)
+            try:
+                (captured,), _ = made((variant, 0), recipe=recipe, capture=True)
+            except RuntimeError as exc:  # what a step must not do while it is captured; the others are still compared
+                print(f"FAIL  {name}: {exc}", flush=True)
+                rows.append({"what": f"{name}: captured against plain", "passed": False, "error": str(exc)})
+                continue
+            row = compare(f"{name}: captured against plain", captured, plain, begin)
+            row["passed"] = passed(row)
+        (other,), (begin,) = made(("l1", 0), noise=7)
+        compare("paper recipe, l1: plain with other random translations, what a fault would look like", other,
+                alone["paper", "l1"], begin)  # fmt: skip
+        cells = [("l1", 0), ("l1", 1), ("standard", 2), ("pruning", 3), ("l1", 4)]
+        plain = [made(cell) for cell in cells]
+        for capture in (False, True):
+            group, _ = made(*cells, capture=capture)
+            for cell, reached, ((wanted,), (begin,)) in zip(cells, group, plain, strict=True):
+                way = "captured" if capture else "plain"
+                row = compare(f"paper recipe, {cell[0]}, seed {cell[1]}: {way} stack of {len(cells)} against alone",
+                              reached, wanted, begin)  # fmt: skip
+                row["passed"] = passed(row)
+    judged = [row for row in rows if "passed" in row]
+    good = all(row["passed"] for row in judged)
+    for row in (row for row in rows if "error" not in row):
+        verdict = {True: "PASS", False: "FAIL", None: ""}[row.get("passed")]
+        print(f"{verdict:5s} {row['relative_difference']:.2e} (of a tensor {row['largest_of_a_tensor']:.2e}, moved"
+              f" {row['moved']:.2f})  {row['what']}")  # fmt: skip
+    print(f"{'PASS' if good else 'FAIL'}: {len(judged)} comparisons, tolerance {TOLERANCE:g}, {steps} steps")
+    formats.save_json(args.out / "weights.json", about(time.perf_counter() - start) | {
+        "what": "relative difference ||w - w'|| / ||w'|| of all weights after training in two ways",
+        "steps": steps, "precision": "float32", "batch": 64, "tolerance": TOLERANCE, "passed": good,
+        "rows": rows})  # fmt: skip
+    return 0 if good else 1
+
+
+def passed(row: dict) -> bool:
+    return row["relative_difference"] <= TOLERANCE and row["same_components"]
+
+
+def springs(graphs: int):
+    """A ``Dataset`` of four particles with springs between them, one frame a trajectory: states at random."""
+    import numpy as np
+    from speed_training import DIM, states
+
+    x, _ = states(graphs, 4)
+    pos, charge, mass = x[..., :DIM].astype(float), x[..., -2].astype(float), x[..., -1].astype(float)
+    apart = pos[:, None] - pos[:, :, None]  # [graph, receiver, sender, dim]
+    distance = np.linalg.norm(apart, axis=-1, keepdims=True) + 0.01
+    acc = (2 * (distance - 1) * apart / distance).sum(2) / mass[..., None]
+    split = np.zeros(graphs, dtype=int)
+    split[: graphs // 10] = 1
+    arrays = {"pos": pos[:, None], "vel": x[:, None, :, DIM : 2 * DIM].astype(float), "acc": acc[:, None],
+              "charge": charge, "mass": mass, "split": split}  # fmt: skip
+    return formats.Dataset("springs", Path("springs"), arrays)
+
+
+def member(dataset, recipe, variant, seed, device, steps, checkpoint, like, quick):
+    """A ``Trainer`` whose whole schedule has ``steps`` steps of 64 graphs, so that all of it is gone through."""
+    from distill.recipes import MESSAGE_DIM, RECIPES
+    from distill.training import Trainer
+
+    epochs = steps / (len(dataset.arrays["split"]) * 9 // 10 // 64)
+    options = RECIPES[recipe] | {"batch_size": 64, "message_dim": MESSAGE_DIM, "epochs": epochs}
+    options |= {"hidden": 30} if quick else {}
+    return Trainer(dataset, variant, options, seed, device, "float32", checkpoint, {}, False, like)
+
+
+def flat(trainer):
+    import torch
+
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).clone()
+
+
+def distance(reached, wanted) -> float:
+    return float((reached - wanted).norm() / wanted.norm())
+
+
+def largest(reached, wanted) -> float:
+    """The largest relative difference of a single tensor, a weight matrix or a bias."""
+    pairs = zip(reached.model.parameters(), wanted.model.parameters(), strict=True)
+    return max(distance(a.detach(), b.detach()) for a, b in pairs)
+
+
+# ---------------------------------------------------------------- summary
+
+
+def summary(args) -> int:
+    """``results/gpu.json``: what ``weights`` found, one entry a file, and a row a trained network."""
+    found = [formats.load_json(path, "run: gpu_check.py weights") for path in sorted(args.out.glob("weights*.json"))]
+    content = {"benchmark": "gpu", "weights": found, "cells": []}
+    for path in sorted(args.out.glob("*/config.json")):
+        config = formats.load_json(path, "train it again")
+        row = {k: config.get(k) for k in TRAINED} | {"system": config["system"]["name"]}
+        fit = path.parent / "linear_fit.json"
+        if fit.is_file():
+            fitted = formats.load_json(fit, "run: fit_linear.py")
+            row |= {k: fitted[k] for k in ("r2_all", "r2_trim90", "best_target", "top_share", "n_graphs", "n_edges")}
+            row["read_out_r2_all"], row["read_out_gauge"] = fitted["read_out"]["r2_all"], fitted["read_out"]["gauge"]
+        content["cells"].append(row)
+    target = args.out / "gpu.json" if args.quick else ROOT / "results" / "gpu.json"
+    formats.save_json(target, content)
+    shown = ("run", "validation_mae", "r2_all", "r2_trim90", "read_out_r2_all")
+    for row in content["cells"]:
+        print(json.dumps({k: row.get(k) for k in shown}))
+    print(f"-> {cli.relative(target)}")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run_script(main)
