@@ -18,32 +18,54 @@ import tempfile
 import time
 from pathlib import Path
 
-# puts the repository on the path, hence before distill
-from stages import ROOT, hardware
+from stages import ROOT
 
-from distill import cli, formats
+from distill.files.dataset import Dataset
+from distill.files.storage import load_json, save_json
+from distill.network.recipes import MESSAGE_DIM, RECIPES
+from distill.report.numbers import hardware
+from distill.shell.flags import Parser, positive_int
+from distill.shell.paths import relative
+from distill.shell.stage import run_script
+from distill.shell.threads import set_threads
 
 TOLERANCE = 1e-3  # of ||difference|| / ||weights|| of a whole network
-TRAINED = ("run", "variant", "seed", "n", "dim", "steps", "graphs_seen", "stacked_runs", "validation_mae",
-           "validation_loss", "validation_graphs", "seconds", "device", "python", "versions", "git",
-           "arguments")  # fmt: skip
+TRAINED = (
+    "run",
+    "variant",
+    "seed",
+    "n",
+    "dim",
+    "steps",
+    "graphs_seen",
+    "stacked_runs",
+    "validation_mae",
+    "validation_loss",
+    "validation_graphs",
+    "seconds",
+    "device",
+    "python",
+    "versions",
+    "git",
+    "arguments",
+)
 
 
 def parse(argv):
-    parser = cli.Parser(__doc__)
+    parser = Parser(__doc__)
     commands = parser.add_subparsers(dest="kind", metavar="command", required=True)
     for name in ("weights", "summary"):
         sub = commands.add_parser(name, description=__doc__)
         sub.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where numbers go")
         sub.add_argument("--quick", action="store_true", help="tiny sizes through the same code")
         if name == "weights":
-            sub.add_argument("--steps", type=cli.positive_int, default=20, help="training steps of each network")
+            sub.add_argument("--steps", type=positive_int, default=20, help="training steps of each network")
     return parser.parse_args(argv)
 
 
 def main(argv=None) -> int:
     args = parse(argv)
-    cli.set_threads(1)  # before anything numerical is imported
+    set_threads(1)  # before anything numerical is imported
     args.out.mkdir(parents=True, exist_ok=True)
     return {"weights": weights, "summary": summary}[args.kind](args)
 
@@ -53,8 +75,14 @@ def about(seconds: float) -> dict:
     import torch
 
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, to test the code"
-    return {"device": name, "hardware": hardware(), "torch": torch.__version__, "cuda": torch.version.cuda,
-            "seconds": round(seconds, 1), "date": time.strftime("%Y-%m-%d")}  # fmt: skip
+    return {
+        "device": name,
+        "hardware": hardware(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "seconds": round(seconds, 1),
+        "date": time.strftime("%Y-%m-%d"),
+    }
 
 
 # ---------------------------------------------------------------- weights
@@ -75,22 +103,37 @@ def weights(args) -> int:
             """Networks (variant, seed) trained as one stack; ``noise`` shifts the seed of what is random in a step."""
             group: list = []
             for variant, seed in cells:
-                group.append(member(data, recipe, variant, seed, device, steps, Path(folder) / "checkpoint",
-                                    group[0] if group else None, args.quick))  # fmt: skip
+                group.append(
+                    member(
+                        data,
+                        recipe,
+                        variant,
+                        seed,
+                        device,
+                        steps,
+                        Path(folder) / "checkpoint",
+                        group[0] if group else None,
+                        args.quick,
+                    )
+                )
                 group[-1].noise.manual_seed(seed + 1 + noise)
             before = [flat(m) for m in group]
-            from distill.training import fit
+            from distill.network.training import fit
 
             fit(group, capture)
             return group, before
 
         def compare(what, reached, wanted, start_weights):
             moved = distance(flat(wanted), start_weights)
-            row = {"what": what, "relative_difference": distance(flat(reached), flat(wanted)),
-                   "largest_of_a_tensor": largest(reached, wanted), "moved": moved,
-                   "same_components": bool(torch.equal(reached.model.active, wanted.model.active)),
-                   "loss": reached.history[-1]["train_loss"],
-                   "loss_wanted": wanted.history[-1]["train_loss"]}  # fmt: skip
+            row = {
+                "what": what,
+                "relative_difference": distance(flat(reached), flat(wanted)),
+                "largest_of_a_tensor": largest(reached, wanted),
+                "moved": moved,
+                "same_components": bool(torch.equal(reached.model.active, wanted.model.active)),
+                "loss": reached.history[-1]["train_loss"],
+                "loss_wanted": wanted.history[-1]["train_loss"],
+            }
             rows.append(row)
             print(f"{what}: {row['relative_difference']:.2e}", flush=True)
             return row
@@ -111,28 +154,47 @@ def weights(args) -> int:
             row = compare(f"{name}: captured against plain", captured, plain, begin)
             row["passed"] = passed(row)
         (other,), (begin,) = made(("l1", 0), noise=7)
-        compare("paper recipe, l1: plain with other random translations, what a fault would look like", other,
-                alone["paper", "l1"], begin)  # fmt: skip
+        compare(
+            "paper recipe, l1: plain with other random translations, what a fault would look like",
+            other,
+            alone["paper", "l1"],
+            begin,
+        )
         cells = [("l1", 0), ("l1", 1), ("standard", 2), ("pruning", 3), ("l1", 4)]
         plain = [made(cell) for cell in cells]
         for capture in (False, True):
             group, _ = made(*cells, capture=capture)
             for cell, reached, ((wanted,), (begin,)) in zip(cells, group, plain, strict=True):
                 way = "captured" if capture else "plain"
-                row = compare(f"paper recipe, {cell[0]}, seed {cell[1]}: {way} stack of {len(cells)} against alone",
-                              reached, wanted, begin)  # fmt: skip
+                row = compare(
+                    f"paper recipe, {cell[0]}, seed {cell[1]}: {way} stack of {len(cells)} against alone",
+                    reached,
+                    wanted,
+                    begin,
+                )
                 row["passed"] = passed(row)
     judged = [row for row in rows if "passed" in row]
     good = all(row["passed"] for row in judged)
     for row in (row for row in rows if "error" not in row):
         verdict = {True: "PASS", False: "FAIL", None: ""}[row.get("passed")]
-        print(f"{verdict:5s} {row['relative_difference']:.2e} (of a tensor {row['largest_of_a_tensor']:.2e}, moved"
-              f" {row['moved']:.2f})  {row['what']}")  # fmt: skip
+        print(
+            f"{verdict:5s} {row['relative_difference']:.2e} (of a tensor {row['largest_of_a_tensor']:.2e}, moved"
+            f" {row['moved']:.2f})  {row['what']}"
+        )
     print(f"{'PASS' if good else 'FAIL'}: {len(judged)} comparisons, tolerance {TOLERANCE:g}, {steps} steps")
-    formats.save_json(args.out / "weights.json", about(time.perf_counter() - start) | {
-        "what": "relative difference ||w - w'|| / ||w'|| of all weights after training in two ways",
-        "steps": steps, "precision": "float32", "batch": 64, "tolerance": TOLERANCE, "passed": good,
-        "rows": rows})  # fmt: skip
+    save_json(
+        args.out / "weights.json",
+        about(time.perf_counter() - start)
+        | {
+            "what": "relative difference ||w - w'|| / ||w'|| of all weights after training in two ways",
+            "steps": steps,
+            "precision": "float32",
+            "batch": 64,
+            "tolerance": TOLERANCE,
+            "passed": good,
+            "rows": rows,
+        },
+    )
     return 0 if good else 1
 
 
@@ -152,15 +214,20 @@ def springs(graphs: int):
     acc = (2 * (distance - 1) * apart / distance).sum(2) / mass[..., None]
     split = np.zeros(graphs, dtype=int)
     split[: graphs // 10] = 1
-    arrays = {"pos": pos[:, None], "vel": x[:, None, :, DIM : 2 * DIM].astype(float), "acc": acc[:, None],
-              "charge": charge, "mass": mass, "split": split}  # fmt: skip
-    return formats.Dataset("springs", Path("springs"), arrays)
+    arrays = {
+        "pos": pos[:, None],
+        "vel": x[:, None, :, DIM : 2 * DIM].astype(float),
+        "acc": acc[:, None],
+        "charge": charge,
+        "mass": mass,
+        "split": split,
+    }
+    return Dataset("springs", Path("springs"), arrays)
 
 
 def member(dataset, recipe, variant, seed, device, steps, checkpoint, like, quick):
     """A ``Trainer`` whose whole schedule has ``steps`` steps of 64 graphs, so that all of it is gone through."""
-    from distill.recipes import MESSAGE_DIM, RECIPES
-    from distill.training import Trainer
+    from distill.network.training import Trainer
 
     epochs = steps / (len(dataset.arrays["split"]) * 9 // 10 // 64)
     options = RECIPES[recipe] | {"batch_size": 64, "message_dim": MESSAGE_DIM, "epochs": epochs}
@@ -189,25 +256,25 @@ def largest(reached, wanted) -> float:
 
 def summary(args) -> int:
     """``results/gpu.json``: what ``weights`` found, one entry a file, and a row a trained network."""
-    found = [formats.load_json(path, "run: gpu_check.py weights") for path in sorted(args.out.glob("weights*.json"))]
+    found = [load_json(path, "run: gpu_check.py weights") for path in sorted(args.out.glob("weights*.json"))]
     content = {"benchmark": "gpu", "weights": found, "cells": []}
     for path in sorted(args.out.glob("*/config.json")):
-        config = formats.load_json(path, "train it again")
+        config = load_json(path, "train it again")
         row = {k: config.get(k) for k in TRAINED} | {"system": config["system"]["name"]}
         fit = path.parent / "linear_fit.json"
         if fit.is_file():
-            fitted = formats.load_json(fit, "run: fit_linear.py")
+            fitted = load_json(fit, "run: fit_linear.py")
             row |= {k: fitted[k] for k in ("r2_all", "r2_trim90", "best_target", "top_share", "n_graphs", "n_edges")}
             row["read_out_r2_all"], row["read_out_gauge"] = fitted["read_out"]["r2_all"], fitted["read_out"]["gauge"]
         content["cells"].append(row)
     target = args.out / "gpu.json" if args.quick else ROOT / "results" / "gpu.json"
-    formats.save_json(target, content)
+    save_json(target, content)
     shown = ("run", "validation_mae", "r2_all", "r2_trim90", "read_out_r2_all")
     for row in content["cells"]:
         print(json.dumps({k: row.get(k) for k in shown}))
-    print(f"-> {cli.relative(target)}")
+    print(f"-> {relative(target)}")
     return 0
 
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run_script(main)
