@@ -12,8 +12,6 @@ edge's share of the predicted acceleration, by the Jacobian of the node model. R
 memory does not grow with --max-graphs, and of a file too large for memory the next stages draw whole graphs.
 """
 
-import signal
-
 import numpy as np
 
 from distill.files.arrays import stream_npz
@@ -140,5 +138,4 @@ def write(path, extraction, trajectory, frame) -> dict:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it: leave no half file behind
     run_script(main)

@@ -17,10 +17,8 @@ engines: pysr needs Julia (make pysr); operon is installed with the requirements
 
 import argparse
 import json
-import signal
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context
 
 import numpy as np
 
@@ -32,6 +30,7 @@ from distill.files.storage import load_json, save_bytes, save_json
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, add_run_flags, positive_float, positive_int
+from distill.shell.processes import workers
 from distill.shell.stage import Stage, progress, run_script, warn
 from distill.shell.threads import set_threads
 
@@ -254,30 +253,21 @@ def run_searches(todo, args, engine, folder, messages_file) -> dict:
             fronts[target.name] = front
         else:
             left.append((target, place))
-    workers = min(args.threads, len(left))
-    if workers <= 1:
+    count = min(args.threads, len(left))
+    if count <= 1:
         for target, place in left:
             fronts[target.name] = save_front(place, search_target(target, options, str(place), True), target, identity)
     else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=leave_interrupts) as pool:
-            try:
+        try:
+            with workers(count) as pool:
                 running = {pool.submit(search_target, t, options, str(p), False): (t, p) for t, p in left}
                 bar = progress(as_completed(running), total=len(running), desc="symbolic search", unit="target")
                 for future in bar:
                     target, place = running[future]
                     fronts[target.name] = save_front(place, future.result(), target, identity)
-            except BrokenProcessPool:
-                raise UserError("a search process died (out of memory?)", "try --threads 1 or fewer --rows") from None
-            except BaseException:
-                for child in active_children():
-                    child.terminate()
-                raise
+        except BrokenProcessPool:
+            raise UserError("a search process died (out of memory?)", "try --threads 1 or fewer --rows") from None
     return {t.name: fronts[t.name] for t in todo}
-
-
-def leave_interrupts() -> None:
-    """In a search process: Ctrl-C is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -64,9 +64,10 @@ def test_killed_and_resumed_ends_with_the_same_bits(folder, tmp_path_factory, va
     assert histories[0] == histories[1]
 
 
-def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(folder):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_keeps_a_checkpoint_and_says_how_to_go_on(folder, number):
     process = start(folder, *SMALL, "--epochs", 2000)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err
     assert "--resume" in err and "checkpoint.safetensors" in err

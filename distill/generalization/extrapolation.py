@@ -14,6 +14,7 @@ from distill.files.storage import finite_or_none
 from distill.physics.record import system_of
 from distill.physics.system import acceleration
 from distill.shell.errors import UserError
+from distill.shell.processes import follow_parent
 from distill.statistics import metrics
 
 FACTORS = {"wide": 3.0, "heavy": 3.0, "close": 0.3}
@@ -149,13 +150,12 @@ def fresh_sets(meta: dict, maker=make_sets, **arguments):
 
 
 def _make_and_send(send, meta, maker, arguments):
-    import signal
     import threading
 
     from tqdm import tqdm
 
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, left behind if this process is ended
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this process
+    follow_parent()
     try:
         outcome = maker(system_of(meta), **arguments)
     except Exception as exc:

@@ -4,10 +4,10 @@ Everything random comes from (seed, epoch) or from one generator whose state is 
 so a resumed run ends with the same weights as an uninterrupted one (bit for bit on CPU).
 """
 
+import contextlib
 import csv
 import io
 import json
-import signal
 import time
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from distill.network.recipes import PENALISED, components_kept, lr_factor
 from distill.network.steps import Stepper
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
+from distill.shell.processes import on_ending
 from distill.shell.stage import progress
 from models import GNN, ModelConfig, keep_top
 
@@ -265,7 +266,7 @@ class Trainer:
 
 
 def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
-    """Train to the end, several runs as one stack; Ctrl-C keeps checkpoints and raises ``KeyboardInterrupt``.
+    """Train to the end, several runs as one stack; Ctrl-C and SIGTERM keep checkpoints and raise ``KeyboardInterrupt``.
 
     The members have to be at the same step, new or restored. ``log`` takes the rows of a single run's history.
     """
@@ -279,13 +280,12 @@ def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
                 f"{relative(first.checkpoint)} does not fit this run ({exc})", "add --overwrite to start again"
             ) from None
     every = max(1, first.total // EVALUATIONS)
-    previous = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
     variants = " ".join(dict.fromkeys(m.variant for m in members))
     bar = progress(total=first.total, desc=f"train {variants}", unit="step")
     bar.update(first.step)
     saved, cpu, since = time.monotonic(), time.process_time(), [m.cpu_seconds for m in members]
     last = first.history[-1]["step"] if first.history else 0
-    try:
+    with on_ending(lambda *_: asked.append(True)), contextlib.closing(bar):
         while first.step < first.total:
             if any([m.constrain() for m in members]):
                 stepper.changed()
@@ -316,9 +316,6 @@ def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
                     f"interrupted at step {first.step} of {first.total}; kept {kept}:"
                     " run the same command with --resume to go on"
                 )
-    finally:
-        bar.close()
-        signal.signal(signal.SIGINT, previous)
 
 
 def _given(identity):

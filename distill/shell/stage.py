@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from distill.shell.errors import EXIT_ERROR, EXIT_INTERRUPTED, UserError
 from distill.shell.paths import relative
+from distill.shell.processes import on_ending
 
 
 def progress(iterable=None, *, total=None, desc="", unit="it"):
@@ -67,10 +69,21 @@ def warn(text: str) -> None:
     print("warning: " + " ".join(text.split()), file=sys.stderr, flush=True)
 
 
+# what a user can put right: a folder that is not there or not writable, a full disk, a directory in place of a file
+_OF_THE_USER = {
+    getattr(errno, f"E{name}")
+    for name in ("EXIST NOENT NOSPC ACCES ROFS PERM DQUOT NOTDIR ISDIR LOOP NAMETOOLONG FBIG".split())
+}
+
+
 def run_script(main) -> None:
-    """Call ``main()`` and turn what a user can cause into one line on stderr and an exit code."""
+    """Call ``main()`` and turn what a user can cause into one line on stderr and an exit code.
+
+    SIGTERM and SIGHUP end it as Ctrl-C does: by a ``KeyboardInterrupt``, so that children end and nothing is half done.
+    """
     try:
-        code = main()
+        with on_ending(signal.default_int_handler):
+            code = main()
         sys.stdout.flush()
         raise SystemExit(code or 0)
     except UserError as exc:
@@ -84,16 +97,7 @@ def run_script(main) -> None:
     except MemoryError:
         print("error: out of memory; use fewer trajectories or a smaller batch", file=sys.stderr)
     except OSError as exc:
-        if exc.errno not in (
-            errno.EEXIST,
-            errno.ENOENT,
-            errno.ENOSPC,
-            errno.EACCES,
-            errno.EROFS,
-            errno.EPERM,
-            errno.EDQUOT,
-            errno.ENOTDIR,
-        ):
+        if exc.errno not in _OF_THE_USER:
             raise
         where = relative(exc.filename) if exc.filename else "the output"
         print(

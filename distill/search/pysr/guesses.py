@@ -7,16 +7,14 @@ the arguments are ``#1``, ``#2``, ... (guides and tests of SymbolicRegression.jl
 """
 
 import math
-import signal
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context
 
 import sympy as sp
 
 from distill.formulas.text import greater, sorted_terms, split_fraction
 from distill.shell.errors import UserError
+from distill.shell.processes import workers
 
 FUNCTIONS = {sp.exp: "exp", sp.log: "log", sp.Abs: "abs", sp.sin: "sin", sp.cos: "cos", sp.tanh: "tanh"}
 MAX_POWER = 16  # written with square, cube and * where there is no ^
@@ -174,19 +172,10 @@ def embedded_front(X, y, names, *, time_limit=None, **options) -> tuple[list[sp.
     if "operators" in options:
         options["operators"] = tuple(o for o in options["operators"] if o in SYMBOLS)
     options |= {"restarts": 1, "min_restarts": 1, "progress": False, "time_limit": time_limit}
-    before = set(active_children())
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_ignore_interrupts) as pool:
-        try:
+    try:
+        with workers(1) as pool:
             found, _ = pool.submit(find, X, y, list(names), **options).result()
-        except (BrokenProcessPool, UserError) as exc:
-            return [], f"none: the embedded engine failed ({(str(exc).splitlines() or ['no reason given'])[0]})"
-        except BaseException:
-            for child in set(active_children()) - before:
-                child.terminate()
-            raise
+    except (BrokenProcessPool, UserError) as exc:
+        return [], f"none: the embedded engine failed ({(str(exc).splitlines() or ['no reason given'])[0]})"
     found = [e for e in found if all(math.isfinite(float(v)) for v in e.atoms(sp.Number))]
     return found, f"{len(found)} formulas of the embedded engine"
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

@@ -1,0 +1,98 @@
+"""Signals, children and threads: what batch systems and closed terminals do to a stage, by real signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from scripts import ROOT, environment
+
+STAGE = """
+import sys, time
+from distill.shell.processes import workers
+from distill.shell.stage import run_script
+
+def main():
+    with workers(2) as pool:
+        list(pool.map(abs, range(4)))
+        print(*pool._processes, flush=True)
+        list(pool.map(time.sleep, [600, 600]))
+
+if __name__ == "__main__":
+    run_script(main)
+"""
+
+
+def started(folder, **options):
+    """A stage with two workers, and their process ids."""
+    (folder / "stage.py").write_text(STAGE)
+    command = [sys.executable, str(folder / "stage.py")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(folder), **pipes, **options)
+    return process, [int(pid) for pid in process.stdout.readline().split()]
+
+
+def running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"  # one that nobody waits for is no longer running
+    except OSError:
+        return False
+
+
+def ended(pids, seconds=20) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(map(running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not any(map(running, pids))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_stage_and_its_workers_in_one_line(tmp_path, number):
+    process, pids = started(tmp_path)
+    assert len(pids) == 2 and all(map(running, pids))
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and err.strip().startswith("interrupted") and "Traceback" not in err
+    assert ended(pids)
+
+
+def test_workers_end_with_a_stage_that_is_killed(tmp_path):
+    process, pids = started(tmp_path)
+    process.kill()
+    process.wait()
+    assert ended(pids)
+
+
+def test_a_closed_terminal_means_nothing_below_nohup(tmp_path):
+    process, pids = started(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 130 and ended(pids)
+
+
+def test_threads_are_limited_in_libraries_loaded_before():
+    code = (
+        "import numpy, threadpoolctl; from distill.shell.threads import set_threads\n"
+        "before = [p['num_threads'] for p in threadpoolctl.threadpool_info()]\n"
+        "set_threads(1)\n"
+        "print(before, [p['num_threads'] for p in threadpoolctl.threadpool_info()])"
+    )
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    env = {k: v for k, v in os.environ.items() if k not in names} | {
+        "OPENBLAS_NUM_THREADS": "2",
+        "PYTHONPATH": str(ROOT),
+    }
+    out = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    before, after = (part.strip("[] \n").split(", ") for part in out.stdout.split("] ["))
+    assert set(after) == {"1"} and (os.cpu_count() == 1 or set(before) == {"2"})
+
+
+def test_asking_for_the_calls_loads_nothing_numerical():
+    code = "import sys, distill, distill.shell.flags, distill.shell.stage; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
