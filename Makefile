@@ -62,8 +62,7 @@ argon: $(VENV)/.md
 demo: $(VENV)/.installed
 	@set -e; start=$$(date +%s); \
 	quick=$${QUICK:+--quick}; \
-	set -- $$($(PY) -m distill.files.names $(SIM) $(N) $(DIM) $(SEED) $(VARIANT) $(RECIPE)); data=$$1; run=$$2; \
-	resume=$$(test ! -f model_weights/$$run/checkpoint.safetensors || echo --resume); \
+	set -- $$($(PY) -m distill.files.names $(SIM) $(N) $(DIM) $(SEED) $(VARIANT) $(RECIPE)); data=$$1; run=$$2; resume=$$3; \
 	echo "== 1/6 simulate"; $(PY) simulate.py --system $(SIM) --n $(N) --dim $(DIM) --seed $(SEED) $$quick; \
 	echo "== 2/6 train"; $(PY) train.py --dataset $$data --variant $(VARIANT) --recipe $(RECIPE) --seed $(SEED) $$resume $$quick; \
 	echo "== 3/6 extract messages"; $(PY) extract_messages.py --run $$run $$quick; \

@@ -17,7 +17,7 @@ import numpy as np
 from distill.files.arrays import stream_npz
 from distill.files.dataset import dataset_of_run
 from distill.files.fields import MESSAGE_FIELDS, SPLITS
-from distill.files.names import messages_path, run_dir
+from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import load_json, save_json
 from distill.shell.errors import UserError
@@ -32,7 +32,7 @@ GRAPHS, EDGES = 10_000, 600_000  # drawn unless told otherwise; edges count wher
 
 def parse(argv):
     parser = Parser(__doc__)
-    parser.add_argument("--run", required=True, help="name of a folder in model_weights/")
+    parser.add_argument("--run", required=True, help="name (or path) of a folder in model_weights/")
     parser.add_argument(
         "--split",
         nargs="+",
@@ -53,6 +53,7 @@ def parse(argv):
 
 def main(argv=None) -> int:
     args = parse(argv)
+    args.run = run_name_of(args.run)
     set_threads(args.threads)
     folder = run_dir(args.run)
     weights = folder / "model.safetensors"

@@ -21,7 +21,7 @@ from distill.shell.threads import set_threads
 
 def parse(argv):
     parser = Parser(__doc__)
-    parser.add_argument("--run", required=True, help="name of a folder in model_weights/")
+    parser.add_argument("--run", required=True, help="name (or path) of a folder in model_weights/")
     parser.add_argument("--split", choices=(*SPLITS, "all"), default="test", help="edges that are scored")
     parser.add_argument("--cutoff", type=positive_int, default=5000, help="largest number of points drawn")
     add_run_flags(parser, "seed of the points drawn and of the read-out's split")

@@ -25,12 +25,10 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.files.arrays import save_npz
-from distill.files.dataset import load_dataset, make_split
-from distill.files.fields import DATASET_FIELDS
+from distill.files.dataset import load_dataset, make_split, save_dataset
 from distill.files.names import dataset_name
 from distill.files.provenance import already_done, provenance
-from distill.files.storage import atomic, save_json
+from distill.files.storage import atomic
 from distill.fluid import flags, gamd, md
 from distill.physics.integrate import ATOL, DRIFT_BOUND, MAX_STEPS, RTOL
 from distill.physics.lennard_jones import LennardJones
@@ -124,8 +122,6 @@ def main(argv=None) -> int:
     p = parser()
     args = p.parse_args(argv)
     set_threads(args.threads)
-    if args.tag and not all(c.isalnum() or c in "-_." for c in args.tag):
-        p.error(f"argument --tag: '{args.tag}' may hold letters, digits, - _ . only")
     kind = flags.resolve(p, args)
     if kind != "gamd" and args.n < 2:
         p.error("argument --n: one particle feels no pair force, give at least 2")
@@ -155,8 +151,6 @@ def main(argv=None) -> int:
         # a stream of its own, so that positions and split are those of the noise-free dataset
         normal = np.random.default_rng([args.seed, 61]).standard_normal(arrays["acc"].shape)
         arrays["acc"] = arrays["acc"] * (1 + args.acceleration_noise * normal)
-    side.unlink(missing_ok=True)  # the old one must not stand beside new arrays if we are cut off here
-    save_npz(path, arrays, DATASET_FIELDS)
     about = provenance("simulate", arguments, job.inputs, stage.seconds)
     about |= {
         "system": describe(job.system),
@@ -165,7 +159,7 @@ def main(argv=None) -> int:
         "report": report,
         "acceleration_noise": args.acceleration_noise,
     }
-    save_json(side, about)
+    save_dataset(path, arrays, about)
     _draw(args, name, job.system)
     shown = {label: report[key] for label, key in job.shown.items()}
     print(stage.done(path, trajectories=trajectories, frames=frames, **shown), flush=True)

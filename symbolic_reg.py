@@ -24,7 +24,7 @@ import numpy as np
 
 from distill.files.dataset import dataset_of_run
 from distill.files.messages import load_messages
-from distill.files.names import messages_path, run_dir
+from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import load_json, save_bytes, save_json
 from distill.shell import paths
@@ -43,7 +43,7 @@ OPERATORS = ("+", "-", "*", "/", "square", "cube", "sqrt", "inv", "exp", "log", 
 def parse(argv):
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--run", required=True, help="name of a folder in model_weights/")
+    add("--run", required=True, help="name (or path) of a folder in model_weights/")
     add(
         "--targets",
         nargs="+",
@@ -95,6 +95,7 @@ def parse(argv):
 
 def main(argv=None) -> int:
     args = parse(argv)
+    args.run = run_name_of(args.run)
     set_threads(1)
     folder, path = paths.OUTPUTS / args.run, messages_path(args.run, "train")
     config = load_json(run_dir(args.run) / "config.json")

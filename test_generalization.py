@@ -18,7 +18,7 @@ temperature at the dataset's temperature, drifts of energy and momentum at const
 import numpy as np
 
 from distill.files.dataset import dataset_of_run
-from distill.files.names import messages_path, run_dir
+from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import load_json, save_bytes, save_json
 from distill.shell import paths
@@ -51,7 +51,7 @@ REFERENCES = 6  # simulations at least whose g(r) tell what seeds alone do; half
 def parse(argv):
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--run", required=True, help="name of a folder in model_weights/ with a law.json in outputs/")
+    add("--run", required=True, help="name (or path) of a folder in model_weights/ with a law.json in outputs/")
     add("--n-trajectories", type=positive_int, help="new trajectories a set (100; 4 in a periodic box)")
     add("--max-graphs", type=positive_int, help="frames drawn at random from each set (4000; 40 in a box)")
     add("--rollouts", type=non_negative_int, help="starts that are integrated; 0 = none (16; 6 in a box)")
@@ -98,6 +98,7 @@ def resolve(args, boxed: bool, where: str) -> None:
 
 def main(argv=None) -> int:
     args = parse(argv)
+    args.run = run_name_of(args.run)
     set_threads(args.threads)
     folder, out = run_dir(args.run), paths.OUTPUTS / args.run
     law_path = out / "law.json"

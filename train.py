@@ -17,7 +17,7 @@ from pathlib import Path
 from distill.files.dataset import load_dataset, start_of
 from distill.files.names import run_name
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
-from distill.files.storage import save_json, save_text
+from distill.files.storage import json_text, save_together
 from distill.network.recipes import (
     EDGE_MODELS,
     EDGES_A_STEP,
@@ -272,43 +272,45 @@ def train(args, group: list, dataset, device: str) -> None:
 
 def write(run: Run, trainer, dataset, device: str, stacked: int) -> None:
     """The finished run to ``model_weights/<run>/``, and its last line."""
-    from distill.files.tensors import save_tensors
+    from distill.files.tensors import tensor_bytes
     from distill.network.training import history_text
 
     folder, options, last = run.folder, run.options, trainer.history[-1]
     own = dataset.path.resolve().parent == paths.DATASETS.resolve()
     where = dataset.name if own else str(dataset.path.resolve())  # a name moves with its folder
-    (folder / "config.json").unlink(missing_ok=True)  # a run is complete only while its config.json is there
-    save_tensors(folder / "model.safetensors", trainer.model.state_dict(), {"run": run.name})
-    save_text(folder / "history.csv", history_text(trainer.history))
-    save_json(
-        folder / "config.json",
-        provenance("train", run.arguments, {"dataset": dataset.path}, run.stage.seconds, device)
-        | {
-            "run": run.name,
-            "dataset": dataset.name,
-            "dataset_path": where,
-            "dataset_start": start_of(dataset),
-            "variant": run.variant,
-            "recipe": run.arguments["recipe"],
-            "seed": run.seed,
-            "model": trainer.model.config.as_dict(),
-            "options": options,
-            "system": dataset.meta.get("system"),
-            "chain": trainer.chain,
-            "n": dataset.n,
-            "dim": dataset.dim,
-            "steps": trainer.total,
-            "graphs_seen": trainer.total * trainer.batch,
-            "stacked_runs": stacked,
-            "train_graphs": len(trainer.x),
-            "edges_a_frame": trainer.edges_a_frame,
-            "cpu_seconds": round(trainer.cpu_seconds, 2),
-            "validation_mae": last["validation_mae"],
-            "validation_loss": last["validation_loss"],
-            "validation_graphs": len(trainer.x_val),
-            "active": last["active"],
-        },
+    weights, digest = tensor_bytes(trainer.model.state_dict(), {"run": run.name})
+    config = provenance("train", run.arguments, {"dataset": dataset.path}, run.stage.seconds, device) | {
+        "run": run.name,
+        "dataset": dataset.name,
+        "dataset_path": where,
+        "dataset_start": start_of(dataset),
+        "variant": run.variant,
+        "recipe": run.arguments["recipe"],
+        "seed": run.seed,
+        "model": trainer.model.config.as_dict(),
+        "options": options,
+        "system": dataset.meta.get("system"),
+        "chain": trainer.chain,
+        "n": dataset.n,
+        "dim": dataset.dim,
+        "steps": trainer.total,
+        "graphs_seen": trainer.total * trainer.batch,
+        "stacked_runs": stacked,
+        "train_graphs": len(trainer.x),
+        "edges_a_frame": trainer.edges_a_frame,
+        "cpu_seconds": round(trainer.cpu_seconds, 2),
+        "validation_mae": last["validation_mae"],
+        "validation_loss": last["validation_loss"],
+        "validation_graphs": len(trainer.x_val),
+        "active": last["active"],
+        "weights_sha256": digest,
+    }
+    save_together(  # a run is complete while its config.json is there
+        {
+            folder / "model.safetensors": weights,
+            folder / "history.csv": history_text(trainer.history).encode(),
+            folder / "config.json": json_text(config).encode(),
+        }
     )
     run.checkpoint.unlink(missing_ok=True)
     print(

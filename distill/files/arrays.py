@@ -1,6 +1,7 @@
 """Arrays by name in ``.npz`` files: checked against a table of fields when written and when read."""
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: 
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{relative(path)} does not exist", fix)
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{relative(path)} is damaged or half-written (no .npz file)", fix)
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [k for k, (_, _, required) in fields.items() if required and k not in file.files]
@@ -64,15 +67,35 @@ def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: 
                 )
             axis, keep = (draw(file) if draw else None) or (None, None)
             part = {k for k in file.files if k in fields and fields[k][0][:1] == (axis,)}
-            arrays = {k: read_rows(file, k, keep) if k in part else file[k] for k in file.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError) as exc:
+            read = {k: read_rows(file, k, keep) if k in part else file[k] for k in file.files}
+            arrays = {k: _own_kind(v, fields[k][1]) if k in fields else v for k, v in read.items()}
+    except _DAMAGE as exc:
         raise UserError(f"{relative(path)} is damaged or half-written ({_first_line(exc)})", fix) from None
     check_fields(arrays, fields, relative(path), fix)
     return arrays
 
 
+# what zip, zlib and NumPy raise on files that are damaged, encrypted or made for something else
+_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError)
+_DAMAGE += (RuntimeError, SyntaxError)
+_KINDS = {"f": "fiub", "i": "iub"}  # letter of a field -> NumPy's kinds that are taken for it
+
+
 def _first_line(exc: Exception) -> str:
-    return (str(exc).splitlines() or [type(exc).__name__])[0][:100]
+    text = (str(exc).splitlines() or [type(exc).__name__])[0][:100]
+    return "it holds Python objects" if "pickle" in text else text
+
+
+def _own_kind(array: np.ndarray, kind: str) -> np.ndarray:
+    """Numbers as we compute with them: whole ones signed with 64 bits, others with 32 or 64 bits. A difference of
+    unsigned ones would wrap around, and half precision overflows.
+    """
+    if array.dtype.kind not in _KINDS[kind]:
+        return array
+    if kind == "i":
+        return array.astype(np.int64)
+    with np.errstate(over="ignore"):  # what is infinite then is told
+        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
 def check_fields(arrays: dict, fields: dict, where: str, fix: str | None = None) -> None:
@@ -84,7 +107,7 @@ def check_fields(arrays: dict, fields: dict, where: str, fix: str | None = None)
                 raise UserError(f"{where}: field '{name}' {list(axes)} is missing", fix)
             continue
         array = np.asarray(arrays[name])
-        if array.dtype.kind not in ("fiu" if kind == "f" else "iub"):
+        if array.dtype.kind not in _KINDS[kind]:
             raise UserError(f"{where}: '{name}' has type {array.dtype}, expected numbers ({kind})", fix)
         if array.ndim != len(axes):
             raise UserError(f"{where}: '{name}' has shape {array.shape}, expected {len(axes)} axes {list(axes)}", fix)

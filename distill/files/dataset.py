@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.files.arrays import load_npz
+from distill.files.arrays import check_fields, load_npz
 from distill.files.fields import DATASET_FIELDS, SPLITS
 from distill.files.names import dataset_path
 from distill.files.provenance import sha256
-from distill.files.storage import (
-    load_json,
-)
+from distill.files.storage import json_text, load_json, save_together
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -71,6 +69,7 @@ def load_dataset(name_or_path: str) -> Dataset:
     if not (arrays["mass"] > 0).all():
         raise UserError(f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive")
     check_box(arrays, where)
+    check_magnitudes(arrays, where)
     arrays.setdefault("charge", np.zeros_like(arrays["mass"]))
     arrays.setdefault("t", np.arange(frames, dtype=float))
     if "split" not in arrays:
@@ -79,6 +78,26 @@ def load_dataset(name_or_path: str) -> Dataset:
         raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
     side = path.with_suffix(".json")
     return Dataset(path.stem, path, arrays, load_json(side) if side.is_file() else {})
+
+
+def save_dataset(path: Path, arrays: dict, about: dict) -> None:
+    """Write a dataset and the JSON beside it. An ``.npz`` of ours is never there without its JSON, whenever we are
+    cut off: one that stands alone is somebody else's.
+    """
+    check_fields(arrays, DATASET_FIELDS, f"what was to be written to {relative(path)}")
+    side = json_text(about).encode()
+    save_together({path.with_suffix(".json"): side, path: lambda file: np.savez(file, **arrays)})
+
+
+def check_magnitudes(arrays: dict, where: str) -> None:
+    """``UserError`` for numbers that networks cannot compute with: in float32, squares of vectors included."""
+    for name in ("pos", "vel", "acc", "mass", "charge"):
+        low, high = (1e-37, 1e37) if name in ("mass", "charge") else (1e-18, 1e18)
+        ends = [float(f(arrays[name])) for f in (np.min, np.max)] if name in arrays else [0.0]
+        for size in (max(map(abs, ends)), *ends[: name == "mass"]):
+            if size > high or 0 < size < low:
+                found = f"{where}: '{name}' holds magnitudes like {size:.3g}, expected {low:g} to {high:g}"
+                raise UserError(found, "choose other units of length, time or mass")
 
 
 def check_box(arrays: dict, where: str) -> None:
@@ -102,7 +121,8 @@ def start_digest(dataset: Dataset) -> str:
     Drawn from the seed, they are the same bits wherever a dataset is simulated again; what follows is not.
     """
     digest = hashlib.sha256()
-    for array in (dataset.mass, dataset.charge, dataset.pos[:, 0], dataset.vel[:, 0], dataset.split):
+    split = dataset.split.astype(np.int8)
+    for array in (dataset.mass, dataset.charge, dataset.pos[:, 0], dataset.vel[:, 0], split):
         digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 

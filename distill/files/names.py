@@ -1,8 +1,10 @@
 """Names of datasets and runs and where their files lie: one function each, never parsed back.
 
-``python -m distill.files.names r2 4 2 0 l1 newton`` prints the dataset's and the run's name for the Makefile.
+``python -m distill.files.names r2 4 2 0 l1 newton`` prints the dataset's and the run's name for the Makefile, and
+``--resume`` if the run is unfinished.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,12 +13,32 @@ from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
 
 
+def checked(name: str, fix: str | None = None) -> str:
+    """``name`` if it can be that of a file or folder on every system; ``UserError`` otherwise."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
+        rule = "expected at most 100 letters, digits, '.', '_' and '-', the first no '.' or '-'"
+        raise UserError(f"{name[:120]!a} cannot be the name of a file: {rule}", fix)
+    return name
+
+
 def dataset_name(system: str, n: int, dim: int, seed: int, tag: str = "") -> str:
-    return f"{system}_n{n}_d{dim}_s{seed}" + (f"_{tag}" if tag else "")
+    return checked(f"{system}_n{n}_d{dim}_s{seed}" + (f"_{tag}" if tag else ""), "choose another --tag")
 
 
 def run_name(dataset: str, variant: str, recipe: str, seed: int, tag: str = "") -> str:
-    return f"{dataset}__{variant}-{recipe}__s{seed}" + (f"_{tag}" if tag else "")
+    name = f"{dataset}__{variant}-{recipe}__s{seed}" + (f"_{tag}" if tag else "")
+    return checked(name, "choose another --tag, or rename the dataset's file")
+
+
+def run_name_of(name_or_path: str) -> str:
+    """The name of a run given by name or, as shell completion does, by its folder in model_weights/ or outputs/."""
+    path = Path(name_or_path)
+    if path.name != str(path) or path.name in ("", ".."):
+        path = path.resolve() if path.name in ("", "..") else path
+        if path.parent.resolve() not in (paths.MODEL_WEIGHTS.resolve(), paths.OUTPUTS.resolve()):
+            where = f"a folder in {relative(paths.MODEL_WEIGHTS)} or {relative(paths.OUTPUTS)}"
+            raise UserError(f"{name_or_path[:120]!a} is not the name of a run ({where})")
+    return checked(path.name)
 
 
 def dataset_path(name_or_path: str) -> Path:
@@ -33,9 +55,7 @@ def messages_path(run: str, split: str) -> Path:
 
 def run_dir(run: str) -> Path:
     """The folder of a trained run; raises ``UserError`` naming the near miss if there is none."""
-    path = paths.MODEL_WEIGHTS / run
-    if not run or path.parent.resolve() != paths.MODEL_WEIGHTS.resolve():
-        raise UserError(f"'{run}' is not the name of a run (a folder in {relative(paths.MODEL_WEIGHTS)})")
+    path = paths.MODEL_WEIGHTS / checked(run)
     if not (path / "config.json").is_file():
         known = [p.parent.name for p in paths.MODEL_WEIGHTS.glob("*/config.json")]
         dataset = run.split("__")[0]
@@ -50,4 +70,5 @@ def run_dir(run: str) -> Path:
 if __name__ == "__main__":
     system, n, dim, seed, variant, recipe = sys.argv[1:]
     dataset = dataset_name(system, int(n), int(dim), int(seed))
-    print(dataset, run_name(dataset, variant, recipe, int(seed)))
+    run = run_name(dataset, variant, recipe, int(seed))
+    print(dataset, run, "--resume" * (paths.MODEL_WEIGHTS / run / "checkpoint.safetensors").exists())

@@ -4,7 +4,10 @@ import contextlib
 import json
 import math
 import os
+import re
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +16,63 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
 FORMAT_VERSION = 1
+STALE_SECONDS = 86_400.0  # after which a temporary file of another machine is nobody's
 
 
 @contextlib.contextmanager
-def atomic(path: Path, mode: str = "wb"):
-    """Open a temporary file beside ``path`` and rename it to ``path`` if the block succeeds."""
+def atomic(path: Path):
+    """Open a temporary file beside ``path`` and rename it to ``path`` if the block succeeds.
+
+    What killed processes left in the folder is swept away.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    _sweep(path.parent)
+    name = str(path)  # named in an error
     try:
-        with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_owner()}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            _to_disk(file)
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+    except BaseException as exc:
+        if name != str(path):
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        if isinstance(exc, OSError) and exc.filename in (None, name):
+            exc.filename = str(path)  # a full disk does not say where
         raise
+
+
+def _to_disk(file) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _owner() -> str:
+    return f"{re.sub('[^A-Za-z0-9]', '-', os.uname().nodename)[:60]}-{os.getpid()}"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of ``atomic`` that are a day old, or whose process was here and is gone."""
+    here = _owner().rsplit("-", 1)[0]
+    for file in folder.glob(".*.tmp"):
+        if found := re.fullmatch(r"\..+\.([A-Za-z0-9-]+)-(\d+)\.\w+\.tmp", file.name):
+            with contextlib.suppress(OSError):
+                old = time.time() - file.stat().st_mtime > STALE_SECONDS
+                if old or (found.group(1) == here and not _alive(int(found.group(2)))):
+                    file.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's
+    return True
 
 
 def _umask() -> int:
@@ -40,26 +81,48 @@ def _umask() -> int:
     return mask
 
 
+def save_together(files: dict[Path, bytes | Callable]) -> None:
+    """Write several files that are complete once the last of them is there: it goes first and comes last.
+
+    ``files``: path -> its bytes, or a function that writes into the open file. All are written to temporary names
+    before anything is touched, so a full disk changes nothing; a process that is killed leaves the old files, the
+    new ones, or no last file.
+    """
+    paths = list(files)
+    with contextlib.ExitStack() as stack:
+        for path in reversed(paths):  # they are renamed in the other order
+            file = stack.enter_context(atomic(path))
+            file.write(files[path]) if isinstance(files[path], bytes) else files[path](file)
+            _to_disk(file)
+        Path(paths[-1]).unlink(missing_ok=True)
+
+
+def size_text(size: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
 def require_disk(path: Path, size: int, fix: str | None = None) -> None:
     """``UserError`` if ``size`` bytes for a file at ``path`` are more than is free there; makes its folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     disk = os.statvfs(path.parent)
-    free = disk.f_bavail * disk.f_frsize
-    if size > free:
-        raise UserError(
-            f"{relative(path)} would take {size / 1e9:.1f} GB, more than the {free / 1e9:.1f} GB free on its disk", fix
-        )
+    if size > (free := disk.f_bavail * disk.f_frsize):
+        told = f"{relative(path)} would take {size_text(size)}, more than the {size_text(free)} free on its disk"
+        raise UserError(told, fix)
 
 
 def save_text(path: Path, text: str) -> None:
-    with atomic(path, "w") as file:
-        file.write(text)
+    save_bytes(path, text.encode())
 
 
 def save_json(path: Path, content: dict) -> None:
     """Write ``content`` as JSON; NaN and infinity are refused (``ValueError``)."""
-    save_text(path, json.dumps(plain(content), indent=1, allow_nan=False) + "\n")
+    save_text(path, json_text(content))
 
 
 def save_bytes(path: Path, content: bytes) -> None:
@@ -87,15 +150,42 @@ def finite_or_none(value: float):
     return float(value) if math.isfinite(value) else None
 
 
+def json_text(content: dict) -> str:
+    """``content`` as our JSON files hold it; ``ValueError`` for NaN and infinity."""
+    return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
+
+
+def parse_json(text: str | bytes):
+    """The value of a JSON text; ``ValueError`` also for numbers that are not finite and for names given twice."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list) -> dict:
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"'{next(n for n in names if names.count(n) > 1)}' is given twice")
+    return out
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
 def load_json(path: Path, fix: str | None = None) -> dict:
     path = Path(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        content = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{relative(path)} does not exist", fix) from None
-    except (ValueError, RecursionError):
-        raise UserError(f"{relative(path)} is not valid JSON (half-written or edited by hand?)", fix) from None
+    except ValueError as exc:
+        why = f"half-written or edited by hand? {str(exc)[:80]}"
+        raise UserError(f"{relative(path)} is not valid JSON ({why})", fix) from None
     if not isinstance(content, dict):
         raise UserError(f"{relative(path)} holds a JSON {type(content).__name__}, expected an object", fix)
     return content

@@ -1,33 +1,63 @@
-"""Tensors on disk: safetensors with a JSON header, never a pickle."""
+"""Tensors on disk: safetensors with a JSON header and a digest of both, never a pickle."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import safetensors
-from safetensors.torch import load as load_bytes
-from safetensors.torch import save as save_bytes
+import torch
+from safetensors.torch import load, save
 
-from distill.files.storage import atomic, plain
+from distill.files.storage import atomic, parse_json, plain
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
+from distill.shell.stage import warn
+
+
+def digest_of(tensors: dict, text: str = "") -> str:
+    """SHA-256 of the names, types, shapes and bytes of tensors, whatever their order, and of the header's text."""
+    digest = hashlib.sha256(text.encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"\n{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def tensor_bytes(tensors: dict, header: dict) -> tuple[bytes, str]:
+    """The content of a file of named tensors with a JSON-able header, and the digest that stands in it."""
+    ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    text = json.dumps(plain(header))
+    digest = digest_of(ready, text)
+    return save(ready, {"json": text, "sha256": digest}), digest
 
 
 def save_tensors(path: Path, tensors: dict, header: dict | None = None) -> None:
     """Write named tensors and a JSON-able header to one file, whole or not at all."""
-    ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     with atomic(path) as file:
-        file.write(save_bytes(ready, {"json": json.dumps(plain(header or {}))}))
+        file.write(tensor_bytes(tensors, header or {})[0])
 
 
-def load_tensors(path: Path, fix: str | None = None) -> tuple[dict, dict]:
-    """``(tensors, header)`` of a file written by ``save_tensors``; ``UserError`` if damaged."""
+def load_tensors(path: Path, fix: str | None = None) -> tuple[dict, dict, str]:
+    """``(tensors, header, digest)`` of a file; ``UserError`` if it is damaged.
+
+    A file made elsewhere may have no digest: a warning says that nobody can tell whether it is whole.
+    """
     path = Path(path)
     try:
-        tensors = load_bytes(path.read_bytes())
-        with safetensors.safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get("json", "{}"))
+        content = path.read_bytes()
+        tensors = load(content)
+        about = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
+        text = about.get("json", "{}")
+        header = parse_json(text)
     except FileNotFoundError:
         raise UserError(f"{relative(path)} does not exist", fix) from None
     except (safetensors.SafetensorError, ValueError) as exc:
         raise UserError(f"{relative(path)} is damaged or half-written ({str(exc)[:80]})", fix) from None
-    return tensors, header
+    digest = digest_of(tensors, text)
+    if not isinstance(header, dict):
+        raise UserError(f"{relative(path)} has a header that is no JSON object", fix)
+    if "sha256" not in about:
+        warn(f"{relative(path)} holds no digest of its tensors: whether they are those once written is not known")
+    elif about["sha256"] != digest:
+        raise UserError(f"{relative(path)} is damaged: its tensors are not those of the digest in its header", fix)
+    return tensors, header, digest

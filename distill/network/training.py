@@ -100,6 +100,7 @@ class Trainer:
         self.batch = min(options["batch_size"], len(self.x))
         self.steps_per_epoch = len(self.x) // self.batch
         self.total = max(1, round(options["epochs"] * self.steps_per_epoch))
+        self.every = max(1, self.total // EVALUATIONS)  # steps between two rows of the history
         self.step, self.history, self.penalised, self.cpu_seconds = 0, [], True, 0.0
         self.restored = None  # Adam's state and sums of a checkpoint, for the ``Stepper``
         self._order = (-1, None)
@@ -247,21 +248,26 @@ class Trainer:
     def restore(self) -> None:
         """Continue from ``checkpoint``; ``UserError`` if it is damaged or of another run."""
         fix = "add --overwrite to start again"
-        tensors, header = load_tensors(self.checkpoint, fix)
+        tensors, header, _ = load_tensors(self.checkpoint, fix)
         if _given(header.get("identity")) != _given(json.loads(json.dumps(self.identity))):
             raise UserError(f"{relative(self.checkpoint)} is of a run with other arguments or data", fix)
         try:
             self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-            adam: dict = {}
-            for key, value in tensors.items():
-                if key.startswith("adam."):
-                    _, index, name = key.split(".")
-                    adam.setdefault(int(index), {})[name] = value
-            self.restored = adam, tensors["sums"]
+            adam = {
+                i: {"step": tensors[f"adam.{i}.step"]}
+                | {k: tensors[f"adam.{i}.{k}"].view_as(p) for k in ("exp_avg", "exp_avg_sq")}
+                for i, p in enumerate(self.model.parameters())
+            }
+            self.restored = adam, tensors["sums"].view(2)
             self.noise.set_state(tensors["noise"])
-            self.step, self.penalised = header["step"], header["penalised"]
-            self.cpu_seconds, self.history = header["cpu_seconds"], header["history"]
-        except (KeyError, RuntimeError, ValueError) as exc:
+            self.step, self.penalised = int(header["step"]), bool(header["penalised"])
+            self.cpu_seconds, self.history = float(header["cpu_seconds"]), header["history"]
+            if not 0 <= self.step <= self.total or int(adam[0]["step"]) != self.step:
+                raise ValueError(f"step {self.step} of {self.total}, {int(adam[0]['step'])} steps of Adam")
+            due = {*range(self.every, self.step + 1, self.every), *([self.total] if self.step == self.total else [])}
+            if [row["step"] for row in self.history if row.keys() == set(HISTORY)] != sorted(due):
+                raise ValueError(f"expected {len(due)} rows of its history, found {len(self.history)}")
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as exc:
             raise UserError(f"{relative(self.checkpoint)} does not fit this run ({exc})", fix) from None
 
 
@@ -273,13 +279,7 @@ def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
     first, asked = members[0], []
     stepper = Stepper(members, capture)
     if first.restored:
-        try:
-            stepper.restore([m.restored[0] for m in members], first.step, [m.restored[1] for m in members])
-        except (KeyError, RuntimeError, ValueError) as exc:
-            raise UserError(
-                f"{relative(first.checkpoint)} does not fit this run ({exc})", "add --overwrite to start again"
-            ) from None
-    every = max(1, first.total // EVALUATIONS)
+        stepper.restore([m.restored[0] for m in members], first.step, [m.restored[1] for m in members])
     variants = " ".join(dict.fromkeys(m.variant for m in members))
     bar = progress(total=first.total, desc=f"train {variants}", unit="step")
     bar.update(first.step)
@@ -293,7 +293,7 @@ def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
             for member in members:
                 member.step += 1
             bar.update()
-            if first.step % every == 0 or first.step == first.total:
+            if first.step % first.every == 0 or first.step == first.total:
                 means = (stepper.sums / (first.step - last)).tolist()
                 for member, pair in zip(members, means, strict=True):
                     member.history.append(member.evaluate(*pair))

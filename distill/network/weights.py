@@ -19,17 +19,19 @@ def load_run(run: str, device: str = "cpu") -> tuple[GNN, dict]:
         model = GNN(ModelConfig(**config["model"]))
     except (KeyError, TypeError, ValueError) as exc:
         raise UserError(f"{relative(folder / 'config.json')} does not describe a network ({exc})", fix) from None
-    tensors, _ = load_tensors(folder / "model.safetensors", fix)
+    where = relative(folder / "model.safetensors")
+    tensors, header, digest = load_tensors(folder / "model.safetensors", fix)
+    for what, found in (("run", header.get("run", run)), ("config.json", config.get("run", run))):
+        if found != run:
+            raise UserError(f"{where} belongs to run '{found}' by its {what}, expected '{run}'", fix)
+    if config.get("weights_sha256", digest) != digest:
+        raise UserError(f"{where} holds other weights than config.json was written with", fix)
     expected = model.state_dict()
     for name, tensor in expected.items():
         if name not in tensors or tensors[name].shape != tensor.shape:
             found = tuple(tensors[name].shape) if name in tensors else "nothing"
-            raise UserError(
-                f"{relative(folder / 'model.safetensors')}: '{name}' is {found}, expected {tuple(tensor.shape)}"
-                " from config.json",
-                fix,
-            )
+            raise UserError(f"{where}: '{name}' is {found}, expected {tuple(tensor.shape)} from config.json", fix)
         if not torch.isfinite(tensors[name]).all():
-            raise UserError(f"{relative(folder / 'model.safetensors')}: '{name}' holds NaN or infinity", fix)
+            raise UserError(f"{where}: '{name}' holds NaN or infinity", fix)
     model.load_state_dict({k: tensors[k] for k in expected})
     return model.to(device).eval(), config

@@ -3,7 +3,7 @@
 import numpy as np
 
 from distill.files.messages import load_messages
-from distill.files.names import messages_path, run_dir
+from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import save_bytes, save_json
 from distill.messages import read_out
@@ -32,6 +32,7 @@ def fit_linear(
 
     ``cutoff``: points drawn at most. ``UserError`` where messages are missing or hold no true forces.
     """
+    run = run_name_of(run)
     arguments = dict(locals())
     run_dir(run)
     folder = paths.OUTPUTS / run
