@@ -1,20 +1,28 @@
 """Files between the stages: what is refused, in which words, and that nothing is ever half-written."""
 
+import errno
 import json
 import os
+import pickle
+import subprocess
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from planted import messages, states, write_dataset
+from safetensors.torch import save_file
 
-from distill.files import npz
+from distill.files import npz, storage
 from distill.files.arrays import load_npz, save_npz, stream_npz
 from distill.files.dataset import dataset_of_run, load_dataset, make_split, start_of
 from distill.files.fields import DATASET_FIELDS, MESSAGE_FIELDS
 from distill.files.messages import load_messages
+from distill.files.names import dataset_name, run_name, run_name_of
 from distill.files.provenance import already_done, provenance, sha256
-from distill.files.storage import atomic, save_json
+from distill.files.storage import atomic, load_json, save_json, save_together
+from distill.files.tensors import digest_of, load_tensors, save_tensors
 from distill.shell import paths
 from distill.shell.errors import UserError
 
@@ -54,6 +62,39 @@ def test_a_dataset_somebody_else_made_needs_five_fields_only(tmp_path):
     loaded = load_dataset(str(tmp_path / "theirs.npz"))
     assert (loaded.charge == 0).all() and loaded.meta == {}
     assert np.bincount(loaded.split).tolist() == [8, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "u8", "i2", ">i4", ">f8", "f2", "g"])
+def test_differences_of_positions_are_right_in_every_type(dataset, kind):
+    """Pixels: the difference of two unsigned integers would wrap around."""
+    pos = np.random.default_rng(0).integers(0, 100, (10, 5, 4, 2))
+    loaded = load_dataset(str(broken(dataset, pos=pos.astype(kind), charge=np.ones((10, 4), kind))))
+    assert np.array_equal(loaded.pos[:, :, 0] - loaded.pos[:, :, 1], (pos[:, :, 0] - pos[:, :, 1]).astype(float))
+    assert loaded.pos.dtype == loaded.charge.dtype == np.float64
+
+
+def test_whole_numbers_are_signed_and_their_type_does_not_matter_to_the_start(dataset):
+    before = start_of(load_dataset(str(dataset)))
+    split = load_dataset(str(dataset)).split
+    loaded = load_dataset(str(broken(dataset, split=split.astype(np.uint8))))
+    assert loaded.split.dtype == np.int64 and start_of(loaded) == before
+    assert load_dataset(str(broken(dataset, charge=np.ones((10, 4), bool)))).charge.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("field", "factor"), [("mass", 1e300), ("mass", 1e-300), ("acc", 1e30), ("pos", 1e-200), ("charge", 1e-60)]
+)
+def test_numbers_that_float32_cannot_hold(dataset, field, factor):
+    arrays = states(trajectories=10)
+    values = np.ones((10, 4)) if field == "charge" else arrays[field]
+    fails(broken(dataset, **{field: values * factor}), f"'{field}' holds magnitudes like", "units")
+
+
+def test_numbers_of_other_units_that_float32_can_hold(dataset):
+    arrays = states(trajectories=10)
+    arrays["mass"][0, 0] *= 1e-9
+    arrays |= {"pos": arrays["pos"] * 1e11, "mass": arrays["mass"] * 1e25, "charge": arrays["charge"] * 0}
+    assert load_dataset(str(broken(dataset, **arrays))).pos.max() > 1e10
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -103,7 +144,11 @@ def test_missing_damaged_and_wrong_kind(dataset, tmp_path):
 
 def test_pickled_objects_are_never_loaded(dataset):
     np.savez(dataset, pos=np.array([{"a": 1}], dtype=object), **{k: np.ones(1) for k in ("vel", "acc", "mass")})
-    fails(dataset, "damaged")
+    fails(dataset, "damaged", "holds Python objects")
+    dataset.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(UserError) as caught:
+        load_dataset(str(dataset))
+    assert "damaged" in str(caught.value) and "unsafe" not in str(caught.value)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -116,6 +161,138 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
         raise RuntimeError
     assert json.loads(path.read_text()) == {"x": 1}
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"a": NaN}', "NaN"),
+        ('{"a": -Infinity}', "-Infinity"),
+        ('{"a": 1e999}', "1e999"),
+        ('{"a": 1, "b": {"c": 1, "d": 2, "c": 3}}', "'c' is given twice"),
+        ('{"a": ' + "[" * 100_000, "deep"),
+        ('{"a": 1', "line 1"),
+        ("[]", "expected an object"),
+    ],
+)
+def test_json_that_is_refused(tmp_path, text, why):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"a.json.*{why}"):
+        load_json(path)
+
+
+def test_temporary_files_of_killed_runs_are_swept(tmp_path):
+    with atomic(tmp_path / "a.json") as file:
+        mine = Path(file.name).name if isinstance(file.name, str) else os.listdir(tmp_path)[0]
+        save_json(tmp_path / "b.json", {})  # leaves that of a process that is alive
+        assert mine in os.listdir(tmp_path)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    here, _, _ = mine.removeprefix(".a.json.").removesuffix(".tmp").partition(".")
+    gone = here.rsplit("-", 1)[0] + f"-{dead.pid}"
+    for name in (f".x.npz.{gone}.abc.tmp", ".y.elsewhere-1.abc.tmp"):  # new
+        (tmp_path / name).write_text("")
+    for name in (".x.npz.elsewhere-1.abc.tmp", ".vim.tmp", ".x.npz.abcdefgh.tmp", "notes.tmp"):  # old
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (0, 0))
+    save_json(tmp_path / "b.json", {})
+    left = {".y.elsewhere-1.abc.tmp", ".vim.tmp", ".x.npz.abcdefgh.tmp", "notes.tmp", "a.json", "b.json"}
+    assert set(os.listdir(tmp_path)) == left
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync", "replace", "unlink"])
+@pytest.mark.parametrize("count", range(6))
+def test_files_that_belong_together_are_all_old_all_new_or_not_complete(tmp_path, monkeypatch, failing, count):
+    """Whatever fails whenever: a full disk while writing changes nothing, and the last file never lies."""
+    first, last = tmp_path / "weights", tmp_path / "config.json"
+    old, new = ({first: text + b" weights", last: text + b" config"} for text in (b"old", b"new"))
+    save_together(old)
+    left = [count]
+
+    def sometimes(call):
+        def once(*args, **options):
+            left[0] -= 1
+            if left[0] == -1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return call(*args, **options)
+
+        return once
+
+    if failing == "write":
+        new = {k: (lambda file, v=v: sometimes(file.write)(v)) for k, v in new.items()}
+    else:
+        owner = Path if failing == "unlink" else storage.os
+        monkeypatch.setattr(owner, failing, sometimes(getattr(owner, failing)))
+    try:
+        save_together(new)
+    except OSError as exc:
+        assert failing == "unlink" or exc.filename in map(str, old)
+    monkeypatch.undo()
+    found = {p: p.read_bytes() for p in (first, last) if p.exists()}
+    assert set(os.listdir(tmp_path)) == {p.name for p in found}  # no litter
+    complete = [{k: v for k, v in zip(old, (b"old weights", b"old config"), strict=True)}]
+    complete += [{k: v for k, v in zip(old, (b"new weights", b"new config"), strict=True)}]
+    if failing == "write" and count < 2 or failing == "fsync" and count < 2:
+        assert found == complete[0]
+    else:
+        assert last not in found or found in complete
+
+
+def test_an_error_names_the_file_and_a_size_is_never_zero(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError) as caught:
+        patch.setattr(storage.os, "fsync", full)
+        save_json(tmp_path / "a.json", {})
+    assert caught.value.filename == str(tmp_path / "a.json") and not os.listdir(tmp_path)
+    assert [storage.size_text(n) for n in (7, 1200, 3.4e6, 5.6e9)] == ["7 bytes", "1 kB", "3 MB", "5.6 GB"]
+
+
+@pytest.mark.parametrize("tag", ["../x", "a/b", "a b", "<script>", "a\nb", "\u202egpj", "x" * 100, "é", "\0"])
+def test_tags_that_cannot_be_names(tag):
+    for make in (lambda: dataset_name("r2", 4, 2, 0, tag), lambda: run_name("r2_n4_d2_s0", "l1", "newton", 0, tag)):
+        with pytest.raises(UserError, match="cannot be the name") as caught:
+            make()
+        assert str(caught.value).isascii() and "--tag" in str(caught.value)
+    assert dataset_name("r2", 4, 2, 0, "a.b-c_1") == "r2_n4_d2_s0_a.b-c_1"
+
+
+def test_a_run_is_named_by_its_name_or_by_its_folder(tmp_path, monkeypatch):
+    for name in ("MODEL_WEIGHTS", "OUTPUTS"):
+        (tmp_path / name / "good").mkdir(parents=True)
+        monkeypatch.setattr(paths, name, tmp_path / name)
+    (tmp_path / "other" / "good").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    inside = ("good", "MODEL_WEIGHTS/good", "OUTPUTS/good/", f"{tmp_path}/OUTPUTS/good", "other/../OUTPUTS/good")
+    assert [run_name_of(text) for text in inside] == ["good"] * len(inside)
+    for text in ("other/good", "../good", "..", "", "/", ".", "MODEL_WEIGHTS/good/.."):
+        with pytest.raises(UserError, match="not the name of a run"):
+            run_name_of(text)
+    for text in (".hidden", "-x", "a b"):
+        with pytest.raises(UserError, match="cannot be the name"):
+            run_name_of(text)
+    monkeypatch.chdir(tmp_path / "MODEL_WEIGHTS" / "good")
+    assert run_name_of(".") == "good"
+
+
+def test_tensors_are_those_that_were_written(tmp_path, capsys):
+    path, weights = tmp_path / "w.safetensors", {"b": torch.ones(2, 3), "a": torch.tensor(3, dtype=torch.bfloat16)}
+    save_tensors(path, weights, {"run": "x", "step": 7})
+    tensors, header, digest = load_tensors(path)
+    assert header == {"run": "x", "step": 7} and torch.equal(tensors["b"], weights["b"])
+    assert capsys.readouterr().err == ""
+    content = path.read_bytes()
+    assert digest.encode() in content
+    for at in (content.index(b'\\"step\\": 7') + 10, len(content) - 1, content.index(digest.encode())):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(UserError, match="w.safetensors is damaged.*again"):
+            load_tensors(path, "make it again")
+    save_file(weights, path)
+    assert load_tensors(path)[1] == {} and "no digest" in capsys.readouterr().err
+    changed = [{**weights, "b": torch.ones(3, 2)}, {**weights, "c": torch.ones(1)}, {"b": weights["b"]}]
+    assert len({digest_of(w) for w in (weights, *changed)}) == 4
 
 
 def test_written_arrays_are_checked_too(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -221,6 +222,32 @@ def test_writes_a_dataset_once(tmp_path):
     assert not list((tmp_path / "datasets").glob(".*"))
 
 
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+@pytest.mark.parametrize("count", [0, 1])
+def test_cut_off_at_the_end_it_can_be_repeated_by_the_same_command(tmp_path, options, count):
+    """Killed before the first or the second of its files has its name, with and without former ones."""
+    words = ["--system", "r1", "--quick", "--n-trajectories", "10", "--n-frames", "3", *options]
+    if options:
+        assert script(tmp_path, *words, "--rtol", "1e-8").returncode == 0
+    code = (
+        "import os, sys, signal, distill.files.storage as s, simulate; from distill.shell.stage import run_script\n"
+        "left, replace = [int(sys.argv.pop())], os.replace\n"
+        "def killed(a, b):\n"
+        "    left[0] -= 1\n"
+        "    if left[0] < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    replace(a, b)\n"
+        "s.os.replace = killed\nrun_script(simulate.main)"
+    )
+    env = os.environ | {"DISTILL_DATASETS": str(tmp_path / "datasets"), "PYTHONPATH": str(ROOT)}
+    cut = subprocess.run([sys.executable, "-c", code, *words, str(count)], cwd=ROOT, env=env, timeout=300)
+    assert cut.returncode == -signal.SIGKILL
+    again = script(tmp_path, *words)
+    assert again.returncode == 0 and "already done" not in again.stdout, again.stderr
+    assert load_dataset(str(tmp_path / "datasets" / "r1_n4_d2_s0.npz")).pos.shape == (10, 3, 4, 2)
+    assert "already done" in script(tmp_path, *words[: len(words) - len(options)]).stdout
+    assert len(os.listdir(tmp_path / "datasets")) == 2
+
+
 def test_noise_is_on_the_accelerations_only(tmp_path):
     words = "--system r2 --quick --n-trajectories 40".split()
     for tag, share in (("clean", 0), ("noisy", 0.05)):
@@ -252,7 +279,7 @@ def test_user_file_makes_a_dataset(tmp_path):
         ("--system spring --n 1", 2, "at least 2"),
         ("--system spring --dim 4", 2, "invalid choice: 4"),
         ("--quick", 2, "--system"),
-        ("--system spring --tag a/b", 2, "letters"),
+        ("--system spring --tag a/b", 1, "letters"),
         ("--system spring --dt -1", 2, "not a positive"),
         ("--system spring --acceleration-noise 5", 2, "not between 0 and 1"),
         ("--system-file none.py", 1, "none.py does not exist"),

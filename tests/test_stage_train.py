@@ -134,6 +134,9 @@ def test_refusals(folder):
     refused(run(folder, "train.py", *SMALL, "--message-dim", 1), "at least 2")
     refused(run(folder, "train.py", *SMALL, "--l1-weight", "nan"), "--l1-weight")
     refused(run(folder, "train.py", *SMALL, "--epochs", 0), "positive", code=2)
+    for name in ("../../precious", "exp/1", "x" * 90):
+        refused(run(folder, "train.py", *SMALL, "--tag", name), "cannot be the name", "--tag")
+    assert {p.name for p in folder.iterdir()} == {"datasets"}
     refused(
         run(folder, "train.py", *SMALL, "--lr", 1e6, "--epochs", 5, "--recipe", "paper", "--loss", "mse"), "diverged"
     )
@@ -169,3 +172,24 @@ def test_disk_full_is_one_line(folder):
     )
     refused(result, "No space left")
     assert not list((folder / "model_weights" / RUN).glob("*"))
+
+
+def test_a_disk_that_is_full_at_the_end_of_an_overwrite_leaves_the_former_run(folder):
+    ok(run(folder, "train.py", *SMALL, "--epochs", 1))
+    place = folder / "model_weights" / RUN
+    before = {p.name: p.read_bytes() for p in place.iterdir()}
+    code = (
+        "import errno, os, sys, distill.files.storage as s, train; from distill.shell.stage import run_script\n"
+        "left, sync = [int(sys.argv.pop())], os.fsync\n"
+        "def full(file):\n"
+        "    left[0] -= 1\n"
+        "    if left[0] < 0: raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "    sync(file)\n"
+        "s.os.fsync = full\nrun_script(train.main)"
+    )
+    for count in range(3):
+        words = [sys.executable, "-c", code, *map(str, SMALL), "--epochs", "2", "--overwrite", str(count)]
+        result = subprocess.run(words, cwd=ROOT, text=True, env=environment(folder), capture_output=True)
+        refused(result, "No space left", RUN)
+        assert {p.name: p.read_bytes() for p in place.iterdir()} == before
+    assert "already done" in ok(run(folder, "train.py", *SMALL, "--epochs", 1))

@@ -1,11 +1,15 @@
 """All six stages by subprocess with --quick, in order, then again; and what each says of bad input."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 from scripts import ok, refused, run
+
+from distill.files.tensors import load_tensors, save_tensors
 
 DATASET, RUN = "r2_n4_d2_s0", "r2_n4_d2_s0__l1-newton__s0"
 STAGES = (
@@ -109,6 +113,37 @@ def test_a_hostile_hall_of_fame_is_never_run(folder):
     (out / "symbolic" / "radial" / "hall_of_fame.csv").write_text(f'Complexity,Loss,Equation\n1,0.1,"{evil}"\n')
     refused(run(folder, "symbolic_reg.py", "--run", RUN, "--engine", "operon", "--quick"), "hall_of_fame.csv")
     assert not canary.exists()
+
+
+def test_a_run_may_be_given_as_a_path_and_writes_to_outputs_alone(folder):
+    weights, out = folder / "model_weights" / RUN, folder / "outputs" / RUN
+    before = set(weights.iterdir())
+    shutil.rmtree(folder / "outputs")
+    ok(run(folder, "extract_messages.py", "--run", f"{weights}/", "--quick"))
+    assert {p.name for p in out.iterdir()} == {f"messages_{s}.{e}" for s in ("train", "test") for e in ("npz", "json")}
+    ok(run(folder, "fit_linear.py", "--run", f"outputs/{RUN}/", "--quick"))
+    assert "already done" in ok(run(folder, "fit_linear.py", "--run", RUN, "--quick"))
+    refused(run(folder, "extract_messages.py", "--run", f"../model_weights/{RUN}"), "not the name of a run")
+    assert set(weights.iterdir()) == before
+
+
+def test_weights_of_another_run_or_with_other_bits_are_refused(folder):
+    weights, stage = folder / "model_weights" / RUN / "model.safetensors", ("extract_messages.py", "--run", RUN)
+    stage, whole = (*stage, "--overwrite", "--quick"), weights.read_bytes()
+    tensors, header, _ = load_tensors(weights)
+    first = next(iter(tensors))
+    weights.write_bytes(whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:])
+    refused(run(folder, *stage), "damaged", "digest")
+    save_tensors(weights, tensors, header | {"run": "another"})
+    refused(run(folder, *stage), "'another'", RUN)
+    save_tensors(weights, tensors | {first: tensors[first] + 1}, header)
+    refused(run(folder, *stage), "other weights than config.json", "train.py")
+    save_file(tensors, weights)  # made elsewhere
+    config = weights.with_name("config.json")
+    config.write_text(re.sub(r',\s*"weights_sha256": "\w+"', "", config.read_text()))
+    result = run(folder, *stage)
+    assert "no digest" in result.stderr and len(result.stderr.splitlines()) == 1
+    ok(result)
 
 
 def test_missing_inputs_name_the_command_that_makes_them(folder):
