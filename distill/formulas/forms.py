@@ -11,8 +11,9 @@ import numpy as np
 import sympy as sp
 from scipy.optimize import least_squares
 
+from distill.formulas.functions import greater
 from distill.formulas.program import Program, compile_numpy
-from distill.formulas.text import greater, to_text
+from distill.formulas.text import to_text
 from distill.formulas.tree import canonical
 
 

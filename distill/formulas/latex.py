@@ -4,10 +4,8 @@ import re
 
 import sympy as sp
 
-from distill.formulas.text import greater, sorted_terms, split_fraction
-
-_FUNCTIONS = {sp.exp: r"\exp", sp.log: r"\log", sp.sin: r"\sin", sp.cos: r"\cos", sp.tanh: r"\tanh"}
-_FUNCTIONS |= {sp.sign: r"\mathrm{sgn}"}
+from distill.formulas.functions import HEADS
+from distill.formulas.text import sorted_terms, split_fraction
 
 
 def to_latex(expr: sp.Expr, digits: int = 4) -> str:
@@ -46,13 +44,8 @@ def _latex(e, digits, level=0):
         if e.exp == sp.S.Half:
             return _bracket(rf"\sqrt{{{_latex(e.base, digits)}}}", level == 2)
         return _bracket(f"{_latex(e.base, digits, 2)}^{{{_latex(e.exp, digits)}}}", level == 2)
-    if e.func is greater:
-        a, b = (_latex(x, digits) for x in e.args)
-        return rf"\mathbf{{1}}\left[{a} > {b}\right]"
-    if e.func is sp.Abs:
-        return rf"\left|{_latex(e.args[0], digits)}\right|"
-    if e.func in _FUNCTIONS:
-        return rf"{_FUNCTIONS[e.func]}\left({_latex(e.args[0], digits)}\right)"
+    if e.func in HEADS:
+        return HEADS[e.func].latex % tuple(_latex(x, digits) for x in e.args)
     if e.is_number:
         return number_latex(float(e), digits)
     raise ValueError(f"{e.func.__name__} cannot be written in LaTeX")

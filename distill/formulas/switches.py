@@ -9,10 +9,10 @@ threshold refined to the gap between two neighbouring values of z, which is all 
 import numpy as np
 import sympy as sp
 
+from distill.formulas.functions import greater
 from distill.formulas.improve import prune, repair
 from distill.formulas.objective import Objective
 from distill.formulas.program import Program
-from distill.formulas.text import greater
 from distill.formulas.tree import tidy
 
 GAIN = 0.5  # a switch must halve the score: it costs four nodes and can always mend a few rows

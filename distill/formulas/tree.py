@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import sympy as sp
 
-from distill.formulas.text import greater, sorted_terms, split_fraction
+from distill.formulas.functions import greater
+from distill.formulas.text import sorted_terms, split_fraction
 
 _CHARGE = re.compile(r"q|q\d+|q_\w+|charge\w*")
 
