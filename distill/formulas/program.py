@@ -98,11 +98,11 @@ class Program:
             slots.append(self.constants[len(slots)] if instruction is None else _run(xp, instruction, slots))
         return slots
 
-    def gradients(self, slots: list, xp=np) -> list:
+    def gradients(self, slots: list) -> list:
         """d output[row] / d slot[row] of every slot (``None``: no influence), from ``values``."""
-        return self._backward(slots, range(self.size - 1, len(self.inputs) - 1, -1), None, xp)
+        return self._backward(slots, range(self.size - 1, len(self.inputs) - 1, -1), None)
 
-    def _backward(self, slots, order, wanted, xp):
+    def _backward(self, slots, order, wanted):
         """As ``gradients`` for the slots of ``order`` (outputs of instructions, last first) and their arguments,
         those for which ``wanted`` [slot] is true (None: all but constants).
         """
@@ -120,7 +120,7 @@ class Program:
                 if n:
                     part = g * n * (_power(values[0], n - 1) if n > 1 else 1.0)
                 else:
-                    part = function.slopes[k](xp, *values, slots[out], g)
+                    part = function.slopes[k](np, *values, slots[out], g)
                 grads[a] = part if grads[a] is None else grads[a] + part
         return grads
 
@@ -161,7 +161,7 @@ class Fixed:
 
     def gradients(self, slots: list) -> list:
         """d output[row] / d input of the other inputs (``None``: no influence), from ``values``."""
-        grads = self.program._backward(slots, self.backward, self.moves, np)
+        grads = self.program._backward(slots, self.backward, self.moves)
         return grads[self.first : len(self.program.inputs)]
 
 

@@ -205,6 +205,30 @@ def split_fraction(expr: sp.Expr) -> tuple[list, list]:
     return above, below
 
 
+def is_product(expr: sp.Expr) -> bool:
+    """A product, or a power that is written below a line."""
+    return expr.is_Mul or bool(expr.is_Pow and expr.exp.is_number and expr.exp.is_negative and not expr.base.is_number)
+
+
+def signed_fraction(expr: sp.Expr) -> tuple[str, list, list]:
+    """("-" or "", factors above the line, factors below it) of a product; a 1 that is no constant is left out."""
+    above, below = split_fraction(expr)
+    sign = "-" if above and above[0].is_number and above[0].is_negative else ""
+    if sign:
+        above = [-above[0], *above[1:]]
+    return sign, [a for a in above if a != 1 or a.is_Float], below
+
+
+def written_sum(expr: sp.Expr, write) -> str:
+    """The terms of a sum with signs between them, each by ``write`` (term, level): level 1 asks for brackets."""
+    out = ""
+    for term in sorted_terms(expr):
+        negative = term.could_extract_minus_sign()
+        part = write(-term if negative else term, 1 if (-term).is_Add else 0)
+        out += f" {'-' if negative else '+'} {part}" if out else ("-" if negative else "") + part
+    return out
+
+
 def sorted_terms(expr: sp.Expr) -> list:
     """Terms of a sum in a fixed reading order: variables first, the constant last."""
     return sorted(expr.args, key=lambda t: (t.is_number, sp.default_sort_key(t)))
@@ -225,18 +249,10 @@ def _text(e, digits, level=0):
     if e.is_Rational:
         return f"({e.p}/{e.q})"
     if e.is_Add:
-        out = ""
-        for term in sorted_terms(e):
-            negative = term.could_extract_minus_sign()
-            part = _text(-term if negative else term, digits, 1 if (-term).is_Add else 0)
-            out += f" {'-' if negative else '+'} {part}" if out else ("-" if negative else "") + part
+        out = written_sum(e, lambda term, inner: _text(term, digits, inner))
         return f"({out})" if level else out
-    if e.is_Mul or (e.is_Pow and e.exp.is_number and e.exp.is_negative and not e.base.is_number):
-        above, below = split_fraction(e)
-        sign = "-" if above and above[0].is_number and above[0].is_negative else ""
-        if sign:
-            above = [-above[0], *above[1:]]
-        above = [a for a in above if a != 1 or a.is_Float]
+    if is_product(e):
+        sign, above, below = signed_fraction(e)
         out = sign + (" * ".join(_text(a, digits, 1) for a in above) or "1")
         under = " * ".join(_text(b, digits, 1) for b in below)
         if below:

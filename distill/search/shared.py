@@ -26,6 +26,7 @@ from distill.shell.stage import warn
 
 MAX_ROWS = 4000  # rows of the fits: mixing and constants need no more
 ACROSS = 0.05  # share of the squared components across A u above which the model is in doubt
+ROUNDS = 3  # of A and b, and the constants of the formula, in turns
 SHORT = 0.5  # rows with |A u| below this share of the largest are left out of the search: f is noisy there
 
 
@@ -126,9 +127,9 @@ def fit_shared(expr, Y, unit, X, names, held, mixing: Mixing) -> tuple[Row, Mixi
     return Row(complexity(expr), _loss(expr, last, Y, unit, X, names), to_text(expr), expr, held_out), last
 
 
-def _alternate(expr, Y, unit, X, names, mixing, rounds=3):
+def _alternate(expr, Y, unit, X, names, mixing):
     """Fit A and b to the values of ``expr`` (linear), then its constants to the projected rows, in turns."""
-    for k in range(rounds):
+    for k in range(ROUNDS):
         f = Objective.direct(X, np.zeros(len(X)), names).values(expr)
         if not np.isfinite(f).all() or not np.any(f):
             break
@@ -136,7 +137,7 @@ def _alternate(expr, Y, unit, X, names, mixing, rounds=3):
         design = np.column_stack([unit * f[:, None], np.ones(len(f))]) * weights[:, None]
         found = np.linalg.lstsq(design, Y / mixing.spread * weights[:, None], rcond=None)[0].T
         mixing = replace(mixing, A=found[:, :-1] * mixing.spread[:, None], b=found[:, -1] * mixing.spread)
-        if k + 1 < rounds:
+        if k + 1 < ROUNDS:
             # given A and b, squares over the components are squares over the projected rows, |A u| as weights
             weights = weights * np.linalg.norm(mixing.lines(unit), axis=1)
             # a factor on every term: with the scale of f held, constants and A would creep to their best
