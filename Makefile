@@ -81,10 +81,10 @@ lint: $(VENV)/.tested
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 
-# The only place that downloads Julia: importing pysr does it.
+# The only place that downloads Julia: resolving PySR's packages does it, those that have gone since among them.
 pysr: $(VENV)/.installed
 	@echo "fetching Julia and PySR's Julia packages; this takes several minutes"
-	@$(PY) -c "import pysr; print('PySR', pysr.__version__, 'is ready')"
+	@$(PY) -c "import juliapkg; juliapkg.resolve(force=True); import pysr; print('PySR', pysr.__version__, 'is ready')"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

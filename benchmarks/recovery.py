@@ -141,7 +141,7 @@ def chosen(args, preset: dict) -> tuple[dict, bool]:
 
 
 def planted(args) -> tuple[str, list[Cell]]:
-    from distill.search.available import resolve_engine
+    from distill.search.registry import resolve_engine
 
     resolve_engine(args.engine)
     import recovery_planted  # not above: --help is to answer at once

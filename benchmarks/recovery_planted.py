@@ -20,7 +20,8 @@ from distill.formulas.program import compile_numpy
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import VARIABLES
-from distill.search.engine import search
+from distill.search.direct import search
+from distill.search.engine import SearchOptions
 
 PATHS = ("components", "radial")
 LIMIT = 0.02  # error / standard deviation, in range and far
@@ -58,7 +59,7 @@ def measure(arguments: dict) -> dict:
         k: a[k]
         for k in ("engine", "loss", "operators", "restarts", "min_restarts", "niterations", "max_complexity", "seed")
     }
-    front = search(X, y, names, progress=False, **options)
+    front = search(X, y, names, SearchOptions(progress=False, **options))
     r = X[:, names.index("r")]
     fresh, _ = data.in_range(a["law"], a["dim"], JUDGED, rng, limit)
     beyond = data.far(a["law"], a["dim"], JUDGED, r, rng)

@@ -103,12 +103,13 @@ def one_case(case: dict) -> dict:
     """CPU seconds of one search, and whether the row it reports, or any of its front, is the law."""
     X, y, names, judge = planted(case)
     if case["engine"] == "ours":
-        from distill.search.engine import search
+        from distill.search.direct import search
+        from distill.search.engine import SearchOptions
+
+        options = SearchOptions(seed=case["seed"], progress=False, **case.get("options", {}))
 
         def look():
-            front = search(
-                X, y, names, engine="operon", loss="mse", seed=case["seed"], progress=False, **case.get("options", {})
-            )
+            front = search(X, y, names, options)
             about = {k: front.info.get(k) for k in ("restarts", "evaluations")}
             return [r.expr for r in front.rows], front.chosen, about
     else:
@@ -138,7 +139,7 @@ def pysr_choice(exprs, losses) -> int | None:
     """Index of the row that PySR's ``model_selection="best"`` reports; None for an empty front."""
     from distill.formulas.tree import complexity
     from distill.search.choice import pareto, pysr_best
-    from distill.search.hall_of_fame import Row
+    from distill.search.front import Row
 
     rows = pareto([Row(complexity(e), v, "", e) for e, v in zip(exprs, losses, strict=True)])
     if not rows:

@@ -1,19 +1,24 @@
 import json
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-import sympy as sp
 
 from distill.formulas.equivalence import same_rational
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, to_text
 from distill.formulas.tree import canonical, complexity
-from distill.search import available, engine, hall_of_fame, noise
-from distill.search.available import resolve_engine
+from distill.search import direct, engine, noise, operon, registry, shared
 from distill.search.choice import choose, pareto
-from distill.search.hall_of_fame import Row, read_hall_of_fame, write_hall_of_fame
+from distill.search.engine import Engine, SearchOptions
+from distill.search.front import Row
+from distill.search.hall_of_fame import read_hall_of_fame, write_hall_of_fame
+from distill.search.pysr import julia as juliapkg
+from distill.search.registry import resolve_engine
 from distill.shell.errors import UserError
 
 DATA = Path(__file__).parent / "data"
@@ -117,16 +122,20 @@ def test_pareto_keeps_what_improves():
 
 
 @pytest.fixture(scope="module")
-def operon():
-    if problem := available.operon_problem():
+def pyoperon():
+    if problem := operon.operon_problem():
         pytest.skip(problem)
 
 
+def search(X, y, names, **options):
+    return direct.search(X, y, names, SearchOptions(progress=False, **options))
+
+
 def quick(X, y, names=NAMES, **options):
-    return engine.search(X, y, names, restarts=2, min_restarts=1, progress=False, **options)
+    return search(X, y, names, restarts=2, min_restarts=1, **options)
 
 
-def test_operon_finds_a_softened_law_and_repeats_itself(operon):
+def test_operon_finds_a_softened_law_and_repeats_itself(pyoperon):
     X, y = radial("-1.0*m_i*m_j/(r+0.01)^2")
     front = quick(X, y, loss="relative", seed=1)
     law = canonical(front.expr)
@@ -140,7 +149,7 @@ def test_operon_finds_a_softened_law_and_repeats_itself(operon):
         assert same_rational(parse(r.equation, NAMES), r.expr, 1e-6) or r.complexity > 25
 
 
-def test_operon_finds_a_component(operon):
+def test_operon_finds_a_component(pyoperon):
     rng = np.random.default_rng(5)
     d = rng.normal(0, 1.5, (1500, 2))
     r = np.linalg.norm(d, axis=1)
@@ -200,50 +209,46 @@ def test_scores_of_noise_are_squares_of_normal_numbers():
 
 
 @pytest.mark.parametrize("least, restarts", [(None, 1), (2, 2)])
-def test_restarts_end_when_only_noise_is_left_unless_more_are_asked_for(operon, least, restarts):
+def test_restarts_end_when_only_noise_is_left_unless_more_are_asked_for(pyoperon, least, restarts):
     X, y = noisy(0.02, 1500)
-    front = engine.search(X, y, NAMES, restarts=3, min_restarts=least, progress=False)
+    front = search(X, y, NAMES, restarts=3, min_restarts=least)
     assert same_rational(front.expr, parse(LAW, NAMES), 0.1), to_text(front.expr)
     assert front.info["restarts"] == restarts and front.info["only_noise_left"] == (True if least is None else None)
 
 
 @pytest.mark.parametrize("nodes, restarts", [(30, 1), (11, 3)])
 def test_a_row_too_long_to_be_reported_ends_no_search(monkeypatch, nodes, restarts):
-    from distill.search import operon
-
     law = parse("-0.9*m_i*m_j/(r+0.1)^2 + 0.001*r*r*r", NAMES)
     rows = [Row(complexity(e), v, "", e) for e, v in ((parse("0.9*m_i*m_j", NAMES), 1.0), (law, 0.01))]
     assert 11 < rows[1].complexity <= 21
     monkeypatch.setattr(operon, "_evolve", lambda *_: ([], 7))
     monkeypatch.setattr(operon, "_improve", lambda *_: rows)
     X, y = noisy(0.02, 500)
-    front = engine.search(X, y, NAMES, restarts=3, max_complexity=nodes, progress=False)
+    front = search(X, y, NAMES, restarts=3, max_complexity=nodes)
     assert front.info["restarts"] == restarts and front.info["only_noise_left"] is (restarts == 1)
 
 
 @pytest.mark.parametrize("least, restarts", [(None, 6), (2, 2)])
 def test_restarts_that_agree_on_a_constant_agree_on_nothing(monkeypatch, least, restarts):
-    from distill.search import operon
-
     monkeypatch.setattr(operon, "_evolve", lambda *_: ([parse("1.0", NAMES)], 7))
     monkeypatch.setattr(operon, "_improve", lambda trees, *_: [Row(1, 1.0, "", trees[0])])
     X, y = noisy(0.02, 200)
-    front = engine.search(X, y, NAMES, restarts=6, min_restarts=least, progress=False)
+    front = search(X, y, NAMES, restarts=6, min_restarts=least)
     assert front.info["restarts"] == restarts and front.info["evaluations"] == 7 * restarts
 
 
 @pytest.mark.parametrize("loss", ["mse", "relative"])
-def test_pure_noise_gives_no_law(operon, loss):
+def test_pure_noise_gives_no_law(pyoperon, loss):
     X, _ = radial("r")
     y = np.random.default_rng(8).normal(size=len(X))
-    front = engine.search(X, y, NAMES, restarts=1, min_restarts=1, loss=loss, progress=False)
+    front = search(X, y, NAMES, restarts=1, min_restarts=1, loss=loss)
     chosen = front.rows[front.chosen]
     assert chosen.complexity <= 3 and chosen.held_out > 0.9 * front.rows[0].held_out
 
 
-def test_operon_keeps_to_its_time_limit(operon):
+def test_operon_keeps_to_its_time_limit(pyoperon):
     X, y = radial("-1.0*m_i*m_j/(r+0.01)^2")
-    front = engine.search(X, y, NAMES, time_limit=1, min_restarts=4, progress=False)
+    front = search(X, y, NAMES, time_limit=1, min_restarts=4)
     assert front.info["restarts"] == 1
 
 
@@ -251,13 +256,29 @@ def test_search_refuses_bad_data():
     X, y = radial("r")
     for bad in ((X, y[:-1]), (X[:5], y[:5]), (X, y * np.nan), (X[:, :2], y)):
         with pytest.raises(UserError):
-            engine.search(*bad, NAMES)
+            search(*bad, NAMES)
     for options in ({"loss": "mae"}, {"engine": "gplearn"}, {"operators": ("+", "sqr")}):
         with pytest.raises(UserError):
-            engine.search(X, y, NAMES, **options)
+            search(X, y, NAMES, **options)
 
 
 # ---------------------------------------------------------------- which engine
+
+
+MANIFEST = """julia_version = "1.10.8"
+manifest_format = "2.0"
+
+[[deps.StatsBase]]
+version = "0.34.9"
+
+[[deps.SymbolicRegression]]
+deps = ["Optim"]
+uuid = "8254be44-1295-4e6a-a16d-46603ac705cb"
+version = "2.7.4"
+
+[[deps.Zlib_jll]]
+version = "1.2.13+1"
+"""
 
 
 @pytest.fixture
@@ -268,37 +289,110 @@ def julia(tmp_path, monkeypatch):
     executable.chmod(0o755)
     (tmp_path / "pyjuliapkg").mkdir()
     (tmp_path / "pyjuliapkg" / "meta.json").write_text(json.dumps({"executable": str(executable)}))
-    (tmp_path / "Manifest.toml").write_text("[[deps.SymbolicRegression]]\n")
+    (tmp_path / "Manifest.toml").write_text(MANIFEST)
+    wanted = {"packages": {"SymbolicRegression": {"version": "~2.7.2"}}}
+    (tmp_path / "juliapkg.json").write_text(json.dumps(wanted))
     monkeypatch.setenv("PYTHON_JULIAPKG_PROJECT", str(tmp_path))
     monkeypatch.delenv("PYTHON_JULIAPKG_EXE", raising=False)
-    monkeypatch.setattr(available.util, "find_spec", lambda name: object())
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(juliapkg, "util", SimpleNamespace(find_spec=lambda name: spec))
     return tmp_path
 
 
+@pytest.fixture
+def operon_is(monkeypatch):
+    """Say whether pyoperon can run."""
+    return lambda problem: monkeypatch.setattr(operon, "ENGINE", replace(operon.ENGINE, problem=lambda: problem))
+
+
 def test_pysr_is_used_where_julia_is_ready(julia):
-    assert resolve_engine("auto") == ("pysr", "PySR and Julia are ready")
-    assert resolve_engine("pysr")[0] == "pysr"
+    assert resolve_engine("auto") == ("pysr", "PySR is ready")
+    assert resolve_engine("pysr") == ("pysr", "asked for; PySR is ready")
+    assert juliapkg.julia_versions() == {"julia": "1.10.8", "SymbolicRegression": "2.7.4"}
 
 
 @pytest.mark.parametrize("missing", ["julia", "Manifest.toml", "pyjuliapkg/meta.json"])
-def test_anything_missing_means_operon(julia, monkeypatch, missing):
+def test_anything_missing_means_operon(julia, operon_is, missing):
     (julia / missing).unlink()
-    monkeypatch.setattr(available, "operon_problem", lambda: "")
+    operon_is("")
     name, why = resolve_engine("auto")
     assert name == "operon" and "PySR cannot run" in why and "\n" not in why
     with pytest.raises(UserError, match="make pysr"):
         resolve_engine("pysr")
 
 
-def test_neither_engine(julia, monkeypatch):
+def test_a_julia_environment_of_another_pysr_is_not_ready(julia, operon_is):
+    operon_is("")
+    (julia / "Manifest.toml").write_text(MANIFEST.replace("2.7.4", "1.11.3"))
+    name, why = resolve_engine("auto")
+    assert name == "operon" and "needs SymbolicRegression.jl ~2.7.2, its Julia environment has 1.11.3" in why
+    with pytest.raises(UserError, match="make pysr"):
+        resolve_engine("pysr")
+    (julia / "juliapkg.json").write_text("{}")  # a version that does not say: Julia will
+    assert resolve_engine("auto")[0] == "pysr"
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "fits"),
+    [
+        ("2.7.4", "~2.7.2", True),
+        ("2.8.0", "~2.7.2", False),
+        ("2.7.1", "~2.7.2", False),
+        ("2.0.0-alpha.10", "~2.7.2", False),
+        ("1.12.0", "1.11.3", True),
+        ("2.0.0", "^1.11", False),
+        ("0.24.5", "0.24.1", True),
+        ("0.25.0", "^0.24.1", False),
+        ("1.10.3", "=1.10.0, 1.10.3", True),
+        ("1.10.1", "=1.10.0, =1.10.3", False),
+        ("1.0.0", ">= 2", True),  # not a way in which PySR writes it: Julia will say
+    ],
+)
+def test_versions_are_compared_as_julia_does(version, wanted, fits):
+    assert juliapkg.fits(version, wanted) is fits
+
+
+def test_an_engine_known_not_to_start_is_passed_over(julia, operon_is):
+    operon_is("")
+    assert resolve_engine("auto", {"pysr": "no Julia"}) == ("operon", "PySR cannot run (no Julia)")
+
+
+def test_neither_engine(julia, operon_is):
     (julia / "julia").unlink()
-    monkeypatch.setattr(available, "operon_problem", lambda: "killed by signal 4 (a CPU without AVX2?)")
+    operon_is("killed by signal 4 (a CPU without AVX2?)")
     for name in ("auto", "operon"):
         with pytest.raises(UserError, match="AVX2"):
             resolve_engine(name)
-    with pytest.raises(UserError, match="unknown engine"):
+    with pytest.raises(UserError, match="unknown engine 'julia'; choose pysr or operon"):
         resolve_engine("julia")
 
 
-def test_rows_know_their_formula():
-    assert hall_of_fame.Row(1, 0.0, "r", sp.Symbol("r")).held_out is None
+def test_another_engine_is_a_module_and_a_name(monkeypatch):
+    """A third engine, which knows one law, is found by its name, checked, refitted and chosen from like the others."""
+
+    law = parse("0.5*m_i*m_j/(r + 0.3)^2", NAMES)
+
+    def find(X, y, names, options):
+        assert options.restarts == 3 and X.shape == (1200, 5) and len(y) == 1200
+        return [law, parse("0.5*m_i/r", names)], {"guesses": 2}
+
+    module = ModuleType("knowing")
+    module.ENGINE = Engine("knowing", "Knowing", "ask", ("+", "*", "/"), lambda: "", find)
+    monkeypatch.setitem(sys.modules, "knowing", module)
+    monkeypatch.setitem(registry.ENGINES, "knowing", "knowing")
+    X, y = radial("-1.0*m_i*m_j/(r+0.1)^2", noise=0)
+    options = dict(engine="knowing", restarts=3, operators=("+", "*", "/"))
+    front = search(X, y, NAMES, **options)
+    assert to_text(front.expr, 6) == "-m_i * m_j / (r + 0.1)^2"
+    assert front.engine == "knowing" and front.info["guesses"] == 2 and len(front.rows) > 1
+    assert resolve_engine("knowing") == ("knowing", "asked for; Knowing is ready")
+    with pytest.raises(UserError, match="knowing has no operator 'exp'"):
+        search(X, y, NAMES, **options | {"operators": ("+", "exp")})
+    angle = np.random.default_rng(0).uniform(0, 6.3, len(y))
+    unit = np.column_stack([np.cos(angle), np.sin(angle)])
+    Y = (y[:, None] * unit) @ np.array([[1.0, 0.3], [0.2, -2.0]]) + 0.5
+    module.ENGINE = replace(
+        module.ENGINE, find=lambda X, f, names, options: ([parse("m_i*m_j/(r + 0.3)^2", names)], {})
+    )
+    front, A, _ = shared.search_shared(Y, unit, X, NAMES, SearchOptions(**options))
+    assert to_text(front.expr, 4) == "m_i * m_j / (r + 0.1)^2" and np.linalg.cond(A) < 10

@@ -16,9 +16,7 @@ from distill.messages.net_forces import nodes_of
 from distill.physics.law import VARIABLES, Law, law_from_json
 from distill.physics.lennard_jones import ARGON, lennard_jones
 from distill.physics.system import pair_potential
-from distill.search.engine import Front
-from distill.search.hall_of_fame import Row
-from distill.search.targets import inverse_powers, without_powers
+from distill.search.front import Row
 from models import GNN, ModelConfig
 
 SYSTEM = lennard_jones()
@@ -143,18 +141,6 @@ def test_the_verdict_looks_closer_in_where_the_force_is_cut_off(messages, argon)
     soft = TRUTH * (1 - sp.Float(0.2) * parse("exp(-8.0*(r - 2.6))", VARIABLES))
     wrong = verdict.against_truth(Law(soft), TRUTH, messages, node, 0, cutoff)
     assert not wrong["recovered"] and "extrapolated" in wrong["why"]
-
-
-def test_inverse_powers_become_powers_of_the_distance(messages):
-    powers = inverse_powers(messages["r"])
-    (scale, _), r = powers["s6"], messages["r"][:20]
-    names = ["r", *powers]
-    expr = parse("(400.0*s12 - 200.0*s6)/r", names)
-    rows = [Row(3, 0.1, "r", parse("r", names)), Row(9, 0.0, "", expr)]
-    found = without_powers(Front(rows, "operon", 1, ""), powers)
-    value = Law(found.expr).radial(r, *np.ones((4, 20)))
-    np.testing.assert_allclose(value, (400 * (scale / r) ** 12 - 200 * (scale / r) ** 6) / r, rtol=1e-9)
-    assert sigma_epsilon.amplitudes(found.expr) is not None and str(scale) == f"{scale:.2g}"
 
 
 @pytest.mark.parametrize(

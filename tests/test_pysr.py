@@ -3,7 +3,12 @@
 import ast
 import json
 import math
+import os
 import re
+import signal
+import sys
+import warnings
+from dataclasses import replace
 from importlib import util
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +18,8 @@ import pytest
 
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, to_text
-from distill.search import available, engine, hall_of_fame, shared
+from distill.search import direct, hall_of_fame, operon, shared
+from distill.search.engine import CannotStartError, SearchOptions
 from distill.search.pysr import adapter, guesses, resume, template
 from distill.shell.errors import UserError
 
@@ -47,7 +53,10 @@ def test_every_argument_exists():
     regressor = source("sr.py")["PySRRegressor"]
     methods = {n.name: n.args for n in regressor.body if isinstance(n, ast.FunctionDef)}
     known = {a.arg for a in methods["__init__"].args + methods["__init__"].kwonlyargs}
-    assert set(adapter.regressor_options()) | {"output_directory", "run_id", "guesses", "expression_spec"} <= known
+    assert (
+        set(adapter.regressor_options(SearchOptions())) | {"output_directory", "run_id", "guesses", "expression_spec"}
+        <= known
+    )
     assert {"weights", "variable_names"} <= {a.arg for a in methods["fit"].kwonlyargs}
 
 
@@ -57,17 +66,22 @@ def test_every_argument_of_the_template_exists():
     assert set(template.template(["r"], 2, 2)) <= fields
 
 
+def options_for(rows=1, **options):
+    return adapter.regressor_options(SearchOptions(**options), rows)
+
+
 def test_options_follow_the_arguments():
-    options = adapter.regressor_options(operators=("+", "pow", "square", "greater"), threads=1, seed=3)
+    options = options_for(operators=("+", "pow", "square", "greater"), threads=1, seed=3)
     assert options["binary_operators"] == ["+", "^", "greater"] and options["unary_operators"] == ["square"]
     assert options["deterministic"] and options["parallelism"] == "serial" and options["random_state"] == 3
-    several = adapter.regressor_options(threads=16)
+    several = options_for(threads=16)
     assert not several["deterministic"] and several["parallelism"] == "multithreading"
     assert several["random_state"] is None and several["populations"] == 48
-    assert [adapter.regressor_options(rows=n)["batching"] for n in (1000, 1001)] == [False, True]
-    assert [adapter.regressor_options(rows=n)["batch_size"] for n in (4999, 5000)] == [128, 256]
+    assert [options_for(n)["batching"] for n in (1000, 1001)] == [False, True]
+    assert [options_for(n)["batch_size"] for n in (4999, 5000)] == [128, 256]
+    assert options["verbosity"] == 0 and not options["progress"]  # its table and its hint would be wrong here
     with pytest.raises(UserError, match="square"):
-        adapter.regressor_options(operators=("squares",))
+        SearchOptions(operators=("squares",))
 
 
 # ---------------------------------------------------------------- files
@@ -183,6 +197,9 @@ def test_a_guess_reads_back_as_the_formula(law, operators):
         ("sqrt(r) + r^1.5", ("+", "*", "sqrt"), "(sqrt(r) + (r * sqrt(r)))"),
         ("exp(-r)/r", ("*", "/", "exp"), "(exp(((-1.0) * r)) / r)"),
         ("-r*m1", ("*", "neg"), "neg((m1 * r))"),
+        ("-1/r", ("/", "neg"), "((-1.0) / r)"),
+        ("-1/r", ("*", "inv", "neg"), "((-1.0) * inv(r))"),
+        ("-1.0/r^2", ("/", "square"), "((-1.0) / square(r))"),
         ("greater(r, 1.5)*m1", ("*", "greater"), "(m1 * greater(r, 1.5))"),
         ("abs(m1)^r", ("^", "abs"), "(m1 ^ r)"),
         ("square(r)", ("*",), "(r * r)"),
@@ -218,20 +235,23 @@ def test_guesses_are_short_enough_and_given_once():
 
 
 def test_the_embedded_engine_gives_guesses():
-    if problem := available.operon_problem():
+    if problem := operon.operon_problem():
         pytest.skip(problem)
     r = np.random.default_rng(3).uniform(0.2, 3, (80, 1))
     y = 1.98 - 2 * r[:, 0]
-    options = dict(operators=("+", "-", "*", "greater"), max_complexity=20, niterations=5, progress=True)
-    found, why = guesses.embedded_front(r, y, ["r"], loss="mse", seed=1, time_limit=1, **options)
+    options = SearchOptions(operators=("+", "-", "*", "greater"), max_complexity=20, seed=1, time_limit=1)
+    found, why = guesses.embedded_front(r, y, ["r"], options)
     errors = [np.mean((compile_numpy(e, ["r"])(*r.T) - y) ** 2) for e in found]
     assert min(errors) < 1e-6 and why == f"{len(found)} formulas of the embedded engine"
     assert guesses.guess_texts(found, ("+", "-", "*"), 25)
 
 
 def test_without_pyoperon_there_are_none(monkeypatch):
-    monkeypatch.setattr(available, "operon_problem", lambda: "it is not installed")
-    assert guesses.embedded_front(*planted(30), NAMES) == ([], "none: pyoperon cannot run (it is not installed)")
+    monkeypatch.setattr(operon, "ENGINE", replace(operon.ENGINE, problem=lambda: "it is not installed"))
+    assert guesses.embedded_front(*planted(30), NAMES, SearchOptions()) == (
+        [],
+        "none: pyoperon cannot run (it is not installed)",
+    )
 
 
 # ---------------------------------------------------------------- a stand-in for the regressor
@@ -240,7 +260,7 @@ def test_without_pyoperon_there_are_none(monkeypatch):
 class FakeRegressor:
     """Writes what PySR wrote once, instead of running it; remembers what it was given."""
 
-    text, fails, interrupted, seen = HALL, None, False, []
+    text, fails, interrupted, warns, seen = HALL, None, False, (), []
 
     def __init__(self, output_directory, run_id, guesses=None, expression_spec=None, **options):
         self.folder = Path(output_directory) / run_id
@@ -250,6 +270,8 @@ class FakeRegressor:
     def fit(self, X, y, weights=None, variable_names=None):
         there = sorted(p.name for p in self.folder.iterdir()) if self.folder.is_dir() else []
         self.seen.append(self.given | {"X": X, "y": y, "weights": weights, "names": variable_names, "before": there})
+        for warning in self.warns:
+            warnings.warn(warning, stacklevel=1)
         if self.fails is not None and self.fails():
             raise RuntimeError("JULIA: ArgumentError: cannot read this\nlong story")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -274,16 +296,15 @@ def fake(monkeypatch):
 
     module = SimpleNamespace(PySRRegressor=Fresh, TemplateExpressionSpec=SimpleNamespace, __version__="0.0")
     monkeypatch.setattr(adapter, "_load", lambda threads: module)
-    embedded = lambda **k: ([parse("-1.0*m1*m2*dx/r^3", NAMES), parse("sin(r)", NAMES)], "2 formulas")  # noqa: E731
+    embedded = lambda *_: ([parse("-1.0*m1*m2*dx/r^3", NAMES), parse("sin(r)", NAMES)], "2 formulas")  # noqa: E731
     monkeypatch.setattr(adapter, "embedded_front", embedded)
     Fresh.module = module
     return Fresh
 
 
 def pysr_search(tmp_path, loss="mse", n=500, **options):
-    return engine.search(
-        *planted(n), NAMES, engine="pysr", loss=loss, output_directory=tmp_path, progress=False, **options
-    )
+    options = SearchOptions(engine="pysr", loss=loss, output_directory=tmp_path, progress=False, **options)
+    return direct.search(*planted(n), NAMES, options)
 
 
 @pytest.mark.parametrize("loss", ["mse", "relative"])
@@ -338,6 +359,68 @@ def test_another_failure_is_not_hidden(fake, tmp_path):
     assert len(fake.seen) == 2  # once with and once without guesses
 
 
+class JuliaError(Exception):
+    """As juliacall's."""
+
+
+def test_an_error_of_julias_is_one_line(fake, tmp_path):
+    def fail(self):
+        raise JuliaError("MethodError: no method matching f\nStacktrace:\n [1] top-level scope")
+
+    fake.fails = fail
+    with pytest.raises(
+        UserError, match="PySR's search failed: MethodError: no method matching f; run make pysr"
+    ) as got:
+        pysr_search(tmp_path)
+    assert "Stacktrace" not in str(got.value)
+
+
+def test_an_interruption_before_the_first_csv_is_none_of_the_guesses(fake, tmp_path, capsys):
+    def interrupted(self):
+        self.interrupted_ = True
+        return True
+
+    def julias(self):
+        raise JuliaError("InterruptException:\nStacktrace:")
+
+    for fake.fails in (interrupted, julias):
+        with pytest.raises(KeyboardInterrupt):
+            pysr_search(tmp_path)
+    assert len(fake.seen) == 2 and "refused" not in capsys.readouterr().err
+
+
+def test_warnings_of_pysr_are_ours_or_none(fake, tmp_path, capsys, recwarn):
+    fake.warns = [
+        "Note: Using a large maxsize for the search\nmore",
+        "You are using the `^` operator",
+        "Odd data\nmore",
+    ]
+    pysr_search(tmp_path)
+    assert capsys.readouterr().err == "warning: PySR: Odd data\n"
+    assert not [w for w in recwarn if "maxsize" in str(w.message)]
+
+
+def test_what_is_told_is_what_was_asked_for_and_measured(fake, tmp_path, monkeypatch):
+    """Iterations as asked for, the seconds, versions of Julia, and CPU time with that of children."""
+    monkeypatch.setattr(adapter, "julia_versions", lambda: {"julia": "1.10.8", "SymbolicRegression": "2.7.4"})
+
+    def embedded(*_):
+        pid = os.fork()
+        if pid == 0:  # as the embedded engine, a process of its own
+            end = os.times().user + 0.3
+            while os.times().user < end:
+                pass
+            os._exit(0)
+        os.waitpid(pid, 0)
+        return [parse("m1", NAMES)], "1 formula"
+
+    monkeypatch.setattr(adapter, "embedded_front", embedded)
+    info = pysr_search(tmp_path, niterations=7).info
+    assert info["iterations_asked"] == 7 and "iterations" not in info and info["seconds"] >= info["search_seconds"] > 0
+    assert (info["julia"], info["SymbolicRegression"]) == ("1.10.8", "2.7.4")
+    assert info["cpu_seconds"] > 0.3
+
+
 def test_pysr_that_cannot_start(monkeypatch):
     import builtins
 
@@ -348,7 +431,7 @@ def test_pysr_that_cannot_start(monkeypatch):
 
     real = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(CannotStartError) as caught:
         adapter._load(1)
     assert "make pysr" in str(caught.value) and "long story" not in str(caught.value)
 
@@ -362,6 +445,20 @@ def test_julia_starts_with_as_many_threads_as_asked_for(monkeypatch):
         "PYTHON_JULIACALL_THREADS": "3",
         "PYTHON_JULIAPKG_OFFLINE": "yes",
     }
+
+
+def test_ctrl_c_stays_pythons(tmp_path, monkeypatch):
+    """Julia takes SIGINT when it starts, and keeps it even where the start fails."""
+    (tmp_path / "pysr.py").write_text(
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nraise RuntimeError('no Julia')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pysr", raising=False)
+    monkeypatch.setattr(adapter.os, "environ", dict(os.environ))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(CannotStartError, match="no Julia"):
+        adapter._load(1)
+    assert signal.getsignal(signal.SIGINT) is before is not signal.SIG_IGN
 
 
 # ---------------------------------------------------------------- interrupted searches
@@ -499,25 +596,14 @@ def test_the_law_behind_all_components(fake, tmp_path, monkeypatch, loss):
     """PySR's f comes back in front of a mixing refitted by us; its Float32 parameters (here wrong) do not."""
     Y, unit, X, A, b, f = messages()
     names = ["r", "m_i", "m_j"]
-    monkeypatch.setattr(adapter, "embedded_front", lambda **k: ([parse("0.5*m_i*m_j/r", names)], "1 formula"))
+    monkeypatch.setattr(adapter, "embedded_front", lambda *_: ([parse("0.5*m_i*m_j/r", names)], "1 formula"))
     fake.text = (
         "Complexity,Loss,Equation\n"
         '1,0.5,"f = 0.3; mix_1 = [1.0, 0.0]; mix_2 = [0.0, 1.0]; offset = [0.0, 0.0]"\n'
         '7,1.0e-3,"f = (#2 * #3) / (#1 + 0.12); mix_1 = [7.0, 7.0]; mix_2 = [7.0, 7.0]; offset = [7.0, 7.0]"\n'
     )
-    front, A1, b1 = shared.search_shared(
-        Y,
-        unit,
-        X,
-        names,
-        engine="pysr",
-        loss=loss,
-        output_directory=tmp_path,
-        niterations=5,
-        restarts=3,
-        min_restarts=2,
-        progress=False,
-    )
+    options = SearchOptions(engine="pysr", loss=loss, output_directory=tmp_path, niterations=5, progress=False)
+    front, A1, b1 = shared.search_shared(Y, unit, X, names, options)
     assert to_text(front.expr, 4) == "m_i * m_j / (r + 0.1)" and front.engine == "pysr"
     assert np.allclose(A1, A, rtol=1e-3) and np.allclose(b1, b, rtol=1e-3)
     given = fake.seen[0]
@@ -543,9 +629,9 @@ def test_an_interrupted_template_search_goes_on(fake, tmp_path):
     Y, unit, X, *_ = messages()
     fake.text = 'Complexity,Loss,Equation\n5,0.1,"f = (#2 * #3) / #1; mix_1 = [1.0, 0.0]; offset = [0.0, 0.0]"\n'
     fake.interrupted = True
-    options = dict(engine="pysr", output_directory=tmp_path, guesses=False, progress=False)
+    options = SearchOptions(engine="pysr", output_directory=tmp_path, guesses=False, progress=False)
     with pytest.raises(KeyboardInterrupt):
-        shared.search_shared(Y, unit, X, ["r", "m_i", "m_j"], **options)
+        shared.search_shared(Y, unit, X, ["r", "m_i", "m_j"], options)
     fake.interrupted = False
-    front, *_ = shared.search_shared(Y, unit, X, ["r", "m_i", "m_j"], **options)
+    front, *_ = shared.search_shared(Y, unit, X, ["r", "m_i", "m_j"], options)
     assert front.info["resumed_rows"] == 1 and [g["f"] for g in fake.seen[1]["guesses"]] == ["((#2 * #3) / #1)"]

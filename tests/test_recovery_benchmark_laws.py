@@ -11,7 +11,7 @@ import recovery_planted as planted
 from distill.formulas.text import parse
 from distill.law import verdict
 from distill.physics.law import VARIABLES
-from distill.search import available
+from distill.search import operon
 
 OPTIONS = {
     "rows": 400,
@@ -76,7 +76,7 @@ def test_rows_are_judged_up_to_constants(text, good):
 
 
 def test_a_planted_law_is_found():
-    if problem := available.operon_problem():
+    if problem := operon.operon_problem():
         pytest.skip(problem)
     ((name, arguments),) = planted.cells(["spring"], [2], [0.005], [100], ["radial"], "operon", OPTIONS).items()
     found = planted.measure(arguments)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from distill.formulas import objective as objectives
+from distill.formulas import fit as fits
 from distill.formulas.improve import polish, prune, repair, round_exponents
 from distill.formulas.objective import Objective
 from distill.formulas.program import compile_numpy
@@ -80,7 +80,7 @@ def test_jacobian_matches_differences(monkeypatch, loss, routine):
         seen["numeric"] = np.stack(columns, axis=1) / (2 * step)
         raise ValueError
 
-    monkeypatch.setattr(objectives, routine, capture)
+    monkeypatch.setattr(fits, routine, capture)
     accelerations("-1.0*m_i*m_j/(r+0.05)", loss=loss).fit(parse("-0.7*m_i*m_j^0.9/(r+0.3) + 0.2", ["r", "m_i", "m_j"]))
     np.testing.assert_allclose(seen["J"], seen["numeric"], rtol=1e-4, atol=1e-6 * np.abs(seen["J"]).max())
 

@@ -428,6 +428,19 @@ def test_command_lines_are_rebuilt():
     assert command("s.py", given) == expected
 
 
+def test_the_command_of_a_search_can_be_repeated():
+    """Its flags exist, and a shell leaves the operators alone."""
+    import shlex
+
+    import symbolic_reg
+    from distill.report.provenance import command
+
+    for more in ([], ["--sr-on-inputs", "--raw-inputs", "--no-guesses", "--no-deterministic"]):
+        words = ["--run", "x", "--operators", "+", "*", "pow", *more]
+        line = command("symbolic_reg.py", vars(symbolic_reg.parse(words)))
+        assert "'*'" in line and symbolic_reg.parse(shlex.split(line)[2:]) == symbolic_reg.parse(words)
+
+
 def test_table_marks_a_row_and_formats_numbers():
     out = page.table(["a", "b"], [["x", 1e-9], ["y", None]], marked=1)
     assert "1.00×10⁻⁹" in out and "<tr class=marked>" in out and "n/a" in out

@@ -1,5 +1,7 @@
 """One law behind all components: the mixing from directions alone, and the law with the embedded engine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -8,7 +10,8 @@ from planted import messages
 from distill.formulas.equivalence import compare
 from distill.formulas.text import parse, to_text
 from distill.physics.systems import SYSTEMS
-from distill.search import available, shared
+from distill.search import operon, shared
+from distill.search.engine import SearchOptions
 from distill.search.mixing import central_mixing
 from distill.shell.errors import UserError
 
@@ -88,7 +91,8 @@ def test_what_does_not_follow_the_unit_vector_is_seen(capsys, monkeypatch):
     Y, unit, X, A, b = planted_components("r1", 2, 0.005)
     noise = np.random.default_rng(5).normal(size=Y.shape)
     assert central_mixing(noise, unit).across > 0.3
-    monkeypatch.setattr("distill.search.operon.find", lambda *a, **k: ([sp.Symbol("r", positive=True)], {}))
+    one = replace(operon.ENGINE, find=lambda *a: ([sp.Symbol("r", positive=True)], {}))
+    monkeypatch.setattr(operon, "ENGINE", one)
     shared.search_shared(noise, unit, X, NAMES)
     assert "no image of one central force" in capsys.readouterr().err
 
@@ -148,27 +152,27 @@ def test_bad_data_is_refused():
             shared.search_shared(*bad, NAMES)
     for options in ({"engine": "gplearn"}, {"loss": "mae"}):
         with pytest.raises(UserError, match="unknown"):
-            shared.search_shared(Y, unit, X, NAMES, **options)
+            shared.search_shared(Y, unit, X, NAMES, SearchOptions(**options))
 
 
 # ---------------------------------------------------------------- the search
 
 
 @pytest.fixture(scope="module")
-def operon():
-    if problem := available.operon_problem():
+def pyoperon():
+    if problem := operon.operon_problem():
         pytest.skip(problem)
 
 
 def searched(law, dim, noise, trajectories=60, **options):
     Y, unit, X, A, b = planted_components(law, dim, noise, trajectories=trajectories)
-    front, A1, b1 = shared.search_shared(Y, unit, X, NAMES, loss="relative", progress=False, **options)
+    front, A1, b1 = shared.search_shared(Y, unit, X, NAMES, SearchOptions(loss="relative", progress=False, **options))
     assert against_truth(front.expr, law, X) < 0.02, to_text(front.expr)
     assert distance(A1, A) < 0.2 * noise and np.linalg.norm(b1 - b) < 0.02
     return front, A1
 
 
-def test_the_embedded_engine_finds_the_law_behind_the_components(operon):
+def test_the_embedded_engine_finds_the_law_behind_the_components(pyoperon):
     options = dict(trajectories=20, restarts=1, min_restarts=1, seed=1)
     front, A = searched("spring", 2, 0.02, niterations=3, resume=True, **options)
     again, B = searched("spring", 2, 0.02, **options)
@@ -180,5 +184,5 @@ def test_the_embedded_engine_finds_the_law_behind_the_components(operon):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("law", "dim", "noise"), CASES)
-def test_the_embedded_engine_finds_all_laws(operon, law, dim, noise):
+def test_the_embedded_engine_finds_all_laws(pyoperon, law, dim, noise):
     searched(law, dim, noise)

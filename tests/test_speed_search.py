@@ -12,7 +12,7 @@ import sympy as sp
 from stages import Children
 
 from distill.formulas.text import parse
-from distill.search.available import operon_problem
+from distill.search.operon import operon_problem
 from distill.shell.errors import UserError
 
 CASE = {"law": "r1", "dim": 2, "noise": 0.005, "seed": 3, "rows": 300}

@@ -1,6 +1,5 @@
 """The targets of the searches and their files; the node function searched against the composed one."""
 
-import argparse
 import json
 
 import numpy as np
@@ -13,9 +12,9 @@ from distill.messages.net_forces import nodes_of
 from distill.messages.node_terms import fit_terms
 from distill.physics.law import VARIABLES, Law
 from distill.physics.systems import load_system
-from distill.search import available, node_function, targets
-from distill.search.engine import Front
-from distill.search.hall_of_fame import Row
+from distill.search import node_function, operon, targets
+from distill.search.engine import SearchOptions
+from distill.search.front import Front, Row
 from distill.shell.errors import UserError
 
 PULL = np.array([0.0, -1.0])
@@ -40,8 +39,9 @@ def front(*texts):
     return Front(rows, "operon", 0, "")
 
 
-def arguments(*wanted, rows=400, seed=0):
-    return argparse.Namespace(targets=wanted, rows=rows, seed=seed)
+def searches(*wanted, given, rows=400):
+    """The targets ``wanted`` of ``given`` = (messages, nodes, read-out, force, radial), by name."""
+    return {t.name: t for t in targets.searches(wanted, *given, rows)}
 
 
 # ---------------------------------------------------------------- which rows and features
@@ -51,22 +51,18 @@ def test_radial_and_components_hold_the_edges_and_drop_what_is_constant():
     m, nodes, read, force = planted()
     m["charge_i"], m["charge_j"] = (np.ones_like(m["charge_i"]) for _ in range(2))
     radial = read_out.centrality(force, m["dx"], m["r"])["radial"]
-    found = {t.name: t for t in targets.searches(arguments("radial", "components"), m, nodes, read, force, radial)}
+    found = searches("radial", "components", given=(m, nodes, read, force, radial))
     assert list(found) == ["radial", "component_1", "component_2"]
     assert list(found["radial"].features) == ["r", "m_i", "m_j"] and len(found["radial"].y) == 400
     assert np.allclose(found["radial"].y, -2 * (found["radial"].features["r"] - 0.99), atol=0.02)
     assert list(found["component_1"].features) == ["dx", "dy", "r", "m_i", "m_j"]
-    args = argparse.Namespace(**vars(arguments("radial", "components")), inverse_powers=True)
-    for target in targets.searches(args, m, nodes, read, force, radial):
-        (c, n), s12 = target.powers["s12"], target.features["s12"]
-        assert n == 12 and np.allclose(s12, (c / target.features["r"]) ** 12) and "s6" in target.features
     with pytest.raises(UserError, match="constant"):
         targets.varying({"r": np.ones(5)})
 
 
 def test_node_rows_are_receivers_times_axes_and_leave_trajectories_out():
     m, nodes, read, force = planted("damped", dim=3)
-    (target,) = targets.searches(arguments("node", rows=300), m, nodes, read, force, None)
+    target = searches("node", given=(m, nodes, read, force, None), rows=300)["node"]
     assert target.name == "node" and list(target.features) == ["R", "v", "m_i", "q_i"] and len(target.y) == 300
     R, v, mass, _ = target.features.values()
     assert np.allclose(target.y, (R - 0.5 * v) / mass, atol=0.02)
@@ -118,13 +114,13 @@ def test_terms_are_fitted_together_and_despite_outliers():
     ids=["plain", "drag", "gravity", "F/m sent", "qF sent"],
 )
 def test_the_node_function_planted_is_found_and_agrees(system, field, gauge, node, simple):
-    if problem := available.operon_problem():
+    if problem := operon.operon_problem():
         pytest.skip(problem)
     m, nodes, read, force = planted(system, field, gauge=gauge)
     assert read.gauge == gauge
-    (target,) = targets.searches(arguments("node", rows=250), m, nodes, read, force, None)
+    target = searches("node", given=(m, nodes, read, force, None), rows=250)["node"]
     target.overrides |= {"restarts": 1, "min_restarts": 1}
-    found = targets.search_target(target, {"engine": "operon", "loss": "relative"}, None, False)
+    found = targets.search_target(target, SearchOptions(loss="relative", progress=False))
     data = node_function.node_data(m, nodes, read, force)
     result = node_function.compare_with_composed(found, law(system, **node), data)
     assert result["agrees"] and result["relative_difference"] < 0.005 and result["complexity"] <= simple, result
@@ -222,10 +218,9 @@ def test_the_shared_target_holds_the_top_components_and_the_directions():
     m = messages("charge", trajectories=20, components=4)
     nodes = nodes_of(m)
     read = read_out.read_out(m, nodes, False)
-    args = argparse.Namespace(seed=0, rows=300, targets=["shared"])
-    (target,) = targets.searches(args, m, nodes, read, m["force"], np.zeros(len(m["r"])))
+    target = searches("shared", given=(m, nodes, read, m["force"], np.zeros(len(m["r"]))), rows=300)["shared"]
     sent, unit = target.components
     assert target.name == "shared" and sent.shape == unit.shape == (300, 2) and len(target.y) == 300
     assert np.allclose(np.linalg.norm(unit, axis=1), 1) and set(target.features) == {"r", "m_i", "m_j", "q_i", "q_j"}
-    found = targets.search_target(target, {"restarts": 1, "min_restarts": 1, "max_complexity": 12}, None, False)
+    found = targets.search_target(target, SearchOptions(restarts=1, min_restarts=1, max_complexity=12, progress=False))
     assert np.shape(found.info["mixing"]) == (2, 2) and "q_i * q_j" in found.rows[found.chosen].equation

@@ -11,9 +11,9 @@ from distill.formulas.text import parse
 from distill.formulas.tree import complexity
 from distill.physics.law import VARIABLES, Law
 from distill.physics.systems import load_system
-from distill.search import available, engine, whole_system
-from distill.search.engine import Front
-from distill.search.hall_of_fame import Row
+from distill.search import operon, targets, whole_system
+from distill.search.engine import SearchOptions
+from distill.search.front import Front, Row
 from distill.shell.errors import UserError
 
 SPRING = Law(parse(load_system("spring").law, VARIABLES))
@@ -31,21 +31,21 @@ def make(folder, system="spring", **options):
 
 @pytest.fixture
 def planted_search(monkeypatch):
-    """``engines.search`` replaced by one that knows the answer; a list of its calls."""
+    """``direct.search`` replaced by one that knows the answer; a list of its calls."""
     calls = []
 
-    def search(X, y, names, **options):
-        calls.append({"X": X, "y": y, "names": names} | options)
+    def search(X, y, names, options):
+        calls.append({"X": X, "y": y, "names": names} | vars(options))
         known = ["0.7", PAIR_OF_TWO] if "dx_1" in names else ["sqrt(-1.0 - x_1^2)", "0.5*x_1"]
         rows = [Row(1 + k, 0.1, t, parse(t, names), 0.2 - 0.1 * k) for k, t in enumerate(known)]
         return Front(rows, "operon", 0, "chosen as for a law", {"cpu_seconds": 0.5})
 
-    monkeypatch.setattr(engine, "search", search)
+    monkeypatch.setattr(targets, "search", search)
     return calls
 
 
 def baseline(dataset, place, **options):
-    return whole_system.baseline(dataset, SPRING, {"max_complexity": 30}, place, {"seed": 0}, progress=False, **options)
+    return whole_system.baseline(dataset, SPRING, SearchOptions(progress=False), place, {"seed": 0}, **options)
 
 
 def every(dataset, particle):
@@ -127,7 +127,7 @@ def test_a_wrong_law_and_a_poor_network_show(dataset, tmp_path, planted_search):
     assert found["n"] == test.sum()
     assert found["network_error"] == pytest.approx(np.mean(0.1 * size / (np.median(size) + size)))
     wrong = Law(parse("-1.8*(r - 0.99)", VARIABLES))
-    other = whole_system.baseline(dataset, wrong, {}, tmp_path / "inputs", {"seed": 0}, messages=doubled)
+    other = whole_system.baseline(dataset, wrong, SearchOptions(), tmp_path / "inputs", {"seed": 0}, messages=doubled)
     assert other["law_error"] == pytest.approx(found["network_error"]) and other["held_out_error"] < 1e-9
 
 
@@ -188,10 +188,10 @@ def test_what_cannot_be_judged_is_refused_in_one_line(dataset, tmp_path, planted
 
 
 def test_two_particles_are_few_enough_for_a_real_search(tmp_path):
-    if problem := available.operon_problem():
+    if problem := operon.operon_problem():
         pytest.skip(problem)
     data = make(tmp_path, n=2, trajectories=100)
-    options = {"engine": "operon", "loss": "relative", "restarts": 1, "min_restarts": 1}
-    found = whole_system.baseline(data, SPRING, options, tmp_path / "inputs", {}, progress=False, rows=300)
+    options = SearchOptions(loss="relative", restarts=1, min_restarts=1, progress=False)
+    found = whole_system.baseline(data, SPRING, options, tmp_path / "inputs", {}, rows=300)
     assert found["held_out_error"] < 0.5 * found["constant_error"], found
     assert (tmp_path / "inputs" / "hall_of_fame.csv").is_file()

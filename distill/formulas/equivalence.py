@@ -15,8 +15,8 @@ import sympy as sp
 
 from distill.files.storage import finite_or_none
 from distill.formulas.forms import Fit, form_of, typical
+from distill.formulas.functions import greater
 from distill.formulas.program import compile_numpy
-from distill.formulas.text import greater
 from distill.formulas.tree import complexity
 
 TOLERANCE = 1e-4  # largest relative error, anywhere, of two laws that are called the same

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import sympy as sp
-from scipy.optimize import least_squares
 
+from distill.formulas.fit import Problem
+from distill.formulas.functions import greater
 from distill.formulas.program import Program, compile_numpy
-from distill.formulas.text import greater, to_text
+from distill.formulas.text import to_text
 from distill.formulas.tree import canonical
+
+TOLERANCES = (1e-14, 1e-14, 1e-14)  # of loss, constants and gradient
 
 
 def typical(size: np.ndarray) -> float:
@@ -130,6 +133,9 @@ class Fit:
         self.at = np.array([c.value for c in form.constants])
         self.rows = rows
         self.free = self._independent()
+        symbols = [c.symbol for c in form.constants]
+        kept = [s for k, s in enumerate(symbols) if k not in self.free]
+        self.free_last = Program(form.expr, [*inputs, *kept, *(symbols[k] for k in self.free)])
 
     def model(self, at, rows=slice(None)) -> np.ndarray:
         """The form with the constants ``at`` [constant] at some rows."""
@@ -160,40 +166,19 @@ class Fit:
         return sorted(kept)
 
     def solve(self, start: np.ndarray, rows) -> np.ndarray:
-        """Least squares over the free constants from ``start`` [constant] (Levenberg-Marquardt)."""
-        w, target = self.weights[rows], self.values[rows]
-
-        def whole(p):
-            at = start.copy()
-            at[self.free] = p
-            return at
-
-        def residual(p):
-            left = w * (self.model(whole(p), rows) - target)
-            return np.where(np.isfinite(left), left, 1e6)
-
-        def jacobian(p):
-            J = w[:, None] * self._jacobian(whole(p), rows, self.free)
-            return np.where(np.isfinite(J), J, 0.0)
-
-        first = start[self.free]
-        if not self.free or len(target) < len(self.free):
+        """Least squares over the free constants from ``start`` [constant]."""
+        if not self.free or len(self.values[rows]) < len(self.free):
             return start
-        try:
-            found = least_squares(
-                residual,
-                first,
-                jacobian,
-                method="lm",
-                x_scale=np.abs(first) + 1e-9,
-                ftol=1e-14,
-                xtol=1e-14,
-                gtol=1e-14,
-                max_nfev=60,
-            )
-        except (ValueError, np.linalg.LinAlgError):  # no finite step from here
+        kept = [start[k] for k in range(len(start)) if k not in self.free]
+        fixed = [*(c[rows] for c in self.columns), *map(float, kept)]
+        target, first = self.values[rows], start[self.free]
+        problem = Problem(self.free_last, fixed, target, self.weights[rows], len(target))
+        found = problem.solve(first, np.abs(first) + 1e-9, 60, TOLERANCES)
+        if found is None:
             return start
-        return whole(found.x)
+        at = start.copy()
+        at[self.free] = found[0]
+        return at
 
     def error(self, at, rows=slice(None)) -> np.ndarray:
         """Relative error [row] of the form against the law; infinite where it is not finite."""

@@ -10,6 +10,10 @@ from distill.formulas.objective import Objective
 from distill.formulas.program import Program
 from distill.formulas.tree import complexity, parametrise, tidy
 
+TOLERANCE = 0.02  # by which a score may rise for a simpler formula
+DROPPED, STEPS = 6, 8  # terms at most, of ``prune`` and of ``descent``
+KEPT, GAIN = 8, 0.1  # changes of either kind that ``repair`` tries; by how much one must lower the score
+
 
 def polish(expr: sp.Expr, objective: Objective, max_nfev: int = 60) -> tuple[sp.Expr, float]:
     """Tidy, refit, round exponents; returns (formula, score)."""
@@ -17,8 +21,8 @@ def polish(expr: sp.Expr, objective: Objective, max_nfev: int = 60) -> tuple[sp.
     return round_exponents(expr, objective, score)
 
 
-def round_exponents(expr, objective, score=None, tolerance: float = 0.02) -> tuple[sp.Expr, float]:
-    """Replace fitted exponents by the nearest multiple of 1/2 where the score rises by at most ``tolerance``."""
+def round_exponents(expr, objective, score=None) -> tuple[sp.Expr, float]:
+    """Replace fitted exponents by the nearest multiple of 1/2 where the score rises by at most ``TOLERANCE``."""
     score = objective.score(expr) if score is None else score
     powers = [p for p in expr.atoms(sp.Pow) if p.exp.is_Float]
     for power in sorted(powers, key=str) if len(powers) > 1 else powers:
@@ -26,18 +30,18 @@ def round_exponents(expr, objective, score=None, tolerance: float = 0.02) -> tup
         if abs(float(exponent) - float(power.exp)) > 0.3:
             continue
         trial, new = objective.fit(tidy(expr.xreplace({power: power.base**exponent})))
-        if new <= max(score * (1 + tolerance), objective.tiny):
+        if new <= max(score * (1 + TOLERANCE), objective.tiny):
             expr, score = trial, min(score, new)
     return expr, score
 
 
-def prune(expr, objective, tolerance: float = 0.02, rounds: int = 6) -> tuple[sp.Expr, float]:
+def prune(expr, objective, tolerance: float = TOLERANCE) -> tuple[sp.Expr, float]:
     """Drop terms of sums and factors of products, one a round, while that costs at most ``tolerance`` of the
     score; of the candidates the one that leaves the simplest formula goes first.
     """
     score = objective.score(expr)
     hopeless = max(3 * score, 0.05 * objective.score(sp.S.Zero))  # not worth a fit
-    for _ in range(rounds):
+    for _ in range(DROPPED):
         size, best = complexity(expr), None
         for trial in _shorter(expr):
             if complexity(trial) >= size or not trial.free_symbols or objective.score(trial) > hopeless:
@@ -86,13 +90,13 @@ def _alike(node):
     return out
 
 
-def descent(expr, objective, met: set, steps: int = 8) -> list[sp.Expr]:
+def descent(expr, objective, met: set) -> list[sp.Expr]:
     """Backward elimination: the formulas met when the term, factor or difference that costs least is dropped
     again and again, refitted each time, whatever it costs. Which of them is worth its nodes the front decides.
     Ends at a form in ``met``, to which those passed are added: from there on the way is known.
     """
     out = []
-    for _ in range(steps):
+    for _ in range(STEPS):
         size, best = complexity(expr), None
         for trial in _shorter(expr):
             if complexity(trial) < size and trial.free_symbols:
@@ -110,10 +114,10 @@ def descent(expr, objective, met: set, steps: int = 8) -> list[sp.Expr]:
     return out
 
 
-def repair(expr, objective, rounds: int = 3, keep: int = 8, gain: float = 0.1) -> tuple[sp.Expr, float]:
+def repair(expr, objective, rounds: int = 3) -> tuple[sp.Expr, float]:
     """Change the structure where that helps: at every node A try A + p, A + p z, A z and A / z for every
-    feature z. All are ranked to first order, the best ``keep`` sums and ``keep`` products are refitted, and
-    the best is accepted if the score falls by more than ``gain``; up to ``rounds`` changes. Terms that a later
+    feature z. All are ranked to first order, the best ``KEPT`` sums and as many products are refitted, and
+    the best is accepted if the score falls by more than ``GAIN``; up to ``rounds`` changes. Terms that a later
     change made useless are dropped at the end.
     """
     score, before = objective.score(expr), expr
@@ -121,17 +125,17 @@ def repair(expr, objective, rounds: int = 3, keep: int = 8, gain: float = 0.1) -
         if score <= objective.tiny:
             break
         best = None
-        for trial in _changed(expr, objective, keep):
+        for trial in _changed(expr, objective):
             trial, new = objective.fit(tidy(trial), 15, np.inf if best is None else best[1])
             if best is None or new < best[1]:
                 best = trial, new
-        if best is None or not best[1] < (1 - gain) * score:
+        if best is None or not best[1] < (1 - GAIN) * score:
             break
         expr, score = objective.fit(best[0], 60)
     return (expr, score) if expr == before else prune(expr, objective)
 
 
-def _changed(expr, objective, keep):
+def _changed(expr, objective):
     """The most promising single changes of ``expr``, as formulas."""
     try:
         program = Program(expr, objective.symbols)
@@ -159,7 +163,7 @@ def _changed(expr, objective, keep):
     # sorted by gain; ties keep the order of the walk, so the result is reproducible
     sums.sort(key=lambda c: -c[0])
     products.sort(key=lambda c: -c[0])
-    return [expr.xreplace({node: new(node)}) for _, node, new in sums[:keep] + products[:keep]]
+    return [expr.xreplace({node: new(node)}) for _, node, new in sums[:KEPT] + products[:KEPT]]
 
 
 def _rank(node, H, missing, symbols, sums, products):

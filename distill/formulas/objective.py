@@ -9,19 +9,18 @@ first-order effect of any change to the formula cost one backward sweep (``progr
 All functions are deterministic and never raise for a formula that cannot be evaluated: its score is infinite.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import sympy as sp
-from scipy.optimize import least_squares, leastsq
 
-from distill.formulas.program import Fixed, Program
+from distill.formulas.fit import Problem, full
+from distill.formulas.program import Program
 from distill.formulas.text import symbols_for
 from distill.formulas.tree import parametrise, with_constants
 
 MAX_CONSTANTS = 20
-_BAD = 1e6  # residual of a row that is not finite: repels the fit
+SQUARES, SOFT = (1e-10, 1e-10, 1e-8), (1e-12, 1e-8, 1e-14)  # tolerances of loss, constants and gradient
 
 
 class Objective:
@@ -71,7 +70,7 @@ class Objective:
 
     def full(self, value):
         """A column as [row]: a formula without variables gives a single number."""
-        return value if np.shape(value) == (self.rows,) else np.full(self.rows, value, dtype=float)
+        return full(value, self.rows)
 
     def residual(self, expr: sp.Expr) -> np.ndarray:
         """Weighted residuals [residual]."""
@@ -97,8 +96,11 @@ class Objective:
             program = Program(pexpr, [*self.symbols, *params])
         except (ValueError, TypeError, OverflowError):
             return expr, self.score(expr)
+        f_scale = None if self.loss == "linear" else self.f_scale
         with np.errstate(all="ignore"):
-            found = self._least_squares(program, start, max_nfev)
+            problem = Problem(program, self.columns, self.target, self.weights, self.rows, self.apply, f_scale)
+            scale = np.maximum(np.abs(start), 1e-3)
+            found = problem.solve(start, scale, max_nfev, SQUARES if f_scale is None else SOFT)
         if found is None:
             return expr, self.score(expr)
         x, residual = found
@@ -108,65 +110,6 @@ class Objective:
         fitted = with_constants(pexpr, params, x)
         after = self.score(fitted)
         return (fitted, after) if np.isfinite(after) else (expr, self.score(expr))
-
-    def _least_squares(self, program, start, max_nfev):
-        """(constants [k], residuals [residual]) of the best fit from ``start``; None if it is no better."""
-        if not np.isfinite(start).all():  # a power of constants may overflow
-            return None
-        run = Fixed(program, self.columns)
-        state = {"at": None}
-
-        def evaluate(p):
-            if state["at"] is None or not np.array_equal(p, state["at"]):
-                state.pop("J", None)
-                state["at"], state["slots"] = p.copy(), run.values(p.tolist())
-            return state["slots"]
-
-        def residual(p):
-            r = self.weights * (self.apply(self.full(evaluate(p)[program.output])) - self.target)
-            return r if np.isfinite(r).all() else np.where(np.isfinite(r), r, _BAD)
-
-        def jacobian(p):
-            slots = evaluate(p)
-            if "J" not in state:
-                rows = np.stack([self.full(0.0 if g is None else g) for g in run.gradients(slots)], axis=1)
-                J = self.weights[:, None] * self.apply(rows)
-                state["J"] = J if np.isfinite(J).all() else np.where(np.isfinite(J), J, 0.0)
-            return state["J"]
-
-        scale = np.maximum(np.abs(start), 1e-3)
-        before = self._cost(residual(start))
-        try:
-            if self.loss == "linear":
-                # the same MINPACK routine as in least_squares, without what that does around it
-                with warnings.catch_warnings():  # that it ended at max_nfev is no news
-                    warnings.simplefilter("ignore")
-                    x = leastsq(
-                        residual,
-                        start,
-                        Dfun=jacobian,
-                        ftol=1e-10,
-                        xtol=1e-10,
-                        gtol=1e-8,
-                        maxfev=max_nfev,
-                        diag=1 / scale,
-                    )[0]
-            else:
-                options = {"f_scale": self.f_scale, "ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-14}
-                x = least_squares(
-                    residual, start, jacobian, x_scale=scale, max_nfev=max_nfev, loss=self.loss, **options
-                ).x
-        except (ValueError, np.linalg.LinAlgError):  # no finite step from here
-            return None
-        if not np.isfinite(x).all():
-            return None
-        last = residual(x)
-        return (x, last) if self._cost(last) <= before else None
-
-    def _cost(self, r):
-        if self.loss == "linear":
-            return np.sum(r**2)
-        return np.sum(np.sqrt(1 + (r / self.f_scale) ** 2) - 1)
 
     def robust_weights(self, residual) -> np.ndarray:
         """Factors [residual] that make least squares behave like ``loss`` near the current formula."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import sympy as sp
 
-from distill.formulas.text import greater
+from distill.formulas.functions import FUNCTIONS, HEADS, Function
 
 
 def _power(x, n):
@@ -26,32 +26,6 @@ def _power(x, n):
         x = x * x
 
 
-# name: (value from xp and arguments, for every argument: derivative from xp, arguments, value and incoming derivative)
-_OPS = {
-    "add": (lambda xp, a, b: a + b, lambda xp, a, b, v, g: g, lambda xp, a, b, v, g: g),
-    "sub": (lambda xp, a, b: a - b, lambda xp, a, b, v, g: g, lambda xp, a, b, v, g: -g),
-    "mul": (lambda xp, a, b: a * b, lambda xp, a, b, v, g: g * b, lambda xp, a, b, v, g: g * a),
-    "div": (lambda xp, a, b: a / b, lambda xp, a, b, v, g: g / b, lambda xp, a, b, v, g: -g * v / b),
-    "neg": (lambda xp, a: -a, lambda xp, a, v, g: -g),
-    "pow": (
-        lambda xp, a, b: a**b,
-        lambda xp, a, b, v, g: g * b * a ** (b - 1.0),
-        lambda xp, a, b, v, g: g * v * xp.log(a + 0.0),
-    ),
-    "sqrt": (lambda xp, a: xp.sqrt(a), lambda xp, a, v, g: 0.5 * g / v),
-    "exp": (lambda xp, a: xp.exp(a), lambda xp, a, v, g: g * v),
-    "log": (lambda xp, a: xp.log(a), lambda xp, a, v, g: g / a),
-    "abs": (lambda xp, a: xp.abs(a), lambda xp, a, v, g: g * xp.sign(a)),
-    "sign": (lambda xp, a: xp.sign(a), lambda xp, a, v, g: 0.0 * g),
-    "sin": (lambda xp, a: xp.sin(a), lambda xp, a, v, g: g * xp.cos(a)),
-    "cos": (lambda xp, a: xp.cos(a), lambda xp, a, v, g: -g * xp.sin(a)),
-    "tanh": (lambda xp, a: xp.tanh(a), lambda xp, a, v, g: g * (1.0 - v * v)),
-    "greater": (lambda xp, a, b: 1.0 * (a > b), lambda xp, a, b, v, g: 0.0 * g, lambda xp, a, b, v, g: 0.0 * g),
-}
-_FUNCTIONS = {sp.exp: "exp", sp.log: "log", sp.Abs: "abs", sp.sign: "sign", sp.sin: "sin", sp.cos: "cos"}
-_FUNCTIONS |= {sp.tanh: "tanh", greater: "greater"}
-
-
 class Program:
     """``expr`` as instructions over the ``inputs`` (symbols, in the order of the arguments of ``values``).
 
@@ -62,13 +36,14 @@ class Program:
     def __init__(self, expr: sp.Expr, inputs: Sequence[sp.Symbol]):
         self.inputs = list(inputs)
         self.nodes = {s: i for i, s in enumerate(self.inputs)}
-        self.code = []  # (operation, slots of its arguments, whole power or None); fills the next slot
+        # (operation, slots of its arguments, 0) or (None, [slot], whole power); fills the next slot
+        self.code: list[tuple[Function | None, tuple, int] | None] = []
         self.constants = {}  # slot -> float
         self.size = len(self.inputs)
         self.output = self._slot(expr)
 
-    def _emit(self, op, *args, n=None):
-        self.code.append((op, args, n))
+    def _emit(self, name, *args, n=0):
+        self.code.append((None if n else FUNCTIONS[name], args, n))
         self.size += 1
         return self.size - 1
 
@@ -94,26 +69,26 @@ class Program:
         if e.is_Add:
             plus = [self._slot(a) for a in e.args if not _negated(a)]
             minus = [self._slot(-a) for a in e.args if _negated(a)]
-            out = self._chain("add", plus) if plus else self._emit("neg", minus.pop(0))
-            return self._chain("sub", [out, *minus])
+            out = self._chain("+", plus) if plus else self._emit("neg", minus.pop(0))
+            return self._chain("-", [out, *minus])
         if e.is_Mul:
             above = [self._slot(a) for a in e.args if not _inverse(a) and a != -1]
             below = [self._slot(_reciprocal(a)) for a in e.args if _inverse(a)]
-            out = self._chain("mul", above) if above else self._slot(sp.S.One)
+            out = self._chain("*", above) if above else self._slot(sp.S.One)
             if below:
-                out = self._emit("div", out, self._chain("mul", below))
+                out = self._emit("/", out, self._chain("*", below))
             return self._emit("neg", out) if -1 in e.args else out
         if e.is_Pow:
             if _inverse(e):
-                return self._emit("div", self._slot(sp.S.One), self._slot(_reciprocal(e)))
+                return self._emit("/", self._slot(sp.S.One), self._slot(_reciprocal(e)))
             base = self._slot(e.base)
             if e.exp.is_Integer:
-                return self._emit("power", base, n=int(e.exp))
+                return self._emit("pow", base, n=int(e.exp))
             if e.exp == sp.S.Half:
                 return self._emit("sqrt", base)
             return self._emit("pow", base, self._slot(e.exp))
-        if e.func in _FUNCTIONS:
-            return self._emit(_FUNCTIONS[e.func], *(self._slot(a) for a in e.args))
+        if e.func in HEADS:
+            return self._emit(HEADS[e.func].name, *(self._slot(a) for a in e.args))
         raise ValueError(f"{e.func.__name__} cannot be evaluated")
 
     def values(self, arrays: Sequence, xp=np) -> list:
@@ -123,11 +98,11 @@ class Program:
             slots.append(self.constants[len(slots)] if instruction is None else _run(xp, instruction, slots))
         return slots
 
-    def gradients(self, slots: list, xp=np) -> list:
+    def gradients(self, slots: list) -> list:
         """d output[row] / d slot[row] of every slot (``None``: no influence), from ``values``."""
-        return self._backward(slots, range(self.size - 1, len(self.inputs) - 1, -1), None, xp)
+        return self._backward(slots, range(self.size - 1, len(self.inputs) - 1, -1), None)
 
-    def _backward(self, slots, order, wanted, xp):
+    def _backward(self, slots, order, wanted):
         """As ``gradients`` for the slots of ``order`` (outputs of instructions, last first) and their arguments,
         those for which ``wanted`` [slot] is true (None: all but constants).
         """
@@ -137,25 +112,25 @@ class Program:
             instruction, g = self.code[out - first], grads[out]
             if instruction is None or g is None:
                 continue
-            op, args, n = instruction
+            function, args, n = instruction
             values = [slots[a] for a in args]
             for k, a in enumerate(args):
                 if a in self.constants if wanted is None else not wanted[a]:
                     continue
-                if op == "power":
+                if n:
                     part = g * n * (_power(values[0], n - 1) if n > 1 else 1.0)
                 else:
-                    part = _OPS[op][1 + k](xp, *values, slots[out], g)
+                    part = function.slopes[k](np, *values, slots[out], g)
                 grads[a] = part if grads[a] is None else grads[a] + part
         return grads
 
 
 def _run(xp, instruction, slots):
     """The value of one instruction."""
-    op, args, n = instruction
-    if op == "power":
+    function, args, n = instruction
+    if n:
         return _power(slots[args[0]], n)
-    return _OPS[op][0](xp, *[slots[a] for a in args])
+    return function.value(xp, *[slots[a] for a in args])
 
 
 class Fixed:
@@ -186,7 +161,7 @@ class Fixed:
 
     def gradients(self, slots: list) -> list:
         """d output[row] / d input of the other inputs (``None``: no influence), from ``values``."""
-        grads = self.program._backward(slots, self.backward, self.moves, np)
+        grads = self.program._backward(slots, self.backward, self.moves)
         return grads[self.first : len(self.program.inputs)]
 
 

@@ -9,36 +9,37 @@ threshold refined to the gap between two neighbouring values of z, which is all 
 import numpy as np
 import sympy as sp
 
+from distill.formulas.functions import greater
 from distill.formulas.improve import prune, repair
 from distill.formulas.objective import Objective
 from distill.formulas.program import Program
-from distill.formulas.text import greater
 from distill.formulas.tree import tidy
 
 GAIN = 0.5  # a switch must halve the score: it costs four nodes and can always mend a few rows
 COARSE = 1.5  # times as much is good enough before the threshold is refined
 QUANTILES = 31
+KEPT, GRID = 2, 9  # switches that are fitted; places of a threshold that are tried at once
 DISTINCT = 32  # a feature with fewer values (a charge of +-1) has no threshold to find
 
 
-def switch(expr: sp.Expr, objective: Objective, keep: int = 2, gain: float = GAIN) -> tuple[sp.Expr, float]:
+def switch(expr: sp.Expr, objective: Objective) -> tuple[sp.Expr, float]:
     """``expr`` with one of its terms (or the whole of it) switched by a feature, constants and threshold
-    refitted, if that lowers the score to ``gain`` times its value or less; else ``expr`` as it was.
+    refitted, if that lowers the score to ``GAIN`` times its value or less; else ``expr`` as it was.
     """
     score = objective.score(expr)
     best = expr, score
     if score <= objective.tiny:
         return best
-    for trial in _switched(expr, objective, keep):
+    for trial in _switched(expr, objective):
         trial, new = objective.fit(tidy(trial), 20)
-        if new < COARSE * gain * score:  # the threshold is still a coarse one
+        if new < COARSE * GAIN * score:  # the threshold is still a coarse one
             trial, new = refine_thresholds(trial, objective)
             if new < best[1]:
                 best = trial, new
-    return best if best[1] <= gain * score else (expr, score)
+    return best if best[1] <= GAIN * score else (expr, score)
 
 
-def _switched(expr, objective, keep):
+def _switched(expr, objective):
     """The most promising formulas with one switch more than ``expr``."""
     try:
         program = Program(expr, objective.symbols)
@@ -60,7 +61,7 @@ def _switched(expr, objective, keep):
             for symbol, column in zip(objective.symbols, objective.columns, strict=True):
                 found += _ranked(node, symbol, column, value, weights, missing, objective)
     found.sort(key=lambda c: -c[0])
-    return [expr.xreplace({node: node * new}) for _, node, new in found[:keep]]
+    return [expr.xreplace({node: node * new}) for _, node, new in found[:KEPT]]
 
 
 def _ranked(node, symbol, column, value, weights, missing, objective):
@@ -106,10 +107,10 @@ def gap(values: np.ndarray, threshold: float) -> tuple[float, float]:
     return float(ordered[max(k - 1, 0)]), float(ordered[min(k, len(ordered) - 1)])
 
 
-def refine_thresholds(expr: sp.Expr, objective: Objective, grid: int = 9, nfev: int = 8) -> tuple[sp.Expr, float]:
+def refine_thresholds(expr: sp.Expr, objective: Objective) -> tuple[sp.Expr, float]:
     """Every threshold moved to the gap between data where the refitted score is lowest, one after the other.
 
-    The bracket starts at a quantile step to either side and shrinks round the best of ``grid`` places.
+    The bracket starts at a quantile step to either side and shrinks round the best of ``GRID`` places.
     """
     score = objective.score(expr)
     for number in range(len(thresholds(expr))):
@@ -124,15 +125,15 @@ def refine_thresholds(expr: sp.Expr, objective: Objective, grid: int = 9, nfev: 
         best = expr, score
         tried: dict[int, float] = {}
         while True:
-            places = np.unique(np.linspace(low, high, grid).round().astype(int))
+            places = np.unique(np.linspace(low, high, GRID).round().astype(int))
             for k in places:
                 if k not in tried:
-                    trial, new = objective.fit(with_threshold(expr, switched, middle[k]), nfev)
+                    trial, new = objective.fit(with_threshold(expr, switched, middle[k]), 8)
                     tried[k] = new
                     if new < best[1]:
                         best = trial, new
             k = min(places, key=lambda p: (tried[p], p))
-            if high - low < grid:
+            if high - low < GRID:
                 break
             near = int(np.searchsorted(places, k))
             low, high = int(places[max(near - 1, 0)]), int(places[min(near + 1, len(places) - 1)])

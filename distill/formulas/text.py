@@ -18,49 +18,13 @@ from collections.abc import Sequence
 
 import sympy as sp
 
+from distill.formulas.functions import ALIASES, FUNCTIONS, HEADS
 from distill.shell.errors import UserError, near_miss
 
 MAX_LENGTH, MAX_TOKENS, MAX_DEPTH = 4000, 1500, 60
 MAX_POWER = 128  # largest total power that nested exponents may reach
 _POSITIVE = re.compile(r"r|m|m\d+|m_\w+|mass\w*")
 _TOKEN = re.compile(r"\s*((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[A-Za-z_]\w*|\*\*|[-+*/^(),])", re.ASCII)
-
-
-class greater(sp.Function):
-    """PySR's ``greater(a, b)``: 1 where a > b, else 0; its derivative is taken as 0."""
-
-    nargs = 2
-    is_real = True
-
-    @classmethod
-    def eval(cls, a, b):
-        if a.is_Number and b.is_Number:
-            return sp.Float(1.0) if a > b else sp.Float(0.0)
-
-    def fdiff(self, argindex=1):
-        return sp.S.Zero
-
-
-# name: (number of arguments, on sympy expressions, on plain floats)
-FUNCTIONS = {
-    "square": (1, lambda a: a**2, lambda a: a**2),
-    "cube": (1, lambda a: a**3, lambda a: a**3),
-    "sqrt": (1, sp.sqrt, math.sqrt),
-    "neg": (1, lambda a: -a, lambda a: -a),
-    "inv": (1, lambda a: 1 / a, lambda a: 1 / a),
-    "exp": (1, sp.exp, math.exp),
-    "log": (1, sp.log, math.log),
-    "abs": (1, sp.Abs, abs),
-    "sin": (1, sp.sin, math.sin),
-    "cos": (1, sp.cos, math.cos),
-    "tanh": (1, sp.tanh, math.tanh),
-    "sign": (1, sp.sign, lambda a: float((a > 0) - (a < 0))),
-    "greater": (2, greater, lambda a, b: float(a > b)),
-    "pow": (2, sp.Pow, lambda a, b: a**b),
-    "pow_abs": (2, lambda a, b: sp.Abs(a) ** b, lambda a, b: abs(a) ** b),
-}
-_ALIASES = {"safe_log": "log", "safe_sqrt": "sqrt", "safe_pow": "pow", "Abs": "abs"}
-_POWERS = {"square": 2, "cube": 3, "pow": None, "pow_abs": None}
 
 
 def symbols_for(names: Sequence[str]) -> list[sp.Symbol]:
@@ -196,7 +160,7 @@ class _Parser:
             return sp.Float(value), 1
         if token and (token[0].isalpha() or token[0] == "_"):
             if self.peek() == "(":
-                return self.call(_ALIASES.get(token, token))
+                return self.call(ALIASES.get(token, token))
             if token in self.symbols:
                 return self.symbols[token], 1
             hint = near_miss(token, self.symbols) or f" (it may use {', '.join(self.symbols) or 'none'})"
@@ -211,23 +175,20 @@ class _Parser:
         while self.take(","):
             args.append(self.sum())
         self.expect(")")
-        count, symbolic, plain = FUNCTIONS[name]
-        if len(args) != count:
-            raise self.error(f"'{name}' takes {count} argument{'s' * (count > 1)}, {len(args)} given")
-        if name in _POWERS:
+        function = FUNCTIONS[name]
+        if len(args) != function.arity:
+            raise self.error(f"'{name}' takes {function.arity} argument{'s' * (function.arity > 1)}, {len(args)} given")
+        if function.power or name in ("pow", "pow_abs"):
             base, p = args[0]
-            exponent = args[1] if count == 2 else (sp.Integer(_POWERS[name]), 1)
+            exponent = (sp.Integer(function.power), 1) if function.power else args[1]
             return self.power(sp.Abs(base) if name == "pow_abs" else base, p, *exponent)
         exprs = [a for a, _ in args]
         if all(a.is_number for a in exprs):
-            return self.numeric(plain, *exprs), 1
-        return symbolic(*exprs), max(p for _, p in args)
+            return self.numeric(function.number, *exprs), 1
+        return function.symbolic(*exprs), max(p for _, p in args)
 
 
 # ---------------------------------------------------------------- printing
-
-_NAMES = {sp.Abs: "abs", sp.exp: "exp", sp.log: "log", sp.sin: "sin", sp.cos: "cos", sp.tanh: "tanh"}
-_NAMES |= {sp.sign: "sign", greater: "greater"}
 
 
 def split_fraction(expr: sp.Expr) -> tuple[list, list]:
@@ -242,6 +203,30 @@ def split_fraction(expr: sp.Expr) -> tuple[list, list]:
         else:
             above.append(factor)
     return above, below
+
+
+def is_product(expr: sp.Expr) -> bool:
+    """A product, or a power that is written below a line."""
+    return expr.is_Mul or bool(expr.is_Pow and expr.exp.is_number and expr.exp.is_negative and not expr.base.is_number)
+
+
+def signed_fraction(expr: sp.Expr) -> tuple[str, list, list]:
+    """("-" or "", factors above the line, factors below it) of a product; a 1 that is no constant is left out."""
+    above, below = split_fraction(expr)
+    sign = "-" if above and above[0].is_number and above[0].is_negative else ""
+    if sign:
+        above = [-above[0], *above[1:]]
+    return sign, [a for a in above if a != 1 or a.is_Float], below
+
+
+def written_sum(expr: sp.Expr, write) -> str:
+    """The terms of a sum with signs between them, each by ``write`` (term, level): level 1 asks for brackets."""
+    out = ""
+    for term in sorted_terms(expr):
+        negative = term.could_extract_minus_sign()
+        part = write(-term if negative else term, 1 if (-term).is_Add else 0)
+        out += f" {'-' if negative else '+'} {part}" if out else ("-" if negative else "") + part
+    return out
 
 
 def sorted_terms(expr: sp.Expr) -> list:
@@ -264,18 +249,10 @@ def _text(e, digits, level=0):
     if e.is_Rational:
         return f"({e.p}/{e.q})"
     if e.is_Add:
-        out = ""
-        for term in sorted_terms(e):
-            negative = term.could_extract_minus_sign()
-            part = _text(-term if negative else term, digits, 1 if (-term).is_Add else 0)
-            out += f" {'-' if negative else '+'} {part}" if out else ("-" if negative else "") + part
+        out = written_sum(e, lambda term, inner: _text(term, digits, inner))
         return f"({out})" if level else out
-    if e.is_Mul or (e.is_Pow and e.exp.is_number and e.exp.is_negative and not e.base.is_number):
-        above, below = split_fraction(e)
-        sign = "-" if above and above[0].is_number and above[0].is_negative else ""
-        if sign:
-            above = [-above[0], *above[1:]]
-        above = [a for a in above if a != 1 or a.is_Float]
+    if is_product(e):
+        sign, above, below = signed_fraction(e)
         out = sign + (" * ".join(_text(a, digits, 1) for a in above) or "1")
         under = " * ".join(_text(b, digits, 1) for b in below)
         if below:
@@ -286,8 +263,8 @@ def _text(e, digits, level=0):
             return f"sqrt({_text(e.base, digits)})"
         out = f"{_text(e.base, digits, 2)}^{_text(e.exp, digits, 2)}"
         return f"({out})" if level == 2 else out
-    if isinstance(e, sp.exp) or e.func in _NAMES:
-        return f"{_NAMES[e.func]}({', '.join(_text(a, digits) for a in e.args)})"
+    if e.func in HEADS:
+        return f"{HEADS[e.func].name}({', '.join(_text(a, digits) for a in e.args)})"
     if e.is_number:
         return _text(sp.Float(float(e)), digits, level)
     raise ValueError(f"{e.func.__name__} cannot be written as a formula")

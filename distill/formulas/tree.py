@@ -1,7 +1,6 @@
-"""Formulas as sympy trees: normal forms, complexity, free constants, LaTeX.
+"""Formulas as sympy trees: normal forms, complexity, free constants.
 
-Reading and writing text is in ``expression_text.py``, evaluation in ``program.py``; both are re-exported
-here. Convention throughout: a ``Float`` in a formula is a free constant that a fit may change; integers and
+Convention throughout: a ``Float`` in a formula is a free constant that a fit may change; integers and
 rationals are structure.
 """
 
@@ -12,8 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import sympy as sp
 
-from distill.formulas.text import greater, sorted_terms, split_fraction
+from distill.formulas.functions import greater
+from distill.formulas.text import sorted_terms, split_fraction
 
+ROUNDING = 1e-9
 _CHARGE = re.compile(r"q|q\d+|q_\w+|charge\w*")
 
 
@@ -52,11 +53,11 @@ def tidy(expr: sp.Expr) -> sp.Expr:
     return rebuild(rebuild(expr, push), push)
 
 
-def canonical(expr: sp.Expr, unit_charges: bool = False, tolerance: float = 1e-9) -> sp.Expr:
+def canonical(expr: sp.Expr, unit_charges: bool = False) -> sp.Expr:
     """One spelling for equal laws: ``61.9 q_i q_j/(7.87 r + .0787)**2`` becomes ``q_i q_j/(r + .01)**2``.
 
     The leading coefficient leaves sums that stand in a product or under a power, factors within
-    ``tolerance`` of 1 (or -1) are dropped, whole exponents are made integers. With ``unit_charges`` every
+    ``ROUNDING`` of 1 (or -1) are dropped, whole exponents are made integers. With ``unit_charges`` every
     charge is taken as +1 or -1 (``1/q = q``, ``q**2 = 1``).
     """
 
@@ -76,7 +77,7 @@ def canonical(expr: sp.Expr, unit_charges: bool = False, tolerance: float = 1e-9
     def unit(e):
         number, rest = e.as_coeff_Mul()
         for whole in (sp.S.One, sp.S.NegativeOne):
-            if number.is_Float and abs(float(number) - whole) <= tolerance and rest is not sp.S.One:
+            if number.is_Float and abs(float(number) - whole) <= ROUNDING and rest is not sp.S.One:
                 return whole * rest
         return e
 
@@ -85,7 +86,7 @@ def canonical(expr: sp.Expr, unit_charges: bool = False, tolerance: float = 1e-9
             return e
         if e.is_Pow:
             base, exponent = e.base, e.exp
-            if exponent.is_Float and abs(float(exponent) - round(float(exponent))) <= tolerance:
+            if exponent.is_Float and abs(float(exponent) - round(float(exponent))) <= ROUNDING:
                 exponent = sp.Integer(round(float(exponent)))
             if unit_charges and base.is_Symbol and is_charge(base.name) and exponent.is_Integer:
                 return base if exponent % 2 else sp.S.One
@@ -138,11 +139,6 @@ def complexity(expr: sp.Expr) -> int:
 # ---------------------------------------------------------------- free constants
 
 _FREE: list[sp.Symbol] = []  # those of ``parametrise``: making a symbol with assumptions is slow
-
-
-def free_constants(expr: sp.Expr) -> list[float]:
-    """The ``Float``s of ``expr``, one entry an occurrence, in the order of ``parametrise``."""
-    return list(parametrise(expr)[2])
 
 
 def parametrise(expr: sp.Expr) -> tuple[sp.Expr, list[sp.Symbol], np.ndarray]:

@@ -1,5 +1,7 @@
 """How a run was made, for its report: commands, seeds, commits, versions and digests of what each stage read."""
 
+import shlex
+
 from distill.report.page import code, details, shown, table, text
 
 _SCRIPTS = {
@@ -11,11 +13,12 @@ _SCRIPTS = {
     "law": "symbolic_reg.py",
     "generalization": "test_generalization.py",
 }
-_SWITCHES = ("overwrite", "quick", "resume", "wandb", "original_form")
+# flags without a --no form
+_SWITCHES = ("overwrite", "quick", "resume", "wandb", "original_form", "sr_on_inputs", "raw_inputs", "animate", "plot")
 
 
 def command(script: str, arguments: dict) -> str:
-    """The command line of these arguments, defaults spelled out."""
+    """The command line of these arguments, for a shell, defaults spelled out."""
     words = ["python", script]
     for key, value in arguments.items():
         flag = f"--{key.replace('_', '-')}"
@@ -28,7 +31,7 @@ def command(script: str, arguments: dict) -> str:
             words += [flag, *map(str, value)] if value else []
         else:
             words += [flag, str(value)]
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def provenance(m) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distill.search.hall_of_fame import Row
+from distill.search.front import Row
 from distill.shell.errors import UserError
 
 NODE_PRICE = 0.05
@@ -51,7 +51,7 @@ def pysr_best(rows: Sequence[Row]) -> int:
 def costs(rows: Sequence[Row], loss: str = "mse", price: float = NODE_PRICE) -> list[float]:
     """log(loss) + price x complexity of every row; the held-out loss where known, as a squared error."""
     power = 1 if loss == "mse" else 2
-    losses = [(r.loss if r.held_out is None else r.held_out) ** power for r in rows]
+    losses = [r.judged**power for r in rows]
     floor = max(FLOOR * max((v for v in losses if math.isfinite(v)), default=1.0), 1e-300)
     return [math.log(max(v, floor)) + price * r.complexity for v, r in zip(losses, rows, strict=True)]
 
@@ -69,15 +69,12 @@ def choose(rows: Sequence[Row], loss: str = "mse", price: float = NODE_PRICE) ->
     chosen = min(range(len(rows)), key=lambda i: (cost[i], i))
     best = pysr_best(rows)
     kind = "loss" if rows[chosen].held_out is None else "held-out loss"
-    shown = rows[chosen].loss if rows[chosen].held_out is None else rows[chosen].held_out
-    lowest = min(r.loss if r.held_out is None else r.held_out for r in rows)
+    shown, lowest = rows[chosen].judged, min(r.judged for r in rows)
     why = (
         f"complexity {rows[chosen].complexity} has {kind} {shown:.3g} (lowest {lowest:.3g}), and no other row"
         f" gains {100 * price:.0f} % of squared error a node"
     )
-    why += (
-        "; PySR's rule picks it too" if best == chosen else (f"; PySR's rule picks complexity {rows[best].complexity}")
-    )
+    why += "; PySR's rule picks it too" if best == chosen else f"; PySR's rule picks complexity {rows[best].complexity}"
     return chosen, best, why
 
 
@@ -103,7 +100,7 @@ def runner_up(rows: Sequence[Row], chosen: int, loss: str, price: float = NODE_P
         return None
     cost = costs(rows, loss, price)
     second = min((k for k in range(len(rows)) if k != chosen), key=lambda k: (cost[k], k))
-    one, two = (r.loss if r.held_out is None else r.held_out for r in (rows[chosen], rows[second]))
+    one, two = rows[chosen].judged, rows[second].judged
     nodes = rows[second].complexity - rows[chosen].complexity
     change = abs(two / one - 1) if one > 0 else math.inf
     by = f"{100 * change:.3g} %" if change < 10 else f"a factor of {two / max(one, 1e-300):.3g}"

@@ -5,13 +5,11 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-
-import sympy as sp
 
 from distill.files.storage import save_text
 from distill.formulas.text import parse
+from distill.search.front import Row
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
@@ -21,18 +19,6 @@ MAX_PARTS, MAX_PARAMETERS = 20, 1000  # of a template's row: vectors, numbers in
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", re.ASCII)
 _PART = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*)", re.ASCII | re.DOTALL)
 _FLOAT32 = re.compile(r"(?<![\w.])(\d+\.\d+)[fF]([-+]?\d+)(?!\w)", re.ASCII)  # Julia's 1.0f-5
-
-
-@dataclass
-class Row:
-    """One formula of a front; ``loss`` on all rows, ``held_out`` on rows no fit has seen (None: unknown)."""
-
-    complexity: int
-    loss: float
-    equation: str
-    expr: sp.Expr
-    held_out: float | None = None
-    parameters: dict[str, list[float]] = field(default_factory=dict)  # of a template: name -> vector
 
 
 def write_hall_of_fame(path, rows: Sequence[Row]) -> None:

@@ -14,6 +14,8 @@ from scipy.optimize import least_squares, minimize
 
 from distill.shell.errors import UserError
 
+ROUNDS = 3  # of lines and weights in turns
+
 
 @dataclass
 class Mixing:
@@ -67,10 +69,10 @@ def central_mixing(Y, unit) -> Mixing:
     return Mixing(spread[:, None] * (basis @ A), centre + spread * (basis @ b), spread, share, noise)
 
 
-def _from_start(Z, unit, weights, rounds=3) -> tuple[float, np.ndarray, np.ndarray]:
+def _from_start(Z, unit, weights) -> tuple[float, np.ndarray, np.ndarray]:
     """(-log likelihood a row, A, b): lines fitted with the ``weights`` [row], then with those of the noise."""
     A, b = _start(Z, unit, weights)
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         A, b = _fit_lines(Z, unit, A, b, weights)
         along, across = _split(Z - b, unit @ A.T)
         across = across / (Z.shape[1] - 1)

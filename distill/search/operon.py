@@ -8,56 +8,40 @@ constant), hence at least four by default and a larger population every third ti
 sympy trees leave this module.
 """
 
+import functools
+import subprocess
 import sys
 import time
+from importlib import metadata, util
 
 import numpy as np
 import sympy as sp
 
+from distill.formulas.functions import FUNCTIONS
 from distill.formulas.improve import descent, polish, prune, repair
 from distill.formulas.switches import switch
 from distill.formulas.text import symbols_for
 from distill.formulas.tree import canonical, complexity, parametrise
-from distill.search.choice import NODE_PRICE, costs, pareto
-from distill.search.engine import objective_for, unit_charges
-from distill.search.hall_of_fame import Row
+from distill.search.choice import costs, pareto
+from distill.search.engine import Engine, SearchOptions, objective_for, unit_charges
+from distill.search.front import Row
 from distill.search.noise import explained
 from distill.shell import stage
-from distill.shell.errors import UserError, near_miss
 from distill.statistics.metrics import typical_size
 
-# PySR's operator name: pyoperon's (None: made of others, the repair finds it)
-SYMBOLS = {"+": "add", "-": "sub", "*": "mul", "/": "div", "square": "square", "cube": None, "inv": None}
-SYMBOLS |= {n: n for n in ("sqrt", "exp", "log", "abs", "sin", "cos", "tanh", "pow")} | {"neg": None, "^": "pow"}
 SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED, DESCENTS = 500, 2000, 800, 4, 3
 LEAST_RESTARTS = 4  # unless only noise is left
 JUDGED_ROWS = 4000  # at most, of the test whether only noise is left
 LONG_FROM = 30  # nodes asked for
 LOCAL_STEPS = 5  # of Levenberg-Marquardt on the constants of every new tree
-_FUNCTIONS = {"Square": lambda a: a**2, "Sqrt": sp.sqrt, "Exp": sp.exp, "Log": sp.log, "Abs": sp.Abs}
-_FUNCTIONS |= {"Sin": sp.sin, "Cos": sp.cos, "Tanh": sp.tanh}
+_KINDS = {f.operon.capitalize(): f for f in FUNCTIONS.values() if f.operon}  # by the type of a node
 
 
-def find(
-    X,
-    y,
-    names,
-    *,
-    loss="mse",
-    operators=("+", "-", "*", "/", "square"),
-    max_complexity=30,
-    restarts=8,
-    min_restarts=None,
-    seed=0,
-    threads=1,
-    time_limit=None,
-    progress=True,
-    node_price=NODE_PRICE,
-) -> tuple[list[sp.Expr], dict]:
+def find(X, y, names, options: SearchOptions) -> tuple[list[sp.Expr], dict]:
     """Formulas of the merged front for y [row] of X [row, feature], and how they were found."""
+    loss, price, least = options.loss, options.node_price, options.min_restarts
     scale = float(np.sqrt(np.mean(y**2))) or 1.0 if loss == "mse" else typical_size(y)
-    allowed = _allowed(operators)
-    rng = np.random.default_rng([seed, 7])
+    rng = np.random.default_rng([options.seed, 7])
     # the search knows squares only, and heavy tails would leave it nothing but the largest rows
     usable = np.flatnonzero(np.abs(y) <= np.quantile(np.abs(y), 0.98)) if loss == "relative" else np.arange(len(y))
     order = rng.permutation(len(y))  # the same rows in every restart, so that their losses compare
@@ -67,49 +51,39 @@ def find(
     )
     front, lowest, forms, evaluations, done, started = [], [], [], 0, False, time.perf_counter()
     unit = unit_charges(X, names)
-    bar = stage.progress(total=restarts, desc="search", unit="restart") if progress else None
-    for k in range(restarts):
+    bar = stage.progress(total=options.restarts, desc="search", unit="restart") if options.progress else None
+    for k in range(options.restarts):
         sample = rng.permutation(usable)[:SEARCH_ROWS]
-        left = None if time_limit is None else time_limit - (time.perf_counter() - started)
-        size = dict(population_size=1000, max_evaluations=300_000) if k % 3 == 2 else {}
-        trees, n = _evolve(
-            X[sample], y[sample] / scale, names, allowed, seed * 1000 + k + 1, threads, left, size, max_complexity
-        )
+        left = None if options.time_limit is None else options.time_limit - (time.perf_counter() - started)
+        trees, n = _evolve(X[sample], y[sample] / scale, names, options, k, left)
         evaluations += n
-        own = _improve(trees, fit, small, max_complexity)
+        own = _improve(trees, fit, small, options.max_complexity)
         forms.append({parametrise(canonical(r.expr, unit))[0] for r in own})
         front = pareto(front + own)
-        lowest.append(min(costs(own, loss, node_price), default=np.inf))
+        lowest.append(min(costs(own, loss, price), default=np.inf))
         if bar is not None:
             bar.set_postfix(loss=f"{min((r.loss for r in front), default=np.inf):.3g}")
             bar.update()
         agree = sum(v <= min(lowest) + 0.1 for v in lowest)
         most = True
-        if min_restarts is None:
+        if least is None:
             # longer rows are still on the front, for a later restart to find the short form of what they say
-            short = [r for r in front if complexity(canonical(r.expr, unit)) <= max_complexity]
-            best = int(np.argmin(costs(short, loss, node_price))) if short else None
+            short = [r for r in front if complexity(canonical(r.expr, unit)) <= options.max_complexity]
+            best = int(np.argmin(costs(short, loss, price))) if short else None
             most, done = (False, False) if best is None else explained(short[best].expr, judge)
-        if done or (most and k + 1 >= (min_restarts or LEAST_RESTARTS) and agree >= 2):
+        if done or (most and k + 1 >= (least or LEAST_RESTARTS) and agree >= 2):
             break
-        if time_limit is not None and time.perf_counter() - started > time_limit:
+        if options.time_limit is not None and time.perf_counter() - started > options.time_limit:
             break
     if bar is not None:
         bar.close()
     info = {"restarts": k + 1, "restarts_agreeing": int(agree), "evaluations": int(evaluations)}
-    info["only_noise_left"] = done if min_restarts is None else None  # None: not looked at
+    info["only_noise_left"] = done if least is None else None  # None: not looked at
     info["forms"] = forms  # of each restart, for the search to count those that met the formula it chooses
     return [sp.Add(*[sp.Float(scale) * t for t in sp.Add.make_args(r.expr)]) for r in front], info
 
 
-def _allowed(operators):
-    unknown = [o for o in operators if o not in SYMBOLS]
-    if unknown:
-        raise UserError(f"engine operon has no operator '{unknown[0]}'{near_miss(unknown[0], SYMBOLS)}")
-    return list(dict.fromkeys(SYMBOLS[o] for o in operators if SYMBOLS[o])) + ["constant", "variable"]
-
-
-def _evolve(X, y, names, allowed, seed, threads, time_limit, size, max_complexity):
+def _evolve(X, y, names, options: SearchOptions, restart: int, time_limit: float | None):
     """One NSGA-II run on (mean squared error, length): (formulas of its front, number of evaluations).
 
     pyoperon's core is used directly: its scikit-learn estimator does the same (the fronts are identical) after the
@@ -117,9 +91,11 @@ def _evolve(X, y, names, allowed, seed, threads, time_limit, size, max_complexit
     """
     import pyoperon as op
 
-    budget = dict(population_size=500, max_evaluations=150_000) | size
+    allowed = {FUNCTIONS[o].operon for o in options.operators} - {""} | {"constant", "variable"}
+    seed, twice = options.seed * 1000 + restart + 1, 1 + (restart % 3 == 2)
+    budget = dict(population_size=500 * twice, max_evaluations=150_000 * twice)
     # short trees find a law of one pair sooner; sums over several particles do not fit into them
-    depth, length = (10, max_complexity) if max_complexity > LONG_FROM else (8, 22)
+    depth, length = (10, options.max_complexity) if options.max_complexity > LONG_FROM else (8, 22)
     data = op.Dataset(np.asfortranarray(np.column_stack([X, y])))
     columns = sorted(data.Variables, key=lambda v: v.Index)
     inputs = [v.Hash for v in columns[:-1]]
@@ -170,7 +146,7 @@ def _evolve(X, y, names, allowed, seed, threads, time_limit, size, max_complexit
     )
     sorter = op.RankSorter()
     search = op.NSGA2Algorithm(config, problem, initial, coefficients, generator, reinserter, sorter)
-    search.Run(op.RandomGenerator(np.uint64(seed)), None, threads, False)
+    search.Run(op.RandomGenerator(np.uint64(seed)), None, options.threads, False)
     symbols = dict(zip(inputs, symbols_for(names), strict=True))
     found = []
     for individual in search.BestFront:
@@ -236,9 +212,7 @@ def _apply(kind, args):
         return first - sp.Add(*rest) if rest else -first
     if kind == "Div":
         return first / sp.Mul(*rest) if rest else 1 / first
-    if kind == "Pow":
-        return first ** rest[0]
-    return _FUNCTIONS[kind](first)
+    return _KINDS[kind].symbolic(*args)
 
 
 def _improve(exprs, fit, small, max_complexity):
@@ -262,3 +236,33 @@ def _improve(exprs, fit, small, max_complexity):
         for expr in (prune(r.expr, fit)[0], *descent(r.expr, small, met)):
             front = front + row(canonical(expr))
     return [r for r in pareto(front) if r.complexity <= max_complexity + 10]
+
+
+# ---------------------------------------------------------------- the engine
+
+
+@functools.cache
+def operon_problem() -> str:
+    """Why pyoperon cannot be used, or "". Imported in a process of its own: its wheels need AVX2, and a CPU
+    without it kills the process.
+    """
+    if util.find_spec("pyoperon") is None:
+        return "it is not installed (pip install pyoperon; no wheels for Windows, Intel macOS or ARM Linux)"
+    try:
+        done = subprocess.run([sys.executable, "-c", "import pyoperon"], capture_output=True, text=True, timeout=120)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return f"its import did not end ({type(exc).__name__})"
+    if done.returncode < 0:
+        return f"its import was killed by signal {-done.returncode} (a CPU without AVX2?)"
+    return (done.stderr.strip().splitlines() or ["its import failed"])[-1] if done.returncode else ""
+
+
+ENGINE = Engine(
+    name="operon",
+    title="pyoperon",
+    remedy="install one: make pysr",
+    operators=tuple(f.name for f in FUNCTIONS.values() if f.operon is not None),
+    problem=operon_problem,
+    find=find,
+    versions=lambda: {"pyoperon": metadata.version("pyoperon")},
+)

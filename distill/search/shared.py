@@ -1,7 +1,7 @@
 """One radial law behind all message components: Y = A (u f) + b with u the unit vector dx / r.
 
 The mixing A and the offset b need no formula (``mixing.py``). What is left is one number a row, f, to search for
-as a formula, or PySR's template search does both at once (``pysr_shared.py``). Then A, b and the constants of
+as a formula, or PySR's template search does both at once (``pysr/template.py``). Then A, b and the constants of
 every formula are refitted in turns on the components themselves. The scale is shared between A and f and cannot
 be known: f has the leading coefficient 1, A carries the rest.
 """
@@ -16,44 +16,38 @@ import sympy as sp
 from distill.formulas.objective import Objective
 from distill.formulas.text import sorted_terms, to_text
 from distill.formulas.tree import canonical, complexity, with_scales
-from distill.search.choice import NODE_PRICE, choice_share, choose, pareto, runner_up
-from distill.search.engine import Front, unit_charges
-from distill.search.hall_of_fame import Row
+from distill.search.choice import choice_share, choose, pareto, runner_up
+from distill.search.engine import SearchOptions, cpu_seconds, unit_charges
+from distill.search.front import Front, Row
 from distill.search.mixing import Mixing, central_mixing
+from distill.search.registry import load_engine
 from distill.shell.errors import UserError
 from distill.shell.stage import warn
 
 MAX_ROWS = 4000  # rows of the fits: mixing and constants need no more
 ACROSS = 0.05  # share of the squared components across A u above which the model is in doubt
+ROUNDS = 3  # of A and b, and the constants of the formula, in turns
 SHORT = 0.5  # rows with |A u| below this share of the largest are left out of the search: f is noisy there
 
 
 def search_shared(
-    Y,
-    unit,
-    X,
-    names: Sequence[str],
-    *,
-    engine: str = "operon",
-    loss: str = "mse",
-    max_complexity: int = 30,
-    seed: int = 0,
-    node_price: float = NODE_PRICE,
-    **options,
+    Y, unit, X, names: Sequence[str], options: SearchOptions | None = None
 ) -> tuple[Front, np.ndarray, np.ndarray]:
     """(front of formulas for f, A [component, dim], b [component]) of Y = A (u f(X)) + b.
 
     ``Y`` [row, component], at least as many components as dimensions; ``unit`` [row, dim] unit vectors, 2 or
-    3 dimensions; ``X`` [row, feature] named ``names``. ``options`` as in ``distill.search.engine.search``. A and b
-    belong to the chosen row. ``loss`` is that of the search for f; the losses of the rows are mean squared
-    errors of the components in units of their noise, the noise taken from what lies across A u.
-    ``front.info`` holds ``across``, the share of the squares of Y - b across A u (0: one central force; a
-    warning above 5 %), and ``condition``, the condition number of A. Raises ``UserError`` for data that cannot
-    be used.
+    3 dimensions; ``X`` [row, feature] named ``names``. A and b belong to the chosen row. ``options.loss`` is that of
+    the search for f; the losses of the rows are mean squared errors of the components in units of their noise, the
+    noise taken from what lies across A u. ``front.info`` holds ``across``, the share of the squares of Y - b across
+    A u (0: one central force; a warning above 5 %), and ``condition``, the condition number of A. Raises ``UserError``
+    for data that cannot be used.
     """
-    Y, unit, X = check(Y, unit, X, names, loss)
-    started, cpu = time.perf_counter(), time.process_time()
-    order = np.random.default_rng([seed, 13]).permutation(len(Y))[:MAX_ROWS]
+    options = options or SearchOptions()
+    engine = load_engine(options.engine)
+    engine.check(options)
+    Y, unit, X = check(Y, unit, X, names)
+    started, cpu = time.perf_counter(), cpu_seconds()
+    order = np.random.default_rng([options.seed, 13]).permutation(len(Y))[:MAX_ROWS]
     Y, unit, X = Y[order], unit[order], X[order]
     held = np.arange(len(Y)) < len(Y) // 5
     mixing = central_mixing(Y[~held], unit[~held])
@@ -65,41 +59,30 @@ def search_shared(
     f = mixing.project(Y, unit)
     length = np.linalg.norm(mixing.lines(unit), axis=1)
     use = np.flatnonzero(~held & (length >= SHORT * length.max()))
-    options |= {"loss": loss, "max_complexity": max_complexity, "seed": seed}
-    if engine == "operon":
-        from distill.search.operon import find
-
-        for name in ("niterations", "deterministic", "output_directory", "guesses", "resume"):
-            options.pop(name, None)
-        found, info = find(X[use], f[use], names, node_price=node_price, **options)
-    elif engine == "pysr":
-        from distill.search.pysr.template import find_shared
-
-        for name in ("restarts", "min_restarts"):
-            options.pop(name, None)
-        found, info = find_shared(Y[use], unit[use], X[use], names, mixing, **options)
+    if engine.find_shared is None:
+        found, info = engine.find(X[use], f[use], names, options)
     else:
-        raise UserError(f"unknown engine '{engine}'; choose operon or pysr")
+        found, info = engine.find_shared(Y[use], unit[use], X[use], names, mixing, options)
     info.pop("forms", None)
     scored = [fit_shared(e, Y, unit, X, names, held, mixing) for e in [sp.Float(1.0), *found]]
-    scored = [(row, at) for row, at in scored if np.isfinite(row.loss) and row.complexity <= max_complexity]
+    scored = [(row, at) for row, at in scored if np.isfinite(row.loss) and row.complexity <= options.max_complexity]
     rows = pareto([row for row, _ in scored])
     mixings = [next(at for row, at in scored if row is r) for r in rows]
-    chosen, best, why = choose(rows, "mse", node_price)
+    chosen, best, why = choose(rows, "mse", options.node_price)
     here = Y[held], unit[held], X[held]
     errors = np.stack(
         [np.linalg.norm(_errors(r.expr, at, *here, names), axis=1) for r, at in zip(rows, mixings, strict=True)]
     )
     A, b = mixings[chosen].A, mixings[chosen].b
-    info["chosen_share"] = choice_share(rows, errors, chosen, "mse", node_price)
-    info["runner_up"] = runner_up(rows, chosen, "mse", node_price)
+    info["chosen_share"] = choice_share(rows, errors, chosen, "mse", options.node_price)
+    info["runner_up"] = runner_up(rows, chosen, "mse", options.node_price)
     info |= {"best_pysr": best, "noise_floor": min(r.held_out for r in rows), "rows_held_out": int(held.sum())}
     info |= {"across": mixing.across, "condition": float(np.linalg.cond(A / mixing.spread[:, None]))}
-    info |= {"cpu_seconds": time.process_time() - cpu, "seconds": time.perf_counter() - started}
-    return Front(rows, engine, chosen, why, info), A, b
+    info |= {"cpu_seconds": cpu_seconds() - cpu, "seconds": time.perf_counter() - started}
+    return Front(rows, engine.name, chosen, why, info), A, b
 
 
-def check(Y, unit, X, names, loss):
+def check(Y, unit, X, names):
     """The arrays as floats; ``UserError`` with what was found where they cannot be used."""
     Y, unit, X = (np.asarray(a, dtype=float) for a in (Y, unit, X))
     if not (Y.ndim == unit.ndim == X.ndim == 2 and len(Y) == len(unit) == len(X) and X.shape[1] == len(names)):
@@ -122,8 +105,6 @@ def check(Y, unit, X, names, loss):
     constant = np.flatnonzero(np.ptp(Y, axis=0) == 0)
     if len(constant):
         raise UserError(f"component {constant[0]} of the shared search is the same in all rows; leave it out")
-    if loss not in ("mse", "relative"):
-        raise UserError(f"unknown loss '{loss}'; choose mse or relative")
     return Y, unit, X
 
 
@@ -146,9 +127,9 @@ def fit_shared(expr, Y, unit, X, names, held, mixing: Mixing) -> tuple[Row, Mixi
     return Row(complexity(expr), _loss(expr, last, Y, unit, X, names), to_text(expr), expr, held_out), last
 
 
-def _alternate(expr, Y, unit, X, names, mixing, rounds=3):
+def _alternate(expr, Y, unit, X, names, mixing):
     """Fit A and b to the values of ``expr`` (linear), then its constants to the projected rows, in turns."""
-    for k in range(rounds):
+    for k in range(ROUNDS):
         f = Objective.direct(X, np.zeros(len(X)), names).values(expr)
         if not np.isfinite(f).all() or not np.any(f):
             break
@@ -156,7 +137,7 @@ def _alternate(expr, Y, unit, X, names, mixing, rounds=3):
         design = np.column_stack([unit * f[:, None], np.ones(len(f))]) * weights[:, None]
         found = np.linalg.lstsq(design, Y / mixing.spread * weights[:, None], rcond=None)[0].T
         mixing = replace(mixing, A=found[:, :-1] * mixing.spread[:, None], b=found[:, -1] * mixing.spread)
-        if k + 1 < rounds:
+        if k + 1 < ROUNDS:
             # given A and b, squares over the components are squares over the projected rows, |A u| as weights
             weights = weights * np.linalg.norm(mixing.lines(unit), axis=1)
             # a factor on every term: with the scale of f held, constants and A would creep to their best

@@ -4,14 +4,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import sympy as sp
 
 from distill.files.storage import finite_or_none, load_json, save_json
-from distill.formulas.text import symbols_for, to_text
-from distill.formulas.tree import canonical, complexity
 from distill.messages import read_out
 from distill.physics.law import AXES
 from distill.search import node_function
+from distill.search.choice import NETWORK_PRICE
+from distill.search.direct import search
+from distill.search.engine import SearchOptions
+from distill.search.front import Front
+from distill.search.hall_of_fame import read_hall_of_fame, write_hall_of_fame
+from distill.search.shared import search_shared
 from distill.shell.errors import UserError
 
 PROPERTIES = {"m_i": "mass_i", "m_j": "mass_j", "q_i": "charge_i", "q_j": "charge_j"}
@@ -26,72 +29,45 @@ class Target:
     y: np.ndarray
     overrides: dict = field(default_factory=dict)  # of the search options
     components: tuple | None = None  # (messages [row, component], dx/r [row, dim]) instead of ``y``
-    powers: dict = field(default_factory=dict)  # feature -> (c, n): it is (c/r)^n
 
     def __post_init__(self):
-        from distill.search.choice import NETWORK_PRICE
-
         self.overrides = {"node_price": NETWORK_PRICE} | self.overrides
 
 
-def searches(args, messages, nodes, read, force, radial) -> list[Target]:
-    """The targets asked for, rows drawn at random with the run's seed.
+def searches(wanted, messages, nodes, read, force, radial, rows: int = 4000, seed: int = 0) -> list[Target]:
+    """The targets ``wanted``, of at most ``rows`` rows each, drawn at random with ``seed``.
 
     radial: f of the read-out force. component_k: the k-th most important message component.
     shared: one f behind the dim most important components, whatever their mixture (no accelerations needed).
     node: a_i less the fitted uniform fields from the read-out's net force R, v, m_i and q_i, all axes in one
     (``node_search``); receivers of the trajectories that ``node_search.node_data`` holds out take no part.
     """
-    rng = np.random.default_rng([args.seed, 41])
-    edges = rng.permutation(len(messages["r"]))[: args.rows]
+    rng = np.random.default_rng([seed, 41])
+    edges = rng.permutation(len(messages["r"]))[:rows]
     ends = {v: messages[k][edges].astype(float) for v, k in PROPERTIES.items()}
     distance = {"r": messages["r"][edges].astype(float)}
-    powers = inverse_powers(distance["r"]) if getattr(args, "inverse_powers", None) else {}
-    extra = {name: (c / distance["r"]) ** n for name, (c, n) in powers.items()}
     out = []
-    if "radial" in args.targets:
-        out.append(Target("radial", varying(distance | extra | ends), radial[edges], powers=powers))
-    if "components" in args.targets:
+    if "radial" in wanted:
+        out.append(Target("radial", varying(distance | ends), radial[edges]))
+    if "components" in wanted:
         dim = messages["dx"].shape[1]
         d = {f"d{a}": messages["dx"][edges, k].astype(float) for k, a in enumerate(AXES[:dim])}
         for k, c in enumerate(read_out.top_components(read_out.importance(messages), dim)):
             y = messages["message"][edges, c].astype(float)
             if np.ptp(y) > 0:
-                out.append(Target(f"component_{k + 1}", varying(d | distance | extra | ends), y, powers=powers))
-    if "shared" in args.targets:
+                out.append(Target(f"component_{k + 1}", varying(d | distance | ends), y))
+    if "shared" in wanted:
         dim = messages["dx"].shape[1]
         top = read_out.top_components(read_out.importance(messages), dim)
         unit = messages["dx"][edges].astype(float) / np.maximum(distance["r"], 1e-12)[:, None]
         both = messages["message"][edges][:, top].astype(float), unit
         out.append(Target("shared", varying(distance | ends), both[0][:, 0], {"loss": "mse"}, both))
-    if "node" in args.targets:
-        data = node_function.node_data(messages, nodes, read, force, args.seed)
-        pick = data.draw(False, max(1, args.rows // data.acc.shape[1]))
+    if "node" in wanted:
+        data = node_function.node_data(messages, nodes, read, force, seed)
+        pick = data.draw(False, max(1, rows // data.acc.shape[1]))
         overrides = {"restarts": 2, "min_restarts": 2, "max_complexity": node_function.MAX_COMPLEXITY}
         out.append(Target("node", varying(data.features(pick)), data.target(pick), overrides))
     return out
-
-
-def inverse_powers(r: np.ndarray) -> dict:
-    """Names of the inverse powers of r [row] as inputs -> (c, n) of (c/r)^n, c two digits of the 5 % quantile of r:
-    in units of it the powers have the size of 1 where the force is strong.
-    """
-    scale = float(f"{np.quantile(r, 0.05):.2g}")
-    return {f"s{n}": (scale, n) for n in (6, 12)}
-
-
-def without_powers(front, powers: dict):
-    """``front`` with the inputs ``powers`` (as in ``Target``) of its formulas written as powers of r."""
-    if not powers:
-        return front
-    r = symbols_for(["r"])[0]
-    names = dict(zip(symbols_for(list(powers)), powers.values(), strict=True))
-    inputs = {symbol: sp.Float(c**n) * r**-n for symbol, (c, n) in names.items()}
-    rows = []
-    for row in front.rows:
-        expr = canonical(sp.expand_power_base(row.expr.xreplace(inputs)))
-        rows.append(replace(row, expr=expr, equation=to_text(expr), complexity=complexity(expr)))
-    return replace(front, rows=rows)
 
 
 def varying(features: dict) -> dict:
@@ -102,28 +78,19 @@ def varying(features: dict) -> dict:
     return kept
 
 
-def search_target(target: Target, options: dict, output_directory: str, progress: bool):
+def search_target(target: Target, options: SearchOptions) -> Front:
     """Run the search of one target; a function of its own so that it can run in another process."""
-    from distill.search.engine import search
-
-    X = np.column_stack(list(target.features.values()))
-    options = options | target.overrides
-    if target.components is not None:
-        from distill.search.shared import search_shared
-
-        names = list(target.features)
-        front, A, b = search_shared(
-            *target.components, X, names, progress=progress, output_directory=output_directory, **options
-        )
-        front.info |= {"mixing": A.tolist(), "offset": b.tolist(), "mixing_is": "message = A (dx/r f) + b"}
-        return front
-    return search(X, target.y, list(target.features), progress=progress, output_directory=output_directory, **options)
+    X, names = np.column_stack(list(target.features.values())), list(target.features)
+    options = replace(options, **target.overrides)
+    if target.components is None:
+        return search(X, target.y, names, options)
+    front, A, b = search_shared(*target.components, X, names, options)
+    front.info |= {"mixing": A.tolist(), "offset": b.tolist(), "mixing_is": "message = A (dx/r f) + b"}
+    return front
 
 
 def save_front(place: Path, front, target: Target, identity: dict):
     """Write ``hall_of_fame.csv`` and ``front.json`` to the folder ``place``; returns ``front``."""
-    from distill.search.hall_of_fame import write_hall_of_fame
-
     write_hall_of_fame(place / "hall_of_fame.csv", front.rows)
     save_json(
         place / "front.json",
@@ -148,9 +115,6 @@ def plain_info(info: dict) -> dict:
 
 def load_front(place: Path, target: Target, identity: dict):
     """The front a former run left in ``place``, or None if there is none from the same arguments."""
-    from distill.search.engine import Front
-    from distill.search.hall_of_fame import read_hall_of_fame
-
     if not ((place / "front.json").is_file() and (place / "hall_of_fame.csv").is_file()):
         return None
     about = load_json(place / "front.json", "add --overwrite to search again")

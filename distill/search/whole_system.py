@@ -14,6 +14,7 @@ Same engine, options and budget as the radial target. Only the allowed complexit
 is a sum over the others: see ``room``. Dimensionless units.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from distill.formulas.tree import complexity
 from distill.physics.law import AXES, Law
 from distill.search import targets
 from distill.search.choice import NODE_PRICE
+from distill.search.engine import SearchOptions
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
@@ -94,12 +96,11 @@ def features(dataset: Dataset, at: tuple, raw: bool = False) -> dict:
 def baseline(
     dataset: Dataset,
     law: Law,
-    options: dict,
+    options: SearchOptions,
     place: Path,
     identity: dict,
     overwrite: bool = False,
     seed: int = 0,
-    progress: bool = True,
     *,
     raw: bool = False,
     rows: int = 4000,
@@ -107,7 +108,7 @@ def baseline(
 ) -> dict:
     """Search the first component of the acceleration on whole-system inputs, and judge it beside the law.
 
-    ``options``: keywords of ``engines.search``, those of the radial target (``max_complexity`` is raised to
+    ``options``: those of the radial target (``max_complexity`` is raised to
     ``room``, the rest is used as it is). The search has ``rows`` receivers of the train split; formula, law
     and network are judged on receivers of the test split, whose trajectories none of them was fitted to.
     ``messages``: arrays of a messages file of the test split; its receivers are then the ones judged, and the
@@ -126,14 +127,14 @@ def baseline(
     test, network = judged(dataset, rng, raw, messages)  # before the search: it may refuse
     y = dataset.acc[at][:, 0].astype(float)
     name = "inputs_raw" if raw else "inputs"
-    size = max(int(options.get("max_complexity", 0)), room(law, dataset.n))
+    size = max(options.max_complexity, room(law, dataset.n))
     target = targets.Target(
         name, targets.varying(features(dataset, at, raw)), y, {"max_complexity": size, "node_price": NODE_PRICE}
     )
     identity = identity | {"target": name, "inputs_rows": rows, "inputs_seed": seed, "inputs_complexity": size}
     front = None if overwrite else targets.load_front(place, target, identity)
     if front is None:
-        found = targets.search_target(target, options, str(place), progress)
+        found = targets.search_target(target, replace(options, output_directory=str(place)))
         front = targets.save_front(place, found, target, identity)
 
     true = dataset.acc[test][:, 0].astype(float)

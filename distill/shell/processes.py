@@ -50,5 +50,5 @@ def workers(count: int) -> Iterator[ProcessPoolExecutor]:
             yield pool
         except BaseException:
             for child in set(active_children()) - before:
-                child.terminate()
+                child.kill()  # on SIGTERM Julia writes pages
             raise

@@ -9,14 +9,17 @@ the arguments are ``#1``, ``#2``, ... (guides and tests of SymbolicRegression.jl
 import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 
 import sympy as sp
 
-from distill.formulas.text import greater, sorted_terms, split_fraction
+from distill.formulas.functions import HEADS
+from distill.formulas.text import sorted_terms, split_fraction
+from distill.search import operon
+from distill.search.engine import SearchOptions
 from distill.shell.errors import UserError
 from distill.shell.processes import workers
 
-FUNCTIONS = {sp.exp: "exp", sp.log: "log", sp.Abs: "abs", sp.sin: "sin", sp.cos: "cos", sp.tanh: "tanh"}
 MAX_POWER = 16  # written with square, cube and * where there is no ^
 SMALLEST, LARGEST = 1e-30, 1e30  # constants outside would be 0 or infinite in Float32
 
@@ -60,10 +63,8 @@ class _Writer:
             return self.product(e)
         if e.is_Pow:
             return self.power(e.base, e.exp)
-        if e.func is greater:
-            return self.call("greater", *e.args)
-        if e.func in FUNCTIONS:
-            return self.call(FUNCTIONS[e.func], *e.args)
+        if e.func in HEADS and HEADS[e.func].pysr:
+            return self.call(HEADS[e.func].pysr, *e.args)
         raise _NotAllowedError
 
     def number(self, value):
@@ -98,7 +99,7 @@ class _Writer:
         above, below = split_fraction(rest)
         number = float(number)
         above = [self.write(a) for a in above if a != 1]
-        negate = number == -1 and above and "neg" in self.operators
+        negate = number == -1 and bool(above) and "neg" in self.operators
         if number != 1 and not negate:
             above.insert(0, self.number(number))
         under = self.fold([self.write(b) for b in below])
@@ -157,24 +158,18 @@ def _negative(term):
 # ---------------------------------------------------------------- the embedded engine
 
 
-def embedded_front(X, y, names, *, time_limit=None, **options) -> tuple[list[sp.Expr], str]:
+def embedded_front(X, y, names, options: SearchOptions) -> tuple[list[sp.Expr], str]:
     """(formulas for y [row] of one restart of pyoperon, what came of it in a few words).
 
-    In a process of its own: pyoperon's and Julia's libraries never meet. ``options`` are those of a search;
-    what ``distill.search.operon.find`` does not know, and operators that pyoperon lacks, are left out.
+    In a process of its own: pyoperon's and Julia's libraries never meet. Operators that pyoperon lacks are left out.
     """
-    from distill.search.available import operon_problem
-    from distill.search.operon import SYMBOLS, find
-
-    if problem := operon_problem():
+    if problem := operon.ENGINE.problem():
         return [], f"none: pyoperon cannot run ({problem})"
-    options = {k: v for k, v in options.items() if k in ("loss", "seed", "threads", "operators", "max_complexity")}
-    if "operators" in options:
-        options["operators"] = tuple(o for o in options["operators"] if o in SYMBOLS)
-    options |= {"restarts": 1, "min_restarts": 1, "progress": False, "time_limit": time_limit}
+    known = tuple(o for o in options.operators if o in operon.ENGINE.operators)
+    options = replace(options, operators=known, restarts=1, min_restarts=1, progress=False)
     try:
         with workers(1) as pool:
-            found, _ = pool.submit(find, X, y, list(names), **options).result()
+            found, _ = pool.submit(operon.find, X, y, list(names), options).result()
     except (BrokenProcessPool, UserError) as exc:
         return [], f"none: the embedded engine failed ({(str(exc).splitlines() or ['no reason given'])[0]})"
     found = [e for e in found if all(math.isfinite(float(v)) for v in e.atoms(sp.Number))]

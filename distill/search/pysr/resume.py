@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from distill.files.storage import load_json, plain, save_json
-from distill.search.hall_of_fame import Row, read_hall_of_fame, write_hall_of_fame
+from distill.search.choice import pareto
+from distill.search.front import Row
+from distill.search.hall_of_fame import read_hall_of_fame, write_hall_of_fame
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -47,8 +49,6 @@ def begin(folder: Path, who: dict, names, read: Callable[[], list[Row]], resume:
     files are told in a warning and not used. At no moment do valid rows exist only in memory, or lie beside a
     ``search.json`` that is not theirs.
     """
-    from distill.search.choice import pareto
-
     rows = []
     if resume and _interrupted(folder, who):
         rows = _rows(folder, EARLIER, lambda: read_hall_of_fame(folder / EARLIER, names))

@@ -9,8 +9,8 @@ import re
 
 import numpy as np
 
-from distill.search.engine import objective_for, relative_weights
-from distill.search.pysr.adapter import MAX_ROWS, Job, refitted, regressor_options, run
+from distill.search.engine import SearchOptions, objective_for, relative_weights
+from distill.search.pysr.adapter import MAX_ROWS, Job, refitted, run
 from distill.search.pysr.guesses import guess_texts
 from distill.shell.errors import UserError
 from distill.statistics.metrics import typical_size
@@ -42,46 +42,28 @@ def stack(Y, unit, X):
     return np.column_stack([np.repeat(X, components, 0), np.repeat(unit, components, 0), number]), Y.ravel()
 
 
-def find_shared(
-    Y,
-    unit,
-    X,
-    names,
-    mixing,
-    *,
-    loss="mse",
-    seed=0,
-    output_directory=None,
-    guesses=True,
-    resume=True,
-    time_limit=None,
-    **options,
-):
+def find_shared(Y, unit, X, names, mixing, options: SearchOptions) -> tuple[list, dict]:
     """Formulas for f of Y = A (u f(X)) + b, each up to a factor, and how they were found.
 
     ``Y`` [row, component], ``unit`` [row, dim], ``X`` [row, feature] named ``names``; ``mixing`` is a first
-    A and b (``shared.central_mixing``), which scales the data and starts the parameters of the guesses. The
-    parameters PySR ends with are Float32 and not returned. Other arguments as in ``pysr.find``.
+    A and b (``mixing.central_mixing``), which scales the data and starts the parameters of the guesses. The
+    parameters PySR ends with are Float32 and not returned. ``options`` as in ``adapter.find``.
     """
-    pick = np.random.default_rng([seed, 7]).permutation(len(Y))[: MAX_ROWS // Y.shape[1]]
+    pick = np.random.default_rng([options.seed, 7]).permutation(len(Y))[: MAX_ROWS // Y.shape[1]]
     Y, unit, X = Y[pick], unit[pick], X[pick]
     f = mixing.project(Y, unit)
-    scale = float(np.std(f)) or 1.0 if loss == "mse" else typical_size(f)
+    scale = float(np.std(f)) or 1.0 if options.loss == "mse" else typical_size(f)
     spread = mixing.spread * scale * np.linalg.norm(mixing.A / mixing.spread[:, None]) / np.sqrt(unit.shape[1])
     A, b = mixing.A * scale / spread[:, None], mixing.b / spread
     features, y = stack(Y / spread, unit, X)
-    weights = np.repeat(relative_weights(f / scale) ** 2, Y.shape[1]) if loss == "relative" else None
+    weights = np.repeat(relative_weights(f / scale) ** 2, Y.shape[1]) if options.loss == "relative" else None
     form = template(names, unit.shape[1], Y.shape[1])
-    regressor = regressor_options(seed=seed, time_limit=time_limit, rows=len(y), **options)
     parameters = {f"mix_{a + 1}": A[:, a].tolist() for a in range(unit.shape[1])} | {OFFSET: b.tolist()}
     arguments = {name: f"#{k}" for k, name in enumerate(names, start=1)}
 
     def guess(exprs, operators, size):
         return [{"f": text, **parameters} for text in guess_texts(exprs, operators, size, arguments)]
 
-    embedded = dict(X=X, y=f / scale, names=names, loss=loss, seed=seed, **options) if guesses else None
-    job = Job(
-        features, y, weights, form["variable_names"], names, regressor, guess, embedded, options.get("threads", 1), form
-    )
-    found, info = run(job, output_directory, resume)
-    return refitted(found, scale, objective_for(X, f, names, loss)), info
+    job = Job(features, y, weights, form["variable_names"], names, guess, (X, f / scale, names), form)
+    found, info = run(job, options)
+    return refitted(found, scale, objective_for(X, f, names, options.loss)), info

@@ -1,0 +1,116 @@
+"""Every operation a formula may hold: how it is computed, differentiated, written and searched. The only list of them.
+
+Adding a function is adding an entry here: parser, printers, evaluation, derivatives and engines follow.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sympy as sp
+
+
+class greater(sp.Function):
+    """PySR's ``greater(a, b)``: 1 where a > b, else 0; its derivative is taken as 0."""
+
+    nargs = 2
+    is_real = True
+
+    @classmethod
+    def eval(cls, a, b):
+        if a.is_Number and b.is_Number:
+            return sp.Float(1.0) if a > b else sp.Float(0.0)
+
+    def fdiff(self, argindex=1):
+        return sp.S.Zero
+
+
+@dataclass(frozen=True)
+class Function:
+    """An operation. ``value(xp, *arguments)`` in any module of numbers: numpy, torch, jax.numpy, math, and sympy.
+
+    ``slopes``: for every argument, from (xp, *arguments, value, incoming derivative), the derivative that goes on to
+    it; none for what sympy turns into other operations. ``operon`` and ``pysr`` are the engines' names for it: None
+    where they do not have it, "" where they make it of others.
+    """
+
+    name: str
+    value: Callable
+    slopes: tuple[Callable, ...] = ()
+    head: type | None = None  # the sympy class of formulas made by it
+    latex: str | None = None  # with %s for each argument
+    operon: str | None = None
+    pysr: str | None = None
+    arity: int = 1
+    plain: Callable | None = None  # on floats; ``value`` with ``math``
+    power: int | None = None  # it is this power of its argument
+
+    def symbolic(self, *arguments):
+        return (self.head or self.value)(*(() if self.head else (sp,)), *arguments)
+
+    def number(self, *arguments: float):
+        return self.plain(*arguments) if self.plain else self.value(math, *arguments)
+
+
+def _two(name: str, value: Callable, left: Callable, right: Callable, operon: str | None, pysr: str) -> Function:
+    return Function(name, value, (left, right), operon=operon, pysr=pysr, arity=2)
+
+
+def _power(name: str, exponent: int, operon: str) -> Function:
+    return Function(name, lambda xp, a: a**exponent, operon=operon, pysr=name, power=exponent)
+
+
+def _named(name: str, slope: Callable, latex: str) -> Function:
+    """A function that all know by the same name."""
+    return Function(name, lambda xp, a: getattr(xp, name)(a), (slope,), getattr(sp, name), latex, name, name)
+
+
+_TABLE = (
+    _two("+", lambda xp, a, b: a + b, lambda xp, a, b, v, g: g, lambda xp, a, b, v, g: g, "add", "+"),
+    _two("-", lambda xp, a, b: a - b, lambda xp, a, b, v, g: g, lambda xp, a, b, v, g: -g, "sub", "-"),
+    _two("*", lambda xp, a, b: a * b, lambda xp, a, b, v, g: g * b, lambda xp, a, b, v, g: g * a, "mul", "*"),
+    _two("/", lambda xp, a, b: a / b, lambda xp, a, b, v, g: g / b, lambda xp, a, b, v, g: -g * v / b, "div", "/"),
+    _power("square", 2, "square"),
+    _power("cube", 3, ""),
+    Function("sqrt", lambda xp, a: xp.sqrt(a), (lambda xp, a, v, g: 0.5 * g / v,), operon="sqrt", pysr="sqrt"),
+    Function("neg", lambda xp, a: -a, (lambda xp, a, v, g: -g,), operon="", pysr="neg"),
+    Function("inv", lambda xp, a: 1 / a, operon="", pysr="inv"),
+    _named("exp", lambda xp, a, v, g: g * v, r"\exp\left(%s\right)"),
+    _named("log", lambda xp, a, v, g: g / a, r"\log\left(%s\right)"),
+    Function(
+        "abs", lambda xp, a: abs(a), (lambda xp, a, v, g: g * xp.sign(a),), sp.Abs, r"\left|%s\right|", "abs", "abs"
+    ),
+    _named("sin", lambda xp, a, v, g: g * xp.cos(a), r"\sin\left(%s\right)"),
+    _named("cos", lambda xp, a, v, g: -g * xp.sin(a), r"\cos\left(%s\right)"),
+    _named("tanh", lambda xp, a, v, g: g * (1.0 - v * v), r"\tanh\left(%s\right)"),
+    _two(
+        "pow",
+        lambda xp, a, b: a**b,
+        lambda xp, a, b, v, g: g * b * a ** (b - 1.0),
+        lambda xp, a, b, v, g: g * v * xp.log(a + 0.0),
+        operon="pow",
+        pysr="^",
+    ),
+    Function(
+        "greater",
+        lambda xp, a, b: 1.0 * (a > b),
+        (lambda xp, a, b, v, g: 0.0 * g,) * 2,
+        greater,
+        r"\mathbf{1}\left[%s > %s\right]",
+        pysr="greater",
+        arity=2,
+    ),
+    Function(
+        "sign",
+        lambda xp, a: xp.sign(a),
+        (lambda xp, a, v, g: 0.0 * g,),
+        sp.sign,
+        r"\mathrm{sgn}\left(%s\right)",
+        plain=lambda a: float((a > 0) - (a < 0)),
+    ),
+    Function("pow_abs", lambda xp, a, b: abs(a) ** b, arity=2),
+)
+FUNCTIONS = {f.name: f for f in _TABLE}
+ALIASES = {"safe_log": "log", "safe_sqrt": "sqrt", "safe_pow": "pow", "Abs": "abs"}  # in texts of others
+HEADS = {f.head: f for f in _TABLE if f.head is not None}
+OPERATORS = tuple(f.name for f in _TABLE if f.operon is not None or f.pysr is not None)  # that a search may use

@@ -1,0 +1,196 @@
+"""The equations behind the messages and the law composed of them: the stage ``symbolic_reg``."""
+
+import sys
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from distill.files.dataset import Dataset, dataset_of_run
+from distill.files.messages import load_messages
+from distill.files.names import messages_path, run_dir, run_name_of
+from distill.files.provenance import already_done, provenance, sha256
+from distill.files.storage import load_json, save_bytes, save_json
+from distill.law import account
+from distill.messages import assumptions, read_out
+from distill.messages.net_forces import nodes_of
+from distill.physics.law import Law
+from distill.report import plots
+from distill.search import whole_system
+from distill.search.engine import USUAL, CannotStartError, SearchOptions
+from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
+from distill.search.targets import Target, load_front, save_front, search_target, searches
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.processes import workers
+from distill.shell.stage import Done, Stage, progress, warn
+
+QUICK_ROWS = 500
+SHARES = ("tangential_share", "tangential_median")
+
+
+def search_law(
+    run: str,
+    *,
+    targets: tuple = DEFAULT_TARGETS,
+    engine: str = "auto",
+    sr_on_inputs: bool = False,
+    raw_inputs: bool = False,
+    operators: tuple | None = None,
+    loss: str = "relative",
+    rows: int = 4000,
+    max_complexity: int = 30,
+    restarts: int = 8,
+    min_restarts: int = 4,
+    niterations: int = 100,
+    guesses: bool = True,
+    time_limit: float | None = None,
+    deterministic: bool = True,
+    seed: int = 0,
+    threads: int = 1,
+    overwrite: bool = False,
+    quick: bool = False,
+) -> Done:
+    """Search the ``targets`` of ``run`` with ``engine`` and compose the law; writes law.json, pareto.png and a folder
+    for each target.
+
+    ``sr_on_inputs``: the baseline without a network too, on ``raw_inputs`` or ordered ones (``whole_system``).
+    ``operators``: + - * / square where None, and pow in a box. The other options are those of ``SearchOptions``.
+    ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
+    that then cannot start, the next one searches.
+    """
+    run = run_name_of(run)
+    arguments = dict(locals())
+    folder, path, config_path = paths.OUTPUTS / run, messages_path(run, "train"), run_dir(run) / "config.json"
+    config = load_json(config_path)
+    messages, meta = load_messages(path, run)
+    stage, out, inputs = Stage("symbolic_reg", run), folder / "law.json", {"messages": path, "config": config_path}
+    if "radial" not in targets:
+        raise UserError("the law is composed from the radial target", "add radial to --targets")
+    chosen, reason = resolve_engine(engine)
+    in_a_box = bool(config.get("model", {}).get("periodic"))
+    if in_a_box and sr_on_inputs:
+        raise UserError("--sr-on-inputs does not know periodic boxes", "leave it out")
+    if quick:
+        restarts = min_restarts = 1
+        rows = min(rows, QUICK_ROWS)
+    # from distances alone, whole powers up to the 13th do not come out of products
+    operators = operators or [*USUAL, *(["pow"] if in_a_box else [])]
+    options = SearchOptions(
+        engine=chosen,
+        loss=loss,
+        operators=operators,
+        niterations=niterations,
+        max_complexity=max_complexity,
+        restarts=restarts,
+        min_restarts=min_restarts,
+        seed=seed,
+        time_limit=time_limit,
+        deterministic=deterministic,
+        guesses=guesses,
+        resume=not overwrite,
+    )
+    load_engine(chosen).check(options)
+    # what was asked for, the engine that it means here among it
+    searched = {k: v for k, v in options.identity().items() if k in arguments}
+    arguments |= searched | {"targets": list(targets), "rows": rows}
+    if already_done(out, arguments, inputs, overwrite):
+        return stage.already_done(out)
+    print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)
+    dataset = dataset_of_run(run, config)
+    nodes = nodes_of(messages)
+    read = read_out.read_out(messages, nodes, meta["antisymmetric"], seed)
+    force = read.force(messages, nodes)
+    radial = read_out.centrality(force, messages["dx"], messages["r"])["radial"]
+    left = assumptions.leftover(force, messages, seed)
+    if not (left["central"] and left["velocity_free"]):
+        warn(f"the radial law leaves out part of the read-out force ({left['text']})")
+    todo = searches(targets, messages, nodes, read, force, radial, rows, seed)
+    digest = sha256(path)
+    try:
+        fronts = run_searches(todo, options, threads, folder / "symbolic", digest)
+    except CannotStartError as exc:
+        if engine != "auto":
+            raise
+        chosen, reason = resolve_engine("auto", {chosen: exc.message})
+        warn(f"{exc.message}; {chosen} searches instead")
+        options = replace(options, engine=chosen)
+        fronts = run_searches(todo, options, threads, folder / "symbolic", digest)
+
+    law, content = account.compose(fronts["radial"], messages, nodes, read, dataset, seed, quick)
+    if "node" in fronts:
+        content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, force, dataset, seed)
+    if sr_on_inputs:
+        content["sr_on_inputs"] = on_inputs(run, dataset, law, options, rows, raw_inputs)
+
+    columns = {
+        name: (np.array([r.complexity for r in f.rows]), np.array([r.loss for r in f.rows]), f.chosen)
+        for name, f in fronts.items()
+    }
+    save_bytes(folder / "pareto.png", plots.save_bytes(plots.pareto(columns, run)))
+    record = provenance("symbolic_reg", arguments, inputs, stage.seconds)
+    record["versions"] |= load_engine(chosen).versions()
+    record |= {
+        "run": run,
+        "engine": chosen,
+        "engine_reason": reason,
+        "chain": law.chain,
+        "cutoff": law.cutoff,
+        "read_out": read.account() | {k: left[k] for k in SHARES},
+        "leftover": left,
+        "targets": {name: account.target_json(name, f) for name, f in fronts.items()},
+    }
+    save_json(out, record | content)
+    verdict, error, told = content["verdict"], content["acceleration_error"], {}
+    if verdict["recovered"] is not None:
+        told = {"recovered": verdict["recovered"], "in_range": verdict["relative_error_in_range"]}
+        told |= {"extrapolated": verdict["relative_error_extrapolated"]}
+    told |= {"error_law": error["law"], "error_gnn": error["gnn"], "receivers": error["n"]}
+    return stage.done(out, law=f"f = {content['pair']['short']}", **told)
+
+
+def on_inputs(run: str, dataset: Dataset, law: Law, options: SearchOptions, rows: int, raw: bool) -> dict:
+    """The baseline without a network, judged on the receivers of the test messages where they are there."""
+    test = messages_path(run, "test")
+    messages = load_messages(test, run)[0] if test.is_file() else None
+    identity = options.identity() | {"rows": rows, "dataset": sha256(dataset.path)}
+    place = paths.OUTPUTS / run / "symbolic" / ("inputs_raw" if raw else "inputs")
+    again, seed = not options.resume, options.seed
+    return whole_system.baseline(
+        dataset, law, options, place, identity, again, seed, raw=raw, rows=rows, messages=messages
+    )
+
+
+def run_searches(todo: list[Target], options: SearchOptions, threads: int, folder: Path, digest: str) -> dict:
+    """Fronts by target name; finished ones are read back unless ``options.resume`` is off, the rest searched in
+    ``threads`` processes, or one after the other by an engine with threads of its own. ``digest``: of the messages.
+    """
+    identity = options.identity() | {"messages": digest}
+    fronts, left = {}, []
+    for target in todo:
+        place = folder / target.name
+        front = load_front(place, target, identity) if options.resume else None
+        if front is not None:
+            fronts[target.name] = front
+        else:
+            left.append((target, place))
+    count = min(threads, len(left))
+    if load_engine(options.engine).own_threads and not options.deterministic:
+        count, options = 1, replace(options, threads=threads)
+    each = [replace(options, output_directory=str(place), progress=count <= 1) for _, place in left]
+    if count <= 1:
+        for (target, place), own in zip(left, each, strict=True):
+            fronts[target.name] = save_front(place, search_target(target, own), target, identity)
+    else:
+        try:
+            with workers(count) as pool:
+                running = {pool.submit(search_target, t, own): (t, p) for (t, p), own in zip(left, each, strict=True)}
+                bar = progress(as_completed(running), total=len(running), desc="symbolic search", unit="target")
+                for future in bar:
+                    target, place = running[future]
+                    fronts[target.name] = save_front(place, future.result(), target, identity)
+        except BrokenProcessPool:
+            raise UserError("a search process died (out of memory?)", "try --threads 1 or fewer --rows") from None
+    return {t.name: fronts[t.name] for t in todo}
