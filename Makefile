@@ -2,7 +2,7 @@
 # make test   set up everything and run the tests
 # make tables the paper's tables beside ours: every missing cell (hours); PROFILE=slurm|gpu|kubernetes SECTIONS="newton"
 #             BUDGET=full JOBS=2 RESULTS=folder (another folder than results/cells repeats everything) DRY=1
-# make argon  the same for Lennard-Jones argon: data by OpenMM, 12 networks, results/argon.md (hours)
+# make argon  the same for Lennard-Jones argon: data by OpenMM, 12 networks, docs/argon.md (hours)
 # make slow   the tests that take minutes;  make lint;  make pysr  fetches Julia for the PySR engine
 # make clean  removes the virtual environment and caches, never datasets, weights or outputs
 

@@ -218,17 +218,12 @@ def temperature(found: dict) -> str:
     return f"{found['mean']:.1f}" + (f" ± {found['standard_error']:.1f}" if found["standard_error"] else "")
 
 
-# ---------------------------------------------------------------- page and summary
+# ---------------------------------------------------------------- page
 
 
 def page(cells: Cells, missing: list[str]) -> str:
+    """docs/argon.md below its introduction."""
     parts = [
-        "# Lennard-Jones argon: every number of results/argon/",
-        "Written by `python experiments/argon.py` from the cells; `make argon` runs those that are missing. 258 atoms"
-        " in a periodic box, 100 K, reduced density 0.5, cutoff 10.2 Å (the set of GAMD, arXiv 2112.03383): 10"
-        " simulations of 1,000 frames by OpenMM, 8 to train on, 1 to validate, 1 to test; a seed makes its own data."
-        " Forces in kJ/mol/nm. σ = 3.4 Å, ε = 0.995792 kJ/mol are what was simulated. What the columns mean stands in"
-        " `distill/gamd_sr.py`, `distill/alignment.py` and `distill/fluid_structure.py`.",
         "## Networks and what their messages are\n\n"
         + networks(cells)
         + f"\n\nGAMD's own network of four layers: {GAMD} (printed by its repository's notebook; frames of the"
@@ -240,38 +235,4 @@ def page(cells: Cells, missing: list[str]) -> str:
     ]
     if missing:
         parts.append("Not run: " + ", ".join(f"`{run}`" for run in missing) + ".")
-    return "\n\n".join(parts) + "\n"
-
-
-def summary(cells: Cells) -> str:
-    """The short form for README.md."""
-    lines = []
-    for c in ordered(cells):
-        row, law = row_of(c), c["law"]
-        if law is None:
-            continue
-        beyond = (row.get("extrapolation") or {}).get(HOTTEST) or {}
-        found = sigma_epsilon(c["fluid"].get("lennard_jones_from_messages"))
-        lines.append(
-            [
-                f"{c['recipe']}, {c['variant']}",
-                error(row.get("gnn_mae")),
-                r2(c["fit"]["force"]["r2_all"]),
-                r2((c.get("potential") or {}).get("r2_all")),
-                found,
-                yes(law["recovered"]),
-                ratio((row.get("interpolation") or {}).get("law_over_gnn")),
-                ratio(beyond.get("law_over_gnn")),
-            ]
-        )
-    head = [
-        "",
-        "net force MAE",
-        "R² messages with force",
-        "R² with potential",
-        "σ, ε from the messages alone",
-        "law recovered after the refit",
-        "MAE law / network",
-        "at 300 K",
-    ]
-    return markdown(head, lines) + "\n\n" + conditions(cells.of(SECTIONS["argon"].cells))
+    return "\n\n".join(parts)

@@ -1,8 +1,8 @@
 """Run every cell of the tables that is missing, then write the tables: what ``make tables`` does.
 
 reads   experiments/cells.py (what there is to run)  results/cells/ (what is done; the section argon: results/argon/)
-writes  datasets/ model_weights/ outputs/ as the six stages do, results/cells/<run>.json, and by tables.py
-        results/tables.md, its figures and the tables of README.md; argon: by argon.py results/argon.md and so on
+writes  datasets/ model_weights/ outputs/ as the six stages do, results/cells/<run>.json, and by pages.py the numbers
+        of README.md and docs/ and the figures of the tables; with another --results folder a page beside it
 
 example:  python experiments/sweep.py --sections newton --jobs 2
 
@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 
 PROFILES = ("local", "slurm", "gpu", "kubernetes")
 RESULTS = paths.ROOT / "results" / "cells"
-PAGES = {"argon": ("argon.py", paths.ROOT / "results" / "argon")}  # sections with a page of their own, and its cells
+OWN = {"argon": paths.ROOT / "results" / "argon"}  # sections with cells and a page of their own
 
 
 def parse(argv):
@@ -61,7 +61,7 @@ def main(argv=None) -> int:
             f"{relative(profile)} holds no config.yaml, expected a Snakemake profile",
             "choose among " + " ".join(PROFILES),
         )
-    writer, usual = page_of(args.sections)
+    usual = folder_of(args.sections)
     args.results = args.results or usual
     cells = select(args.sections, args.budget)
     if not cells:
@@ -71,21 +71,23 @@ def main(argv=None) -> int:
     lock.close()
     if args.dry_run:
         return int(failed != 0)
-    words = [sys.executable, HERE / writer, "--cells", args.results]
-    if args.results.resolve() != usual:
-        words += ["--out", args.results.parent / f"{Path(writer).stem}.md", "--no-readme"]
+    words = [sys.executable, HERE / "pages.py"]
+    if args.results.resolve() == usual:
+        words += ["--figures"]
+    else:
+        words += ["--cells", args.results, "--out", args.results.parent / f"{args.results.name}.md"]
     tables = subprocess.run([str(w) for w in words], cwd=paths.ROOT).returncode
     missing = report(cells, args.results)
     return int(bool(failed or tables or missing))
 
 
-def page_of(sections: list[str]) -> tuple[str, Path]:
-    """The script that writes the page of these sections, and where its cells lie; ``UserError`` if they have two."""
-    pages = {PAGES.get(section, ("tables.py", RESULTS)) for section in sections}
-    if len(pages) > 1:
-        own = " ".join(s for s in sections if s in PAGES)
+def folder_of(sections: list[str]) -> Path:
+    """Where the cells of these sections lie; ``UserError`` if they have two pages."""
+    folders = {OWN.get(section, RESULTS) for section in sections}
+    if len(folders) > 1:
+        own = " ".join(s for s in sections if s in OWN)
         raise UserError(f"--sections: {own} has a page of its own and cannot go with others", f"--sections {own}")
-    return pages.pop()
+    return folders.pop()
 
 
 def command(args, profile: Path) -> list[str]:

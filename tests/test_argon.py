@@ -1,12 +1,11 @@
-"""The page on argon: it and the README say what the committed cells hold, and what is planned can be run."""
+"""The page on argon: what the committed cells hold, and that what is planned can be run."""
 
-import argon
 import argon_tables
 import cells as plan
+import page_parts
 import pytest
 import sweep
 import table_cells
-import tables
 
 from distill.network.recipes import RECIPES, VARIANTS
 from distill.shell.errors import UserError
@@ -14,14 +13,7 @@ from distill.shell.errors import UserError
 
 @pytest.fixture(scope="module")
 def committed():
-    return table_cells.load(argon.CELLS)
-
-
-def test_page_and_readme_are_those_of_the_cells(committed):
-    missing = sorted(set(plan.select(["argon"])) - {c["run"] for c in committed.contents})
-    assert argon.PAGE.read_text(encoding="utf-8") == argon_tables.page(committed, missing)
-    readme = argon.README.read_text(encoding="utf-8")
-    assert tables.filled(readme, argon_tables.summary(committed), *argon.MARKS) == readme
+    return table_cells.load(page_parts.ARGON)
 
 
 def test_every_cell_was_planned_and_holds_the_rows_of_gamd_sr(committed):
@@ -53,10 +45,10 @@ def test_all_variants_of_both_recipes_are_planned_in_words_that_the_scripts_take
 
 
 def test_a_section_with_a_page_of_its_own_goes_alone():
-    assert sweep.page_of(["argon"]) == ("argon.py", argon.CELLS)
-    assert sweep.page_of(["newton", "paper"])[0] == "tables.py"
+    assert sweep.folder_of(["argon"]) == page_parts.ARGON
+    assert sweep.folder_of(["newton", "paper"]) == page_parts.CELLS
     with pytest.raises(UserError, match="page of its own"):
-        sweep.page_of(["newton", "argon"])
+        sweep.folder_of(["newton", "argon"])
 
 
 @pytest.mark.parametrize("value, text", [(None, "–"), (5e-10, "0 (exact)"), (0.25, "1/4"), (3.0, "3")])

@@ -1,34 +1,23 @@
-"""The tables: what is written of the cells, and that what is committed is what the cells say."""
+"""The tables: what is written of the cells."""
 
 import json
 import re
 import sys
 
 import cells as plan
+import page_parts
 import pytest
 import table_cells
 import table_parts
-import tables
 from published import TABLES
 from scripts import ROOT, environment, refused
-from table_readme import summary
 
-from distill.shell.errors import UserError
-
-COMMITTED = tables.CELLS
+COMMITTED = page_parts.CELLS
 
 
 @pytest.fixture(scope="module")
 def committed():
     return table_cells.load(COMMITTED)
-
-
-def test_readme_and_page_are_what_the_cells_say(committed):
-    readme = tables.README.read_text(encoding="utf-8")
-    assert tables.filled(readme, summary(committed)) == readme, "run  python experiments/tables.py"
-    missing = sorted(set(plan.select()) - {c["run"] for c in committed.contents})
-    page = tables.PAGE.read_text(encoding="utf-8")
-    assert page == table_parts.page(committed, missing), "run  python experiments/tables.py"
 
 
 def test_committed_cells_name_no_folder_and_are_whole_runs(committed):
@@ -109,15 +98,6 @@ def test_published_values_stand_in_the_table():
         assert row.split("|")[column].strip() == f"{table_cells.r2(value)} · – · –"
 
 
-def test_marks_are_needed(tmp_path):
-    assert tables.filled(f"a\n{tables.START}\nold\n{tables.END}\nb", "new") == (
-        f"a\n{tables.START}\nnew\n{tables.END}\nb"
-    )
-    for readme in ("none", f"{tables.END}{tables.START}", tables.START * 2 + tables.END):
-        with pytest.raises(UserError, match="lacks the marks"):
-            tables.filled(readme, "new")
-
-
 @pytest.mark.parametrize(
     "content, said", [(None, "holds no cells"), ("{}", "not the cell of a run"), ("{", "not valid JSON")]
 )
@@ -126,7 +106,7 @@ def test_bad_cells_get_one_line(tmp_path, content, said):
 
     if content is not None:
         (tmp_path / "x.json").write_text(content)
-    words = [sys.executable, str(ROOT / "experiments" / "tables.py"), "--cells", str(tmp_path), "--no-readme"]
+    words = [sys.executable, str(ROOT / "experiments" / "pages.py"), "--cells", str(tmp_path)]
     done = subprocess.run(
         [*words, "--out", str(tmp_path / "tables.md")], capture_output=True, text=True, env=environment(tmp_path)
     )

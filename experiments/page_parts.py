@@ -1,0 +1,376 @@
+"""The generated parts of README.md and of the pages in docs/: a function each, from the results to Markdown."""
+
+from functools import cache
+from statistics import median
+
+import argon_tables
+import table_parts
+from cells import PAIR_SYSTEMS, select
+from table_cells import VARIANTS, Cells, load, markdown, r2
+
+from distill.files.storage import load_json
+from distill.shell import paths
+from distill.shell.errors import UserError
+
+RESULTS = paths.ROOT / "results"
+CELLS, ARGON = RESULTS / "cells", RESULTS / "argon"
+
+
+@cache
+def results(file: str) -> dict:
+    return load_json(RESULTS / f"{file}.json")
+
+
+@cache
+def committed(folder) -> Cells:
+    return load(folder)
+
+
+def value(file: str, path: str):
+    """What ``results/FILE.json`` holds under ``path``: keys parted by "/", "key=value" for the entry of a list."""
+    found = results(file)
+    for key in path.split("/"):
+        name, is_entry, wanted = key.partition("=")
+        try:
+            if isinstance(found, list):
+                found = next(v for v in found if str(v[name]) == wanted) if is_entry else found[int(key)]
+            else:
+                found = found[key]
+        except (KeyError, IndexError, ValueError, StopIteration):
+            raise UserError(f"results/{file}.json holds no {path} (looked for {key})", "mend the mark") from None
+    return found
+
+
+def shown(found, form: str) -> str:
+    """A value in Python's format; "%" ends one in per cent, "," parts thousands, "commit" is its first digits."""
+    return f"`{found[:7]}`" if form == "commit" else format(found, "" if form == "s" else form)
+
+
+# ---------------------------------------------------------------- recovery: how often is the law found
+
+
+def counted(rows: list[dict], key: str) -> str:
+    """ "found/runs" of those where it is known; bold where the control never finds what the networks do."""
+    known = [bool(r[key]) for r in rows if r.get(key) is not None]
+    return f"{sum(known)}/{len(known)}" if known else "–"
+
+
+def ratio(values) -> str:
+    """The largest of errors of laws over those of their networks: exact, smaller, about as large, larger."""
+    known = [v for v in values if v is not None]
+    return "–" if not known else "0" if max(known) < 1e-9 else f"{max(known):.1g}"
+
+
+def of_benchmark(section: str, **where) -> list[dict]:
+    rows = value("recovery_pipeline", f"sections/{section}/rows")
+    chosen = [r for r in rows if all(r[k] in (v if isinstance(v, tuple) else (v,)) for k, v in where.items())]
+    return [r | {"sets": r["law_over_gnn_mae"] or {}} for r in chosen]
+
+
+def of_cells(cells: Cells, **where) -> list[dict]:
+    """Cells with a law as rows of the same kind."""
+    chosen = [c for c in cells.contents if c["law"] and all(c[k] in v for k, v in where.items())]
+    return [
+        c["law"]
+        | {"r2_all": c["fit"]["force"]["r2_all"], "symbolic_equal": None}
+        | {"sets": {k: s["law_over_gnn"] for k, s in (c["generalization"] or {}).items()}}
+        for c in chosen
+    ]
+
+
+HEAD = (
+    "",
+    "runs",
+    "R² of the messages",
+    "law recovered",
+    "from the messages alone",
+    "control, no network",
+    "largest error law / network",
+    "... beyond the training range",
+)
+
+
+def recovery_row(label: str, rows: list[dict], extra=()) -> list[str]:
+    inside = [r["sets"].get("interpolation") for r in rows]
+    beyond = [v for r in rows for k, v in r["sets"].items() if k != "interpolation"]
+    control = counted(rows, "control_recovered")
+    keys = ("recovered", "from_messages_recovered", *extra)
+    counts = [counted(rows, k) for k in keys]
+    control = f"**{control}**" if control.startswith("0/") and not counts[0].startswith("0/") else control
+    return [
+        label,
+        str(len(rows)),
+        r2(median(r["r2_all"] for r in rows)),
+        *counts,
+        control,
+        ratio(inside),
+        ratio(beyond),
+    ]
+
+
+def recovery() -> str:
+    """The short table: the newton recipe by system, then the other rates, one line each."""
+    lines = [recovery_row(f"`{s}`", of_benchmark("newton", system=s)) for s in ("spring", "r1", "r2", "charge")]
+    lines.append(recovery_row("the same four, `standard`", of_benchmark("standard")))
+    lines += [
+        recovery_row(f"`{s}`", of_benchmark("hard", system=s)) for s in ("damped", "discontinuous", "superposition")
+    ]
+    lines += [recovery_row(f"the four, {100 * x:g} % noise", of_benchmark("noise", noise=x)) for x in (0.01, 0.05)]
+    cells = committed(CELLS)
+    in_table = {"system": PAIR_SYSTEMS, "n": (4,), "tag": ("",), "variant": VARIANTS}
+    lines.append(recovery_row("the four, paper recipe", of_cells(cells, recipe=("paper",), **in_table)))
+    argon = committed(ARGON)
+    lines += [recovery_row(f"argon, {k} recipe", of_cells(argon, recipe=(k,))) for k in ("newton", "paper")]
+    return markdown(list(HEAD), lines)
+
+
+def recovery_in_full() -> str:
+    """A line for every system, dimension and level of noise of the benchmark."""
+    extra = ("softening_recovered", "from_messages_within_5")
+    head = [*HEAD[:5], "law with its softening", "messages alone within 5 %", *HEAD[5:]]
+    four = ("spring", "r1", "r2", "charge")
+
+    def row(label, section, **where):
+        return recovery_row(label, of_benchmark(section, **where), extra)
+
+    lines = [row(f"{s}, {d}-D", "newton", system=s, dim=d) for s in four for d in (2, 3)]
+    lines += [row("all of `l1`, `bottleneck`, `pruning`", "newton"), row("`standard`, the same systems", "standard")]
+    lines += [row(s, "hard", system=s) for s in ("damped", "discontinuous", "superposition")]
+    lines += [
+        row(f"{s}, 2-D, `l1`, {100 * x:g} % noise", "noise", system=s, noise=x) for x in (0.01, 0.05) for s in four
+    ]
+    return markdown(head, lines) + "\n\n" + made("recovery_pipeline", "newton", "standard", "hard", "noise")
+
+
+def made(file: str, *sections: str) -> str:
+    """Seeds, machine, dates and commits of sections of a benchmark."""
+    found = [value(file, f"sections/{s}") for s in sections]
+
+    def several(values):
+        return ", ".join(sorted({str(v) for v in values}))
+
+    seeds = several(k for f in found for k in f["arguments"].get("seeds") or [])
+    commits = several(
+        f"`{c[:7]}`" for f in found for c in (f.get("cells_made") or {"commit": [f["git"]["commit"]]})["commit"]
+    )
+    return (
+        (f"Seeds {seeds}; " if seeds else "")
+        + f"{several(f['hardware'] for f in found)}; {several(f['date'] for f in found)}; commits {commits}; "
+        + f"[`results/{file}.json`](../results/{file}.json)."
+    )
+
+
+def near_misses() -> str:
+    rates = value("recovery_near_misses", "sections/all/rates")
+    columns = {
+        "near_misses": "laws",
+        "became_true": "now the true law",
+        "true_called_recovered": "... called recovered",
+        "wrong": "wrong",
+        "wrong_called_recovered": "... called recovered",
+        "wrong_predicting_as_well_as_network": "... predict as well as a network with 1 % error",
+        "wrong_trusted_without_truth": "... trusted without the truth",
+    }
+    lines = [
+        [f"{kind}, {stage}", *(told(found[stage][k]) for k in columns)]
+        for stage in ("given", "refitted")
+        for kind, found in rates.items()
+    ]
+    return markdown(["fault, stage", *columns.values()], lines) + "\n\n" + made("recovery_near_misses", "all")
+
+
+def told(found) -> str:
+    return "–" if found is None else f"{found['successes']}" if isinstance(found, dict) else f"{found}"
+
+
+def planted() -> str:
+    rows = value("recovery_planted", "sections/operon/rows")
+    lines = []
+    for path, law in [(p, s) for p in ("components", "radial") for s in (*("spring", "r1", "r2", "charge"), None)]:
+        part = [r for r in rows if r["path"] == path and law in (r["law"], None)]
+        cpu, memory = median(r["cpu_s"] for r in part), max(r["peak_mb"] for r in part)
+        what = {"components": "one message component", "radial": "radial force of mixed messages"}[path]
+        lines.append([f"{what}, {law or 'all'}", counted(part, "chosen"), f"{cpu:.1f}", f"{memory:.0f}"])
+    head = ["searched", "reported row is the planted law", "CPU-s a formula, median", "largest memory, MB"]
+    return markdown(head, lines) + "\n\n" + made("recovery_planted", "operon")
+
+
+# ---------------------------------------------------------------- single measurements
+
+
+def short_training() -> str:
+    """The paper recipe on a small budget: results/pipeline_paper.json."""
+    lines = []
+    for r in results("pipeline_paper")["rows"]:
+        first, last = r["validation_mae_first_last"]
+        pairs = [f"{r2(r[f'r2_trim90_{k}'])} / {r2(r[f'r2_all_{k}'])}" for k in ("force", "acceleration")]
+        read_out = f"{r2(r['read_out_r2_trim90'])} ({r['read_out_gauge']})"
+        lines.append([r["variant"], f"{first:.2f} → {last:.2f}", *pairs, read_out, f"{r['train_cpu_s']:.0f}"])
+    head = [
+        "variant",
+        "validation MAE, first → last",
+        "R² with force, best 90 % / all",
+        "R² with F/m, best 90 % / all",
+        "R² of the read-out, best 90 % (gauge)",
+        "training, CPU-s",
+    ]
+    return markdown(head, lines)
+
+
+def once() -> str:
+    rows = results("single_runs")["rows"]
+    return markdown(
+        ["what", "command", "result", "date, commit"],
+        [
+            [
+                r["what"],
+                f"`{r['command']}`",
+                r["result"],
+                f"{r['date']}, " + (f"`{r['commit']}`" if r["commit"] else "not recorded"),
+            ]
+            for r in rows
+        ],
+    )
+
+
+def pysr() -> str:
+    found = results("pysr")
+
+    def cost(row, engine):
+        c = row[engine]
+        return f"{c['cpu_s']} / {c['seconds']} / {c['peak_gb']}"
+
+    lines = [[r["run"], cost(r, "pysr"), cost(r, "operon"), r["law"]] for r in found["rows"]]
+    head = ["run", "PySR: CPU-s / s / GB", "operon: CPU-s / s / GB", "law"]
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    where = f"{found['source']} Commit `{found['commit']}`; date {found['date']}."
+    told = [f"{found['arguments']} {found['notes']}", f"Versions: {versions}. {found['versions_note']} {where}"]
+    return "\n\n".join([markdown(head, lines), *told, f"Not verified: {found['not_verified']}"])
+
+
+def demo() -> str:
+    """The commands of ``make demo`` and the last line that each printed."""
+    found = results("demo")
+    lines = [line for step in found["steps"] for line in (f"$ {step['command']}", *step["last_lines"])]
+    run = found["steps"][-1]["command"].split()[-1]
+    return "\n".join(["```", *(line.replace(run, "…") for line in lines), "```"])
+
+
+# ---------------------------------------------------------------- speed
+
+
+def speed(section: str) -> str:
+    found = value("speed", f"sections/{section}")
+    met = {True: "yes", False: "**no**", None: "–"}
+    bars = [[b["what"], str(b["measured"]), str(b["wanted"]), met[b["met"]]] for b in found["bars"]]
+    table = found["table"].replace("| - |", "| – |")
+    return "\n\n".join([table, markdown(["bar", "measured", "wanted", "met"], bars), made("speed", section)])
+
+
+def gpu() -> str:
+    """What a GPU gives, and what its check did not pass, in three lines of README.md."""
+    rows = value("speed", "sections/gpu/rows")
+    best = max(rows, key=lambda r: r["per_s"])
+    check = min(results("gpu")["weights"], key=lambda w: w["steps"])
+    stacked = [r for r in check["rows"] if "captured stack" in r["what"]]
+    failed = sum(not r["passed"] for r in stacked)
+    how = f"{best['precision']}, batch {best['batch']}" + (", captured" if best["captured"] else "")
+    return (
+        f"**A GPU**: `--device cuda`. One {value('speed', 'sections/gpu/device')} took the paper's network through "
+        f"{best['per_s'] / 1e6:.2f} million graphs a second ({how}).\n"
+        "Captured steps and stacked networks (`--stack`, `--capture`) are **experimental**: after "
+        f"{check['steps']} steps "
+        f"{failed} of {len(stacked)} stacked networks had left\nthe tolerance, everything else had kept it "
+        "([docs/speed.md](docs/speed.md#on-a-gpu)). Networks on the paper's budget were not measured."
+    )
+
+
+def gpu_check() -> str:
+    """Captured and stacked steps against plain ones, at the steps where the comparison decides something."""
+    check = min(results("gpu")["weights"], key=lambda w: w["steps"])
+    chaotic = max(results("gpu")["weights"], key=lambda w: w["steps"])
+    verdict = {True: "yes", False: "**no**", None: "–"}
+    lines = [[r["what"], f"{r['relative_difference']:.1e}", verdict[r.get("passed")]] for r in check["rows"]]
+    of_itself = [r["relative_difference"] for r in chaotic["rows"] if r["what"].endswith("again")]
+    return (
+        f"{check['what'][0].upper()}{check['what'][1:]}: {check['steps']} steps in {check['precision']}, batch "
+        f"{check['batch']}, tolerance {check['tolerance']:g}.\n\n"
+        + markdown(["trained in two ways", "difference", "within the tolerance"], lines)
+        + f"\n\n{check['device']}, torch {check['torch']}, {check['date']}, commit `{check['commit'][:7]}` "
+        + check["note"]
+        + f" After {chaotic['steps']} steps the plain way differs from itself by {min(of_itself):.1g} to "
+        + f"{max(of_itself):.1g}.\n\nNot measured: {results('gpu')['not_measured']}."
+    )
+
+
+# ---------------------------------------------------------------- the published tables, argon
+
+
+def of_argon(cells: Cells) -> bool:
+    return all(c["system"] == "lj" for c in cells.contents)
+
+
+def missing(cells: Cells) -> list[str]:
+    planned = select(["argon"]) if of_argon(cells) else select()
+    return sorted(set(planned) - {c["run"] for c in cells.contents})
+
+
+def page_of(cells: Cells) -> str:
+    """The page of a folder of cells: argon's or that of the published tables."""
+    return (argon_tables if of_argon(cells) else table_parts).page(cells, missing(cells)).rstrip()
+
+
+# ---------------------------------------------------------------- tables of the code
+
+
+def systems() -> str:
+    from distill.physics.systems import SYSTEMS
+
+    lines = [[f"`{name}`", f"`{s.law}`" if s.law else "–", f"{s.dt:g}", s.summary] for name, s in SYSTEMS.items()]
+    return markdown(["system", "pair force f(r), along the line of centres", "time step", "what"], lines)
+
+
+def arrays() -> str:
+    """Every array of datasets and messages."""
+    from distill.files.fields import DATASET_FIELDS, MESSAGE_FIELDS
+
+    kinds = {"f": "float", "i": "integer"}
+    parts = []
+    for title, fields in (("A dataset", DATASET_FIELDS), ("Messages", MESSAGE_FIELDS)):
+        lines = [
+            [f"`{name}`", f"[{', '.join(axes)}]" if axes else "a number", kinds[kind], "yes" if needed else "no"]
+            for name, (axes, kind, needed) in fields.items()
+        ]
+        parts.append(f"**{title}**\n\n" + markdown(["array", "axes", "kind", "required"], lines))
+    return "\n\n".join(parts)
+
+
+def tasks() -> str:
+    """What each change of the code touches: results/extending.json, counted in scratch copies."""
+    lines = [
+        [r["task"], ", ".join(f"`{f}`" for f in r["files"]), str(len(r["files"])), str(r["guesses"]), r["before"]]
+        for r in results("extending")["rows"]
+    ]
+    return markdown(["task", "files to touch", "files", "guesses", "before: files, guesses"], lines)
+
+
+PARTS = {
+    "recovery": recovery,
+    "recovery-in-full": recovery_in_full,
+    "near-misses": near_misses,
+    "planted": planted,
+    "short-training": short_training,
+    "single-runs": once,
+    "pysr": pysr,
+    "demo": demo,
+    "gpu": gpu,
+    "gpu-check": gpu_check,
+    "tables": lambda: page_of(committed(CELLS)),
+    "argon": lambda: page_of(committed(ARGON)),
+    "systems": systems,
+    "arrays": arrays,
+    "tasks": tasks,
+} | {
+    f"speed-{section.replace(', ', '-').replace(' ', '-')}": lambda section=section: speed(section)
+    for section in results("speed")["sections"]
+}

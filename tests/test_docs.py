@@ -1,0 +1,144 @@
+"""README.md and docs/: what they say of numbers, files, commands and modules is so."""
+
+import re
+import shlex
+from functools import cache
+
+import page_parts
+import pages
+import pytest
+from scripts import ROOT, ok, run
+
+from distill.shell.errors import UserError
+
+TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in pages.PAGES}
+SCRIPTS = ("simulate", "train", "extract_messages", "fit_linear", "symbolic_reg", "test_generalization")
+# a number that looks measured: with a unit of time, memory or speed, or so many of so many
+MEASURED = re.compile(r"\b\d[\d.,]*\s?(?:CPU-s|CPU-h|s|ms|minutes|MB|GB|graphs/s|times as fast)\b|\b\d+/\d+\b(?!/)")
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_number_between_marks_is_what_the_results_say(page):
+    assert pages.filled(TEXTS[page], page) == TEXTS[page], "run  python experiments/pages.py"
+
+
+@pytest.mark.parametrize("page", [p for p, text in TEXTS.items() if pages.MARK.search(text)])
+def test_an_edit_by_hand_between_marks_is_found(page):
+    """A digit planted in every part in turn, in a copy."""
+    text = TEXTS[page]
+    for found in [*pages.BLOCK.finditer(text), *pages.NUMBER.finditer(text)]:
+        inside = slice(found.end(found.lastindex - 2), found.start(found.lastindex))
+        digit = re.search(r"\d", text[inside])
+        if digit:
+            at = inside.start + digit.start()
+            edited = text[:at] + str((int(text[at]) + 1) % 10) + text[at + 1 :]
+            assert pages.filled(edited, page) == text != edited
+
+
+def outside_of_marks(text: str) -> str:
+    """The page without generated parts, code and links."""
+    for pattern in (pages.BLOCK, pages.NUMBER, re.compile(r"```.*?```", re.DOTALL), re.compile(r"`[^`]*`")):
+        text = pattern.sub("", text)
+    return re.sub(r"\]\([^)]*\)", "]", text)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_no_measured_number_stands_outside_of_marks(page):
+    assert not MEASURED.findall(outside_of_marks(TEXTS[page]))
+
+
+@pytest.mark.parametrize("planted", ["took 117 s", "54/72 of them", "at 3.8 GB", "105 CPU-s", "2,000 graphs/s"])
+def test_a_planted_number_is_seen(planted):
+    assert MEASURED.search(outside_of_marks(f"It {planted}."))
+
+
+def test_every_part_is_in_some_page_and_only_there():
+    used = [found.group(2) for text in TEXTS.values() for found in pages.BLOCK.finditer(text)]
+    assert sorted(used) == sorted(page_parts.PARTS)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("<!-- nonsense: written by experiments/pages.py -->\n<!-- nonsense: end -->", "no part 'nonsense'"),
+        ("<!-- demo: written by experiments/pages.py -->\n", "has no end"),
+        ("<!-- demo: end -->", "no start"),
+        ("<!-- = demo seconds .0f -->1", "has no end"),
+        ("<!-- = demo second .0f -->1<!-- /= -->", "holds no second"),
+    ],
+)
+def test_marks_that_nothing_fills_are_refused(text, said):
+    with pytest.raises(UserError, match=said):
+        pages.filled(text)
+
+
+def test_readme_is_short():
+    assert len(TEXTS["README.md"].splitlines()) <= 180
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page):
+    folder = (ROOT / page).parent
+    for link in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (folder / path) if path else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w\- ]", "", t).lower().replace(" ", "-") for t in titles], link
+
+
+def test_every_figure_is_shown():
+    shown = {link for text in TEXTS.values() for link in re.findall(r"!\[[^]]*\]\((?:docs/)?([^)]+)\)", text)}
+    assert shown == {p.name for p in (ROOT / "docs").glob("*.png")}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_files_of_the_repository_that_are_named_exist(page):
+    named = re.findall(r"`((?:distill|experiments|benchmarks|tests|docs|results)/[\w./-]*)`", TEXTS[page])
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+@cache
+def help_of(script: str) -> str:
+    return ok(run(ROOT, f"{script}.py", "--help"))
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_flags_of_the_scripts_exist(page):
+    """Every command on a page, and every flag named beside a script in its text."""
+    commands = re.findall(rf"\b((?:{'|'.join(SCRIPTS)})\.py [^`\n#]*)", TEXTS[page])
+    for command in commands:
+        script, *words = command.split()
+        for flag in [w.strip("[],.;:)") for w in words if w.startswith("--")]:
+            assert flag in help_of(script.removesuffix(".py")), command
+
+
+def test_the_table_of_folders_is_that_of_the_package():
+    folders = {f"distill/{p.name}/" for p in (ROOT / "distill").iterdir() if (p / "__init__.py").is_file()}
+    assert folders == set(re.findall(r"^\| `(distill/\w+/)` \|", TEXTS["README.md"], re.MULTILINE))
+
+
+def test_the_demo_told_is_the_demo_of_the_makefile():
+    """The commands whose last lines are shown are those that ``make demo`` runs by default."""
+    makefile = (ROOT / "Makefile").read_text()
+    defaults = dict(re.findall(r"^(\w+) \?= (\S+)$", makefile, re.MULTILINE))
+    steps = page_parts.results("demo")["steps"]
+    first = shlex.split(steps[0]["command"])
+    assert first[2:] == [
+        "--system",
+        defaults["SIM"],
+        "--n",
+        defaults["N"],
+        "--dim",
+        defaults["DIM"],
+        "--seed",
+        defaults["SEED"],
+    ]
+    assert [shlex.split(s["command"])[1] for s in steps] == re.findall(r"\$\(PY\) (\w+\.py)", makefile)
+    for step in steps:
+        assert all(
+            line.split()[0] == shlex.split(step["command"])[1].removesuffix(".py") for line in step["last_lines"]
+        )
