@@ -7,7 +7,6 @@ import numpy as np
 import sympy as sp
 
 from distill.formulas.objective import Objective
-from distill.formulas.program import Program
 from distill.formulas.tree import complexity, parametrise, tidy
 
 TOLERANCE = 0.02  # by which a score may rise for a simpler formula
@@ -137,18 +136,11 @@ def repair(expr, objective, rounds: int = 3) -> tuple[sp.Expr, float]:
 
 def _changed(expr, objective):
     """The most promising single changes of ``expr``, as formulas."""
-    try:
-        program = Program(expr, objective.symbols)
-    except (ValueError, TypeError, OverflowError):
-        return []
     with np.errstate(all="ignore"):
-        slots = program.values(objective.columns)
-        grads = program.gradients(slots)
-        r = objective.weights * (objective.apply(objective.full(slots[program.output])) - objective.target)
-        factor = objective.robust_weights(r)
-        weights, missing = objective.weights * factor, -r * factor
-        if not np.isfinite(missing).all():
+        if (found := objective.linearised(expr)) is None:
             return []
+        program, slots, weights, missing = found
+        grads = program.gradients(slots)
         sums, products = [], []
         Z = np.column_stack(objective.columns)
         one = np.ones((objective.rows, 1))

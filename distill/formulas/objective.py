@@ -59,11 +59,31 @@ class Objective:
         """Ordinary regression of ``y`` [row] on the columns of ``X`` [row, feature]."""
         return cls(dict(zip(names, np.asarray(X, dtype=float).T, strict=True)), y, weights, **options)
 
+    def compiled(self, expr: sp.Expr, constants=()) -> Program | None:
+        """``expr`` as a program of the features and the symbols ``constants``; None if it cannot be evaluated."""
+        try:
+            return Program(expr, [*self.symbols, *constants])
+        except (ValueError, TypeError, OverflowError):
+            return None
+
+    def linearised(self, expr: sp.Expr) -> tuple | None:
+        """(program, its slots, weights [residual], what is missing [residual]): what is missing should be
+        ``weights`` times the effect of a change, ``loss`` taken as squares near the current formula. None if that is
+        not finite. Call it with numpy's warnings off.
+        """
+        program = self.compiled(expr)
+        if program is None:
+            return None
+        slots = program.values(self.columns)
+        r = self.weights * (self.apply(self.full(slots[program.output])) - self.target)
+        factor = np.ones_like(r) if self.loss == "linear" else (1 + (r / self.f_scale) ** 2) ** -0.25
+        missing = -r * factor
+        return (program, slots, self.weights * factor, missing) if np.isfinite(missing).all() else None
+
     def values(self, expr: sp.Expr) -> np.ndarray:
         """Row values [row] of ``expr``; NaN where it cannot be evaluated."""
-        try:
-            program = Program(expr, self.symbols)
-        except (ValueError, TypeError, OverflowError):
+        program = self.compiled(expr)
+        if program is None:
             return np.full(self.rows, np.nan)
         with np.errstate(all="ignore"):
             return self.full(program.values(self.columns)[program.output])
@@ -92,9 +112,8 @@ class Objective:
         pexpr, params, start = parametrise(expr)
         if not 0 < len(params) <= min(MAX_CONSTANTS, len(self.target)):
             return expr, self.score(expr)
-        try:
-            program = Program(pexpr, [*self.symbols, *params])
-        except (ValueError, TypeError, OverflowError):
+        program = self.compiled(pexpr, params)
+        if program is None:
             return expr, self.score(expr)
         f_scale = None if self.loss == "linear" else self.f_scale
         with np.errstate(all="ignore"):
@@ -110,9 +129,3 @@ class Objective:
         fitted = with_constants(pexpr, params, x)
         after = self.score(fitted)
         return (fitted, after) if np.isfinite(after) else (expr, self.score(expr))
-
-    def robust_weights(self, residual) -> np.ndarray:
-        """Factors [residual] that make least squares behave like ``loss`` near the current formula."""
-        if self.loss == "linear":
-            return np.ones_like(residual)
-        return (1 + (residual / self.f_scale) ** 2) ** -0.25

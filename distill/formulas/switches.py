@@ -12,7 +12,6 @@ import sympy as sp
 from distill.formulas.functions import greater
 from distill.formulas.improve import prune, repair
 from distill.formulas.objective import Objective
-from distill.formulas.program import Program
 from distill.formulas.tree import tidy
 
 GAIN = 0.5  # a switch must halve the score: it costs four nodes and can always mend a few rows
@@ -41,18 +40,11 @@ def switch(expr: sp.Expr, objective: Objective) -> tuple[sp.Expr, float]:
 
 def _switched(expr, objective):
     """The most promising formulas with one switch more than ``expr``."""
-    try:
-        program = Program(expr, objective.symbols)
-    except (ValueError, TypeError, OverflowError):
-        return []
     found = []
     with np.errstate(all="ignore"):
-        slots = program.values(objective.columns)
-        r = objective.weights * (objective.apply(objective.full(slots[program.output])) - objective.target)
-        factor = objective.robust_weights(r)
-        weights, missing = objective.weights * factor, -r * factor
-        if not np.isfinite(missing).all():
+        if (linear := objective.linearised(expr)) is None:
             return []
+        program, slots, weights, missing = linear
         for node in dict.fromkeys((expr, *sp.Add.make_args(expr))):
             slot = program.nodes.get(node)
             if slot is None or node.has(greater):

@@ -10,7 +10,6 @@ import numpy as np
 import sympy as sp
 
 from distill.formulas.objective import Objective
-from distill.formulas.program import Program
 from distill.formulas.tree import parametrise
 
 STANDARD_ERRORS = 4.0  # the largest of some 400 normal numbers exceeds this in 2 of 100 cases
@@ -36,9 +35,8 @@ def largest_score(expr: sp.Expr, objective: Objective) -> float:
     infinite where the formula or its derivatives are not finite. The constants of ``expr`` have to be fitted.
     """
     pexpr, params, at = parametrise(expr)
-    try:
-        program = Program(pexpr, [*objective.symbols, *params])
-    except (ValueError, TypeError, OverflowError):
+    program = objective.compiled(pexpr, params)
+    if program is None:
         return np.inf
     first = len(objective.symbols)
     with np.errstate(all="ignore"):
