@@ -12,9 +12,10 @@ from distill.formulas.equivalence import same_rational
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, to_text
 from distill.formulas.tree import canonical, complexity
-from distill.search import direct, engine, noise, operon, registry, shared
+from distill.pipeline import search_law
+from distill.search import direct, engine, noise, operon, registry, shared, targets
 from distill.search.choice import choose, pareto
-from distill.search.engine import Engine, SearchOptions
+from distill.search.engine import CannotStartError, Engine, SearchOptions
 from distill.search.front import Row
 from distill.search.hall_of_fame import read_hall_of_fame, write_hall_of_fame
 from distill.search.pysr import julia as juliapkg
@@ -367,7 +368,21 @@ def test_neither_engine(julia, operon_is):
         resolve_engine("julia")
 
 
-def test_another_engine_is_a_module_and_a_name(monkeypatch):
+@pytest.fixture
+def plant(monkeypatch):
+    """Add an engine of that name; returns its module."""
+
+    def add(name, find, **about):
+        module = ModuleType(name)
+        module.ENGINE = Engine(name, name.capitalize(), "ask", ("+", "*", "/"), lambda: "", find, **about)
+        monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setitem(registry.ENGINES, name, name)
+        return module
+
+    return add
+
+
+def test_another_engine_is_a_module_and_a_name(plant):
     """A third engine, which knows one law, is found by its name, checked, refitted and chosen from like the others."""
 
     law = parse("0.5*m_i*m_j/(r + 0.3)^2", NAMES)
@@ -376,10 +391,7 @@ def test_another_engine_is_a_module_and_a_name(monkeypatch):
         assert options.restarts == 3 and X.shape == (1200, 5) and len(y) == 1200
         return [law, parse("0.5*m_i/r", names)], {"guesses": 2}
 
-    module = ModuleType("knowing")
-    module.ENGINE = Engine("knowing", "Knowing", "ask", ("+", "*", "/"), lambda: "", find)
-    monkeypatch.setitem(sys.modules, "knowing", module)
-    monkeypatch.setitem(registry.ENGINES, "knowing", "knowing")
+    module = plant("knowing", find)
     X, y = radial("-1.0*m_i*m_j/(r+0.1)^2", noise=0)
     options = dict(engine="knowing", restarts=3, operators=("+", "*", "/"))
     front = search(X, y, NAMES, **options)
@@ -396,3 +408,41 @@ def test_another_engine_is_a_module_and_a_name(monkeypatch):
     )
     front, A, _ = shared.search_shared(Y, unit, X, NAMES, SearchOptions(**options))
     assert to_text(front.expr, 4) == "m_i * m_j / (r + 0.1)^2" and np.linalg.cond(A) < 10
+
+
+def test_auto_goes_on_with_the_next_engine_where_one_cannot_start(plant, monkeypatch, capsys):
+    def broken(*_):
+        raise CannotStartError("Broken cannot start: no Julia", "make it")
+
+    monkeypatch.setattr(registry, "ENGINES", {})
+    plant("broken", broken)
+    plant("knowing", lambda X, y, names, options: ([parse("0.5*r", names)], {}))
+    options = SearchOptions(engine=resolve_engine("auto")[0], operators=("+",))
+    with pytest.raises(CannotStartError) as caught:
+        search(*radial("r"), NAMES, engine=options.engine, operators=("+",))
+    options, reason = search_law.instead(options, caught.value)
+    assert options.engine == "knowing" and reason == "Broken cannot run (Broken cannot start: no Julia)"
+    assert capsys.readouterr().err == "warning: Broken cannot start: no Julia; knowing searches instead\n"
+
+
+@pytest.mark.parametrize("deterministic, threads", [(True, 1), (False, 3)])
+def test_threads_are_the_engines_own_where_it_has_them(plant, tmp_path, deterministic, threads):
+    seen = []
+
+    def find(X, y, names, options):
+        seen.append(options.threads)
+        return [parse("0.5*r", names)], {}
+
+    plant("threaded", find, own_threads=True)
+    X, y = radial("r")
+    target = targets.Target("radial", dict(zip(NAMES, X.T, strict=True)), y)
+    options = SearchOptions("threaded", operators=("+",), deterministic=deterministic, progress=False)
+    found = search_law.run_searches([target], options, 3, tmp_path, "digest")
+    assert seen == [threads] and to_text(found["radial"].expr, 2) in ("r", "1.0 * r")
+    search_law.run_searches([target], options, 3, tmp_path, "digest")
+    assert len(seen) == 1  # read back
+
+
+def test_rows_know_their_formula():
+    one = row(1, 0.5)
+    assert one.held_out is None and one.judged == 0.5 and replace(one, held_out=0.7).judged == 0.7

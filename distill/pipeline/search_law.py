@@ -108,16 +108,14 @@ def search_law(
     if not (left["central"] and left["velocity_free"]):
         warn(f"the radial law leaves out part of the read-out force ({left['text']})")
     todo = searches(targets, messages, nodes, read, force, radial, rows, seed)
-    digest = sha256(path)
+    place, digest = folder / "symbolic", sha256(path)
     try:
-        fronts = run_searches(todo, options, threads, folder / "symbolic", digest)
+        fronts = run_searches(todo, options, threads, place, digest)
     except CannotStartError as exc:
         if engine != "auto":
             raise
-        chosen, reason = resolve_engine("auto", {chosen: exc.message})
-        warn(f"{exc.message}; {chosen} searches instead")
-        options = replace(options, engine=chosen)
-        fronts = run_searches(todo, options, threads, folder / "symbolic", digest)
+        options, reason = instead(options, exc)
+        fronts = run_searches(todo, options, threads, place, digest)
 
     law, content = account.compose(fronts["radial"], messages, nodes, read, dataset, seed, quick)
     if "node" in fronts:
@@ -131,10 +129,10 @@ def search_law(
     }
     save_bytes(folder / "pareto.png", plots.save_bytes(plots.pareto(columns, run)))
     record = provenance("symbolic_reg", arguments, inputs, stage.seconds)
-    record["versions"] |= load_engine(chosen).versions()
+    record["versions"] |= load_engine(options.engine).versions()
     record |= {
         "run": run,
-        "engine": chosen,
+        "engine": options.engine,
         "engine_reason": reason,
         "chain": law.chain,
         "cutoff": law.cutoff,
@@ -161,6 +159,13 @@ def on_inputs(run: str, dataset: Dataset, law: Law, options: SearchOptions, rows
     return whole_system.baseline(
         dataset, law, options, place, identity, again, seed, raw=raw, rows=rows, messages=messages
     )
+
+
+def instead(options: SearchOptions, exc: CannotStartError) -> tuple[SearchOptions, str]:
+    """The same search by the first engine that can run where that of ``options`` cannot, and the reason; told."""
+    chosen, reason = resolve_engine("auto", {options.engine: exc.message})
+    warn(f"{exc.message}; {chosen} searches instead")
+    return replace(options, engine=chosen), reason
 
 
 def run_searches(todo: list[Target], options: SearchOptions, threads: int, folder: Path, digest: str) -> dict:
