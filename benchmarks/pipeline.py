@@ -18,7 +18,8 @@ from stages import ROOT, Children, in_threads, names_of, run_words, simulate_wor
 
 from distill.files.provenance import provenance
 from distill.files.storage import save_json
-from distill.network.recipes import RECIPES, VARIANTS
+from distill.network.recipes import RECIPES
+from distill.network.variants import VARIANTS
 from distill.report.numbers import hardware, numbers
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_int

@@ -74,11 +74,11 @@ def train(
     quick: bool = False,
 ) -> list[dict]:
     """Train and score on the way: rows of cpu_s, step, r2_all, r2_trim90, the last at the end."""
-    from distill.network.recipes import MESSAGE_DIM, RECIPES
+    from distill.network.recipes import defaults
     from distill.network.steps import Stepper
     from distill.network.training import Trainer
 
-    options = RECIPES[recipe] | {"message_dim": MESSAGE_DIM, "epochs": epochs}
+    options = defaults(recipe, variant, dataset.dim) | {"epochs": epochs}
     if quick:
         options |= {"batch_size": 16, "hidden": 16, "rank_graphs": 64}
     member = Trainer(dataset, variant, options, seed, "cpu", precision, Path("unused"), {}, quick)
@@ -101,7 +101,7 @@ def train_to_the_end(dataset, seed: int, precision: str, quick: bool) -> dict:
     """The last scores of the newton recipe with its default budget."""
     from distill.network.recipes import RECIPES
 
-    epochs = 2 if quick else RECIPES["newton"]["epochs"]
+    epochs = 2 if quick else RECIPES["newton"].options["epochs"]
     return train(dataset, "newton", seed, epochs, 1, precision=precision, quick=quick)[-1]
 
 

@@ -54,7 +54,7 @@ def trainer(
     from pathlib import Path
 
     from distill.files.dataset import Dataset
-    from distill.network.recipes import MESSAGE_DIM, RECIPES
+    from distill.network.recipes import defaults
     from distill.network.training import Trainer
 
     x, acc = states(graphs, n)
@@ -62,7 +62,7 @@ def trainer(
     fixed = {"charge": x[..., -2], "mass": x[..., -1], "split": np.zeros(graphs, dtype=int)}
     fixed["split"][: max(1, graphs // 10)] = 1
     dataset = Dataset("random", Path("random"), {k: v.astype(float) for k, v in (frames | fixed).items()})
-    options = RECIPES[recipe] | {"batch_size": batch, "message_dim": MESSAGE_DIM, "epochs": 1000}
+    options = defaults(recipe, variant, DIM) | {"batch_size": batch, "epochs": 1000}
     return Trainer(dataset, variant, options, seed, device, precision, Path("unused"), {}, False, like)
 
 

@@ -7,7 +7,8 @@ import pytest
 import sweep
 import table_cells
 
-from distill.network.recipes import RECIPES, VARIANTS
+from distill.network.recipes import RECIPES
+from distill.network.variants import VARIANTS
 from distill.shell.errors import UserError
 
 

@@ -15,10 +15,11 @@ from distill.files.dataset import load_dataset
 from distill.files.storage import load_json, save_json
 from distill.messages.extraction import Extraction
 from distill.network.graphs import node_features
-from distill.network.recipes import MESSAGE_DIM, RECIPES
+from distill.network.recipes import defaults
 from distill.network.steps import Stepper
 from distill.network.training import Trainer, fit
 from distill.network.weights import load_run
+from distill.pipeline.train import Job
 from distill.shell import paths
 from distill.shell.errors import UserError
 from models import GNN, Edges, ModelConfig, keep_top
@@ -133,18 +134,8 @@ def dataset(tmp_path_factory):
 
 
 def trainer(dataset, recipe, variant, seed, edge_model, like=None, **more):
-    options = (
-        RECIPES[recipe]
-        | dict(
-            message_dim=2 if variant == "bottleneck" else MESSAGE_DIM,
-            hidden=12,
-            epochs=3,
-            batch_size=16,
-            rank_graphs=32,
-            edge_model=edge_model,
-        )
-        | more
-    )
+    small = dict(hidden=12, epochs=3, batch_size=16, rank_graphs=32, edge_model=edge_model)
+    options = defaults(recipe, variant, 2) | small | more
     return Trainer(dataset, variant, options, seed, "cpu", "float32", Path("unused"), {}, False, like)
 
 
@@ -238,20 +229,23 @@ def test_a_run_with_another_edge_model_is_not_taken_for_the_mlp(here, capsys):
     assert "did you mean 'pm'" in capsys.readouterr().err
 
 
-def test_checkpoints_from_before_there_was_a_choice_go_on(dataset, tmp_path):
+def test_a_checkpoint_is_known_by_what_was_asked_for_and_so_by_no_option_that_came_later(dataset, tmp_path):
     def at(identity):
         member = trainer(dataset, "paper", "l1", 0, "mlp")
         member.checkpoint, member.identity = tmp_path / "checkpoint.safetensors", identity
         return member
 
-    old = at({"arguments": {"variant": "l1", "tag": "", "lr": None}, "dataset_sha256": "0"})
+    given = {"variant": "l1", "tag": ""}
+    old = at({"arguments": given, "dataset_sha256": "0"})
     stepper = Stepper([old])
     stepper.step(0)
     old.step = 1
     old.save(stepper.adam_state(0), stepper.sums[0])
-    new = at({"arguments": {"variant": "l1", "tag": "", "lr": None, "edge_model": None}, "dataset_sha256": "0"})
+    job = Job("x", given | {"edge_model": None, "options": {}, "seed": 0, "precision": "float32", "quick": False})
+    assert None not in job.identity("0")["arguments"].values()
+    new = at({"arguments": given, "dataset_sha256": "0"})
     new.restore()
     assert new.step == 1
     for other in ({"edge_model": "pm"}, {"lr": 0.1}, {"tag": "x"}):
         with pytest.raises(UserError, match="other arguments"):
-            at({"arguments": {"variant": "l1", "tag": "", "lr": None} | other, "dataset_sha256": "0"}).restore()
+            at({"arguments": given | other, "dataset_sha256": "0"}).restore()

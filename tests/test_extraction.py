@@ -10,13 +10,13 @@ from extracted import edges_of
 from planted import write_dataset
 from test_models import NEWTON, network
 
-import extract_messages
 from distill.files.arrays import check_fields
 from distill.files.dataset import load_dataset
 from distill.files.fields import MESSAGE_FIELDS
 from distill.messages import extraction
 from distill.physics.system import pair_force
 from distill.physics.systems import load_system
+from distill.pipeline.extract_messages import write
 from models import keep_top
 
 PAPER = dict(activation="relu")
@@ -117,16 +117,16 @@ def test_an_interrupted_extraction_leaves_the_old_file_and_nothing_else(tmp_path
     path = tmp_path / "outputs" / "messages_test.npz"
     frames = np.arange(6), np.zeros(6, dtype=int)
     whole = extraction.Extraction(network(**PAPER).float(), dataset, False, 24)
-    about = extract_messages.write(path, whole, *frames)
+    about = write(path, whole, *frames)
     assert about["edges"] == 72 and about["components"] == 5
     path.with_suffix(".json").write_text(json.dumps({"old": True}))
     before = path.read_bytes()
     with np.load(path, allow_pickle=False) as file:
         assert about["mae"] == pytest.approx(np.abs(file["acc_pred_i"] - file["acc_i"]).mean())
     with pytest.raises(KeyboardInterrupt):
-        extract_messages.write(path, Interrupted(network(**NEWTON).float(), dataset, False, 24), *frames)
+        write(path, Interrupted(network(**NEWTON).float(), dataset, False, 24), *frames)
     assert path.read_bytes() == before
     assert sorted(os.listdir(path.parent)) == ["messages_test.json", "messages_test.npz"]
-    extract_messages.write(path, whole, *frames)
+    write(path, whole, *frames)
     assert path.read_bytes() == before  # the same bytes again
     assert os.listdir(path.parent) == ["messages_test.npz"]  # the old JSON does not stand beside new arrays

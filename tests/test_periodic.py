@@ -5,13 +5,13 @@ import pytest
 import torch
 from planted import CUTOFF, SIDE, write_argon
 
-import train
 from distill.files.dataset import Dataset, load_dataset
 from distill.network.graphs import dataset_features
 from distill.network.periodic import FrameGraphs, as_tensors, cutoff_of
-from distill.network.recipes import EDGES_A_STEP
+from distill.network.recipes import RECIPES
 from distill.network.training import Trainer, fit
 from distill.physics.neighbours import Neighbours, radius_graph
+from distill.pipeline.train import resolve
 from distill.shell.errors import UserError
 from models import GNN, ModelConfig
 
@@ -128,8 +128,8 @@ def test_no_pair_within_the_cutoff_or_no_cutoff_is_said(argon):
         cutoff_of(Dataset(argon.name, argon.path, arrays))
 
 
-def options_of(argon, variant="bottleneck", *flags):
-    return train.resolve(train.parse(["--dataset", "x", "--quick", *flags]), variant, argon)
+def options_of(argon, variant="bottleneck", recipe="newton", **asked):
+    return resolve(argon, variant, recipe, asked, quick=True)
 
 
 def trained(argon, folder, variant, seed=1, **changes):
@@ -143,13 +143,13 @@ def test_in_a_box_positions_are_differences_and_a_step_has_graphs_by_their_edges
     pos = argon.pos[argon.trajectories("train")].reshape(-1, argon.n, 3)
     edges = FrameGraphs(pos, BOX, CUTOFF).sample()[2]
     for recipe in ("paper", "newton"):
-        options = options_of(argon, "l1", "--recipe", recipe)
+        options = options_of(argon, "l1", recipe)
         assert options["translation_invariant"] and options["geometric_inputs"] and options["augment"] == 0
-        assert options["batch_size"] == round(EDGES_A_STEP[recipe] / edges) > 1
-    assert options_of(argon, "l1", "--batch-size", "3")["batch_size"] == 3
-    for flags in (["--no-geometric-inputs"], ["--augment", "2"]):
-        with pytest.raises(UserError, match="periodic box"):
-            options_of(argon, "l1", *flags)
+        assert options["batch_size"] == round(RECIPES[recipe].edges_a_step / edges) > 1
+    assert options_of(argon, "l1", batch_size=3)["batch_size"] == 3
+    for asked, flag in ((dict(geometric_inputs=False), "--no-geometric-inputs"), (dict(augment=2.0), "--augment 2")):
+        with pytest.raises(UserError, match=f"periodic box.*leave {flag} out"):
+            options_of(argon, "l1", **asked)
 
 
 def test_training_in_a_box_learns_forces_through_the_nearest_image(argon, tmp_path):
@@ -172,7 +172,7 @@ def test_errors_of_some_receivers_need_the_edges_to_them_alone(argon):
 
 
 def test_the_paper_recipe_takes_some_receivers_a_step_and_starts_without_messages(argon, tmp_path):
-    options = options_of(argon, "l1", "--recipe", "paper") | dict(hidden=8, message_dim=4, receivers=5, batch_size=3)
+    options = options_of(argon, "l1", "paper") | dict(hidden=8, message_dim=4, receivers=5, batch_size=3)
     assert options["silent_start"] and options["l1_weight"] == pytest.approx(0.01 * argon.n)
     trainer = Trainer(argon, "l1", options, 0, "cpu", "float32", tmp_path / "a", {}, True)
     drawn = trainer.receivers()
@@ -184,7 +184,7 @@ def test_the_paper_recipe_takes_some_receivers_a_step_and_starts_without_message
     x, edges = trainer.x_val[0], trainer.frames_val.edges([0])
     message, _ = trainer.model.messages(x, edges.index, None, edges.dx)
     assert not message.any() and trainer.model.config.r_power == -3
-    options = options_of(argon, "l1", "--recipe", "paper", "--antisymmetric")
+    options = options_of(argon, "l1", "paper", antisymmetric=True)
     assert options["receivers"] == 0  # their messages need those of the other direction
 
 

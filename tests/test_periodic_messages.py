@@ -6,11 +6,11 @@ import torch
 from extracted import edges_of
 from planted import CUTOFF, SIDE, write_argon
 
-import extract_messages
 from distill.files.dataset import Dataset, load_dataset
 from distill.messages.extraction import Extraction
 from distill.messages.net_forces import nodes_of
 from distill.physics.neighbours import minimum_image
+from distill.pipeline.extract_messages import usual_graphs
 from models import GNN, ModelConfig
 
 
@@ -74,9 +74,9 @@ def test_the_pair_force_ends_where_the_system_says_even_if_the_graph_goes_furthe
 
 
 def test_the_frames_drawn_by_default_go_by_their_edges():
-    assert extract_messages.usual_graphs({}) == extract_messages.usual_graphs({"edges_a_frame": None}) == 10_000
-    assert extract_messages.usual_graphs({"edges_a_frame": 15_480.2}) == 38
-    assert extract_messages.usual_graphs({"edges_a_frame": 1e9}) == 1
+    assert usual_graphs({}) == usual_graphs({"edges_a_frame": None}) == 10_000
+    assert usual_graphs({"edges_a_frame": 15_480.2}) == 38
+    assert usual_graphs({"edges_a_frame": 1e9}) == 1
 
 
 def test_extraction_counts_the_edges_of_frames(argon):

@@ -10,9 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from distill.files.dataset import load_dataset
 from distill.files.storage import load_json
-from distill.network.recipes import MESSAGE_DIM, RECIPES
+from distill.network.recipes import RECIPES, defaults
 from distill.network.steps import Stepper
 from distill.network.training import Trainer, fit
+from distill.network.variants import VARIANTS, Variant
+from distill.shell import paths
 
 
 @pytest.fixture(scope="module")
@@ -21,17 +23,7 @@ def dataset(tmp_path_factory):
 
 
 def trainer(dataset, recipe, variant, seed, like=None, **options):
-    options = (
-        RECIPES[recipe]
-        | dict(
-            message_dim=2 if variant == "bottleneck" else MESSAGE_DIM,
-            hidden=12,
-            batch_size=16,
-            epochs=4,
-            rank_graphs=32,
-        )
-        | options
-    )
+    options = defaults(recipe, variant, 2) | dict(hidden=12, batch_size=16, epochs=4, rank_graphs=32) | options
     return Trainer(dataset, variant, options, seed, "cpu", "float32", Path("unused"), {}, False, like)
 
 
@@ -92,6 +84,26 @@ def test_learning_rate_and_order_follow_the_position_on_the_device(dataset):
         assert float(stepper.lr) == pytest.approx(member.rate(k), rel=1e-6)
         assert int(stepper.at) == k + 1
     assert torch.equal(stepper.order[0], member.order(1)) and not torch.equal(member.order(0), member.order(1))
+
+
+def test_one_entry_of_the_table_is_all_that_a_variant_takes(tmp_path, monkeypatch, capsys):
+    import train
+
+    for name in ("DATASETS", "MODEL_WEIGHTS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    write_dataset(tmp_path / "datasets", trajectories=40)
+    l2 = Variant("l2", False, False, lambda message, *_: message.square().mean(), "mean e^2", {"newton": 0.5}, "relax")
+    monkeypatch.setitem(VARIANTS, "l2", l2)
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    assert "--l2-weight" in capsys.readouterr().out
+    small = ["--dataset", "r2_n4_d2_s0", "--variant", "l2", "--hidden", "12", "--epochs", "30"]
+    train.main([*small, "--l2-weight", "2"])
+    place = tmp_path / "model_weights" / "r2_n4_d2_s0__l2-newton__s0"
+    config, history = load_json(place / "config.json"), (place / "history.csv").read_text().splitlines()
+    penalties = [float(line.split(",")[history[0].split(",").index("penalty")]) for line in history[1:]]
+    assert config["options"]["l2_weight"] == 2 and config["active"] == 2
+    assert penalties[0] > 0 and penalties[-1] == 0  # paid, then relaxed
 
 
 def test_several_variants_and_seeds_are_a_run_each(tmp_path):

@@ -9,7 +9,8 @@ import pytest
 import sweep
 from scripts import ROOT
 
-from distill.network.recipes import RECIPES, VARIANTS
+from distill.network.recipes import RECIPES
+from distill.network.variants import VARIANTS
 from distill.shell import paths
 from distill.shell.errors import UserError
 

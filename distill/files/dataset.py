@@ -38,6 +38,11 @@ class Dataset:
     def dim(self) -> int:
         return self.pos.shape[3]
 
+    @property
+    def periodic(self) -> bool:
+        """Whether the particles are in a periodic box, where a position by itself means nothing."""
+        return "box" in self.arrays
+
     def trajectories(self, split: str) -> np.ndarray:
         """Indices of the trajectories of ``split`` (``"all"`` for every one)."""
         if split == "all":

@@ -23,10 +23,11 @@ from distill.messages.net_forces import (
     terms_by_third_law,
     third_law_residual,
 )
+from distill.network.variants import message_importance
 from distill.physics.law import NODE_TERMS
 from distill.physics.system import pair_potential
 from distill.shell.errors import UserError
-from distill.statistics.metrics import kl_divergence, r_squared, r_squared_trimmed, typical_size
+from distill.statistics.metrics import r_squared, r_squared_trimmed, typical_size
 
 GAUGES = ("force", "acceleration", "charge_force")  # m a, a, q m a
 JACOBIAN = "jacobian"  # F_ij = m_i a_ij with the shares a_ij of models.GNN.acceleration_shares
@@ -39,10 +40,10 @@ def top_components(importance: np.ndarray, count: int) -> np.ndarray:
 
 def importance(messages: dict) -> np.ndarray:
     """Standard deviation of each component [component], or mean KL (mu^2 + s^2 - log s^2 - 1)/2."""
-    m = messages["message"].astype(float)
-    if "logvar" not in messages:
-        return m.std(0)
-    return kl_divergence(m, messages["logvar"].astype(float)).mean(0) * messages["active"]
+    m, logvar = messages["message"].astype(float), messages.get("logvar")
+    if logvar is None:
+        return message_importance(m)
+    return message_importance(m, logvar.astype(float), exp=np.exp) * messages["active"]
 
 
 def target_forces(messages: dict) -> dict[str, np.ndarray]:

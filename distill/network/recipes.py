@@ -1,85 +1,34 @@
-"""Recipes (named sets of options), learning-rate and pruning schedules.
+"""Recipes (named sets of options), learning-rate and pruning schedules; tables, without torch.
 
 ``paper``: the architecture, loss and schedule of Cranmer et al. 2020 as their code has them.
 ``newton``: our stronger prior; what every option assumes stands in ``models.ModelConfig``.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-VARIANTS = ("standard", "bottleneck", "l1", "kl", "pruning", "std")
-PENALISED = ("l1", "kl", "std")  # those with a penalty, dropped at ``relax_at``
+from distill.network.variants import MESSAGE_DIM, VARIANTS
+
 EDGE_MODELS = ("mlp", "pm", "cust")
-LOSSES = ("mae", "mse", "huber", "relative")
 
-PAPER = dict(
-    hidden=300,
-    activation="relu",
-    loss="mae",
-    lr=1e-3,
-    schedule="onecycle",
-    batch_size=64,
-    epochs=30,
-    antisymmetric=False,
-    translation_invariant=False,
-    geometric_inputs=False,
-    exp_gate=False,
-    linear_node=False,
-    log_mass=False,
-    scale_output=False,
-    augment=3.0,
-    close_sampling=0.0,
-    l1_weight=1e-2,
-    kl_weight=1.0,
-    relax_at=0.0,
-    prune_start=0.0,
-    prune_end=0.65,
-    prune_schedule="cosine",
-    rank_graphs=10_000,
-    rank_every=0,
-)
 
-NEWTON = dict(
-    hidden=64,
-    activation="silu",
-    loss="relative",
-    lr=3e-3,
-    schedule="cosine",
-    batch_size=256,
-    epochs=4,
-    antisymmetric=True,
-    translation_invariant=True,
-    geometric_inputs=True,
-    exp_gate=True,
-    linear_node=True,
-    log_mass=True,
-    scale_output=True,
-    augment=0.0,
-    close_sampling=0.5,
-    l1_weight=0.03,
-    kl_weight=0.01,
-    relax_at=0.4,
-    prune_start=0.02,
-    prune_end=0.65,
-    prune_schedule="cosine",
-    rank_graphs=500,
-    rank_every=50,
-)
+@dataclass(frozen=True)
+class Recipe:
+    """``options`` of a run, and what a periodic box changes in them.
 
-RECIPES = {"paper": PAPER, "newton": NEWTON}
-# Not among the options above, which runs from before there was a variant std lack. 0.1 is that of gamd_sr.
-STD_WEIGHT = {"paper": 0.1, "newton": 1.0}
-PRUNE_SCHEDULES = ("linear", "cosine", "exponential")
-# In a periodic box a frame has hundreds of receivers with tens of senders each: a step has so many edges.
-EDGES_A_STEP = {"newton": 16_000, "paper": 4_000}
-# What differs from the recipe there. paper: ``receivers`` of a frame a step, a start without messages, distances by
-# their inverse cubes (which part the few close pairs from the many far ones) and accelerations in units of their
-# median; without these a network of its kind stays at predicting nothing. The penalty of l1 is scaled in
-# ``train.in_a_box``.
-IN_A_BOX = {
-    "newton": dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
-    "paper": dict(epochs=1, r_power=-3.0, receivers=64, silent_start=True, scale_output=True),
-}
-MESSAGE_DIM = 100  # of every variant but the bottleneck, which has one component a dimension
+    batch_size    function of the number of particles, in place of the option
+    edges_a_step  a frame in a box has hundreds of receivers with tens of senders each: a step has so many edges
+    in_a_box      options that differ there
+    times_n       options that are multiplied by the number of particles there: weights of penalties summed over
+                  edges that stand beside a loss summed over particles
+    """
+
+    options: dict
+    edges_a_step: int
+    batch_size: Callable[[int], int] | None = None
+    in_a_box: dict = field(default_factory=dict)
+    times_n: tuple[str, ...] = ()
 
 
 def paper_batch_size(n: int) -> int:
@@ -87,18 +36,112 @@ def paper_batch_size(n: int) -> int:
     return max(1, int(64 * (4 / n) ** 2))
 
 
-def lr_factor(schedule: str, p: float) -> float:
-    """Learning rate over its peak at progress ``p`` in [0, 1].
+PAPER = Recipe(
+    dict(
+        hidden=300,
+        activation="relu",
+        loss="mae",
+        lr=1e-3,
+        schedule="onecycle",
+        batch_size=64,
+        epochs=30,
+        antisymmetric=False,
+        translation_invariant=False,
+        geometric_inputs=False,
+        exp_gate=False,
+        linear_node=False,
+        log_mass=False,
+        scale_output=False,
+        augment=3.0,
+        close_sampling=0.0,
+        relax_at=0.0,
+        prune_start=0.0,
+        prune_end=0.65,
+        prune_schedule="cosine",
+        rank_graphs=10_000,
+        rank_every=0,
+    ),
+    4_000,
+    paper_batch_size,
+    # ``receivers`` of a frame a step, a start without messages, distances by their inverse cubes (which part the few
+    # close pairs from the many far ones) and accelerations in units of their median: without these a network of its
+    # kind stays at predicting nothing
+    dict(epochs=1, r_power=-3.0, receivers=64, silent_start=True, scale_output=True),
+    ("l1_weight",),
+)
 
-    onecycle: torch's ``OneCycleLR`` with its defaults (30 % rise from 1/25, cosine) and the paper's
-    ``final_div_factor`` 1e5. cosine: 10 % warm-up from 4 %, then cosine down to 1e-4.
-    """
+NEWTON = Recipe(
+    dict(
+        hidden=64,
+        activation="silu",
+        loss="relative",
+        lr=3e-3,
+        schedule="cosine",
+        batch_size=256,
+        epochs=4,
+        antisymmetric=True,
+        translation_invariant=True,
+        geometric_inputs=True,
+        exp_gate=True,
+        linear_node=True,
+        log_mass=True,
+        scale_output=True,
+        augment=0.0,
+        close_sampling=0.5,
+        relax_at=0.4,
+        prune_start=0.02,
+        prune_end=0.65,
+        prune_schedule="cosine",
+        rank_graphs=500,
+        rank_every=50,
+    ),
+    16_000,
+    in_a_box=dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
+)
+
+RECIPES = {"paper": PAPER, "newton": NEWTON}
+BOX_NEEDS = {"translation_invariant": True, "geometric_inputs": True, "augment": 0.0}  # positions only as differences
+
+
+def defaults(recipe: str, variant: str, dim: int, n: int = 4) -> dict:
+    """The options of a run on ``n`` particles in ``dim`` dimensions that is told nothing else."""
+    chosen, head = RECIPES[recipe], VARIANTS[variant]
+    out = chosen.options | {"message_dim": dim if head.bottleneck else MESSAGE_DIM}
+    if chosen.batch_size:
+        out["batch_size"] = chosen.batch_size(n)
+    return out | ({head.weight: head.weights[recipe]} if head.penalty else {})
+
+
+def box_changes(recipe: str, options: dict, n: int, edges: float) -> dict:
+    """What differs from ``options`` for ``n`` particles in a periodic box with ``edges`` edges a frame."""
+    chosen = RECIPES[recipe]
+    if 0 < chosen.in_a_box["receivers"] < n:
+        edges *= chosen.in_a_box["receivers"] / n
+    scaled = {name: options[name] * n for name in chosen.times_n if name in options}
+    return BOX_NEEDS | chosen.in_a_box | scaled | {"batch_size": max(1, round(chosen.edges_a_step / edges))}
+
+
+# name: (share of training that the rate rises, where it starts, where it ends), as parts of its peak. onecycle:
+# torch's ``OneCycleLR`` with its defaults and the paper's ``final_div_factor`` 1e5
+LR_SCHEDULES = {"onecycle": (0.3, 1 / 25, 1 / 25 / 1e5), "cosine": (0.1, 0.04, 1e-4)}
+
+
+def lr_factor(schedule: str, p: float) -> float:
+    """Learning rate over its peak at progress ``p`` in [0, 1]: a rise and a fall, both half a cosine."""
 
     def anneal(start, end, q):
         return end + (start - end) * 0.5 * (1 + math.cos(math.pi * q))
 
-    rise, low, last = (0.3, 1 / 25, 1 / 25 / 1e5) if schedule == "onecycle" else (0.1, 0.04, 1e-4)
+    rise, low, last = LR_SCHEDULES[schedule]
     return anneal(low, 1.0, p / rise) if p < rise else anneal(1.0, last, (p - rise) / (1 - rise))
+
+
+# name: share of the components that are left at progress q in [0, 1] of pruning, from 1 to 0
+PRUNE_SCHEDULES = {
+    "linear": lambda q: 1 - q,
+    "cosine": lambda q: 0.5 * (1 + math.cos(math.pi * q)),
+    "exponential": lambda q: (math.exp(-5 * q) - math.exp(-5)) / (1 - math.exp(-5)),
+}
 
 
 def components_kept(p: float, start: float, end: float, total: int, final: int, schedule: str) -> int:
@@ -106,9 +149,4 @@ def components_kept(p: float, start: float, end: float, total: int, final: int, 
     if p < start:
         return total
     q = min((p - start) / max(end - start, 1e-9), 1.0)
-    left = {
-        "linear": 1 - q,
-        "cosine": 0.5 * (1 + math.cos(math.pi * q)),
-        "exponential": (math.exp(-5 * q) - math.exp(-5)) / (1 - math.exp(-5)),
-    }[schedule]
-    return max(final, round(final + (total - final) * left))
+    return max(final, round(final + (total - final) * PRUNE_SCHEDULES[schedule](q)))

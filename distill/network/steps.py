@@ -13,9 +13,6 @@ alone, up to rounding.
 import torch
 from torch.func import functional_call
 
-from distill.network.losses import kl_penalty, l1_penalty, std_penalty
-from distill.network.recipes import PENALISED
-
 WARM_UP = 3  # steps on a side stream before a capture, as PyTorch asks for
 
 
@@ -86,13 +83,11 @@ class Stepper:
     def changed(self) -> None:
         """To be called when a mask or a penalty has changed: what was captured holds no longer."""
         self._graph, self._eager_left = None, WARM_UP
-        # what a member pays for the size of its messages, and for the spread of those that are not its first
-        kinds = [m.variant if m.penalised and m.variant in PENALISED else None for m in self.members]
-        self.penalised = any(kind in ("l1", "kl") for kind in kinds)
-        self.spread_penalised = "std" in kinds
+        paying = [m.variant if m.penalised and m.variant.penalty else None for m in self.members]
+        self.penalised = list(dict.fromkeys(v for v in paying if v))  # variants whose penalties are computed
         weights = [
-            [m.options[f"{kind}_weight"] if kind in some else 0.0 for some in (("l1", "kl"), ("std",))]
-            for m, kind in zip(self.members, kinds, strict=True)
+            [m.options[v.weight] if v == own else 0.0 for v in self.penalised]
+            for m, own in zip(self.members, paying, strict=True)
         ]
         self.weights = torch.tensor(weights, device=self.device)
         active = torch.stack([m.model.active for m in self.members])
@@ -169,14 +164,9 @@ class Stepper:
             pred, message, logvar = model(x.flatten(0, 1), self.edges, normal)
         loss = first.loss(pred.float(), acc, self.receivers)
         penalty = torch.zeros((), device=self.device)
-        if self.penalised:
-            penalty = weight[0] * (
-                l1_penalty(message.float(), first.n, graphs)
-                if logvar is None
-                else kl_penalty(message.float(), logvar.float(), first.n, graphs)
-            )
-        if self.spread_penalised:
-            penalty = penalty + weight[1] * std_penalty(message.float(), first.n, first.dim)
+        sent = message.float(), None if logvar is None else logvar.float()
+        for k, variant in enumerate(self.penalised):
+            penalty = penalty + weight[k] * variant.penalty(*sent, first.n, graphs, first.dim)
         return torch.stack([loss, penalty])
 
     def _alone(self, x, acc, normal) -> torch.Tensor:

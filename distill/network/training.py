@@ -17,9 +17,10 @@ from distill.files.tensors import load_tensors, save_tensors
 from distill.network.data import load
 from distill.network.graphs import EdgeCache, is_chain
 from distill.network.layers import silence
-from distill.network.losses import message_importance, prediction_loss
-from distill.network.recipes import PENALISED, components_kept, lr_factor
+from distill.network.losses import prediction_loss
+from distill.network.recipes import components_kept, lr_factor
 from distill.network.steps import Stepper
+from distill.network.variants import VARIANTS, message_importance
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.processes import on_ending
@@ -63,7 +64,7 @@ class Trainer:
         quick,
         like: "Trainer | None" = None,
     ):
-        self.variant, self.options, self.seed, self.device = variant, options, seed, device
+        self.variant, self.options, self.seed, self.device = VARIANTS[variant], options, seed, device
         self.bf16, self.checkpoint, self.identity, self.n = (
             precision == "bf16",
             checkpoint,
@@ -83,7 +84,7 @@ class Trainer:
         self.model = GNN(
             ModelConfig(
                 dim=dataset.dim,
-                gaussian=variant == "kl",
+                gaussian=self.variant.gaussian,
                 acc_scale=self.scale,
                 edge_model=options.get("edge_model", "mlp"),
                 **(data.box or {}),
@@ -105,7 +106,11 @@ class Trainer:
         self.restored = None  # Adam's state and sums of a checkpoint, for the ``Stepper``
         self._order = (-1, None)
 
-    # ------------------------------------------------------------ what a step needs (distill/steps.py)
+    def stacks_with(self, other: "Trainer") -> bool:
+        """Whether both can train as one stack, at the same pace from here."""
+        return (self.model.config, self.batch, self.step) == (other.model.config, other.batch, other.step)
+
+    # ------------------------------------------------------------ what a step needs (steps.py)
 
     def order(self, epoch: int) -> torch.Tensor:
         """Indices [graph] of the graphs drawn in ``epoch``: a permutation, or with replacement."""
@@ -149,15 +154,14 @@ class Trainer:
     # ------------------------------------------------------------ pruning, relaxation, evaluation
 
     def constrain(self) -> bool:
-        """Prune (variant pruning) or relax the penalty (l1, kl, std) where the schedule says so; whether it did."""
+        """Prune, or relax the penalty, where the variant's schedule says so; whether it did."""
         options, p = self.options, self.step / self.total
-        if self.variant in PENALISED and self.penalised and options["relax_at"]:
-            if p >= options["relax_at"]:
-                keep_top(self.model, self.importance(), self.dim)
-                self.penalised = False
-                return True
+        if self.variant.schedule == "relax" and self.penalised and 0 < options["relax_at"] <= p:
+            keep_top(self.model, self.importance(), self.dim)
+            self.penalised = False
+            return True
         every = min(options["rank_every"] or self.steps_per_epoch, max(1, self.total // 20))
-        if self.variant == "pruning" and self.step % every == 0:
+        if self.variant.schedule == "prune" and self.step % every == 0:
             # the paper recipe's after an epoch, but early enough for a run of few epochs to prune at all
             first = 0.0 if options["rank_every"] else min(1 / options["epochs"], options["prune_end"] / 2)
             start = max(options["prune_start"], first)
@@ -179,14 +183,14 @@ class Trainer:
                 self.model.messages(self.x_val[k], e.index, e.reverse, e.dx)
                 for k, e in self.frames_of_validation(count)
             ]
-            logvar = torch.cat([v for _, v in parts]) if self.variant == "kl" else None
+            logvar = torch.cat([v for _, v in parts]) if self.variant.gaussian else None
             return message_importance(torch.cat([m for m, _ in parts]), logvar)
         x = self.x_val[:: max(1, len(self.x_val) // count)][:count]
         parts = [
             self.model.messages(c.flatten(0, 1), self.edges(len(c)).index, self.edges(len(c)).reverse)
             for c in x.split(1024)
         ]
-        logvar = torch.cat([v for _, v in parts]) if self.variant == "kl" else None
+        logvar = torch.cat([v for _, v in parts]) if self.variant.gaussian else None
         return message_importance(torch.cat([m for m, _ in parts]), logvar)
 
     def frames_of_validation(self, count: int):
@@ -249,7 +253,7 @@ class Trainer:
         """Continue from ``checkpoint``; ``UserError`` if it is damaged or of another run."""
         fix = "add --overwrite to start again"
         tensors, header, _ = load_tensors(self.checkpoint, fix)
-        if _given(header.get("identity")) != _given(json.loads(json.dumps(self.identity))):
+        if header.get("identity") != json.loads(json.dumps(self.identity)):
             raise UserError(f"{relative(self.checkpoint)} is of a run with other arguments or data", fix)
         try:
             self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
@@ -280,7 +284,7 @@ def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
     stepper = Stepper(members, capture)
     if first.restored:
         stepper.restore([m.restored[0] for m in members], first.step, [m.restored[1] for m in members])
-    variants = " ".join(dict.fromkeys(m.variant for m in members))
+    variants = " ".join(dict.fromkeys(m.variant.name for m in members))
     bar = progress(total=first.total, desc=f"train {variants}", unit="step")
     bar.update(first.step)
     saved, cpu, since = time.monotonic(), time.process_time(), [m.cpu_seconds for m in members]
@@ -316,13 +320,6 @@ def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
                     f"interrupted at step {first.step} of {first.total}; kept {kept}:"
                     " run the same command with --resume to go on"
                 )
-
-
-def _given(identity):
-    """An identity without the arguments that were not given: a checkpoint may be older than one of them."""
-    if not isinstance(identity, dict) or not isinstance(identity.get("arguments"), dict):
-        return identity
-    return identity | {"arguments": {k: v for k, v in identity["arguments"].items() if v is not None}}
 
 
 def history_text(history: list[dict]) -> str:

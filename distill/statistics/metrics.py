@@ -84,14 +84,6 @@ def channel_map(message: np.ndarray, force: np.ndarray) -> np.ndarray:
     return (a.T @ b / len(a)) ** 2
 
 
-def kl_divergence(mean, logvar, exp=np.exp):
-    """KL(N(mean, s^2) || N(0, 1)) = (s^2 + mean^2 - log s^2 - 1)/2, s^2 = exp(logvar), element by element.
-
-    For numpy arrays, or for tensors with ``exp=torch.exp``.
-    """
-    return 0.5 * (exp(logvar) + mean**2 - logvar - 1)
-
-
 def relative_errors(pred: np.ndarray, true: np.ndarray) -> np.ndarray:
     """|pred - true| / |true| of vectors [..., dim] (where the truth is not 0)."""
     size = np.linalg.norm(true, axis=-1)

@@ -1,0 +1,120 @@
+"""What every edge of a trained network sends, on a split of its dataset: the stage ``extract_messages``."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from distill.files.arrays import stream_npz
+from distill.files.dataset import dataset_of_run
+from distill.files.fields import MESSAGE_FIELDS
+from distill.files.names import messages_path, run_dir, run_name_of
+from distill.files.provenance import already_done, provenance
+from distill.files.storage import load_json, save_json
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+from distill.shell.stage import Done, Stage, progress
+from distill.shell.threads import pick_device
+
+GRAPHS, EDGES = 10_000, 600_000  # drawn unless told otherwise; edges count where frames have thousands
+QUICK_GRAPHS = 200
+
+
+def extract_messages(
+    run: str,
+    *,
+    split: str | Sequence[str] = ("train", "test"),
+    max_graphs: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    threads: int = 1,
+    overwrite: bool = False,
+    quick: bool = False,
+    each: Callable[[Done], None] = lambda done: None,
+) -> list[Done]:
+    """Store the messages of ``run`` on frames of every ``split``; writes messages_<split>.npz and .json each.
+
+    ``max_graphs``: frames drawn at random, 0 for all, None for ``GRAPHS`` or as many as have ``EDGES``. ``each`` is
+    called with every ``Done`` as it comes. ``UserError`` where the run or its dataset are missing or have changed.
+    """
+    run = run_name_of(run)
+    arguments = {k: v for k, v in locals().items() if k not in ("each", "split")}
+    folder = run_dir(run)
+    inputs = {"weights": folder / "model.safetensors", "config": folder / "config.json"}
+    if not inputs["weights"].is_file():
+        raise UserError(f"{relative(inputs['weights'])} does not exist", "train again:  python train.py --resume ...")
+    if max_graphs is None:
+        max_graphs = arguments["max_graphs"] = usual_graphs(load_json(inputs["config"]))
+    finished, todo = [], []
+
+    def finish(done: Done) -> None:
+        finished.append(done)
+        each(done)
+
+    for name in [split] if isinstance(split, str) else split:
+        path, own = messages_path(run, name), arguments | {"split": name}
+        if already_done(path.with_suffix(".json"), own, inputs, overwrite) and path.is_file():
+            finish(Stage("extract_messages", f"{run} {name}").already_done(path))
+        else:
+            todo.append((name, path, own))
+    if not todo:
+        return finished
+
+    from distill.messages.extraction import Extraction
+    from distill.network.graphs import is_chain
+    from distill.network.weights import load_run
+
+    where = pick_device(device, threads)
+    model, config = load_run(run, where)
+    dataset = dataset_of_run(run, config)
+    extraction = Extraction(model, dataset, is_chain(dataset.meta))
+    for name, path, own in todo:
+        stage = Stage("extract_messages", f"{run} {name}")
+        trajectories, frames = dataset.trajectories(name), dataset.pos.shape[1]
+        total = len(trajectories) * frames
+        limit = min(max_graphs or total, QUICK_GRAPHS if quick else total)
+        pick = np.arange(total)
+        if limit < total:
+            pick = np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
+        about = write(path, extraction, trajectories[pick // frames], pick % frames)
+        read = inputs | {"dataset": dataset.path}
+        content = provenance("extract_messages", own, read, stage.seconds, where) | {
+            "run": run,
+            "split": name,
+            "graphs": len(pick),
+            "edges": about["edges"],
+            "mae": about["mae"],
+            **{k: config[k] for k in ("variant", "recipe", "dataset_path")},
+            "n": dataset.n,
+            "dim": dataset.dim,
+            "antisymmetric": model.config.antisymmetric,
+            "dataset": dataset.name,
+            "system": dataset.meta.get("system"),
+        }
+        save_json(path.with_suffix(".json"), content)
+        finish(stage.done(path, graphs=len(pick), **about))
+    return finished
+
+
+def usual_graphs(config: dict) -> int:
+    """Frames to draw by default for the run of this ``config.json``."""
+    edges = config.get("edges_a_frame")
+    return GRAPHS if edges is None else max(1, min(GRAPHS, int(EDGES / edges)))
+
+
+def write(path: Path, extraction, trajectory, frame) -> dict:
+    """Stream the messages of the frames ``(trajectory[k], frame[k])`` to ``path``; returns edges, components, mae."""
+    edges, missed, components = extraction.edges(trajectory, frame), 0.0, 0
+
+    def parts():
+        nonlocal missed, components
+        batches = -(-len(frame) // extraction.batch)
+        for part in progress(extraction.parts(trajectory, frame), total=batches, desc="extract", unit="batch"):
+            missed += float(np.abs(part["acc_pred_i"] - part["acc_i"]).sum())
+            components = part["message"].shape[1]
+            yield part
+        path.with_suffix(".json").unlink(missing_ok=True)  # the old one must not stand beside new arrays
+
+    fix = "use fewer --max-graphs, or another disk for DISTILL_OUTPUTS"
+    stream_npz(path, parts(), {"edge": edges}, MESSAGE_FIELDS, fix)
+    return {"edges": edges, "components": components, "mae": missed / (edges * extraction.dataset.dim)}

@@ -1,0 +1,246 @@
+"""Networks that predict the accelerations of a dataset: the stage ``train``."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distill.files.dataset import Dataset, load_dataset, start_of
+from distill.files.names import run_name
+from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
+from distill.files.storage import json_text, save_together
+from distill.network.recipes import BOX_NEEDS, RECIPES, box_changes, defaults
+from distill.network.variants import VARIANTS
+from distill.shell import paths
+from distill.shell.errors import UserError, near_miss
+from distill.shell.paths import relative
+from distill.shell.stage import Done, Stage, warn
+from distill.shell.threads import pick_device
+
+
+def train(
+    dataset: str,
+    *,
+    variant: str | Sequence[str] = "l1",
+    recipe: str = "newton",
+    seed: int | Sequence[int] = 0,
+    tag: str = "",
+    device: str = "auto",
+    precision: str = "float32",
+    resume: bool = False,
+    stack: str = "auto",
+    capture: bool = True,
+    wandb: bool = False,
+    threads: int = 1,
+    overwrite: bool = False,
+    quick: bool = False,
+    each: Callable[[Done], None] = lambda done: None,
+    **options,
+) -> list[Done]:
+    """Train a network for every variant and seed; writes ``model_weights/<run>/`` each.
+
+    ``options``: those of the recipe, ``message_dim``, ``edge_model`` and weights of penalties; None is the recipe's.
+    ``each`` is called with every ``Done`` as it comes. ``UserError`` if a run is unfinished or was made otherwise.
+    """
+    arguments = {k: v for k, v in locals().items() if k not in ("each", "options", "variant", "seed")}
+    variants, seeds = ([v] if isinstance(v, str | int) else list(dict.fromkeys(v)) for v in (variant, seed))
+    for name, chosen, known in (("variant", variants, VARIANTS), ("recipe", [recipe], RECIPES)):
+        for unknown in (c for c in chosen if c not in known):
+            raise UserError(f"there is no {name} '{unknown}'{near_miss(unknown, known)}", f"known: {', '.join(known)}")
+    asked = {k: v for k, v in options.items() if v is not None}
+    known = {k for v in VARIANTS for k in defaults(recipe, v, 2)} | {"edge_model"}
+    for unknown in sorted(set(asked) - known):
+        raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
+    data = load_dataset(dataset)
+    if data.periodic and stack == "on":
+        raise UserError(
+            f"{relative(data.path)} has a periodic box: every frame has edges of its own, and runs cannot be stacked",
+            "leave --stack on out",
+        )
+    finished, jobs = [], []
+
+    def finish(done: Done) -> None:
+        finished.append(done)
+        each(done)
+
+    for name, number in ((v, k) for v in variants for k in seeds):
+        chosen = resolve(data, name, recipe, asked, quick)
+        own = {"variant": name, "seed": number, "options": chosen, "edge_model": chosen.get("edge_model")}
+        job = Job(run_name(data.name, name, recipe, number, tag), arguments | asked | own)
+        if done := job.done_before(data):
+            finish(done)
+        else:
+            jobs.append(job)
+    if not jobs:
+        return finished
+    where, digest, trainers = pick_device(device, threads), sha256(data.path), []
+    for job in jobs:
+        trainers.append(job.trainer(data, digest, where, trainers[0] if trainers else None))
+    waiting = list(zip(jobs, trainers, strict=True))
+    while waiting:
+        group = waiting[:1]
+        if stack == "on" or (stack == "auto" and where == "cuda" and not data.periodic):
+            first = waiting[0][1]
+            group = [pair for pair in waiting if pair[1].stacks_with(first)]
+        waiting = [pair for pair in waiting if pair not in group]
+        learn(group, capture, _wandb(group) if wandb else None)
+        for job, trainer in group:
+            finish(write(job, trainer, data, where, len(group)))
+    return finished
+
+
+def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: bool) -> dict:
+    """The options of a run: the recipe's, for this variant and these data, overridden by those ``asked`` for."""
+    options = defaults(recipe, variant, dataset.dim, dataset.n)
+    small = dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64) if quick else {}
+    options |= small
+    if dataset.periodic:
+        from distill.network.periodic import graphs_of_split
+
+        for name, needed in BOX_NEEDS.items():
+            if (given := asked.get(name, needed)) != needed:
+                flag = name.replace("_", "-")
+                raise UserError(
+                    f"{relative(dataset.path)} has a periodic box, where absolute positions mean nothing",
+                    f"leave {f'--no-{flag}' if isinstance(given, bool) else f'--{flag} {given:g}'} out",
+                )
+        changes = box_changes(recipe, options, dataset.n, graphs_of_split(dataset, "train").sample()[2])
+        options |= {k: v for k, v in changes.items() if not (quick and k == "epochs")}
+    options |= {k: v for k, v in asked.items() if k in options}
+    if options["antisymmetric"] and "receivers" in options:
+        options["receivers"] = 0  # messages need those of the other direction
+    if asked.get("edge_model", "mlp") != "mlp":
+        options["edge_model"] = asked["edge_model"]  # not named for the MLP, as in runs from before there was a choice
+    for name in ("augment", "close_sampling", VARIANTS[variant].weight):
+        if name in options and not 0 <= options[name] < float("inf"):
+            raise UserError(f"--{name.replace('_', '-')} is {options[name]}, expected 0 or a positive number")
+    if options["message_dim"] < dataset.dim:
+        raise UserError(f"--message-dim is {options['message_dim']}, expected at least {dataset.dim}")
+    if options["prune_end"] < options["prune_start"]:
+        raise UserError("--prune-end lies before --prune-start")
+    return options
+
+
+@dataclass
+class Job:
+    """One run that is asked for: its name, and its arguments as if it were the only one."""
+
+    name: str
+    arguments: dict
+    resuming: bool = False
+
+    def __post_init__(self):
+        self.stage = Stage("train", self.name)
+
+    @property
+    def folder(self) -> Path:
+        return paths.MODEL_WEIGHTS / self.name
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    def done_before(self, dataset: Dataset) -> Done | None:
+        """The ``Done`` of a run that is there; ``UserError`` if one is unfinished or was made otherwise."""
+        overwrite = self.arguments["overwrite"]
+        started = self.checkpoint.exists() and not overwrite
+        self.resuming = self.arguments["resume"] and started
+        inputs = {"dataset": dataset.path}
+        if not self.resuming and already_done(self.folder / "config.json", self.arguments, inputs, overwrite):
+            if (self.folder / "model.safetensors").is_file() and not self.checkpoint.exists():
+                return self.stage.already_done(self.folder)
+        if started and not self.resuming:
+            raise UserError(
+                f"{relative(self.checkpoint)} is an unfinished run",
+                "add --resume to go on, or --overwrite to start again",
+            )
+        return None
+
+    def identity(self, digest: str) -> dict:
+        """What a checkpoint of this run is known by; ``digest``: of the dataset."""
+        matters = {k: v for k, v in self.arguments.items() if k not in IGNORED_ARGUMENTS and v is not None}
+        return {"arguments": matters, "dataset_sha256": digest}
+
+    def trainer(self, dataset: Dataset, digest: str, device: str, like):
+        """The ``Trainer`` of this run, where its checkpoint left it; ``like``: one that has the data already."""
+        from distill.network.training import Trainer
+
+        given, identity = self.arguments, self.identity(digest)
+        variant, options, seed, precision, quick = (
+            given[k] for k in ("variant", "options", "seed", "precision", "quick")
+        )
+        trainer = Trainer(dataset, variant, options, seed, device, precision, self.checkpoint, identity, quick, like)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.resuming:
+            trainer.restore()
+        elif given["resume"]:
+            warn(f"no checkpoint in {relative(self.folder)}: starting from the beginning")
+        return trainer
+
+
+def learn(group: list, capture: bool, log) -> None:
+    """Train one run, or several as a stack."""
+    from distill.network.training import fit
+
+    for job, _ in group:
+        job.stage = Stage("train", job.name)  # it starts now
+        if not job.resuming:  # --overwrite: the former result stays until there is a new one
+            job.checkpoint.unlink(missing_ok=True)
+    fit([trainer for _, trainer in group], capture, log)
+
+
+def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Done:
+    """The finished run to ``model_weights/<run>/``."""
+    from distill.files.tensors import tensor_bytes
+    from distill.network.training import history_text
+
+    folder, last, inputs = job.folder, trainer.history[-1], {"dataset": dataset.path}
+    own = dataset.path.resolve().parent == paths.DATASETS.resolve()
+    where = dataset.name if own else str(dataset.path.resolve())  # a name moves with its folder
+    scores = {k: last[k] for k in ("validation_mae", "validation_loss", "active")}
+    weights, digest = tensor_bytes(trainer.model.state_dict(), {"run": job.name})
+    config = provenance("train", job.arguments, inputs, job.stage.seconds, device) | {
+        "run": job.name,
+        "dataset": dataset.name,
+        "dataset_path": where,
+        "dataset_start": start_of(dataset),
+        **{k: job.arguments[k] for k in ("variant", "recipe", "seed", "options")},
+        "model": trainer.model.config.as_dict(),
+        "system": dataset.meta.get("system"),
+        "chain": trainer.chain,
+        "n": dataset.n,
+        "dim": dataset.dim,
+        "steps": trainer.total,
+        "graphs_seen": trainer.total * trainer.batch,
+        "stacked_runs": stacked,
+        "train_graphs": len(trainer.x),
+        "edges_a_frame": trainer.edges_a_frame,
+        "cpu_seconds": round(trainer.cpu_seconds, 2),
+        **scores,
+        "validation_graphs": len(trainer.x_val),
+        "weights_sha256": digest,
+    }
+    history, about = history_text(trainer.history).encode(), json_text(config).encode()
+    files = {"model.safetensors": weights, "history.csv": history, "config.json": about}
+    save_together({folder / name: content for name, content in files.items()})  # complete while config.json is there
+    job.checkpoint.unlink(missing_ok=True)
+    return job.stage.done(
+        folder,
+        validation_mae=last["validation_mae"],
+        graphs=len(trainer.x_val),
+        steps=trainer.total,
+        active=last["active"],
+        cpu_s=round(trainer.cpu_seconds, 1),
+    )
+
+
+def _wandb(group: list):
+    """A Weights & Biases run that takes rows of the history; ``UserError`` without the package or for a stack."""
+    if len(group) > 1:
+        raise UserError("--wandb logs one run at a time", "add --stack off")
+    try:
+        import wandb
+    except ImportError:
+        raise UserError("--wandb needs the package wandb", "pip install wandb") from None
+    job = group[0][0]
+    config = job.arguments["options"] | job.arguments
+    return wandb.init(project="force-law-distillation", name=job.name, config=config, reinit="finish_previous")
