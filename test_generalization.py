@@ -129,7 +129,7 @@ def main(argv=None) -> int:
         print(stage.already_done(report), flush=True)
         return 0
 
-    from distill.network.graphs import is_chain
+    from distill.network.edges import is_chain
     from distill.network.weights import load_run
 
     device = pick_device(args.device, args.threads)
@@ -195,10 +195,11 @@ def check_seed(args, dataset) -> None:
 def measure(args, dataset, model, law, chain: bool) -> dict:
     """Everything in ``generalization.json`` but its provenance."""
     from distill.generalization import extrapolation, rollout
+    from distill.network.evaluation import network_acceleration
     from distill.physics.record import system_of
 
     system = system_of(dataset.meta)
-    network = extrapolation.network_acceleration(model, chain)
+    network = network_acceleration(model, chain)
     frames, starts = dataset.pos.shape[1], None
     if system is None:
         sets = extrapolation.own_test_set(dataset, args.max_graphs, args.seed)
@@ -230,7 +231,7 @@ def measure(args, dataset, model, law, chain: bool) -> dict:
         result["rollouts"] = rollout.compare(
             system,
             law.acceleration,
-            extrapolation.network_acceleration(model, chain, double=True),
+            network_acceleration(model, chain, double=True),
             **first,
             training_time=spacing * (frames - 1),
             times=extrapolation.LONGER,
@@ -242,7 +243,8 @@ def measure_fluid(args, dataset, model, law) -> dict:
     """As ``measure``, of data in a periodic box."""
     from distill.fluid import conditions
     from distill.generalization import extrapolation
-    from distill.network.periodic import cutoff_of
+    from distill.network.edges import cutoff_of
+    from distill.network.evaluation import network_acceleration
     from distill.physics.lennard_jones import LennardJones
     from distill.physics.record import system_of
 
@@ -270,7 +272,7 @@ def measure_fluid(args, dataset, model, law) -> dict:
         made |= conditions.fresh_sets(dataset.meta, plan, cutoff, args.threads)
     else:
         made["sets"] = conditions.own_test_set(dataset, args.max_graphs, args.seed, cutoff)
-    network = conditions.network_acceleration(model)
+    network = network_acceleration(model)
     unit = conditions.FORCE_UNIT if known else conditions.OWN_UNIT
     result = {
         "truth": {"system": system.name, "law": system.law} if known else None,

@@ -288,13 +288,14 @@ class PlainNetwork:
         from torch_geometric.loader import DataLoader
         from torch_geometric.utils import scatter
 
-        from distill.network.graphs import node_features
-        from models import Edges
+        from distill.network.data import node_features
+        from distill.network.edges import all_pairs
 
-        edge_index = Edges(dataset.n).index
+        edge_index = all_pairs(dataset.n).index
         data = []
         for t, f in zip(trajectory, frame, strict=True):
-            x = node_features(dataset.pos[t, f], dataset.vel[t, f], dataset.charge[t], dataset.mass[t])
+            properties = {name: values[t] for name, values in dataset.properties.items()}
+            x = node_features(dataset.pos[t, f], dataset.vel[t, f], properties)
             data.append(Data(x=torch.as_tensor(x).float(), edge_index=edge_index))
         messages, predicted = [], []
         with torch.no_grad():
@@ -316,16 +317,17 @@ def parts_of_it(args) -> dict:
     import torch
 
     from distill.messages.extraction import Extraction
-    from distill.network.graphs import node_features
+    from distill.network.data import node_features
 
     model, dataset, trajectory, frame = load(args)
-    extraction, without = (Extraction(model, dataset, False) for _ in range(2))
+    extraction, without = (Extraction(model, dataset) for _ in range(2))
     without.with_shares = False
-    graphs, at_once = len(frame), min(extraction.batch, len(frame))
+    graphs, at_once = len(frame), len(extraction.batches(trajectory, frame)[0])
     path = Path(os.environ["DISTILL_OUTPUTS"]) / "parts.npz"
     t, f = trajectory[:at_once], frame[:at_once]
-    x = node_features(dataset.pos[t, f], dataset.vel[t, f], dataset.charge[t], dataset.mass[t])
-    nodes, edges = torch.as_tensor(x).float().flatten(0, 1), extraction.cache(at_once)
+    properties = {name: values[t] for name, values in dataset.properties.items()}
+    x = node_features(dataset.pos[t, f], dataset.vel[t, f], properties)
+    nodes, edges = torch.as_tensor(x).float().flatten(0, 1), extraction.source(t)
 
     def forward(network):
         with torch.no_grad():
@@ -333,7 +335,7 @@ def parts_of_it(args) -> dict:
                 network(nodes, edges)
 
     def written(which):
-        sizes = {"edge": graphs * which.edges_per_graph}
+        sizes = {"edge": which.edges(trajectory, frame)}
         stream_npz(path, which.parts(trajectory, frame), sizes, MESSAGE_FIELDS)
 
     def by_torch(network):

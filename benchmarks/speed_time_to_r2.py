@@ -53,7 +53,7 @@ class Scorer:
         from distill.messages.extraction import Extraction
         from distill.statistics import metrics
 
-        extraction = Extraction(copy.deepcopy(model), self.dataset, chain=False)  # it freezes its network
+        extraction = Extraction(copy.deepcopy(model), self.dataset)  # it freezes its network
         extraction.with_shares = False
         parts = list(extraction.parts(*self.where))
         names = ("message", "force") + (("logvar",) if "logvar" in parts[0] else ())

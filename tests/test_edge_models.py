@@ -14,7 +14,8 @@ import train
 from distill.files.dataset import load_dataset
 from distill.files.storage import load_json, save_json
 from distill.messages.extraction import Extraction
-from distill.network.graphs import node_features
+from distill.network.data import node_features
+from distill.network.edges import all_pairs
 from distill.network.recipes import defaults
 from distill.network.steps import Stepper
 from distill.network.training import Trainer, fit
@@ -22,7 +23,7 @@ from distill.network.weights import load_run
 from distill.pipeline.train import Job
 from distill.shell import paths
 from distill.shell.errors import UserError
-from models import GNN, Edges, ModelConfig, keep_top
+from models import GNN, ModelConfig, keep_top
 
 NEWTON = dict(
     antisymmetric=True,
@@ -66,10 +67,10 @@ def published_edge(model, pair):
 
 @pytest.mark.parametrize("edge_model", ["pm", "cust"])
 def test_forward_is_the_published_one(edge_model):
-    model, edges, x = network(edge_model), Edges(4, 2), state(2)
+    model, edges, x = network(edge_model), all_pairs(4, 2), state(2)
     j, i = edges.index
     message = published_edge(model, torch.cat([x[i], x[j]], 1))
-    assert torch.allclose(model.messages(x, edges.index)[0], message, atol=1e-12)
+    assert torch.allclose(model.messages(x, edges)[0], message, atol=1e-12)
     total = torch.stack([message[i == k].sum(0) for k in range(8)])
     acc = torch.cat([x, total], 1)
     for k in (0, 2, 4):
@@ -97,13 +98,13 @@ def test_widths_are_the_published_ones():
 @pytest.mark.parametrize("options", CASES)
 @pytest.mark.parametrize("edge_model", ["pm", "cust"])
 def test_heads_masks_and_gradients_work_as_with_the_mlp(edge_model, options):
-    model, edges, x = network(edge_model, **options), Edges(4, 2), state(2)
-    before = model.messages(x, edges.index, edges.reverse)[0]
+    model, edges, x = network(edge_model, **options), all_pairs(4, 2), state(2)
+    before = model.messages(x, edges)[0]
     assert torch.isfinite(before).all() and before.std() > 0
     if options.get("antisymmetric"):
         assert torch.allclose(before, -before[edges.reverse], atol=1e-12)
     keep_top(model, before.std(0), 2)
-    after = model.messages(x, edges.index, edges.reverse)[0]
+    after = model.messages(x, edges)[0]
     kept = model.active.bool()
     assert torch.allclose(after[:, kept], before[:, kept], atol=1e-12) and (after[:, ~kept] == 0).all()
     acc, sent, _ = model(x, edges)
@@ -117,7 +118,7 @@ def test_heads_masks_and_gradients_work_as_with_the_mlp(edge_model, options):
 
 @pytest.mark.parametrize("edge_model", ["mlp", "pm", "cust"])
 def test_bf16_is_the_same_network(edge_model):
-    model, edges, x = network(edge_model).float(), Edges(4, 2), state(2).float()
+    model, edges, x = network(edge_model).float(), all_pairs(4, 2), state(2).float()
     with torch.autocast("cpu", torch.bfloat16):
         rough = model(x, edges)[0].float()
     exact = model(x, edges)[0]
@@ -195,11 +196,11 @@ def test_from_the_command_line_to_messages(here, capsys):
     assert "already done" in capsys.readouterr().out
     model, _ = load_run(name)
     data = load_dataset("r2_n4_d2_s0")
-    part = Extraction(model, data, False).part(np.array([3]), np.array([1]))
+    part = Extraction(model, data).part(np.array([3 * data.pos.shape[1] + 1]))
     x = torch.as_tensor(
-        node_features(*(data.arrays[k][3, 1] for k in ("pos", "vel")), *(data.arrays[k][3] for k in ("charge", "mass")))
+        node_features(data.pos[3, 1], data.vel[3, 1], {"mass": data.mass[3], "charge": data.charge[3]})
     ).float()
-    j, i = Edges(4).index
+    j, i = all_pairs(4).index
     expected = published_edge(model, torch.cat([x[i], x[j]], 1))
     assert torch.allclose(torch.as_tensor(part["message"]), expected, atol=1e-4)
 

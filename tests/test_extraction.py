@@ -14,6 +14,7 @@ from distill.files.arrays import check_fields
 from distill.files.dataset import load_dataset
 from distill.files.fields import MESSAGE_FIELDS
 from distill.messages import extraction
+from distill.network.edges import Edges
 from distill.physics.system import pair_force
 from distill.physics.systems import load_system
 from distill.pipeline.extract_messages import write
@@ -44,7 +45,7 @@ def plain(model, dataset, trajectory, frame) -> dict:
         index = torch.tensor([[j for _, j in pairs], [i for i, _ in pairs]])
         back = torch.tensor([pairs.index((j, i)) for i, j in pairs])
         with torch.no_grad():
-            message, logvar = model.messages(x, index, back)
+            message, logvar = model.messages(x, Edges(index, back))
             total = torch.zeros(len(x), message.shape[1], dtype=x.dtype).index_add(0, index[1], message)
             kept = model.active.nonzero().squeeze(1)
             predicted = model.node_model(x, total[:, kept])
@@ -84,7 +85,7 @@ def test_every_field_is_that_of_a_plain_evaluation(system, dim, options, tmp_pat
     model = network(dim=dim, **options).float().eval()
     keep_top(model, torch.arange(5.0), 3)
     trajectory, frame = np.array([0, 0, 2, 3, 3, 5]), np.array([0, 3, 1, 0, 4, 2])
-    found = edges_of(model, dataset, trajectory, frame, dataset.meta["system"]["neighbours_only"], batch=4)
+    found = edges_of(model, dataset, trajectory, frame, batch=4)
     check_fields(found, MESSAGE_FIELDS, "extracted")
     wanted = plain(model, dataset, trajectory, frame)
     assert set(wanted) == set(found) - {"active", "acc_share"}
@@ -99,7 +100,7 @@ def test_every_field_is_that_of_a_plain_evaluation(system, dim, options, tmp_pat
             assert np.allclose(found[name], values, rtol=1e-12, atol=0)
         else:
             assert np.allclose(found[name], values, rtol=1e-15, atol=0), name
-    whole = edges_of(model.float(), dataset, trajectory, frame, dataset.meta["system"]["neighbours_only"])
+    whole = edges_of(model.float(), dataset, trajectory, frame)
     for name, values in whole.items():  # sizes of batches change nothing but rounding
         assert np.allclose(found[name], values, rtol=1e-4, atol=1e-5 * np.abs(values).max()), name
 
@@ -116,7 +117,7 @@ def test_an_interrupted_extraction_leaves_the_old_file_and_nothing_else(tmp_path
     dataset = load(tmp_path, "r2", 2)
     path = tmp_path / "outputs" / "messages_test.npz"
     frames = np.arange(6), np.zeros(6, dtype=int)
-    whole = extraction.Extraction(network(**PAPER).float(), dataset, False, 24)
+    whole = extraction.Extraction(network(**PAPER).float(), dataset, 24)
     about = write(path, whole, *frames)
     assert about["edges"] == 72 and about["components"] == 5
     path.with_suffix(".json").write_text(json.dumps({"old": True}))
@@ -124,7 +125,7 @@ def test_an_interrupted_extraction_leaves_the_old_file_and_nothing_else(tmp_path
     with np.load(path, allow_pickle=False) as file:
         assert about["mae"] == pytest.approx(np.abs(file["acc_pred_i"] - file["acc_i"]).mean())
     with pytest.raises(KeyboardInterrupt):
-        write(path, Interrupted(network(**NEWTON).float(), dataset, False, 24), *frames)
+        write(path, Interrupted(network(**NEWTON).float(), dataset, 24), *frames)
     assert path.read_bytes() == before
     assert sorted(os.listdir(path.parent)) == ["messages_test.json", "messages_test.npz"]
     write(path, whole, *frames)

@@ -14,6 +14,8 @@ from distill.fluid import conditions, rollouts, section
 from distill.fluid.conditions import Plan, four_times, settings_like
 from distill.fluid.structure import bin_edges, compare_g, pair_counts, permutation_p, radial_distribution
 from distill.formulas.text import parse
+from distill.network import edges
+from distill.network.evaluation import network_acceleration
 from distill.physics.law import VARIABLES, Law
 from distill.physics.lennard_jones import lennard_jones
 from distill.shell.errors import UserError
@@ -211,20 +213,20 @@ def test_a_set_like_the_dataset_itself_is_not_made_twice(argon, monkeypatch):
 
 def test_errors_are_those_of_forces_and_memory_does_not_change_them(made, monkeypatch):
     states, model = made["sets"]["interpolation"], network()
-    function = conditions.network_acceleration(model)
+    function = network_acceleration(model)
     found = conditions.compare(states, function, LAW.acceleration)
     acc = function(*states.state, states.box, states.cutoff)
     assert found["gnn"]["mae"] == pytest.approx(SYSTEM.mass * np.abs(acc - states.acc).mean(), rel=1e-6)
     assert found["law"]["mae"] < 1e-6 < found["law_over_gnn_mae"] * 1e3 + 1 and found["law"]["r2"] > 0.999999
     assert found["mean_absolute_force"] == pytest.approx(SYSTEM.mass * np.abs(states.acc).mean())
-    monkeypatch.setattr(conditions, "EDGES_AT_ONCE", 1)
+    monkeypatch.setitem(edges.EDGES_AT_ONCE, "cpu", 1)
     np.testing.assert_allclose(function(*states.state, states.box, states.cutoff), acc, rtol=1e-4, atol=1e-5)
 
 
 def test_where_the_truth_is_unknown_the_dataset_s_own_test_split_is_left(argon):
     sets = conditions.own_test_set(argon, 3, 0, CUTOFF)
     assert list(sets) == ["interpolation"] and len(sets["interpolation"]) == 3
-    found = conditions.compare(sets["interpolation"], conditions.network_acceleration(network()), LAW.acceleration)
+    found = conditions.compare(sets["interpolation"], network_acceleration(network()), LAW.acceleration)
     assert found["law"]["mae"] < 1e-6 < found["gnn"]["mae"] and found["box"] == [12.0] * 3
 
 

@@ -1,14 +1,16 @@
 """The network: equivariances, message heads, penalties and losses against hand-computed graphs."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 
+from distill.network.edges import all_pairs
 from distill.network.losses import prediction_loss
 from distill.network.recipes import RECIPES
 from distill.network.variants import kl_penalty, l1_penalty, message_importance
-from models import GNN, Edges, ModelConfig, keep_top
+from models import GNN, ModelConfig, keep_top
 
 NEWTON = dict(
     antisymmetric=True,
@@ -34,20 +36,20 @@ def state(graphs, n, dim, seed=0):
 
 
 def test_edges_are_all_ordered_pairs_sorted_by_receiver():
-    edges = Edges(3, graphs=2)
+    edges = all_pairs(3, graphs=2)
     j, i = edges.index
     expected = {(s + 3 * g, r + 3 * g) for g in range(2) for s, r in itertools.permutations(range(3), 2)}
     assert set(zip(j.tolist(), i.tolist(), strict=True)) == expected
     assert (i.diff() >= 0).all()
     assert torch.equal(edges.index[:, edges.reverse], edges.index.flip(0))
-    chain = Edges(4, chain=True)
+    chain = all_pairs(4, chain=True)
     assert all(abs(a - b) == 1 for a, b in chain.index.T.tolist()) and chain.index.shape[1] == 6
 
 
 @pytest.mark.parametrize("options", CASES)
 @pytest.mark.parametrize("dim", [2, 3])
 def test_permuting_the_particles_permutes_the_accelerations(options, dim):
-    model, edges, x = network(dim=dim, **options), Edges(4), state(1, 4, dim)
+    model, edges, x = network(dim=dim, **options), all_pairs(4), state(1, 4, dim)
     order = torch.tensor([2, 0, 3, 1])
     assert torch.allclose(model(x[order], edges)[0], model(x, edges)[0][order], atol=1e-12)
 
@@ -55,21 +57,21 @@ def test_permuting_the_particles_permutes_the_accelerations(options, dim):
 @pytest.mark.parametrize("options", CASES)
 def test_graphs_of_a_batch_do_not_see_each_other(options):
     model, x = network(**options), state(3, 4, 2)
-    together = model(x, Edges(4, 3))[0]
-    apart = torch.cat([model(part, Edges(4))[0] for part in x.split(4)])
+    together = model(x, all_pairs(4, 3))[0]
+    apart = torch.cat([model(part, all_pairs(4))[0] for part in x.split(4)])
     assert torch.allclose(together, apart, atol=1e-12)
 
 
 def test_sum_over_equal_degrees_is_the_scatter_of_pyg():
-    model, edges, x = network(), Edges(4, 3), state(3, 4, 2)
+    model, edges, x = network(), all_pairs(4, 3), state(3, 4, 2)
     fast = model(x, edges)[0]
-    edges.degree = 0  # unequal degrees: PyG's own aggregation
-    assert torch.allclose(fast, model(x, edges)[0], atol=1e-12)
+    unequal = replace(edges, degree=0)  # PyG's own aggregation
+    assert torch.allclose(fast, model(x, unequal)[0], atol=1e-12)
 
 
 @pytest.mark.parametrize(("option", "moved"), [(False, True), (True, False)])
 def test_translation_changes_the_prediction_only_without_the_invariance(option, moved):
-    model, edges, x = network(translation_invariant=option), Edges(4), state(1, 4, 2)
+    model, edges, x = network(translation_invariant=option), all_pairs(4), state(1, 4, 2)
     shifted = x.clone()
     shifted[:, :2] += torch.tensor([3.0, -7.0])
     assert (not torch.allclose(model(x, edges)[0], model(shifted, edges)[0], atol=1e-9)) == moved
@@ -77,8 +79,8 @@ def test_translation_changes_the_prediction_only_without_the_invariance(option, 
 
 @pytest.mark.parametrize("antisymmetric", [False, True])
 def test_messages_obey_newtons_third_law_only_if_asked_to(antisymmetric):
-    model, edges, x = network(antisymmetric=antisymmetric), Edges(4, 2), state(2, 4, 2)
-    message, _ = model.messages(x, edges.index, edges.reverse)
+    model, edges, x = network(antisymmetric=antisymmetric), all_pairs(4, 2), state(2, 4, 2)
+    message, _ = model.messages(x, edges)
     assert torch.allclose(message, -message[edges.reverse], atol=1e-12) == antisymmetric
 
 
@@ -100,10 +102,10 @@ def test_linear_node_superposes():
 
 @pytest.mark.parametrize("options", CASES)
 def test_masked_components_carry_nothing_and_the_rest_is_unchanged(options):
-    model, edges, x = network(**options), Edges(4, 2), state(2, 4, 2)
-    before, _ = model.messages(x, edges.index, edges.reverse)
+    model, edges, x = network(**options), all_pairs(4, 2), state(2, 4, 2)
+    before, _ = model.messages(x, edges)
     keep_top(model, before.abs().mean(0), 2)
-    after, _ = model.messages(x, edges.index, edges.reverse)
+    after, _ = model.messages(x, edges)
     kept = model.active.bool()
     assert kept.sum() == 2
     assert torch.allclose(after[:, kept], before[:, kept], atol=1e-12)
@@ -115,16 +117,16 @@ def test_masked_components_carry_nothing_and_the_rest_is_unchanged(options):
 
 
 def test_a_masked_network_predicts_what_its_masked_messages_say():
-    model, edges, x = network(), Edges(4), state(1, 4, 2)
+    model, edges, x = network(), all_pairs(4), state(1, 4, 2)
     keep_top(model, torch.tensor([3.0, 0, 2, 0, 0]), 2)
-    message, _ = model.messages(x, edges.index, edges.reverse)
+    message, _ = model.messages(x, edges)
     total = torch.zeros(4, 5, dtype=x.dtype).index_add(0, edges.index[1], message)
     direct = model.node_mlp(torch.cat([x, total], 1))
     assert torch.allclose(model(x, edges)[0], direct, atol=1e-12)
 
 
 def test_kl_samples_where_normal_numbers_are_given_and_sends_means_otherwise():
-    model, edges, x = network(gaussian=True), Edges(4), state(1, 4, 2)
+    model, edges, x = network(gaussian=True), all_pairs(4), state(1, 4, 2)
     normal = torch.randn(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     sampled, mean = model(x, edges, normal)[0], model(x, edges)[0]
     assert not torch.equal(sampled, mean)
@@ -133,7 +135,7 @@ def test_kl_samples_where_normal_numbers_are_given_and_sends_means_otherwise():
 
 
 def test_gradient_through_antisymmetric_messages_is_the_true_one():
-    model, edges, x = network(**NEWTON), Edges(4, 2), state(2, 4, 2)
+    model, edges, x = network(**NEWTON), all_pairs(4, 2), state(2, 4, 2)
 
     def predict(positions):
         return model(torch.cat([positions, x[:, 2:]], 1), edges)[0]

@@ -1,16 +1,18 @@
 """Graphs with edges of their own: frames in a periodic box, from neighbour lists to the trained network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from planted import CUTOFF, SIDE, write_argon
 
 from distill.files.dataset import Dataset, load_dataset
-from distill.network.graphs import dataset_features
-from distill.network.periodic import FrameGraphs, as_tensors, cutoff_of
+from distill.network.data import dataset_features
+from distill.network.edges import CutoffEdges, FrameEdges, cutoff_of
 from distill.network.recipes import RECIPES
 from distill.network.training import Trainer, fit
-from distill.physics.neighbours import Neighbours, radius_graph
+from distill.physics.neighbours import radius_graph
 from distill.pipeline.train import resolve
 from distill.shell.errors import UserError
 from models import GNN, ModelConfig
@@ -44,13 +46,12 @@ def graph(dataset, frames=(0, 1)):
     """Features [node, ...] and the edges, in float64, of frames of the training split."""
     x = torch.as_tensor(dataset_features(dataset, dataset.trajectories("train"))[0]).double()
     pos = dataset.pos[dataset.trajectories("train")].reshape(-1, dataset.n, 3)
-    joined, _ = FrameGraphs(pos, dataset.box, cutoff_of(dataset)).joined(frames)
-    return x[list(frames)].flatten(0, 1), precise(joined)
+    source = CutoffEdges(pos, dataset.box, cutoff_of(dataset))
+    return x[list(frames)].flatten(0, 1), precise(source, frames)
 
 
-def precise(joined: Neighbours):
-    edges = as_tensors(joined)
-    return type(edges)(edges.index, edges.reverse, torch.as_tensor(joined.dx))
+def precise(source: FrameEdges, frames):
+    return replace(source(frames), dx=torch.as_tensor(source.arrays(frames)[0].dx))
 
 
 @pytest.mark.parametrize("options", [{}, NEWTON], ids=["paper", "newton"])
@@ -60,7 +61,7 @@ def test_wrapping_and_moving_the_whole_box_changes_no_prediction(argon, options)
     x, _ = graph(argon, (0,))
     found = []
     for moved in (pos, pos + images, np.mod(pos + shift, SIDE)):
-        edges = precise(FrameGraphs(moved, BOX, CUTOFF).joined([0])[0])
+        edges = precise(CutoffEdges(moved, BOX, CUTOFF), [0])
         x = torch.cat([torch.as_tensor(moved[0]), x[:, 3:]], 1)
         found.append(model(x, edges)[0].detach())
     assert found[0].abs().max() > 1e-3
@@ -79,7 +80,7 @@ def test_the_frames_of_a_batch_do_not_see_each_other(argon):
 def test_antisymmetric_messages_cancel_in_pairs_and_shares_add_up_to_the_prediction(argon):
     model = network(**NEWTON)
     x, edges = graph(argon)
-    message, _ = model.messages(x, edges.index, edges.reverse, edges.dx)
+    message, _ = model.messages(x, edges)
     torch.testing.assert_close(message, -message[edges.reverse])
     other = network()
     acc = other(x, edges)[0]
@@ -98,7 +99,7 @@ def test_the_geometry_is_the_unit_vector_towards_the_sender_and_the_scaled_dista
 def test_a_network_refuses_differences_that_it_would_not_use_and_asks_for_those_it_needs(argon):
     x, edges = graph(argon)
     with pytest.raises(ValueError, match="dx"):
-        network().messages(x, edges.index)
+        network().messages(x, replace(edges, dx=None))
     torch.manual_seed(0)
     plain = GNN(ModelConfig(dim=3, message_dim=5, hidden=12)).double()
     with pytest.raises(ValueError, match="dx"):
@@ -111,7 +112,7 @@ def test_neighbour_lists_are_kept_up_to_the_memory_allowed_and_are_the_same_eith
     pos = argon.pos[:2].reshape(-1, argon.n, 3)
     one = radius_graph(pos[0], BOX, CUTOFF)
     size = len(one.r) * (3 * 4 + 4 * 8)
-    kept, none = FrameGraphs(pos, BOX, CUTOFF, memory=3 * size), FrameGraphs(pos, BOX, CUTOFF, memory=0)
+    kept, none = CutoffEdges(pos, BOX, CUTOFF, memory=3 * size), CutoffEdges(pos, BOX, CUTOFF, memory=0)
     for k in range(len(pos)):
         for name in ("sender", "receiver", "reverse", "dx", "r"):
             first = getattr(kept.neighbours(k), name)
@@ -122,7 +123,7 @@ def test_neighbour_lists_are_kept_up_to_the_memory_allowed_and_are_the_same_eith
 
 def test_no_pair_within_the_cutoff_or_no_cutoff_is_said(argon):
     with pytest.raises(UserError, match="no pair"):
-        FrameGraphs(argon.pos[0], BOX, 0.01).sample()
+        CutoffEdges(argon.pos[0], BOX, 0.01).sample()
     arrays = {k: v for k, v in argon.arrays.items() if k != "cutoff"}
     with pytest.raises(UserError, match="no 'cutoff'"):
         cutoff_of(Dataset(argon.name, argon.path, arrays))
@@ -141,7 +142,7 @@ def trained(argon, folder, variant, seed=1, **changes):
 
 def test_in_a_box_positions_are_differences_and_a_step_has_graphs_by_their_edges(argon):
     pos = argon.pos[argon.trajectories("train")].reshape(-1, argon.n, 3)
-    edges = FrameGraphs(pos, BOX, CUTOFF).sample()[2]
+    edges = CutoffEdges(pos, BOX, CUTOFF).sample()[2]
     for recipe in ("paper", "newton"):
         options = options_of(argon, "l1", recipe)
         assert options["translation_invariant"] and options["geometric_inputs"] and options["augment"] == 0
@@ -156,17 +157,17 @@ def test_training_in_a_box_learns_forces_through_the_nearest_image(argon, tmp_pa
     trainer = trained(argon, tmp_path, "bottleneck", epochs=100, hidden=24, message_dim=3, lr=1e-2)
     first, last = trainer.history[0]["validation_loss"], trainer.history[-1]["validation_loss"]
     assert last < 0.5 * first
-    r = radius_graph(trainer.frames.pos[0], BOX, CUTOFF).r
+    r = radius_graph(trainer.data.edges.pos[0], BOX, CUTOFF).r
     assert abs(trainer.model.config.r_mean - r.mean()) < 0.2 and abs(trainer.model.config.r_spread - r.std()) < 0.2
 
 
 def test_errors_of_some_receivers_need_the_edges_to_them_alone(argon):
     model, n = network(torch.float32), argon.n
     pos = argon.pos[:2].reshape(-1, n, 3)
-    frames = FrameGraphs(pos, BOX, CUTOFF)
+    frames = CutoffEdges(pos, BOX, CUTOFF)
     x = torch.as_tensor(dataset_features(argon, [0, 1])[0])[[0, 3]].flatten(0, 1)
     some = np.array([2, 5, n + 1])
-    whole, part = frames.edges([0, 3]), frames.edges([0, 3], some)
+    whole, part = frames([0, 3]), frames([0, 3], torch.as_tensor(some))
     assert part.index.size(1) < 0.2 * whole.index.size(1) and set(part.index[1].tolist()) == set(some.tolist())
     torch.testing.assert_close(model(x, part)[0][some], model(x, whole)[0][some])
 
@@ -181,8 +182,8 @@ def test_the_paper_recipe_takes_some_receivers_a_step_and_starts_without_message
     assert not torch.equal(trainer.receivers(), drawn)
     pred, acc = torch.zeros(3 * argon.n, 3), torch.ones(3, argon.n, 3)
     assert float(trainer.loss(pred, acc, drawn)) == pytest.approx(5 * 3)  # summed over five receivers a graph
-    x, edges = trainer.x_val[0], trainer.frames_val.edges([0])
-    message, _ = trainer.model.messages(x, edges.index, None, edges.dx)
+    x, edges = trainer.x_val[0], trainer.data.edges_val([0])
+    message, _ = trainer.model.messages(x, edges)
     assert not message.any() and trainer.model.config.r_power == -3
     options = options_of(argon, "l1", "paper", antisymmetric=True)
     assert options["receivers"] == 0  # their messages need those of the other direction
@@ -217,6 +218,6 @@ def test_runs_in_a_box_are_not_stacked(argon, tmp_path):
     options = options_of(argon) | dict(batch_size=4, hidden=8)
     one = Trainer(argon, "bottleneck", options, 0, "cpu", "float32", tmp_path / "a", {}, True)
     two = Trainer(argon, "bottleneck", options, 1, "cpu", "float32", tmp_path / "b", {}, True, one)
-    assert two.frames is one.frames and two.model.config == one.model.config
+    assert two.data.edges is one.data.edges and two.model.config == one.model.config
     with pytest.raises(ValueError, match="stacked"):
         fit([one, two])

@@ -80,6 +80,5 @@ def test_the_frames_drawn_by_default_go_by_their_edges():
 
 
 def test_extraction_counts_the_edges_of_frames(argon):
-    extraction = Extraction(network(), argon, False)
-    assert extraction.edges_per_graph is None
+    extraction = Extraction(network(), argon)
     assert extraction.edges(*FRAMES) == sum(len(p["r"]) for p in extraction.parts(*FRAMES))

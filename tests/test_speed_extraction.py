@@ -12,8 +12,9 @@ from planted import write_dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from distill.files.dataset import load_dataset
+from distill.network.edges import all_pairs
 from distill.shell.errors import UserError
-from models import GNN, Edges, ModelConfig, keep_top
+from models import GNN, ModelConfig, keep_top
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_operations_are_those_that_torch_counts(options, n, dim, kept, counted):
     keep_top(model, torch.arange(100.0), kept)
     x = torch.rand(n, 2 * dim + 2) + 0.1
     with torch.no_grad(), counted() as counter:
-        model(x, Edges(n))
+        model(x, all_pairs(n))
     wanted = speed_extraction.forward_flops(model.config, n, kept)
     own = counter.get_total_flops()
     by_hand = 2 * n * dim * kept if model.config.linear_node else 0  # where models.py multiplies without a product
@@ -65,7 +66,7 @@ def test_the_papers_network_by_hand():
 
 def test_operations_of_the_shares(counted):
     model = GNN(ModelConfig(dim=2, message_dim=100)).eval()
-    x, edges = torch.rand(4, 6), Edges(4)
+    x, edges = torch.rand(4, 6), all_pairs(4)
     with torch.no_grad(), counted() as forward:
         message = model(x, edges)[1]
         model.node_model(x, torch.zeros(4, 100))  # done once more for the shares, which need not be

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from distill.files.arrays import check_fields, load_npz
-from distill.files.fields import DATASET_FIELDS, SPLITS
+from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
 from distill.files.names import dataset_path
+from distill.files.properties import USUAL, ordered, usable
 from distill.files.provenance import sha256
 from distill.files.storage import json_text, load_json, save_together
 from distill.shell.errors import UserError, near_miss
@@ -29,6 +30,12 @@ class Dataset:
         if key != "arrays" and key in self.arrays:
             return self.arrays[key]
         raise AttributeError(key)
+
+    @property
+    def properties(self) -> dict[str, np.ndarray]:
+        """Name -> [trajectory, particle]: mass, charge, then the further columns by alphabet."""
+        further = [k for k in _columns(self.arrays) if usable(k)]
+        return {name: self.arrays[name] for name in ordered([*USUAL, *further])}
 
     @property
     def n(self) -> int:
@@ -75,6 +82,7 @@ def load_dataset(name_or_path: str) -> Dataset:
         raise UserError(f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive")
     check_box(arrays, where)
     check_magnitudes(arrays, where)
+    check_columns(arrays, where)
     arrays.setdefault("charge", np.zeros_like(arrays["mass"]))
     arrays.setdefault("t", np.arange(frames, dtype=float))
     if "split" not in arrays:
@@ -105,6 +113,21 @@ def check_magnitudes(arrays: dict, where: str) -> None:
                 raise UserError(found, "choose other units of length, time or mass")
 
 
+def _columns(arrays: dict) -> list[str]:
+    """Names of the arrays of floats [trajectory, particle] that are no field of every dataset."""
+    like = arrays["mass"].shape
+    return [k for k, a in arrays.items() if k not in DATASET_FIELDS and a.shape == like and a.dtype.kind == "f"]
+
+
+def check_columns(arrays: dict, where: str) -> None:
+    """``UserError`` for a property that is not finite; a warning for a column whose name no formula can hold."""
+    for name in _columns(arrays):
+        if usable(name):
+            check_fields(arrays, {"mass": PROPERTY, name: PROPERTY}, where)
+        else:
+            warn(f"{where}: the column '{name}' is left out: no variable of a formula can be called '{name}_i'")
+
+
 def check_box(arrays: dict, where: str) -> None:
     """``UserError`` unless ``box`` and ``cutoff``, where present, leave every pair one nearest image."""
     box, cutoff = arrays.get("box"), arrays.get("cutoff")
@@ -121,13 +144,14 @@ def check_box(arrays: dict, where: str) -> None:
 
 
 def start_digest(dataset: Dataset) -> str:
-    """SHA-256 of what a dataset starts from: masses, charges, first frames, and its split.
+    """SHA-256 of what a dataset starts from: masses, charges, first frames, its split, and further properties.
 
     Drawn from the seed, they are the same bits wherever a dataset is simulated again; what follows is not.
     """
     digest = hashlib.sha256()
+    mass, charge, *further = dataset.properties.values()
     split = dataset.split.astype(np.int8)
-    for array in (dataset.mass, dataset.charge, dataset.pos[:, 0], dataset.vel[:, 0], split):
+    for array in (mass, charge, dataset.pos[:, 0], dataset.vel[:, 0], split, *further):
         digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 

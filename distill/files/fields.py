@@ -1,4 +1,6 @@
-"""The fields of datasets and messages: name, axes, kind, whether they are required. No functions."""
+"""The fields of datasets and messages: name, axes, kind, whether they are required."""
+
+from distill.files.properties import USUAL, message_fields
 
 SPLITS = ("train", "validation", "test")  # the numbers 0, 1, 2 in a dataset's ``split``
 
@@ -15,6 +17,15 @@ DATASET_FIELDS = {
     "box": (("dim",), "f", False),  # side lengths of a periodic box; positions need not be wrapped into it
     "cutoff": ((), "f", False),  # of the pair force, at most half the shortest side; only with a box
 }
+# any other array of floats like this is a further property of the particles, see ``properties``
+PROPERTY = (("trajectory", "particle"), "f", True)
+
+
+def ends_of(properties) -> dict:
+    """What a messages file holds of these properties: values of the receiver and of the sender."""
+    return {field: (("edge",), "f", True) for variable, field in message_fields(properties).items() if variable != "r"}
+
+
 # i is the receiver, j the sender; every edge is one ordered pair in one frame of one trajectory
 MESSAGE_FIELDS = {
     "message": (("edge", "component"), "f", True),
@@ -26,10 +37,7 @@ MESSAGE_FIELDS = {
     "r": (("edge",), "f", True),  # |dx|
     "vel_i": (("edge", "dim"), "f", True),
     "vel_j": (("edge", "dim"), "f", True),
-    "mass_i": (("edge",), "f", True),
-    "mass_j": (("edge",), "f", True),
-    "charge_i": (("edge",), "f", True),
-    "charge_j": (("edge",), "f", True),
+    **ends_of(USUAL),
     "acc_i": (("edge", "dim"), "f", True),  # true acceleration of the receiver
     "acc_pred_i": (("edge", "dim"), "f", True),  # the network's
     "logvar": (("edge", "component"), "f", False),  # kl only; ``message`` then holds the means

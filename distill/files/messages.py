@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from distill.files.arrays import load_npz
-from distill.files.fields import MESSAGE_FIELDS
+from distill.files.fields import MESSAGE_FIELDS, ends_of
 from distill.files.names import run_dir
+from distill.files.properties import USUAL
 from distill.files.provenance import sha256
 from distill.files.storage import load_json
 from distill.shell.errors import UserError
@@ -26,8 +27,11 @@ def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, d
     fix = f"run this first:  python extract_messages.py --run {run} --split {split}"
     if Path(path).is_file():
         fix += " --overwrite"  # what is there is of no use
-    arrays = load_npz(path, MESSAGE_FIELDS, "messages", fix, lambda file: _some_graphs(file, most))
-    meta = load_json(Path(path).with_suffix(".json"), fix)
+    side = Path(path).with_suffix(".json")
+    meta = load_json(side, fix) if side.is_file() else {}
+    fields = MESSAGE_FIELDS | ends_of(meta.get("properties", USUAL))
+    arrays = load_npz(path, fields, "messages", fix, lambda file: _some_graphs(file, most))
+    meta = meta or load_json(side, fix)
     if meta.get("run") != run:
         raise UserError(f"{relative(path)} holds messages of run '{meta.get('run')}', expected '{run}'", fix)
     config = run_dir(run) / "config.json"

@@ -6,8 +6,11 @@ variable of formulas as ``<symbol>_i`` and ``<symbol>_j``. Adding a column to a 
 ``KNOWN`` gives it a shorter symbol, a sign or a default.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,25 @@ class Property:
 
 
 KNOWN = {p.name: p for p in (Property("mass", "m", positive=True), Property("charge", "q", default=0.0))}
+USUAL = tuple(KNOWN)
+# symbols of the known, and what formulas and messages call something else
+TAKEN = {p.symbol for p in KNOWN.values()} | set("r x y z dx dy dz vx vy vz vel acc acc_pred".split())
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}", re.ASCII)
+
+
+def usable(name: str) -> bool:
+    """Whether a column may bear that name: letters, digits and _, and nothing in formulas has it."""
+    return bool(_NAME.fullmatch(name)) and name not in TAKEN
 
 
 def property_named(name: str) -> Property:
     """The property of that name; one that is not ``KNOWN`` has its own name as symbol."""
     return KNOWN.get(name) or Property(name, name)
+
+
+def with_symbol(symbol: str) -> Property:
+    """The property that formulas know by that symbol."""
+    return next((p for p in KNOWN.values() if p.symbol == symbol), None) or Property(symbol, symbol)
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
@@ -46,14 +63,47 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     return (*(name for name in KNOWN if name in names), *sorted(names - set(KNOWN)))
 
 
-def variables(names: Iterable[str] = tuple(KNOWN)) -> tuple[str, ...]:
+def variables(names: Iterable[str] = USUAL) -> tuple[str, ...]:
     """The variables of a pair law, ``r`` first: ``("r", "m_i", "m_j", "q_i", "q_j")`` for mass and charge."""
     return ("r", *(v for name in ordered(names) for v in property_named(name).variables))
 
 
-def message_fields(names: Iterable[str] = tuple(KNOWN)) -> dict[str, str]:
+VARIABLES = variables()
+
+
+def message_fields(names: Iterable[str] = USUAL) -> dict[str, str]:
     """Variable of a pair law -> its name in a messages file, in the order of ``variables``."""
     out = {"r": "r"}
     for name in ordered(names):
         out |= dict(zip(property_named(name).variables, property_named(name).fields, strict=True))
     return out
+
+
+def in_messages(messages: Mapping) -> tuple[str, ...]:
+    """Names of the properties that the arrays of a messages file hold, ``ordered``."""
+    both = {k[:-2] for k in messages if k.endswith("_i")} & {k[:-2] for k in messages if k.endswith("_j")}
+    return ordered(name for name in both if np.ndim(messages[f"{name}_i"]) == 1)
+
+
+def of_edges(messages: Mapping, pick=slice(None)) -> dict[str, np.ndarray]:
+    """Variable of a pair law -> its values on the edges ``pick`` of a messages file, in 64 bits."""
+    return {v: messages[k][pick].astype(float) for v, k in message_fields(in_messages(messages)).items()}
+
+
+def of_receivers(messages: Mapping, pick=slice(None)) -> dict[str, np.ndarray]:
+    """Name -> the receiver's value on the edges ``pick`` of a messages file, in 64 bits."""
+    return {name: messages[f"{name}_i"][pick].astype(float) for name in in_messages(messages)}
+
+
+def of_pairs(receivers: Mapping, senders: Mapping) -> dict:
+    """Variable of a pair law (``r`` apart) -> its values, from those of both ends by name of the property."""
+    out = {}
+    for name in receivers:
+        own, other = property_named(name).variables
+        out |= {own: receivers[name], other: senders[name]}
+    return out
+
+
+def at(properties: Mapping, index) -> dict:
+    """``properties`` (name -> [..., particle]) of the particles ``index``."""
+    return {name: value[..., index] for name, value in properties.items()}

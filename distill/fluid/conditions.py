@@ -24,7 +24,6 @@ LIKE = 0.2  # a set whose density is that close to the dataset's own, relatively
 EQUILIBRATION = 25.0  # ps at most: forces lose their memory in a few
 SPACING = 1.0  # ps between the frames of a set
 FINE = 0.1  # ps between the frames from which pair distances are counted
-EDGES_AT_ONCE = 60_000  # of frames the network sees together
 FORCE_UNIT = "kJ/mol/nm"
 OWN_UNIT = "mass * acc in the units of the dataset"
 
@@ -189,28 +188,3 @@ def compare(states: FluidStates, network, law) -> dict:
         lambda *state: mass * law(*state, states.box),
     )
     return found | {"box": states.box.tolist(), "mean_absolute_force": float(np.abs(forces.acc).mean())}
-
-
-def network_acceleration(model):
-    """The network as a function (pos, vel, mass, charge, box, cutoff) -> accelerations [frame, particle, dim].
-
-    A few frames at a time, ``EDGES_AT_ONCE`` edges together, or one frame where that has more.
-    """
-    import torch
-
-    from distill.network.graphs import node_features
-    from distill.network.periodic import FrameGraphs
-
-    parameter = next(model.parameters())
-
-    @torch.no_grad()
-    def function(pos, vel, mass, charge, box, cutoff):
-        graphs = FrameGraphs(pos, box, cutoff, parameter.device, memory=0)
-        batch = max(1, EDGES_AT_ONCE // max(1, len(graphs.neighbours(0).r)))
-        x, out = node_features(pos, vel, charge, mass), []
-        for part in np.array_split(np.arange(len(pos)), -(-len(pos) // batch)):
-            nodes = torch.as_tensor(x[part]).to(parameter).flatten(0, 1)
-            out.append(model(nodes, graphs.edges(part))[0].double().cpu().numpy())
-        return np.concatenate(out).reshape(pos.shape)
-
-    return function

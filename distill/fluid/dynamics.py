@@ -90,7 +90,7 @@ class NetworkAcceleration:
 
     def __init__(self, model, mass: float, box, cutoff: float):
         self.model, self.mass, self.cutoff = model, mass, cutoff
-        self.parameter = next(model.parameters())
+        self.device = next(model.parameters()).device
         self.list = VerletList(box, cutoff)
 
     def edges(self, pos) -> Neighbours:
@@ -117,16 +117,13 @@ class NetworkAcceleration:
         return Neighbours(sender[kept], receiver[kept], number[reverse[kept]], sign[kept, None] * dx[pair], r[pair])
 
     def __call__(self, pos, vel) -> np.ndarray:
-        import torch
+        from distill.network.edges import FrameEdges
+        from distill.network.evaluation import accelerations
 
-        from distill.network.graphs import node_features
-        from distill.network.periodic import as_tensors
-
-        edges = as_tensors(self.edges(pos), self.parameter.device)
-        n = len(pos)
-        x = node_features(pos, vel, np.zeros(n), np.full(n, self.mass))
-        with torch.no_grad():
-            return self.model(torch.as_tensor(x).to(self.parameter), edges)[0].double().cpu().numpy()
+        found, n = self.edges(pos), len(pos)
+        source = FrameEdges(lambda _: found, n, self.device)
+        properties = {"mass": np.full((1, n), self.mass), "charge": np.zeros((1, n))}
+        return accelerations(self.model, source, pos[None], vel[None], properties)[0]
 
 
 @dataclass

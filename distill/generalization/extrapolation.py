@@ -204,29 +204,3 @@ def compare(states: States, network, law) -> dict:
     gnn, law_error = (out[k]["median_relative_error"] for k in ("gnn", "law"))
     out["law_over_gnn_relative_error"] = finite_or_none(law_error / gnn) if gnn and law_error is not None else None
     return out
-
-
-def network_acceleration(model, chain: bool, double: bool = False):
-    """The network as a function (pos, vel, mass, charge) -> accelerations, shapes as in ``States``.
-
-    ``double``: computed in float64, so that the step control of a rollout does not see rounding.
-    """
-    import copy
-
-    import torch
-
-    from distill.network.graphs import EdgeCache, node_features
-
-    if double:
-        model = copy.deepcopy(model).double()
-    parameter = next(model.parameters())
-    caches: dict[int, EdgeCache] = {}
-
-    @torch.no_grad()
-    def function(pos, vel, mass, charge, batch=512):
-        x = torch.as_tensor(node_features(pos, vel, charge, mass)).to(parameter)
-        cache = caches.setdefault(x.shape[1], EdgeCache(x.shape[1], chain, parameter.device))
-        out = [model(part.flatten(0, 1), cache(len(part)))[0] for part in x.split(batch)]
-        return torch.cat(out).reshape(pos.shape).double().cpu().numpy()
-
-    return function

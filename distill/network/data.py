@@ -1,64 +1,85 @@
-"""What a network is trained and validated on, as tensors on the device."""
+"""What a network eats: node features, and what it is trained and validated on as tensors on the device."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from distill.files.dataset import Dataset
-from distill.network.graphs import dataset_features
-from distill.network.periodic import FrameGraphs, graphs_of_split, spread_over
+from distill.network.edges import EdgeSource, edges_of, spread_over
 
-VALIDATION_EDGES = 500_000  # in a periodic box; elsewhere graphs are counted
+FIRST_INPUTS = ("charge", "mass")  # the paper's order
 VALIDATION_GRAPHS = 10_000
-QUICK_GRAPHS, QUICK_FRAMES = (512, 256), (64, 8)  # of training and validation
+VALIDATION_EDGES, RANK_EDGES = 500_000, 120_000  # of graphs with edges of their own, of which there may be thousands
+QUICK_GRAPHS, QUICK_FRAMES = (512, 256), (64, 8)  # of training and validation; frames have edges of their own
+
+
+def node_features(pos, vel, properties: Mapping, order: Sequence[str] = FIRST_INPUTS) -> np.ndarray:
+    """``[..., particle, 2 dim + property]``: position, velocity, and the properties in that order.
+
+    pos, vel [..., particle, dim]; ``properties``: name -> [..., particle] (broadcast against pos).
+    """
+    shape = (*pos.shape[:-1], 1)
+    columns = [np.broadcast_to(np.asarray(properties[name])[..., None], shape) for name in order]
+    return np.concatenate([pos, vel, *columns], -1)
+
+
+def inputs_of(dataset: Dataset) -> tuple[str, ...]:
+    """Properties of a dataset in the order of a network's inputs: charge, mass, then any others by alphabet."""
+    return FIRST_INPUTS + tuple(name for name in dataset.properties if name not in FIRST_INPUTS)
+
+
+def dataset_features(dataset: Dataset, trajectories: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features [graph, particle, column] and accelerations [graph, particle, dim] as float32.
+
+    One graph is one frame of one trajectory; graphs are ordered by trajectory, then frame.
+    """
+    properties = {name: values[trajectories][:, None, :] for name, values in dataset.properties.items()}
+    x = node_features(dataset.pos[trajectories], dataset.vel[trajectories], properties, inputs_of(dataset))
+    acc = dataset.acc[trajectories]
+    return tuple(a.reshape(-1, *a.shape[2:]).astype(np.float32) for a in (x, acc))
 
 
 @dataclass
 class TrainingData:
-    """Features [graph, particle, column] and accelerations [graph, particle, dim] of two splits.
+    """Features [graph, particle, column], accelerations [graph, particle, dim] and edges of two splits.
 
-    In a periodic box ``frames`` and ``frames_val`` hold their neighbour lists, ``edges_a_frame`` is the mean number
-    of edges of one and ``box`` what ``models.ModelConfig`` is told of distances; else None and {}.
+    ``rank_most``: graphs of validation by which components are ranked, at most. Where graphs have edges of their own
+    ``edges_a_frame`` is their mean number, else None; ``told`` is what ``models.ModelConfig`` has to know of the data.
     """
 
     x: Tensor
     acc: Tensor
     x_val: Tensor
     acc_val: Tensor
-    frames: FrameGraphs | None = None
-    frames_val: FrameGraphs | None = None
-    edges_a_frame: float | None = None
-    box: dict | None = None
+    edges: EdgeSource
+    edges_val: EdgeSource
+    rank_most: int
+    edges_a_frame: float | None
+    told: dict
 
 
 def load(dataset: Dataset, device: str, quick: bool, r_power: float | None = None) -> TrainingData:
     """The training and validation splits of a dataset; ``r_power``: see ``models.ModelConfig``, in a box only."""
-    if "box" in dataset.arrays:
-        return _load_box(dataset, device, quick, r_power)
-    limits = QUICK_GRAPHS if quick else (None, VALIDATION_GRAPHS)
-    train, validation = (_split(dataset, s, n, device) for s, n in zip(("train", "validation"), limits, strict=True))
-    return TrainingData(*train, *validation)
+    limit, limit_val = (QUICK_FRAMES if dataset.periodic else QUICK_GRAPHS) if quick else (None, VALIDATION_GRAPHS)
+    rank_most, a_frame, told = VALIDATION_GRAPHS, None, {"properties": inputs_of(dataset)}
+    edges = edges_of(dataset, "train", limit, device)
+    if dataset.periodic:
+        mean, spread, a_frame = edges.sample(r_power)
+        limit_val = limit_val if quick else max(1, int(VALIDATION_EDGES / a_frame))
+        rank_most = max(1, int(RANK_EDGES / a_frame))
+        told |= {"periodic": True, "r_power": r_power, "r_mean": mean, "r_spread": spread}
+    edges_val = edges_of(dataset, "validation", limit_val, device)
+    tensors = *of_split(dataset, "train", limit, device), *of_split(dataset, "validation", limit_val, device)
+    return TrainingData(*tensors, edges, edges_val, rank_most, a_frame, told)
 
 
-def _load_box(dataset, device, quick, r_power):
-    limit, limit_val = QUICK_FRAMES if quick else (None, None)
-    frames = graphs_of_split(dataset, "train", limit, device)
-    mean, spread, edges = frames.sample(r_power)
-    limit_val = limit_val or max(1, int(VALIDATION_EDGES / edges))
-    return TrainingData(
-        *_split(dataset, "train", limit, device),
-        *_split(dataset, "validation", limit_val, device),
-        frames,
-        graphs_of_split(dataset, "validation", limit_val, device),
-        edges,
-        {"periodic": True, "r_power": r_power, "r_mean": mean, "r_spread": spread},
-    )
-
-
-def _split(dataset, split, limit, device):
+def of_split(dataset: Dataset, split: str, limit: int | None, device) -> tuple[Tensor, Tensor]:
+    """``dataset_features`` of a split as tensors; of ``limit`` graphs spread over all trajectories, if given."""
     x, acc = dataset_features(dataset, dataset.trajectories(split))
-    if limit and len(x) > limit:  # spread over all trajectories, not the first few
+    if limit and len(x) > limit:
         pick = spread_over(len(x), limit)
         x, acc = x[pick], acc[pick]
     return torch.as_tensor(x).to(device), torch.as_tensor(acc).to(device)

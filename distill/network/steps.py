@@ -13,6 +13,8 @@ alone, up to rounding.
 import torch
 from torch.func import functional_call
 
+from models import Components
+
 WARM_UP = 3  # steps on a side stream before a capture, as PyTorch asks for
 
 
@@ -26,10 +28,10 @@ class Stepper:
         first = members[0]
         self.members, self.options, self.device = members, first.options, first.device
         self.stacked = len(members) > 1
-        if self.stacked and first.frames is not None:
+        if self.stacked and not first.data.edges.constant:
             raise ValueError("graphs with edges of their own cannot be stacked")
         # a captured step has the same edges every time
-        self.capture = capture and str(self.device).startswith("cuda") and first.frames is None
+        self.capture = capture and str(self.device).startswith("cuda") and first.data.edges.constant
         self.parameters = self._stack() if self.stacked else list(first.model.parameters())
         # a learning rate that is a tensor can change inside a captured step
         self.lr = torch.zeros((), device=self.device)
@@ -42,8 +44,6 @@ class Stepper:
         graphs = len(first.x)
         self.order = torch.zeros(len(members), graphs, dtype=torch.long, device=self.device)
         self.offsets = torch.arange(first.batch, device=self.device)
-        self.edges = first.edges(first.batch) if first.frames is None else None  # else made for each batch
-        self.receivers = None  # whose errors count, if not those of all
         self._epoch, self._graph, self._eager_left = -1, None, 0
         self.changed()
 
@@ -92,11 +92,13 @@ class Stepper:
         self.weights = torch.tensor(weights, device=self.device)
         active = torch.stack([m.model.active for m in self.members])
         counts = sorted({int(count) for count in active.sum(1)})
-        self.kept, self.mask, self.components = None, None, counts[-1]
-        if self.stacked and len(counts) > 1:
-            self.mask, self.components = active, active.size(1)
-        elif self.stacked and counts != [active.size(1)]:  # the same number each: masked ones cost nothing
-            self.kept = torch.stack([row.nonzero().squeeze(1) for row in active])
+        self.components, self.width = self.members[0].model.active_components(), counts[-1]
+        if self.stacked:
+            self.components = Components()
+            if len(counts) > 1:
+                self.components, self.width = Components(mask=active), active.size(1)
+            elif counts != [active.size(1)]:  # the same number each: masked ones cost nothing
+                self.components = Components(torch.stack([row.nonzero().squeeze(1) for row in active]))
 
     # ------------------------------------------------------------ one step
 
@@ -135,54 +137,50 @@ class Stepper:
         start = (self.at % first.steps_per_epoch) * first.batch
         pick = self.order.index_select(1, start + self.offsets)
         x, acc = first.x[pick], first.acc[pick]  # [member, graph, particle, ...]
-        if first.frames is not None:
-            self.receivers = first.receivers()
-            nodes = None if self.receivers is None else self.receivers.cpu().numpy()
-            self.edges = first.frames.edges(pick[0].tolist(), nodes)
+        receivers = first.receivers()
+        edges = first.data.edges(pick[0], receivers)
         if options["augment"]:
             dim = first.dim
             shift = torch.stack([torch.randn(dim, generator=m.noise, device=self.device) for m in self.members])
             x = torch.cat([x[..., :dim] + options["augment"] * shift[:, None, None], x[..., dim:]], -1)
-        normal = self._normal() if first.model.config.gaussian else None
-        losses = self._together(x, acc, normal) if self.stacked else self._alone(x[0], acc[0], normal)
+        normal = None
+        if first.model.config.gaussian:
+            shape = edges.index.size(1), self.width
+            normal = torch.stack([torch.randn(shape, generator=m.noise, device=self.device) for m in self.members])
+        if self.stacked:
+            losses = self._together(x, acc, edges, normal)
+        else:
+            normal = None if normal is None else normal[0]
+            batch = x[0], acc[0], edges, normal, self.components, self.weights[0]
+            losses = self._losses(first.model, *batch, receivers)[None]
         self.optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         self.optimizer.step()
         self.sums += losses.detach()
         self.at += 1
 
-    def _normal(self) -> torch.Tensor:
-        """Standard normal numbers [member, edge, component] of the members' own generators."""
-        shape = self.edges.index.size(1), self.components
-        return torch.stack([torch.randn(shape, generator=m.noise, device=self.device) for m in self.members])
-
-    def _losses(self, model, x, acc, normal, weight) -> torch.Tensor:
-        """Loss and weighted penalty [2] of one member on one batch."""
+    def _losses(self, model, x, acc, edges, normal, components, weight, receivers=None) -> torch.Tensor:
+        """Loss and weighted penalty [2] of one member on one batch; ``receivers``: whose errors count, if not all."""
         first, graphs = self.members[0], self.members[0].batch
         # weights are used once a step, and a cache of their casts would be captured with it
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, first.bf16, cache_enabled=False):
-            pred, message, logvar = model(x.flatten(0, 1), self.edges, normal)
-        loss = first.loss(pred.float(), acc, self.receivers)
+            pred, message, logvar = model(x.flatten(0, 1), edges, normal, components)
+        loss = first.loss(pred.float(), acc, receivers)
         penalty = torch.zeros((), device=self.device)
         sent = message.float(), None if logvar is None else logvar.float()
         for k, variant in enumerate(self.penalised):
             penalty = penalty + weight[k] * variant.penalty(*sent, first.n, graphs, first.dim)
         return torch.stack([loss, penalty])
 
-    def _alone(self, x, acc, normal) -> torch.Tensor:
-        normal = None if normal is None else normal[0]
-        return self._losses(self.members[0].model, x, acc, normal, self.weights[0])[None]
-
-    def _together(self, x, acc, normal) -> torch.Tensor:
+    def _together(self, x, acc, edges, normal) -> torch.Tensor:
         """``_losses`` of every member [member, 2], the matrix products of all in one call each."""
         template = self.members[0].model
         names = [name for name, _ in template.named_parameters()]
-        batched = (self.kept, self.mask, normal)
+        batched = (*self.components, normal)
 
         def one(parameters, x, acc, weight, kept, mask, normal):
-            with template.components(kept, mask):
-                call = lambda *inputs: functional_call(template, parameters, inputs)  # noqa: E731
-                return self._losses(call, x, acc, normal, weight)
+            call = lambda *inputs: functional_call(template, parameters, inputs)  # noqa: E731
+            return self._losses(call, x, acc, edges, normal, Components(kept, mask), weight)
 
         return torch.vmap(one, (0, 0, 0, 0, *(None if a is None else 0 for a in batched)))(
             dict(zip(names, self.parameters, strict=True)), x, acc, self.weights, *batched

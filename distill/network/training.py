@@ -11,11 +11,12 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from distill.files.tensors import load_tensors, save_tensors
 from distill.network.data import load
-from distill.network.graphs import EdgeCache, is_chain
+from distill.network.edges import is_chain
 from distill.network.layers import silence
 from distill.network.losses import prediction_loss
 from distill.network.recipes import components_kept, lr_factor
@@ -30,7 +31,6 @@ from models import GNN, ModelConfig, keep_top
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
 CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
-RANK_EDGES = 120_000  # in a periodic box; elsewhere graphs are counted
 OF_THE_MODEL = (
     "antisymmetric",
     "translation_invariant",
@@ -72,12 +72,10 @@ class Trainer:
             dataset.n,
         )
         self.dim, self.chain = dataset.dim, is_chain(dataset.meta)
-        self.edges = like.edges if like else EdgeCache(self.n, self.chain, device)
         held = set(dataset.meta.get("system", {}).get("held", []))  # what holds them is no pair force
         self.free = [k for k in range(self.n) if k not in held]
         data = like.data if like else load(dataset, device, quick, options.get("r_power"))
         self.data, self.x, self.acc, self.x_val, self.acc_val = data, data.x, data.acc, data.x_val, data.acc_val
-        self.frames, self.frames_val, self.edges_a_frame = data.frames, data.frames_val, data.edges_a_frame
         median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
         self.scale = median if options["scale_output"] else 1.0
         torch.manual_seed(seed)
@@ -87,7 +85,7 @@ class Trainer:
                 gaussian=self.variant.gaussian,
                 acc_scale=self.scale,
                 edge_model=options.get("edge_model", "mlp"),
-                **(data.box or {}),
+                **data.told,
                 **{k: options[k] for k in OF_THE_MODEL},
             )
         ).to(device)
@@ -176,27 +174,16 @@ class Trainer:
     @torch.no_grad()
     def importance(self) -> torch.Tensor:
         """Importance of each component on validation graphs, never on the test split."""
-        count = self.options["rank_graphs"]
-        if self.frames_val is not None:
-            count = min(count, max(1, int(RANK_EDGES / self.edges_a_frame)))
-            parts = [
-                self.model.messages(self.x_val[k], e.index, e.reverse, e.dx)
-                for k, e in self.frames_of_validation(count)
-            ]
-            logvar = torch.cat([v for _, v in parts]) if self.variant.gaussian else None
-            return message_importance(torch.cat([m for m, _ in parts]), logvar)
-        x = self.x_val[:: max(1, len(self.x_val) // count)][:count]
-        parts = [
-            self.model.messages(c.flatten(0, 1), self.edges(len(c)).index, self.edges(len(c)).reverse)
-            for c in x.split(1024)
-        ]
+        count = min(self.options["rank_graphs"], self.data.rank_most)
+        frames = np.arange(len(self.x_val))[:: max(1, len(self.x_val) // count)][:count]
+        parts = [self.model.messages(x, edges) for x, edges in self._validation(frames)]
         logvar = torch.cat([v for _, v in parts]) if self.variant.gaussian else None
         return message_importance(torch.cat([m for m, _ in parts]), logvar)
 
-    def frames_of_validation(self, count: int):
-        """(number, edges) of at most ``count`` validation frames in a periodic box, one at a time."""
-        for k in range(0, len(self.x_val), max(1, -(-len(self.x_val) // count))):
-            yield k, self.frames_val.edges([k])
+    def _validation(self, frames: np.ndarray):
+        """Features [node, column] and edges of these validation graphs, some at a time."""
+        for part in self.data.edges_val.batches(frames):
+            yield self.x_val[part].flatten(0, 1), self.data.edges_val(part)
 
     @torch.no_grad()
     def evaluate(self, train_loss: float, penalty: float) -> dict:
@@ -204,13 +191,8 @@ class Trainer:
 
         validation_mae is the mean over particles and components; the paper's test loss sums them.
         """
-        pred, acc = [], self.acc_val
-        if self.frames_val is not None:
-            pred = [self.model(self.x_val[k], edges)[0] for k, edges in self.frames_of_validation(len(acc))]
-        else:
-            for part in self.x_val.split(1024):
-                pred.append(self.model(part.flatten(0, 1), self.edges(len(part)))[0])
-        pred = torch.cat(pred)
+        acc = self.acc_val
+        pred = torch.cat([self.model(x, edges)[0] for x, edges in self._validation(np.arange(len(acc)))])
         loss = self.loss(pred, acc)
         error = (pred.view_as(acc) - acc)[:, self.free]
         row = dict(

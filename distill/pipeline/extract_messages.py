@@ -7,7 +7,7 @@ import numpy as np
 
 from distill.files.arrays import stream_npz
 from distill.files.dataset import dataset_of_run
-from distill.files.fields import MESSAGE_FIELDS
+from distill.files.fields import MESSAGE_FIELDS, ends_of
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import load_json, save_json
@@ -61,13 +61,12 @@ def extract_messages(
         return finished
 
     from distill.messages.extraction import Extraction
-    from distill.network.graphs import is_chain
     from distill.network.weights import load_run
 
     where = pick_device(device, threads)
     model, config = load_run(run, where)
     dataset = dataset_of_run(run, config)
-    extraction = Extraction(model, dataset, is_chain(dataset.meta))
+    extraction = Extraction(model, dataset)
     for name, path, own in todo:
         stage = Stage("extract_messages", f"{run} {name}")
         trajectories, frames = dataset.trajectories(name), dataset.pos.shape[1]
@@ -87,6 +86,7 @@ def extract_messages(
             **{k: config[k] for k in ("variant", "recipe", "dataset_path")},
             "n": dataset.n,
             "dim": dataset.dim,
+            "properties": list(dataset.properties),
             "antisymmetric": model.config.antisymmetric,
             "dataset": dataset.name,
             "system": dataset.meta.get("system"),
@@ -108,13 +108,14 @@ def write(path: Path, extraction, trajectory, frame) -> dict:
 
     def parts():
         nonlocal missed, components
-        batches = -(-len(frame) // extraction.batch)
+        batches = len(extraction.batches(trajectory, frame))
         for part in progress(extraction.parts(trajectory, frame), total=batches, desc="extract", unit="batch"):
             missed += float(np.abs(part["acc_pred_i"] - part["acc_i"]).sum())
             components = part["message"].shape[1]
             yield part
         path.with_suffix(".json").unlink(missing_ok=True)  # the old one must not stand beside new arrays
 
+    fields = MESSAGE_FIELDS | ends_of(extraction.dataset.properties)
     fix = "use fewer --max-graphs, or another disk for DISTILL_OUTPUTS"
-    stream_npz(path, parts(), {"edge": edges}, MESSAGE_FIELDS, fix)
+    stream_npz(path, parts(), {"edge": edges}, fields, fix)
     return {"edges": edges, "components": components, "mae": missed / (edges * extraction.dataset.dim)}

@@ -94,7 +94,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     small = dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64) if quick else {}
     options |= small
     if dataset.periodic:
-        from distill.network.periodic import graphs_of_split
+        from distill.network.edges import edges_of
 
         for name, needed in BOX_NEEDS.items():
             if (given := asked.get(name, needed)) != needed:
@@ -103,7 +103,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
                     f"{relative(dataset.path)} has a periodic box, where absolute positions mean nothing",
                     f"leave {f'--no-{flag}' if isinstance(given, bool) else f'--{flag} {given:g}'} out",
                 )
-        changes = box_changes(recipe, options, dataset.n, graphs_of_split(dataset, "train").sample()[2])
+        changes = box_changes(recipe, options, dataset.n, edges_of(dataset, "train").sample()[2])
         options |= {k: v for k, v in changes.items() if not (quick and k == "epochs")}
     options |= {k: v for k, v in asked.items() if k in options}
     if options["antisymmetric"] and "receivers" in options:
@@ -213,7 +213,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
         "graphs_seen": trainer.total * trainer.batch,
         "stacked_runs": stacked,
         "train_graphs": len(trainer.x),
-        "edges_a_frame": trainer.edges_a_frame,
+        "edges_a_frame": trainer.data.edges_a_frame,
         "cpu_seconds": round(trainer.cpu_seconds, 2),
         **scores,
         "validation_graphs": len(trainer.x_val),

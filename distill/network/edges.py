@@ -1,0 +1,219 @@
+"""Edges of graphs, who sends to whom in the frames of a batch: all pairs, chains, and cutoffs in a periodic box.
+
+Whatever evaluates a network asks an ``EdgeSource`` for the ``Edges`` of some frames; which kind of source there has
+to be is decided in ``edges_for`` and ``edges_of`` alone. Edges are sorted by receiver; lengths are in the dataset's
+unit.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.files.dataset import Dataset
+from distill.physics.neighbours import Neighbours, batch, radius_graph
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+
+# of frames evaluated together, measured with the paper's network: fewer pay for calls, more for memory beyond the cache
+EDGES_AT_ONCE = {"cpu": 4096, "cuda": 100_000}
+CACHE_BYTES = 256 << 20  # of neighbour lists kept: about 600 frames of 258 atoms with 60 neighbours each
+SAMPLE_FRAMES = 16  # for the mean distance and the mean number of edges
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The edges of a batch of frames as one graph; particle i of frame f is node f n + i."""
+
+    index: Tensor  # [2, edge] (sender, receiver)
+    reverse: Tensor | None  # [edge], where the edge i -> j of the same pair stands; None: not there
+    dx: Tensor | None = None  # [edge, dim], x_i - x_j through the nearest image; None: networks take it from positions
+    degree: int = 0  # senders of every receiver, 0 if their numbers differ
+
+
+class EdgeSource:
+    """The edges of frames of ``n`` particles, on ``device``. ``constant``: they are the same in every frame."""
+
+    constant = False
+
+    def __init__(self, n: int, device="cpu"):
+        self.n, self.device = n, torch.device(device)
+
+    def __call__(self, frames: Sequence[int], receivers: Tensor | None = None) -> Edges:
+        """The edges of several frames as one graph; those to the nodes ``receivers``, if given, are enough."""
+        raise NotImplementedError
+
+    def arrays(self, frames: Sequence[int]) -> tuple[Neighbours, np.ndarray]:
+        """The same edges with their geometry in 64 bits, and the number of edges of each frame."""
+        raise NotImplementedError
+
+    def count(self, frames: Sequence[int]) -> int:
+        """Edges that these frames have together."""
+        raise NotImplementedError
+
+    def batches(self, frames: np.ndarray, edges: int | None = None) -> Iterator[np.ndarray]:
+        """``frames`` in parts of about so many edges, a frame at least."""
+        edges = edges or EDGES_AT_ONCE[self.device.type]
+        size = max(1, edges // max(1, self.count(frames[:1])))
+        return (frames[k : k + size] for k in range(0, len(frames), size))
+
+
+class PairEdges(EdgeSource):
+    """Every pair, or of a chain the neighbours k, k + 1. ``pos`` [frame, particle, dim] is for ``arrays`` alone."""
+
+    constant = True
+
+    def __init__(self, n: int, chain: bool = False, device="cpu", pos: np.ndarray | None = None):
+        super().__init__(n, device)
+        self.chain, self.pos = chain, pos
+        self.a_frame = 2 * (n - 1) if chain else n * (n - 1)
+        self._made: dict[int, Edges] = {}  # a step captured on a GPU holds on to them
+
+    def __call__(self, frames, receivers=None):
+        graphs = len(frames)
+        if graphs not in self._made:
+            self._made[graphs] = all_pairs(self.n, graphs, self.chain, self.device)
+        return self._made[graphs]
+
+    def arrays(self, frames):
+        sender, receiver, reverse = _pairs(self.n, len(frames), self.chain)
+        pos = self.pos[frames].reshape(-1, self.pos.shape[2])
+        dx = pos.take(receiver, 0) - pos.take(sender, 0)
+        return Neighbours(sender, receiver, reverse, dx, np.linalg.norm(dx, axis=1)), np.full(len(frames), self.a_frame)
+
+    def count(self, frames):
+        return self.a_frame * len(frames)
+
+
+@functools.lru_cache(maxsize=8)
+def _pairs(n: int, graphs: int, chain: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sender, receiver and position of the reverse [edge] of every pair in ``graphs`` equal graphs."""
+    receiver, sender = np.nonzero(~np.eye(n, dtype=bool))
+    if chain:
+        near = np.abs(receiver - sender) == 1
+        receiver, sender = receiver[near], sender[near]
+    place = np.zeros((n, n), dtype=np.int64)
+    place[receiver, sender] = np.arange(len(receiver))
+    start = np.arange(graphs)[:, None]
+    return tuple(
+        (one + size * start).ravel()
+        for one, size in ((sender, n), (receiver, n), (place[sender, receiver], len(sender)))
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def all_pairs(n: int, graphs: int = 1, chain: bool = False, device="cpu") -> Edges:
+    """The constant edges of a batch of equal graphs of ``n`` particles."""
+    sender, receiver, reverse = _pairs(n, graphs, chain)
+    index = torch.as_tensor(np.stack([sender, receiver])).to(device)
+    return Edges(index, torch.as_tensor(reverse).to(device), degree=n - 1 if not chain or n == 2 else 0)
+
+
+class FrameEdges(EdgeSource):
+    """Frames with edges of their own: ``neighbours(frame)`` gives those of one."""
+
+    def __init__(self, neighbours: Callable[[int], Neighbours], n: int, device="cpu"):
+        super().__init__(n, device)
+        self.neighbours = neighbours
+
+    def __call__(self, frames, receivers=None):
+        graph, _ = self.arrays(frames)
+        index, dx, reverse = np.stack([graph.sender, graph.receiver]), graph.dx, graph.reverse
+        if receivers is not None:
+            chosen = np.zeros(len(frames) * self.n, dtype=bool)
+            chosen[receivers.cpu().numpy()] = True
+            keep = chosen[graph.receiver]
+            index, dx, reverse = index[:, keep], dx[keep], None
+        tensor = lambda array, kind: torch.as_tensor(array.astype(kind)).to(self.device)  # noqa: E731
+        reverse = None if reverse is None else tensor(reverse, np.int64)
+        return Edges(tensor(index, np.int64), reverse, tensor(dx, np.float32))
+
+    def arrays(self, frames):
+        return batch([self.neighbours(int(k)) for k in frames], self.n)
+
+    def count(self, frames):
+        return sum(len(self.neighbours(int(k)).r) for k in frames)
+
+
+class CutoffEdges(FrameEdges):
+    """The pairs with r <= ``cutoff`` in ``pos [frame, particle, dim]``, in the periodic box ``box [dim]``.
+
+    Neighbour lists are made in float64 when a frame is asked for and kept as long as there is room, ``memory`` bytes:
+    frames are drawn at random in training, so that those kept first serve as well as those used last.
+    """
+
+    def __init__(self, pos: np.ndarray, box, cutoff: float, device="cpu", memory: int = CACHE_BYTES):
+        super().__init__(self._neighbours, pos.shape[1], device)
+        self.pos, self.box, self.cutoff = pos, np.asarray(box, dtype=float), float(cutoff)
+        self._kept: dict[int, Neighbours] = {}
+        self._room = memory
+
+    def _neighbours(self, frame: int) -> Neighbours:
+        """The edges of one frame: indices int32, ``dx`` and ``r`` float64."""
+        found = self._kept.get(frame)
+        if found is None:
+            found = radius_graph(self.pos[frame], self.box, self.cutoff)
+            whole = (a.astype(np.int32) for a in (found.sender, found.receiver, found.reverse))
+            found = Neighbours(*whole, found.dx, found.r)
+            size = sum(a.nbytes for a in vars(found).values())
+            if size <= self._room:
+                self._kept[frame], self._room = found, self._room - size
+        return found
+
+    def sample(self, power: float = 1.0) -> tuple[float, float, float]:
+        """Mean and standard deviation of r^power over the edges of a few frames, and the mean number of edges a frame.
+
+        ``UserError`` if there are no pairs within the cutoff.
+        """
+        some = np.unique(np.linspace(0, len(self.pos) - 1, SAMPLE_FRAMES).astype(int))
+        r = [self.neighbours(k).r for k in some]
+        count, r = float(np.mean([len(a) for a in r])), np.concatenate(r)
+        if not len(r):
+            raise UserError(f"no pair of particles comes within the cutoff {self.cutoff:g}", "use a larger 'cutoff'")
+        scaled = r**power
+        return float(scaled.mean()), float(scaled.std()) or 1.0, count
+
+
+def edges_for(
+    pos: np.ndarray, chain: bool = False, box=None, cutoff: float | None = None, device="cpu", memory: int = CACHE_BYTES
+) -> EdgeSource:
+    """The edges of ``pos [frame, particle, dim]``: within ``cutoff`` in a box, of a chain, or all pairs."""
+    if box is None:
+        return PairEdges(pos.shape[1], chain, device, pos)
+    return CutoffEdges(pos, box, cutoff, device, memory)
+
+
+def edges_of(dataset: Dataset, split: str | None = None, limit: int | None = None, device="cpu") -> EdgeSource:
+    """The edges of a dataset's frames by trajectory and then frame, or of a split as ``data.of_split`` has them."""
+    chain = is_chain(dataset.meta)
+    if split and not dataset.periodic:
+        return PairEdges(dataset.n, chain, device)  # needs no copy of the positions
+    pos = dataset.pos if split is None else dataset.pos[dataset.trajectories(split)]
+    pos = pos.reshape(-1, *pos.shape[2:])
+    if limit and len(pos) > limit:
+        pos = pos[spread_over(len(pos), limit)]
+    box = dataset.arrays.get("box")
+    return edges_for(pos, chain, box, None if box is None else cutoff_of(dataset), device)
+
+
+def cutoff_of(dataset: Dataset) -> float:
+    """The cutoff of a dataset with a box; ``UserError`` if it has none."""
+    if "cutoff" not in dataset.arrays:
+        raise UserError(
+            f"{relative(dataset.path)} has a periodic box and no 'cutoff': which pairs interact is not known",
+            "add 'cutoff', at most half the shortest side, to the arrays",
+        )
+    return float(dataset.cutoff)
+
+
+def is_chain(meta: dict) -> bool:
+    """Whether only neighbouring particles interact (the string systems)."""
+    return bool(meta.get("system", {}).get("neighbours_only", False))
+
+
+def spread_over(count: int, limit: int) -> np.ndarray:
+    """``limit`` indices spread evenly over ``count``."""
+    return torch.linspace(0, count - 1, limit).long().numpy()

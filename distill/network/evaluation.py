@@ -1,0 +1,39 @@
+"""A trained network as a function of states: what everything outside training evaluates it by."""
+
+import copy
+
+import numpy as np
+import torch
+
+from distill.network.data import node_features
+from distill.network.edges import EdgeSource, edges_for
+
+
+@torch.no_grad()
+def accelerations(model, source: EdgeSource, pos, vel, properties) -> np.ndarray:
+    """Predicted accelerations, shaped as ``pos, vel [frame, particle, dim]``, a few frames at a time.
+
+    ``source``: the edges of these frames; ``properties``: name -> [frame, particle], the network's at least.
+    """
+    parameter = next(model.parameters())
+    x = torch.as_tensor(node_features(pos, vel, properties, model.config.properties)).to(parameter)
+    parts = source.batches(np.arange(len(x)))
+    out = [model(x[part].flatten(0, 1), source(part))[0] for part in parts]
+    return torch.cat(out).reshape(pos.shape).double().cpu().numpy()
+
+
+def network_acceleration(model, chain: bool = False, double: bool = False):
+    """The network as a function (pos, vel, mass, charge, box=None, cutoff=None) -> accelerations.
+
+    Shapes as in ``accelerations``. ``double``: computed in float64, so that the step control of a rollout does not
+    see rounding.
+    """
+    if double:
+        model = copy.deepcopy(model).double()
+    device = next(model.parameters()).device
+
+    def function(pos, vel, mass, charge, box=None, cutoff=None):
+        source = edges_for(pos, chain, box, cutoff, device, memory=0)
+        return accelerations(model, source, pos, vel, {"mass": mass, "charge": charge})
+
+    return function
