@@ -1,5 +1,6 @@
 """The generated parts of README.md and of the pages in docs/: a function each, from the results to Markdown."""
 
+import re
 from functools import cache
 from statistics import median
 
@@ -42,8 +43,9 @@ def value(file: str, path: str):
 
 
 def shown(found, form: str) -> str:
-    """A value in Python's format; "%" ends one in per cent, "," parts thousands, "commit" is its first digits."""
-    return f"`{found[:7]}`" if form == "commit" else format(found, "" if form == "s" else form)
+    """A value in Python's format; "commit" is its first digits, "law" a formula with few of them."""
+    short = {"commit": lambda text: f"`{text[:7]}`", "law": lambda text: f"`{argon_tables.shorter(text)}`"}
+    return short[form](found) if form in short else format(found, form)
 
 
 # ---------------------------------------------------------------- recovery: how often is the law found
@@ -263,7 +265,7 @@ def speed(section: str) -> str:
     found = value("speed", f"sections/{section}")
     met = {True: "yes", False: "**no**", None: "–"}
     bars = [[b["what"], str(b["measured"]), str(b["wanted"]), met[b["met"]]] for b in found["bars"]]
-    table = found["table"].replace("| - |", "| – |")
+    table = re.sub(r"(?<=\|) - (?=\|)", " – ", found["table"])
     return "\n\n".join([table, markdown(["bar", "measured", "wanted", "met"], bars), made("speed", section)])
 
 
