@@ -12,6 +12,8 @@ import pytest
 from planted import states, write_dataset
 from scripts import ROOT, environment, ok, refused, run
 
+from distill.files.tensors import load_tensors, save_tensors
+
 SMALL = ("--dataset", "r2_n4_d2_s0", "--batch-size", 16, "--hidden", 16)
 RUN = "r2_n4_d2_s0__l1-newton__s0"
 
@@ -75,6 +77,23 @@ def test_an_interruption_keeps_a_checkpoint_and_says_how_to_go_on(folder, number
     checkpoint = folder / "model_weights" / RUN / "checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     refused(run(folder, "train.py", *SMALL, "--epochs", 2000, "--resume"), "damaged", "--overwrite")
+
+
+def test_a_checkpoint_that_is_not_whole_is_refused(folder):
+    process = start(folder, *SMALL, "--epochs", 2000)
+    process.kill()
+    process.communicate()
+    path, resume = folder / "model_weights" / RUN / "checkpoint.safetensors", (*SMALL, "--epochs", 2000, "--resume")
+    whole, (tensors, header, _) = path.read_bytes(), load_tensors(path)
+    path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    refused(run(folder, "train.py", *resume), "damaged", "digest", "--overwrite")
+    for changed_tensors, changed_header in (
+        ({k: v for k, v in tensors.items() if k != "adam.3.exp_avg"}, header),
+        (tensors, header | {"step": 10**9}),
+        (tensors, header | {"history": [{"step": 1}]}),
+    ):
+        save_tensors(path, changed_tensors, changed_header)
+        refused(run(folder, "train.py", *resume), "does not fit this run", "--overwrite")
 
 
 def test_seeded_runs_repeat_and_seeds_differ(folder, tmp_path_factory):

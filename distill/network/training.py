@@ -251,7 +251,8 @@ class Trainer:
             if not 0 <= self.step <= self.total or int(adam[0]["step"]) != self.step:
                 raise ValueError(f"step {self.step} of {self.total}, {int(adam[0]['step'])} steps of Adam")
             due = {*range(self.every, self.step + 1, self.every), *([self.total] if self.step == self.total else [])}
-            if [row["step"] for row in self.history if row.keys() == set(HISTORY)] != sorted(due):
+            rows = [row["step"] if row.keys() == set(HISTORY) else None for row in self.history]
+            if rows != sorted(due):
                 raise ValueError(f"expected {len(due)} rows of its history, found {len(self.history)}")
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as exc:
             raise UserError(f"{relative(self.checkpoint)} does not fit this run ({exc})", fix) from None
