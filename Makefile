@@ -60,16 +60,8 @@ argon: $(VENV)/.md
 	@$(MAKE) --no-print-directory tables SECTIONS=argon
 
 demo: $(VENV)/.installed
-	@set -e; start=$$(date +%s); \
-	quick=$${QUICK:+--quick}; \
-	set -- $$($(PY) -m distill.files.names $(SIM) $(N) $(DIM) $(SEED) $(VARIANT) $(RECIPE)); data=$$1; run=$$2; resume=$$3; \
-	echo "== 1/6 simulate"; $(PY) simulate.py --system $(SIM) --n $(N) --dim $(DIM) --seed $(SEED) $$quick; \
-	echo "== 2/6 train"; $(PY) train.py --dataset $$data --variant $(VARIANT) --recipe $(RECIPE) --seed $(SEED) $$resume $$quick; \
-	echo "== 3/6 extract messages"; $(PY) extract_messages.py --run $$run $$quick; \
-	echo "== 4/6 linear fit"; $(PY) fit_linear.py --run $$run $$quick; \
-	echo "== 5/6 symbolic regression"; $(PY) symbolic_reg.py --run $$run --threads $(THREADS) $$quick; \
-	echo "== 6/6 law against network"; $(PY) test_generalization.py --run $$run $$quick; \
-	echo "all six stages: $$(( $$(date +%s) - start )) s"
+	@$(PY) -m distill.pipeline.demo --system $(SIM) --variant $(VARIANT) --recipe $(RECIPE) --dim $(DIM) --n $(N) \
+	  --seed $(SEED) --threads $(THREADS) $(if $(QUICK),--quick)
 
 test: $(VENV)/.tested
 	@$(PY) -m pytest -n $(THREADS) --dist loadfile

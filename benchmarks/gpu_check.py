@@ -18,12 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from stages import ROOT
-
 from distill.files.dataset import Dataset
 from distill.files.storage import load_json, save_json
 from distill.network.recipes import MESSAGE_DIM, RECIPES
 from distill.report.numbers import hardware
+from distill.shell import paths
 from distill.shell.flags import Parser, positive_int
 from distill.shell.paths import relative
 from distill.shell.stage import run_script
@@ -267,7 +266,7 @@ def summary(args) -> int:
             row |= {k: fitted[k] for k in ("r2_all", "r2_trim90", "best_target", "top_share", "n_graphs", "n_edges")}
             row["read_out_r2_all"], row["read_out_gauge"] = fitted["read_out"]["r2_all"], fitted["read_out"]["gauge"]
         content["cells"].append(row)
-    target = args.out / "gpu.json" if args.quick else ROOT / "results" / "gpu.json"
+    target = args.out / "gpu.json" if args.quick else paths.ROOT / "results" / "gpu.json"
     save_json(target, content)
     shown = ("run", "validation_mae", "r2_all", "r2_trim90", "read_out_r2_all")
     for row in content["cells"]:

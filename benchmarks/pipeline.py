@@ -1,4 +1,4 @@
-"""Run the whole pipeline for systems x variants x training seeds and collect the numbers of the README.
+"""Run the whole pipeline for systems x variants x training seeds and collect the numbers of its runs.
 
 reads   nothing, or what an interrupted call left behind: every stage skips what is done
 writes  results/pipeline_<recipe>.json, and a Markdown table on stdout
@@ -13,15 +13,14 @@ import statistics
 import time
 from os import cpu_count
 
-# puts the repository on the path, hence before distill
-from stages import ROOT, Children, in_threads, names_of, run_words, simulate_words
-
 from distill.files.provenance import provenance
 from distill.files.storage import save_json
 from distill.network.recipes import RECIPES
 from distill.network.variants import VARIANTS
+from distill.pipeline.cells import STAGES, Cell, Children
+from distill.report.markdown import markdown, shown
 from distill.report.numbers import hardware, numbers
-from distill.shell.errors import UserError
+from distill.shell import paths
 from distill.shell.flags import Parser, positive_int
 from distill.shell.stage import run_script
 
@@ -43,85 +42,53 @@ def parse(argv):
 
 
 def main(argv=None) -> int:
-    args = parse(argv)
-    start, children = time.time(), Children()
-    made = in_threads(
-        lambda s: children.script(*simulate_words(s, args.n, args.dim, args.data_seed)).error,
-        args.systems,
-        args.jobs,
-        children,
-    )
-    for system, error in zip(args.systems, made, strict=True):
-        if error:
-            raise UserError(f"simulate.py --system {system} failed: {error}")
-    cells = [(s, v, k) for k in args.seeds for s in args.systems for v in args.variants]
-    rows = in_threads(lambda c: pipeline(args, children, *c), cells, args.jobs, children)
-    summary = {
-        f"{s} {v}": summarise([r for r in rows if (r["system"], r["variant"]) == (s, v)])
-        for s in args.systems
-        for v in args.variants
-    }
-    out = ROOT / "results" / f"pipeline_{args.recipe}.json"
+    args, start, children = parse(argv), time.time(), Children()
+    more = {"train": ("--epochs", args.epochs) if args.epochs else (), "data_seed": args.data_seed}
+    more |= {"n": args.n, "targets": (), "compare": ()}
+    names = [(k, s, v) for k in args.seeds for s in args.systems for v in args.variants]
+    cells = [Cell(s, args.dim, v, args.recipe, k, **more) for k, s, v in names]
+    stages = [s for s in STAGES if not args.only_train or s not in ("law", "compare")]
+
+    def row(cell: Cell) -> dict:
+        named = {k: getattr(cell, k) for k in ("system", "variant", "seed", "run")}
+        return named | children.stages(cell, stages) | numbers(cell.run)
+
+    rows = children.map(row, cells, args.jobs)
+    groups = dict.fromkeys((s, v) for s in args.systems for v in args.variants)
+    medians = {" ".join(g): summarise([r for r in rows if (r["system"], r["variant"]) == g]) for g in groups}
     made = provenance("benchmarks/pipeline", vars(args), {}, time.time() - start)
-    save_json(out, made | {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"), "rows": rows, "medians": summary})
-    print(table(summary))
+    made |= {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"), "rows": rows, "medians": medians}
+    save_json(paths.ROOT / "results" / f"pipeline_{args.recipe}.json", made)
+    print(table(medians))
     return 0
 
 
-def pipeline(args, children, system, variant, seed) -> dict:
-    dataset, run, _ = names_of(system, args.n, args.dim, args.data_seed, variant, args.recipe, seed)
-    epochs = ["--epochs", args.epochs] if args.epochs else []
-    row = {"system": system, "variant": variant, "seed": seed, "run": run, "error": None}
-    for words in run_words(dataset, run, variant, args.recipe, seed, train=epochs)[: 3 if args.only_train else None]:
-        if error := children.script(*words).error:
-            row["error"] = f"{words[0]}: {error}"
-            break
-    return row | numbers(run)
-
-
 def summarise(rows) -> dict:
-    """Medians over seeds; ``recovered`` is the number of seeds."""
+    """Medians over seeds; ``recovered`` is the number of seeds, None where no run got as far as a verdict."""
 
-    def median(key):
-        values = [r[key] for r in rows if r.get(key) is not None]
-        return statistics.median(values) if values else None
+    def known(key):
+        return [r[key] for r in rows if r.get(key) is not None]
 
-    def count(key):
-        values = [bool(r[key]) for r in rows if r.get(key) is not None]
-        return sum(values) if values else None  # None: no run got as far as a verdict
+    def middle(values):
+        return statistics.median(values) if values and None not in values else None
 
-    ratios = [r["law_over_gnn_mae"] for r in rows if r.get("law_over_gnn_mae")]
-    beyond = [
-        max((v for k, v in one.items() if k != "interpolation" and v is not None), default=None) for one in ratios
-    ]
+    ratios = known("law_over_gnn_mae")
+    beyond = [max((v for k, v in r.items() if k != "interpolation" and v is not None), default=None) for r in ratios]
+    counts = {"recovered": known("recovered"), "recovered_from_messages": known("from_messages_recovered")}
     return {
         "seeds": len(rows),
         "errors": sum(r["error"] is not None for r in rows),
-        **{k: median(k) for k in ("r2_all", "r2_trim90", "train_cpu_s", "symbolic_s")},
-        "n_graphs": median("n_graphs"),
-        "recovered": count("recovered"),
-        "recovered_from_messages": count("from_messages_recovered"),
-        "law_over_gnn_interpolation": statistics.median([o["interpolation"] for o in ratios]) if ratios else None,
-        "law_over_gnn_worst_extrapolation": statistics.median(beyond) if beyond and None not in beyond else None,
+        **{k: middle(known(k)) for k in ("r2_all", "r2_trim90", "train_cpu_s", "symbolic_s", "n_graphs")},
+        **{k: sum(map(bool, values)) if values else None for k, values in counts.items()},
+        "law_over_gnn_interpolation": middle([r["interpolation"] for r in ratios]),
+        "law_over_gnn_worst_extrapolation": middle(beyond),
     }
 
 
-def table(summary) -> str:
-    columns = (
-        "r2_all",
-        "r2_trim90",
-        "train_cpu_s",
-        "recovered",
-        "recovered_from_messages",
-        "law_over_gnn_interpolation",
-        "law_over_gnn_worst_extrapolation",
-        "seeds",
-        "errors",
-    )
-    shown = lambda v: "–" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v)  # noqa: E731
-    lines = ["| run | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    lines += [f"| {name} | " + " | ".join(shown(one[c]) for c in columns) + " |" for name, one in summary.items()]
-    return "\n".join(lines)
+def table(medians: dict) -> str:
+    columns = "r2_all r2_trim90 train_cpu_s recovered recovered_from_messages law_over_gnn_interpolation"
+    columns = [*columns.split(), "law_over_gnn_worst_extrapolation", "seeds", "errors"]
+    return markdown(["run", *columns], [[name, *(shown(one[c]) for c in columns)] for name, one in medians.items()])
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ seeds used in development are refused, unless --development sends everything to 
 import json
 import os
 import time
+from importlib import import_module
 
-from recovery_cells import Cell, pipeline_cells, run_all
-from stages import ROOT
+from recovery_cells import Measurement, pipelines, run_all
 
 from distill.files.provenance import provenance
 from distill.files.storage import load_json, plain, save_bytes, save_json
@@ -36,20 +36,23 @@ from distill.shell.threads import set_threads
 
 DEVELOPMENT_SEEDS = (*range(10), 100, 101, 102)  # settings were chosen looking at these
 ALL = ("spring", "r1", "r2", "charge")
+HARD = ("damped", "discontinuous", "superposition")
+
+
+def matrix(systems=ALL, dims=(2,), variants=("l1",), noise=(0.0,)) -> dict:
+    return {"systems": systems, "dims": dims, "variants": variants, "noise": noise}
+
+
 MATRICES = {
-    "newton": {"systems": ALL, "dims": (2, 3), "variants": ("l1", "bottleneck", "pruning"), "noise": (0.0,)},
-    "standard": {"systems": ALL, "dims": (2, 3), "variants": ("standard",), "noise": (0.0,)},
-    "hard": {
-        "systems": ("damped", "discontinuous", "superposition"),
-        "dims": (2,),
-        "variants": ("l1",),
-        "noise": (0.0,),
-    },
-    "noise": {"systems": ALL, "dims": (2,), "variants": ("l1",), "noise": (0.01, 0.05)},
+    "newton": matrix(dims=(2, 3), variants=("l1", "bottleneck", "pruning")),
+    "standard": matrix(dims=(2, 3), variants=("standard",)),
+    "hard": matrix(HARD),
+    "noise": matrix(noise=(0.01, 0.05)),
 }
 PLANTED = {"laws": ALL, "dims": (2, 3), "noise": (0.005, 0.02), "paths": ("components", "radial")}
 SEEDS = {"planted": range(301, 306), "pipeline": (201, 202, 203), "near-misses": (401,)}
 KINDS = tuple(SEEDS)
+MODULES = {"planted": "recovery_planted", "near-misses": "recovery_near_misses"}  # imported late: --help is at once
 
 
 def parse(argv):
@@ -61,9 +64,8 @@ def parse(argv):
         if name != "cell":
             sub.add_argument("--development", action="store_true", help="development seeds, other files")
         if name in SEEDS:
-            sub.add_argument(
-                "--seeds", nargs="+", type=non_negative_int, help="default: " + " ".join(map(str, SEEDS[name]))
-            )
+            default = "default: " + " ".join(map(str, SEEDS[name]))
+            sub.add_argument("--seeds", nargs="+", type=non_negative_int, help=default)
             sub.add_argument("--jobs", type=positive_int, default=os.cpu_count(), help="processes at a time")
             sub.add_argument("--overwrite", action="store_true", help="run finished cells again")
         return sub.add_argument
@@ -92,7 +94,7 @@ def parse(argv):
     add("--count", type=positive_int, default=200, help="near-misses a seed, over four systems")
     command("summary", "tables and the figure from the results that are there")
     add = command("cell", "run one cell and print its row as JSON")
-    add("what", choices=("planted", "near-misses"))
+    add("what", choices=list(MODULES))
     add("arguments", help="a JSON object")
     return parser.parse_args(argv)
 
@@ -105,10 +107,9 @@ def main(argv=None) -> int:
     if args.kind == "summary":
         return summary(args.development)
     args.seeds = seeds_of(args)
-    section, cells = {"planted": planted, "pipeline": pipeline, "near-misses": near_misses}[args.kind](args)
+    section, todo = {"planted": planted, "pipeline": pipeline, "near-misses": near_misses}[args.kind](args)
     start = time.time()
-    contents = run_all(cells, args.jobs, args.overwrite)
-    content = describe(args, contents, time.time() - start)
+    content = describe(args, run_all(todo, args.jobs, args.overwrite), start)
     path = results_path(args.kind, args.development)
     save_section(path, args.kind, section, content)
     print(f"\n{content['table']}\n\n-> {relative(path)}, section {section}")
@@ -140,35 +141,28 @@ def chosen(args, preset: dict) -> tuple[dict, bool]:
     return preset | own, any(own[k] != tuple(preset[k]) for k in own)
 
 
-def planted(args) -> tuple[str, list[Cell]]:
+def planted(args) -> tuple[str, list[Measurement]]:
     from distill.search.registry import resolve_engine
 
     resolve_engine(args.engine)
-    import recovery_planted  # not above: --help is to answer at once
-
     what, narrowed = chosen(args, PLANTED)
     options = {"operators": ["+", "-", "*", "/", "square"], "max_complexity": 30}
     options |= {k: getattr(args, k) for k in ("rows", "restarts", "min_restarts", "niterations")}
-    made = recovery_planted.cells(
-        what["laws"], what["dims"], what["noise"], args.seeds, what["paths"], args.engine, options
-    )
-    return "custom" if narrowed else args.engine, [Cell("planted", *item) for item in made.items()]
+    made = import_module(MODULES["planted"]).cells(**what, seeds=args.seeds, engine=args.engine, options=options)
+    return "custom" if narrowed else args.engine, [Measurement("planted", *item) for item in made.items()]
 
 
-def pipeline(args) -> tuple[str, list[Cell]]:
+def pipeline(args) -> tuple[str, list[Measurement]]:
     what, narrowed = chosen(args, MATRICES[args.matrix])
     narrowed = narrowed or (args.recipe, args.n) != ("newton", 4)
-    cells = pipeline_cells(
-        what["systems"], what["dims"], what["variants"], what["noise"], args.seeds, args.recipe, args.n, args.targets
-    )
-    return "custom" if narrowed else args.matrix, cells
+    made = pipelines(**what, seeds=args.seeds, recipe=args.recipe, n=args.n, targets=args.targets)
+    return "custom" if narrowed else args.matrix, made
 
 
-def near_misses(args) -> tuple[str, list[Cell]]:
-    import recovery_near_misses
-
-    made = {k: v for seed in args.seeds for k, v in recovery_near_misses.cells(seed, args.count).items()}
-    return "all" if args.count == 200 else "custom", [Cell("near-misses", *item) for item in made.items()]
+def near_misses(args) -> tuple[str, list[Measurement]]:
+    cells = import_module(MODULES["near-misses"]).cells
+    made = [Measurement("near-misses", *item) for seed in args.seeds for item in cells(seed, args.count).items()]
+    return "all" if args.count == 200 else "custom", made
 
 
 def run_cell(what: str, text: str) -> dict:
@@ -178,12 +172,7 @@ def run_cell(what: str, text: str) -> dict:
     except ValueError as exc:
         raise UserError(f"the cell's arguments are no JSON: {exc}") from None
     set_threads(1)
-    if what == "planted":
-        from recovery_planted import measure
-    else:
-        from recovery_near_misses import measure
-    row = measure(arguments)
-    return row | {"versions": provenance("cell", {}, {}, 0)["versions"]}
+    return import_module(MODULES[what]).measure(arguments) | {"versions": provenance("cell", {}, {}, 0)["versions"]}
 
 
 # ---------------------------------------------------------------- results
@@ -191,25 +180,22 @@ def run_cell(what: str, text: str) -> dict:
 
 def results_path(kind: str, development: bool):
     """Where the results of ``kind`` go; those of development are nothing to keep in the repository."""
+    name = f"recovery_{kind.replace('-', '_')}"
     if development:
-        return paths.OUTPUTS / "recovery" / f"recovery_{kind.replace('-', '_')}_development.json"
-    return ROOT / "results" / f"recovery_{kind.replace('-', '_')}.json"
+        return paths.OUTPUTS / "recovery" / f"{name}_development.json"
+    return paths.ROOT / "results" / f"{name}.json"
 
 
-def describe(args, contents: list[dict], seconds: float) -> dict:
+def describe(args, contents: list[dict], start: float) -> dict:
     """A section of the results: provenance, every row, rates and the table."""
     import recovery_summary
 
-    rows = [c["row"] | {"commit": c["git"]["commit"]} for c in contents]
-    made = provenance(f"benchmarks/recovery {args.kind}", vars(args), {}, seconds)
+    made = provenance(f"benchmarks/recovery {args.kind}", vars(args), {}, time.time() - start)
     made["versions"] = contents[-1]["versions"] or made["versions"]
-    made |= {
-        "hardware": hardware(),
-        "date": time.strftime("%Y-%m-%d"),
-        "cells_made": {k: sorted({str(c[k]) for c in contents}) for k in ("hardware", "date")},
-    }
+    made |= {"hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
+    made["cells_made"] = {k: sorted({str(c[k]) for c in contents}) for k in ("hardware", "date")}
     made["cells_made"]["commit"] = sorted({str(c["git"]["commit"]) for c in contents})
-    return made | recovery_summary.summarise(args.kind, rows)
+    return made | recovery_summary.summarise(args.kind, [c["row"] | {"commit": c["git"]["commit"]} for c in contents])
 
 
 def save_section(path, kind: str, section: str, content: dict) -> None:
@@ -234,7 +220,7 @@ def summary(development: bool) -> int:
         raise UserError("there are no results yet", f"run this first:  python benchmarks/recovery.py {KINDS[1]}")
     runs = {section: content["rows"] for (kind, section), content in found.items() if kind == "pipeline"}
     if runs:
-        out = (paths.OUTPUTS / "recovery" if development else ROOT / "docs") / "recovery.png"
+        out = (paths.OUTPUTS / "recovery" if development else paths.ROOT / "docs") / "recovery.png"
         save_bytes(out, plots.save_bytes(recovery_figure.recovery(runs)))
         print(f"drawn  {relative(out)}")
     return 0

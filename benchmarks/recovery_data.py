@@ -5,7 +5,6 @@ Differences of positions ~ N(0, 1.5) in every component, log m ~ N(0, 1), q = +-
 """
 
 import numpy as np
-import stages  # noqa: F401  (puts the repository on the path, hence before distill)
 
 from distill.physics.law import AXES, VARIABLES
 from distill.physics.system import acceleration, pair_force

@@ -12,6 +12,8 @@ linear function of the true force components (components) or one factor (radial)
 for both.
 """
 
+import itertools
+
 import numpy as np
 import recovery_data as data
 
@@ -29,24 +31,14 @@ LOSS = "mse"
 JUDGED = 4000  # pairs a formula is judged on, in range and far each
 
 
-def cells(laws, dims, noises, seeds, paths, engine: str, options: dict) -> dict[str, dict]:
+def cells(laws, dims, noise, seeds, paths, engine: str, options: dict) -> dict[str, dict]:
     """Arguments of every cell by its name."""
     common = {"engine": engine, "loss": LOSS, "limit": LIMIT} | options
-    return {
-        f"{engine}_{path}_{law}_d{dim}_noise{noise:g}_s{seed}": {
-            "path": path,
-            "law": law,
-            "dim": dim,
-            "noise": noise,
-            "seed": seed,
-        }
-        | common
-        for seed in seeds
-        for law in laws
-        for dim in dims
-        for noise in noises
-        for path in paths
-    }
+    out = {}
+    for k, law, dim, x, path in itertools.product(seeds, laws, dims, noise, paths):
+        own = {"path": path, "law": law, "dim": dim, "noise": x, "seed": k}
+        out[f"{engine}_{path}_{law}_d{dim}_noise{x:g}_s{k}"] = own | common
+    return out
 
 
 def measure(arguments: dict) -> dict:

@@ -21,18 +21,16 @@ Timings of one process, one thread unless --threads says otherwise, bracketed by
 import importlib
 import time
 
-# puts the repository on the path, hence before distill
-from stages import ROOT
-
 from distill.files.provenance import provenance
 from distill.files.storage import load_json, save_json
 from distill.report.numbers import hardware
+from distill.shell import paths
 from distill.shell.flags import Parser, non_negative_int, positive_int
 from distill.shell.paths import relative
 from distill.shell.stage import run_script
 from distill.shell.threads import set_threads
 
-RESULTS = ROOT / "results" / "speed.json"
+RESULTS = paths.ROOT / "results" / "speed.json"
 # command: module of this folder; its measure(args) gives {"table": Markdown, "bars": [speed_timing.bar(...)], ...}
 COMMANDS = {
     "simulation": "speed_simulation",

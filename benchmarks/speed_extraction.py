@@ -19,14 +19,12 @@ from pathlib import Path
 
 from speed_timing import bar, clock, matrix_peak, side_by_side
 
-# puts the repository on the path, hence before distill
-from stages import Children, names_of
-
 from distill.files import storage
 from distill.files.arrays import stream_npz
 from distill.files.dataset import dataset_of_run
 from distill.files.fields import MESSAGE_FIELDS
 from distill.files.storage import load_json, require_disk
+from distill.pipeline.cells import Cell, Children
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_int
 from distill.shell.stage import run_script
@@ -45,43 +43,16 @@ def measure(args) -> dict:
     size = QUICK if args.quick else FULL
     graphs = size["trajectories"] * size["frames"]
     with workplace("extraction", (FILE_BYTES + 300) * graphs * 1.1) as children:
-        dataset = names_of("charge", N, DIM, SEED, "", "", 0)[0]
-        done(
-            children.script(
-                "simulate.py",
-                "--system",
-                "charge",
-                "--n",
-                N,
-                "--dim",
-                DIM,
-                "--seed",
-                SEED,
-                "--n-trajectories",
-                size["trajectories"],
-                "--n-frames",
-                size["frames"],
-            )
-        )
-        runs = {}
-        for recipe, (variant, width) in NETWORKS.items():  # hardly trained: its weights do not change its speed
-            runs[recipe] = names_of("charge", N, DIM, SEED, variant, recipe, 0)[1]
-            done(
-                children.script(
-                    "train.py",
-                    "--dataset",
-                    dataset,
-                    "--variant",
-                    variant,
-                    "--recipe",
-                    recipe,
-                    "--quick",
-                    "--hidden",
-                    width,
-                )
-            )
+        data = ("--n-trajectories", size["trajectories"], "--n-frames", size["frames"])
+        cells = {  # hardly trained: its weights do not change its speed
+            recipe: Cell("charge", DIM, variant, recipe, 0, N, data=data, data_seed=SEED, train=("--hidden", width))
+            for recipe, (variant, width) in NETWORKS.items()
+        }
+        done(children.script(*cells["paper"].words("simulate")))
+        for cell in cells.values():
+            done(children.script(*cell.words("train", "--quick")))
         rows, parts = {}, {}
-        for recipe, run in runs.items():
+        for recipe, run in ((k, cell.run) for k, cell in cells.items()):
             words = ("extract_messages.py", "--run", run, "--threads", args.threads)
             start_up = done(children.script(*words, "--split", "test", "--max-graphs", 1))
             whole = done(children.script(*words, "--split", "all", "--max-graphs", 0))
@@ -99,7 +70,7 @@ def measure(args) -> dict:
                 raise RuntimeError(f"{rows[recipe]['graphs']} graphs in {path}, expected {graphs}")
             path.unlink()
             parts[recipe] = own(children, "parts", run, size["part"], args)
-        plain = own(children, "baseline", runs["paper"], size["baseline"], args)
+        plain = own(children, "baseline", cells["paper"].run, size["baseline"], args)
     return summary(rows, parts, plain, args)
 
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from stages import ROOT
 
 from distill.files.storage import load_json, save_bytes
 from distill.report import plots
 from distill.report.plots import ACCENT, INK, MUTED, SOFT
+from distill.shell import paths
 from distill.shell.paths import relative
 
-FIGURE = ROOT / "docs" / "speed.png"
+FIGURE = paths.ROOT / "docs" / "speed.png"
 
 
 def summary(results: Path) -> int:

@@ -19,11 +19,9 @@ from pathlib import Path
 
 from speed_timing import bar
 
-# puts the repository on the path, hence before distill
-from stages import Children, in_threads
-
 from distill.files.provenance import sha256
 from distill.files.storage import plain
+from distill.pipeline.cells import Children
 from distill.shell.errors import UserError
 from distill.shell.stage import run_script
 from distill.shell.threads import set_threads
@@ -60,7 +58,7 @@ def measure(args) -> dict:
         out = [run(children, case | {"engine": "ours", "options": options})]
         return out + ([run(children, case | {"engine": "other", "file": str(other)})] if other else [])
 
-    rows = [row for pair in in_threads(both, cases, 1, children) for row in pair]
+    rows = [row for pair in children.map(both, cases, 1) for row in pair]
     totals = {e: total([r for r in rows if r["engine"] == e]) for e in ("ours", "other")[: 1 + bool(other)]}
     return {"table": table(rows, totals), "bars": [judge(totals)], "rows": rows, "totals": totals}
 

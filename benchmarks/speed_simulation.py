@@ -18,9 +18,6 @@ import numpy as np
 from speed_simulation_baselines import original, taylor
 from speed_timing import bar, side_by_side
 
-# puts the repository on the path, hence before distill
-from stages import ROOT  # noqa: F401
-
 from distill.physics import integrate
 from distill.physics.system import acceleration
 from distill.physics.systems import SYSTEMS, initial_conditions

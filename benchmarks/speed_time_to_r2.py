@@ -13,11 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from speed_timing import bar
-from stages import Children, simulate_words
 
 from distill.files.dataset import load_dataset
-from distill.files.names import dataset_name
-from distill.shell import paths
+from distill.pipeline.cells import Cell, Children
 from distill.shell.errors import UserError
 
 SYSTEM, TARGET, BAR = "charge", 0.99, 30.0
@@ -29,13 +27,11 @@ GRAPHS = 10_000
 
 def dataset_of(system: str, seed: int, quick: bool = False):
     """The dataset of a seed, simulated if it is not there."""
-    name = dataset_name(system, 4, 2, seed, "quick" if quick else "")
-    path = paths.DATASETS / f"{name}.npz"
-    words = simulate_words(system, 4, 2, seed) + (["--quick", "--tag", "quick"] if quick else [])
-    outcome = Children().script(*words)
+    cell = Cell(system, 2, "l1", "newton", seed, data_tag="quick" if quick else "")
+    outcome = Children().script(*cell.words("simulate", *(["--quick"] if quick else [])))
     if outcome.error:
         raise UserError(f"simulate.py failed: {outcome.error}")
-    return load_dataset(str(path))
+    return load_dataset(cell.dataset)
 
 
 class Scorer:

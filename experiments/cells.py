@@ -5,9 +5,9 @@ particle numbers, variants, recipes and seeds; seed k makes dataset k and traini
 are run once. Nothing heavy is imported: the workflow and the tests read this.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from distill.files.names import dataset_name, run_name
+from distill.pipeline.cells import Cell
 from distill.shell.errors import UserError, near_miss
 
 PAIR_SYSTEMS = ("charge", "r1", "r2", "spring")  # tables 1 and 5 of the paper
@@ -15,8 +15,10 @@ ALL_SYSTEMS = ("charge", "damped", "discontinuous", "r1", "r2", "spring")  # tab
 VARIANTS = ("standard", "bottleneck", "l1", "kl", "pruning")
 OF_TABLE_3 = ("standard", "bottleneck", "l1", "kl")  # it has no pruning
 SEEDS = (201, 202, 203)  # none was looked at while settings were chosen
+SEED = SEEDS[0]
 LAPTOP = ("--epochs", "1", "--precision", "bf16")  # 0.4 million graphs
-ARGON_ROLLOUTS = (("bottleneck", "newton"), ("l1", "newton"))
+QUARTER = ("--epochs", "0.25", "--precision", "bf16")
+ARGON_ROLLOUTS = (("bottleneck", "newton"), ("l1", "newton"))  # a step costs a network a hundred times a law's
 BUDGETS = {
     "laptop": "what 2 CPU cores do overnight; the paper recipe on 0.1 to 0.8 million graphs a network",
     "full": "the paper recipe on the paper's 64 million graphs a network: for GPUs",
@@ -24,214 +26,120 @@ BUDGETS = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run: its dataset, its network, and whether its law is searched."""
-
-    system: str
-    dim: int
-    variant: str
-    recipe: str
-    seed: int = SEEDS[0]
-    n: int = 4
-    tag: str = ""
-    train: tuple = ()  # flags of train.py beside variant, recipe and seed
-    law: bool = True
-    data: tuple = ()  # flags of simulate.py beside system, n, dim and seed
-    data_tag: str = ""
-    targets: tuple = ("radial", "node")  # of symbolic_reg.py
-    compare: tuple = ("--rollouts", "0")  # flags of test_generalization.py
-
-    @property
-    def dataset(self) -> str:
-        return dataset_name(self.system, self.n, self.dim, self.seed, self.data_tag)
-
-    @property
-    def run(self) -> str:
-        return run_name(self.dataset, self.variant, self.recipe, self.seed, self.tag)
-
-    @property
-    def simulate_words(self) -> list[str]:
-        words = ["--system", self.system, "--n", self.n, "--dim", self.dim, "--seed", self.seed, *self.data]
-        return [str(w) for w in words + (["--tag", self.data_tag] if self.data_tag else [])]
-
-    @property
-    def train_words(self) -> list[str]:
-        words = ["--dataset", self.dataset, "--variant", self.variant, "--recipe", self.recipe, "--seed", self.seed]
-        return [str(w) for w in [*words, *(("--tag", self.tag) if self.tag else ()), *self.train]]
-
-
-@dataclass(frozen=True)
 class Section:
     """``cells`` of the budget "laptop"; ``full`` tells which of them also have a full budget."""
 
     what: str
-    cells: list = field(default_factory=list)
+    cells: list
     full: bool = False
 
 
-def newton() -> Section:
-    made = [
-        Cell(system, dim, variant, "newton", seed)
-        for seed in SEEDS
-        for variant in ("bottleneck", "l1", "pruning", "kl", "standard")
-        for dim in (2, 3)
-        for system in PAIR_SYSTEMS
-    ]
-    return Section("tables 1, 3 and 5, newton recipe: the four pair laws, three seeds", made)
+NEWTON = [
+    Cell(system, dim, variant, "newton", seed)
+    for seed in SEEDS
+    for variant in ("bottleneck", "l1", "pruning", "kl", "standard")
+    for dim in (2, 3)
+    for system in PAIR_SYSTEMS
+]
+NEWTON_ERRORS = [
+    Cell(system, dim, variant, "newton", SEED, law=False)
+    for variant in OF_TABLE_3
+    for dim in (2, 3)
+    for system in ("damped", "discontinuous")
+]
+PAPER = [
+    Cell(system, dim, variant, "paper", SEED, train=LAPTOP, law=system in PAIR_SYSTEMS)
+    for variant in VARIANTS
+    for dim in (2, 3)
+    for system in ALL_SYSTEMS
+    if system in PAIR_SYSTEMS or variant in OF_TABLE_3
+]
+EIGHT = [
+    Cell(system, 3, variant, recipe, SEED, n=8, train=train, law=recipe == "newton")
+    for recipe, train in (("newton", ("--epochs", "0.5")), ("paper", QUARTER))
+    for variant in ("bottleneck", "l1")
+    for system in PAIR_SYSTEMS
+]
 
 
-def newton_errors() -> Section:
-    made = [
-        Cell(system, dim, variant, "newton", law=False)
-        for variant in OF_TABLE_3
-        for dim in (2, 3)
-        for system in ("damped", "discontinuous")
-    ]
-    return Section("table 3, newton recipe: damped and discontinuous", made)
+def pruned(schedule: str, end: str) -> Cell:
+    train = ("--epochs", "8", "--precision", "bf16", "--prune-schedule", schedule, "--prune-end", end)
+    data = {"data": ("--n-trajectories", "1250"), "data_tag": "1250"}  # short epochs: pruning begins after the first
+    return Cell("charge", 2, "pruning", "paper", SEED, tag=f"{schedule}-{end}", train=train, law=False, **data)
 
 
-def paper() -> Section:
-    made = [
-        Cell(system, dim, variant, "paper", train=LAPTOP, law=system in PAIR_SYSTEMS)
-        for variant in VARIANTS
-        for dim in (2, 3)
-        for system in ALL_SYSTEMS
-        if system in PAIR_SYSTEMS or variant in OF_TABLE_3
-    ]
-    return Section("tables 1, 3 and 5, paper recipe", made, full=True)
+PRUNING = [pruned(how, end) for how in ("exponential", "linear", "cosine") for end in ("0.65", "0.75", "0.85")]
 
 
-def eight_particles() -> Section:
-    made = [
-        Cell(system, 3, variant, recipe, n=8, train=train, law=recipe == "newton")
-        for recipe, train in (("newton", ("--epochs", "0.5")), ("paper", ("--epochs", "0.25", "--precision", "bf16")))
-        for variant in ("bottleneck", "l1")
-        for system in PAIR_SYSTEMS
-    ]
-    return Section("8 particles in 3-D, as vj279", made, full=True)
+def forked(system: str, variant: str, edge: str, loss: str) -> Cell:
+    train = (*QUARTER, "--edge-model", edge, "--loss", loss)
+    return Cell(system, 2, variant, "paper", SEED, tag=f"fork-{edge}-{loss}", train=train, law=False)
 
 
-def pruning() -> Section:
-    made = [
-        Cell(
-            "charge",
-            2,
-            "pruning",
-            "paper",
-            tag=f"{schedule}-{end}",
-            law=False,
-            data=("--n-trajectories", "1250"),
-            data_tag="1250",  # short epochs: pruning begins after the first
-            train=("--epochs", "8", "--precision", "bf16", "--prune-schedule", schedule, "--prune-end", end),
-        )
-        for schedule in ("exponential", "linear", "cosine")
-        for end in ("0.65", "0.75", "0.85")
-    ]
-    return Section("pruning schedules and end points on charge, as eszt2", made, full=True)
+NETWORKS = (("bottleneck", "mlp"), ("l1", "mlp"), ("kl", "mlp"), ("l1", "pm"), ("l1", "cust"))  # of the fork
+LOSSES = ("mae", "huber", "mse")
+FORK = [forked("r1", *network, loss) for loss in LOSSES for network in NETWORKS] + [
+    forked(system, *cell)
+    for system in ("r2", "spring", "charge")
+    for cell in (("bottleneck", "mlp", "mae"), ("l1", "cust", "huber"))
+]
 
 
-def fork() -> Section:
-    networks = (("bottleneck", "mlp"), ("l1", "mlp"), ("kl", "mlp"), ("l1", "pm"), ("l1", "cust"))
-    of_r1 = [("r1", *network, loss) for loss in ("mae", "huber", "mse") for network in networks]
-    rest = [
-        (system, *cell)
-        for system in ("r2", "spring", "charge")
-        for cell in (("bottleneck", "mlp", "mae"), ("l1", "cust", "huber"))
-    ]
-    made = [
-        Cell(
-            system,
-            2,
-            variant,
-            "paper",
-            tag=f"fork-{edge}-{loss}",
-            law=False,
-            train=("--epochs", "0.25", "--precision", "bf16", "--edge-model", edge, "--loss", loss),
-        )
-        for system, variant, edge, loss in of_r1 + rest
-    ]
-    return Section(
-        "edge models PM and CUST, losses MAE, Huber and MSE, the cells of the fork's figures", made, full=True
-    )
+def argon(variant: str, recipe: str, train: tuple) -> Cell:
+    compare = () if (variant, recipe) in ARGON_ROLLOUTS else ("--rollouts", 0)
+    targets = ("radial", "components", "node")
+    return Cell("lj", 3, variant, recipe, SEED, n=258, train=train, targets=targets, compare=compare)
 
 
-def argon() -> Section:
-    """Rollouts for two networks: a step of the dynamics costs a network a hundred times what it costs a law."""
-    made = [
-        Cell(
-            "lj",
-            3,
-            variant,
-            recipe,
-            n=258,
-            train=train,
-            targets=("radial", "components", "node"),
-            compare=() if (variant, recipe) in ARGON_ROLLOUTS else ("--rollouts", "0"),
-        )
-        for recipe, train in (("newton", ()), ("paper", ("--precision", "bf16")))
-        for variant in ("bottleneck", "l1", "standard", "kl", "pruning", "std")
-    ]
-    return Section("Lennard-Jones argon, the data set of GAMD; has a page of its own", made)
-
-
-def smoke() -> Section:
-    small = {"data": ("--n-trajectories", "200", "--n-frames", "50"), "data_tag": "smoke", "seed": 7}
-    made = [
-        Cell(system, 2, variant, "newton", train=("--epochs", "6"), **small)
-        for variant in ("bottleneck", "l1")
-        for system in ("spring", "r2")
-    ]
-    return Section("four small cells that try the workflow out, in no table", made)
-
-
+ARGON = [
+    argon(variant, recipe, train)
+    for recipe, train in (("newton", ()), ("paper", ("--precision", "bf16")))
+    for variant in ("bottleneck", "l1", "standard", "kl", "pruning", "std")
+]
+SMALL = {"data": ("--n-trajectories", "200", "--n-frames", "50"), "data_tag": "smoke", "train": ("--epochs", "6")}
+SMOKE = [Cell(s, 2, v, "newton", 7, **SMALL) for v in ("bottleneck", "l1") for s in ("spring", "r2")]
 SECTIONS = {
-    "newton": newton(),
-    "newton-errors": newton_errors(),
-    "paper": paper(),
-    "eight": eight_particles(),
-    "pruning": pruning(),
-    "fork": fork(),
-    "argon": argon(),
-    "smoke": smoke(),
+    "newton": Section("tables 1, 3 and 5, newton recipe: the four pair laws, three seeds", NEWTON),
+    "newton-errors": Section("table 3, newton recipe: damped and discontinuous", NEWTON_ERRORS),
+    "paper": Section("tables 1, 3 and 5, paper recipe", PAPER, full=True),
+    "eight": Section("8 particles in 3-D, as vj279", EIGHT, full=True),
+    "pruning": Section("pruning schedules and end points on charge, as eszt2", PRUNING, full=True),
+    "fork": Section(
+        "edge models PM and CUST, losses MAE, Huber and MSE, the cells of the fork's figures", FORK, full=True
+    ),
+    "argon": Section("Lennard-Jones argon, the data set of GAMD; has a page of its own", ARGON),
+    "smoke": Section("four small cells that try the workflow out, in no table", SMOKE),
 }
 IN_THE_TABLES = tuple(name for name in SECTIONS if name not in ("argon", "smoke"))
-FULL_EPOCHS = 160  # of 400,000 graphs
+FULL = ("--epochs", "160", "--precision", "bf16")  # 160 x 400,000 graphs
 
 
 def full_budget(cell: Cell) -> Cell:
     """The same cell of the paper recipe on 64 million graphs, under a name of its own."""
-    train, rest = [], list(cell.train)
-    while rest:
-        word = rest.pop(0)
-        value = rest.pop(0)
-        train += [] if word in ("--epochs", "--precision") else [word, value]
+    pairs = zip(cell.train[::2], cell.train[1::2], strict=True)
+    rest = [word for pair in pairs if pair[0] not in FULL for word in pair]
     tag = "-".join(part for part in (cell.tag, "full") if part)
-    return replace(
-        cell, tag=tag, data=(), data_tag="", train=("--epochs", str(FULL_EPOCHS), "--precision", "bf16", *train)
-    )
+    return replace(cell, tag=tag, data=(), data_tag="", train=(*FULL, *rest))
+
+
+def known(word: str, what: str, words) -> str:
+    if word not in words:
+        raise UserError(f"unknown {what} '{word}'{near_miss(word, list(words))}", "choose among " + " ".join(words))
+    return word
 
 
 def select(sections=None, budget: str = "laptop") -> dict[str, Cell]:
-    """Run name -> cell of the named ``sections`` (None: those of the tables); ``UserError`` for unknown names."""
-    if budget not in BUDGETS:
-        raise UserError(
-            f"unknown budget '{budget}'{near_miss(budget, list(BUDGETS))}", "choose among " + " ".join(BUDGETS)
-        )
+    """Run name -> cell of the named ``sections`` (None: those of the tables) at ``budget``: with "full" those of the
+    paper recipe alone. ``UserError`` for unknown names.
+    """
+    known(budget, "budget", BUDGETS)
     chosen: dict[str, Cell] = {}
     for name in sections or IN_THE_TABLES:
-        if name not in SECTIONS:
-            raise UserError(
-                f"unknown section '{name}'{near_miss(name, list(SECTIONS))}", "choose among " + " ".join(SECTIONS)
-            )
-        for cell in section_cells(name, budget):
+        section = SECTIONS[known(name, "section", SECTIONS)]
+        cells = section.cells
+        if budget == "full":
+            cells = [full_budget(c) for c in cells if c.recipe == "paper"] if section.full else []
+        for cell in cells:
             if chosen.setdefault(cell.run, cell) != cell:
                 raise ValueError(f"two different cells are called {cell.run}")
     return chosen
-
-
-def section_cells(name: str, budget: str = "laptop") -> list[Cell]:
-    """The cells of a section at ``budget``: with "full" those of the paper recipe alone."""
-    section = SECTIONS[name]
-    if budget == "laptop":
-        return section.cells
-    return [full_budget(c) for c in section.cells if c.recipe == "paper"] if section.full else []

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cells import BUDGETS, IN_THE_TABLES, SECTIONS, select
 
+from distill.pipeline.cells import STAGES, Cell
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_int
@@ -92,27 +93,12 @@ def folder_of(sections: list[str]) -> Path:
 
 def command(args, profile: Path) -> list[str]:
     """The Snakemake call; our own lock replaces its, which a killed call leaves behind."""
-    words = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "cells",
-        "--snakefile",
-        HERE / "Snakefile",
-        "--directory",
-        paths.ROOT,
-        "--profile",
-        profile,
-        "--nolock",
-    ]
+    words = [sys.executable, "-m", "snakemake", "cells", "--snakefile", HERE / "Snakefile"]
+    words += ["--directory", paths.ROOT, "--profile", profile, "--nolock"]
     words += ["--cores", args.jobs] if args.profile == "local" else []
     words += ["--dry-run", "--quiet", "rules"] if args.dry_run else []
-    words += [
-        "--config",
-        f"sections={','.join(args.sections)}",
-        f"budget={args.budget}",
-        f"results={args.results.resolve()}",
-    ]
+    words += ["--config", f"sections={','.join(args.sections)}", f"budget={args.budget}"]
+    words += [f"results={args.results.resolve()}"]
     words += {"gpu": ["device=cuda"], "kubernetes": ["python=python"]}.get(args.profile, [])
     return [str(w) for w in words]
 
@@ -134,18 +120,15 @@ def report(cells: dict, results: Path) -> int:
     """Name the cells that are missing and why; their number."""
     missing = [run for run in cells if not (results / f"{run}.json").is_file()]
     for run in missing:
-        print(f"missing  {run}  {reason(run, cells[run].dataset)}", file=sys.stderr)
+        print(f"missing  {run}  {reason(cells[run])}", file=sys.stderr)
     print(f"{len(cells) - len(missing)} of {len(cells)} cells -> {relative(results)}")
     return len(missing)
 
 
-def reason(run: str, dataset: str) -> str:
+def reason(cell: Cell) -> str:
     """The last line of the log of the last stage that was tried."""
-    logs = [paths.OUTPUTS / "logs" / "simulate" / f"{dataset}.log"]
-    logs += [
-        paths.OUTPUTS / "logs" / stage / f"{run}.log"
-        for stage in ("train", "extract", "fit", "law", "generalize", "evaluate")
-    ]
+    logs = [paths.OUTPUTS / "logs" / stage / f"{cell.run}.log" for stage in (*STAGES, "evaluate")]
+    logs.append(paths.OUTPUTS / "logs" / "simulate" / f"{cell.dataset}.log")
     tried = [log for log in logs if log.is_file()]
     if not tried:
         return "was not started"

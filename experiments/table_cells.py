@@ -3,10 +3,10 @@
 from pathlib import Path
 from statistics import median
 
-from cells import Cell
 from published import TABLES
 
 from distill.files.storage import load_json
+from distill.pipeline.cells import Cell
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
@@ -25,13 +25,8 @@ class Cells:
         self.contents = contents
         self._found: dict = {}
         for c in contents:
-            self._found.setdefault(self.key(c), []).append(c)
-
-    @staticmethod
-    def key(c) -> tuple:
-        if isinstance(c, Cell):
-            return c.system, c.dim, c.n, c.variant, c.recipe, c.tag
-        return c["system"], c["dim"], c["n"], c["variant"], c["recipe"], c["tag"]
+            key = tuple(c[k] for k in ("system", "dim", "n", "variant", "recipe", "tag"))
+            self._found.setdefault(key, []).append(c)
 
     def get(self, system, dim, variant, recipe, n=4, tag="") -> list[dict]:
         """The cells of all seeds, ordered by seed."""

@@ -38,11 +38,11 @@ def test_all_variants_of_both_recipes_are_planned_in_words_that_the_scripts_take
     assert {(c.variant, c.recipe) for c in planned.values()} == {(v, r) for v in VARIANTS for r in RECIPES}
     assert not set(planned) & set(plan.select())  # in no table of the paper
     for cell in planned.values():
-        args = simulate.parser().parse_args(cell.simulate_words)
+        args = simulate.parser().parse_args(cell.words("simulate")[1:])
         assert (args.system, args.n, args.dim, args.seed) == ("lj", 258, 3, cell.seed)
-        assert train.parse(cell.train_words).dataset == cell.dataset
-        assert "components" in symbolic_reg.parse(["--run", "x", "--targets", *cell.targets]).targets
-        assert test_generalization.parse(["--run", "x", *cell.compare]).rollouts in (0, None)
+        assert train.parse(cell.words("train")[1:]).dataset == cell.dataset
+        assert "components" in symbolic_reg.parse(cell.words("law")[1:]).targets
+        assert test_generalization.parse(cell.words("compare")[1:]).rollouts in (0, None)
 
 
 def test_a_section_with_a_page_of_its_own_goes_alone():

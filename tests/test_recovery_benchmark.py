@@ -11,11 +11,11 @@ import recovery
 import recovery_cells as cells
 import recovery_figure
 import recovery_summary as summary
-import stages
 from scipy.stats import binomtest
 from scripts import ROOT, refused, run
 
 from distill.files.storage import plain, save_json, save_text
+from distill.pipeline.cells import Children, Outcome
 from distill.report.numbers import law_numbers
 from distill.shell import paths
 from distill.shell.errors import UserError
@@ -98,7 +98,7 @@ def test_finished_cells_are_not_run_again(outputs, monkeypatch):
         return {"error": errors.get(cell.name), "value": cell.arguments["x"]}
 
     monkeypatch.setattr(cells, "measured", fake)
-    todo = [cells.Cell("planted", name, {"x": 1, "names": ("u", "v")}) for name in "ab"]
+    todo = [cells.Measurement("planted", name, {"x": 1, "names": ("u", "v")}) for name in "ab"]
     rows = [c["row"] for c in cells.run_all(todo, 1)]
     assert calls == ["a", "b"] and [r["error"] for r in rows] == [None, "no luck"]
     stored = json.loads((outputs / "recovery" / "planted" / "a.json").read_text())
@@ -108,7 +108,7 @@ def test_finished_cells_are_not_run_again(outputs, monkeypatch):
     assert calls == ["a", "b", "b"]  # what failed is tried again
     cells.run_all(todo, 1)
     assert len(calls) == 3
-    changed = [cells.Cell("planted", "a", {"x": 2, "names": ("u", "v")}), todo[1]]
+    changed = [cells.Measurement("planted", "a", {"x": 2, "names": ("u", "v")}), todo[1]]
     assert [c["row"]["value"] for c in cells.run_all(changed, 1)] == [2, 1]
     assert calls[3:] == ["a"]
     changed[0].path.write_text("{half")
@@ -121,7 +121,7 @@ def test_a_pipeline_is_collected_again_when_its_law_has_changed(outputs, monkeyp
     monkeypatch.setattr(paths, "MODEL_WEIGHTS", outputs / "weights")
     calls = []
     monkeypatch.setattr(cells, "pipeline", lambda cell, *rest: calls.append(1) or {"error": None})
-    todo = cells.pipeline_cells(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
+    todo = cells.pipelines(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
     law = outputs / todo[0].name / "law.json"
     for text, expected in (("{}", 1), ("{}", 1), ('{"seconds": 2}', 2), ('{"seconds": 2}', 2)):
         save_text(law, text)
@@ -133,7 +133,7 @@ def test_a_pipeline_is_collected_again_when_its_law_has_changed(outputs, monkeyp
 
 
 def test_children_are_measured_and_stopped():
-    children = stages.Children()
+    children = Children()
     burn = "import time\nx = bytearray(80_000_000)\nwhile time.process_time() < 0.3: pass\nprint('seen')"
     outcome = children.run([sys.executable, "-c", burn])
     assert outcome.error is None and outcome.stdout == "seen\n"
@@ -160,20 +160,20 @@ def test_children_are_measured_and_stopped():
 
 
 def test_stages_of_a_pipeline_are_what_a_user_would_type():
-    (cell,) = cells.pipeline_cells(["r2"], [3], ["l1"], [0.05], [201], "newton", 4, ["radial", "node"])
+    (cell,) = cells.pipelines(["r2"], [3], ["l1"], [0.05], [201], "newton", 4, ["radial", "node"])
     name = "r2_n4_d3_s201_noise0.05"
     assert cell.name == cell.arguments["run"] == f"{name}__l1-newton__s201"
     said = [" ".join(words) for words in cell.arguments["stages"]]
     assert said == [
-        "simulate.py --system r2 --dim 3 --n 4 --seed 201 --tag noise0.05 --acceleration-noise 0.05",
+        "simulate.py --system r2 --n 4 --dim 3 --seed 201 --tag noise0.05 --acceleration-noise 0.05",
         f"train.py --dataset {name} --variant l1 --recipe newton --seed 201 --resume",
         f"extract_messages.py --run {cell.name} --seed 201",
         f"fit_linear.py --run {cell.name} --seed 201",
         f"symbolic_reg.py --run {cell.name} --seed 201 --targets radial node",
         f"test_generalization.py --run {cell.name} --rollouts 0",
     ]
-    (clean,) = cells.pipeline_cells(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
-    assert clean.arguments["stages"][0] == "simulate.py --system r2 --dim 2 --n 4 --seed 201".split()
+    (clean,) = cells.pipelines(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
+    assert clean.arguments["stages"][0] == "simulate.py --system r2 --n 4 --dim 2 --seed 201".split()
 
 
 def test_presets_have_the_sizes_reported():
@@ -191,19 +191,19 @@ def test_presets_have_the_sizes_reported():
 
 def test_a_pipeline_stops_at_its_first_error_and_keeps_former_costs(outputs, monkeypatch):
     monkeypatch.setattr(paths, "MODEL_WEIGHTS", outputs / "weights")
-    (cell,) = cells.pipeline_cells(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
+    (cell,) = cells.pipelines(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
     former = {"stages": {"simulate.py": {"cpu_s": 7.0}}, "error": "train.py: x"}
     save_json(cell.path, {"arguments": plain(cell.arguments), "row": former})
     asked = []
 
-    class Fake:
+    class Fake(Children):
         def script(self, name, *words):
             asked.append(name)
             text = "simulate  already done with the same arguments and inputs" if name == "simulate.py" else ""
             error = "error: no disk left" if name == "extract_messages.py" else None
-            return stages.Outcome(error, text, 1.0, 0.5, 100.0)
+            return Outcome(error, text, 1.0, 0.5, 100.0)
 
-    found = cells.pipeline(cell, Fake(), {}, threading.Lock())
+    found = cells.pipeline(cell, Fake())
     assert asked == ["simulate.py", "train.py", "extract_messages.py"]
     assert found["error"] == "extract_messages.py: error: no disk left"
     assert found["stages"]["simulate.py"]["cpu_s"] == 7.0 and found["stages"]["train.py"]["cpu_s"] == 0.5
@@ -282,7 +282,7 @@ def test_wrong_calls_are_one_line(tmp_path):
 
 
 def test_a_cell_that_fails_is_reported(outputs):
-    found = cells.run_all([cells.Cell("near-misses", "bad", {"law": "nothing", "count": 1, "seed": 100})], 1)
+    found = cells.run_all([cells.Measurement("near-misses", "bad", {"law": "nothing", "count": 1, "seed": 100})], 1)
     assert "nothing" in found[0]["row"]["error"] and found[0]["row"]["peak_mb"] > 0
     table = summary.summarise("near-misses", [c["row"] for c in found])["table"]
     assert "cells failed: 1" in table

@@ -1,37 +1,65 @@
-"""The pipeline section of the speed benchmark: the stages are the Makefile's, and the arithmetic of its bars."""
+"""The pipeline section of the speed benchmark: its stages, the arithmetic of its bars; and ``make demo``."""
 
 import argparse
 import re
+import subprocess
+import sys
 
 import pytest
 import speed_pipeline
-from scripts import ROOT
-from stages import Children, Outcome
+from scripts import ROOT, environment
 
+from distill.pipeline import demo
+from distill.pipeline.cells import Children, Outcome
+from distill.shell import paths
 from distill.shell.errors import UserError
 
+RUN = "r2_n4_d2_s0__l1-newton__s0"
 
-def makefile_stages() -> list[str]:
-    """The six commands of ``make demo``, with the Makefile's defaults and names put in."""
+
+def commands(*words) -> list[str]:
+    return [" ".join(c) for c in demo.commands(demo.parse(list(words)))]
+
+
+def test_the_demo_is_what_a_user_would_type(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "MODEL_WEIGHTS", tmp_path)
+    wanted = [
+        "simulate.py --system r2 --n 4 --dim 2 --seed 0",
+        "train.py --dataset r2_n4_d2_s0 --variant l1 --recipe newton --seed 0",
+        f"extract_messages.py --run {RUN} --seed 0",
+        f"fit_linear.py --run {RUN} --seed 0",
+        f"symbolic_reg.py --run {RUN} --seed 0 --threads 2",
+        f"test_generalization.py --run {RUN}",
+    ]
+    assert commands() == wanted
+    assert commands("--quick") == [w + " --quick" for w in wanted]
+    # an interrupted training goes on, wherever the weights lie
+    (tmp_path / RUN).mkdir()
+    (tmp_path / RUN / "checkpoint.safetensors").touch()
+    assert commands()[1] == wanted[1] + " --resume"
+    assert "--resume" not in commands("--seed", "1")[1]
+
+
+def test_the_makefile_passes_what_the_demo_takes():
     text = (ROOT / "Makefile").read_text()
-    values = dict(re.findall(r"^(\w+) \?= (\w+)$", text, re.MULTILINE))
-    values |= {"data": "r2_n4_d2_s0", "run": "r2_n4_d2_s0__l1-newton__s0", "quick": "", "resume": ""}
-    commands = re.findall(r"\$\(PY\) (\w+\.py .*?); \\$", text, re.MULTILINE)
-    return [re.sub(r"\$+\(?(\w+)\)?", lambda m: values[m.group(1)], c).split() for c in commands]
+    values = dict(re.findall(r"^(\w+) \?= (\w*)$", text, re.MULTILINE)) | {"QUICK": ""}
+    (recipe,) = re.findall(r"-m distill.pipeline.demo ((?:.*\\\n)*.*)", text)
+    words = re.sub(r"\$\((\w+)\)", lambda m: values[m.group(1)], recipe.replace("$(if $(QUICK),--quick)", ""))
+    assert demo.parse(words.replace("\\", "").split()) == demo.parse([])
 
 
-def test_the_demo_is_the_makefiles():
-    own = [[str(w) for w in words] for words in speed_pipeline.demo_words(speed_pipeline.DEMO, False)]
-    assert own == makefile_stages() and len(own) == 6
-    assert [w[0] for w in own] == list(speed_pipeline.SCRIPTS)
-    assert all(w[-1] == "--quick" for w in speed_pipeline.demo_words(speed_pipeline.DEMO, True))
+def test_the_demo_stops_at_the_first_stage_that_fails(tmp_path):
+    words = [sys.executable, "-m", "distill.pipeline.demo", "--quick", "--system", "nothing"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment(tmp_path))
+    assert done.returncode == 2 and done.stdout == "== 1/6 simulate\n" and "nothing" in done.stderr
 
 
 def test_the_large_dataset_goes_whole_through_the_stages():
-    words = [" ".join(map(str, w)) for w in speed_pipeline.large_words(speed_pipeline.LARGE, False)]
+    words = [" ".join(w) for w in speed_pipeline.large(10_000, 100, False)]
     assert "--system charge --n 4 --dim 2 --seed 216 --n-trajectories 10000 --n-frames 100" in words[0]
     assert words[1].endswith("--epochs 1") and words[2].endswith("--max-graphs 0")
     assert all("charge_n4_d2_s216" in w for w in words[1:]) and words[-1].startswith("symbolic_reg.py")
+    assert [w.split()[0] for w in words] == list(speed_pipeline.SCRIPTS[:5])
 
 
 def costs(seconds, peak_mb):
@@ -63,7 +91,7 @@ def test_a_stage_that_fails_ends_the_benchmark(monkeypatch):
     outcome = Outcome("error: no such run", "", 1.0, 1.0, 10.0)
     monkeypatch.setattr(Children, "script", lambda *_: outcome)
     with pytest.raises(UserError, match="a stage failed: error: no such run"):
-        speed_pipeline.stages(Children(), speed_pipeline.demo_words(speed_pipeline.DEMO, True))
+        speed_pipeline.costs(Children(), demo.commands(demo.parse([])))
 
 
 def test_help_is_timed_in_a_process_of_its_own():

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import speed_search
 import sympy as sp
-from stages import Children
 
 from distill.formulas.text import parse
+from distill.pipeline.cells import Children
 from distill.search.operon import operon_problem
 from distill.shell.errors import UserError
 

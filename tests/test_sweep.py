@@ -11,6 +11,7 @@ from scripts import ROOT
 
 from distill.network.recipes import RECIPES
 from distill.network.variants import VARIANTS
+from distill.pipeline.cells import Cell
 from distill.shell import paths
 from distill.shell.errors import UserError
 
@@ -44,8 +45,8 @@ def test_every_cell_has_a_name_of_its_own_and_words_that_its_scripts_take():
     chosen = cells.select()
     assert len({c.run for c in chosen.values()}) == len(chosen) > 200
     for cell in chosen.values():
-        assert simulate.parser().parse_args(cell.simulate_words).seed == cell.seed
-        args = train.parse(cell.train_words)
+        assert simulate.parser().parse_args(cell.words("simulate")[1:]).seed == cell.seed
+        args = train.parse(cell.words("train")[1:])
         assert args.dataset == cell.dataset and args.variant == [cell.variant] and args.tag == cell.tag
 
 
@@ -84,13 +85,13 @@ def test_two_sweeps_at_once_are_refused(tmp_path, monkeypatch):
 
 def test_missing_cells_are_named_with_the_last_line_of_their_last_log(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
-    cell = cells.Cell("r2", 2, "l1", "newton")
+    cell = Cell("r2", 2, "l1", "newton", 201)
     for stage, text in (("train", "fine"), ("fit", "working\nerror: no messages")):
         log = tmp_path / "logs" / stage / f"{cell.run}.log"
         log.parent.mkdir(parents=True)
         log.write_text(text)
-    other = cells.Cell("r1", 2, "l1", "newton")
-    done = cells.Cell("spring", 2, "l1", "newton")
+    other = Cell("r1", 2, "l1", "newton", 201)
+    done = Cell("spring", 2, "l1", "newton", 201)
     (tmp_path / f"{done.run}.json").write_text("{}")
     assert sweep.report({c.run: c for c in (cell, other, done)}, tmp_path) == 2
     told = capsys.readouterr()

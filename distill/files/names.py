@@ -1,11 +1,6 @@
-"""Names of datasets and runs and where their files lie: one function each, never parsed back.
-
-``python -m distill.files.names r2 4 2 0 l1 newton`` prints the dataset's and the run's name for the Makefile, and
-``--resume`` if the run is unfinished.
-"""
+"""Names of datasets and runs and where their files lie: one function each, never parsed back."""
 
 import re
-import sys
 from pathlib import Path
 
 from distill.shell import paths
@@ -65,10 +60,3 @@ def run_dir(run: str) -> Path:
             f"run this first:  python train.py --dataset {dataset}",
         )
     return path
-
-
-if __name__ == "__main__":
-    system, n, dim, seed, variant, recipe = sys.argv[1:]
-    dataset = dataset_name(system, int(n), int(dim), int(seed))
-    run = run_name(dataset, variant, recipe, int(seed))
-    print(dataset, run, "--resume" * (paths.MODEL_WEIGHTS / run / "checkpoint.safetensors").exists())
