@@ -1,9 +1,12 @@
 """The tables on Lennard-Jones argon, from its cells (``evaluate.py``): networks, gamd_sr's rows, laws, dynamics."""
 
 from cells import SECTIONS
-from table_cells import Cells, conditions, error, markdown, r2
+from table_cells import Cells, conditions, error, r2
 
+from distill.formulas.text import parse, to_text
+from distill.physics.law import VARIABLES
 from distill.physics.lennard_jones import ARGON, GRAM_PER_MOL
+from distill.report.markdown import markdown
 
 MASS = ARGON["atom_mass"] * GRAM_PER_MOL
 RECIPES, VARIANTS = ("newton", "paper"), ("bottleneck", "l1", "standard", "kl", "pruning", "std")
@@ -36,78 +39,54 @@ def ratio(value) -> str:
 # ---------------------------------------------------------------- tables
 
 
+NETWORKS = (
+    "|training, CPU-min|net force MAE, test split, kJ/mol/nm|fresh seed|R² with the pair force, all edges|best 90 %"
+    "|R² with potential x unit vector, all edges|R² of the force read from all components"
+)
+LAWS = (
+    "|f(r) from the messages alone|σ, ε|after the refit on accelerations|σ, ε|recovered: messages alone|after the refit"
+    "|control, no network|MAE law / network|at 300 K"
+)
+ROWS = (
+    "|1 GNN MAE|2 messages against potential, R²|3 messages against force, R²"
+    "|4 formula of each message: MAE, % of its mean size; with one f(r) for all"
+    "|5 summed messages against net force, R²|6 formula of the net force: MAE|7 law / network, fresh seed: MAE"
+    "|8 law / network elsewhere: MAE"
+)
+DYNAMICS = (
+    "|driven by|runs|g(r): RMS deviation from the reference|within the spread of seeds|p (permutation)"
+    "|temperature, K|energy drift / kinetic energy|momentum drift"
+)
+
+
 def networks(cells: Cells) -> str:
     lines = []
     for c in ordered(cells):
         fit, potential = c["fit"]["force"], c.get("potential") or {}
-        of_test = MASS * c["messages"]["mae"]["all"]["per_component"]
-        lines.append(
-            [
-                label(c),
-                f"{c['training']['cpu_seconds'] / 60:.1f}",
-                error(of_test),
-                error(row_of(c).get("gnn_mae")),
-                r2(fit["r2_all"]),
-                r2(fit["r2_trim90"]),
-                r2(potential.get("r2_all")),
-                r2(c["read_out"]["r2_all"]),
-            ]
-        )
-    head = [
-        "",
-        "training, CPU-min",
-        "net force MAE, test split, kJ/mol/nm",
-        "fresh seed",
-        "R² with the pair force, all edges",
-        "best 90 %",
-        "R² with potential x unit vector, all edges",
-        "R² of the force read from all components",
-    ]
-    return markdown(head, lines)
+        maes = MASS * c["messages"]["mae"]["all"]["per_component"], row_of(c).get("gnn_mae")
+        r2s = fit["r2_all"], fit["r2_trim90"], potential.get("r2_all"), c["read_out"]["r2_all"]
+        minutes = f"{c['training']['cpu_seconds'] / 60:.1f}"
+        lines.append([label(c), minutes, *map(error, maes), *map(r2, r2s)])
+    return markdown(NETWORKS.split("|"), lines)
 
 
 def laws(cells: Cells) -> str:
     lines = []
     for c in ordered(cells):
-        law = c["law"]
+        law, row = c["law"], row_of(c)
         if law is None:
             continue
-        alone, refit = (sigma_epsilon(c["fluid"].get(k)) for k in ("lennard_jones_from_messages", "lennard_jones"))
-        beyond = row_of(c).get("extrapolation") or {}
-        lines.append(
-            [
-                label(c),
-                f"`{shorter(law['from_messages'])}`",
-                alone,
-                f"`{shorter(law['law'])}`",
-                refit,
-                yes(law["from_messages_recovered"]),
-                yes(law["recovered"]),
-                yes(law["control_recovered"]),
-                ratio((row_of(c).get("interpolation") or {}).get("law_over_gnn")),
-                ratio((beyond.get(HOTTEST) or {}).get("law_over_gnn")),
-            ]
-        )
-    head = [
-        "",
-        "f(r) from the messages alone",
-        "σ, ε",
-        "after the refit on accelerations",
-        "σ, ε",
-        "recovered: messages alone",
-        "after the refit",
-        "control, no network",
-        "MAE law / network",
-        "at 300 K",
-    ]
-    return markdown(head, lines)
+        line = [label(c)]
+        for text, values in (("from_messages", "lennard_jones_from_messages"), ("law", "lennard_jones")):
+            line += [f"`{shorter(law[text])}`", sigma_epsilon(c["fluid"].get(values))]
+        line += [yes(law[k]) for k in ("from_messages_recovered", "recovered", "control_recovered")]
+        hot = (row.get("extrapolation") or {}).get(HOTTEST)
+        lines.append(line + [ratio((one or {}).get("law_over_gnn")) for one in (row.get("interpolation"), hot)])
+    return markdown(LAWS.split("|"), lines)
 
 
 def shorter(text: str) -> str:
     """A formula with constants of five digits."""
-    from distill.formulas.text import parse, to_text
-    from distill.physics.law import VARIABLES
-
     return to_text(parse(text, VARIABLES), 5)
 
 
@@ -116,8 +95,7 @@ def sigma_epsilon(found: dict | None) -> str:
         return "–"
     out = []
     for name, unit in (("sigma", "Å"), ("epsilon", "kJ/mol")):
-        one = found[name]
-        off = ""
+        one, off = found[name], ""
         if one.get("true"):
             share = one["value"] / one["true"] - 1
             off = f" ({100 * share:+.2g} %)" if abs(share) > EXACT else " (exact)"
@@ -131,6 +109,10 @@ def yes(value) -> str:
 
 def rows_of_gamd_sr(cells: Cells) -> str:
     """gamd_sr's list, a run a line."""
+
+    def both(one: dict) -> str:
+        return f"{error(one['law_mae'])} / {error(one['gnn_mae'])}"
+
     lines = []
     for c in ordered(cells):
         row = row_of(c)
@@ -141,36 +123,11 @@ def rows_of_gamd_sr(cells: Cells) -> str:
             for key in ("message_sr", "message_sr_one_law")
         )
         net = row["net_force_sr"]
-        beyond = "; ".join(
-            f"{name.replace('_', ' ')} {error(one['law_mae'])} / {error(one['gnn_mae'])}"
-            for name, one in row["extrapolation"].items()
-        )
-        inside = row["interpolation"]
-        lines.append(
-            [
-                label(c),
-                error(row["gnn_mae"]),
-                r2(row["potential_r2"]),
-                r2(row["force_r2"]),
-                messages,
-                r2(row["aggregate_r2"]),
-                "–" if net is None else f"{error(net['mae'])} (`a = {net['equation']}`)",
-                f"{error(inside['law_mae'])} / {error(inside['gnn_mae'])}",
-                beyond,
-            ]
-        )
-    head = [
-        "",
-        "1 GNN MAE",
-        "2 messages against potential, R²",
-        "3 messages against force, R²",
-        "4 formula of each message: MAE, % of its mean size; with one f(r) for all",
-        "5 summed messages against net force, R²",
-        "6 formula of the net force: MAE",
-        "7 law / network, fresh seed: MAE",
-        "8 law / network elsewhere: MAE",
-    ]
-    return markdown(head, lines)
+        net = "–" if net is None else f"{error(net['mae'])} (`a = {net['equation']}`)"
+        beyond = "; ".join(f"{name.replace('_', ' ')} {both(one)}" for name, one in row["extrapolation"].items())
+        line = [label(c), error(row["gnn_mae"]), r2(row["potential_r2"]), r2(row["force_r2"]), messages]
+        lines.append([*line, r2(row["aggregate_r2"]), net, both(row["interpolation"]), beyond])
+    return markdown(ROWS.split("|"), lines)
 
 
 def dynamics(cells: Cells) -> str:
@@ -181,35 +138,16 @@ def dynamics(cells: Cells) -> str:
         if "g_r" not in rolled:
             continue
         g, warm, energy = (rolled[k] for k in ("g_r", "constant_temperature", "constant_energy"))
-        spread = max(g["reference"]["deviations"])
+        spread = error(max(g["reference"]["deviations"]))
         for name in ("truth", "law", "gnn"):
             one, heat, kept = g["models"][name], warm["models"][name]["temperature_K"], energy["models"][name]
             drift = kept["energy_drift_end"]
-            lines.append(
-                [
-                    label(c),
-                    {"gnn": "network"}.get(name, name),
-                    f"{one.get('n', 0)} x {one.get('time_ps', 0):.3g} ps",
-                    f"{error(one.get('deviation_mean'))} (largest of the reference {error(spread)})",
-                    yes(one["within_spread"]),
-                    error(one.get("p_value")),
-                    temperature(heat),
-                    f"{error(drift['median_size'])} after {drift['at_ps']:.3g} ps",
-                    error(kept["momentum_drift_median"]),
-                ]
-            )
-    head = [
-        "",
-        "driven by",
-        "runs",
-        "g(r): RMS deviation from the reference",
-        "within the spread of seeds",
-        "p (permutation)",
-        "temperature, K",
-        "energy drift / kinetic energy",
-        "momentum drift",
-    ]
-    return markdown(head, lines) if lines else "No dynamics have been run."
+            line = [label(c), {"gnn": "network"}.get(name, name), f"{one.get('n', 0)} x {one.get('time_ps', 0):.3g} ps"]
+            line += [f"{error(one.get('deviation_mean'))} (largest of the reference {spread})"]
+            line += [yes(one["within_spread"]), error(one.get("p_value")), temperature(heat)]
+            line += [f"{error(drift['median_size'])} after {drift['at_ps']:.3g} ps"]
+            lines.append([*line, error(kept["momentum_drift_median"])])
+    return markdown(DYNAMICS.split("|"), lines) if lines else "No dynamics have been run."
 
 
 def temperature(found: dict) -> str:

@@ -6,7 +6,7 @@ writes  the file given by --out
 
 example:  python experiments/evaluate.py --run r2_n4_d2_s0__l1-newton__s0 --out cell.json
 
-The scores of the messages are in every definition that a published table uses (distill/reproductions.py). "law" and
+The scores of the messages are in every definition that a published table uses (reproductions.py). "law" and
 "generalization" are null where no law was searched or compared. The file names no folder, only files with digests:
 it can be committed.
 """
@@ -26,17 +26,16 @@ from distill.shell.stage import Stage, run_script
 from distill.shell.threads import set_threads
 
 MADE_BY = {"linear_fit": "fit_linear.py", "law": "symbolic_reg.py", "generalization": "test_generalization.py"}
+MADE_FROM = (
+    ("linear_fit", "messages_test"),
+    ("law", "config"),
+    ("generalization", "config"),
+    ("generalization", "law"),
+)
+OF_CONFIG = "graphs_seen steps train_graphs cpu_seconds seconds device validation_mae active".split()
 FITS = ("r2_all", "r2_trim90", "r2_all_components", "r2_trim90_components")
 READ_OUT = (
-    "gauge",
-    "why",
-    "held_out_error",
-    "node_terms",
-    "antisymmetrised",
-    "r2_all",
-    "r2_trim90",
-    "median_relative_error",
-    "tangential_median",
+    "gauge why held_out_error node_terms antisymmetrised r2_all r2_trim90 median_relative_error tangential_median"
 )
 
 
@@ -64,24 +63,11 @@ def main(argv=None) -> int:
         entry["path"] = inputs[name].name  # folders differ from machine to machine
     made |= {"quick": found["config"].get("quick", False), "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
     save_json(args.out, made | cell)
-    r2 = cell["messages"]["r2"]
-    law = (
-        {}
-        if cell["law"] is None
-        else {"recovered": cell["law"]["recovered"], "from_messages": cell["law"]["from_messages_recovered"]}
-    )
-    print(
-        stage.done(
-            args.out,
-            r2_force=r2["force"]["trimmed"]["r2"],
-            r2_acceleration=r2["acceleration"]["trimmed"]["r2"],
-            best_target=cell["best_target"],
-            mae=cell["messages"]["mae"]["all"]["per_component"],
-            **law,
-            edges=cell["messages"]["edges"]["all"],
-        ),
-        flush=True,
-    )
+    scores, law = cell["messages"], cell["law"]
+    shown = {f"r2_{target}": scores["r2"][target]["trimmed"]["r2"] for target in ("force", "acceleration")}
+    shown |= {"best_target": cell["best_target"], "mae": scores["mae"]["all"]["per_component"]}
+    shown |= {"recovered": law["recovered"], "from_messages": law["from_messages_recovered"]} if law else {}
+    print(stage.done(args.out, **shown, edges=scores["edges"]["all"]), flush=True)
     return 0
 
 
@@ -107,58 +93,33 @@ def inputs_of(run: str) -> tuple[dict[str, Path], dict[str, dict]]:
     train = messages_path(run, "train")
     if found["config"].get("model", {}).get("periodic") and train.is_file():
         paths["messages_train"] = train  # for the rows of ``gamd_sr``
-    for name, source in (
-        ("linear_fit", "messages_test"),
-        ("law", "config"),
-        ("generalization", "config"),
-        ("generalization", "law"),
-    ):
+    for name, source in MADE_FROM:
         if name in found and source in paths:
-            _check_made_from(paths, found[name], name, source, f"python {MADE_BY[name]} --run {run} --overwrite")
+            entry = found[name].get("inputs", {}).get(source)
+            if entry is None or entry.get("sha256") != sha256(paths[source]):
+                raise UserError(
+                    f"{relative(paths[name])} was made from another {paths[source].name} than is there now",
+                    f"python {MADE_BY[name]} --run {run} --overwrite",
+                )
     return paths, found
-
-
-def _check_made_from(paths: dict, content: dict, name: str, source: str, fix: str) -> None:
-    entry = content.get("inputs", {}).get(source)
-    if entry is None or entry.get("sha256") != sha256(paths[source]):
-        raise UserError(f"{relative(paths[name])} was made from another {paths[source].name} than is there now", fix)
 
 
 def describe(config: dict) -> dict:
     """Which cell it is and what its network was trained with, from ``config.json``; ``UserError`` if it lacks them."""
     try:
-        model, options = config["model"], config["options"]
+        model, options, arguments = config["model"], config["options"], config["arguments"]
         system = config["system"] or {}
+        training = {k: config[k] for k in OF_CONFIG} | {k: config["git"][k] for k in ("commit", "dirty")}
+        training |= {"epochs": options["epochs"], "precision": arguments.get("precision", "float32")}
+        training |= {"torch": config["versions"].get("torch"), "stacked_runs": config.get("stacked_runs", 1)}
         return {
             **{k: config[k] for k in ("run", "dataset", "variant", "recipe", "seed", "n", "dim")},
             "system": system.get("name"),
             "original_form": system.get("variant") == "original",
-            "tag": config["arguments"].get("tag", ""),
+            "tag": arguments.get("tag", ""),
             "edge_model": model.get("edge_model", "mlp"),
             "loss": options["loss"],
-            "training": {
-                **{
-                    k: config[k]
-                    for k in (
-                        "graphs_seen",
-                        "steps",
-                        "train_graphs",
-                        "cpu_seconds",
-                        "seconds",
-                        "device",
-                        "validation_mae",
-                        "active",
-                    )
-                },
-                "epochs": options["epochs"],
-                "precision": config["arguments"].get("precision", "float32"),
-                "commit": config["git"]["commit"],
-                "dirty": config["git"]["dirty"],
-                "torch": config["versions"].get("torch"),
-                "stacked_runs": config.get("stacked_runs", 1),
-                "model": model,
-                "options": options,
-            },
+            "training": training | {"model": model, "options": options},
         }
     except (KeyError, TypeError, AttributeError) as exc:
         raise UserError(
@@ -214,35 +175,27 @@ def fit_of(fit: dict) -> dict:
         **({"potential": fit["potential"]} if fit.get("potential") else {}),
         "top_share": fit["top_share"],
         "importance_is": fit["importance_is"],
-        "read_out": {k: fit["read_out"].get(k) for k in READ_OUT},
+        "read_out": {k: fit["read_out"].get(k) for k in READ_OUT.split()},
     }
 
 
 def law_of(law: dict) -> dict:
-    """The verdicts of ``law.json`` (``run_numbers.law_numbers``), the truth, and what the data alone say."""
+    """The verdicts of ``law.json`` (``report.numbers.law_numbers``), the truth, and what the data alone say."""
     row = law_numbers(law)
     said = row.pop("data_verdict") or {}
-    truth = law.get("truth") or {}
-    return row | {
-        "trusted": said.get("trusted"),
-        "truth": truth.get("text"),
-        "why": law["verdict"].get("why"),
-        "targets": {k: v.get("equation") for k, v in law.get("targets", {}).items()},
-    }
+    row |= {"trusted": said.get("trusted"), "truth": (law.get("truth") or {}).get("text")}
+    equations = {k: v.get("equation") for k, v in law.get("targets", {}).items()}
+    return row | {"why": law["verdict"].get("why"), "targets": equations}
 
 
 def errors_of(against: dict) -> dict:
     """Mean absolute error (per component) of network and law on each set of ``generalization.json``."""
-    return {
-        name: {
-            "gnn_mae": s["gnn"]["mae"],
-            "law_mae": s["law"]["mae"],
-            "law_over_gnn": s["law_over_gnn_mae"],
-            "graphs": s["graphs"],
-            "particles": s["particles"],
-        }
-        for name, s in against["sets"].items()
-    }
+
+    def one(s: dict) -> dict:
+        found = {"gnn_mae": s["gnn"]["mae"], "law_mae": s["law"]["mae"], "law_over_gnn": s["law_over_gnn_mae"]}
+        return found | {k: s[k] for k in ("graphs", "particles")}
+
+    return {name: one(s) for name, s in against["sets"].items()}
 
 
 if __name__ == "__main__":

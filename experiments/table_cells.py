@@ -1,8 +1,11 @@
 """The committed cells and how numbers are drawn from them: medians over seeds, and their text in Markdown."""
 
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from statistics import median
 
+from cells import ALL_SYSTEMS, PAIR_SYSTEMS, VARIANTS
 from published import TABLES
 
 from distill.files.storage import load_json
@@ -10,12 +13,11 @@ from distill.pipeline.cells import Cell
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
-ROWS = [(system, dim) for system in ("charge", "r1", "r2", "spring") for dim in (2, 3)]
-ROWS_OF_ERRORS = [(s, d) for s in ("charge", "damped", "discontinuous", "r1", "r2", "spring") for d in (2, 3)]
+ROWS = [(system, dim) for system in PAIR_SYSTEMS for dim in (2, 3)]
+ROWS_OF_ERRORS = [(system, dim) for system in ALL_SYSTEMS for dim in (2, 3)]
 SHORT = {"force": "F", "acceleration": "F/m", "charge_force": "qF"}
 TRIMMED = ("messages", "r2", "force", "trimmed", "r2")
 ORDER = "Entries: {} · paper recipe here · newton recipe here (median over seeds). –: not published, or not run."
-VARIANTS = ("standard", "bottleneck", "l1", "kl", "pruning")
 
 
 class Cells:
@@ -34,7 +36,7 @@ class Cells:
 
     def values(self, path, *where, **also) -> list:
         """The entry ``path`` (keys one within the other) of every seed."""
-        return [within(c, path) for c in self.get(*where, **also)]
+        return [reduce(getitem, path, c) for c in self.get(*where, **also)]
 
     def median(self, path, *where, **also) -> float | None:
         """Median over seeds of a number, or of each of a list's; None if there is no cell."""
@@ -44,6 +46,11 @@ class Cells:
         if isinstance(values[0], list):
             return [median(v) for v in zip(*values, strict=True)]
         return median(values)
+
+    def beside(self, published, path, *where, text=None, **also) -> str:
+        """ "published · paper recipe here · newton recipe here" of the entry ``path``, medians over seeds."""
+        ours = [self.median(path, *where, recipe, **also) for recipe in ("paper", "newton")]
+        return " · ".join((text or r2)(v) for v in (published, *ours))
 
     def of(self, cells: list[Cell]) -> list[dict]:
         """Those of the cells planned that are there."""
@@ -95,12 +102,6 @@ def worst_law_error(cells: Cells, system: str, dim: int) -> float | None:
     return max((sets["interpolation"]["law_mae"] for sets in found if sets), default=None)
 
 
-def within(content: dict, path):
-    for key in path:
-        content = content[key]
-    return content
-
-
 # ---------------------------------------------------------------- text
 
 
@@ -124,11 +125,6 @@ def name(system: str, dim: int, n: int = 4) -> str:
     return f"{system}, {dim}-D" + (f", {n} particles" if n != 4 else "")
 
 
-def markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
 def conditions(cells: list[dict]) -> str:
     """One sentence: seeds, budget, machine, dates and commits of these cells."""
     if not cells:
@@ -137,13 +133,14 @@ def conditions(cells: list[dict]) -> str:
     def several(values):
         return ", ".join(str(v) for v in sorted(set(values), key=str))
 
-    graphs = sorted({round(c["training"]["graphs_seen"] / 1e6, 2) for c in cells})
+    trained = [c["training"] for c in cells]
+    graphs = sorted({round(t["graphs_seen"] / 1e6, 2) for t in trained})
     span = f"{graphs[0]:g}" if len(graphs) == 1 else f"{graphs[0]:g} to {graphs[-1]:g}"
-    hours = sum(c["training"]["cpu_seconds"] for c in cells) / 3600
+    hours = sum(t["cpu_seconds"] for t in trained) / 3600
     return (
         f"{len(cells)} networks, seeds {several(c['seed'] for c in cells)}, {span} million graphs each, "
-        f"{several(c['training']['precision'] for c in cells)}, {several(c['training']['device'] for c in cells)}, "
+        f"{several(t['precision'] for t in trained)}, {several(t['device'] for t in trained)}, "
         f"{hours:.1f} CPU-h of training; scored on {several(c['messages']['graphs']['all'] for c in cells)} graphs "
         f"of test trajectories. {several(c['hardware'] for c in cells)}; {several(c['date'] for c in cells)}; "
-        f"trained at commits {several('`' + (c['training']['commit'] or 'unknown')[:7] + '`' for c in cells)}."
+        f"trained at commits {several('`' + (t['commit'] or 'unknown')[:7] + '`' for t in trained)}."
     )

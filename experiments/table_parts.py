@@ -13,7 +13,6 @@ from table_cells import (
     conditions,
     error,
     laws_with,
-    markdown,
     name,
     papers_best,
     r2,
@@ -21,22 +20,48 @@ from table_cells import (
 )
 from table_studies import eight, fork, pruning, yl2063
 
+from distill.report.markdown import markdown
+
 PER = ("per_component", "per_particle", "per_graph")
+ENCODED = (
+    "Paper recipe: the target that the D top components encode best, with its R² on the best 90 % of the edges "
+    "· the gauge that the read-out of all components found from net forces alone (jacobian: through the node "
+    "model), with the R² of the force so read. A node model that sees x_i can undo any A(x_i) F + b(x_i), so "
+    "which of force, F/m and qF a network of this recipe sends is not determined by its task: a low R² with "
+    "the force need not mean that it has learnt nothing. With the third law built in (newton recipe) every "
+    "network sends the force."
+)
+ERRORS = (
+    "The paper does not say whether its test loss is summed over particles and components (as its code's "
+    "training loss is) or averaged, so both are given. Entries: paper · paper recipe here · newton recipe "
+    "here, mean over particles and components (median over seeds)."
+)
+BELOW = (
+    "The best of the newton variants, by name, against the paper's best graph network (FlatHGN left out) in "
+    "three conventions: below it in {} of 12 rows as a mean over components, {} summed over components, {} summed "
+    "over particles and components. The mean of so heavy a tail is that of a few close encounters: without the "
+    "graphs in the 0.01 % tails (as vj279) it is the next column. The last is the largest error, over all variants "
+    "and seeds, of the law found."
+)
+FOUND = (
+    "Is the law found? The paper's judgement of an equation of the top message against ours: relative error "
+    "below 2 % in range and to three times the largest distance, constants within 3 % and the node terms "
+    "right. Entries: paper · paper recipe here · newton recipe here, runs with the law of runs. Then the same "
+    "verdict on the law before its refit on accelerations, which is what the network alone has told, and on "
+    "the refit, repair and choice started without any network: what that finds too is no evidence for the "
+    "network."
+)
 
 
 def against(cells: Cells, table: str, who: str, rows=ROWS, variants=VARIANTS, text=r2) -> str:
     """A published table with the numbers that are defined alike on our networks beside each of its own."""
     published = TABLES[table]
     path = ("messages", *published.ours)
-    rows = [row for row in rows if any((*row, v) in published.values for v in variants)]
-    lines = []
-    for system, dim in rows:
-        line = [name(system, dim)]
-        for variant in variants:
-            ours = [cells.median(path, system, dim, variant, recipe) for recipe in ("paper", "newton")]
-            entries = [published.values.get((system, dim, variant)), *ours]
-            line.append(" · ".join(text(v) for v in entries))
-        lines.append(line)
+    lines = [
+        [name(*row), *(cells.beside(published.values.get((*row, v)), path, *row, v, text=text) for v in variants)]
+        for row in rows
+        if any((*row, v) in published.values for v in variants)
+    ]
     about = f"{published.what} ({published.source}). Definition: {published.definition}. {ORDER.format(who)}"
     return f"{about}\n\n{markdown(['', *variants], lines)}"
 
@@ -61,16 +86,14 @@ def table_1(cells: Cells) -> str:
 
 def bars_of_r2(cells: Cells) -> str:
     """Newton recipe against the force: best 90 % and all edges, median and worst seed."""
-    lines = []
-    for system, dim in ROWS:
-        line = [name(system, dim)]
-        for variant in ("bottleneck", "l1", "pruning", "kl"):
-            for path in (("fit", "force", "r2_trim90"), ("fit", "force", "r2_all")):
-                values = cells.values(path, system, dim, variant, "newton")
-                middle = cells.median(path, system, dim, variant, "newton")
-                line.append(f"{r2(middle)} ({r2(min(values))})" if values else "–")
-        lines.append(line)
-    head = [f"{v}, {w}" for v in ("bottleneck", "l1", "pruning", "kl") for w in ("best 90 %", "all edges")]
+
+    def entry(path, *where) -> str:
+        values = cells.values(path, *where)
+        return f"{r2(cells.median(path, *where))} ({r2(min(values))})" if values else "–"
+
+    columns = [(v, what) for v in ("bottleneck", "l1", "pruning", "kl") for what in ("r2_trim90", "r2_all")]
+    lines = [[name(*row), *(entry(("fit", "force", what), *row, v, "newton") for v, what in columns)] for row in ROWS]
+    head = [f"{v}, {'best 90 %' if what == 'r2_trim90' else 'all edges'}" for v, what in columns]
     return (
         "Newton recipe against the true force, median over seeds (worst seed): fitted and scored on the best 90 "
         f"% of the edges, and by least squares on all edges.\n\n{markdown(['', *head], lines)}"
@@ -79,122 +102,69 @@ def bars_of_r2(cells: Cells) -> str:
 
 def gauge(cells: Cells) -> str:
     """Which quantity the two or three top components of every network encode."""
-    lines = []
-    for system, dim in ROWS:
-        line = [name(system, dim)]
-        for variant in VARIANTS:
-            found = cells.get(system, dim, variant, "paper")
-            entries = []
-            for c in found:
-                best = max(c["fit"], key=lambda t: c["fit"][t]["r2_trim90"])
-                said = c["read_out"]
-                entries.append(
-                    f"{SHORT[best]} {r2(c['fit'][best]['r2_trim90'])} · "
-                    f"{SHORT.get(said['gauge'], said['gauge'])} {r2(said['r2_trim90'])}"
-                )
-            line.append("; ".join(entries) or "–")
-        lines.append(line)
-    text = (
-        "Paper recipe: the target that the D top components encode best, with its R² on the best 90 % of the edges "
-        "· the gauge that the read-out of all components found from net forces alone (jacobian: through the node "
-        "model), with the R² of the force so read. A node model that sees x_i can undo any A(x_i) F + b(x_i), so "
-        "which of force, F/m and qF a network of this recipe sends is not determined by its task: a low R² with "
-        "the force need not mean that it has learnt nothing. With the third law built in (newton recipe) every "
-        "network sends the force."
-    )
-    return f"### What the messages encode\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}"
+
+    def entry(c: dict) -> str:
+        best, said = max(c["fit"], key=lambda t: c["fit"][t]["r2_trim90"]), c["read_out"]
+        read = f"{SHORT.get(said['gauge'], said['gauge'])} {r2(said['r2_trim90'])}"
+        return f"{SHORT[best]} {r2(c['fit'][best]['r2_trim90'])} · {read}"
+
+    lines = [
+        [name(*row), *("; ".join(map(entry, cells.get(*row, v, "paper"))) or "–" for v in VARIANTS)] for row in ROWS
+    ]
+    return f"### What the messages encode\n\n{ENCODED}\n\n{markdown(['', *VARIANTS], lines)}"
 
 
 def table_3(cells: Cells) -> str:
+    path = ("messages", "mae", "all")
     lines, verdicts, below = [], [], dict.fromkeys(PER, 0)
     published = TABLES["paper_mae"].values
-    for system, dim in ROWS_OF_ERRORS:
-        line, best = [name(system, dim)], {}
-        for variant in VARIANTS:
-            ours = {
-                r: cells.median(("messages", "mae", "all", "per_component"), system, dim, variant, r)
-                for r in ("paper", "newton")
-            }
-            theirs = published.get((system, dim, variant))
-            line.append(" · ".join(error(v) for v in (theirs, ours["paper"], ours["newton"])))
-        lines.append(line)
-        theirs = papers_best(system, dim)
-        row = [name(system, dim), error(theirs)]
+
+    def newton(row, *which) -> dict:
+        values = {v: cells.median(("messages", "mae", *which), *row, v, "newton") for v in VARIANTS}
+        return {v: x for v, x in values.items() if x is not None}
+
+    for row in ROWS_OF_ERRORS:
+        entries = [cells.beside(published.get((*row, v)), (*path, PER[0]), *row, v, text=error) for v in VARIANTS]
+        lines.append([name(*row), *entries])
+        theirs = papers_best(*row)
+        line = [name(*row), error(theirs)]
         for per in PER:
-            values = {v: cells.median(("messages", "mae", "all", per), system, dim, v, "newton") for v in VARIANTS}
-            values = {v: x for v, x in values.items() if x is not None}
-            if not values:
-                row.append("–")
-                continue
-            best = min(values, key=values.get)
-            below[per] += values[best] < theirs
-            row.append(f"{error(values[best])} ({best})" + (" **below**" if values[best] < theirs else ""))
-        tails = [
-            cells.median(("messages", "mae", "tails_cut", "per_component"), system, dim, v, "newton") for v in VARIANTS
-        ]
-        tails = [t for t in tails if t is not None]
-        verdicts.append([*row, error(min(tails, default=None)), error(worst_law_error(cells, system, dim))])
-    first = (
-        "The paper does not say whether its test loss is summed over particles and components (as its code's "
-        "training loss is) or averaged, so both are given. Entries: paper · paper recipe here · newton recipe "
-        "here, mean over particles and components (median over seeds)."
-    )
-    second = (
-        "The best of the newton variants, by name, against the paper's best graph network (FlatHGN left out) in "
-        "three conventions: "
-        f"below it in {below['per_component']} of 12 rows as a mean over components, {below['per_particle']} "
-        f"summed over components, {below['per_graph']} summed over particles and components. The mean of so "
-        "heavy a tail is that of a few close encounters: without the graphs in the 0.01 % tails (as vj279) it "
-        "is the next column. The last is the largest error, over all variants and seeds, of the law "
-        "found."
-    )
+            values = newton(row, "all", per)
+            best = min(values, key=values.get, default=None)
+            lower = best is not None and values[best] < theirs
+            below[per] += lower
+            line.append("–" if best is None else f"{error(values[best])} ({best})" + " **below**" * lower)
+        tails = min(newton(row, "tails_cut", PER[0]).values(), default=None)
+        verdicts.append([*line, error(tails), error(worst_law_error(cells, *row))])
     head = ["", "paper's best", *(p.replace("_", " ") for p in PER), "per component, tails cut", "the law found"]
-    return "\n\n".join(
-        [
-            "### Test error (Table 3)",
-            first,
-            markdown(["", *VARIANTS], lines),
-            second,
-            markdown(head, verdicts),
-            "As vj279 (0.01 % tails cut, summed over components):",
-            against(cells, "vj279_mae", "vj279", text=error),
-            "As yl2063 (summed over components):",
-            against(cells, "yl2063_mae", "yl2063", text=error),
-        ]
-    )
+    parts = ["### Test error (Table 3)", ERRORS, markdown(["", *VARIANTS], lines)]
+    parts += [BELOW.format(*below.values()), markdown(head, verdicts)]
+    parts += ["As vj279 (0.01 % tails cut, summed over components):", against(cells, "vj279_mae", "vj279", text=error)]
+    parts += ["As yl2063 (summed over components):", against(cells, "yl2063_mae", "yl2063", text=error)]
+    return "\n\n".join(parts)
 
 
 def table_5(cells: Cells) -> str:
     lines, said = [], TABLES["paper_sr"].values
-    for system, dim in ROWS:
-        line = [name(system, dim)]
+    for row in ROWS:
+        line = [name(*row)]
         for variant in VARIANTS:
-            entries = ["–" if (system, dim, variant) not in said else "yes" if said[system, dim, variant] else "no"]
+            entries = [{True: "yes", False: "no"}.get(said.get((*row, variant)), "–")]
             for recipe in ("paper", "newton"):
-                laws = [c["law"] for c in cells.get(system, dim, variant, recipe) if c["law"]]
+                laws = [c["law"] for c in cells.get(*row, variant, recipe) if c["law"]]
                 entries.append(f"{sum(bool(law['recovered']) for law in laws)}/{len(laws)}" if laws else "–")
             line.append(" · ".join(entries))
         lines.append(line)
     for what, key in VERDICTS.items():
-        ours = [laws_with(cells, recipe, key) for recipe in ("paper", "newton")]
-        theirs = SR_TOTALS["paper_sr"] if key == "recovered" else {}
-        lines.append(
-            [what] + [" · ".join("{}/{}".format(*c[v]) if v in c else "–" for c in (theirs, *ours)) for v in VARIANTS]
-        )
-    text = (
-        "Is the law found? The paper's judgement of an equation of the top message against ours: relative error "
-        "below 2 % in range and to three times the largest distance, constants within 3 % and the node terms "
-        "right. Entries: paper · paper recipe here · newton recipe here, runs with the law of runs. Then the same "
-        "verdict on the law before its refit on accelerations, which is what the network alone has told, and on "
-        "the refit, repair and choice started without any network: what that finds too is no evidence for the "
-        "network."
-    )
+        counts = [SR_TOTALS["paper_sr"] if key == "recovered" else {}]
+        counts += [laws_with(cells, recipe, key) for recipe in ("paper", "newton")]
+        lines.append([what] + [" · ".join("{}/{}".format(*c[v]) if v in c else "–" for c in counts) for v in VARIANTS])
     totals = "; ".join(
         f"{who}: " + ", ".join(f"{v} {a}/{b}" for v, (a, b) in SR_TOTALS[key].items())
         for who, key in (("eszt2", "eszt2_sr"), ("eszt2 later", "eszt2_sr_later"), ("vj279 (edges)", "vj279_edge_sr"))
     )
     return (
-        f"### The law (Table 5)\n\n{text}\n\n{markdown(['', *VARIANTS], lines)}\n\nThe reproductions count "
+        f"### The law (Table 5)\n\n{FOUND}\n\n{markdown(['', *VARIANTS], lines)}\n\nThe reproductions count "
         f"components, a right equation anywhere on the front: {totals}."
     )
 
