@@ -86,20 +86,9 @@ def graphs(system: str, dim: int, count: int, rng) -> dict:
     d = pos[k, i] - pos[k, j]
     ends = {"mass_i": mass[k, i], "mass_j": mass[k, j], "charge_i": charge[k, i], "charge_j": charge[k, j]}
     r = np.linalg.norm(d, axis=1)
-    return {
-        "receiver": i,
-        "sender": j,
-        "trajectory": k,
-        "frame": np.zeros_like(k),
-        "dx": d,
-        "r": r,
-        **ends,
-        "vel_i": np.zeros_like(d),
-        "vel_j": np.zeros_like(d),
-        "acc_i": acc[k, i],
-        "acc_pred_i": acc[k, i],
-        "force": pair_force(load_system(system), d, r, *ends.values()),
-    }
+    found = {"receiver": i, "sender": j, "trajectory": k, "frame": np.zeros_like(k), "dx": d, "r": r, **ends}
+    found |= {"vel_i": np.zeros_like(d), "vel_j": np.zeros_like(d), "acc_i": acc[k, i], "acc_pred_i": acc[k, i]}
+    return found | {"force": pair_force(load_system(system), d, r, *ends.values())}
 
 
 def axis_names(dim: int) -> list[str]:

@@ -35,6 +35,7 @@ from distill.physics.law import VARIABLES, Law
 LAWS = ("spring", "r1", "r2", "charge")
 SHARES = {"exponent": 0.4, "factor": 0.24, "sign": 0.12, "offset": 0.24}
 NETWORK_ERROR = 0.01  # mean relative error of an acceleration's component
+ERRORS = ("relative_error_in_range", "relative_error_extrapolated")  # of a verdict
 WRONG, TRUE = 0.02, 1e-3  # largest deviation of a law that is wrong at least, of one that is the truth at most
 GRAPHS, TRAINING = 400, 800  # graphs of 4 particles; receivers a refit sees, the others are held out
 
@@ -68,15 +69,10 @@ def one(law: str, kind: str, index: int, seed: int) -> dict:
     order = rng.permutation(len(nodes.first))
     train, held = (receivers(messages, nodes, p) for p in (order[:TRAINING], order[TRAINING:]))
     refitted, _ = acceleration_objective(train).fit(wrong, 200)
-    return {
-        "law": law,
-        "kind": kind,
-        "index": index,
-        "dim": dim,
-        "size": size,
-        "given": judge(wrong, truth, messages, train, held, seed, rng),
-        "refitted": judge(refitted, truth, messages, train, held, seed, rng),
+    judged = {
+        k: judge(f, truth, messages, train, held, seed, rng) for k, f in (("given", wrong), ("refitted", refitted))
     }
+    return {"law": law, "kind": kind, "index": index, "dim": dim, "size": size} | judged
 
 
 def near_miss(law: str, kind: str, index: int, messages: dict, rng) -> tuple[sp.Expr, float]:
@@ -128,9 +124,7 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
         "relation": said["equivalence"]["relation"],
         "deviation": finite(largest),
         "is": "wrong" if largest >= WRONG else "true" if largest <= TRUE else "close",
-        "relative_error_in_range": said["relative_error_in_range"],
-        "relative_error_extrapolated": said["relative_error_extrapolated"],
-        "scale": said["scale"],
+        **{k: said[k] for k in (*ERRORS, "scale")},
         "margin": margin(said),
         "held_out_error": finite(error) if error < 1e300 else None,
         "predicts_as_well": bool(alone["law_predicts_as_well_as_network"]),
@@ -140,11 +134,8 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
 
 def margin(said: dict) -> float:
     """Largest ratio of an error to its tolerance: above 1 a law is refused, and by how much."""
-    return max(
-        said["relative_error_in_range"] / verdict.TOLERANCE,
-        said["relative_error_extrapolated"] / verdict.TOLERANCE,
-        abs(said["scale"] - 1) / verdict.SCALE_TOLERANCE,
-    )
+    errors = max(said[k] for k in ERRORS) / verdict.TOLERANCE
+    return max(errors, abs(said["scale"] - 1) / verdict.SCALE_TOLERANCE)
 
 
 def deviation(formula, truth, messages: dict, rng) -> float:
@@ -169,26 +160,24 @@ def summarise(rows) -> dict:
     """
     out = {}
     for stage in ("given", "refitted"):
-        wrong = [(r["kind"], r[stage]) for r in rows if r[stage]["is"] == "wrong"]
-        refused = [(kind, j) for kind, j in wrong if not j["recovered"]]
-        forms = [j for kind, j in refused if kind != "sign"]
+        judged = [r[stage] for r in rows]
+        wrong, true = ([j for j in judged if j["is"] == what] for what in ("wrong", "true"))
+        forms = [r[stage] for r in rows if r["kind"] != "sign" and r[stage]["is"] == "wrong"]
+        forms = [j for j in forms if not j["recovered"]]
         out[stage] = {
             "near_misses": len(rows),
             "wrong": len(wrong),
-            "wrong_called_recovered": len(wrong) - len(refused),
-            "wrong_called_same": sum(j["relation"] == "same" for _, j in wrong),
-            "became_true": sum(r[stage]["is"] == "true" for r in rows),
-            "true_called_recovered": sum(r[stage]["is"] == "true" and r[stage]["recovered"] for r in rows),
-            "true_called_same": sum(r[stage]["is"] == "true" and r[stage]["relation"] == "same" for r in rows),
-            "close": sum(r[stage]["is"] == "close" for r in rows),
-            "smallest_margin": min((j["margin"] for _, j in refused), default=None),
-            **{
-                f"smallest_{k}": min((j[k] for j in forms), default=None)
-                for k in ("relative_error_in_range", "relative_error_extrapolated")
-            },
-            "wrong_predicting_as_well_as_network": sum(j["predicts_as_well"] for _, j in wrong),
-            "wrong_trusted_without_truth": sum(j["trusted"] for _, j in wrong),
-            "true_trusted_without_truth": sum(r[stage]["is"] == "true" and r[stage]["trusted"] for r in rows),
-            "smallest_held_out_error": min((j["held_out_error"] or np.inf for _, j in wrong), default=None),
+            "wrong_called_recovered": sum(j["recovered"] for j in wrong),
+            "wrong_called_same": sum(j["relation"] == "same" for j in wrong),
+            "became_true": len(true),
+            "true_called_recovered": sum(j["recovered"] for j in true),
+            "true_called_same": sum(j["relation"] == "same" for j in true),
+            "close": sum(j["is"] == "close" for j in judged),
+            "smallest_margin": min((j["margin"] for j in wrong if not j["recovered"]), default=None),
+            **{f"smallest_{k}": min((j[k] for j in forms), default=None) for k in ERRORS},
+            "wrong_predicting_as_well_as_network": sum(j["predicts_as_well"] for j in wrong),
+            "wrong_trusted_without_truth": sum(j["trusted"] for j in wrong),
+            "true_trusted_without_truth": sum(j["trusted"] for j in true),
+            "smallest_held_out_error": min((j["held_out_error"] or np.inf for j in wrong), default=None),
         }
     return out

@@ -28,6 +28,7 @@ from distill.search.engine import SearchOptions
 PATHS = ("components", "radial")
 LIMIT = 0.02  # error / standard deviation, in range and far
 LOSS = "mse"
+OPTIONS = "engine loss operators restarts min_restarts niterations max_complexity seed".split()  # of ``search``
 JUDGED = 4000  # pairs a formula is judged on, in range and far each
 
 
@@ -47,36 +48,21 @@ def measure(arguments: dict) -> dict:
     rng = data.generator(a["seed"], a["law"], a["dim"], a["noise"], float(PATHS.index(a["path"])))
     planted = (component if a["path"] == "components" else radial)(a["law"], a["dim"], a["noise"], a["rows"], rng)
     X, y, names, limit, about = planted
-    options = {
-        k: a[k]
-        for k in ("engine", "loss", "operators", "restarts", "min_restarts", "niterations", "max_complexity", "seed")
-    }
-    front = search(X, y, names, SearchOptions(progress=False, **options))
+    front = search(X, y, names, SearchOptions(progress=False, **{k: a[k] for k in OPTIONS}))
     r = X[:, names.index("r")]
     fresh, _ = data.in_range(a["law"], a["dim"], JUDGED, rng, limit)
     beyond = data.far(a["law"], a["dim"], JUDGED, r, rng)
     judged = [errors(row.expr, names, fresh, beyond) for row in front.rows]
     good = [max(e) < LIMIT for e in judged]
-    row = front.rows[front.chosen]
-    first = good.index(True) if any(good) else None
-    return {
-        **{k: a[k] for k in ("path", "law", "dim", "noise", "seed", "engine")},
-        "chosen": good[front.chosen],
-        "on_front": any(good),
-        "error_in_range": finite(judged[front.chosen][0]),
-        "error_far": finite(judged[front.chosen][1]),
-        "equation": row.equation,
-        "complexity": row.complexity,
-        "held_out": finite(row.held_out),
-        "right_row": None if first is None else front.rows[first].equation,
-        "right_complexity": None if first is None else front.rows[first].complexity,
-        "front_rows": len(front.rows),
-        "rows": len(y),
-        "engine_cpu_s": round(front.info["cpu_seconds"], 2),
-        "restarts": front.info.get("restarts"),
-        "evaluations": front.info.get("evaluations"),
-        **about,
-    }
+    row, own = front.rows[front.chosen], judged[front.chosen]
+    right = front.rows[good.index(True)] if any(good) else None
+    found = {k: a[k] for k in ("path", "law", "dim", "noise", "seed", "engine")}
+    found |= {"chosen": good[front.chosen], "on_front": any(good)}
+    found |= {"error_in_range": finite(own[0]), "error_far": finite(own[1])}
+    found |= {"equation": row.equation, "complexity": row.complexity, "held_out": finite(row.held_out)}
+    found |= {"right_row": right and right.equation, "right_complexity": right and right.complexity}
+    found |= {"front_rows": len(front.rows), "rows": len(y), "engine_cpu_s": round(front.info["cpu_seconds"], 2)}
+    return found | {k: front.info.get(k) for k in ("restarts", "evaluations")} | about
 
 
 def component(law: str, dim: int, noise: float, rows: int, rng) -> tuple:
@@ -103,12 +89,8 @@ def radial(law: str, dim: int, noise: float, rows: int, rng) -> tuple:
     once = np.flatnonzero((size <= limit) & (m["receiver"] < m["sender"]))  # f_ij = f_ji: no new information
     pick = rng.permutation(once)[:rows]
     X = np.column_stack([m[k][pick] for k in ("r", "mass_i", "mass_j", "charge_i", "charge_j")])
-    about = {
-        "mixing": c.tolist(),
-        "gauge": read.gauge,
-        "read_out_error": read.error,
-        "tangential_share": central["tangential_share"],
-    }
+    about = {"mixing": c.tolist(), "gauge": read.gauge, "read_out_error": read.error}
+    about["tangential_share"] = central["tangential_share"]
     return X, central["radial"][pick], list(VARIABLES), limit, about
 
 

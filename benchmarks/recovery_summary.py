@@ -4,6 +4,8 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+from distill.report.markdown import markdown, shown
+
 CONFIDENCE = 0.95
 INTERPOLATION = "interpolation"
 # what is counted in the rows of a pipeline: key, heading
@@ -20,6 +22,20 @@ PLANTED = {"chosen": "reported row right", "on_front": "right row on front"}
 OPTIONAL = ("control_recovered",)  # a cell that failed says nothing of these
 PIPELINE_GROUPS = (("system", "dim", "variant", "noise"), ("system", "noise"), ("dim",), ("variant",), ("noise",), ())
 PLANTED_GROUPS = (("path", "law", "dim", "noise"), ("path", "law"), ("path", "dim"), ("path", "noise"), ("path",))
+PIPELINE_COLUMNS = PIPELINE | {
+    "law_over_gnn_interpolation": "MAE law / network: interpolation",
+    "law_over_gnn_median": "median of extrapolations",
+    "law_over_gnn_worst": "worst extrapolation",
+    "median_train_cpu_s": "training, CPU-s",
+    "symbolic_cpu_s": "search, CPU-s",
+    "errors": "errors",
+}
+PLANTED_COLUMNS = PLANTED | {
+    "cpu_s_median": "CPU-s, median",
+    "cpu_s_max": "CPU-s, largest",
+    "peak_mb_max": "peak MB",
+    "errors": "errors",
+}
 
 
 def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -41,12 +57,11 @@ def rate(rows: Iterable[dict], key: str) -> dict:
     """``successes`` of ``n`` with the interval ``low``, ``high``. A cell that failed counts as no success; a value
     that is unknown in a cell that did not fail is left out.
     """
-    values = [
-        bool(r.get(key)) for r in rows if r.get(key) is not None or (r.get("error") is not None and key not in OPTIONAL)
-    ]
-    low, high = wilson(sum(values), len(values))
-    share = sum(values) / len(values) if values else None
-    return {"successes": sum(values), "n": len(values), "rate": share, "low": low, "high": high}
+    failed = key not in OPTIONAL
+    known = [r for r in rows if r.get(key) is not None or (failed and r.get("error") is not None)]
+    successes, n = sum(bool(r.get(key)) for r in known), len(known)
+    low, high = wilson(successes, n)
+    return {"successes": successes, "n": n, "rate": successes / n if n else None, "low": low, "high": high}
 
 
 def groups(rows: Sequence[dict], keys: Sequence[str]) -> dict[tuple, list[dict]]:
@@ -82,92 +97,63 @@ def summarise(kind: str, rows: list[dict]) -> dict:
     if kind == "near-misses":
         return near_misses(rows)
     if kind == "planted":
-        rates = [
-            planted_group(keys, values, part) for keys in PLANTED_GROUPS for values, part in groups(rows, keys).items()
-        ]
-        return {"rows": rows, "rates": rates, "table": planted_table(rates)}
-    for row in rows:
-        said = row.get("data_verdict") or {}
-        row["as_well_as_network"] = said.get("law_predicts_as_well_as_network")
-    rates = [
-        pipeline_group(keys, values, part) for keys in PIPELINE_GROUPS for values, part in groups(rows, keys).items()
-    ]
-    return {"rows": rows, "rates": rates, "table": pipeline_table(rates)}
+        keys, head, columns, of = PLANTED_GROUPS, "messages", PLANTED_COLUMNS, planted_group
+    else:
+        keys, head, columns, of = PIPELINE_GROUPS, "runs", PIPELINE_COLUMNS, pipeline_group
+        for row in rows:
+            row["as_well_as_network"] = (row.get("data_verdict") or {}).get("law_predicts_as_well_as_network")
+    rates = []
+    for names in keys:
+        for values, part in groups(rows, names).items():
+            about = {"group": dict(zip(names, values, strict=True)), "cells": len(part)}
+            about["errors"] = sum(r.get("error") is not None for r in part)
+            rates.append(about | of(part))
+    lines = [[label(g["group"]), *(shown_entry(g[k]) for k in columns)] for g in distinct(rates)]
+    return {"rows": rows, "rates": rates, "table": markdown([head, *columns.values()], lines)}
 
 
-def pipeline_group(keys, values, rows) -> dict:
+def pipeline_group(rows) -> dict:
     found = [ratios(r) for r in rows]
-    out = {"group": dict(zip(keys, values, strict=True)), "cells": len(rows)}
-    out["errors"] = sum(r.get("error") is not None for r in rows)
-    out |= {key: rate(rows, key) for key in PIPELINE}
+    out = {key: rate(rows, key) for key in PIPELINE}
     out |= {f"law_over_gnn_{k}": middle(f[k] for f in found) for k in (INTERPOLATION, "median")}
     out["law_over_gnn_worst"] = middle((f["worst"] for f in found), max)
     out |= {f"median_{k}": middle(r.get(k) for r in rows) for k in ("r2_all", "r2_trim90", "train_cpu_s")}
     measured = [s.get("symbolic_reg.py") for s in (r.get("stages") or {} for r in rows)]
     measured = [s for s in measured if s and not s["done_before"]]
     out["symbolic_cpu_s"] = middle(s["cpu_s"] for s in measured)
-    out["symbolic_peak_mb"] = middle((s["peak_mb"] for s in measured), max)
-    return out
+    return out | {"symbolic_peak_mb": middle((s["peak_mb"] for s in measured), max)}
 
 
-def planted_group(keys, values, rows) -> dict:
-    out = {"group": dict(zip(keys, values, strict=True)), "cells": len(rows)}
-    out["errors"] = sum(r.get("error") is not None for r in rows)
-    out |= {key: rate(rows, key) for key in PLANTED}
-    cpu = [r.get("cpu_s") for r in rows]
-    return out | {
-        "cpu_s_median": middle(cpu),
-        "cpu_s_max": middle(cpu, max),
-        "peak_mb_max": middle((r.get("peak_mb") for r in rows), max),
-    }
+def planted_group(rows) -> dict:
+    cpu, memory = ([r.get(k) for r in rows] for k in ("cpu_s", "peak_mb"))
+    costs = {"cpu_s_median": middle(cpu), "cpu_s_max": middle(cpu, max), "peak_mb_max": middle(memory, max)}
+    return {key: rate(rows, key) for key in PLANTED} | costs
 
 
-def near_misses(rows: list[dict]) -> dict:
+def near_misses(cells: list[dict]) -> dict:
     from recovery_near_misses import summarise
 
-    every = [r for cell in rows for r in cell.get("rows", [])]
-    failed = [cell for cell in rows if cell.get("error") is not None]
-    rates = {"all": summarise(every)}
-    rates |= {kind: summarise(part) for (kind,), part in groups(every, ("kind",)).items()}
-    heads = [
-        "near_misses",
-        "wrong",
-        "wrong_called_recovered",
-        "wrong_called_same",
-        "became_true",
-        "true_called_recovered",
-        "true_called_same",
-        "close",
-        "smallest_margin",
-        "smallest_relative_error_in_range",
-        "smallest_relative_error_extrapolated",
-        "wrong_predicting_as_well_as_network",
-        "wrong_trusted_without_truth",
-        "true_trusted_without_truth",
-        "smallest_held_out_error",
-    ]
+    rows = [r for cell in cells for r in cell.get("rows", [])]
+    failed = [cell for cell in cells if cell.get("error") is not None]
+    rates = {"all": summarise(rows)}
+    rates |= {kind: summarise(part) for (kind,), part in groups(rows, ("kind",)).items()}
+    head = list(rates["all"]["given"])
     lines = [
-        [f"{kind}, {stage}", *(shown(found[stage][h]) for h in heads)]
+        [f"{kind}, {stage}", *map(shown_entry, found[stage].values())]
         for stage in ("given", "refitted")
         for kind, found in rates.items()
     ]
-    cells = [{k: v for k, v in cell.items() if k != "rows"} for cell in rows]
     note = f"\n\ncells failed: {len(failed)} ({failed[0]['error']})" if failed else ""
-    return {
-        "cells": cells,
-        "rows": every,
-        "rates": rates,
-        "table": markdown(["fault, stage", *(h.replace("_", " ") for h in heads)], lines) + note,
-    }
+    table = markdown(["fault, stage", *(h.replace("_", " ") for h in head)], lines) + note
+    cells = [{k: v for k, v in cell.items() if k != "rows"} for cell in cells]
+    return {"cells": cells, "rows": rows, "rates": rates, "table": table}
 
 
-# ---------------------------------------------------------------- Markdown
+# ---------------------------------------------------------------- text
 
 
-def shown(value) -> str:
-    if isinstance(value, dict):
-        return shown_rate(value)
-    return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+def shown_entry(value) -> str:
+    return shown_rate(value) if isinstance(value, dict) else shown(value)
 
 
 def shown_rate(found: dict) -> str:
@@ -177,10 +163,6 @@ def shown_rate(found: dict) -> str:
     return f"{found['successes']}/{found['n']} [{100 * found['low']:.0f}, {100 * found['high']:.0f}]"
 
 
-def markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *lines])
-
-
 def label(group: dict) -> str:
     parts = [
         f"{v}-D" if k == "dim" else f"{100 * v:g} % noise" if k == "noise" and v else str(v)
@@ -188,35 +170,6 @@ def label(group: dict) -> str:
         if k != "noise" or v
     ]
     return " ".join(parts) or ("no noise" if group else "all")
-
-
-def pipeline_table(rates: list[dict]) -> str:
-    heads = [
-        "runs",
-        *PIPELINE.values(),
-        "MAE law / network: interpolation",
-        "median of extrapolations",
-        "worst extrapolation",
-        "training, CPU-s",
-        "search, CPU-s",
-        "errors",
-    ]
-    keys = [
-        *PIPELINE,
-        "law_over_gnn_interpolation",
-        "law_over_gnn_median",
-        "law_over_gnn_worst",
-        "median_train_cpu_s",
-        "symbolic_cpu_s",
-        "errors",
-    ]
-    return markdown(heads, [[label(g["group"]), *(shown(g[k]) for k in keys)] for g in distinct(rates)])
-
-
-def planted_table(rates: list[dict]) -> str:
-    heads = ["messages", *PLANTED.values(), "CPU-s, median", "CPU-s, largest", "peak MB", "errors"]
-    keys = [*PLANTED, "cpu_s_median", "cpu_s_max", "peak_mb_max", "errors"]
-    return markdown(heads, [[label(g["group"]), *(shown(g[k]) for k in keys)] for g in distinct(rates)])
 
 
 def distinct(rates: list[dict]) -> list[dict]:

@@ -16,13 +16,13 @@ its order: ``gnn_mae``, ``potential_r2``, ``force_r2``, ``message_sr``, ``aggreg
 """
 
 import numpy as np
-from distill.search.node import NAMES
 
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import AXES
+from distill.search.node_function import NAMES
 from distill.search.targets import PROPERTIES
 from distill.statistics.metrics import affine_fit, r_squared
 

@@ -48,19 +48,14 @@ def scores(messages: dict, meta: dict) -> dict:
             f"python extract_messages.py --run {meta.get('run')} --max-graphs 10000 --overwrite",
         )
     accelerations = {"all": prediction(messages), "tails_cut": prediction(cut)}
-    spread = messages["message"].astype(float).std(0)
-    spread_cut = cut["message"].astype(float).std(0)
+    spread, spread_cut = (m["message"].astype(float).std(0) for m in (messages, cut))
+    sparsity = {"std_share": top_share(spread, dim), "variance_share": top_share(spread**2, dim)}
+    sparsity |= {"std_share_tails_cut": top_share(spread_cut, dim), "components": len(spread)}
     return {
         "r2": r2(messages, cut, dim),
         "mae": {k: mae(*v) for k, v in accelerations.items()},
         "acpcr": {k: acpcr(*v[:2]) for k, v in accelerations.items()},
-        "sparsity": {
-            "std_share": top_share(spread, dim),
-            "variance_share": top_share(spread**2, dim),
-            "std_share_tails_cut": top_share(spread_cut, dim),
-            "components": len(spread),
-            "active": int(messages["active"].sum()),
-        },
+        "sparsity": sparsity | {"active": int(messages["active"].sum())},
         "edges": {"all": len(messages["r"]), "tails_cut": len(cut["r"])},
         "graphs": {k: v[2] for k, v in accelerations.items()},
     }
@@ -74,15 +69,12 @@ def r2(messages: dict, cut: dict, dim: int) -> dict:
     targets, targets_cut = target_forces(messages), target_forces(cut)
     out = {}
     for name in TARGETS:
-        trimmed = score_components(by_importance, targets[name])
+        found = score_components(by_importance, targets[name])
         least = [_r2_least_squares(y, targets[name]) for y in by_spread.T]
         squared = [correlation_of_trimmed_fit(y, targets_cut[name]) for y in widest_cut.T]
+        trimmed = {"r2": found["r2_trim90"], "components": found["r2_trim90_components"], "r2_ols": found["r2_all"]}
         out[name] = {
-            "trimmed": {
-                "r2": trimmed["r2_trim90"],
-                "components": trimmed["r2_trim90_components"],
-                "r2_ols": trimmed["r2_all"],
-            },
+            "trimmed": trimmed,
             "correlation": {"r2": float(np.mean(squared)), "components": squared},
             "ols": {"r2": float(np.mean(least)), "components": least},
             "one_to_one": channel_map(by_spread, targets[name]).tolist(),
