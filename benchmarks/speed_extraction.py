@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from speed_timing import bar, clock, matrix_peak, side_by_side
+from speed_timing import at_most, bar, clock, matrix_peak, side_by_side
 
 from distill.files import storage
 from distill.files.arrays import stream_npz
@@ -25,6 +25,7 @@ from distill.files.dataset import dataset_of_run
 from distill.files.fields import MESSAGE_FIELDS
 from distill.files.storage import load_json, require_disk
 from distill.pipeline.cells import Cell, Children
+from distill.report.markdown import markdown
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_int
 from distill.shell.stage import run_script
@@ -58,28 +59,19 @@ def measure(args) -> dict:
             whole = done(children.script(*words, "--split", "all", "--max-graphs", 0))
             path = Path(os.environ["DISTILL_OUTPUTS"]) / run / "messages_all.npz"
             about = load_json(path.with_suffix(".json"))
-            rows[recipe] = {
-                "run": run,
-                "graphs": about["graphs"],
-                "edges": about["edges"],
-                "bytes": path.stat().st_size,
-                "start_up": start_up.costs(),
-                **whole.costs(),
-            }
-            if rows[recipe]["graphs"] != graphs:
-                raise RuntimeError(f"{rows[recipe]['graphs']} graphs in {path}, expected {graphs}")
+            if about["graphs"] != graphs:
+                raise RuntimeError(f"{about['graphs']} graphs in {path}, expected {graphs}")
+            own = {"run": run, "graphs": graphs, "edges": about["edges"], "bytes": path.stat().st_size}
+            rows[recipe] = own | {"start_up": start_up.costs(), **whole.costs()}
             path.unlink()
-            parts[recipe] = own(children, "parts", run, size["part"], args)
-        plain = own(children, "baseline", cells["paper"].run, size["baseline"], args)
+            parts[recipe] = child(children, "parts", run, size["part"], args)
+        plain = child(children, "baseline", cells["paper"].run, size["baseline"], args)
     return summary(rows, parts, plain, args)
 
 
 def summary(rows: dict, parts: dict, plain: dict, args) -> dict:
     clock_name, cost = clock(args.threads)[0], "cpu_s" if args.threads == 1 else "seconds"
-    lines = [
-        "| | graphs | seconds | CPU-s | peak MB | graphs a second | of the float32 peak | of torch.mm's |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    lines = []
     for recipe, row in rows.items():
         part = parts[recipe]
         row["per_s"] = row["graphs"] / row[cost]
@@ -93,36 +85,31 @@ def summary(rows: dict, parts: dict, plain: dict, args) -> dict:
     plain["fraction"] = fractions(plain["per_s"], part)
     lines.append(line("plain way, paper recipe's network", plain["graphs"], plain, plain))
     ratio = paper["per_s"] / plain["per_s"]
-    lines += [
-        "",
+    said = (
         f"Rates by the {clock_name} clock; a script's includes its start-up. Paper recipe's network:"
         f" {part['flops'] / 1e6:.2f} million operations a graph forward, {part['share_flops'] / 1e6:.2f} more for"
         f" the shares; float32 matrix peak {part['peaks']['best'] / 1e9:.0f} GFLOP/s, of torch.mm"
         f" {part['peaks']['mm'] / 1e9:.0f}; the script {ratio:.1f} times as fast as the plain way;"
-        f" largest difference of a message {part['largest_difference']:.1e} standard deviations.",
-    ]
-    without = part["rows"][WITHOUT]["fraction"]["best"]
-    counted = paper["fraction"]["best"] * (1 + part["share_flops"] / part["flops"])
-    bars = [
-        bar(
-            f"peak memory of extract_messages.py on {paper['graphs']} graphs",
-            f"{paper['peak_mb']:.0f} MB",
-            f"<= {MOST_MB} MB",
-            paper["peak_mb"] <= MOST_MB,
-        ),
-        bar(
-            "graphs a second x forward operations / float32 matrix peak, paper recipe's network, all but the shares,"
-            f" written ({clock_name} clock)",
-            f"{without:.2f} (the whole script with the shares"
-            f" {paper['fraction']['best']:.2f}, {counted:.2f} where their operations count,"
-            f" {paper['fraction_by_wall_clock']['best']:.2f} by the wall clock)",
-            f">= {FRACTION}",
-            without >= FRACTION,
-        ),
-    ]
+        f" largest difference of a message {part['largest_difference']:.1e} standard deviations."
+    )
+    without, whole = part["rows"][WITHOUT]["fraction"]["best"], paper["fraction"]["best"]
+    counted = whole * (1 + part["share_flops"] / part["flops"])
+    measured = (
+        f"{without:.2f} (the whole script with the shares {whole:.2f}, {counted:.2f} where their operations count,"
+        f" {paper['fraction_by_wall_clock']['best']:.2f} by the wall clock)"
+    )
+    what = (
+        "graphs a second x forward operations / float32 matrix peak, paper recipe's network, all but the shares,"
+        f" written ({clock_name} clock)"
+    )
+    memory = f"peak memory of extract_messages.py on {paper['graphs']} graphs"
+    head = "|graphs|seconds|CPU-s|peak MB|graphs a second|of the float32 peak|of torch.mm's"
     return {
-        "table": "\n".join(lines),
-        "bars": bars,
+        "table": f"{markdown(head.split('|'), lines)}\n\n{said}",
+        "bars": [
+            at_most(memory, paper["peak_mb"], MOST_MB, "{:.0f}", " MB"),
+            bar(what, measured, f">= {FRACTION}", without >= FRACTION),
+        ],
         "rows": [row | {"recipe": k} for k, row in rows.items()],
         "parts": parts,
         "baseline": plain | {"batch": BATCH},
@@ -135,10 +122,10 @@ def fractions(per_s: float, part: dict) -> dict:
     return {k: per_s * part["flops"] / peak for k, peak in part["peaks"].items()}
 
 
-def line(what: str, graphs: int, rate: dict, costs: dict | None = None) -> str:
-    cells = [f"{costs[k]:.0f}" for k in ("seconds", "cpu_s", "peak_mb")] if costs else [""] * 3
-    cells += [f"{rate['per_s']:.0f}", *(f"{rate['fraction'][k]:.2f}" for k in ("best", "mm"))]
-    return f"| {what} | {graphs} | {' | '.join(cells)} |"
+def line(what: str, graphs: int, rate: dict, costs: dict | None = None) -> list[str]:
+    cells = [f"{costs[k]:.0f}" if costs else "" for k in ("seconds", "cpu_s", "peak_mb")]
+    fraction = (f"{rate['fraction'][k]:.2f}" for k in ("best", "mm"))
+    return [what, str(graphs), *cells, f"{rate['per_s']:.0f}", *fraction]
 
 
 # ---------------------------------------------------------------- a place to work in, shared with speed_pipeline
@@ -150,24 +137,20 @@ def workplace(name: str, room: float):
 
     ``UserError`` if it has less than ``room`` bytes free.
     """
-    places = [f"DISTILL_{k}" for k in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS")]
-    former = {k: os.environ.get(k) for k in places}
-    children = Children()
+    former, children = dict(os.environ), Children()
     with tempfile.TemporaryDirectory(prefix=f"speed_{name}_") as folder:
         require_disk(Path(folder) / "messages", int(room), "name a larger disk with TMPDIR=...")
         try:
-            for key in places:
-                os.environ[key] = str(Path(folder) / key.removeprefix("DISTILL_").lower())
+            os.environ.update(
+                {f"DISTILL_{k.upper()}": f"{folder}/{k}" for k in ("datasets", "model_weights", "outputs")}
+            )
             yield children
         except BaseException:
             children.stop()
             raise
         finally:
-            for key, value in former.items():
-                if value is None:
-                    del os.environ[key]
-                else:
-                    os.environ[key] = value
+            os.environ.clear()
+            os.environ.update(former)
 
 
 def done(outcome):
@@ -177,13 +160,10 @@ def done(outcome):
     return outcome
 
 
-def own(children, command: str, run: str, graphs: int, args) -> dict:
+def child(children, command: str, run: str, graphs: int, args) -> dict:
     """What a command of this file, run as a child, found; with its costs."""
-    outcome = done(
-        children.run(
-            [sys.executable, __file__, command, run, graphs, "--threads", args.threads, "--rounds", args.rounds]
-        )
-    )
+    words = [sys.executable, __file__, command, run, graphs, "--threads", args.threads, "--rounds", args.rounds]
+    outcome = done(children.run(words))
     return outcome.costs() | json.loads(outcome.stdout.splitlines()[-1])
 
 
@@ -333,15 +313,11 @@ def parts_of_it(args) -> dict:
     after = peaks(args.threads)
     kept = int(model.active.sum())
     path.unlink()
-    return out | {
-        "graphs": graphs,
-        "graphs_at_once": extraction.batch,
-        "rows": rows,
-        "components": kept,
-        "flops": forward_flops(model.config, dataset.n, kept),
-        "share_flops": share_flops(model.config, dataset.n) if extraction.with_shares else 0.0,
-        "peaks": {k: max(before[k], after[k]) for k in before},
-    }
+    out |= {"graphs": graphs, "graphs_at_once": extraction.batch, "rows": rows, "components": kept}
+    out |= {"flops": forward_flops(model.config, dataset.n, kept), "share_flops": 0.0}
+    if extraction.with_shares:
+        out["share_flops"] = share_flops(model.config, dataset.n)
+    return out | {"peaks": {k: max(before[k], after[k]) for k in before}}
 
 
 def peaks(threads: int) -> dict:

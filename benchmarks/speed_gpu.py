@@ -10,6 +10,8 @@ import time
 from speed_timing import bar
 from speed_training import flops, trainer
 
+from distill.report.markdown import markdown
+
 BATCHES = (64, 1024, 8192)
 STACKS = (1, 5, 20)  # networks at once; every network has its own batch
 BAR = 2e6
@@ -21,11 +23,8 @@ def measure(args) -> dict:
     import torch
 
     if not torch.cuda.is_available() and not args.quick:
-        return {
-            "rows": [],
-            "table": "No GPU was at hand: nothing measured.",
-            "bars": [bar("graphs/s on a GPU", None, f">= {BAR:.0e} on an H100", None)],
-        }
+        bars = [bar("graphs/s on a GPU", None, f">= {BAR:.0e} on an H100", None)]
+        return {"rows": [], "table": "No GPU was at hand: nothing measured.", "bars": bars}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU, to test the code"
     peaks = {p: peak(torch, p, device, args.quick) for p in ("float32", "bf16")}
@@ -39,17 +38,9 @@ def measure(args) -> dict:
                     continue
                 for capture in (False, True) if device == "cuda" else (False,):
                     rate = graphs_per_second(torch, device, precision, batch, stack, capture, args)
-                    rows.append(
-                        {
-                            "precision": precision,
-                            "batch": batch,
-                            "stack": stack,
-                            "captured": capture,
-                            "per_s": rate,
-                            "share_of_matrix_peak": rate * flops(4) / peaks[precision],
-                            "share_of_bandwidth": rate * traffic / copied,
-                        }
-                    )
+                    row = {"precision": precision, "batch": batch, "stack": stack, "captured": capture, "per_s": rate}
+                    row["share_of_matrix_peak"] = rate * flops(4) / peaks[precision]
+                    rows.append(row | {"share_of_bandwidth": rate * traffic / copied})
                     print(rows[-1], flush=True)
     best = max(rows, key=lambda r: r["per_s"])
     content = {"device": name, "rows": rows, "matrix_peaks": peaks, "copied_bytes_per_s": copied, "table": table(rows)}
@@ -142,12 +133,13 @@ def fastest(torch, device: str, function, repeats: int = 20) -> float:
 
 def table(rows: list[dict]) -> str:
     lines = [
-        "| precision | batch | networks at once | captured | graphs/s | share of the matrix peak |",
-        "|---|---|---|---|---|---|",
+        [
+            *(str(r[k]) for k in ("precision", "batch", "stack")),
+            "yes" if r["captured"] else "no",
+            f"{r['per_s']:.3g}",
+            f"{r['share_of_matrix_peak']:.2f}",
+        ]
+        for r in rows
     ]
-    for r in rows:
-        lines.append(
-            f"| {r['precision']} | {r['batch']} | {r['stack']} | {'yes' if r['captured'] else 'no'} |"
-            f" {r['per_s']:.3g} | {r['share_of_matrix_peak']:.2f} |"
-        )
-    return "\n".join(lines)
+    head = "precision|batch|networks at once|captured|graphs/s|share of the matrix peak"
+    return markdown(head.split("|"), lines)

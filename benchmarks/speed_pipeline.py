@@ -9,7 +9,7 @@ import sys
 import time
 
 from speed_extraction import FILE_BYTES, done, workplace
-from speed_timing import bar
+from speed_timing import at_most
 
 from distill.pipeline import demo
 from distill.pipeline.cells import STAGES, Cell
@@ -77,14 +77,9 @@ def summary(starts: dict, demo: dict, big: dict, graphs: int) -> dict:
     return {
         "table": markdown(head, lines),
         "bars": [
-            bar(start_up, f"{medians[slowest]:.2f} s", f"<= {HELP_SECONDS} s", medians[slowest] <= HELP_SECONDS),
-            bar(
-                "the stages of make demo",
-                f"{whole['seconds']:.0f} s",
-                f"<= {DEMO_SECONDS} s",
-                whole["seconds"] <= DEMO_SECONDS,
-            ),
-            bar(memory, f"{big_total['peak_mb']:.0f} MB", f"<= {LARGE_MB} MB", big_total["peak_mb"] <= LARGE_MB),
+            at_most(start_up, medians[slowest], HELP_SECONDS, unit=" s"),
+            at_most("the stages of make demo", whole["seconds"], DEMO_SECONDS, "{:.0f}", " s"),
+            at_most(memory, big_total["peak_mb"], LARGE_MB, "{:.0f}", " MB"),
         ],
         "rows": [{"script": s, "help_s": starts[s], "demo": demo[s], "large": big.get(s)} for s in SCRIPTS],
         "demo": whole,

@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from importlib import util
+from itertools import product
 from pathlib import Path
 
 from speed_timing import bar
@@ -22,12 +23,13 @@ from speed_timing import bar
 from distill.files.provenance import sha256
 from distill.files.storage import plain
 from distill.pipeline.cells import Children
+from distill.report.markdown import markdown
 from distill.shell.errors import UserError
 from distill.shell.stage import run_script
 from distill.shell.threads import set_threads
 
 LAWS, DIMS, NOISES, ROWS = ("spring", "r1", "r2", "charge"), (2, 3), (0.005, 0.02), 4000
-QUICK = {"cases": [("r1", 2, 0.005)], "seeds": (0,), "rows": 400, "options": {"restarts": 1}}
+QUICK = [("r1", 2, 0.005)], (0,), 400, {"restarts": 1}  # cases, seeds, rows, options of the search
 ENDS = ("r", "m1", "m2", "q1", "q2")  # the paper's names; both searches know m1 and m2 as positive
 HALF = 0.5
 
@@ -46,13 +48,9 @@ def measure(args) -> dict:
         if tried.error:
             raise UserError(f"--against cannot be used: {tried.error}", "name a Python file with sr_front(X, y, names)")
         args.against = f"{other.name}, SHA-256 {sha256(other)[:12]}"  # where it lies is nobody's concern
-    seeds, options = (QUICK["seeds"], QUICK["options"]) if args.quick else (args.seeds, {})
-    what = QUICK["cases"] if args.quick else [(law, d, n) for law in LAWS for d in DIMS for n in NOISES]
-    cases = [
-        {"law": law, "dim": dim, "noise": noise, "seed": seed, "rows": QUICK["rows"] if args.quick else ROWS}
-        for seed in seeds
-        for law, dim, noise in what
-    ]
+    what, seeds, rows, options = QUICK if args.quick else (product(LAWS, DIMS, NOISES), args.seeds, ROWS, {})
+    named = [dict(zip(("seed", "law", "dim", "noise"), (k, *w), strict=True)) for k, w in product(seeds, what)]
+    cases = [one | {"rows": rows} for one in named]
 
     def both(case):
         out = [run(children, case | {"engine": "ours", "options": options})]
@@ -122,15 +120,9 @@ def one_case(case: dict) -> dict:
     exprs, chosen, about = look()
     spent = time.process_time() - start
     good = [judge(e) for e in exprs]
-    return {
-        "chosen": chosen is not None and good[chosen],
-        "on_front": any(good),
-        "cpu_s": round(spent, 3),
-        "start_up_cpu_s": round(start, 3),
-        "front_rows": len(exprs),
-        "equation": None if chosen is None else str(exprs[chosen]),
-        **about,
-    }
+    found = {"chosen": chosen is not None and good[chosen], "on_front": any(good), "front_rows": len(exprs)}
+    found |= {"cpu_s": round(spent, 3), "start_up_cpu_s": round(start, 3)}
+    return found | {"equation": None if chosen is None else str(exprs[chosen])} | about
 
 
 def pysr_choice(exprs, losses) -> int | None:
@@ -167,23 +159,16 @@ def load(path: Path):
 
 def total(rows: list[dict]) -> dict:
     """Counts and CPU seconds of one engine; those a law include start-up, and are None where none was recovered."""
-    right, front = sum(r["chosen"] for r in rows), sum(r["on_front"] for r in rows)
-    search, all_cpu = (sum(r["cpu_s"] for r in rows), sum(r["cpu_s"] + r["start_up_cpu_s"] for r in rows))
-    return {
-        "cases": len(rows),
-        "recovered": right,
-        "on_front": front,
-        "failed": sum(r["error"] is not None for r in rows),
-        "cpu_s": round(all_cpu, 2),
-        "search_cpu_s": round(search, 2),
-        "median_cpu_s": statistics.median(r["cpu_s"] for r in rows),
-        "median_start_up_cpu_s": statistics.median(r["start_up_cpu_s"] for r in rows),
-        "cpu_s_per_recovered": all_cpu / right if right else None,
-        "cpu_s_per_on_front": all_cpu / front if front else None,
-        "search_cpu_s_per_recovered": search / right if right else None,
-        "search_cpu_s_per_on_front": search / front if front else None,
-        "peak_mb": max(r["peak_mb"] for r in rows),
-    }
+    counts = {"recovered": sum(r["chosen"] for r in rows), "on_front": sum(r["on_front"] for r in rows)}
+    search = [r["cpu_s"] for r in rows]
+    whole = sum(r["cpu_s"] + r["start_up_cpu_s"] for r in rows)
+    found = {"cases": len(rows), **counts, "failed": sum(r["error"] is not None for r in rows)}
+    found |= {"cpu_s": round(whole, 2), "search_cpu_s": round(sum(search), 2)}
+    found |= {"median_cpu_s": statistics.median(search)}
+    found |= {"median_start_up_cpu_s": statistics.median(r["start_up_cpu_s"] for r in rows)}
+    for k, n in counts.items():
+        found |= {f"cpu_s_per_{k}": whole / n if n else None, f"search_cpu_s_per_{k}": sum(search) / n if n else None}
+    return found | {"peak_mb": max(r["peak_mb"] for r in rows)}
 
 
 def judge(totals: dict) -> dict:
@@ -206,28 +191,28 @@ def judge(totals: dict) -> dict:
 
 def table(rows: list[dict], totals: dict) -> str:
     """Markdown: a line a law and dimension and one for all; for the other search both counts."""
-    lines = [
-        "| planted law | engine | cases | reported row right | right row on the front | median CPU-s a search |"
-        " CPU-s a recovered law, with start-up |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    cells = list(dict.fromkeys((r["law"], r["dim"]) for r in rows))
-    for law, dim in cells:
+
+    def line(name, engine, part):
+        each = part["cpu_s_per_recovered" if engine == "ours" else "cpu_s_per_on_front"]
+        counts = (str(part[k]) for k in ("cases", "recovered", "on_front"))
+        return [
+            name,
+            engine,
+            *counts,
+            f"{part['median_cpu_s']:.1f}",
+            "none recovered" if each is None else f"{each:.1f}",
+        ]
+
+    lines = []
+    for law, dim in dict.fromkeys((r["law"], r["dim"]) for r in rows):
         for engine in totals:
             part = total([r for r in rows if (r["law"], r["dim"], r["engine"]) == (law, dim, engine)])
-            lines.append(_line(f"{law}, {dim}-D", engine, part))
-    lines += [_line("all", engine, part) for engine, part in totals.items()]
+            lines.append(line(f"{law}, {dim}-D", engine, part))
+    lines += [line("all", engine, part) for engine, part in totals.items()]
     start = ", ".join(f"{e} {t['median_start_up_cpu_s']:.2f}" for e, t in totals.items())
-    return "\n".join(lines) + f"\n\nStart-up, CPU-s (median): {start}."
-
-
-def _line(name, engine, part):
-    key = "cpu_s_per_recovered" if engine == "ours" else "cpu_s_per_on_front"
-    each = "none recovered" if part[key] is None else f"{part[key]:.1f}"
-    return (
-        f"| {name} | {engine} | {part['cases']} | {part['recovered']} | {part['on_front']} |"
-        f" {part['median_cpu_s']:.1f} | {each} |"
-    )
+    head = "planted law|engine|cases|reported row right|right row on the front|median CPU-s a search"
+    head += "|CPU-s a recovered law, with start-up"
+    return f"{markdown(head.split('|'), lines)}\n\nStart-up, CPU-s (median): {start}."
 
 
 def main(argv=None) -> int:

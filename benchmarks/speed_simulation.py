@@ -16,11 +16,12 @@ from dataclasses import replace
 
 import numpy as np
 from speed_simulation_baselines import original, taylor
-from speed_timing import bar, side_by_side
+from speed_timing import at_most, bar, side_by_side
 
 from distill.physics import integrate
 from distill.physics.system import acceleration
 from distill.physics.systems import SYSTEMS, initial_conditions
+from distill.report.markdown import markdown
 
 N, DIM, EVERY, SEED = 4, 2, 5, 216
 TIGHT = 1e-13
@@ -34,16 +35,8 @@ PLANTED = 0.02, 1e-6  # distance and impact parameter of the head-on pair, as cl
 def measure(args) -> dict:
     size = QUICK if args.quick else FULL
     rows = [row for name in size["systems"] for row in one_system(SYSTEMS[name], size, args)]
-    return {
-        "table": table(rows),
-        "bars": bars(rows),
-        "rows": rows,
-        "size": size,
-        "seed": SEED,
-        "particles": N,
-        "dimensions": DIM,
-        "every": EVERY,
-    }
+    about = {"size": size, "seed": SEED, "particles": N, "dimensions": DIM, "every": EVERY}
+    return {"table": table(rows), "bars": bars(rows), "rows": rows} | about
 
 
 def one_system(system, size, args) -> list[dict]:
@@ -78,25 +71,19 @@ def one_system(system, size, args) -> list[dict]:
         run = taylor(system, N, DIM, frames, EVERY, tolerance)
         candidates[label] = timed(run, y0, p, np.arange(count), reference)
     base = candidates.pop("original way, float32")
-    rates = side_by_side(
-        base[0],
-        {k: v[0] for k, v in candidates.items()},
-        {k: v[1] for k, v in ({"baseline": base} | candidates).items()},
-        args.rounds,
-        args.threads,
-        warm_up=False,
-    )
+    work = {k: v[1] for k, v in ({"baseline": base} | candidates).items()}
+    calls = {k: v[0] for k, v in candidates.items()}
+    rates = side_by_side(base[0], calls, work, args.rounds, args.threads, warm_up=False)
+    rates["original way, float32"] = rates.pop("baseline")
     rows = []
-    for label, (_, work, error, compile_s) in ({"original way, float32": base} | candidates).items():
-        rate = rates["baseline" if label == "original way, float32" else label]
-        row = {"system": system.name, "method": label, "trajectories": work, "ms": 1e3 / rate["per_s"]}
-        rows.append(row | {"error_median": error[0], "error_90": error[1], "compile_s": compile_s} | rate)
-    steps = {k: found["report"][k] for k in ("steps_mean", "steps_max", "redone", "dropped")}
+    for label, (_, number, error, compile_s) in ({"original way, float32": base} | candidates).items():
+        row = {"system": system.name, "method": label, "trajectories": number, "ms": 1e3 / rates[label]["per_s"]}
+        row |= {"error_median": error[0], "error_90": error[1], "compile_s": compile_s}
+        rows.append(row | rates[label])
     gap = errors(independent, reference[few[: len(independent)]])
-    rows[1] |= steps | {
-        "reference": {"against": who, "trajectories": len(independent), "gap_median": gap[0], "gap_90": gap[1]}
-    }
-    return [*rows, close_encounter(system, count, frames, args)]
+    rows[1] |= {k: found["report"][k] for k in ("steps_mean", "steps_max", "redone", "dropped")}
+    rows[1]["reference"] = {"against": who, "trajectories": len(independent), "gap_median": gap[0], "gap_90": gap[1]}
+    return [*rows, close_encounter(system, size["trajectories"], frames, args)]
 
 
 def with_head_on_pair(system, which: int):
@@ -195,54 +182,37 @@ def independent_reference(system, frames, y0, p, few):
 def bars(rows) -> list[dict]:
     systems = dict.fromkeys(row["system"] for row in rows)
     of = {(row["system"], row["method"]): row for row in rows}
-    found = []
+    originals, heyokas, rises = [], [], []
     for name in systems:
         mine, base = of[name, "simulate.py"], of[name, "original way, float32"]
-        accurate = all(mine[k] <= base[k] for k in ("error_median", "error_90"))
         alone = of[name, "simulate.py, integration alone"]["ratio"]
+        accurate = all(mine[k] <= base[k] for k in ("error_median", "error_90"))
         error = f"error {mine['error_90']:.1e} against {base['error_90']:.1e}"
         measured = f"{mine['ratio']:.2f}x, integration alone {alone:.2f}x, {error}"
+        what = f"{name}: trajectories a second, against the original way in float32"
         met = accurate and mine["ratio"] >= TIMES_ORIGINAL
-        wanted = f">= {TIMES_ORIGINAL:g}x at no larger error"
-        found.append(bar(f"{name}: trajectories a second, against the original way in float32", measured, wanted, met))
-    for name in systems:
+        originals.append(bar(what, measured, f">= {TIMES_ORIGINAL:g}x at no larger error", met))
         for label in ("in both", "in the 90 % quantile"):
             other = of.get((name, f"heyoka.py, as accurate {label}"))
-            times = other and other["ratio"] / of[name, "simulate.py"]["ratio"]
-            bare = other and other["ratio"] / of[name, "simulate.py, integration alone"]["ratio"]
-            measured = other and f"{times:.2f}x, integration alone {bare:.2f}x"
-            found.append(
-                bar(
-                    f"{name}: time of heyoka.py as accurate {label}",
-                    measured,
-                    f"<= {TIMES_HEYOKA:g}x",
-                    other and times <= TIMES_HEYOKA,
-                )
-            )
-    for name in systems:
+            times = other and other["ratio"] / mine["ratio"]
+            measured = other and f"{times:.2f}x, integration alone {other['ratio'] / alone:.2f}x"
+            what = f"{name}: time of heyoka.py as accurate {label}"
+            heyokas.append(bar(what, measured, f"<= {TIMES_HEYOKA:g}x", other and times <= TIMES_HEYOKA))
         row = of[name, "simulate.py with a head-on pair"]
-        found.append(
-            bar(
-                f"{name}: cost with one head-on pair of {row['steps_max']} steps",
-                f"{row['cost_ratio']:.3f}x",
-                f"<= {RISE:g}x",
-                row["cost_ratio"] <= RISE,
-            )
-        )
-    return found
+        what = f"{name}: cost with one head-on pair of {row['steps_max']} steps"
+        rises.append(at_most(what, row["cost_ratio"], RISE, "{:.3f}", "x"))
+    return originals + heyokas + rises
 
 
 def table(rows) -> str:
-    heads = "system, method, trajectories, ms each, against original, error median, error 90 %, compile s".split(", ")
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = []
     for row in rows:
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}x"
         if "cost_ratio" in row:
             ratio = f"{row['cost_ratio']:.3f}x the cost"
         error = [f"{row[k]:.1e}" if k in row else "-" for k in ("error_median", "error_90")]
         compiling = f"{row['compile_s']:.1f}" if "compile_s" in row else "-"
-        lines.append(
-            f"| {row['system']} | {row['method']} | {row['trajectories']} | {row['ms']:.3f} | {ratio} |"
-            f" {' | '.join(error)} | {compiling} |"
-        )
-    return "\n".join(lines)
+        own = row["system"], row["method"], str(row["trajectories"]), f"{row['ms']:.3f}"
+        lines.append([*own, ratio, *error, compiling])
+    head = "system|method|trajectories|ms each|against original|error median|error 90 %|compile s"
+    return markdown(head.split("|"), lines)

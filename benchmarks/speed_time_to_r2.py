@@ -16,6 +16,7 @@ from speed_timing import bar
 
 from distill.files.dataset import load_dataset
 from distill.pipeline.cells import Cell, Children
+from distill.report.markdown import markdown
 from distill.shell.errors import UserError
 
 SYSTEM, TARGET, BAR = "charge", 0.99, 30.0
@@ -59,25 +60,16 @@ class Scorer:
         return {k: float(scores[k]) for k in ("r2_all", "r2_trim90")}
 
 
-def train(
-    dataset,
-    recipe: str,
-    seed: int,
-    epochs: float,
-    scores: int,
-    precision: str = "float32",
-    variant: str = "l1",
-    quick: bool = False,
-) -> list[dict]:
-    """Train and score on the way: rows of cpu_s, step, r2_all, r2_trim90, the last at the end."""
+def train(dataset, recipe, seed, epochs, scores, precision="float32", quick=False) -> list[dict]:
+    """Train an l1 network and score it on the way: rows of cpu_s, step, r2_all, r2_trim90, the last at the end."""
     from distill.network.recipes import defaults
     from distill.network.steps import Stepper
     from distill.network.training import Trainer
 
-    options = defaults(recipe, variant, dataset.dim) | {"epochs": epochs}
+    options = defaults(recipe, "l1", dataset.dim) | {"epochs": epochs}
     if quick:
         options |= {"batch_size": 16, "hidden": 16, "rank_graphs": 64}
-    member = Trainer(dataset, variant, options, seed, "cpu", precision, Path("unused"), {}, quick)
+    member = Trainer(dataset, "l1", options, seed, "cpu", precision, Path("unused"), {}, quick)
     stepper, score, rows, used = Stepper([member]), Scorer(dataset), [], 0.0
     every = max(1, member.total // scores)
     start = time.process_time()
@@ -123,46 +115,22 @@ def measure(args) -> dict:
         trial = train(dataset, "paper", seed, 0.01, 1, quick=args.quick)[-1]
         longer = max(1.0, PATIENCE * newton[-1]["cpu_s"] / trial["cpu_s"])
         paper = train(dataset, "paper", seed, 0.01 * longer, SCORES, quick=args.quick)
-        rows.append(
-            {
-                "seed": seed,
-                "newton": newton,
-                "paper": paper,
-                "newton_reached_s": reached(newton),
-                "paper_reached_s": reached(paper),
-            }
-        )
+        rows.append({"seed": seed, "newton": newton, "paper": paper})
+        rows[-1] |= {f"{recipe}_reached_s": reached(rows[-1][recipe]) for recipe in ("newton", "paper")}
         print(f"seed {seed}: newton {newton[-1]}, paper {paper[-1]}", flush=True)
-    whole = [r["newton"][-1]["cpu_s"] for r in rows]
-    good = [r["newton_reached_s"] for r in rows]
-    median = statistics.median([t if t is not None else float("inf") for t in good])
-    median = None if median == float("inf") else median
-    return {
-        "rows": rows,
-        "table": table(rows),
-        "epochs": epochs,
-        "bars": [
-            bar(
-                f"newton recipe, CPU-s to r2_all >= {TARGET} and no lower after, median of {len(rows)} seeds",
-                median,
-                f"<= {BAR:g}",
-                median is not None and median <= BAR,
-            ),
-            bar("the whole run of it, annealed, CPU-s, median", statistics.median(whole), "reported", None),
-        ],
-    }
+    times = [float("inf") if r["newton_reached_s"] is None else r["newton_reached_s"] for r in rows]
+    median, whole = statistics.median(times), statistics.median(r["newton"][-1]["cpu_s"] for r in rows)
+    what = f"newton recipe, CPU-s to r2_all >= {TARGET} and no lower after, median of {len(rows)} seeds"
+    bars = [bar(what, None if median == float("inf") else median, f"<= {BAR:g}", median <= BAR)]
+    bars.append(bar("the whole run of it, annealed, CPU-s, median", whole, "reported", None))
+    return {"rows": rows, "table": table(rows), "epochs": epochs, "bars": bars}
 
 
 def table(rows: list[dict]) -> str:
-    lines = [
-        "| seed | recipe | CPU-s to r2_all >= 0.99 | CPU-s, whole run | r2_all at its end | best 90 % |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        for recipe in ("newton", "paper"):
-            at, last = row[f"{recipe}_reached_s"], row[recipe][-1]
-            lines.append(
-                f"| {row['seed']} | {recipe} | {'not reached' if at is None else f'{at:.1f}'} |"
-                f" {last['cpu_s']:.1f} | {last['r2_all']:.4f} | {last['r2_trim90']:.4f} |"
-            )
-    return "\n".join(lines)
+    lines = []
+    for row, recipe in ((row, recipe) for row in rows for recipe in ("newton", "paper")):
+        at, last = row[f"{recipe}_reached_s"], row[recipe][-1]
+        numbers = f"{last['cpu_s']:.1f}", f"{last['r2_all']:.4f}", f"{last['r2_trim90']:.4f}"
+        lines.append([str(row["seed"]), recipe, "not reached" if at is None else f"{at:.1f}", *numbers])
+    head = f"seed|recipe|CPU-s to r2_all >= {TARGET}|CPU-s, whole run|r2_all at its end|best 90 %"
+    return markdown(head.split("|"), lines)

@@ -59,15 +59,10 @@ def side_by_side(
             ratios[key].append(rates[key][-1] / (0.5 * (base[-1] + base[-2])))
 
     def row(key, values, against):
-        found = {
-            "per_s": statistics.median(values),
-            "per_s_range": [min(values), max(values)],
-            "ratio": statistics.median(against) if against else None,
-            "ratio_range": [min(against), max(against)] if against else None,
-            "rounds": rounds,
-            "clock": name,
-            "load": os.getloadavg()[0],
-        }
+        found = {"per_s": statistics.median(values), "per_s_range": [min(values), max(values)]}
+        found["ratio"] = statistics.median(against) if against else None
+        found["ratio_range"] = [min(against), max(against)] if against else None
+        found |= {"rounds": rounds, "clock": name, "load": os.getloadavg()[0]}
         if limit:
             found["of_limit"] = statistics.median(rate / best for rate, best in limits[key])
             found["limit"] = statistics.median(best for _, best in limits[key])
@@ -105,3 +100,12 @@ def matrix_peak(precision: str = "float32", threads: int = 1, size: int = 1536, 
 def bar(what: str, measured, wanted: str, met: bool | None) -> dict:
     """One line of the table of bars; ``met`` None where it was not measured."""
     return {"what": what, "measured": measured, "wanted": wanted, "met": met}
+
+
+def at_least(what: str, value: float, least: float) -> dict:
+    return bar(what, round(value, 2), f">= {least:g}", value >= least)
+
+
+def at_most(what: str, value: float, most: float, text: str = "{:.2f}", unit: str = "") -> dict:
+    """``text``: how the value is told; ``unit``: of both."""
+    return bar(what, text.format(value) + unit, f"<= {most:g}{unit}", value <= most)

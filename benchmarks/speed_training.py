@@ -6,9 +6,12 @@ share of the peak says how much of the machine's best is reached, whoever does s
 """
 
 import functools
+from pathlib import Path
 
 import numpy as np
-from speed_timing import bar, matrix_peak, side_by_side
+from speed_timing import at_least, at_most, bar, matrix_peak, side_by_side
+
+from distill.report.markdown import markdown
 
 DIM, HIDDEN, MESSAGES = 2, 300, 100
 BATCHES = {4: (64, 256, 512, 1024), 8: (16, 64), 32: (8,), 100: (1,)}  # of ours; the original's is the first (32: 1)
@@ -39,20 +42,8 @@ def states(graphs: int, n: int, seed: int = 0):
     return x, rng.normal(size=(graphs, n, DIM)).astype(np.float32)
 
 
-def trainer(
-    n: int,
-    graphs: int,
-    batch: int,
-    precision: str,
-    recipe: str = "paper",
-    variant: str = "standard",
-    seed: int = 0,
-    like=None,
-    device: str = "cpu",
-):
-    """Our ``Trainer`` on random states."""
-    from pathlib import Path
-
+def trainer(n, graphs, batch, precision, recipe="paper", variant="standard", seed=0, like=None, device="cpu"):
+    """Our ``Trainer`` on random states of ``graphs`` graphs of ``n`` particles."""
     from distill.files.dataset import Dataset
     from distill.network.recipes import defaults
     from distill.network.training import Trainer
@@ -89,12 +80,10 @@ def measure(args) -> dict:
     sizes = (4,) if args.kind == "training" else (8, 32, 100)
     rows = [row for n in sizes for row in rows_of(n, args)]
     content = {"rows": rows, "table": table(rows, args.threads), "flops": {n: flops(n) for n in sizes}}
-    if args.kind == "training":
-        content["same_r2"] = same_r2(args)
-        content["bars"] = training_bars(rows, content["same_r2"], args.threads)
-    else:
-        content["bars"] = size_bars(rows)
-    return content
+    if args.kind == "sizes":
+        return content | {"bars": size_bars(rows)}
+    r2 = same_r2(args)
+    return content | {"same_r2": r2, "bars": training_bars(rows, r2, args.threads)}
 
 
 def rows_of(n: int, args) -> list[dict]:
@@ -122,25 +111,12 @@ def rows_of(n: int, args) -> list[dict]:
     timed = side_by_side(lambda: original.steps(count), candidates, work, args.rounds, args.threads, limit=limit)
     memory = {name: memory_of(n, *about[name][::-1]) for name in candidates}
     memory["baseline"] = memory_of(n, ORIGINAL_BATCH[n], "original")
-    mm = matrix_peak("float32 mm", args.threads)
-    rows = []
+    mm, rows = matrix_peak("float32 mm", args.threads), []
     for name, row in timed.items():
         precision, batch = about[name]
-        share, peak = row.pop("of_limit"), row.pop("limit") * flops(n)
-        rows.append(
-            {
-                "n": n,
-                "way": name,
-                "precision": precision,
-                "batch": batch,
-                **row,
-                "share_of_peak": share,
-                "peak_gflops": peak / 1e9,
-                "mm_gflops": mm / 1e9,
-                "step_mb": memory[name],
-                "torch": torch.__version__,
-            }
-        )
+        own = {"n": n, "way": name, "precision": precision, "batch": batch, "torch": torch.__version__}
+        own |= {"share_of_peak": row.pop("of_limit"), "peak_gflops": row.pop("limit") * flops(n) / 1e9}
+        rows.append(own | {"mm_gflops": mm / 1e9, "step_mb": memory[name]} | row)
     return rows
 
 
@@ -149,15 +125,14 @@ def memory_of(n: int, batch: int, precision: str) -> float:
     import torch
     from speed_training_baseline import OriginalTraining
 
+    from distill.network.steps import Stepper
+
     if precision == "original":
         way = OriginalTraining(*states(2 * batch, n), DIM, batch)
-        model, step = way.network, lambda: way.steps(1)
+        model, step = way.network, functools.partial(way.steps, 1)
     else:
         member = trainer(n, 4 * batch, batch, precision)
-        from distill.network.steps import Stepper
-
-        stepper, model = Stepper([member]), member.model
-        step = lambda: stepper.step(0)  # noqa: E731
+        model, step = member.model, functools.partial(Stepper([member]).step, 0)
     weights, seen = {p.data_ptr() for p in model.parameters()}, {}
 
     def pack(tensor):
@@ -179,20 +154,19 @@ def same_r2(args) -> dict:
 
 
 def table(rows: list[dict], threads: int) -> str:
-    head = [
-        f"| n | {threads} thread{'s' * (threads > 1)} | graphs/s | against the original | share of the matrix peak "
-        "| held by a step, MB |",
-        "|---|---|---|---|---|---|",
-    ]
     lines = []
     for r in rows:
         name = f"original way, batch {r['batch']}" if r["way"] == "baseline" else f"ours, {r['way']}"
         low, high = r["ratio_range"] or (1, 1)
         ratio = "1" if r["ratio"] is None else f"{r['ratio']:.2f} ({low:.2f} to {high:.2f})"
-        lines.append(
-            f"| {r['n']} | {name} | {r['per_s']:.4g} | {ratio} | {r['share_of_peak']:.2f} | {r['step_mb']:.1f} |"
-        )
-    return "\n".join(head + lines)
+        numbers = f"{r['per_s']:.4g}", ratio, f"{r['share_of_peak']:.2f}", f"{r['step_mb']:.1f}"
+        lines.append([str(r["n"]), name, *numbers])
+    head = f"n|{told(threads)}|graphs/s|against the original|share of the matrix peak|held by a step, MB"
+    return markdown(head.split("|"), lines)
+
+
+def told(threads: int) -> str:
+    return f"{threads} thread{'s' * (threads > 1)}"
 
 
 def best(rows: list[dict], precision: str) -> dict:
@@ -202,49 +176,25 @@ def best(rows: list[dict], precision: str) -> dict:
 
 def training_bars(rows, r2, threads) -> list[dict]:
     single, half = best(rows, "float32"), best(rows, "bf16")
+    what = f"the paper's network, {told(threads)}"
     gap = abs(r2["float32"]["r2_all"] - r2["bf16"]["r2_all"])
-    what = f"the paper's network, {threads} thread{'s' * (threads > 1)}"
     return [
-        bar(f"{what}, float32 against the original", round(single["ratio"], 2), ">= 1.5", single["ratio"] >= 1.5),
-        bar(
-            f"{what}, float32, share of the matrix peak",
-            round(single["share_of_peak"], 2),
-            ">= 0.6",
-            single["share_of_peak"] >= 0.6,
-        ),
-        bar(f"{what}, bf16 against the original", round(half["ratio"], 2), ">= 3", half["ratio"] >= 3),
-        bar("R2 of a converged run, bf16 against float32", f"{gap:.5f}", "<= 0.001", gap <= 0.001),
+        at_least(f"{what}, float32 against the original", single["ratio"], 1.5),
+        at_least(f"{what}, float32, share of the matrix peak", single["share_of_peak"], 0.6),
+        at_least(f"{what}, bf16 against the original", half["ratio"], 3),
+        at_most("R2 of a converged run, bf16 against float32", gap, 0.001, "{:.5f}"),
     ]
 
 
 def size_bars(rows) -> list[dict]:
-    bars = []
-    for n in sorted({r["n"] for r in rows}):
-        slowest = min((r for r in rows if r["n"] == n and r["ratio"] is not None), key=lambda r: r["ratio"])
-        bars.append(
-            bar(
-                f"n = {n}, our slowest way ({slowest['way']}) against the original",
-                round(slowest["ratio"], 2),
-                ">= 1",
-                slowest["ratio"] >= 1,
-            )
-        )
-    single = {
-        n: min(
-            r["step_mb"] / r["batch"]
-            for r in rows
-            if r["n"] == n and r["precision"] == "float32" and r["way"] != "baseline"
-        )
-        for n in {r["n"] for r in rows}
-    }
-    low, high = min(single), max(single)
-    growth = single[high] / single[low] / (high * (high - 1) / (low * (low - 1)))
-    bars.append(
-        bar(
-            f"memory of a graph from n = {low} to {high}, over the growth of the edges",
-            round(growth, 2),
-            "<= 1",
-            growth <= 1,
-        )
-    )
-    return bars
+    ours = [r for r in rows if r["way"] != "baseline"]
+    sizes = sorted({r["n"] for r in rows})
+    bars, memory = [], {}
+    for n in sizes:
+        slowest = min((r for r in ours if r["n"] == n), key=lambda r: r["ratio"])
+        bars.append(at_least(f"n = {n}, our slowest way ({slowest['way']}) against the original", slowest["ratio"], 1))
+        memory[n] = min(r["step_mb"] / r["batch"] for r in ours if (r["n"], r["precision"]) == (n, "float32"))
+    low, high = sizes[0], sizes[-1]
+    growth = memory[high] / memory[low] / (high * (high - 1) / (low * (low - 1)))
+    what = f"memory of a graph from n = {low} to {high}, over the growth of the edges"
+    return [*bars, bar(what, round(growth, 2), "<= 1", growth <= 1)]
