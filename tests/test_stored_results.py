@@ -1,0 +1,102 @@
+"""What is stored of the benchmarks is what the code makes of its rows: tables, rates, totals and bars."""
+
+import argparse
+import json
+
+import pipeline
+import pytest
+import recovery_summary
+import speed_extraction
+import speed_gpu
+import speed_pipeline
+import speed_search
+import speed_simulation
+import speed_time_to_r2
+import speed_training
+from scripts import ROOT
+
+ONE_THREAD = argparse.Namespace(threads=1)
+
+
+def stored(name: str) -> dict:
+    return json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def read(table: str) -> list[list[str]]:
+    """Entries of a Markdown table, and the lines below it."""
+    return [[cell.strip() for cell in line.split("|")] for line in table.splitlines() if "---" not in line]
+
+
+@pytest.mark.parametrize(
+    ("kind", "section"),
+    [
+        (kind, section)
+        for kind in ("pipeline", "planted", "near_misses")
+        for section in stored(f"recovery_{kind}")["sections"]
+    ],
+)
+def test_rates_of_recovery(kind, section):
+    known = stored(f"recovery_{kind}")["sections"][section]
+    rows = json.loads(json.dumps(known["rows"]))
+    if kind == "near_misses":
+        rows = [{"rows": rows}]
+    made = recovery_summary.summarise(kind.replace("_", "-"), rows)
+    assert json.loads(json.dumps(made["rates"])) == known["rates"]
+    assert read(made["table"]) == read(known["table"])
+
+
+def test_medians_of_the_pipeline():
+    known = stored("pipeline_paper")
+    for name, medians in known["medians"].items():
+        rows = [r for r in known["rows"] if f"{r['system']} {r['variant']}" == name]
+        assert pipeline.summarise(rows) == medians
+    assert len(pipeline.table(known["medians"]).splitlines()) == 2 + len(known["medians"])
+
+
+def of_training(found, threads=1):
+    bars = speed_training.training_bars(found["rows"], found["same_r2"], threads)
+    return speed_training.table(found["rows"], threads), bars
+
+
+def of_search(found):
+    totals = {e: speed_search.total([r for r in found["rows"] if r["engine"] == e]) for e in found["totals"]}
+    assert totals == found["totals"]
+    return speed_search.table(found["rows"], totals), [speed_search.judge(totals)]
+
+
+def of_extraction(found):
+    rows = {row["recipe"]: row for row in found["rows"]}
+    made = speed_extraction.summary(rows, found["parts"], found["baseline"], ONE_THREAD)
+    return made["table"], made["bars"]
+
+
+def of_pipeline(found):
+    starts, demo, large = ({r["script"]: r[k] for r in found["rows"] if r[k]} for k in ("help_s", "demo", "large"))
+    made = speed_pipeline.summary(starts, demo, large, found["large_graphs"])
+    assert (made["demo"], made["large"]) == (found["demo"], found["large"])
+    return made["table"], made["bars"]
+
+
+SECTIONS = {
+    "simulation": lambda found: (speed_simulation.table(found["rows"]), speed_simulation.bars(found["rows"])),
+    "training": of_training,
+    "training, 2 threads": lambda found: of_training(found, 2),
+    "sizes": lambda found: (speed_training.table(found["rows"], 1), speed_training.size_bars(found["rows"])),
+    "time-to-r2": lambda found: (speed_time_to_r2.table(found["rows"]), found["bars"]),
+    "extraction": of_extraction,
+    "search": of_search,
+    "pipeline": of_pipeline,
+    "gpu": lambda found: (speed_gpu.table(found["rows"]), found["bars"]),
+}
+
+
+def test_every_section_of_speed_is_known():
+    assert set(stored("speed")["sections"]) == set(SECTIONS)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_tables_and_bars_of_speed(section):
+    known = stored("speed")["sections"][section]
+    table, bars = SECTIONS[section](json.loads(json.dumps(known)))
+    assert read(table) == read(known["table"])
+    assert json.loads(json.dumps(bars)) == known["bars"]
