@@ -13,13 +13,14 @@ import statistics
 import time
 from os import cpu_count
 
-from distill.files.provenance import provenance
+import sections
+
 from distill.files.storage import save_json
 from distill.network.recipes import RECIPES
 from distill.network.variants import VARIANTS
 from distill.pipeline.cells import STAGES, Cell, Children
 from distill.report.markdown import markdown, shown
-from distill.report.numbers import hardware, numbers
+from distill.report.numbers import numbers
 from distill.shell import paths
 from distill.shell.flags import Parser, positive_int
 from distill.shell.stage import run_script
@@ -56,8 +57,7 @@ def main(argv=None) -> int:
     rows = children.map(row, cells, args.jobs)
     groups = dict.fromkeys((s, v) for s in args.systems for v in args.variants)
     medians = {" ".join(g): summarise([r for r in rows if (r["system"], r["variant"]) == g]) for g in groups}
-    made = provenance("benchmarks/pipeline", vars(args), {}, time.time() - start)
-    made |= {"hardware": hardware(), "date": time.strftime("%Y-%m-%d"), "rows": rows, "medians": medians}
+    made = sections.about("pipeline", args, start) | {"rows": rows, "medians": medians}
     save_json(paths.ROOT / "results" / f"pipeline_{args.recipe}.json", made)
     print(table(medians))
     return 0

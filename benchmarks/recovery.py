@@ -22,11 +22,11 @@ import os
 import time
 from importlib import import_module
 
+import sections
 from recovery_cells import Measurement, pipelines, run_all
 
 from distill.files.provenance import provenance
-from distill.files.storage import load_json, plain, save_bytes, save_json
-from distill.report.numbers import hardware
+from distill.files.storage import plain, save_bytes
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, fraction, non_negative_int, positive_int
@@ -111,7 +111,7 @@ def main(argv=None) -> int:
     start = time.time()
     content = describe(args, run_all(todo, args.jobs, args.overwrite), start)
     path = results_path(args.kind, args.development)
-    save_section(path, args.kind, section, content)
+    sections.save(path, f"recovery {args.kind}", section, content)
     print(f"\n{content['table']}\n\n-> {relative(path)}, section {section}")
     return 0
 
@@ -190,19 +190,11 @@ def describe(args, contents: list[dict], start: float) -> dict:
     """A section of the results: provenance, every row, rates and the table."""
     import recovery_summary
 
-    made = provenance(f"benchmarks/recovery {args.kind}", vars(args), {}, time.time() - start)
+    made = sections.about(f"recovery {args.kind}", args, start)
     made["versions"] = contents[-1]["versions"] or made["versions"]
-    made |= {"hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
     made["cells_made"] = {k: sorted({str(c[k]) for c in contents}) for k in ("hardware", "date")}
     made["cells_made"]["commit"] = sorted({str(c["git"]["commit"]) for c in contents})
     return made | recovery_summary.summarise(args.kind, [c["row"] | {"commit": c["git"]["commit"]} for c in contents])
-
-
-def save_section(path, kind: str, section: str, content: dict) -> None:
-    """Put one section into a results file; the others stay as they are."""
-    whole = load_json(path, "move it away") if path.is_file() else {}
-    sections = whole.get("sections", {}) | {section: content}
-    save_json(path, {"benchmark": f"recovery {kind}", "sections": sections})
 
 
 def summary(development: bool) -> int:
@@ -212,8 +204,7 @@ def summary(development: bool) -> int:
 
     found = {}
     for kind in KINDS:
-        path = results_path(kind, development)
-        for section, content in (load_json(path)["sections"] if path.is_file() else {}).items():
+        for section, content in sections.read(results_path(kind, development)).items():
             found[kind, section] = content
             print(f"## {kind}, {section}: {content['date']}, {content['hardware']}\n\n{content['table']}\n")
     if not found:

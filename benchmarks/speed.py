@@ -21,9 +21,8 @@ Timings of one process, one thread unless --threads says otherwise, bracketed by
 import importlib
 import time
 
-from distill.files.provenance import provenance
-from distill.files.storage import load_json, save_json
-from distill.report.numbers import hardware
+import sections
+
 from distill.shell import paths
 from distill.shell.flags import Parser, non_negative_int, positive_int
 from distill.shell.paths import relative
@@ -83,11 +82,8 @@ def main(argv=None) -> int:
         )
     if not args.quick:
         section = args.kind if args.threads == 1 else f"{args.kind}, {args.threads} threads"
-        made = provenance(f"benchmarks/speed {args.kind}", vars(args), {}, time.time() - start)
-        made |= {"hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
-        whole = load_json(RESULTS, "move it away") if RESULTS.is_file() else {}
-        sections = whole.get("sections", {}) | {section: made | content}
-        save_json(RESULTS, {"benchmark": "speed", "sections": sections})
+        made = sections.about(f"speed {args.kind}", args, start)
+        sections.save(RESULTS, "speed", section, made | content)
         print(f"-> {relative(RESULTS)}, section {section}")
     return 0
 

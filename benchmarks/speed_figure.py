@@ -40,42 +40,34 @@ def speed_ups(sections: dict) -> list[tuple[str, float, tuple[float, float] | No
     """(label, times as fast as the original way, its range, who) of all timings against a baseline."""
     found = []
     for row in sections.get("simulation", {}).get("rows", []):
-        if row["method"] == "simulate.py":
-            found.append((f"simulation, {row['system']}", row["ratio"], row["ratio_range"], "ours"))
-        elif row["method"].startswith("heyoka") and "both" in row["method"]:
-            found.append((f"simulation, {row['system']}", row["ratio"], row["ratio_range"], "heyoka.py, as accurate"))
+        who = {"simulate.py": "ours", "heyoka.py, as accurate in both": "heyoka.py, as accurate"}.get(row["method"])
+        if who:
+            found.append((f"simulation, {row['system']}", row["ratio"], row["ratio_range"], who))
     for name in ("training", "training, 2 threads", "sizes"):
         rows = [r for r in sections.get(name, {}).get("rows", []) if r["ratio"] is not None]
         threads = name.partition(", ")[2] or "1 thread"
-        for n in sorted({r["n"] for r in rows}):
-            for precision in dict.fromkeys(r["precision"] for r in rows if r["n"] == n):
-                best = max((r for r in rows if (r["n"], r["precision"]) == (n, precision)), key=lambda r: r["ratio"])
-                found.append((f"training, n = {n}, {precision}, {threads}", best["ratio"], best["ratio_range"], "ours"))
+        for n, precision in sorted({(r["n"], r["precision"]) for r in rows}, key=lambda k: (k[0], k[1] == "bf16")):
+            best = max((r for r in rows if (r["n"], r["precision"]) == (n, precision)), key=lambda r: r["ratio"])
+            found.append((f"training, n = {n}, {precision}, {threads}", best["ratio"], best["ratio_range"], "ours"))
     return found
 
 
 def _gains(axis, gains) -> None:
     names = list(dict.fromkeys(name for name, *_ in gains))
-    colours = {"ours": ACCENT, "heyoka.py, as accurate": MUTED}
-    for who, colour in colours.items():
+    for who, style, colour in (("ours", "o", ACCENT), ("heyoka.py, as accurate", "D", MUTED)):
         own = [(names.index(name), value, span) for name, value, span, of in gains if of == who]
         if not own:
             continue
         at, values, spans = zip(*own, strict=True)
-        error = [
-            [v - s[0] for v, s in zip(values, spans, strict=True)],
-            [s[1] - v for v, s in zip(values, spans, strict=True)],
-        ]
-        style = "o" if who == "ours" else "D"
+        error = [[abs(v - s[end]) for v, s in zip(values, spans, strict=True)] for end in (0, 1)]
         axis.errorbar(values, at, xerr=error, fmt=style, color=colour, ms=6, lw=1.6, label=who, zorder=3)
     axis.axvline(1, color=INK, lw=1)
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
-    axis.set_xscale("log")
+    axis.set(xscale="log", xlabel="times as fast as the original way")
     axis.set_xticks([1, 2, 3, 5, 10, 20], ["1", "2", "3", "5", "10", "20"])
     axis.minorticks_off()
     axis.grid(axis="x", color=SOFT, alpha=0.25)
-    axis.set_xlabel("times as fast as the original way")
     axis.set_title("Speed (median and range of bracketed timings)", fontsize=11)
     if gains:
         axis.legend(loc="lower right", frameon=False, fontsize=9)
@@ -87,11 +79,9 @@ def _curves(axis, section: dict | None) -> None:
             points = [(p["cpu_s"], max(1 - p["r2_all"], 1e-5)) for p in row[recipe]]
             axis.plot(*zip(*points, strict=True), color=colour, lw=1.6, marker=".", label=recipe if not k else None)
     axis.axhline(0.01, color=INK, lw=1, ls=":")
-    axis.set_yscale("log")
-    axis.set_xscale("log")
+    axis.set(xscale="log", xlabel="CPU seconds of training")
+    axis.set(yscale="log", ylabel="1 - R² of messages with forces, all edges")
     axis.invert_yaxis()
-    axis.set_xlabel("CPU seconds of training")
-    axis.set_ylabel("1 - R² of messages with forces, all edges")
     axis.set_title("Charges in 2-D: how soon messages are forces", fontsize=11)
     if section:
         axis.legend(frameon=False, fontsize=9)

@@ -30,7 +30,7 @@ from distill.statistics.metrics import affine_fit, r_squared
 def rows(train: dict, test: dict, meta: dict, fit: dict, law: dict, against: dict) -> dict:
     """The eight rows, JSON-ready; None where the law's search had no such target.
 
-    train, test: messages (``formats.load_messages``) of the two splits, meta of the training split's; fit, law,
+    train, test: messages (``files.messages.load_messages``) of the two splits, meta of the training split's; fit, law,
     against: contents of ``linear_fit.json``, ``law.json`` and ``generalization.json``. ``KeyError`` for what lacks
     a part.
     """

@@ -10,8 +10,8 @@ correlation  the trimmed fit, but the squared correlation of fit and message ove
 ols          least squares over all edges, not standardised; components by standard deviation (yl2063).
 one_to_one   the squared correlation of each such component with each single component of the target (yl2063).
 
-Repositories of the names: ``published.ESZT2`` and so on. No files here; a messages file is loaded by
-``formats.load_messages``.
+Repositories of the names: published.ini. No files here; a messages file is loaded by
+``files.messages.load_messages``.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ CLOSE = 0.02  # the fork calls an acceleration almost correct if it is off by le
 def scores(messages: dict, meta: dict) -> dict:
     """All of the above on one messages file, JSON-ready.
 
-    messages, meta: as ``formats.load_messages`` gives them. Keys: ``r2`` {target: {definition: ...}}, ``mae`` and
+    messages, meta: as ``files.messages.load_messages`` gives them. Keys: ``r2`` {target: {definition: ...}}, ``mae`` and
     ``acpcr`` on ``all`` graphs and with ``tails_cut``, ``sparsity``, and how many graphs and edges they are from.
     Raises ``UserError`` if the true forces are not known, or fewer than 10 edges are left without the tails.
     """

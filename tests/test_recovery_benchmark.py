@@ -11,6 +11,7 @@ import recovery
 import recovery_cells as cells
 import recovery_figure
 import recovery_summary as summary
+import sections
 from scipy.stats import binomtest
 from scripts import ROOT, refused, run
 
@@ -246,7 +247,7 @@ def test_development_seeds_are_refused(kind):
 def test_sections_are_kept(tmp_path):
     path = tmp_path / "recovery_pipeline.json"
     for section, value in (("newton", 1), ("noise", 2), ("newton", 3)):
-        recovery.save_section(path, "pipeline", section, {"value": value})
+        sections.save(path, "recovery pipeline", section, {"value": value})
     assert json.loads(path.read_text())["sections"] == {"newton": {"value": 3}, "noise": {"value": 2}}
 
 
@@ -270,7 +271,7 @@ def test_summary_draws_the_figure(outputs, monkeypatch, capsys):
         recovery.main(["summary", "--development"])
     path = recovery.results_path("pipeline", True)
     content = {"date": "today", "hardware": "an abacus"} | summary.summarise("pipeline", [row(), row("spring")])
-    recovery.save_section(path, "pipeline", "newton", content)
+    sections.save(path, "recovery pipeline", "newton", content)
     recovery.main(["summary", "--development"])
     assert "an abacus" in capsys.readouterr().out
     assert (outputs / "recovery" / "recovery.png").read_bytes().startswith(b"\x89PNG")
