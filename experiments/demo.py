@@ -6,15 +6,13 @@ writes  results/demo.json, and datasets, weights and outputs as the stages do: w
 example:  DISTILL_DATASETS=/data/d DISTILL_MODEL_WEIGHTS=/data/w DISTILL_OUTPUTS=/data/o python experiments/demo.py
 """
 
-import os
-import shlex
 import subprocess
 import sys
 import time
 
-from distill.files.names import dataset_name, run_name
 from distill.files.provenance import provenance
 from distill.files.storage import load_json, save_json
+from distill.pipeline import demo
 from distill.report.numbers import hardware
 from distill.shell import paths
 from distill.shell.errors import UserError
@@ -22,27 +20,18 @@ from distill.shell.flags import Parser
 from distill.shell.stage import Stage, run_script
 
 OUT = paths.ROOT / "results" / "demo.json"
-DATASET = dataset_name("r2", 4, 2, 0)
-RUN = run_name(DATASET, "l1", "newton", 0)
-COMMANDS = (
-    "simulate.py --system r2 --n 4 --dim 2 --seed 0",
-    f"train.py --dataset {DATASET} --variant l1 --recipe newton --seed 0",
-    f"extract_messages.py --run {RUN}",
-    f"fit_linear.py --run {RUN}",
-    f"symbolic_reg.py --run {RUN} --threads 2",
-    f"test_generalization.py --run {RUN}",
-)
+ARGUMENTS = demo.parse([])
+RUN = demo.cell(ARGUMENTS).run
 OF_THE_LAW = ("pair", "from_messages", "verdict")
 
 
 def main(argv=None) -> int:
     Parser(__doc__).parse_args(argv)
     stage, steps = Stage("demo", RUN), []
-    for command in COMMANDS:
-        start = time.perf_counter()
-        words = [sys.executable, *shlex.split(command)]
-        done = subprocess.run(words, cwd=paths.ROOT, env=os.environ, text=True, stdout=subprocess.PIPE)
-        lines = [line for line in done.stdout.splitlines() if line.startswith(command.partition(".py")[0] + "  ")]
+    for script, *flags in demo.commands(ARGUMENTS):
+        start, command = time.perf_counter(), " ".join([script, *flags])
+        done = subprocess.run([sys.executable, script, *flags], cwd=paths.ROOT, text=True, stdout=subprocess.PIPE)
+        lines = [line for line in done.stdout.splitlines() if line.startswith(script.removesuffix(".py") + "  ")]
         if done.returncode or not lines or any("already done" in line for line in lines):
             raise UserError(f"{command} failed or was done before", "start with empty folders, as in the example")
         steps.append({"command": f"python {command}", "last_lines": lines, "seconds": time.perf_counter() - start})

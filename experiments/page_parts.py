@@ -7,9 +7,10 @@ from statistics import median
 import argon_tables
 import table_parts
 from cells import PAIR_SYSTEMS, select
-from table_cells import VARIANTS, Cells, load, markdown, r2
+from table_cells import VARIANTS, Cells, load, r2
 
 from distill.files.storage import load_json
+from distill.report.markdown import markdown
 from distill.shell import paths
 from distill.shell.errors import UserError
 

@@ -62,7 +62,7 @@ def main(argv=None) -> int:
 
 
 def draw(cells, folder: Path) -> None:
-    """The figures of the published tables; argon's is drawn from a run (``argon_figure.py``)."""
+    """The figures of the published tables; argon's is drawn from a run (``figures.py``)."""
     if page_parts.of_argon(cells):
         return
     from table_figures import draw_pruning, draw_r2

@@ -1,7 +1,6 @@
 """README.md and docs/: what they say of numbers, files, commands and modules is so."""
 
 import re
-import shlex
 from functools import cache
 
 import page_parts
@@ -9,6 +8,8 @@ import pages
 import pytest
 from scripts import ROOT, ok, run
 
+from distill.pipeline import demo
+from distill.shell import paths
 from distill.shell.errors import UserError
 
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in pages.PAGES}
@@ -121,24 +122,10 @@ def test_the_table_of_folders_is_that_of_the_package():
     assert folders == set(re.findall(r"^\| `(distill/\w+/)` \|", TEXTS["README.md"], re.MULTILINE))
 
 
-def test_the_demo_told_is_the_demo_of_the_makefile():
+def test_the_demo_told_is_the_demo_of_the_makefile(tmp_path, monkeypatch):
     """The commands whose last lines are shown are those that ``make demo`` runs by default."""
-    makefile = (ROOT / "Makefile").read_text()
-    defaults = dict(re.findall(r"^(\w+) \?= (\S+)$", makefile, re.MULTILINE))
-    steps = page_parts.results("demo")["steps"]
-    first = shlex.split(steps[0]["command"])
-    assert first[2:] == [
-        "--system",
-        defaults["SIM"],
-        "--n",
-        defaults["N"],
-        "--dim",
-        defaults["DIM"],
-        "--seed",
-        defaults["SEED"],
-    ]
-    assert [shlex.split(s["command"])[1] for s in steps] == re.findall(r"\$\(PY\) (\w+\.py)", makefile)
-    for step in steps:
-        assert all(
-            line.split()[0] == shlex.split(step["command"])[1].removesuffix(".py") for line in step["last_lines"]
-        )
+    monkeypatch.setattr(paths, "MODEL_WEIGHTS", tmp_path)
+    steps, commands = page_parts.results("demo")["steps"], demo.commands(demo.parse([]))
+    assert [step["command"] for step in steps] == [" ".join(["python", *words]) for words in commands]
+    for step, (script, *_) in zip(steps, commands, strict=True):
+        assert {line.split()[0] for line in step["last_lines"]} == {script.removesuffix(".py")}

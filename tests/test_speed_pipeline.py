@@ -26,9 +26,9 @@ def test_the_demo_is_what_a_user_would_type(tmp_path, monkeypatch):
     wanted = [
         "simulate.py --system r2 --n 4 --dim 2 --seed 0",
         "train.py --dataset r2_n4_d2_s0 --variant l1 --recipe newton --seed 0",
-        f"extract_messages.py --run {RUN} --seed 0",
-        f"fit_linear.py --run {RUN} --seed 0",
-        f"symbolic_reg.py --run {RUN} --seed 0 --threads 2",
+        f"extract_messages.py --run {RUN}",
+        f"fit_linear.py --run {RUN}",
+        f"symbolic_reg.py --run {RUN} --threads 2",
         f"test_generalization.py --run {RUN}",
     ]
     assert commands() == wanted

@@ -66,7 +66,7 @@ class Cell:
 
     def words(self, stage: str, *more) -> list[str]:
         """The command line of a stage: the script, its flags, then ``more`` flags."""
-        flags = ["--run", self.run, "--seed", self.seed]
+        flags = ["--run", self.run, *(("--seed", self.seed) if self.seed else ())]  # 0 is the scripts' default
         if stage == "simulate":
             flags = ["--system", self.system, "--n", self.n, "--dim", self.dim, "--seed", self._data_seed]
             flags += ["--tag", self.data_tag] if self.data_tag else []

@@ -29,13 +29,16 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
+def cell(args) -> Cell:
+    return Cell(args.system, args.dim, args.variant, args.recipe, args.seed, args.n, targets=(), compare=())
+
+
 def commands(args) -> list[list[str]]:
     """The command lines of the six stages."""
-    cell = Cell(args.system, args.dim, args.variant, args.recipe, args.seed, args.n, targets=(), compare=())
-    more = {"law": ["--threads", args.threads]}
+    one, more = cell(args), {"law": ["--threads", args.threads]}
     quick = ["--quick"] if args.quick else []
-    words = [cell.words(stage, *more.get(stage, ()), *quick) for stage in STAGES]
-    if not (paths.MODEL_WEIGHTS / cell.run / "checkpoint.safetensors").is_file():
+    words = [one.words(stage, *more.get(stage, ()), *quick) for stage in STAGES]
+    if not (paths.MODEL_WEIGHTS / one.run / "checkpoint.safetensors").is_file():
         words[1].remove("--resume")  # train.py would warn that there is nothing to go on from
     return words
 
