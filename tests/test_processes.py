@@ -9,6 +9,18 @@ import time
 import pytest
 from scripts import ROOT, environment
 
+SIMULATOR = """
+import os, time
+from distill.generalization.extrapolation import fresh_sets
+from distill.shell.stage import run_script
+
+def maker(system):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    run_script(lambda: fresh_sets({}, maker))
+"""
 STAGE = """
 import sys, time
 from distill.shell.processes import workers
@@ -25,9 +37,9 @@ if __name__ == "__main__":
 """
 
 
-def started(folder, **options):
-    """A stage with two workers, and their process ids."""
-    (folder / "stage.py").write_text(STAGE)
+def started(folder, code=STAGE, **options):
+    """A stage with workers, and their process ids."""
+    (folder / "stage.py").write_text(code)
     command = [sys.executable, str(folder / "stage.py")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, cwd=ROOT, env=environment(folder), **pipes, **options)
@@ -59,10 +71,13 @@ def test_a_signal_ends_a_stage_and_its_workers_in_one_line(tmp_path, number):
     assert ended(pids)
 
 
-def test_workers_end_with_a_stage_that_is_killed(tmp_path):
-    process, pids = started(tmp_path)
-    process.kill()
-    process.wait()
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("code", [STAGE, SIMULATOR])
+def test_nobody_outlives_a_stage_however_it_ends(tmp_path, code, number):
+    process, pids = started(tmp_path, code)
+    assert pids
+    process.send_signal(number)
+    process.communicate(timeout=30)
     assert ended(pids)
 
 

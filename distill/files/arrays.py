@@ -68,7 +68,7 @@ def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: 
             axis, keep = (draw(file) if draw else None) or (None, None)
             part = {k for k in file.files if k in fields and fields[k][0][:1] == (axis,)}
             read = {k: read_rows(file, k, keep) if k in part else file[k] for k in file.files}
-            arrays = {k: _own_kind(v, fields[k][1]) if k in fields else v for k, v in read.items()}
+            arrays = {k: _own_kind(v, fields[k][1] if k in fields else v.dtype.kind) for k, v in read.items()}
     except _DAMAGE as exc:
         raise UserError(f"{relative(path)} is damaged or half-written ({_first_line(exc)})", fix) from None
     check_fields(arrays, fields, relative(path), fix)
@@ -90,7 +90,7 @@ def _own_kind(array: np.ndarray, kind: str) -> np.ndarray:
     """Numbers as we compute with them: whole ones signed with 64 bits, others with 32 or 64 bits. A difference of
     unsigned ones would wrap around, and half precision overflows.
     """
-    if array.dtype.kind not in _KINDS[kind]:
+    if array.dtype.kind not in _KINDS.get(kind, ""):
         return array
     if kind == "i":
         return array.astype(np.int64)

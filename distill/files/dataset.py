@@ -69,7 +69,9 @@ def load_dataset(name_or_path: str) -> Dataset:
             f"{relative(path)} does not exist{near_miss(path.stem, known)}",
             f"run this first:  python simulate.py --system {path.stem.split(chr(95))[0]}",
         )
-    arrays = load_npz(path, DATASET_FIELDS, "dataset", "make it again with  python simulate.py --overwrite")
+    side = path.with_suffix(".json")
+    ours = "make it again with the command of its .json and --overwrite" if side.is_file() else "see docs/formats.md"
+    arrays = load_npz(path, DATASET_FIELDS, "dataset", ours)
     where = relative(path)
     trajectories, frames, n, dim = arrays["pos"].shape
     if min(trajectories, frames) < 1:
@@ -89,7 +91,6 @@ def load_dataset(name_or_path: str) -> Dataset:
         arrays["split"] = make_split(trajectories, 0)
     elif not np.isin(arrays["split"], (0, 1, 2)).all():
         raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
-    side = path.with_suffix(".json")
     return Dataset(path.stem, path, arrays, load_json(side) if side.is_file() else {})
 
 

@@ -2,8 +2,9 @@
 
 An ``.npz`` is a zip of ``.npy`` files, here stored without compression. Where the shapes are known
 beforehand so is the place of every array in the file: rows are written where they belong as they come,
-and nothing is held or copied twice. Headers are those of zip64 throughout (PKWARE's APPNOTE, 4.3 to 4.5),
-so that sizes have no limit; ``numpy.load`` reads them as any other.
+and nothing is held or copied twice. (``zipfile`` writes one member after the other: rows of several arrays that
+come together would have to go through files of their own first.) Headers are those of zip64 throughout (PKWARE's
+APPNOTE, 4.3 to 4.5), so that sizes have no limit; ``numpy.load`` reads them as any other.
 """
 
 import io
