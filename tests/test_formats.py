@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pytest
 import torch
 from planted import messages, states, write_dataset
 from safetensors.torch import save_file
-from scripts import ROOT, environment
 
 from distill.files import npz, storage
 from distill.files.arrays import load_npz, save_npz, stream_npz
@@ -277,15 +275,6 @@ def test_a_run_is_named_by_its_name_or_by_its_folder(tmp_path, monkeypatch):
             run_name_of(text)
     monkeypatch.chdir(tmp_path / "MODEL_WEIGHTS" / "good")
     assert run_name_of(".") == "good"
-
-
-def test_the_makefile_is_told_of_an_unfinished_run_wherever_weights_are(tmp_path):
-    words = [sys.executable, "-m", "distill.files.names", *"r2 4 2 0 l1 newton".split()]
-    ask = lambda: subprocess.run(words, env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True)  # noqa: E731
-    run = "r2_n4_d2_s0__l1-newton__s0"
-    assert ask().stdout.split() == ["r2_n4_d2_s0", run]
-    save_tensors(tmp_path / "model_weights" / run / "checkpoint.safetensors", {"a": torch.ones(1)})
-    assert ask().stdout.split() == ["r2_n4_d2_s0", run, "--resume"]
 
 
 def test_tensors_are_those_that_were_written(tmp_path, capsys):
