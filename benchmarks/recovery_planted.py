@@ -2,7 +2,7 @@
 
 components  one message y = c . F + offset + noise; search over dx, dy(, dz), r, m_i, m_j, q_i, q_j.
 radial      as many messages as dimensions, mixed at random, on graphs of 4 particles; the mixture is undone as
-            in ``symbolic_reg.py`` by ``alignment.read_out``, which is given the true net forces of the particles
+            in ``symbolic_reg.py`` by ``read_out.read_out``, which is given the true net forces of the particles
             (the accelerations) and no pair force; search for f(r, m_i, m_j, q_i, q_j) = F . d/r.
 
 The noise is the same for all rows, relative to the standard deviation of c . F, so squared errors are the loss

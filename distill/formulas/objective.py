@@ -1,4 +1,4 @@
-"""Make a formula better: refit its constants, round exponents, drop terms, repair its structure.
+"""What a formula is fitted to, and the fit of its constants.
 
 Everything works on an ``Objective``: features, a target and a LINEAR map from the formula's row values to
 the residuals. With the identity map that is ordinary regression; with "multiply by the unit vector, add up

@@ -2,7 +2,7 @@
 
 A switch is ``greater(z, c)``: 1 where z > c, else 0. Its derivative with respect to the threshold c is zero
 wherever there is one, so no least-squares fit can move it: thresholds are scanned. All thresholds of a feature
-are ranked at once to first order, as ``refine.repair`` ranks its changes, and the best are fitted with the
+are ranked at once to first order, as ``improve.repair`` ranks its changes, and the best are fitted with the
 threshold refined to the gap between two neighbouring values of z, which is all that data can tell.
 """
 
@@ -136,7 +136,7 @@ def refine_thresholds(expr: sp.Expr, objective: Objective) -> tuple[sp.Expr, flo
 
 
 def mend(expr: sp.Expr, objective: Objective, rounds: int = 3) -> tuple[sp.Expr, float]:
-    """``refine.repair`` with switches: tried first, because repairs of a formula that lacks its switch only
+    """``improve.repair`` with switches: tried first, because repairs of a formula that lacks its switch only
     approximate it, and once more at the end.
     """
     expr, _ = switch(expr, objective)

@@ -1,4 +1,4 @@
-"""Formulas as text: a small parser that cannot run code, and printers for text and LaTeX.
+"""Formulas as text: a small parser that cannot run code, and a printer.
 
 Formulas arrive in files that others wrote (PySR's ``hall_of_fame.csv``, a ``law.json``), so they are read
 by a hand-written recursive-descent parser with caps on length, depth and exponents, never by Python.

@@ -147,7 +147,7 @@ def parametrise(expr: sp.Expr) -> tuple[sp.Expr, list[sp.Symbol], np.ndarray]:
 
     def walk(e):
         if e.func is greater:
-            return e  # no derivative says where a threshold should go: refine.py scans them
+            return e  # no derivative says where a threshold should go: switches.py scans them
         if e.is_Float:
             # "#" can't be in a variable's name, so nothing collides
             if len(symbols) == len(_FREE):

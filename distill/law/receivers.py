@@ -2,7 +2,7 @@
 
     a_i = (1/m_i) (sum_j f(r, m_i, m_j, q_i, q_j) (x_i - x_j)/r + node terms)
 
-The map from f to the accelerations is linear, so ``refine.Objective`` fits, prunes and repairs f on the
+The map from f to the accelerations is linear, so ``Objective`` fits, prunes and repairs f on the
 true accelerations as it does on any target. Node terms are linear too: they are projected out.
 """
 

@@ -20,7 +20,7 @@ def leftover(force: np.ndarray, messages: dict, seed: int = 0) -> dict:
 
     ``sideways_share``: share of the squared force that is across the line of centres and predictable from
     r, masses, charges and velocities; ``velocity_share``: share of the variance of the radial force that only
-    velocities predict; ``tangential_share`` and ``tangential_median`` of ``alignment.centrality``;
+    velocities predict; ``tangential_share`` and ``tangential_median`` of ``read_out.centrality``;
     ``central``, ``velocity_free``: each share below ``NOTICED``; ``text``: both in a sentence.
     """
     whole = centrality(force, messages["dx"], messages["r"])

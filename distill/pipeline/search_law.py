@@ -28,6 +28,8 @@ from distill.shell.processes import workers
 from distill.shell.stage import Done, Stage, progress, warn
 
 QUICK_ROWS = 500
+OPTIONS = ("engine", "loss", "operators", "niterations", "max_complexity", "restarts", "min_restarts")
+OPTIONS += ("seed", "time_limit", "deterministic", "guesses")  # of the search that are a stage's
 SHARES = ("tangential_share", "tangential_median")
 
 
@@ -73,29 +75,14 @@ def search_law(
     in_a_box = bool(config.get("model", {}).get("periodic"))
     if in_a_box and sr_on_inputs:
         raise UserError("--sr-on-inputs does not know periodic boxes", "leave it out")
-    if quick:
-        restarts = min_restarts = 1
-        rows = min(rows, QUICK_ROWS)
     # from distances alone, whole powers up to the 13th do not come out of products
-    operators = operators or [*USUAL, *(["pow"] if in_a_box else [])]
-    options = SearchOptions(
-        engine=chosen,
-        loss=loss,
-        operators=operators,
-        niterations=niterations,
-        max_complexity=max_complexity,
-        restarts=restarts,
-        min_restarts=min_restarts,
-        seed=seed,
-        time_limit=time_limit,
-        deterministic=deterministic,
-        guesses=guesses,
-        resume=not overwrite,
-    )
+    arguments["operators"] = tuple(operators or (*USUAL, *(("pow",) if in_a_box else ())))
+    arguments |= {"engine": chosen, "targets": list(targets)}
+    if quick:
+        arguments |= {"restarts": 1, "min_restarts": 1, "rows": min(rows, QUICK_ROWS)}
+    rows = arguments["rows"]
+    options = SearchOptions(**{k: arguments[k] for k in OPTIONS}, resume=not overwrite)
     load_engine(chosen).check(options)
-    # what was asked for, the engine that it means here among it
-    searched = {k: v for k, v in options.identity().items() if k in arguments}
-    arguments |= searched | {"targets": list(targets), "rows": rows}
     if already_done(out, arguments, inputs, overwrite):
         return stage.already_done(out)
     print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)

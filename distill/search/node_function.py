@@ -79,7 +79,7 @@ def node_data(messages: dict, nodes, read, force: np.ndarray, seed: int = 0) -> 
     """The receivers of a messages file; a third of the trajectories held out (of the receivers, if there are
     fewer than three trajectories).
 
-    ``read`` is the ``alignment.ReadOut`` that gave ``force`` [edge, dim]. Its uniform fields are fitted here
+    ``read`` is the ``read_out.ReadOut`` that gave ``force`` [edge, dim]. Its uniform fields are fitted here
     beside the net force, together with its drags: those stay in the target, for the search to find.
     """
     first = nodes.first

@@ -1,6 +1,6 @@
 """Is what a formula leaves of its target noise? Then no further search can make it better.
 
-Score tests (Rao 1948): for every change that ``refine.repair`` knows (A + p, A + p z, A z, A / z at every node A, for
+Score tests (Rao 1948): for every change that ``improve.repair`` knows (A + p, A + p z, A z, A / z at every node A, for
 every feature z) and for products of features, the share of the residuals that it would explain to first order,
 beyond what the formula's own constants already fit. Under noise each is the square of a standard normal number.
 A wrong form, a missing softening or the smooth errors of a network show at many standard errors.

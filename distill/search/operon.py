@@ -1,4 +1,4 @@
-"""The embedded engine: genetic programming by pyoperon, then polish and repair with ``refine.py``.
+"""The embedded engine: genetic programming by pyoperon, then polish and repair with ``distill.formulas``.
 
 A restart is one NSGA-II run on (error, length) over 500 rows, its front turned into sympy, polished, and its
 best rows repaired; the fronts of all restarts are merged. Restarts stop as soon as the row that would be chosen

@@ -40,7 +40,7 @@ def searches(wanted, messages, nodes, read, force, radial, rows: int = 4000, see
     radial: f of the read-out force. component_k: the k-th most important message component.
     shared: one f behind the dim most important components, whatever their mixture (no accelerations needed).
     node: a_i less the fitted uniform fields from the read-out's net force R, v, m_i and q_i, all axes in one
-    (``node_search``); receivers of the trajectories that ``node_search.node_data`` holds out take no part.
+    (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
     """
     rng = np.random.default_rng([seed, 41])
     edges = rng.permutation(len(messages["r"]))[:rows]
