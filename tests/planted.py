@@ -94,8 +94,8 @@ def write_argon(folder, name="lj_n27_d3_s0", trajectories=10, frames=4, seed=0):
 
     Positions are wrapped into the box, labels those of the analytic pair law; no dynamics.
     """
+    from distill.fluid.lennard_jones import lennard_jones
     from distill.fluid.md import labelled
-    from distill.physics.lennard_jones import lennard_jones
     from distill.physics.neighbours import wrap
 
     rng = np.random.default_rng(seed)

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from distill.files.dataset import Dataset
 from distill.fluid import md
 from distill.fluid.dynamics import BlewUp, NetworkAcceleration, PairAcceleration, VerletList, move
+from distill.fluid.lennard_jones import BOLTZMANN, box_length, lattice, lennard_jones, maxwell
 from distill.fluid.rollouts import temperatures, true_energy
 from distill.network.edges import CutoffEdges
 from distill.network.evaluation import network_acceleration
 from distill.physics.law import Law
-from distill.physics.lennard_jones import BOLTZMANN, box_length, lattice, lennard_jones, maxwell
 from distill.physics.neighbours import close_pairs, radius_graph
 from distill.physics.system import radial_force
 from models import GNN, ModelConfig
@@ -144,7 +145,8 @@ def test_the_network_sees_the_edges_of_a_fresh_search_and_predicts_the_same(warm
     for name in ("sender", "receiver", "reverse"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
     np.testing.assert_allclose(found.dx, wanted.dx, atol=1e-12)
+    dataset = Dataset("", None, {"cutoff": np.float64(5.0)})
     state = moved[None], warm[1][None], np.full((1, N), MASS), np.zeros((1, N))
-    whole = network_acceleration(model)(*state, BOX, 5.0)[0]
+    whole = network_acceleration(model, dataset)(*state, BOX)[0]
     np.testing.assert_allclose(acceleration(moved, warm[1]), whole, rtol=1e-4, atol=1e-5)
     assert CutoffEdges(moved[None], BOX, 5.0).neighbours(0).r.size == found.r.size

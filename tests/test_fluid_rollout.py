@@ -10,14 +10,15 @@ from planted import CUTOFF, write_argon
 
 from distill.files.dataset import load_dataset
 from distill.files.storage import plain
-from distill.fluid import conditions, rollouts, section
-from distill.fluid.conditions import Plan, four_times, settings_like
+from distill.fluid import comparison, rollouts, section
+from distill.fluid.comparison import Plan, four_times, settings_like
+from distill.fluid.lennard_jones import lennard_jones
 from distill.fluid.structure import bin_edges, compare_g, pair_counts, permutation_p, radial_distribution
 from distill.formulas.text import parse
+from distill.generalization import extrapolation
 from distill.network import edges
 from distill.network.evaluation import network_acceleration
 from distill.physics.law import VARIABLES, Law
-from distill.physics.lennard_jones import lennard_jones
 from distill.shell.errors import UserError
 from models import GNN, ModelConfig
 
@@ -161,26 +162,26 @@ def test_settings_come_from_the_dataset_or_from_what_is_in_it(argon):
 @pytest.fixture(scope="module")
 def made(argon):
     """Sets simulated in this process: there is no torch to be kept from JAX in what they do."""
-    return conditions.make_sets(SYSTEM, plan_of(argon), CUTOFF)
+    return comparison.make_sets(SYSTEM, plan_of(argon))
 
 
 def test_sets_are_what_they_say_and_labelled_by_the_law(argon, made):
-    assert made["skipped"].keys() == {"dense"} and "more than half the box" in made["skipped"]["dense"]
+    assert made.skipped.keys() == {"dense"} and "more than half the box" in made.skipped["dense"]
     t = settings_like(argon, SYSTEM, 7)[0].temperature
-    assert list(made["sets"]) == [
+    assert list(made.sets) == [
         "interpolation",
         f"hotter_{2 * t:.0f}K",
         f"hotter_{3 * t:.0f}K",
         "dilute",
         "more_particles",
     ]
-    for name, states in made["sets"].items():
+    for name, states in made.sets.items():
         assert len(states) <= 4 and states.pos.shape[1] == (30 if name == "more_particles" else 27)
         found = LAW.acceleration(*states.state, states.box)
         np.testing.assert_allclose(found, states.acc, rtol=1e-6, atol=1e-6 * np.abs(states.acc).max())
-    volume = made["sets"]["dilute"].box.prod()
+    volume = made.sets["dilute"].box.prod()
     assert 27 * 3.4**3 / volume == pytest.approx(0.05)
-    assert made["reference"]["pos"].shape == (2, 3, 27, 3) and made["reference"]["spacing"] == pytest.approx(0.1)
+    assert made.starts["pos"].shape == (2, 3, 27, 3) and made.starts["spacing"] == pytest.approx(0.1)
 
 
 def test_a_set_like_the_dataset_itself_is_not_made_twice(argon, monkeypatch):
@@ -198,35 +199,36 @@ def test_a_set_like_the_dataset_itself_is_not_made_twice(argon, monkeypatch):
             "report": {},
         }
 
-    monkeypatch.setattr(conditions.md, "simulate", simulate)
+    monkeypatch.setattr(comparison.md, "simulate", simulate)
     plan = plan_of(argon, references=0)
     plan = replace(plan, settings=replace(plan.settings, reduced_density=0.052))
     assert plan.frames == 2
-    found = conditions.make_sets(SYSTEM, plan, CUTOFF)
+    found = comparison.make_sets(SYSTEM, plan)
     t = plan.settings.temperature
     hottest = f"hotter_{3 * t:.0f}K"
-    assert "0.052 itself" in found["skipped"]["dilute"] and found["skipped"][hottest] == "simulation 0 blew up"
-    assert list(found["sets"]) == ["interpolation", f"hotter_{2 * t:.0f}K", "dense", "more_particles"]
-    assert found["reference"]["pos"].shape[:2] == (0, 11)  # 1 ps, every tenth frame of which is in the set
+    assert "0.052 itself" in found.skipped["dilute"] and found.skipped[hottest] == "simulation 0 blew up"
+    assert list(found.sets) == ["interpolation", f"hotter_{2 * t:.0f}K", "dense", "more_particles"]
+    assert found.starts["pos"].shape[:2] == (0, 11)  # 1 ps, every tenth frame of which is in the set
     assert [(s.n, s.frames, s.every) for s in asked][::4] == [(27, 11, 50), (30, 2, 500)]
 
 
-def test_errors_are_those_of_forces_and_memory_does_not_change_them(made, monkeypatch):
-    states, model = made["sets"]["interpolation"], network()
-    function = network_acceleration(model)
-    found = conditions.compare(states, function, LAW.acceleration)
-    acc = function(*states.state, states.box, states.cutoff)
+def test_errors_are_those_of_forces_and_memory_does_not_change_them(argon, made, monkeypatch):
+    states, model = made.sets["interpolation"], network()
+    function = network_acceleration(model, argon)
+    found = extrapolation.compare(states, function, LAW.acceleration, forces=True)
+    acc = function(*states.state, states.box)
     assert found["gnn"]["mae"] == pytest.approx(SYSTEM.mass * np.abs(acc - states.acc).mean(), rel=1e-6)
     assert found["law"]["mae"] < 1e-6 < found["law_over_gnn_mae"] * 1e3 + 1 and found["law"]["r2"] > 0.999999
     assert found["mean_absolute_force"] == pytest.approx(SYSTEM.mass * np.abs(states.acc).mean())
     monkeypatch.setitem(edges.EDGES_AT_ONCE, "cpu", 1)
-    np.testing.assert_allclose(function(*states.state, states.box, states.cutoff), acc, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(function(*states.state, states.box), acc, rtol=1e-4, atol=1e-5)
 
 
 def test_where_the_truth_is_unknown_the_dataset_s_own_test_split_is_left(argon):
-    sets = conditions.own_test_set(argon, 3, 0, CUTOFF)
+    sets = extrapolation.own_test_set(argon, 3, 0)
     assert list(sets) == ["interpolation"] and len(sets["interpolation"]) == 3
-    found = conditions.compare(sets["interpolation"], network_acceleration(network()), LAW.acceleration)
+    function = network_acceleration(network(), argon)
+    found = extrapolation.compare(sets["interpolation"], function, LAW.acceleration, forces=True)
     assert found["law"]["mae"] < 1e-6 < found["gnn"]["mae"] and found["box"] == [12.0] * 3
 
 
@@ -237,7 +239,7 @@ def test_where_the_truth_is_unknown_the_dataset_s_own_test_split_is_left(argon):
 def rolled(argon, made):
     bath = rollouts.bath_of(plan_of(argon).settings, 0.1, 3)
     wrong = Law(parse(f"2*({SYSTEM.law})", VARIABLES), {}, cutoff=CUTOFF)
-    both = [rollouts.compare(SYSTEM, law, network(), made["reference"], bath, 2, CUTOFF) for law in (LAW, wrong)]
+    both = [rollouts.compare(SYSTEM, law, network(), made.starts, bath, 2, CUTOFF) for law in (LAW, wrong)]
     return [json.loads(json.dumps(plain(one), allow_nan=False)) for one in both]
 
 
@@ -258,7 +260,7 @@ def test_the_true_law_moves_the_fluid_as_the_truth_does(rolled):
 def test_a_law_that_blows_up_is_reported_and_no_exception(argon, made):
     bath = rollouts.bath_of(plan_of(argon).settings, 0.1, 3)
     attracts = Law(parse("-1.0e9/r^8", VARIABLES), {}, cutoff=CUTOFF)
-    found = rollouts.compare(SYSTEM, attracts, network(), made["reference"], bath, 2, CUTOFF, 0.0)
+    found = rollouts.compare(SYSTEM, attracts, network(), made.starts, bath, 2, CUTOFF, 0.0)
     found = plain(found)
     json.dumps(found, allow_nan=False)
     warm, still = (found[k]["models"] for k in ("constant_temperature", "constant_energy"))

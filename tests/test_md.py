@@ -12,7 +12,8 @@ from distill.files.arrays import save_npz
 from distill.files.dataset import load_dataset
 from distill.files.fields import DATASET_FIELDS
 from distill.fluid import gamd, md
-from distill.physics.lennard_jones import ARGON, BOLTZMANN, box_length, lattice, lennard_jones, maxwell
+from distill.fluid.lennard_jones import ARGON, BOLTZMANN, box_length, lattice, lennard_jones, maxwell
+from distill.fluid.settings import Settings
 from distill.physics.neighbours import minimum_image, unwrap
 from distill.physics.record import describe, system_of
 from distill.physics.system import import_jax
@@ -38,7 +39,7 @@ def settings(**changes):
         "equilibration": 0.4,
         "seed": 0,
     }
-    return md.Settings(**(usual | changes))
+    return Settings(**(usual | changes))
 
 
 def fluid(n=64, seed=0):

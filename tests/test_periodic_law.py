@@ -8,13 +8,14 @@ from extracted import edges_of
 from planted import write_argon
 
 from distill.files.dataset import load_dataset
+from distill.fluid import sigma_epsilon
+from distill.fluid.lennard_jones import ARGON, lennard_jones
 from distill.formulas.text import parse
-from distill.law import selection, sigma_epsilon, verdict
+from distill.law import selection, verdict
 from distill.law.receivers import receivers
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import VARIABLES, Law, law_from_json
-from distill.physics.lennard_jones import ARGON, lennard_jones
 from distill.physics.system import pair_potential
 from distill.search.front import Row
 from models import GNN, ModelConfig

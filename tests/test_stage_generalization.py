@@ -79,7 +79,8 @@ def test_heavy_scales_masses_only_and_labels_again():
 
 def test_sets_of_a_simulation_have_the_sizes_and_times_they_name():
     frames, spacing = 6, 0.5
-    sets, starts = extrapolation.make_sets(CHARGE, 3, 2, frames, spacing, 5, 1000, 9, simulate=fake_simulation)
+    made = extrapolation.make_sets(CHARGE, 3, 2, frames, spacing, 5, 1000, 9, simulate=fake_simulation)
+    sets, starts = made.sets, made.starts
     assert list(sets) == ["interpolation", "more_particles", "longer", "wide", "heavy", "close"]
     assert {k: s.pos.shape for k, s in sets.items()} == {
         "interpolation": (30, 3, 2),
@@ -98,14 +99,13 @@ def test_sets_of_a_simulation_have_the_sizes_and_times_they_name():
 
 def test_sets_are_cut_to_the_limit_and_reproducible():
     arguments = (CHARGE, 3, 2, 6, 0.5, 5, 7, 9)
-    first, _ = extrapolation.make_sets(*arguments, simulate=fake_simulation)
-    again, _ = extrapolation.make_sets(*arguments, simulate=fake_simulation)
+    first, again = (extrapolation.make_sets(*arguments, simulate=fake_simulation).sets for _ in range(2))
     assert {len(s) for s in first.values()} == {7}
     np.testing.assert_array_equal(first["longer"].pos, again["longer"].pos)
 
 
 def test_single_frames_have_no_longer_set():
-    sets, _ = extrapolation.make_sets(CHARGE, 3, 2, 1, 0.5, 5, 100, 9, simulate=fake_simulation)
+    sets = extrapolation.make_sets(CHARGE, 3, 2, 1, 0.5, 5, 100, 9, simulate=fake_simulation).sets
     assert "longer" not in sets and len(sets["interpolation"]) == 5
 
 
@@ -303,7 +303,7 @@ def test_newer_weights_or_dataset_are_noticed(run, tmp_path):
 @pytest.mark.slow
 def test_simulation_in_a_process_of_its_own():
     meta = {"system": describe(SYSTEMS["spring"])}
-    sets, starts = extrapolation.fresh_sets(meta, n=2, dim=2, frames=3, spacing=0.05, trajectories=4, limit=50, seed=3)
-    assert starts["pos"].shape == (4, 2, 2) and sets["more_particles"].pos.shape[1] == 4
+    made = extrapolation.fresh_sets(meta, n=2, dim=2, frames=3, spacing=0.05, trajectories=4, limit=50, seed=3)
+    assert made.starts["pos"].shape == (4, 2, 2) and made.sets["more_particles"].pos.shape[1] == 4
     with pytest.raises(AttributeError):  # what goes wrong there is raised here
         extrapolation.fresh_sets({}, n=2, dim=2, frames=2, spacing=0.1, trajectories=1, limit=5, seed=3)

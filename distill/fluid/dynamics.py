@@ -1,9 +1,9 @@
 """Dynamics of a fluid of equal particles in a periodic box under any force: pair law, true law or network.
 
-Velocity Verlet at constant energy, and with friction the Langevin splitting BAOAB (B. Leimkuhler, C. Matthews, Appl.
-Math. Res. Express 2013, 34), of which it is the case without. Pairs come from a Verlet list: those within the cutoff
+The Langevin splitting BAOAB (B. Leimkuhler, C. Matthews, Appl. Math. Res. Express 2013, 34); without friction it is
+velocity Verlet, at constant energy. Pairs come from a Verlet list: those within the cutoff
 and a skin, found again once a particle has moved half the skin (M. P. Allen, D. J. Tildesley, Computer Simulation of
-Liquids, section 5.3). Lengths A, times ps, other units as in ``distill.physics.lennard_jones``; 64 bits.
+Liquids, section 5.3). Lengths A, times ps, other units as in ``distill.fluid.lennard_jones``; 64 bits.
 """
 
 import time
@@ -126,6 +126,20 @@ class NetworkAcceleration:
         return accelerations(self.model, source, pos[None], vel[None], properties)[0]
 
 
+def baoab(pos, vel, acc, dt, acceleration: Callable, bath: Callable):
+    """One step of length ``dt`` from ``pos, vel`` where the acceleration is ``acc``: the three of them at its end.
+
+    ``acceleration(pos, vel)`` of velocities half a kick before the end; ``bath(vel)`` is what the heat bath leaves of
+    velocities in that time: with none this is velocity Verlet. Arrays of numpy or JAX.
+    """
+    vel = vel + 0.5 * dt * acc
+    pos = pos + 0.5 * dt * vel
+    vel = bath(vel)
+    pos = pos + 0.5 * dt * vel
+    acc = acceleration(pos, vel)
+    return pos, vel + 0.5 * dt * acc, acc
+
+
 @dataclass
 class Motion:
     """``pos`` (not wrapped)``, vel [frame, particle, dim]``: frames as far as it went; ``failed``: why not further, or
@@ -162,23 +176,18 @@ def move(
     pos, vel = np.array(pos, dtype=float), np.array(vel, dtype=float)
     kept = np.exp(-friction * dt)
     kick = np.sqrt(heat * (1 - kept**2))
-    seen, steps, failed, stopped = [(pos.copy(), vel.copy())], 0, "", False
+    bath = (lambda v: kept * v + kick * rng.standard_normal(v.shape)) if friction else lambda v: v
+    seen, steps, failed, stopped = [(pos, vel)], 0, "", False
     try:
         acc = acceleration(pos, vel)
         while len(seen) < frames and not stopped:
             for _ in range(every):
-                vel += 0.5 * dt * acc
-                pos += 0.5 * dt * vel
-                if friction:
-                    vel = kept * vel + kick * rng.standard_normal(vel.shape)
-                pos += 0.5 * dt * vel
-                acc = acceleration(pos, vel)
-                vel += 0.5 * dt * acc
+                pos, vel, acc = baoab(pos, vel, acc, dt, acceleration, bath)
                 steps += 1
             hot = float((vel**2).mean() / heat)
             if not hot < HOTTEST:
                 raise BlewUp(f"the kinetic temperature is {hot:.3g} times the one it started from or was held at")
-            seen.append((pos.copy(), vel.copy()))
+            seen.append((pos, vel))
             tick()
             stopped = len(seen) < frames and time.process_time() - clock > seconds
     except BlewUp as exc:

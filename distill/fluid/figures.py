@@ -1,38 +1,20 @@
-"""Figures of a fluid: errors set by set, g(r), drift of the energy, pair force; dicts of ``generalization.json``."""
+"""Figures of a fluid: g(r), drift of the energy, pair force; dicts of ``generalization.json``."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from distill.report.plots import INK, MUTED
-from distill.report.plots_generalization import LAW, NETWORK, draw_sets
+from distill.report.plots_generalization import LAW, NETWORK
 
 NAMES = {"truth": "truth", "law": "law", "gnn": "network"}
 STYLES = {"truth": (INK, ":"), "law": (LAW, "-"), "gnn": (NETWORK, "--")}
 SMALLEST = 1e-8  # of an energy drift, on a logarithmic axis: rounding
 
 
-def generalization(sets: dict, rollouts: dict, title: str, unit: str) -> Figure:
-    """Errors of every set above, g(r) and the drift of the energy below where there are rollouts."""
-    curves = "g_r" in rollouts
-    figure = Figure(figsize=(8.4, 0.5 * len(sets) + 1.3 + 3.1 * curves), layout="constrained")
-    grid = figure.add_gridspec(1 + curves, 2, height_ratios=[0.5 * len(sets) + 0.9, 2.9][: 1 + curves])
-    draw_sets(figure.add_subplot(grid[0, :]), sets, _label(unit))
-    if curves:
-        _draw_g(figure.add_subplot(grid[1, 0]), rollouts["g_r"])
-        _draw_energy(figure.add_subplot(grid[1, 1]), rollouts["constant_energy"])
-    figure.suptitle(title)
-    return figure
-
-
-def _label(unit):
-    return f"mean absolute error of a force component, {unit}"
-
-
-def set_errors(sets: dict, unit: str) -> Figure:
-    """Mean absolute error of network and law on every set."""
-    figure = Figure(figsize=(8.4, 0.5 * len(sets) + 1.0), layout="constrained")
-    draw_sets(figure.subplots(), sets, _label(unit))
-    return figure
+def rollouts(axes, rollouts: dict) -> None:
+    """g(r) and the drift of the energy, in two panels."""
+    _draw_g(axes[0], rollouts["g_r"])
+    _draw_energy(axes[1], rollouts["constant_energy"])
 
 
 def structure(g_r: dict) -> Figure:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.fluid.lennard_jones import LennardJones
 from distill.fluid.md import TOLERANCE, closest_of, labelled
-from distill.physics.lennard_jones import LennardJones
 from distill.physics.neighbours import wrap
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -86,7 +86,7 @@ def read_frame(path: Path, n: int | None = None) -> list[np.ndarray]:
 
 
 def read(folder: Path, box, system: LennardJones, spacing: float, most: int | None = None) -> dict:
-    """The arrays of a dataset from GAMD's ``folder``, with ``report``; units of ``distill.physics.lennard_jones``.
+    """The arrays of a dataset from GAMD's ``folder``, with ``report``; units of ``distill.fluid.lennard_jones``.
 
     box [3] in A; ``spacing`` of the frames in ps; at most the first ``most`` frames are read. The accelerations
     are the files' forces over the mass. ``UserError`` where those differ from the law of ``system`` in that box

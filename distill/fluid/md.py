@@ -2,69 +2,27 @@
 
 An engine (``md_openmm``, ``md_jax``) only moves the atoms. The accelerations that a dataset holds
 are computed here in 64 bits from the positions as stored, by ``System.law`` through the nearest image, and the
-report says how far the engine's own forces lie from them. Units as in ``distill.physics.lennard_jones``.
+report says how far the engine's own forces lie from them. Units as in ``distill.fluid.lennard_jones``.
 """
 
 import importlib.util
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 
 import numpy as np
 
 from distill.files.storage import finite_or_none
-from distill.physics.lennard_jones import BAR, BOLTZMANN, KJ_PER_MOL, LennardJones, box_length, lattice, maxwell
+from distill.fluid.lennard_jones import BAR, BOLTZMANN, KJ_PER_MOL, LennardJones
+from distill.fluid.settings import Settings
 from distill.physics.neighbours import close_pairs
 from distill.physics.system import radial_force
 from distill.shell.errors import UserError
 from distill.shell.stage import progress, warn
 
 ENGINES = ("auto", "openmm", "jax")
-THERMOSTATS = ("langevin", "nose-hoover", "none")
-JITTER = 0.01  # A, off the lattice, where the forces of many neighbours cancel
-EQUILIBRATION_FRICTION = 1.0  # per ps
 HOT = 2.0  # times the temperature asked for, and more where few atoms let it vary: the time step is too long
 DRIFT = 1e-3  # of the energy without a thermostat, in units of the kinetic energy, before a warning
 TOLERANCE = 1e-3  # of the largest force: difference between the forces of others and the law's
-STREAM = 2112  # keeps these draws apart from those of the other systems
-
-
-@dataclass(frozen=True)
-class Settings:
-    """One simulation, but for its number. Times in ps, temperature in kelvin, friction per ps."""
-
-    system: LennardJones
-    n: int
-    reduced_density: float  # atoms per sigma^3
-    temperature: float
-    thermostat: str  # of ``THERMOSTATS``; "none": constant energy
-    friction: float  # langevin: the friction; nose-hoover: the collision frequency
-    dt: float
-    every: int  # time steps between two frames
-    frames: int
-    equilibration: float  # before the first frame; always with langevin
-    seed: int
-
-    @property
-    def box(self) -> np.ndarray:
-        """Side lengths ``[dim]`` in A."""
-        return np.full(3, box_length(self.n, self.system.sigma, self.reduced_density))
-
-    @property
-    def equilibration_steps(self) -> int:
-        return round(self.equilibration / self.dt)
-
-    @property
-    def moving(self) -> int:
-        """Degrees of freedom: a Langevin bath gives the whole fluid momentum, nothing else does."""
-        return 3 * self.n if self.thermostat == "langevin" else 3 * self.n - 3
-
-    def start(self, k: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """``pos, vel [particle, dim]`` and the noise's seed of simulation k; of the seed and k only."""
-        rng = np.random.default_rng([self.seed, k, STREAM])
-        pos = self.box * lattice(rng, self.n) + JITTER * rng.standard_normal((self.n, 3))
-        vel = maxwell(rng, self.n, 3, self.system.mass, self.temperature)
-        return pos, vel, int(rng.integers(1, 2**31 - 1))
 
 
 class Stopped(Exception):

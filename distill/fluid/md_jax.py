@@ -1,16 +1,15 @@
 """Molecular dynamics in JAX, 64 bits, all pairs through the nearest image: small fluids without OpenMM.
 
-Velocity Verlet at constant energy, and the Langevin splitting BAOAB (B. Leimkuhler, C. Matthews, Appl. Math. Res.
-Express 2013, 34), of which it is the case without friction. The work of a step grows as the square of the
-number of atoms.
+Moved by ``dynamics.baoab``. The work of a step grows as the square of the number of atoms.
 """
 
 import functools
 
 import numpy as np
 
-from distill.fluid.md import EQUILIBRATION_FRICTION, Settings
-from distill.physics.lennard_jones import BOLTZMANN
+from distill.fluid.dynamics import baoab
+from distill.fluid.lennard_jones import BOLTZMANN
+from distill.fluid.settings import EQUILIBRATION_FRICTION, Settings
 from distill.physics.neighbours import wrap
 from distill.physics.system import import_jax, radial_force
 
@@ -54,7 +53,7 @@ def _compiled(system, n, length):
     jax = import_jax()
     jnp = jax.numpy
 
-    def acceleration(pos):
+    def acceleration(pos, vel=None):
         columns = [pos[:, None, k] - pos[None, :, k] for k in range(3)]
         columns = [d - length * jnp.round(d / length) for d in columns]
         r2 = sum(d * d for d in columns)
@@ -84,14 +83,14 @@ def _compiled(system, n, length):
         def step(_, state):
             pos, vel, acc, key = state
             key, noise = jax.random.split(key)
-            vel = vel + 0.5 * dt * acc
-            pos = pos + 0.5 * dt * vel
-            vel = jax.lax.cond(
-                friction > 0, lambda v: kept * v + kick * jax.random.normal(noise, v.shape, v.dtype), lambda v: v, vel
-            )
-            pos = pos + 0.5 * dt * vel
-            acc = acceleration(pos)
-            return pos, vel + 0.5 * dt * acc, acc, key
+
+            def kicked(v):
+                return kept * v + kick * jax.random.normal(noise, v.shape, v.dtype)
+
+            def bath(v):
+                return jax.lax.cond(friction > 0, kicked, lambda v: v, v)
+
+            return *baoab(pos, vel, acc, dt, acceleration, bath), key
 
         return jax.lax.fori_loop(0, steps, step, state)
 

@@ -10,7 +10,7 @@ import numpy as np
 import openmm
 from openmm import unit
 
-from distill.fluid.md import EQUILIBRATION_FRICTION, Settings
+from distill.fluid.settings import EQUILIBRATION_FRICTION, Settings
 from distill.physics.neighbours import wrap
 from distill.shell.errors import UserError
 

@@ -13,7 +13,8 @@ import numpy as np
 from distill.files.storage import finite_or_none
 from distill.fluid import md
 from distill.fluid.dynamics import Motion, NetworkAcceleration, PairAcceleration, move
-from distill.fluid.md import Settings
+from distill.fluid.lennard_jones import BOLTZMANN, KJ_PER_MOL, LennardJones
+from distill.fluid.settings import EQUILIBRATION_FRICTION, Settings
 from distill.fluid.structure import (
     BIN,
     DEVIATION_IS,
@@ -27,7 +28,6 @@ from distill.fluid.structure import (
     radial_distribution,
 )
 from distill.generalization.rollout import quartiles
-from distill.physics.lennard_jones import BOLTZMANN, KJ_PER_MOL, LennardJones
 from distill.physics.system import radial_force
 from distill.shell.stage import progress
 
@@ -61,7 +61,7 @@ class Bath:
 def bath_of(settings: Settings, spacing: float, frames: int) -> Bath:
     """The bath of a dataset: its friction where its thermostat is langevin, 1/ps for nose-hoover, whose rate is
     another quantity, and none for none."""
-    friction = {"langevin": settings.friction, "nose-hoover": md.EQUILIBRATION_FRICTION, "none": 0.0}
+    friction = {"langevin": settings.friction, "nose-hoover": EQUILIBRATION_FRICTION, "none": 0.0}
     return Bath(
         settings.temperature,
         friction[settings.thermostat],

@@ -9,22 +9,9 @@ from distill.report.page import image, table, text, tile
 from distill.report.page import shown as cell
 from distill.report.words import shown
 
+KIND = "fluid"  # of the rollouts of ``distill.fluid.rollouts``
 NAMES = {"truth": "truth", "law": "law", "gnn": "network"}
 POINTS = 400
-
-
-def is_fluid(m) -> bool:
-    """Whether the run's data lie in a periodic box."""
-    return bool(system(m).get("periodic") or m.law.get("cutoff"))
-
-
-def system(m) -> dict:
-    return m.dataset.get("system") or m.config.get("system") or {}
-
-
-def units(m) -> dict:
-    """Quantity -> unit, {} where the data's are not known."""
-    return system(m).get("units") or {}
 
 
 # ---------------------------------------------------------------- words
@@ -59,7 +46,7 @@ def lines(law: dict, result: dict) -> list[str]:
             true = "" if one.get("true") is None else f" (true {shown(one['true'], 6)})"
             out.append(f"{name:<16} {measured(one)}{true}")
     out += [f"not simulated    {name}: {why}" for name, why in (result.get("skipped_sets") or {}).items()]
-    if r.get("kind") != "fluid":
+    if r.get("kind") != KIND:
         return out
     warm, still, g = (r[k]["models"] for k in ("constant_temperature", "constant_energy", "g_r"))
     for who in ("law", "gnn"):
@@ -79,7 +66,7 @@ def lines(law: dict, result: dict) -> list[str]:
 
 def simulation_rows(m) -> list[list[str]]:
     """Box, cutoff and conditions of the data, for the table of what was simulated."""
-    report, rows, about = m.dataset.get("report") or {}, [], system(m)
+    report, rows, about = m.dataset.get("report") or {}, [], m.system
     if about.get("cutoff"):
         rows.append(["Cutoff of the force", f"{cell(about['cutoff'])} A; {text(about.get('law_holds', ''))}"])
     if (t := report.get("temperature_K") or {}).get("mean") is not None:
@@ -101,15 +88,15 @@ def simulation_rows(m) -> list[list[str]]:
     return rows
 
 
-def parameters(m) -> str:
+def law_parts(m) -> list[str]:
     """Sigma and epsilon of the law found, and its f(r) beside the true one: below the law."""
     from distill.fluid import figures
     from distill.formulas.text import parse
     from distill.physics.law import VARIABLES, Law
     from distill.report import plots
 
-    if not is_fluid(m) or not (m.law.get("pair") or {}).get("text"):
-        return ""
+    if not m.cut_off or not (m.law.get("pair") or {}).get("text"):
+        return []
     found, body = m.law.get("lennard_jones"), ""
     if found:
         rows = [
@@ -133,21 +120,21 @@ def parameters(m) -> str:
         Law(parse(one["text"], VARIABLES)).radial(r, *ends) if (one := m.law.get(key) or {}).get("text") else None
         for key in ("pair", "truth")
     ]
-    label = "pair force f(r)" + (f", {'kJ/mol/nm' if units(m) else 'units of the data'}")
+    label = f"pair force f(r), {'kJ/mol/nm' if m.units else 'units of the data'}"
     figure = image(
         plots.save_bytes(figures.pair_force(r, *values, label)),
         "Pair force of law and truth",
         "f(r) from the smallest distance of the data to the cutoff, for masses of 1; left clipped so that"
         " the well is seen.",
     )
-    return f"<h3>As a pair potential</h3>{body}{figure}"
+    return [f"<h3>As a pair potential</h3>{body}{figure}"]
 
 
-def tiles(m) -> str:
+def tiles(m) -> list[str]:
     """Headline numbers of a fluid's rollouts."""
     r = m.generalization.get("rollouts") or {}
-    if r.get("kind") != "fluid":
-        return ""
+    if r.get("kind") != KIND:
+        return []
     law, gnn = (r["g_r"]["models"][k] for k in ("law", "gnn"))
     value = "same g(r)" if law["within_spread"] else "another g(r)"
     note = f"off by {shown(law.get('deviation_mean'))}, reference runs by up to"
@@ -155,7 +142,13 @@ def tiles(m) -> str:
     what = "in the fluid driven by the law, within the spread of the reference’s own seeds"
     if not law["within_spread"]:
         what = "in the fluid driven by the law than the reference’s seeds have"
-    return tile(value, what, note)
+    return [tile(value, what, note)]
+
+
+def draw_rollouts(axes, r: dict) -> None:
+    from distill.fluid import figures
+
+    figures.rollouts(axes, r)
 
 
 def rollouts(r: dict) -> str:

@@ -26,7 +26,8 @@ NOTHING_KNOWN = "the true law is not known here, so nothing beyond the dataset c
 @dataclass
 class States:
     """States with their true accelerations: pos, vel, acc [graph, particle, dim]; mass, charge [graph,
-    particle]. ``what`` says in one sentence what they are; ``held`` are particles that never move."""
+    particle]. ``what`` says in one sentence what they are; ``held`` are particles that never move; ``box [dim]``: sides
+    of a periodic box."""
 
     what: str
     pos: np.ndarray
@@ -35,7 +36,8 @@ class States:
     charge: np.ndarray
     acc: np.ndarray
     held: tuple[int, ...] = ()
-    report: dict = field(default_factory=dict)  # of the simulation it is from
+    report: dict = field(default_factory=dict)  # of the simulation it is from, if it is the first from there
+    box: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pos)
@@ -43,6 +45,15 @@ class States:
     @property
     def state(self) -> tuple:
         return self.pos, self.vel, self.mass, self.charge
+
+
+@dataclass
+class Made:
+    """What was simulated anew: named sets, why those that lack do, and arrays from which rollouts start."""
+
+    sets: dict[str, States]
+    skipped: dict[str, str] = field(default_factory=dict)
+    starts: dict = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- the sets
@@ -61,11 +72,11 @@ def transformed(states: States, name: str, system, factor: float | None = None) 
         centre = (states.mass[..., None] * states.pos).sum(1, keepdims=True) / states.mass.sum(1)[:, None, None]
         new = replace(states, pos=centre + factor * (states.pos - centre))
         what = f"the interpolation states with all positions x {factor:g} about the centre of mass"
-    return replace(new, what=what, acc=acceleration(system, *new.state))
+    return replace(new, what=what, report={}, acc=acceleration(system, *new.state))
 
 
 def pick(simulated: dict, frames: slice, limit: int, seed: int, what: str, held=()) -> States:
-    """At most ``limit`` states drawn without replacement from the ``frames`` of ``integrate``'s arrays."""
+    """At most ``limit`` states drawn without replacement from the ``frames`` of a simulation's arrays."""
     index = np.arange(simulated["pos"].shape[1])[frames]
     total = len(simulated["pos"]) * len(index)
     chosen = np.arange(total)
@@ -74,11 +85,12 @@ def pick(simulated: dict, frames: slice, limit: int, seed: int, what: str, held=
     k, f = chosen // len(index), index[chosen % len(index)]
     arrays = {name: simulated[name][k, f] for name in ("pos", "vel", "acc")}
     arrays |= {name: simulated[name][k] for name in ("mass", "charge")}
-    return States(what=what, held=tuple(held), report=simulated.get("report", {}), **arrays)
+    about = {"report": simulated.get("report", {}), "box": simulated.get("box")}
+    return States(what=what, held=tuple(held), **about, **arrays)
 
 
-def make_sets(system, n, dim, frames, spacing, trajectories, limit, seed, simulate=None) -> tuple[dict, dict]:
-    """``(sets, starts)``: the named ``States`` and the initial conditions for rollouts.
+def make_sets(system, n, dim, frames, spacing, trajectories, limit, seed, simulate=None) -> Made:
+    """The named ``States`` and the initial conditions for rollouts.
 
     ``frames`` and ``spacing`` (time between frames) are the training data's; ``starts`` holds pos, vel
     [trajectory, particle, dim] and mass, charge [trajectory, particle]. ``simulate`` stands in for
@@ -102,17 +114,18 @@ def make_sets(system, n, dim, frames, spacing, trajectories, limit, seed, simula
     sets["more_particles"] = pick(run(2 * n, frames), slice(None), limit, seed, what, system.held)
     if frames > 1:
         what = f"frames between {span:.4g} and {LONGER * span:.4g} of the new trajectories; training ends at {span:.4g}"
-        sets["longer"] = pick(long, slice(frames, None), limit, seed, what, held)
+        sets["longer"] = replace(pick(long, slice(frames, None), limit, seed, what, held), report={})
     for name in FACTORS:
         sets[name] = transformed(sets[INTERPOLATION], name, system)
     starts = {k: long[k][:, 0] for k in ("pos", "vel")} | {k: long[k] for k in ("mass", "charge")}
-    return sets, starts
+    return Made(sets, {}, starts)
 
 
 def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
     """The only set there is where the truth is unknown: the dataset's test split with its own labels."""
     index = dataset.trajectories("test")
     arrays = {k: dataset.arrays[k][index] for k in ("pos", "vel", "acc", "mass", "charge")}
+    arrays["box"] = dataset.arrays.get("box")
     held = (dataset.meta.get("system") or {}).get("held") or ()
     what = "the dataset's test trajectories with the accelerations stored there"
     return {INTERPOLATION: pick(arrays, slice(None), limit, seed, what, held)}
@@ -192,15 +205,22 @@ def errors(pred: np.ndarray, true: np.ndarray, held=()) -> dict:
     return out
 
 
-def compare(states: States, network, law) -> dict:
-    """Errors of two functions (pos, vel, mass, charge) -> accelerations on one set, and their ratio."""
+def compare(states: States, network, law, forces: bool = False) -> dict:
+    """Errors of two functions (pos, vel, mass, charge[, box]) -> accelerations on one set, and their ratio.
+
+    ``forces``: of mass * acc in place of accelerations.
+    """
     out = {"what": states.what, "graphs": len(states), "particles": states.pos.shape[1]}
+    box = {} if states.box is None else {"box": states.box}
+    scale = states.mass[..., None] if forces else 1.0
     with np.errstate(all="ignore"):
         for name, function in (("gnn", network), ("law", law)):
-            out[name] = errors(function(*states.state), states.acc, states.held)
+            out[name] = errors(scale * function(*states.state, **box), scale * states.acc, states.held)
     gnn, law_mae = out["gnn"]["mae"], out["law"]["mae"]
     usable = gnn and law_mae is not None and not out["law"]["n_not_finite"]
     out["law_over_gnn_mae"] = finite_or_none(law_mae / gnn) if usable else None
     gnn, law_error = (out[k]["median_relative_error"] for k in ("gnn", "law"))
     out["law_over_gnn_relative_error"] = finite_or_none(law_error / gnn) if gnn and law_error is not None else None
-    return out
+    if forces:
+        out["mean_absolute_force"] = float(np.abs(scale * states.acc).mean())
+    return out | {k: v.tolist() for k, v in box.items()}

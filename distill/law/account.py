@@ -7,7 +7,7 @@ import numpy as np
 from distill.files.storage import finite_or_none
 from distill.formulas.latex import to_latex
 from distill.formulas.text import to_text
-from distill.law import constants, residuals, selection, sigma_epsilon, verdict
+from distill.law import constants, residuals, selection, verdict
 from distill.law.receivers import fit_node_terms, law_error
 from distill.messages.net_forces import Nodes
 from distill.messages.read_out import ReadOut
@@ -15,6 +15,7 @@ from distill.physics import record
 from distill.physics.law import Law
 from distill.physics.system import node_force
 from distill.search import node_function
+from distill.shell import extensions
 
 CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen from messages
 QUICK = {"small": 200, "large": 400, "held_out": 400}
@@ -68,8 +69,9 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
         "data_verdict": verdict.without_truth(refined, residuals.structure(law, ground.held, seed)),
     }
     system = record.system_of(dataset.meta)
-    content["lennard_jones"] = sigma_epsilon.account(law.pair, refined.data, read.node_terms, system)
-    content["from_messages"]["lennard_jones"] = sigma_epsilon.values(front.expr, system)
+    for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
+        content[form.NAME] = form.account(law.pair, refined.data, read.node_terms, system)
+        content["from_messages"][form.NAME] = form.values(front.expr, system)
     truth = verdict.true_law(system)
     if truth is not None:
         true_node = true_node_force(system, messages, dataset)

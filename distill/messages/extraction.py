@@ -13,7 +13,6 @@ from distill.files.dataset import Dataset
 from distill.files.properties import property_named
 from distill.network.data import node_features
 from distill.network.edges import Edges, edges_of
-from distill.physics.lennard_jones import LennardJones
 from distill.physics.record import system_of
 from distill.physics.system import pair_force
 from models import GNN
@@ -90,8 +89,6 @@ class Extraction:
         if self.system is not None:
             ends = (part[k] for k in ("dx", "r", "mass_i", "mass_j", "charge_i", "charge_j"))
             part["force"] = pair_force(self.system, *ends)
-            if isinstance(self.system, LennardJones):  # the graph's cutoff may be the larger one
-                part["force"][part["r"] >= self.system.cutoff] = 0.0
         return part
 
     def _network(self, x: np.ndarray, edges: Edges) -> dict:

@@ -5,8 +5,9 @@ import copy
 import numpy as np
 import torch
 
+from distill.files.dataset import Dataset
 from distill.network.data import node_features
-from distill.network.edges import EdgeSource, edges_for
+from distill.network.edges import EdgeSource, cutoff_of, edges_for, is_chain
 
 
 @torch.no_grad()
@@ -22,17 +23,19 @@ def accelerations(model, source: EdgeSource, pos, vel, properties) -> np.ndarray
     return torch.cat(out).reshape(pos.shape).double().cpu().numpy()
 
 
-def network_acceleration(model, chain: bool = False, double: bool = False):
-    """The network as a function (pos, vel, mass, charge, box=None, cutoff=None) -> accelerations.
+def network_acceleration(model, dataset: Dataset, double: bool = False):
+    """The network as a function (pos, vel, mass, charge, box=None) -> accelerations, shapes as in ``accelerations``.
 
-    Shapes as in ``accelerations``. ``double``: computed in float64, so that the step control of a rollout does not
-    see rounding.
+    Its edges are as in the ``dataset`` that it learnt from: a chain's, all pairs, or in a box those within the cutoff,
+    of which a ``UserError`` says that it is missing. ``double``: computed in float64, so that the step control of a
+    rollout does not see rounding.
     """
     if double:
         model = copy.deepcopy(model).double()
-    device = next(model.parameters()).device
+    device, chain = next(model.parameters()).device, is_chain(dataset.meta)
 
-    def function(pos, vel, mass, charge, box=None, cutoff=None):
+    def function(pos, vel, mass, charge, box=None):
+        cutoff = None if box is None else cutoff_of(dataset)
         source = edges_for(pos, chain, box, cutoff, device, memory=0)
         return accelerations(model, source, pos, vel, {"mass": mass, "charge": charge})
 

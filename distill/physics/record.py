@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from distill.physics.lennard_jones import LennardJones, lennard_jones
 from distill.physics.system import System
 from distill.physics.systems import SYSTEMS, original_form
 from distill.shell import paths
@@ -24,7 +23,7 @@ def describe(system: System) -> dict:
         "file": None if system.file is None else relative(system.file),
         "file_sha256": system.file_sha256,
     }
-    return about | system.describe() if isinstance(system, LennardJones) else about
+    return about | system.describe()
 
 
 def system_of(meta: dict) -> System | None:
@@ -40,21 +39,13 @@ def system_of(meta: dict) -> System | None:
         system = _from_same_file(about)
     else:
         system = SYSTEMS.get(about.get("name"))
-    if system is None:
-        return None
-    if isinstance(system, LennardJones):
-        system = _of_parameters(about.get("parameters"))
-    if about.get("variant") == "original" and system is not None:
+    system = system and system.as_described(about)
+    if system is not None and about.get("variant") == "original":
         system = original_form(system)
     same = ("law", "drag", "drag_by_index", "neighbours_only")
     if system is None or any(about.get(key) != getattr(system, key) for key in same):
         return None
     return system
-
-
-def _of_parameters(parameters):
-    usable = isinstance(parameters, dict) and all(isinstance(v, float | int) and v > 0 for v in parameters.values())
-    return lennard_jones(**parameters) if usable and set(parameters) == set(SYSTEMS["lj"].parameters) else None
 
 
 def _from_same_file(about):

@@ -8,9 +8,11 @@ Numpy throughout; JAX is imported only where a system has no closed form and nee
 """
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -51,10 +53,19 @@ class System:
     variant: str = "standard"  # or "original"
     file: str | None = None  # the user's file it came from, and its digest
     file_sha256: str | None = field(default=None, repr=False)
+    cutoff: ClassVar[float] = math.inf  # the pair force acts where r < cutoff; a subclass may make it a field
 
     @property
     def conserves_energy(self) -> bool:
         return self.drag == 0
+
+    def describe(self) -> dict:
+        """What a dataset's JSON says of this system beyond what it says of all: for subclasses."""
+        return {}
+
+    def as_described(self, about: dict) -> "System | None":
+        """This system with the parameters of a dataset's JSON, or None where they make none: for subclasses."""
+        return self
 
     def drags(self, n: int) -> np.ndarray:
         """Drag coefficient of each particle ``[particle]``."""
@@ -120,14 +131,14 @@ def import_jax():
 def pair_force(system: System, dx, r, m_i, m_j, q_i, q_j) -> np.ndarray:
     """Force on each receiver ``[edge, dim]`` from ``dx = x_i - x_j [edge, dim]`` and ``[edge]`` arrays.
 
-    Zero where two particles coincide: the potential has no gradient there. For a chain it is the caller
-    who passes neighbours only. Any leading axes may stand in for ``edge``.
+    Zero where two particles coincide, for the potential has no gradient there, and from the system's cutoff on. For
+    a chain it is the caller who passes neighbours only. Any leading axes may stand in for ``edge``.
     """
     dx, r = np.asarray(dx, dtype=float), np.asarray(r, dtype=float)
     r, m_i, m_j, q_i, q_j = np.broadcast_arrays(r, m_i, m_j, q_i, q_j)
     apart = np.where(r > 0, r, 1.0)
     f = radial_force(system, apart, m_i, m_j, q_i, q_j)
-    return np.where(r > 0, f / apart, 0.0)[..., None] * dx
+    return np.where((r > 0) & (r < system.cutoff), f / apart, 0.0)[..., None] * dx
 
 
 def pair_potential(system: System, r, m_i, m_j, q_i, q_j) -> np.ndarray:

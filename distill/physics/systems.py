@@ -1,7 +1,7 @@
 """The physics, once: the table of systems, their potentials, closed-form forces and initial conditions.
 
-Everything but ``lj`` is dimensionless (G = k = 1, rest length 1). ``System.potential`` is the pair potential V and
-``System.law`` the radial force f = -dV/dr as text, both functions of the true distance r with the
+Dimensionless (G = k = 1, rest length 1), but for the systems that extensions bring. ``System.potential`` is the pair
+potential V and ``System.law`` the radial force f = -dV/dr as text, both functions of the true distance r with the
 softening in them. The text is the only closed form there is, and a test holds it to the autodiff of V.
 Adding a system is one entry of ``SYSTEMS``; a user adds one from outside with
 ``simulate.py --system-file`` (see ``distill.physics.user_system``). Nothing here imports JAX.
@@ -14,8 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from distill.physics.lennard_jones import lennard_jones
 from distill.physics.system import System, acceleration, energy, net_force, pair_force
+from distill.shell import extensions
 from distill.shell.errors import UserError, near_miss
 
 __all__ = [
@@ -222,9 +222,10 @@ _ENTRIES = (
         summary="a free chain of springs that falls on a smooth repelling ball",
         source="the authors' simulation code; the ball's potential, which overflowed there, is ours",
     ),
-    lennard_jones(),  # argon; in a unit system of its own, see there
 )
-SYSTEMS: dict[str, System] = {s.name: s for s in _ENTRIES}
+# An extension defines ``SYSTEMS``, a list of its own: they may have other units and other simulations.
+_ALL = [*_ENTRIES, *(system for module in extensions.modules("systems") for system in module.SYSTEMS)]
+SYSTEMS: dict[str, System] = {s.name: s for s in _ALL}
 
 
 def original_form(system: System) -> System:

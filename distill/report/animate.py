@@ -72,8 +72,8 @@ def _segments(path):
     return np.stack([path[:-1], path[1:]], axis=1)
 
 
-def plot_trajectories(dataset, system: System | None = None, count: int = PANELS):
-    """Matplotlib ``Figure`` of the first ``count`` trajectories: trails that darken with time.
+def plot_trajectories(dataset, system: System | None = None, count: int = PANELS) -> bytes:
+    """A PNG of the first ``count`` trajectories: trails that darken with time.
 
     ``dataset`` is a ``formats.Dataset``; the area of the last marker grows with the mass, and the links of
     a chain are drawn where ``system`` says that it is one.
@@ -102,7 +102,9 @@ def plot_trajectories(dataset, system: System | None = None, count: int = PANELS
             area = _marker_area(dataset.mass[k, j])
             axes.scatter(*path[-1], s=area, color=colour, edgecolors=PAPER, linewidths=0.8, zorder=4)
     figure.suptitle(_heading(dataset, system), fontsize=11, color=INK, x=0.01, ha="left")
-    return figure
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=150)
+    return file.getvalue()
 
 
 def animate_trajectories(dataset, system: System | None = None, count: int = 3) -> bytes:

@@ -5,14 +5,12 @@ its command. Nothing in the page points outside of it. The law's section is in `
 last in ``distill.report.provenance``, the others in ``distill.report.sections``.
 """
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from distill.files import names
 from distill.files.storage import load_json, save_text
-from distill.fluid import section as fluid
-from distill.report import words
+from distill.report import parts, provenance, sections, words
 from distill.report.law import law_card, law_section
 from distill.report.page import code, guarded, missing, page, section, text, tile
 from distill.report.words import answer, ratio_words, verdict_word, worst_extrapolation, worst_point
@@ -38,6 +36,21 @@ class Material:
         if name in STAGES:
             return self.json.get(name, {})
         raise AttributeError(name)
+
+    @property
+    def system(self) -> dict:
+        """What the dataset's JSON says of its system, {} where nothing."""
+        return self.dataset.get("system") or self.config.get("system") or {}
+
+    @property
+    def units(self) -> dict:
+        """Quantity -> unit, {} where the data's are not known or dimensionless."""
+        return self.system.get("units") or {}
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the pair force ends at a cutoff, as in a periodic box."""
+        return bool(self.system.get("periodic") or self.law.get("cutoff"))
 
 
 def sources(run: str) -> dict[str, Path]:
@@ -79,20 +92,8 @@ def gather(run: str) -> Material:
     return material
 
 
-def history_columns(path: Path) -> dict:
-    """Columns of history.csv as lists of floats; {} where missing or damaged."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {k: [float(r[k]) for r in rows] for k in ("epoch", "train_loss", "validation_loss", "validation_mae")}
-    except (OSError, KeyError, ValueError, TypeError):
-        return {}
-
-
 def write_report(run: str) -> Path:
     """Write outputs/<run>/report.html and return its path. Missing stages do not fail it."""
-    from distill.report import provenance, sections
-
     m = gather(run)
     titles = (
         ("The law", law_section),
@@ -116,7 +117,7 @@ def write_report(run: str) -> Path:
 
 
 def heading(m: Material) -> str:
-    system = (m.dataset.get("system") or m.config.get("system") or {}).get("name") or m.config.get("dataset") or m.run
+    system = m.system.get("name") or m.config.get("dataset") or m.run
     return f"The force law of “{system}”, distilled from a graph network"
 
 
@@ -139,7 +140,7 @@ def headline(m: Material) -> str:
     parts.append(f'<p class="answer">{text(answer(m.law, m.generalization or None))}</p>')
     parts.append(f'<p><span class="badge {colour}">{verdict_word(verdict)}</span>')
     if verdict.get("softening_recovered") is not None:
-        good, near = verdict["softening_recovered"], "close range" if fluid.is_fluid(m) else "softening"
+        good, near = verdict["softening_recovered"], "close range" if m.cut_off else "softening"
         said = f"{near} {'' if good else 'not '}recovered"
         parts.append(f'<span class="badge {"good" if good else "open"}">{said}</span>')
     parts.append(f'</p><p class="note">{text(verdict["why"])}</p>' if verdict.get("why") else "</p>")
@@ -174,8 +175,8 @@ def tiles(m: Material) -> str:
     verdict, out = m.law.get("verdict") or {}, []
     if verdict.get("relative_error_in_range") is not None:
         beyond = words.percent(verdict.get("relative_error_extrapolated"))
-        # the force of a fluid is cut off where its data end: beyond is closer in
-        where = "closer than any of its pairs" if fluid.is_fluid(m) else "beyond the range of the data"
+        # the force is cut off where the data end: beyond is closer in
+        where = "closer than any of its pairs" if m.cut_off else "beyond the range of the data"
         out.append(
             tile(
                 words.percent(verdict["relative_error_in_range"]),
@@ -207,4 +208,4 @@ def tiles(m: Material) -> str:
             law_mae, gnn_mae = (words.shown(one[k]["mae"]) for k in ("law", "gnn"))
             note = f"MAE {law_mae} against {gnn_mae}, n {one['law']['n']:,}"
             out.append(tile(value, what, note))
-    return "".join(out) + fluid.tiles(m)
+    return "".join(out + parts.added("tiles", m))

@@ -3,11 +3,11 @@
 Every entry of ``law.json`` shown here but the pair law itself may be missing: older files lack many.
 """
 
-from distill.fluid import section
 from distill.formulas.text import parse, to_text
 from distill.physics.law import VARIABLES
 from distill.report import words
 from distill.report.page import code, details, formula, guarded, missing, percent, shown, table, text
+from distill.report.parts import added
 from distill.report.words import verdict_word, worst_point
 from distill.shell.errors import UserError
 
@@ -26,14 +26,18 @@ def law_section(m) -> str:
     if not m.law:
         return missing("The law has not been searched for.", f"python symbolic_reg.py --run {m.run}")
     convention = (m.law.get("pair") or {}).get("convention", "F_i = f (x_i - x_j)/r, f > 0 repels")
-    units = section.units(m)
-    units = f"units: {text('; '.join(f'{k} {v}' for k, v in units.items()))}" if units else "units are dimensionless"
+    units = "; ".join(f"{k} {v}" for k, v in m.units.items())
+    units = f"units: {text(units)}" if units else "units are dimensionless"
     lead = (
         "The force on particle i from particle j lies along the line between them. "
         f"Convention: {code(convention)}; r is the distance, m masses, q charges; {units}."
     )
-    parts = (section.parameters, before_and_after, ways, against_the_truth, constants, choice, node, facts)
+    parts = (of_extensions, before_and_after, ways, against_the_truth, constants, choice, node, facts)
     return f'<p class="lead">{lead}</p>' + "".join(guarded(part, m) for part in parts)
+
+
+def of_extensions(m) -> str:
+    return "".join(added("law_parts", m))
 
 
 def before_and_after(m) -> str:

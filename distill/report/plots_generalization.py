@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from distill.physics.law import AXES
+from distill.report import parts
 from distill.report.plots import ACCENT, INK, MUTED, SOFT
 
 NETWORK, LAW, REFERENCE = ACCENT, SOFT, MUTED
@@ -12,24 +13,25 @@ ROUNDING = 1e-15  # of rollouts: below is rounding only
 _LABELS = {"gnn": "network", "law": "law", "truth_loose": "truth, looser tolerance", "truth": "truth"}
 
 
-def generalization(sets: dict, rollouts: dict, title: str) -> Figure:
-    """Errors of every set above, rollouts below (where there are any): ``generalization.png``."""
-    curves = "models" in rollouts
+def generalization(sets: dict, rollouts: dict, title: str, unit: str | None = None) -> Figure:
+    """Errors of every set above, rollouts below (where there are any): ``generalization.png``. ``unit``: as below."""
+    curves, extension = "skipped" not in rollouts, parts.of_rollouts(rollouts)
     figure = Figure(figsize=(8.4, 0.55 * len(sets) + 1.3 + 3.1 * curves), layout="constrained")
     if curves:
         grid = figure.add_gridspec(2, 2, height_ratios=[0.5 * len(sets) + 0.9, 2.9])
-        draw_sets(figure.add_subplot(grid[0, :]), sets)
-        _draw_rollouts([figure.add_subplot(grid[1, k]) for k in (0, 1)], rollouts)
+        _draw_sets(figure.add_subplot(grid[0, :]), sets, unit)
+        draw = extension.draw_rollouts if extension else _draw_rollouts
+        draw([figure.add_subplot(grid[1, k]) for k in (0, 1)], rollouts)
     else:
-        draw_sets(figure.subplots(), sets)
+        _draw_sets(figure.subplots(), sets, unit)
     figure.suptitle(title)
     return figure
 
 
-def set_errors(sets: dict) -> Figure:
-    """Mean absolute error of network and law on every set."""
+def set_errors(sets: dict, unit: str | None = None) -> Figure:
+    """Mean absolute error of network and law on every set; of forces in ``unit``, or of accelerations."""
     figure = Figure(figsize=(8.4, 0.5 * len(sets) + 1.0), layout="constrained")
-    draw_sets(figure.subplots(), sets)
+    _draw_sets(figure.subplots(), sets, unit)
     return figure
 
 
@@ -40,7 +42,8 @@ def rollout_curves(rollouts: dict) -> Figure:
     return figure
 
 
-def draw_sets(axis, sets, label="mean absolute error of an acceleration component"):
+def _draw_sets(axis, sets, unit):
+    what = f"a force component, {unit}" if unit else "an acceleration component"
     names = list(sets)
     for row, name in enumerate(names):
         values = {k: sets[name][k]["mae"] for k in ("gnn", "law")}
@@ -50,7 +53,7 @@ def draw_sets(axis, sets, label="mean absolute error of an acceleration componen
         for key, marker, colour in (("gnn", "s", NETWORK), ("law", "o", LAW)):
             if key in shown:
                 axis.plot(shown[key], row, marker, color=colour, ms=7, label=_LABELS[key] if row == 0 else None)
-    axis.set(xscale="log", xlabel=label, ylim=(len(names) - 0.4, -0.6))
+    axis.set(xscale="log", xlabel=f"mean absolute error of {what}", ylim=(len(names) - 0.4, -0.6))
     axis.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
     axis.grid(axis="x", color=MUTED, alpha=0.25, lw=0.6)
     axis.margins(x=0.08)

@@ -1,24 +1,26 @@
 """The sections of the report below the law: each takes the ``Material`` of a run and returns HTML."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 
 from distill.files.dataset import load_dataset
 from distill.files.fields import SPLITS
-from distill.fluid import figures, section
 from distill.physics.neighbours import unwrap
-from distill.report import plots, plots_generalization
+from distill.report import parts, plots, plots_generalization
 from distill.report.page import code, details, formula, image, missing, percent, r2, shown, table, text
 from distill.report.words import power, ratio_words
 
 GAUGES = {"force": "F (pair force)", "acceleration": "F / m_i", "charge_force": "q_i F"}
 FIGURES_A_ROW = 3
-DRAWN = 12  # particles of a fluid
+DRAWN = 12  # particles in a periodic box
 MOMENTA = {"momentum_drift": "momentum", "angular_momentum_drift": "angular momentum"}
 
 
 def simulation(m) -> str:
     about, body = m.dataset, ""
-    system = about.get("system") or m.config.get("system") or {}
+    system = m.system
     rows, report = [], about.get("report") or {}
     if system:
         rows.append(["System", f"{code(system.get('name'))}: {text(system.get('summary') or 'no summary')}"])
@@ -29,8 +31,8 @@ def simulation(m) -> str:
             rows.append(["Drag", shown(system["drag"])])
         if system.get("source"):
             rows.append(["Source", text(system["source"])])
-    rows += section.simulation_rows(m)
-    unit = section.units(m).get("t", "time units")
+    rows += parts.added("simulation_rows", m)
+    unit = m.units.get("t", "time units")
     if m.dataset_path is not None:
         dataset = load_dataset(str(m.dataset_path))
         count, frames, n, dim = dataset.pos.shape
@@ -81,13 +83,21 @@ def _example(dataset) -> str:
     return image(plots.save_bytes(figure), "Paths of the particles in example trajectories", caption)
 
 
-def training(m) -> str:
-    from distill.report.document import history_columns
+def history_columns(path: Path) -> dict:
+    """Columns of history.csv as lists of floats; {} where missing or damaged."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {k: [float(r[k]) for r in rows] for k in ("epoch", "train_loss", "validation_loss", "validation_mae")}
+    except (OSError, KeyError, ValueError, TypeError):
+        return {}
 
+
+def training(m) -> str:
     if not m.config:
         return missing("The network has not been trained.", "python train.py --dataset ...")
     c, options = m.config, m.config.get("options") or {}
-    unit = f" {section.units(m)['acc']}" if "acc" in section.units(m) else ""
+    unit = f" {m.units['acc']}" if "acc" in m.units else ""
     priors = [
         k.replace("_", " ")
         for k in ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node", "log_mass")
@@ -141,7 +151,7 @@ def messages(m) -> str:
             f" reaches R² {r2(read['r2_all'])} (all), {r2(read['r2_trim90'])} (best 90 %)"
             f" with the true pair forces; n: {n}.</p>"
         )
-    if section.is_fluid(m) and (potential := fit.get("potential") or {}).get("r2_all") is not None:
+    if m.cut_off and (potential := fit.get("potential") or {}).get("r2_all") is not None:
         body += (
             f'<p class="note">Not potentials: with the {text(potential["what"])} the same fit reaches R²'
             f" {r2(potential['r2_all'])} (all), {r2(potential['r2_trim90'])} (best 90 %).</p>"
@@ -236,7 +246,7 @@ def generalization(m) -> str:
     ]
     header = ["set", *("network", "law") * 3, "MAE of the law", "n"]
     groups = [("", 1), ("MAE", 2), ("median rel. error", 2), ("R²", 2), ("", 2)]
-    figure = figures.set_errors(sets, unit) if unit else plots_generalization.set_errors(sets)
+    figure = plots_generalization.set_errors(sets, unit)
     figure = image(plots.save_bytes(figure), "Mean absolute error of network and law on each set")
     return (
         f'<p class="lead">Errors of the {kind}s that the network and the law predict, against the true ones.'
@@ -264,8 +274,8 @@ def rollouts(m) -> str:
         return missing("Nothing has been rolled out.", f"python test_generalization.py --run {m.run}")
     if r.get("skipped"):
         return f'<p class="note">Not done: {text(r["skipped"])}.</p>'
-    if r.get("kind") == "fluid":
-        return section.rollouts(r)
+    if extension := parts.of_rollouts(r):
+        return extension.rollouts(r)
     names = {"law": "law", "gnn": "network", "truth_loose": "truth, looser tolerance", "truth": "truth"}
     momenta = {k: v for k, v in MOMENTA.items() if f"{k}_is" in r}
     conserved = {k: v for k, v in momenta.items() if any(one.get(k) for one in r["models"].values())}

@@ -11,6 +11,8 @@ class UserError(Exception):
     ``fix`` is the command (or the change) that makes it right.
     """
 
+    exit_code = EXIT_ERROR
+
     def __init__(self, message: str, fix: str | None = None):
         super().__init__(message)
         self.message, self.fix = message, fix
@@ -21,6 +23,12 @@ class UserError(Exception):
     def __str__(self) -> str:
         text = self.message if self.fix is None else f"{self.message}; {self.fix}"
         return " ".join(text.split())
+
+
+class UsageError(UserError):
+    """Flags that make no sense together: exit code 2, as for those that no stage has."""
+
+    exit_code = EXIT_USAGE
 
 
 def near_miss(name: str, known) -> str:

@@ -25,7 +25,7 @@ def progress(iterable=None, *, total=None, desc="", unit="it"):
 class Done:
     """What a stage has made: where it lies, its headline numbers, and whether it was there before.
 
-    As text it is the stage's last line.
+    As text it is what a script prints: ``lines``, and the stage's last line.
     """
 
     stage: str
@@ -34,11 +34,13 @@ class Done:
     seconds: float
     numbers: dict = field(default_factory=dict)
     before: bool = False  # the same arguments and inputs had made it already
+    lines: list[str] = field(default_factory=list)  # what a reader at the terminal wants to know beside
 
     def __str__(self) -> str:
         shown = "  ".join(f"{k} {_short(v)}" for k, v in self.numbers.items())
         shown = "already done with the same arguments and inputs" if self.before else shown
-        return f"{self.stage}  {self.subject}  {shown}  {self.seconds:.1f} s  -> {relative(self.path)}"
+        last = f"{self.stage}  {self.subject}  {shown}  {self.seconds:.1f} s  -> {relative(self.path)}"
+        return "\n".join([*self.lines, last])
 
 
 class Stage:
@@ -54,11 +56,11 @@ class Stage:
     def seconds(self) -> float:
         return time.perf_counter() - self.start
 
-    def done(self, path, **numbers) -> Done:
-        return Done(self.name, self.subject, Path(path), self.seconds, numbers)
+    def done(self, path, lines=(), **numbers) -> Done:
+        return Done(self.name, self.subject, Path(path), self.seconds, numbers, lines=list(lines))
 
-    def already_done(self, path) -> Done:
-        return Done(self.name, self.subject, Path(path), self.seconds, before=True)
+    def already_done(self, path, lines=()) -> Done:
+        return Done(self.name, self.subject, Path(path), self.seconds, before=True, lines=list(lines))
 
 
 def _short(value) -> str:
@@ -88,6 +90,7 @@ def run_script(main) -> None:
         raise SystemExit(code or 0)
     except UserError as exc:
         print(f"error: {exc}", file=sys.stderr)
+        raise SystemExit(exc.exit_code) from None
     except BrokenPipeError:
         sys.stderr.close()
     except KeyboardInterrupt as exc:

@@ -1,22 +1,25 @@
-"""Fluids in a periodic box unlike the one trained on, simulated anew, and the errors of law and network on them.
+"""Law and network compared on fluids unlike the one trained on, simulated anew.
 
 Every set is labelled by the analytic pair law at its own states. Molecular dynamics needs JAX or OpenMM, which are
 kept apart from torch: ``fresh_sets`` runs ``make_sets`` in a process of its own. Units as in
-``distill.physics.lennard_jones``: A, ps, and mass * acc in kJ/mol/nm.
+``distill.fluid.lennard_jones``: A, ps, and mass * acc in kJ/mol/nm.
 """
 
-from dataclasses import dataclass, field, replace
+from argparse import Namespace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.fluid import md
-from distill.fluid.flags import FRICTION
-from distill.fluid.md import Settings
+from distill.fluid import md, rollouts
+from distill.fluid.lennard_jones import BOLTZMANN, LennardJones
+from distill.fluid.settings import FRICTION, Settings
 from distill.generalization import extrapolation
-from distill.generalization.extrapolation import INTERPOLATION, States, pick
-from distill.physics.lennard_jones import BOLTZMANN, LennardJones
+from distill.generalization.comparison import Comparison
+from distill.generalization.extrapolation import INTERPOLATION, Made, pick
+from distill.physics.law import Law
 from distill.shell.errors import UserError
+from distill.shell.flags import Parser, positive_float, positive_int
 
 HOTTER = (2, 3)  # times the dataset's temperature
 DENSITIES = {"dilute": 0.05, "dense": 0.8}  # atoms per sigma^3
@@ -26,14 +29,6 @@ SPACING = 1.0  # ps between the frames of a set
 FINE = 0.1  # ps between the frames from which pair distances are counted
 FORCE_UNIT = "kJ/mol/nm"
 OWN_UNIT = "mass * acc in the units of the dataset"
-
-
-@dataclass
-class FluidStates(States):
-    """``States`` of one periodic box: ``box [dim]`` and the network's ``cutoff``, in A."""
-
-    box: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    cutoff: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -116,21 +111,17 @@ def spaced(settings: Settings, spacing: float, frames: int) -> Settings:
     return replace(settings, every=max(1, round(spacing / settings.dt)), frames=frames)
 
 
-def fresh_sets(meta: dict, plan: Plan, cutoff: float, threads: int = 1) -> dict:
+def fresh_sets(meta: dict, plan: Plan, threads: int = 1) -> Made:
     """``make_sets`` in a process of its own; ``meta``: the dataset's JSON, of whose system ``plan`` is."""
     settings = replace(plan.settings, system=None)  # functions do not travel: it is made again there
-    return extrapolation.fresh_sets(
-        meta, make_sets, plan=replace(plan, settings=settings), cutoff=cutoff, threads=threads
-    )
+    return extrapolation.fresh_sets(meta, make_sets, plan=replace(plan, settings=settings), threads=threads)
 
 
-def make_sets(system: LennardJones, plan: Plan, cutoff: float, threads: int = 1) -> dict:
-    """Simulate all sets: ``{"sets", "skipped", "simulations", "reference"}``.
+def make_sets(system: LennardJones, plan: Plan, threads: int = 1) -> Made:
+    """Simulate all sets. ``UserError`` if the one like the dataset fails; of the others it is told why they lack.
 
-    ``sets`` are ``FluidStates``; ``skipped`` says of each set that could not be made why; ``simulations`` are the
-    reports of ``md.simulate``. ``reference``: pos (wrapped), vel ``[simulation, frame, particle, dim]``, mass
-    ``[particle]``, box, ``spacing`` in ps, from which rollouts start and g(r) is taken. ``UserError`` if the set like
-    the dataset fails.
+    ``starts``, from which rollouts start and g(r) is taken: pos (wrapped), vel ``[simulation, frame, particle, dim]``,
+    mass ``[particle]``, box, ``spacing`` in ps.
     """
     plan = replace(plan, settings=replace(plan.settings, system=system))
     base, time = plan.settings, plan.time if plan.references else SPACING * (plan.frames - 1)
@@ -139,13 +130,13 @@ def make_sets(system: LennardJones, plan: Plan, cutoff: float, threads: int = 1)
     found = md.simulate(fine, count, plan.engine, threads)
     told = f"{count} simulations anew, like the dataset in everything but the seed"
     every = round(SPACING / FINE)
-    sets = {INTERPOLATION: _states(found, slice(None, None, every), plan, told, cutoff)}
+    sets = {INTERPOLATION: pick(found, slice(None, None, every), plan.limit, base.seed, told)}
     reference = {k: found[k][: plan.references] for k in ("pos", "vel")} | {
         "mass": found["mass"][0],
         "box": found["box"],
         "spacing": fine.every * fine.dt,
     }
-    skipped, simulations = {}, {INTERPOLATION: found["report"]}
+    skipped = {}
     for name, (settings, what) in variants(plan).items():
         density = settings.reduced_density
         if name in DENSITIES and abs(density / base.reduced_density - 1) < LIKE:
@@ -157,34 +148,67 @@ def make_sets(system: LennardJones, plan: Plan, cutoff: float, threads: int = 1)
             skipped[name] = exc.message
             continue
         told = f"{plan.trajectories} simulations anew {what}, otherwise like the dataset"
-        sets[name], simulations[name] = _states(found, slice(None), plan, told, cutoff), found["report"]
-    return {"sets": sets, "skipped": skipped, "simulations": simulations, "reference": reference}
+        sets[name] = pick(found, slice(None), plan.limit, base.seed, told)
+    return Made(sets, skipped, reference)
 
 
-def _states(found, frames, plan, what, cutoff) -> FluidStates:
-    states = pick(found, frames, plan.limit, plan.settings.seed, what)
-    return FluidStates(**vars(states), box=found["box"], cutoff=cutoff)
+# ---------------------------------------------------------------- the kind of comparison
+
+SHORTEST = 0.2  # ps, of a rollout
+REFERENCES = 6  # simulations at least whose g(r) tell what seeds alone do; half as many with --quick
 
 
-def own_test_set(dataset: Dataset, limit: int, seed: int, cutoff: float) -> dict:
-    """The only set there is where the truth is unknown: the dataset's test split with its own labels."""
-    found = extrapolation.own_test_set(dataset, limit, seed)
-    return {k: FluidStates(**vars(s), box=np.asarray(dataset.box, float), cutoff=cutoff) for k, s in found.items()}
+def _add_flags(parser: Parser) -> None:
+    add = parser.add_argument_group("periodic box", f"with one {BOX.words()} unless given").add_argument
+    what = "length of a rollout and of the simulations it is compared with; half of it at constant energy"
+    add("--rollout-time", type=positive_float, metavar="PS", help=what)
+    add("--particles", type=positive_int, metavar="N", help="of the set with more (4 n, rounded to one digit)")
+    what = "CPU time of all rollouts of the network; what it does not reach is left out and recorded"
+    add("--network-seconds", type=positive_float, metavar="S", help=what)
 
 
-# ---------------------------------------------------------------- errors
+def _check(args: Namespace, law: Law) -> None:
+    if args.rollout_time < SHORTEST:
+        told = f"--rollout-time is {args.rollout_time:g} ps, expected at least {SHORTEST:g}"
+        raise UserError(f"{told}: frames are 0.1 ps apart")
+    if law.cutoff is None:
+        told = f"the law of {args.run} has no cutoff, which a periodic box needs"
+        raise UserError(told, f"python symbolic_reg.py --run {args.run} --overwrite")
 
 
-def compare(states: FluidStates, network, law) -> dict:
-    """As ``extrapolation.compare``, of forces mass * acc in place of accelerations.
-
-    network: function (pos, vel, mass, charge, box, cutoff) -> accelerations; law: the same without ``cutoff``.
-    """
-    mass = states.mass[..., None]
-    forces = replace(states, acc=mass * states.acc)
-    found = extrapolation.compare(
-        forces,
-        lambda *state: mass * network(*state, states.box, states.cutoff),
-        lambda *state: mass * law(*state, states.box),
+def _fresh(args, dataset, system) -> Made:
+    settings, engine = settings_like(dataset, system, args.seed, args.quick)
+    references = max(args.rollouts, REFERENCES // (2 if args.quick else 1)) if args.rollouts else 0
+    plan = Plan(
+        settings,
+        engine,
+        trajectories=args.n_trajectories,
+        limit=args.max_graphs,
+        particles=args.particles or four_times(dataset.n),
+        references=references,
+        time=args.rollout_time,
     )
-    return found | {"box": states.box.tolist(), "mean_absolute_force": float(np.abs(forces.acc).mean())}
+    return fresh_sets(dataset.meta, plan, args.threads)
+
+
+def _rollouts(args, dataset, system, law, model, made) -> dict:
+    settings, _ = settings_like(dataset, system, args.seed, args.quick)
+    bath = rollouts.bath_of(settings, made.starts["spacing"], made.starts["pos"].shape[1])
+    seconds = args.network_seconds
+    return rollouts.compare(system, law, model, made.starts, bath, args.rollouts, float(dataset.cutoff), seconds)
+
+
+_TIMES = {"rollout_time": 20.0, "particles": None, "network_seconds": 100.0}
+BOX = Comparison(
+    name="data in a periodic box",
+    defaults={"n_trajectories": 4, "max_graphs": 40, "rollouts": 6} | _TIMES,
+    quick={"n_trajectories": 2, "max_graphs": 6, "rollouts": 3, "rollout_time": 1.0, "network_seconds": 10.0},
+    add_flags=_add_flags,
+    takes=lambda dataset: "box" in dataset.arrays,
+    check=_check,
+    unit=lambda system: OWN_UNIT if system is None else FORCE_UNIT,
+    knows=lambda system: isinstance(system, LennardJones),
+    fresh=_fresh,
+    rollouts=_rollouts,
+)
+COMPARISONS = [BOX]

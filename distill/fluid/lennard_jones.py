@@ -62,7 +62,6 @@ class LennardJones(System):
         return self.atom_mass * GRAM_PER_MOL
 
     def describe(self) -> dict:
-        """What a dataset's JSON says beyond other systems: ``lennard_jones(**parameters)`` makes it again."""
         return {
             "parameters": self.parameters,
             "parameter_units": PARAMETER_UNITS,
@@ -71,6 +70,11 @@ class LennardJones(System):
             "units": UNITS,
             "periodic": True,
         }
+
+    def as_described(self, about: dict) -> "LennardJones | None":
+        told = about.get("parameters")
+        usable = isinstance(told, dict) and all(isinstance(v, float | int) and v > 0 for v in told.values())
+        return lennard_jones(**told) if usable and told.keys() == self.parameters.keys() else None
 
 
 def lennard_jones(
@@ -137,3 +141,6 @@ def _initial(mass, sigma):
         return pos, maxwell(rng, n, dim, mass, TEMPERATURE), np.full(n, mass), np.zeros(n)
 
     return initial
+
+
+SYSTEMS = [lennard_jones()]  # argon

@@ -8,12 +8,13 @@ import numpy as np
 import sympy as sp
 
 from distill.files.storage import finite_or_none
+from distill.fluid.lennard_jones import KJ_PER_MOL, LennardJones
 from distill.formulas.text import symbols_for
 from distill.formulas.tree import parametrise, with_constants
 from distill.law.constants import jackknife_fits, spread_of
 from distill.law.receivers import Receivers
-from distill.physics.lennard_jones import KJ_PER_MOL, LennardJones
 
+NAME = "lennard_jones"  # of the entry in law.json
 _R = symbols_for(["r"])[0]
 UNITS = (("sigma", "A"), ("epsilon", "kJ/mol"))
 

@@ -1,0 +1,118 @@
+"""Law against network on data unlike the training data: what is compared, and how, for each kind of data.
+
+The core has one kind, ``OPEN``: few particles in open space. An extension's module of the role "comparisons" defines
+``COMPARISONS``, a list of others. ``measure`` is the way they all go.
+"""
+
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from distill.files.dataset import Dataset
+from distill.generalization import extrapolation, rollout
+from distill.generalization.extrapolation import Made
+from distill.physics.law import Law
+from distill.physics.record import system_of
+from distill.physics.system import System
+from distill.shell import extensions
+from distill.shell.errors import UserError
+from distill.shell.kinds import Kind
+from distill.shell.stage import progress
+
+FRESH_SEED = 1_000_003  # unlike that of any dataset
+ACCELERATIONS = "of accelerations; mae: mean over components; n: particles times frames"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Kind):
+    """One kind of data."""
+
+    takes: Callable[[Dataset], bool]
+    check: Callable[[Namespace, Law], None]  # ``UserError`` for flags or a law that will not do
+    unit: Callable[[System | None], str | None]  # of forces m a, where these are compared in place of accelerations
+    knows: Callable[[System], bool]  # whether data of this system can be simulated anew
+    fresh: Callable[[Namespace, Dataset, System], Made]
+    rollouts: Callable[..., dict]  # (args, dataset, system, law, model, made): a part of generalization.json
+
+
+def comparisons() -> list[Comparison]:
+    """All there are; ``OPEN``, which takes what nobody else does, comes first."""
+    return [OPEN, *(kind for module in extensions.modules("comparisons") for kind in module.COMPARISONS)]
+
+
+def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law: Law) -> dict:
+    """Everything in ``generalization.json`` but its provenance."""
+    from distill.network.evaluation import network_acceleration  # torch, which simulations are kept apart from
+
+    system = system_of(dataset.meta)
+    system = system if system is not None and kind.knows(system) else None
+    if system is None:
+        made = Made(extrapolation.own_test_set(dataset, args.max_graphs, args.seed))
+    else:
+        if args.seed == dataset.meta.get("arguments", {}).get("seed"):
+            whose = f"--seed {args.seed} is the dataset's own: its trajectories were trained on"
+            raise UserError(whose, "give another --seed")
+        made = kind.fresh(args, dataset, system)
+    unit, network = kind.unit(system), network_acceleration(model, dataset)
+    sets = progress(made.sets.items(), desc="errors of law and network", unit="set")
+    result = {
+        "truth": None if system is None else {"system": system.name, "law": system.law},
+        "force_unit": unit,
+        "errors_are": f"of forces, mass * acc, in {unit}{ACCELERATIONS[16:]}" if unit else ACCELERATIONS,
+        "simulations": {name: states.report for name, states in made.sets.items() if states.report},
+        "sets": {name: extrapolation.compare(s, network, law.acceleration, bool(unit)) for name, s in sets},
+        "skipped_sets": made.skipped,
+    }
+    if system is None:
+        return result | {"rollouts": {"skipped": extrapolation.NOTHING_KNOWN}}
+    if not args.rollouts:
+        return result | {"rollouts": {"skipped": "asked for none (--rollouts 0)"}}
+    return result | {"rollouts": kind.rollouts(args, dataset, system, law, model, made)}
+
+
+# ---------------------------------------------------------------- few particles in open space
+
+
+def _spacing(dataset: Dataset, system: System) -> float:
+    return float(dataset.t[1] - dataset.t[0]) if dataset.pos.shape[1] > 1 else system.dt
+
+
+def _fresh(args, dataset, system) -> Made:
+    return extrapolation.fresh_sets(
+        dataset.meta,
+        n=dataset.n,
+        dim=dataset.dim,
+        frames=dataset.pos.shape[1],
+        spacing=_spacing(dataset, system),
+        trajectories=max(args.n_trajectories, args.rollouts),
+        limit=args.max_graphs,
+        seed=args.seed,
+    )
+
+
+def _rollouts(args, dataset, system, law, model, made) -> dict:
+    from distill.network.evaluation import network_acceleration
+
+    frames = dataset.pos.shape[1]
+    if frames < 2:
+        return {"skipped": "the training data are single frames"}
+    network = network_acceleration(model, dataset, double=True)
+    starts = {name: np.array(values[: args.rollouts]) for name, values in made.starts.items()}
+    time = _spacing(dataset, system) * (frames - 1)
+    functions = {"training_time": time, "times": extrapolation.LONGER}
+    return rollout.compare(system, law.acceleration, network, **starts, **functions)
+
+
+OPEN = Comparison(
+    name="data in open space",
+    defaults={"n_trajectories": 100, "max_graphs": 4000, "rollouts": 16},
+    quick={"n_trajectories": 6, "max_graphs": 200, "rollouts": 2},
+    takes=lambda dataset: True,
+    check=lambda args, law: None,
+    unit=lambda system: None,
+    knows=lambda system: True,
+    fresh=_fresh,
+    rollouts=_rollouts,
+)
