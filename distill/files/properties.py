@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Property:
@@ -82,15 +80,15 @@ def message_fields(names: Iterable[str] = USUAL) -> dict[str, str]:
 def in_messages(messages: Mapping) -> tuple[str, ...]:
     """Names of the properties that the arrays of a messages file hold, ``ordered``."""
     both = {k[:-2] for k in messages if k.endswith("_i")} & {k[:-2] for k in messages if k.endswith("_j")}
-    return ordered(name for name in both if np.ndim(messages[f"{name}_i"]) == 1)
+    return ordered(name for name in both if messages[f"{name}_i"].ndim == 1)
 
 
-def of_edges(messages: Mapping, pick=slice(None)) -> dict[str, np.ndarray]:
+def of_edges(messages: Mapping, pick=slice(None)) -> dict:
     """Variable of a pair law -> its values on the edges ``pick`` of a messages file, in 64 bits."""
     return {v: messages[k][pick].astype(float) for v, k in message_fields(in_messages(messages)).items()}
 
 
-def of_receivers(messages: Mapping, pick=slice(None)) -> dict[str, np.ndarray]:
+def of_receivers(messages: Mapping, pick=slice(None)) -> dict:
     """Name -> the receiver's value on the edges ``pick`` of a messages file, in 64 bits."""
     return {name: messages[f"{name}_i"][pick].astype(float) for name in in_messages(messages)}
 
