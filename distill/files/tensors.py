@@ -28,7 +28,15 @@ def tensor_bytes(tensors: dict, header: dict) -> tuple[bytes, str]:
     ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     text = json.dumps(plain(header))
     digest = digest_of(ready, text)
-    return save(ready, {"json": text, "sha256": digest}), digest
+    return _ordered(save(ready, {"json": text, "sha256": digest})), digest
+
+
+def _ordered(content: bytes) -> bytes:
+    """The same file with its header in one order: safetensors writes metadata in another one every time."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def save_tensors(path: Path, tensors: dict, header: dict | None = None) -> None:
