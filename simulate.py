@@ -43,8 +43,6 @@ def parser() -> Parser:
     add("--dim", type=int, choices=(2, 3), help="space dimensions (2)")
     add("--dt", type=positive_float, help="time step (the system's)")
     add("--every", type=positive_int, help="time steps between two saved frames (5)")
-    form = "the physics and time grid of the authors' code, slips included, to compare with its data"
-    add("--original-form", action="store_true", default=None, help=form)
     noise = "measurement noise: every component of every saved acceleration is multiplied by 1 + SHARE N(0,1)"
     add("--acceleration-noise", type=fraction, default=0.0, metavar="SHARE", help=noise)
     for kind in simulations():

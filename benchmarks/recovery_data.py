@@ -6,7 +6,8 @@ Differences of positions ~ N(0, 1.5) in every component, log m ~ N(0, 1), q = +-
 
 import numpy as np
 
-from distill.physics.law import AXES, VARIABLES
+from distill.files.properties import VARIABLES
+from distill.physics.law import AXES
 from distill.physics.system import acceleration, pair_force
 from distill.physics.systems import SYSTEMS, load_system
 
@@ -29,7 +30,7 @@ def pairs_at(system: str, d: np.ndarray, rng) -> dict:
     r = np.linalg.norm(d, axis=1)
     mass, charge = np.exp(rng.standard_normal((2, len(d)))), rng.choice([-1.0, 1.0], (2, len(d)))
     ends = dict(zip(VARIABLES, (r, *mass, *charge), strict=True))
-    return ends | {"d": d, "force": pair_force(load_system(system), d, *ends.values())}
+    return ends | {"d": d, "force": pair_force(load_system(system), d, r, ends)}
 
 
 def select(pairs: dict, index) -> dict:
@@ -79,7 +80,7 @@ def graphs(system: str, dim: int, count: int, rng) -> dict:
     pos = rng.normal(0, SPREAD / np.sqrt(2), (count, PARTICLES, dim))
     mass = np.exp(rng.standard_normal((count, PARTICLES)))
     charge = rng.choice([-1.0, 1.0], (count, PARTICLES))
-    acc = acceleration(load_system(system), pos, np.zeros_like(pos), mass, charge)
+    acc = acceleration(load_system(system), pos, np.zeros_like(pos), {"mass": mass, "charge": charge})
     i, j = np.nonzero(~np.eye(PARTICLES, dtype=bool))
     k = np.repeat(np.arange(count), len(i))
     i, j = np.tile(i, count), np.tile(j, count)

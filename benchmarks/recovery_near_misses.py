@@ -22,6 +22,7 @@ import numpy as np
 import recovery_data as data
 import sympy as sp
 
+from distill.files.properties import VARIABLES
 from distill.files.storage import finite_or_none as finite
 from distill.formulas.equivalence import compare
 from distill.formulas.program import compile_numpy
@@ -30,7 +31,7 @@ from distill.law import verdict
 from distill.law.receivers import acceleration_objective, law_error, receivers
 from distill.law.residuals import structure
 from distill.messages.net_forces import nodes_of
-from distill.physics.law import VARIABLES, Law
+from distill.physics.law import Law
 
 LAWS = ("spring", "r1", "r2", "charge")
 SHARES = {"exponent": 0.4, "factor": 0.24, "sign": 0.12, "offset": 0.24}

@@ -17,11 +17,11 @@ import itertools
 import numpy as np
 import recovery_data as data
 
+from distill.files.properties import VARIABLES
 from distill.files.storage import finite_or_none as finite
 from distill.formulas.program import compile_numpy
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
-from distill.physics.law import VARIABLES
 from distill.search.direct import search
 from distill.search.engine import SearchOptions
 

@@ -91,12 +91,12 @@ def with_head_on_pair(system, which: int):
     plant = {"on": False}
 
     def initial(rng, n, dim):
-        pos, vel, mass, charge = initial_conditions(system, rng, n, dim)
+        pos, vel, properties = initial_conditions(system, rng, n, dim)
         if plant["on"] and list(rng.bit_generator.seed_seq.entropy)[1:] == [which, 0]:
             pos[1], vel[1] = pos[0], vel[0]
             pos[1, :2] += PLANTED
-            charge[0], charge[1] = 1.0, -1.0
-        return pos, vel, mass, charge
+            properties["charge"][:2] = 1.0, -1.0
+        return pos, vel, properties
 
     return replace(system, initial=initial), plant
 
@@ -169,9 +169,10 @@ def independent_reference(system, frames, y0, p, few):
     found = []
     for k in few[:4]:
 
-        def slope(t, y, mass=p[k, :N], charge=p[k, N:]):
+        def slope(t, y, values=p[k]):
+            properties = dict(zip(system.properties, values.reshape(-1, N), strict=True))
             pos, vel = y.reshape(2, N, DIM)
-            return np.concatenate([vel.ravel(), acceleration(system, pos, vel, mass, charge).ravel()])
+            return np.concatenate([vel.ravel(), acceleration(system, pos, vel, properties).ravel()])
 
         t = EVERY * system.dt * np.arange(frames)
         y = solve_ivp(slope, (0, t[-1]), y0[k], "DOP853", t, rtol=TIGHT, atol=TIGHT).y

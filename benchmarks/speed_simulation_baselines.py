@@ -71,7 +71,8 @@ def taylor(system, n: int, dim: int, frames: int, every: int, tolerance: float):
     for i, j in zip(*system.pairs(n), strict=True):
         d = x[i] - x[j]
         r = heyoka.sqrt(heyoka.sum(list(d * d)))
-        pair = radial_force(system, r, mass[i], mass[j], charge[i], charge[j], heyoka) / r * d
+        ends = {"m_i": mass[i], "m_j": mass[j], "q_i": charge[i], "q_j": charge[j]}
+        pair = radial_force(system, r, ends, heyoka) / r * d
         force[i], force[j] = force[i] + pair, force[j] - pair
     equations = [*zip(x.ravel(), v.ravel(), strict=True)]
     equations += [(v[i, k], force[i, k] / mass[i]) for i in range(n) for k in range(dim)]

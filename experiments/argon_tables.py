@@ -3,9 +3,9 @@
 from cells import SECTIONS
 from table_cells import Cells, conditions, error, r2
 
+from distill.files.properties import VARIABLES
 from distill.fluid.lennard_jones import ARGON, GRAM_PER_MOL
 from distill.formulas.text import parse, to_text
-from distill.physics.law import VARIABLES
 from distill.report.markdown import markdown
 
 MASS = ARGON["atom_mass"] * GRAM_PER_MOL

@@ -98,12 +98,12 @@ def draw_force(axis, train, meta, test, law):
     """f(r) as the messages have it, the law found in them, and the truth."""
     import sympy as sp
 
+    from distill.files.properties import VARIABLES
     from distill.formulas.latex import to_latex
     from distill.formulas.program import compile_numpy
     from distill.formulas.text import parse
     from distill.messages import read_out
     from distill.messages.net_forces import nodes_of
-    from distill.physics.law import VARIABLES
     from distill.report import plots
 
     alone = law["from_messages"]

@@ -17,13 +17,12 @@ its order: ``gnn_mae``, ``potential_r2``, ``force_r2``, ``message_sr``, ``aggreg
 
 import numpy as np
 
+from distill.files.properties import of_edges
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse
 from distill.messages import read_out
-from distill.messages.net_forces import nodes_of
+from distill.messages.net_forces import nodes_of, state_of
 from distill.physics.law import AXES
-from distill.search.node_function import NAMES
-from distill.search.targets import PROPERTIES
 from distill.statistics.metrics import affine_fit, r_squared
 
 
@@ -61,7 +60,7 @@ def message_errors(test: dict, targets: dict) -> list[dict] | None:
     """
     dim = test["dx"].shape[1]
     values = {f"d{a}": test["dx"][:, k].astype(float) for k, a in enumerate(AXES[:dim])}
-    values |= {"r": test["r"].astype(float)} | {v: test[k].astype(float) for v, k in PROPERTIES.items()}
+    values |= of_edges(test)
     found = []
     for k, c in enumerate(read_out.top_components(read_out.importance(test), dim)):
         if (target := targets.get(f"component_{k + 1}")) is None:
@@ -80,7 +79,7 @@ def one_law_errors(train: dict, test: dict, text: str) -> list[dict]:
     top = read_out.top_components(read_out.importance(train), train["dx"].shape[1])
 
     def forces(messages):
-        ends = {v: messages[k].astype(float) for v, k in PROPERTIES.items()} | {"r": messages["r"].astype(float)}
+        ends = of_edges(messages)
         return (_values(text, ends) / ends["r"])[:, None] * messages["dx"]
 
     mixture = np.linalg.lstsq(forces(train), train["message"][:, top].astype(float), rcond=None)[0]
@@ -114,13 +113,10 @@ def net_force_error(train: dict, test: dict, meta: dict, law: dict) -> dict | No
     read = read_out.read_out(train, nodes_of(train), meta["antisymmetric"], seed)
     nodes = nodes_of(test)
     net = nodes.sum(read.force(test, nodes))
-    ends = {v: test[k][nodes.first].astype(float) for v, k in (("m_i", "mass_i"), ("q_i", "charge_i"))}
-    vel, acc = (test[k][nodes.first].astype(float) for k in ("vel_i", "acc_i"))
-    mass = ends["m_i"]
-    predicted = np.column_stack(
-        [_values(search["equation"], ends | {"R": net[:, k], "v": vel[:, k]}, NAMES) for k in range(net.shape[1])]
-    )
-    return {"equation": search["equation"], "mae": float(np.abs((predicted - acc) * mass[:, None]).mean())}
+    state, acc = state_of(test, nodes.first), test["acc_i"][nodes.first].astype(float)
+    axes = ({"R": R, "v": v} | state.variables for R, v in zip(net.T, state.vel.T, strict=True))
+    predicted = np.column_stack([_values(search["equation"], columns) for columns in axes])
+    return {"equation": search["equation"], "mae": float(np.abs((predicted - acc) * state.mass[:, None]).mean())}
 
 
 def _sums(messages: dict, top) -> tuple[np.ndarray, np.ndarray]:
@@ -130,9 +126,9 @@ def _sums(messages: dict, top) -> tuple[np.ndarray, np.ndarray]:
     return nodes.sum(messages["message"][:, top].astype(float)), mass * messages["acc_i"][nodes.first].astype(float)
 
 
-def _values(equation: str, columns: dict, names=None) -> np.ndarray:
+def _values(equation: str, columns: dict) -> np.ndarray:
     """``equation`` on columns of equal length [row]."""
-    names = list(names or columns)
+    names = list(columns)
     with np.errstate(all="ignore"):
         found = compile_numpy(parse(equation, names), names)(*(columns[k] for k in names))
     return np.asarray(found, dtype=float) + np.zeros(len(columns[names[0]]))

@@ -5,6 +5,7 @@ import numpy as np
 from distill.files.arrays import save_npz
 from distill.files.dataset import make_split
 from distill.files.fields import DATASET_FIELDS
+from distill.files.properties import of_edges
 from distill.files.storage import save_json
 from distill.physics.record import describe
 from distill.physics.system import pair_force
@@ -19,7 +20,7 @@ def states(system="r2", trajectories=40, frames=5, n=4, dim=2, seed=0):
     pos, vel = rng.normal(0, 1.5, (2, trajectories, frames, n, dim))
     mass = np.exp(0.5 * rng.normal(size=(trajectories, n)))
     charge = np.sign(rng.normal(size=(trajectories, n)))
-    acc = acceleration(load_system(system), pos, vel, mass[:, None], charge[:, None])
+    acc = acceleration(load_system(system), pos, vel, {"mass": mass[:, None], "charge": charge[:, None]})
     return {
         "pos": pos,
         "vel": vel,
@@ -60,7 +61,7 @@ def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, compone
         "charge_i": data["charge"][t, receiver],
         "charge_j": data["charge"][t, sender],
     }
-    force = pair_force(load_system(system), dx, r, *ends.values())
+    force = pair_force(load_system(system), dx, r, of_edges(ends | {"r": r}))
     factor = {"force": 1.0, "acceleration": 1 / ends["mass_i"], "charge_force": ends["charge_i"]}[gauge]
     rng = np.random.default_rng([seed, 1])
     mixing = rng.normal(size=(dim, dim)) + 2 * np.eye(dim) if mixing is None else mixing

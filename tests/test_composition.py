@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from planted import messages
 
+from distill.files.properties import VARIABLES, of_edges
 from distill.formulas.text import parse
 from distill.law import selection, verdict
 from distill.law.receivers import acceleration_objective, receivers
 from distill.messages.net_forces import nodes_of
-from distill.physics.law import VARIABLES, Law, law_from_json
+from distill.physics.law import Law, law_from_json
 from distill.physics.systems import load_system
 
 
@@ -39,8 +40,8 @@ def test_objective_is_the_acceleration_error_of_the_law(gravity):
     data = receivers(gravity, nodes, np.arange(50))
     law = Law(parse("-0.9*m_i*m_j/(r+0.05)^2", VARIABLES))
     objective = acceleration_objective(data)
-    direct = [law.radial(*(gravity[k] for k in ("r", "mass_i", "mass_j", "charge_i", "charge_j")))]
-    force = nodes.sum(direct[0][:, None] * gravity["dx"] / gravity["r"][:, None])[:50]
+    direct = law.radial(**of_edges(gravity))
+    force = nodes.sum(direct[:, None] * gravity["dx"] / gravity["r"][:, None])[:50]
     error = force / gravity["mass_i"][nodes.first[:50]][:, None] - gravity["acc_i"][nodes.first[:50]]
     assert np.allclose(objective.residual(law.pair), objective.weights * error.reshape(-1))
 
@@ -103,8 +104,8 @@ def test_law_json_round_trip_and_damage():
     }
     again = law_from_json(content, "law.json")
     pos, vel = np.random.default_rng(0).normal(size=(2, 3, 5, 2))
-    mass = np.ones((3, 5))
-    assert np.allclose(again.acceleration(pos, vel, mass, mass), law.acceleration(pos, vel, mass, mass), rtol=1e-8)
+    properties = dict.fromkeys(("mass", "charge"), np.ones((3, 5)))
+    assert np.allclose(again.acceleration(pos, vel, properties), law.acceleration(pos, vel, properties), rtol=1e-8)
     for broken in ({}, {"pair": {"text": "__import__('os')"}, "node": {"terms": {}}}, {"pair": 3, "node": {}}):
         with pytest.raises(composition_error()):
             law_from_json(broken, "law.json")

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from planted import messages
 
+from distill.files.properties import VARIABLES
 from distill.formulas.equivalence import ERROR_IS, KEPT, RELATIONS, compare, equivalence, same_rational
 from distill.formulas.forms import form_of
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse
 from distill.law import verdict
-from distill.physics.law import VARIABLES, Law
+from distill.physics.law import Law
 from distill.physics.systems import SYSTEMS
 
 SAME, FACTOR, FORM, DIFFERENT = RELATIONS

@@ -13,6 +13,7 @@ from test_models import NEWTON, network
 from distill.files.arrays import check_fields
 from distill.files.dataset import load_dataset
 from distill.files.fields import MESSAGE_FIELDS
+from distill.files.properties import message_fields
 from distill.messages import extraction
 from distill.network.edges import Edges
 from distill.physics.system import pair_force
@@ -70,7 +71,7 @@ def plain(model, dataset, trajectory, frame) -> dict:
                 "acc_i": acc[i],
                 "acc_pred_i": predicted[i].numpy(),
             }
-            row["force"] = pair_force(system, d, row["r"], mass[i], mass[j], charge[i], charge[j])
+            row["force"] = pair_force(system, d, row["r"], {v: row[k] for v, k in message_fields().items()})
             rows.append(row if logvar is None else row | {"logvar": logvar[k].numpy()})
     return {k: np.array([row[k] for row in rows]) for k in rows[0]}
 

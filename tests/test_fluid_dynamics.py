@@ -14,6 +14,7 @@ from distill.network.evaluation import network_acceleration
 from distill.physics.law import Law
 from distill.physics.neighbours import close_pairs, radius_graph
 from distill.physics.system import radial_force
+from distill.physics.terms import State
 from models import GNN, ModelConfig
 
 SYSTEM = lennard_jones(cutoff=5.5)
@@ -23,7 +24,7 @@ HEAT = BOLTZMANN * T / MASS
 
 
 def truth():
-    return PairAcceleration(lambda r: radial_force(SYSTEM, r, MASS, MASS, 0.0, 0.0), MASS, BOX, SYSTEM.cutoff)
+    return PairAcceleration(lambda r: radial_force(SYSTEM, r, SYSTEM.ends), MASS, BOX, SYSTEM.cutoff)
 
 
 def start(seed=0):
@@ -117,7 +118,7 @@ def test_the_clock_ends_a_run_and_that_is_no_failure(warm):
 def test_node_terms_of_a_law_act_beside_its_pairs(warm):
     law = Law(__import__("sympy").Float(0.0), {"drag": 2.0}, cutoff=5.5)
     acceleration = PairAcceleration(
-        lambda r: law.radial(r, MASS, MASS, 0.0, 0.0), MASS, BOX, 5.5, lambda vel: law.node_force(vel, np.full(N, MASS))
+        law.radial, MASS, BOX, 5.5, lambda vel: law.node_force(State(vel, {"mass": np.full(N, MASS)}))
     )
     np.testing.assert_allclose(acceleration(*warm), -2.0 * warm[1] / MASS)
 
@@ -146,7 +147,7 @@ def test_the_network_sees_the_edges_of_a_fresh_search_and_predicts_the_same(warm
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
     np.testing.assert_allclose(found.dx, wanted.dx, atol=1e-12)
     dataset = Dataset("", None, {"cutoff": np.float64(5.0)})
-    state = moved[None], warm[1][None], np.full((1, N), MASS), np.zeros((1, N))
+    state = moved[None], warm[1][None], {"mass": np.full((1, N), MASS), "charge": np.zeros((1, N))}
     whole = network_acceleration(model, dataset)(*state, BOX)[0]
     np.testing.assert_allclose(acceleration(moved, warm[1]), whole, rtol=1e-4, atol=1e-5)
     assert CutoffEdges(moved[None], BOX, 5.0).neighbours(0).r.size == found.r.size

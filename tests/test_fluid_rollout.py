@@ -9,6 +9,7 @@ import torch
 from planted import CUTOFF, write_argon
 
 from distill.files.dataset import load_dataset
+from distill.files.properties import VARIABLES
 from distill.files.storage import plain
 from distill.fluid import comparison, rollouts, section
 from distill.fluid.comparison import Plan, four_times, settings_like
@@ -18,7 +19,7 @@ from distill.formulas.text import parse
 from distill.generalization import extrapolation
 from distill.network import edges
 from distill.network.evaluation import network_acceleration
-from distill.physics.law import VARIABLES, Law
+from distill.physics.law import Law
 from distill.shell.errors import UserError
 from models import GNN, ModelConfig
 

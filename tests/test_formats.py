@@ -460,3 +460,26 @@ def test_a_dataset_simulated_again_is_known_by_its_start(tmp_path, monkeypatch, 
     save_npz(path, later, DATASET_FIELDS)
     with pytest.raises(UserError, match="trained on another dataset"):
         dataset_of_run("run", config)
+
+
+def test_a_further_column_is_a_property(dataset):
+    spin = np.random.default_rng(0).normal(size=(10, 4))
+    loaded = load_dataset(
+        str(broken(dataset, spin=spin, aaa=spin, per_frame=np.ones((10, 5)), kind=np.ones((10, 4), int)))
+    )
+    assert list(loaded.properties) == ["mass", "charge", "aaa", "spin"]
+    assert np.array_equal(loaded.properties["spin"], spin)
+    spin[2, 1] = np.nan
+    fails(broken(dataset, spin=spin), "'spin'", "1 NaN or infinite")
+
+
+@pytest.mark.parametrize("name", ["q", "acc_pred", "2nd", "a b"])
+def test_a_column_that_no_formula_can_name_is_left_out_and_said(dataset, name, capsys):
+    loaded = load_dataset(str(broken(dataset, **{name: np.ones((10, 4))})))
+    assert list(loaded.properties) == ["mass", "charge"]
+    assert f"'{name}' is left out" in capsys.readouterr().err
+
+
+def test_the_start_of_a_dataset_holds_further_properties(dataset):
+    before = start_of(load_dataset(str(dataset)))
+    assert start_of(load_dataset(str(broken(dataset, spin=np.ones((10, 4)))))) != before

@@ -35,12 +35,16 @@ def test_kepler_ellipse():
     np.testing.assert_allclose(pos[:, 0] - pos[:, 1], np.stack([x, z], -1), atol=1e-9)
 
 
+def stacked(states):
+    return (np.stack(a) for a in zip(*((pos, vel, *p.values()) for pos, vel, p in states), strict=True))
+
+
 def test_positions_from_accelerations_are_the_same_method():
     """``positions`` only saves arithmetic: the same steps as for a system of first order, the same answer."""
     for name in ("r2", "damped"):  # damped: a force of the velocities, and the work as a third kind of state
         system = SYSTEMS[name]
         drawn = [initial_conditions(system, np.random.default_rng(k), 3, 2) for k in range(6)]
-        pos, vel, mass, charge = (np.stack(a).reshape(6, -1) for a in zip(*drawn, strict=True))
+        pos, vel, mass, charge = (a.reshape(6, -1) for a in stacked(drawn))
         y0 = np.concatenate([pos, vel, *[np.zeros((6, 1))] * bool(system.drag)], axis=1)
         p = np.concatenate([mass, charge], axis=1)
         plain, quick = (
@@ -57,11 +61,11 @@ def test_the_lanes_force_is_the_table_s_in_three_dimensions(n):
     for name in ("superposition", "string_ball", "damped", "string", "discontinuous"):
         system = SYSTEMS[name]
         states = [initial_conditions(system, np.random.default_rng(k), n, 3) for k in range(3)]
-        pos, vel, mass, charge = (np.stack(a) for a in zip(*states, strict=True))
+        pos, vel, mass, charge = stacked(states)
         work = [np.zeros((3, 1))] * bool(system.drag)
         y = np.concatenate([pos.reshape(3, -1), vel.reshape(3, -1), *work], axis=1)
         slope = np.asarray(right_hand_side(system, n, 3)(y.T, np.concatenate([mass, charge], 1).T)).T
-        expected = acceleration(system, pos, vel, mass, charge).reshape(3, -1)
+        expected = acceleration(system, pos, vel, {"mass": mass, "charge": charge}).reshape(3, -1)
         np.testing.assert_allclose(slope[:, 3 * n : 6 * n], expected, rtol=1e-10, atol=1e-10)
 
 
@@ -71,7 +75,7 @@ def test_particles_in_one_place_feel_no_force_of_each_other():
         pos[0, 2:] = np.random.default_rng(0).normal(size=(n - 2, 2))
         y = np.concatenate([pos.reshape(1, -1), np.zeros((1, 2 * n))], axis=1)
         slope = np.asarray(right_hand_side(SYSTEMS["r2"], n, 2)(y.T, np.concatenate([mass, mass], 1).T)).T
-        expected = acceleration(SYSTEMS["r2"], pos, 0 * pos, mass, mass).reshape(1, -1)
+        expected = acceleration(SYSTEMS["r2"], pos, 0 * pos, {"mass": mass, "charge": mass}).reshape(1, -1)
         assert np.isfinite(slope).all() and np.abs(expected).max() > 0
         np.testing.assert_allclose(slope[:, 2 * n :], expected, rtol=1e-12, atol=1e-12)
 
@@ -83,7 +87,7 @@ def test_the_lanes_energy_is_the_table_s():
         y[:, :15] *= 2  # far enough for the springs that act where stretched
         total, size = (np.asarray(a) for a in energies(system, 5, 3, y.T, p.T))
         pos, vel = (a.reshape(3, 5, 3) for a in (y[:, :15], y[:, 15:30]))
-        expected = energy(system, pos, vel, p[:, :5], p[:, 5:])
+        expected = energy(system, pos, vel, {"mass": p[:, :5], "charge": p[:, 5:]})
         np.testing.assert_allclose(total, expected, rtol=1e-10, atol=1e-10)
         assert (size >= np.abs(expected) - 1e-9).all()
 

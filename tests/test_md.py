@@ -62,7 +62,7 @@ def test_the_law_in_the_usual_units():
     from distill.physics.system import radial_force
 
     r = np.array([bottom, 3.4])
-    force = radial_force(system, r, *(np.full(2, x) for x in one))
+    force = radial_force(system, r, system.ends)
     # f(sigma) = 24 epsilon/sigma, in kJ/mol and nm
     np.testing.assert_allclose(force, [0, 24 * 0.995792 / 0.34], atol=1e-9)
 
@@ -304,7 +304,6 @@ def test_the_command_writes_a_dataset_whose_runs_are_not_stacked(tmp_path):
     ("words", "code", "told"),
     [
         ("--system lj --rtol 1e-3", 2, ("--rtol: only with the small systems", "--temperature")),
-        ("--system lj --original-form", 2, ("--original-form: only with the small systems",)),
         ("--system r2 --temperature 90", 2, ("--temperature: only with --system lj", "--rtol")),
         ("--system lj --box 20", 2, ("--box: only with --from-gamd", "--reduced-density")),
         ("--system lj --dim 2", 2, ("--dim: --system lj has 3 dimensions",)),

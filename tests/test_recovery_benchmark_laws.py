@@ -8,9 +8,9 @@ import recovery_data as data
 import recovery_near_misses as near
 import recovery_planted as planted
 
+from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.law import verdict
-from distill.physics.law import VARIABLES
 from distill.search import operon
 
 OPTIONS = {

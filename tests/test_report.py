@@ -6,9 +6,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from distill.files.properties import VARIABLES
 from distill.files.storage import save_json
 from distill.formulas.text import parse
-from distill.physics.law import VARIABLES, Law
+from distill.physics.law import Law
 from distill.report import document, page, words
 from distill.report.page import display_fractions, formula
 from distill.shell import paths

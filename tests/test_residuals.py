@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from planted import messages
 
+from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.law import selection, verdict
 from distill.law.residuals import structure
 from distill.messages.net_forces import nodes_of
-from distill.physics.law import VARIABLES, Law
+from distill.physics.law import Law
 
 
 @pytest.fixture(scope="module")

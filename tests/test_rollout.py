@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.generalization import rollout
-from distill.physics.law import VARIABLES, Law
+from distill.physics.law import Law
 from distill.physics.system import acceleration, energy
 from distill.physics.systems import SYSTEMS
 
@@ -17,10 +18,11 @@ CHARGE = SYSTEMS["charge"]
 
 
 def random_states(graphs, n=4, dim=2, seed=0):
-    """pos, vel [graph, particle, dim]; mass, charge [graph, particle]."""
+    """pos, vel [graph, particle, dim]; properties [graph, particle]."""
     rng = np.random.default_rng(seed)
     pos, vel = rng.standard_normal((2, graphs, n, dim))
-    return pos, vel, np.exp(rng.standard_normal((graphs, n))), np.sign(rng.standard_normal((graphs, n)))
+    mass, charge = np.exp(rng.standard_normal((graphs, n))), np.sign(rng.standard_normal((graphs, n)))
+    return pos, vel, {"mass": mass, "charge": charge}
 
 
 def test_solver_follows_kepler_as_scipy_does():
@@ -57,11 +59,11 @@ def test_a_true_law_follows_the_truth_and_keeps_the_energy(name):
     node = {"drag": system.drag} if system.drag else {}
     node |= {"constant_acceleration": np.array([0.0, -1.0])} if system.external else {}
     law = Law(parse(system.law, VARIABLES), node, system.neighbours_only)
-    pos, vel, mass, charge = random_states(3)
+    pos, vel, properties = random_states(3)
     vel[:, list(system.held)] = 0.0
     pos = pos + 3 * np.arange(4)[:, None]  # no close encounters
     wrong = Law(parse(f"1.3*({system.law})", VARIABLES), node, system.neighbours_only)
-    out = rollout.compare(system, law.acceleration, wrong.acceleration, pos, vel, mass, charge, 0.5, 2, frames=21)
+    out = rollout.compare(system, law.acceleration, wrong.acceleration, pos, vel, properties, 0.5, 2, frames=21)
     models = out["models"]
     assert max(models["law"]["position_error"]["median"]) < 1e-7
     assert models["law"]["final_energy_drift_median"] < 1e-8
@@ -73,22 +75,23 @@ def test_a_true_law_follows_the_truth_and_keeps_the_energy(name):
 
 def test_held_particles_stay_in_rollouts():
     system = SYSTEMS["string"]
-    pos, vel, mass, charge = random_states(2)
+    pos, vel, properties = random_states(2)
     vel[:, 0] = 0.0
     ones = lambda *state: np.ones(state[0].shape)  # noqa: E731
-    found = rollout.roll(system, ones, pos, vel, mass, charge, np.linspace(0, 1, 3), 1e-6)
+    found = rollout.roll(system, ones, pos, vel, properties, np.linspace(0, 1, 3), 1e-6)
     np.testing.assert_array_equal(found["pos"][:, -1, 0], pos[:, 0])
     np.testing.assert_allclose(found["pos"][:, -1, 1:], pos[:, 1:] + vel[:, 1:] + 0.5)
 
 
 def test_position_error_and_energy_drift_are_what_they_say():
-    pos, vel, mass, charge = random_states(1)
+    pos, vel, properties = random_states(1)
     rest = lambda *state: 0 * state[0]  # noqa: E731
     truth = lambda *state: acceleration(CHARGE, *state)  # noqa: E731
-    out = rollout.compare(CHARGE, rest, rest, pos, vel, mass, charge, 0.1, 1, frames=2)["models"]["law"]
+    out = rollout.compare(CHARGE, rest, rest, pos, vel, properties, 0.1, 1, frames=2)["models"]["law"]
     t = np.array([0.0, 0.1])
-    reached = rollout.roll(CHARGE, truth, pos, vel, mass, charge, t, 1e-9)["pos"][:, -1]
+    reached = rollout.roll(CHARGE, truth, pos, vel, properties, t, 1e-9)["pos"][:, -1]
     moved = pos + 0.1 * vel
+    mass = properties["mass"]
     centre = (mass[..., None] * pos).sum(1, keepdims=True) / mass.sum()
     size = np.sqrt(((pos - centre) ** 2).sum(-1).mean())
     expected = np.sqrt(((moved - reached) ** 2).sum(-1).mean()) / size
@@ -96,7 +99,7 @@ def test_position_error_and_energy_drift_are_what_they_say():
     i, j = np.triu_indices(4, 1)
     r = np.linalg.norm(pos[:, i] - pos[:, j], axis=-1)
     scale = (0.5 * mass * (vel**2).sum(-1)).sum() + (1 / (r + 0.01)).sum()
-    change = energy(CHARGE, moved, vel, mass, charge) - energy(CHARGE, pos, vel, mass, charge)
+    change = energy(CHARGE, moved, vel, properties) - energy(CHARGE, pos, vel, properties)
     assert out["energy_drift"]["median"][-1] == pytest.approx(abs(change[0]) / scale, rel=1e-6)
 
 
@@ -107,10 +110,14 @@ SPRING = SYSTEMS["spring"]
 
 def rolled_out(system, law, wrong, dim=2, graphs=2, horizon=0.6):
     """``rollout.compare`` of a law and, in place of the network, a wrong one; particles well apart."""
-    pos, vel, mass, charge = random_states(graphs, dim=dim)
+    pos, vel, properties = random_states(graphs, dim=dim)
     vel[:, list(system.held)] = 0.0
     pos = pos + 3 * np.arange(4)[:, None]
-    return rollout.compare(system, law, wrong, pos, vel, mass, charge, horizon, 1, frames=7), (pos, vel, mass)
+    return rollout.compare(system, law, wrong, pos, vel, properties, horizon, 1, frames=7), (
+        pos,
+        vel,
+        properties["mass"],
+    )
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -130,12 +137,13 @@ def test_momentum_drifts_are_those_of_the_closed_form():
     """Two bodies: a "law" that pushes both alike and a "network" that turns them, scaled by the true motion."""
     pos = np.array([[[0.0, 0.0], [2.0, 0.0]]])
     vel = np.array([[[0.0, 1.0], [0.0, -1.0]]])
-    mass, charge = np.array([[1.0, 3.0]]), np.ones((1, 2))
+    mass = np.array([[1.0, 3.0]])
+    properties = {"mass": mass, "charge": np.ones((1, 2))}
     push = lambda *state: np.broadcast_to([0.3, 0.0], state[0].shape)  # noqa: E731
-    turn = lambda x, v, m, q: np.array([0.0, 0.2]) * np.array([[1.0], [-1.0]]) / m[..., None]  # noqa: E731
+    turn = lambda x, v, p: np.array([0.0, 0.2]) * np.array([[1.0], [-1.0]]) / p["mass"][..., None]  # noqa: E731
     t = np.linspace(0, 0.5, 3)
-    out = rollout.compare(SPRING, push, turn, pos, vel, mass, charge, t[-1], 1, frames=3)
-    truth = rollout.roll(SPRING, lambda *s: acceleration(SPRING, *s), pos, vel, mass, charge, t, 1e-9)
+    out = rollout.compare(SPRING, push, turn, pos, vel, properties, t[-1], 1, frames=3)
+    truth = rollout.roll(SPRING, lambda *s: acceleration(SPRING, *s), pos, vel, properties, t, 1e-9)
     speed = np.linalg.norm(truth["vel"][0], axis=-1)  # [frame, particle]
     momentum = (mass * speed).sum(1).mean()
     away = truth["pos"][0] - (mass[..., None] * pos).sum(1) / mass.sum()

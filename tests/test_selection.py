@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from planted import messages
 
+from distill.files.properties import VARIABLES
 from distill.formulas.improve import descent
 from distill.formulas.objective import Objective
 from distill.formulas.switches import gap, mend, switch, thresholds
@@ -15,7 +16,6 @@ from distill.formulas.tree import complexity
 from distill.law import constants, selection
 from distill.law.receivers import acceleration_objective, receivers
 from distill.messages.net_forces import nodes_of
-from distill.physics.law import VARIABLES
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """The last stage: sets beyond the training data, errors, and the script on a tiny random network."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +8,13 @@ import pytest
 from distill.files.arrays import save_npz
 from distill.files.dataset import make_split
 from distill.files.fields import DATASET_FIELDS
+from distill.files.properties import VARIABLES
 from distill.files.provenance import sha256
 from distill.files.storage import load_json, save_json
 from distill.formulas.text import parse
 from distill.generalization import extrapolation
 from distill.generalization.extrapolation import States
-from distill.physics.law import VARIABLES, Law
+from distill.physics.law import Law
 from distill.physics.record import describe
 from distill.physics.system import acceleration
 from distill.physics.systems import SYSTEMS
@@ -32,8 +32,8 @@ def random_states(system, graphs=30, n=4, dim=2, seed=0):
     rng = np.random.default_rng(seed)
     pos, vel = rng.standard_normal((2, graphs, n, dim))
     mass, charge = np.exp(rng.standard_normal((graphs, n))), np.sign(rng.standard_normal((graphs, n)))
-    acc = acceleration(system, pos, vel, mass, charge)
-    return States("random states", pos, vel, mass, charge, acc)
+    properties = {"mass": mass, "charge": charge}
+    return States("random states", pos, vel, properties, acceleration(system, pos, vel, properties))
 
 
 def fake_simulation(system, n, dim, trajectories, frames, every, seed=0, dt=None):
@@ -44,7 +44,7 @@ def fake_simulation(system, n, dim, trajectories, frames, every, seed=0, dt=None
     vel = np.broadcast_to(vel, (trajectories, frames, n, dim))
     pos = start + t[:, None, None] * vel
     mass, charge = np.ones((trajectories, n)), np.ones((trajectories, n))
-    acc = acceleration(system, pos, vel, mass[:, None], charge[:, None])
+    acc = acceleration(system, pos, vel, {"mass": mass[:, None], "charge": charge[:, None]})
     return {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "t": t, "report": {"dropped": 0}}
 
 
@@ -62,7 +62,8 @@ def test_positions_are_scaled_about_the_centre_of_mass(name, factor):
     np.testing.assert_allclose(distances(new), factor * distances(states), rtol=1e-12)
 
     def centre(s):
-        return (s.mass[..., None] * s.pos).sum(1) / s.mass.sum(1)[:, None]
+        mass = s.properties["mass"]
+        return (mass[..., None] * s.pos).sum(1) / mass.sum(1)[:, None]
 
     np.testing.assert_allclose(centre(new), centre(states), atol=1e-12)
     np.testing.assert_allclose(new.acc, acceleration(CHARGE, *new.state))
@@ -73,7 +74,7 @@ def test_heavy_scales_masses_only_and_labels_again():
     states = random_states(SYSTEMS["spring"])
     new = extrapolation.transformed(states, "heavy", SYSTEMS["spring"])
     np.testing.assert_array_equal(new.pos, states.pos)
-    np.testing.assert_allclose(new.mass, 3 * states.mass)
+    np.testing.assert_allclose(new.properties["mass"], 3 * states.properties["mass"])
     np.testing.assert_allclose(new.acc, states.acc / 3)  # springs do not depend on mass
 
 
@@ -107,17 +108,6 @@ def test_sets_are_cut_to_the_limit_and_reproducible():
 def test_single_frames_have_no_longer_set():
     sets = extrapolation.make_sets(CHARGE, 3, 2, 1, 0.5, 5, 100, 9, simulate=fake_simulation).sets
     assert "longer" not in sets and len(sets["interpolation"]) == 5
-
-
-def test_original_time_grid_is_passed_on_unstretched():
-    seen = []
-
-    def spy(*arguments, **options):
-        seen.append((arguments[4], options["dt"]))
-        return fake_simulation(*arguments, **options)
-
-    extrapolation.make_sets(replace(CHARGE, variant="original"), 3, 2, 6, 0.5, 2, 9, 1, simulate=spy)
-    assert [dt * length / (length - 1) for length, dt in seen] == pytest.approx([0.5, 0.5])
 
 
 # ---------------------------------------------------------------- errors
@@ -182,7 +172,7 @@ def run(tmp_path, monkeypatch):
     run, rng = "tiny__bottleneck-newton__s0", np.random.default_rng(0)
     pos, vel = rng.standard_normal((2, 10, 4, 3, 2))
     mass, charge = np.ones((10, 3)), np.sign(rng.standard_normal((10, 3)))
-    acc = acceleration(CHARGE, pos, vel, mass[:, None], charge[:, None])
+    acc = acceleration(CHARGE, pos, vel, {"mass": mass[:, None], "charge": charge[:, None]})
     data = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "t": 0.01 * np.arange(4.0)}
     path = tmp_path / "datasets" / "tiny.npz"
     save_npz(path, data | {"split": make_split(10, 0)}, DATASET_FIELDS)

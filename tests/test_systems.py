@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from distill.files.properties import at, of_pairs
 from distill.physics.record import describe, system_of
 from distill.physics.system import (
     System,
@@ -18,11 +19,10 @@ from distill.physics.system import (
     pair_force,
     radial_force,
 )
-from distill.physics.systems import SYSTEMS, initial_conditions, load_system, original_form
+from distill.physics.systems import SYSTEMS, initial_conditions, load_system
 from distill.shell.errors import UserError
 
-ALL = [s for name in SYSTEMS for s in (SYSTEMS[name], original_form(SYSTEMS[name]))]
-IDS = [f"{s.name}-{s.variant}" for s in ALL]
+every_system = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 
 
 def state(system, n=5, dim=2, seed=0):
@@ -32,10 +32,10 @@ def state(system, n=5, dim=2, seed=0):
 def moving(system, n=5, dim=2, seed=0):
     """A state in which nothing is zero and, for the chains, the ball is near."""
     rng = np.random.default_rng(seed)
-    pos, _, mass, charge = state(system, n, dim, seed)
+    pos, _, properties = state(system, n, dim, seed)
     if system.name == "string_ball":
         pos[:, 1] -= 11
-    return pos, rng.standard_normal((n, dim)), mass, charge
+    return pos, rng.standard_normal((n, dim)), properties
 
 
 def test_table_is_complete():
@@ -46,24 +46,24 @@ def test_table_is_complete():
         assert json.loads(json.dumps(describe(system)))["law"] == system.law
 
 
-@pytest.mark.parametrize("system", ALL, ids=IDS)
+@every_system
 def test_law_is_minus_gradient_of_potential_in_and_out_of_the_softened_range(system):
     rng = np.random.default_rng(1)
     r = np.concatenate([np.geomspace(1e-5, 0.05, 60), rng.uniform(0.05, 6, 200)])
     m_i, m_j = np.exp(rng.standard_normal((2, len(r))))
     q_i, q_j = rng.standard_normal((2, len(r)))
-    closed = radial_force(system, r, m_i, m_j, q_i, q_j)
-    autodiff = radial_force(replace(system, law=None), r, m_i, m_j, q_i, q_j)
+    ends = {"m_i": m_i, "m_j": m_j, "q_i": q_i, "q_j": q_j}
+    closed, autodiff = radial_force(system, r, ends), radial_force(replace(system, law=None), r, ends)
     np.testing.assert_allclose(closed, autodiff, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dim", [2, 3])
-@pytest.mark.parametrize("system", ALL, ids=IDS)
+@every_system
 def test_net_force_is_minus_gradient_of_total_energy(system, dim):
     """Written out pair by pair and differentiated with respect to all the positions at once."""
     jax = import_jax()
-    pos, vel, mass, charge = moving(system, dim=dim)
-    n = len(pos)
+    pos, vel, properties = moving(system, dim=dim)
+    n, mass, charge = len(pos), properties["mass"], properties["charge"]
 
     def potential(x):
         total = 0.0
@@ -77,48 +77,50 @@ def test_net_force_is_minus_gradient_of_total_energy(system, dim):
         return total
 
     expected = -np.asarray(jax.grad(potential)(jax.numpy.asarray(pos)))
-    expected -= system.drags(n)[:, None] * vel
+    expected -= system.drag * vel
     expected[list(system.held)] = 0
-    found = net_force(system, pos, vel, mass, charge)
+    found = net_force(system, pos, vel, properties)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(
-        acceleration(system, pos, vel, mass, charge), expected / mass[:, None], rtol=1e-10, atol=1e-10
+        acceleration(system, pos, vel, properties), expected / mass[:, None], rtol=1e-10, atol=1e-10
     )
     if system.external is not None:
         by_autodiff = external_force(replace(system, external_force=None), pos, mass)
         np.testing.assert_allclose(system.external_force(pos, mass, np), by_autodiff, atol=1e-10)
 
 
-@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
+@every_system
 def test_third_law_and_zero_total_force(system):
-    pos, vel, mass, charge = moving(system, n=6, dim=3)
+    pos, vel, properties = moving(system, n=6, dim=3)
     i, j = system.pairs(6)
     dx = pos[i] - pos[j]
     r = np.linalg.norm(dx, axis=-1)
-    there = pair_force(system, dx, r, mass[i], mass[j], charge[i], charge[j])
-    back = pair_force(system, -dx, r, mass[j], mass[i], charge[j], charge[i])
+    first, second = at(properties, i), at(properties, j)
+    there = pair_force(system, dx, r, of_pairs(first, second))
+    back = pair_force(system, -dx, r, of_pairs(second, first))
     np.testing.assert_array_equal(there, -back)
     inner = replace(system, external=None, drag=0.0, held=())
-    total = net_force(inner, pos, vel, mass, charge).sum(axis=0)
+    total = net_force(inner, pos, vel, properties).sum(axis=0)
     np.testing.assert_allclose(total, 0, atol=1e-11 * max(1.0, np.abs(there).max()))
 
 
 def test_leading_axes_are_batches():
     system, shape = SYSTEMS["superposition"], (3, 2)
     states = [moving(system, seed=k) for k in range(6)]
-    pos, vel, mass, charge = (np.stack(part).reshape(*shape, *part[0].shape) for part in zip(*states, strict=True))
-    acc, total = acceleration(system, pos, vel, mass, charge), energy(system, pos, vel, mass, charge)
+    pos, vel = (np.stack([one[k] for one in states]).reshape(*shape, 5, 2) for k in (0, 1))
+    properties = {k: np.stack([one[2][k] for one in states]).reshape(*shape, 5) for k in ("mass", "charge")}
+    acc, total = acceleration(system, pos, vel, properties), energy(system, pos, vel, properties)
     for k, one in enumerate(states):
         np.testing.assert_allclose(acc[divmod(k, 2)], acceleration(system, *one), rtol=1e-12)
         np.testing.assert_allclose(total[divmod(k, 2)], energy(system, *one), rtol=1e-12)
     # masses of a trajectory broadcast over its frames
-    frames = acceleration(system, pos[0], vel[0], mass[0, :1], charge[0, :1])
+    frames = acceleration(system, pos[0], vel[0], {k: v[0, :1] for k, v in properties.items()})
     np.testing.assert_allclose(frames[0], acc[0, 0], rtol=1e-12)
 
 
 def test_coincident_particles_feel_nothing_and_nothing_is_nan():
     for system in SYSTEMS.values():
-        force = pair_force(system, np.zeros((1, 2)), np.zeros(1), *np.ones((4, 1)))
+        force = pair_force(system, np.zeros((1, 2)), np.zeros(1), dict.fromkeys(system.variables[1:], np.ones(1)))
         np.testing.assert_array_equal(force, 0)
 
 
@@ -139,31 +141,19 @@ def test_ball_is_finite_everywhere():
 
 def test_initial_conditions():
     many = [state(SYSTEMS["charge"], 50, 3, seed) for seed in range(20)]
-    pos, vel, mass, charge = (np.stack(a) for a in zip(*many, strict=True))
+    pos, vel, mass, charge = (np.stack(a) for a in zip(*((x, v, *p.values()) for x, v, p in many), strict=True))
     assert abs(pos.mean()) < 0.1 and abs(vel.std() - 1) < 0.1 and abs(np.log(mass).std() - 1) < 0.1
     assert set(np.unique(charge)) == {-1.0, 1.0}
-    assert len(np.unique(state(SYSTEMS["r2"])[3])) == 5
-    pos, vel, mass, _ = state(SYSTEMS["string"], 6)
-    assert (mass == 1).all() and (vel == 0).all() and abs(pos[:, 0] - np.arange(6)).max() < 2.5
-    assert (moving(original_form(SYSTEMS["string"]))[1] != 0).all()
+    assert len(np.unique(state(SYSTEMS["r2"])[2]["charge"])) == 5
+    pos, vel, properties = state(SYSTEMS["string"], 6)
+    assert (properties["mass"] == 1).all() and (vel == 0).all() and abs(pos[:, 0] - np.arange(6)).max() < 2.5
 
 
-def test_original_form_covers_the_drag_and_the_last_particle():
-    damped = original_form(SYSTEMS["damped"])
-    np.testing.assert_allclose(damped.drags(4), [0.75, 0.5, 0.25, 0])
-    np.testing.assert_allclose(SYSTEMS["damped"].drags(4), 0.5)
-    string = original_form(SYSTEMS["string"])
-    force = string.external_force(np.ones((3, 2)), np.ones(3), np)
-    np.testing.assert_array_equal(force[:, 1], [-1, -1, 0])
-    assert string.held == () and SYSTEMS["string"].held == (0,)
-
-
-@pytest.mark.parametrize("system", ALL, ids=IDS)
+@every_system
 def test_system_comes_back_from_json(system):
     found = system_of({"system": json.loads(json.dumps(describe(system)))})
-    assert found is not None and found.name == system.name and found.variant == system.variant
-    pos, vel, mass, charge = moving(system)
-    np.testing.assert_array_equal(net_force(found, pos, vel, mass, charge), net_force(system, pos, vel, mass, charge))
+    assert found is not None and found.name == system.name
+    np.testing.assert_array_equal(net_force(found, *moving(system)), net_force(system, *moving(system)))
 
 
 def test_unknown_system_in_json_is_none():
@@ -171,6 +161,9 @@ def test_unknown_system_in_json_is_none():
     assert system_of({}) is None
     assert system_of({"system": about | {"name": "r7"}}) is None
     assert system_of({"system": about | {"law": "-m_i*m_j/r^2"}}) is None
+    former = about | {"variant": "standard", "drag_by_index": False}  # as older datasets have it
+    assert system_of({"system": former}) is SYSTEMS["r2"]
+    assert system_of({"system": former | {"variant": "original"}}) is None
 
 
 def test_load_system_names_the_near_miss():
@@ -195,10 +188,10 @@ def test_short_user_file(tmp_path):
     file.write_text(SHORT)
     system = load_system(system_file=file)
     assert system.name == "yukawa" and system.law is None
-    pos, vel, mass, charge = moving(system)
+    pos, vel, properties = moving(system)
     step = 1e-6 * np.eye(10)[3].reshape(5, 2)
-    slope = (energy(system, pos + step, vel, mass, charge) - energy(system, pos - step, vel, mass, charge)) / 2e-6
-    assert net_force(system, pos, vel, mass, charge)[1, 1] == pytest.approx(-slope, rel=1e-6)
+    slope = (energy(system, pos + step, vel, properties) - energy(system, pos - step, vel, properties)) / 2e-6
+    assert net_force(system, pos, vel, properties)[1, 1] == pytest.approx(-slope, rel=1e-6)
     meta = {"system": json.loads(json.dumps(describe(system)))}
     assert system_of(meta).file_sha256 == system.file_sha256
     file.write_text(SHORT + "\ndrag = 1\n")
@@ -214,11 +207,51 @@ def test_user_file_with_everything(tmp_path):
         "def external(pos, mass):\n    return 0.5 * mass * (pos**2).sum(-1)\n"
     )
     system = load_system(system_file=file)
-    pos, vel, mass, charge = moving(system)
-    _, _, outside = energy_terms(system, pos, vel, mass, charge)
+    pos, vel, properties = moving(system)
+    _, _, outside = energy_terms(system, pos, vel, properties)
     np.testing.assert_allclose(outside, 0.5 * (pos**2).sum(-1))
-    np.testing.assert_allclose(external_force(system, pos, mass), -pos, rtol=1e-12)
+    np.testing.assert_allclose(external_force(system, pos, properties["mass"]), -pos, rtol=1e-12)
     assert system.held == (0,) and not system.conserves_energy
+
+
+SPIN = """
+import jax.numpy as jnp
+def potential(r, spin_i, spin_j, m_j, m_i):
+    return spin_i * spin_j / (r + 0.1) + jnp.log(r) * m_i * m_j
+"""
+
+
+def test_a_user_file_makes_further_properties_known_by_naming_them(tmp_path):
+    file = tmp_path / "spins.py"
+    file.write_text(SPIN + "law = 'spin_i*spin_j/(r + 0.1)^2 - m_i*m_j/r'\n")
+    system = load_system(system_file=file)
+    assert system.variables == ("r", "m_i", "m_j", "q_i", "q_j", "spin_i", "spin_j")
+    pos, vel, properties = moving(system)
+    assert list(properties) == ["mass", "charge", "spin"] and len(np.unique(properties["spin"])) == 5
+    as_ever = moving(SYSTEMS["r2"])  # what was drawn before the spins is what is drawn without them
+    np.testing.assert_array_equal(pos, as_ever[0])
+    np.testing.assert_array_equal(properties["charge"], as_ever[2]["charge"])
+    twice = properties | {"spin": 2 * properties["spin"]}
+    light = {"mass": 1e-9 * properties["mass"], "charge": properties["charge"]}
+    weak, strong = (net_force(system, pos, vel, p | light | {"spin": p["spin"]}) for p in (properties, twice))
+    np.testing.assert_allclose(strong, 4 * weak, rtol=1e-6)
+    assert system_of({"system": json.loads(json.dumps(describe(system)))}).properties == system.properties
+
+
+def test_initial_conditions_of_a_user_file_may_give_further_properties(tmp_path):
+    start = "def initial(rng, n, dim):\n    x = rng.normal(size=(n, dim))\n    return x, 0 * x, "
+    for given, spins in (("dict(mass=x[:, 0]**2, charge=x[:, 0], spin=x[:, 1])", None), ("x[:, 0]**2, x[:, 0]", 5)):
+        file = tmp_path / "spins.py"
+        file.write_text(SPIN + start + given)
+        pos, _, properties = state(load_system(system_file=file))
+        assert np.array_equal(properties["spin"], pos[:, 1]) == (spins is None)
+        assert len(np.unique(properties["spin"])) == 5 and np.array_equal(properties["charge"], pos[:, 0])
+
+
+def test_a_potential_may_name_its_five_arguments_as_it_likes(tmp_path):
+    file = tmp_path / "any.py"
+    file.write_text("def potential(r, a, b, c, d): return a * b * r")
+    assert load_system(system_file=file).properties == ("mass", "charge")
 
 
 def test_user_file_with_a_system_object(tmp_path):
@@ -236,7 +269,9 @@ def test_user_file_with_a_system_object(tmp_path):
         ("def potential(r, m_i, m_j, q_i, q_j) return r", "line 1: SyntaxError"),
         ("x = 1\nimport nothing_of_that_name", "line 2: ModuleNotFoundError"),
         ("def potentail(r, m_i, m_j, q_i, q_j): return r", "did you mean 'potential'|no function potential"),
-        ("def potential(r): return r", "cannot be evaluated"),
+        ("def potential(r, spin_i): return r", "has the arguments .r, spin_i., expected r and both ends"),
+        ("def potential(r, mass_i, mass_j): return r", "has the arguments"),
+        ("def potential(r, acc_i, acc_j): return r", "has the arguments"),
         ("def potential(r, m_i, m_j, q_i, q_j): return float(r)", "cannot be evaluated"),
         ("def potential(r, m_i, m_j, q_i, q_j): return r - 10 + 1e400", "not finite"),
         ("def potential(r, m_i, m_j, q_i, q_j): return m_i * r", "exchanged"),
@@ -244,7 +279,7 @@ def test_user_file_with_a_system_object(tmp_path):
         ("law = '-2*z'\ndef potential(r, m_i, m_j, q_i, q_j): return r**2", "z"),
         ("dt = 0\ndef potential(r, m_i, m_j, q_i, q_j): return r", "dt is 0, expected"),
         ("name = '../x'\ndef potential(r, m_i, m_j, q_i, q_j): return r", "letters"),
-        ("SYSTEM = 3", "expected a distill.physics.systems.System"),
+        ("SYSTEM = 3", "expected a distill.physics.system.System"),
     ],
 )
 def test_broken_user_file_is_one_line(tmp_path, text, told):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from planted import messages
 
+from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.messages import read_out
-from distill.messages.net_forces import nodes_of
-from distill.messages.node_terms import fit_terms
-from distill.physics.law import VARIABLES, Law
+from distill.messages.net_forces import fit_terms, nodes_of
+from distill.physics.law import Law
 from distill.physics.systems import load_system
+from distill.physics.terms import State
 from distill.search import node_function, operon, targets
 from distill.search.engine import SearchOptions
 from distill.search.front import Front, Row
@@ -35,7 +36,7 @@ def law(system="spring", **node):
 
 
 def front(*texts):
-    rows = [Row(1, 1.0, t, parse(t, node_function.NAMES)) for t in texts]
+    rows = [Row(1, 1.0, t, parse(t, ("R", "v", "m_i", "q_i"))) for t in texts]
     return Front(rows, "operon", 0, "")
 
 
@@ -80,7 +81,7 @@ def test_a_field_leaves_the_target_and_stays_on_record():
     data = node_function.node_data(m, nodes, read, force)
     assert list(data.fields) == ["constant_acceleration"]
     assert np.allclose(data.fields["constant_acceleration"], PULL, atol=1e-3)
-    everyone = np.arange(len(data.mass))
+    everyone = np.arange(len(data.acc))
     R, v, mass, _ = data.features(everyone).values()
     assert np.allclose(data.target(everyone), (R - 0.5 * v) / mass, atol=0.01)  # the drag is left to be found
 
@@ -92,11 +93,12 @@ def test_terms_are_fitted_together_and_despite_outliers():
     acc = (net - 0.3 * vel + mass[:, None] * [0.1, -0.7] + [0.5, 0.0]) / mass[:, None]
     acc[:25] += 30 * rng.normal(size=(25, 2))
     left, size = acc - net / mass[:, None], np.linalg.norm(acc, axis=1)
-    found = fit_terms(left, size, vel, mass, ("drag", "constant_acceleration", "constant_force"))
+    state = State(vel, {"mass": mass})
+    found = fit_terms(left, size, state, ("drag", "constant_acceleration", "constant_force"))
     assert found["drag"] == pytest.approx(0.3, abs=1e-3)
     assert np.allclose(found["constant_acceleration"], [0.1, -0.7], atol=1e-3)
     assert np.allclose(found["constant_force"], [0.5, 0.0], atol=1e-3)
-    assert fit_terms(left, size, vel, mass, ()) == {}
+    assert fit_terms(left, size, state, ()) == {}
 
 
 # ---------------------------------------------------------------- searched against composed
@@ -140,7 +142,9 @@ def test_a_composed_law_without_the_drag_does_not_agree():
 
 def test_rows_that_fit_the_read_outs_errors_lose_to_the_simple_one():
     data, rng = node_function.node_data(*planted()), np.random.default_rng(1)
-    wrong = 0.02 * (data.mass - 1) + 0.015 * rng.normal(size=len(data.mass))  # systematic and not, as networks are
+    wrong = 0.02 * (data.state.mass - 1) + 0.015 * rng.normal(
+        size=len(data.state.mass)
+    )  # systematic and not, as networks are
     data.net = data.net * (1 + wrong)[:, None]
     data.predicted = data.acc * (1 + 0.05 * rng.normal(size=data.acc.shape))
     rows = front("1.0*R/m_i", "1.0*R/(m_i + 0.02*m_i^2 + 0.01)", "1.0*R/m_i + 0.01*v*R^2 + 0.003*v")

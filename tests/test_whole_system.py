@@ -7,9 +7,10 @@ import pytest
 from planted import write_dataset
 
 from distill.files.dataset import Dataset, load_dataset
+from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.formulas.tree import complexity
-from distill.physics.law import VARIABLES, Law
+from distill.physics.law import Law
 from distill.physics.systems import load_system
 from distill.search import operon, targets, whole_system
 from distill.search.engine import SearchOptions

@@ -35,13 +35,13 @@ class Property:
 
 KNOWN = {p.name: p for p in (Property("mass", "m", positive=True), Property("charge", "q", default=0.0))}
 USUAL = tuple(KNOWN)
-# symbols of the known, and what formulas and messages call something else
-TAKEN = {p.symbol for p in KNOWN.values()} | set("r x y z dx dy dz vx vy vz vel acc acc_pred".split())
+# names and symbols of the known, and what formulas and messages call something else
+TAKEN = {*KNOWN, *(p.symbol for p in KNOWN.values())} | set("r x y z dx dy dz vx vy vz vel acc acc_pred".split())
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}", re.ASCII)
 
 
 def usable(name: str) -> bool:
-    """Whether a column may bear that name: letters, digits and _, and nothing in formulas has it."""
+    """Whether a further column may bear that name: letters, digits and _, and nothing in formulas has it."""
     return bool(_NAME.fullmatch(name)) and name not in TAKEN
 
 

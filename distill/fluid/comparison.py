@@ -130,7 +130,7 @@ def make_sets(system: LennardJones, plan: Plan, threads: int = 1) -> Made:
     found = md.simulate(fine, count, plan.engine, threads)
     told = f"{count} simulations anew, like the dataset in everything but the seed"
     every = round(SPACING / FINE)
-    sets = {INTERPOLATION: pick(found, slice(None, None, every), plan.limit, base.seed, told)}
+    sets = {INTERPOLATION: pick(found, system.properties, slice(None, None, every), plan.limit, base.seed, told)}
     reference = {k: found[k][: plan.references] for k in ("pos", "vel")} | {
         "mass": found["mass"][0],
         "box": found["box"],
@@ -148,7 +148,7 @@ def make_sets(system: LennardJones, plan: Plan, threads: int = 1) -> Made:
             skipped[name] = exc.message
             continue
         told = f"{plan.trajectories} simulations anew {what}, otherwise like the dataset"
-        sets[name] = pick(found, slice(None), plan.limit, base.seed, told)
+        sets[name] = pick(found, system.properties, slice(None), plan.limit, base.seed, told)
     return Made(sets, skipped, reference)
 
 

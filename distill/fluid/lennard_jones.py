@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distill.files.properties import of_pairs
 from distill.physics.system import System
 
 KJ_PER_MOL = 10.0  # in (kJ/mol/nm) A
@@ -60,6 +61,11 @@ class LennardJones(System):
     def mass(self) -> float:
         """Of an atom, in 10 g/mol."""
         return self.atom_mass * GRAM_PER_MOL
+
+    @property
+    def ends(self) -> dict:
+        """Of every pair: what its law takes beside r."""
+        return of_pairs(*[{"mass": self.mass, "charge": 0.0}] * 2)
 
     def describe(self) -> dict:
         return {

@@ -15,7 +15,7 @@ from distill.files.storage import finite_or_none
 from distill.fluid.lennard_jones import BAR, BOLTZMANN, KJ_PER_MOL, LennardJones
 from distill.fluid.settings import Settings
 from distill.physics.neighbours import close_pairs
-from distill.physics.system import radial_force
+from distill.physics.system import pair_potential, radial_force
 from distill.shell.errors import UserError
 from distill.shell.stage import progress, warn
 
@@ -69,13 +69,12 @@ def pair_sums(system: LennardJones, pos, box) -> tuple[np.ndarray, float, float,
     Forces in kJ/mol/nm, the energy (shifted to zero at the cutoff) in kJ/mol, the virial sum r f in (kJ/mol/nm) A.
     """
     i, j, dx, r = close_pairs(pos, box, system.cutoff)
-    mass, zero = np.full(len(r), system.mass), np.zeros(len(r))
-    f = radial_force(system, r, mass, mass, zero, zero)
+    f = radial_force(system, r, system.ends)
     pair = (f / r)[:, None] * dx
     n = len(pos)
     force = np.stack([np.bincount(i, p, n) - np.bincount(j, p, n) for p in pair.T], axis=1)
-    ends = (system.mass, system.mass, 0.0, 0.0, np)
-    energy = (system.potential(r, *ends) - system.potential(system.cutoff, *ends)).sum() / KJ_PER_MOL
+    above, shift = (pair_potential(system, at, system.ends) for at in (r, system.cutoff))
+    energy = (above - shift).sum() / KJ_PER_MOL
     return force, float(energy), float((r * f).sum()), float(r.min(initial=np.inf))
 
 

@@ -59,7 +59,7 @@ def _compiled(system, n, length):
         r2 = sum(d * d for d in columns)
         near = (r2 > 0) & (r2 <= system.cutoff**2)
         r = jnp.sqrt(jnp.where(near, r2, 1.0))
-        f = radial_force(system, r, system.mass, system.mass, 0.0, 0.0, jnp)
+        f = radial_force(system, r, system.ends, jnp)
         weight = jnp.where(near, f / r, 0.0)
         return jnp.stack([(weight * d).sum(axis=1) for d in columns], axis=1) / system.mass
 

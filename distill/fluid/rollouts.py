@@ -29,6 +29,7 @@ from distill.fluid.structure import (
 )
 from distill.generalization.rollout import quartiles
 from distill.physics.system import radial_force
+from distill.physics.terms import State
 from distill.shell.stage import progress
 
 CONSTANT_ENERGY_STARTS = 3
@@ -101,13 +102,11 @@ def true_energy(system: LennardJones, motion: Motion, box) -> tuple[np.ndarray, 
 
 def accelerations(system: LennardJones, law, model, mass: float, box, cutoff: float) -> dict:
     """name -> function that makes a fresh acceleration (pos, vel) -> [particle, dim]."""
-    zero = (0.0, 0.0)
-    node = (lambda vel: law.node_force(vel, np.full(len(vel), mass))) if law.node else None
+    ends = system.ends
+    node = (lambda vel: law.node_force(State(vel, {"mass": np.full(len(vel), mass)}))) if law.node else None
     return {
-        "truth": lambda: PairAcceleration(
-            lambda r: radial_force(system, r, mass, mass, *zero), mass, box, system.cutoff
-        ),
-        "law": lambda: PairAcceleration(lambda r: law.radial(r, mass, mass, *zero), mass, box, law.cutoff, node),
+        "truth": lambda: PairAcceleration(lambda r: radial_force(system, r, ends), mass, box, system.cutoff),
+        "law": lambda: PairAcceleration(lambda r: law.radial(r, **ends), mass, box, law.cutoff, node),
         "gnn": lambda: NetworkAcceleration(model, mass, box, cutoff),
     }
 

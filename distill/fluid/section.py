@@ -90,9 +90,10 @@ def simulation_rows(m) -> list[list[str]]:
 
 def law_parts(m) -> list[str]:
     """Sigma and epsilon of the law found, and its f(r) beside the true one: below the law."""
+    from distill.files.properties import VARIABLES
     from distill.fluid import figures
     from distill.formulas.text import parse
-    from distill.physics.law import VARIABLES, Law
+    from distill.physics.law import Law
     from distill.report import plots
 
     if not m.cut_off or not (m.law.get("pair") or {}).get("text"):
@@ -115,9 +116,9 @@ def law_parts(m) -> list[str]:
     ranges = (m.law.get("verdict") or {}).get("ranges") or {}
     top = m.law.get("cutoff") or ranges.get("in", [0, 10.0])[1]
     r = np.linspace((ranges.get("near") or [0.3 * top])[0], top, POINTS)
-    ends = np.ones((4, POINTS)) * [[1.0], [1.0], [0.0], [0.0]]
+    ends = {"m_i": 1.0, "m_j": 1.0, "q_i": 0.0, "q_j": 0.0}
     values = [
-        Law(parse(one["text"], VARIABLES)).radial(r, *ends) if (one := m.law.get(key) or {}).get("text") else None
+        Law(parse(one["text"], VARIABLES)).radial(r, **ends) if (one := m.law.get(key) or {}).get("text") else None
         for key in ("pair", "truth")
     ]
     label = f"pair force f(r), {'kJ/mol/nm' if m.units else 'units of the data'}"

@@ -8,8 +8,6 @@ from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from distill.files.dataset import Dataset
 from distill.generalization import extrapolation, rollout
 from distill.generalization.extrapolation import Made
@@ -99,7 +97,8 @@ def _rollouts(args, dataset, system, law, model, made) -> dict:
     if frames < 2:
         return {"skipped": "the training data are single frames"}
     network = network_acceleration(model, dataset, double=True)
-    starts = {name: np.array(values[: args.rollouts]) for name, values in made.starts.items()}
+    starts = {name: made.starts[name][: args.rollouts] for name in ("pos", "vel")}
+    starts["properties"] = {name: values[: args.rollouts] for name, values in made.starts["properties"].items()}
     time = _spacing(dataset, system) * (frames - 1)
     functions = {"training_time": time, "times": extrapolation.LONGER}
     return rollout.compare(system, law.acceleration, network, **starts, **functions)

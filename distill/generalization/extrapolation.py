@@ -25,15 +25,14 @@ NOTHING_KNOWN = "the true law is not known here, so nothing beyond the dataset c
 
 @dataclass
 class States:
-    """States with their true accelerations: pos, vel, acc [graph, particle, dim]; mass, charge [graph,
+    """States with their true accelerations: pos, vel, acc [graph, particle, dim]; properties, name -> [graph,
     particle]. ``what`` says in one sentence what they are; ``held`` are particles that never move; ``box [dim]``: sides
     of a periodic box."""
 
     what: str
     pos: np.ndarray
     vel: np.ndarray
-    mass: np.ndarray
-    charge: np.ndarray
+    properties: dict
     acc: np.ndarray
     held: tuple[int, ...] = ()
     report: dict = field(default_factory=dict)  # of the simulation it is from, if it is the first from there
@@ -44,7 +43,7 @@ class States:
 
     @property
     def state(self) -> tuple:
-        return self.pos, self.vel, self.mass, self.charge
+        return self.pos, self.vel, self.properties
 
 
 @dataclass
@@ -63,20 +62,23 @@ def transformed(states: States, name: str, system, factor: float | None = None) 
     """``states`` made "wide" or "close" (positions scaled about each centre of mass) or "heavy" (masses
     scaled), and labelled again by ``system``. The factor is ``FACTORS[name]`` unless given."""
     factor = FACTORS[name] if factor is None else factor
+    mass = states.properties["mass"]
     if name == "heavy":
-        new = replace(states, mass=states.mass * factor)
+        new = replace(states, properties=states.properties | {"mass": mass * factor})
         what = f"the interpolation states with all masses x {factor:g}"
-        if (states.mass == states.mass[0, 0]).all():
+        if (mass == mass[0, 0]).all():
             what += "; in training all masses were the same, so that no network can know of mass"
     else:
-        centre = (states.mass[..., None] * states.pos).sum(1, keepdims=True) / states.mass.sum(1)[:, None, None]
+        centre = (mass[..., None] * states.pos).sum(1, keepdims=True) / mass.sum(1)[:, None, None]
         new = replace(states, pos=centre + factor * (states.pos - centre))
         what = f"the interpolation states with all positions x {factor:g} about the centre of mass"
     return replace(new, what=what, report={}, acc=acceleration(system, *new.state))
 
 
-def pick(simulated: dict, frames: slice, limit: int, seed: int, what: str, held=()) -> States:
-    """At most ``limit`` states drawn without replacement from the ``frames`` of a simulation's arrays."""
+def pick(simulated: dict, names, frames: slice, limit: int, seed: int, what: str, held=()) -> States:
+    """At most ``limit`` states drawn without replacement from the ``frames`` of a simulation's arrays; ``names``:
+    those of the properties.
+    """
     index = np.arange(simulated["pos"].shape[1])[frames]
     total = len(simulated["pos"]) * len(index)
     chosen = np.arange(total)
@@ -84,7 +86,7 @@ def pick(simulated: dict, frames: slice, limit: int, seed: int, what: str, held=
         chosen = np.sort(np.random.default_rng([seed, 7]).choice(total, limit, replace=False))
     k, f = chosen // len(index), index[chosen % len(index)]
     arrays = {name: simulated[name][k, f] for name in ("pos", "vel", "acc")}
-    arrays |= {name: simulated[name][k] for name in ("mass", "charge")}
+    arrays["properties"] = {name: simulated[name][k] for name in names}
     about = {"report": simulated.get("report", {}), "box": simulated.get("box")}
     return States(what=what, held=tuple(held), **about, **arrays)
 
@@ -93,42 +95,39 @@ def make_sets(system, n, dim, frames, spacing, trajectories, limit, seed, simula
     """The named ``States`` and the initial conditions for rollouts.
 
     ``frames`` and ``spacing`` (time between frames) are the training data's; ``starts`` holds pos, vel
-    [trajectory, particle, dim] and mass, charge [trajectory, particle]. ``simulate`` stands in for
+    [trajectory, particle, dim] and ``properties``, name -> [trajectory, particle]. ``simulate`` stands in for
     ``distill.physics.integrate.integrate``, which needs JAX.
     """
     if simulate is None:
         from distill.physics.integrate import integrate as simulate
 
     def run(count, length):
-        dt = spacing
-        if system.variant == "original" and length > 1:
-            dt = spacing * (length - 1) / length  # ``integrate`` stretches the original's grid by the inverse
-        return simulate(system, count, dim, trajectories, length, 1, seed=seed, dt=dt)
+        return simulate(system, count, dim, trajectories, length, 1, seed=seed, dt=spacing)
 
     long = run(n, LONGER * (frames - 1) + 1 if frames > 1 else 1)
     span = spacing * (frames - 1)
-    held = tuple(k % n for k in system.held)
+    held, names = tuple(k % n for k in system.held), system.properties
     what = f"{trajectories} trajectories simulated anew, like the training data in everything but the seed"
-    sets = {INTERPOLATION: pick(long, slice(0, frames), limit, seed, what, held)}
+    sets = {INTERPOLATION: pick(long, names, slice(0, frames), limit, seed, what, held)}
     what = f"{trajectories} trajectories simulated anew with {2 * n} particles in place of {n}"
-    sets["more_particles"] = pick(run(2 * n, frames), slice(None), limit, seed, what, system.held)
+    sets["more_particles"] = pick(run(2 * n, frames), names, slice(None), limit, seed, what, system.held)
     if frames > 1:
         what = f"frames between {span:.4g} and {LONGER * span:.4g} of the new trajectories; training ends at {span:.4g}"
-        sets["longer"] = replace(pick(long, slice(frames, None), limit, seed, what, held), report={})
+        sets["longer"] = replace(pick(long, names, slice(frames, None), limit, seed, what, held), report={})
     for name in FACTORS:
         sets[name] = transformed(sets[INTERPOLATION], name, system)
-    starts = {k: long[k][:, 0] for k in ("pos", "vel")} | {k: long[k] for k in ("mass", "charge")}
+    starts = {k: long[k][:, 0] for k in ("pos", "vel")} | {"properties": {k: long[k] for k in names}}
     return Made(sets, {}, starts)
 
 
 def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
     """The only set there is where the truth is unknown: the dataset's test split with its own labels."""
     index = dataset.trajectories("test")
-    arrays = {k: dataset.arrays[k][index] for k in ("pos", "vel", "acc", "mass", "charge")}
+    arrays = {k: dataset.arrays[k][index] for k in ("pos", "vel", "acc", *dataset.properties)}
     arrays["box"] = dataset.arrays.get("box")
     held = (dataset.meta.get("system") or {}).get("held") or ()
     what = "the dataset's test trajectories with the accelerations stored there"
-    return {INTERPOLATION: pick(arrays, slice(None), limit, seed, what, held)}
+    return {INTERPOLATION: pick(arrays, dataset.properties, slice(None), limit, seed, what, held)}
 
 
 # ---------------------------------------------------------------- a process of its own
@@ -206,13 +205,13 @@ def errors(pred: np.ndarray, true: np.ndarray, held=()) -> dict:
 
 
 def compare(states: States, network, law, forces: bool = False) -> dict:
-    """Errors of two functions (pos, vel, mass, charge[, box]) -> accelerations on one set, and their ratio.
+    """Errors of two functions (pos, vel, properties[, box]) -> accelerations on one set, and their ratio.
 
     ``forces``: of mass * acc in place of accelerations.
     """
     out = {"what": states.what, "graphs": len(states), "particles": states.pos.shape[1]}
     box = {} if states.box is None else {"box": states.box}
-    scale = states.mass[..., None] if forces else 1.0
+    scale = states.properties["mass"][..., None] if forces else 1.0
     with np.errstate(all="ignore"):
         for name, function in (("gnn", network), ("law", law)):
             out[name] = errors(scale * function(*states.state, **box), scale * states.acc, states.held)

@@ -107,21 +107,21 @@ def _error_norm(stages, step, scale):
     return np.where(five == 0, 0.0, np.abs(step) * five / np.where(below > 0, below, 1.0))
 
 
-def roll(system, function, pos, vel, mass, charge, t, rtol, **limits) -> dict:
-    """Trajectories under ``function(pos, vel, mass, charge) -> accelerations``; held particles stay.
+def roll(system, function, pos, vel, properties, t, rtol, **limits) -> dict:
+    """Trajectories under ``function(pos, vel, properties) -> accelerations``; held particles stay.
 
-    pos, vel [trajectory, particle, dim]; mass, charge [trajectory, particle]. Returns ``pos, vel
+    pos, vel [trajectory, particle, dim]; properties name -> [trajectory, particle]. Returns ``pos, vel
     [trajectory, frame, particle, dim]``, ``work [trajectory, frame]`` (against the true drag) and ``paths``.
     """
     count, n, dim = pos.shape
-    half, drags = n * dim, system.drags(n)[:, None]
+    half = n * dim
     held = list(system.held)
 
     def rhs(y, lanes):
         x, v = y[:, :half].reshape(-1, n, dim), y[:, half : 2 * half].reshape(-1, n, dim)
-        a = np.array(function(x, v, mass[lanes], charge[lanes]), dtype=float)
+        a = np.array(function(x, v, {k: p[lanes] for k, p in properties.items()}), dtype=float)
         a[:, held] = 0.0
-        lost = (drags * v * v).sum((1, 2))[:, None]
+        lost = (system.drag * v * v).sum((1, 2))[:, None]
         return np.concatenate([v.reshape(-1, half), a.reshape(-1, half), lost], 1)
 
     y0 = np.concatenate([pos.reshape(count, -1), vel.reshape(count, -1), np.zeros((count, 1))], 1)
@@ -135,10 +135,10 @@ def roll(system, function, pos, vel, mass, charge, t, rtol, **limits) -> dict:
     }
 
 
-def compare(system, law, network, pos, vel, mass, charge, training_time, times, frames: int = FRAMES) -> dict:
+def compare(system, law, network, pos, vel, properties, training_time, times, frames: int = FRAMES) -> dict:
     """JSON-ready comparison over ``times`` training times: position errors and energy drifts.
 
-    ``law`` and ``network`` are functions (pos, vel, mass, charge) -> accelerations. Position error: root
+    ``law`` and ``network`` are functions (pos, vel, properties) -> accelerations. Position error: root
     mean square over the particles against the truth, over ``SIZE``. Energy drift: |H + W - H(0)| over
     ``ENERGY_SCALE`` with H the true energy of the state reached and W the work against the true drag.
     Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
@@ -147,20 +147,21 @@ def compare(system, law, network, pos, vel, mass, charge, training_time, times, 
     t = np.linspace(0.0, times * training_time, frames)
     truth = lambda *state: acceleration(system, *state)  # noqa: E731
     functions = {"truth": truth, "law": law, "truth_loose": truth, "gnn": network}
-    rolled = {k: roll(system, f, pos, vel, mass, charge, t, TOLERANCES[k]) for k, f in functions.items()}
+    rolled = {k: roll(system, f, pos, vel, properties, t, TOLERANCES[k]) for k, f in functions.items()}
+    mass = properties["mass"]
     weight = mass[..., None] / mass.sum(1)[:, None, None]
     centre = (weight * pos).sum(1, keepdims=True)
     size = np.sqrt(((pos - centre) ** 2).sum(-1).mean(-1))
-    terms = energy_terms(system, pos, vel, mass, charge)
+    terms = energy_terms(system, pos, vel, properties)
     scale = sum(np.abs(term).sum(-1) for term in terms)
     scale = np.where(scale > 0, scale, 1.0)
     momenta, momenta_are = momentum_drifts(system, rolled, mass, centre)
-    models = {}
+    models, every_frame = {}, {k: p[:, None] for k, p in properties.items()}
     for name, found in rolled.items():
         with np.errstate(all="ignore"):
             gap = ((found["pos"] - rolled["truth"]["pos"]) ** 2).sum(-1).mean(-1)
             distance = np.sqrt(gap) / size[:, None]
-            total = energy(system, found["pos"], found["vel"], mass[:, None], charge[:, None]) + found["work"]
+            total = energy(system, found["pos"], found["vel"], every_frame) + found["work"]
             drift = np.abs(total - total[:, :1]) / scale[:, None]
         paths = found["paths"]
         reached = np.isfinite(found["pos"][:, :, 0, 0]).sum(1) - 1
@@ -206,9 +207,9 @@ def momentum_drifts(system, rolled: dict, mass, centre) -> tuple[dict, dict]:
     [trajectory, 1, dim], the point about which angular momentum is taken. Returns (drifts, what they are):
     ``momentum_drift`` and ``angular_momentum_drift`` -> {name: [trajectory, frame]}, or None where the law is not
     a law of conservation: an outside field or a held particle takes up momentum, drag takes it away. Drag alone
-    takes gamma_i (x_i - x_i at the start), which is added back; its torque has no such closed form.
+    takes gamma (x_i - x_i at the start), which is added back; its torque has no such closed form.
     """
-    drags, dim = system.drags(mass.shape[1])[:, None], centre.shape[-1]
+    dim = centre.shape[-1]
     outside = "an outside field acts" if system.external is not None else ""
     outside = outside or ("a particle is held" if system.held else "")
     drifts: dict = {"momentum_drift": None, "angular_momentum_drift": None}
@@ -227,7 +228,7 @@ def momentum_drifts(system, rolled: dict, mass, centre) -> tuple[dict, dict]:
 
     m, mass, around = mass[:, None, :, None], mass[:, None], centre[:, None]
     drifts["momentum_drift"] = drift(
-        lambda f: (m * f["vel"] + drags * f["pos"]).sum(2), lambda f: (mass * length(f["vel"])).sum(2)
+        lambda f: (m * f["vel"] + system.drag * f["pos"]).sum(2), lambda f: (mass * length(f["vel"])).sum(2)
     )
     about["momentum_drift"] = MOMENTUM_IS + ("; what drag took is added" if system.drag else "")
     if system.drag:

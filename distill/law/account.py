@@ -38,7 +38,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
     law = replace(law, cutoff=cutoff)
     alone = selection.control(ground, chain)
     without, _ = _examined(alone, ground, read.node_terms)
-    before = Law(front.expr, {}, chain)
+    before = Law(front.expr, {}, chain, properties=ground.properties)
     content = {
         "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
         "node": law.node_json(dataset.dim),
@@ -72,7 +72,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
         content[form.NAME] = form.account(law.pair, refined.data, read.node_terms, system)
         content["from_messages"][form.NAME] = form.values(front.expr, system)
-    truth = verdict.true_law(system)
+    truth = verdict.true_law(system, law.variables)
     if truth is not None:
         true_node = true_node_force(system, messages, dataset)
         content["truth"] = verdict.describe_truth(system, truth)
@@ -87,7 +87,7 @@ def _examined(refined, ground, node_terms) -> tuple[Law, dict]:
     size = np.linalg.norm(residuals.law_acceleration(refined.law, refined.data), axis=1)
     size = size if np.isfinite(size).all() else None
     pair, known = constants.examine(refined.law.pair, refined.data, node_terms, size, ground.unit_charges)
-    return Law(pair, fit_node_terms(pair, refined.data, node_terms), refined.law.chain), known
+    return replace(refined.law, pair=pair, node=fit_node_terms(pair, refined.data, node_terms)), known
 
 
 def _score(law, ground) -> float:

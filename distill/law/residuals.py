@@ -7,8 +7,10 @@ particle. Boosted trees (scikit-learn) look for that on trajectories left out.
 
 import numpy as np
 
+from distill.files.properties import property_named
 from distill.law.receivers import Receivers
 from distill.physics.law import Law
+from distill.statistics import trees
 from distill.statistics.metrics import typical_size
 
 STRUCTURE = 0.05  # held-out R^2 from which the residuals are said to have structure
@@ -16,46 +18,39 @@ ROUNDING = 1e-6  # mean relative error below which there is nothing left to pred
 
 
 def structure(law: Law, data: Receivers, seed: int = 0) -> dict:
-    """``r2_held_out`` of the residual along the line to the nearest particle, predicted from distances, masses
-    and charges of the two nearest; ``left``: mean |a - a_law| / (c + |a|); ``structured``; ``text``. JSON-ready.
+    """``r2_held_out`` of the residual along the line to the nearest particle, predicted from distances and
+    properties of the two nearest; ``left``: mean |a - a_law| / (c + |a|); ``structured``; ``text``. JSON-ready.
     """
     size = np.linalg.norm(data.acc, axis=1)
     with np.errstate(all="ignore"):
         residual = (data.acc - law_acceleration(law, data)) / (typical_size(size) + size)[:, None]
     left = float(np.mean(np.linalg.norm(residual, axis=1))) if np.isfinite(residual).all() else None
+
+    def told(r2, structured, text):
+        return {"r2_held_out": r2, "left": left, "structured": structured, "n": len(size), "text": text}
+
     if left is None:
-        return {
-            "r2_held_out": None,
-            "left": None,
-            "structured": True,
-            "n": len(size),
-            "text": "the law is not finite everywhere",
-        }
+        return told(None, True, "the law is not finite everywhere")
     if left < ROUNDING:
-        return {
-            "r2_held_out": 0.0,
-            "left": left,
-            "structured": False,
-            "n": len(size),
-            "text": f"the law leaves nothing: {left:.1g} of the accelerations is rounding",
-        }
+        return told(0.0, False, f"the law leaves nothing: {left:.1g} of the accelerations is rounding")
     X, nearest = _neighbours(data)
     y = (residual * data.unit[nearest]).sum(1)
     y = np.clip(y, *np.quantile(y, [0.01, 0.99]))  # a few close encounters must not decide
-    known = np.unique(data.trajectory)
-    held = np.isin(data.trajectory, np.random.default_rng([seed, 59]).permutation(known)[: max(1, len(known) // 3)])
+    count = len(np.unique(data.trajectory)) // 3
+    held = trees.some_groups(data.trajectory, np.random.default_rng([seed, 59]), count)
     r2 = _held_out_r2(X, y, held, seed)
-    found = r2 >= STRUCTURE
+    found = bool(r2 >= STRUCTURE)
     what = "is predictable: the law is incomplete" if found else "looks like noise"
-    text = f"what the law leaves ({100 * left:.2g} % of the accelerations) {what} (held-out R2 {r2:.2f})"
-    return {"r2_held_out": r2, "left": left, "structured": bool(found), "n": len(size), "text": text}
+    return told(
+        r2, found, f"what the law leaves ({100 * left:.2g} % of the accelerations) {what} (held-out R2 {r2:.2f})"
+    )
 
 
 def law_acceleration(law: Law, data: Receivers) -> np.ndarray:
     """The law's accelerations [receiver, dim]."""
     f = law.radial(**data.features)
     pair = np.add.reduceat(f[:, None] * data.unit, data.start, axis=0)
-    return (pair + law.node_force(data.vel, data.mass)) / data.mass[:, None]
+    return (pair + law.node_force(data.state)) / data.state.mass[:, None]
 
 
 def _neighbours(data: Receivers) -> tuple[np.ndarray, np.ndarray]:
@@ -63,18 +58,16 @@ def _neighbours(data: Receivers) -> tuple[np.ndarray, np.ndarray]:
     f, count = data.features, np.diff(np.r_[data.start, len(data.unit)])
     order = np.lexsort((f["r"], np.repeat(np.arange(len(count)), count)))
     first, second = order[data.start], order[data.start + np.minimum(1, count - 1)]
-    columns = [f["m_i"][first], f["q_i"][first]]
+    both = [property_named(name).variables for name in data.state.properties]
+    columns = [f[own][first] for own, _ in both]
     for edge in (first, second):
-        columns += [f["r"][edge], f["m_j"][edge], f["q_j"][edge]]
+        columns += [f["r"][edge], *(f[other][edge] for _, other in both)]
     return np.column_stack([*columns, (data.unit[first] * data.unit[second]).sum(1)]), first
 
 
 def _held_out_r2(X, y, held, seed) -> float:
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
     if held.all() or not held.any():
         return 0.0
-    trees = HistGradientBoostingRegressor(max_iter=100, early_stopping=False, random_state=seed)
-    wrong = trees.fit(X[~held], y[~held]).predict(X[held]) - y[held]
+    wrong = trees.predicted(X, y, held, seed, 100) - y[held]
     total = float(((y[held] - y[~held].mean()) ** 2).sum())
     return float(1 - (wrong**2).sum() / total) if total > 0 else 0.0

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import sympy as sp
 
+from distill.files.properties import in_messages, message_fields
 from distill.formulas.improve import prune, round_exponents
 from distill.formulas.switches import mend, refine_thresholds
 from distill.formulas.text import parse
 from distill.formulas.tree import canonical, complexity, parametrise, with_scales
 from distill.law.receivers import (
-    FIELDS,
     Receivers,
     acceleration_objective,
     fit_node_terms,
@@ -27,7 +27,7 @@ from distill.law.receivers import (
     receivers,
 )
 from distill.law.residuals import law_acceleration
-from distill.physics.law import VARIABLES, Law
+from distill.physics.law import Law
 
 WORTHLESS = 0.01  # a formula less than this share worse than the best is as good, however sure the difference
 SIGNIFICANT = 2.0  # ... or less than this many standard errors of the paired difference, and
@@ -89,7 +89,9 @@ class Ground:
         self.many = receivers(messages, nodes, order[~out][:large])
         self.node_terms = tuple(node_terms)
         # a constant input tells nothing, and in a repair it would stand in for a constant
-        inputs = [v for v, k in FIELDS.items() if v == "r" or np.ptp(messages[k]) > 0]
+        self.properties = in_messages(messages)
+        fields = message_fields(self.properties)
+        inputs = [v for v, k in fields.items() if v == "r" or np.ptp(messages[k]) > 0]
         few = receivers(messages, nodes, order[~out][:small])
         self.fit = acceleration_objective(few, node_terms, inputs=inputs)
         self.check = acceleration_objective(self.held, node_terms)
@@ -159,7 +161,7 @@ def refine_on_accelerations(rows: Sequence, ground: Ground, chain: bool, rounds:
     add(ground.judged(ground.polished(prune(best.expr, ground.fit, 0.05)[0]), best.repaired))
     found = list(tried.values())
     chosen = choose(found, ground)
-    law = Law(*final_fit(found[chosen].expr, ground), chain)
+    law = Law(*final_fit(found[chosen].expr, ground), chain, properties=ground.properties)
     network = float(ground.network.mean())
     return Refined(
         law,
@@ -289,4 +291,4 @@ def control(ground: Ground, chain: bool) -> Refined:
     """The same refit, repair and choice from ``CONTROL_STARTS``, without messages: what accelerations alone
     give away. Only a law that this does not find is evidence for the network.
     """
-    return refine_on_accelerations([_Start(parse(t, VARIABLES)) for t in CONTROL_STARTS], ground, chain, rounds=5)
+    return refine_on_accelerations([_Start(parse(t, ("r",))) for t in CONTROL_STARTS], ground, chain, rounds=5)

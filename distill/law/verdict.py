@@ -3,11 +3,13 @@
 import numpy as np
 import sympy as sp
 
+from distill.files.properties import VARIABLES, of_edges
 from distill.formulas.equivalence import compare, equivalence
 from distill.formulas.latex import to_latex
-from distill.formulas.text import parse, to_text
+from distill.formulas.text import to_text
 from distill.formulas.tree import complexity
-from distill.physics.law import VARIABLES, Law
+from distill.messages.net_forces import state_of
+from distill.physics.law import Law
 from distill.physics.system import radial_force
 
 TOLERANCE = 0.02  # relative error in range and extrapolated
@@ -22,13 +24,10 @@ WITHIN_CUT = f"within {100 * TOLERANCE:.0f} % in range and down to {INWARDS:.1f}
 
 
 def samples(messages: dict, low: float, high: float, seed: int) -> dict:
-    """Distances log-uniform in [low, high] with masses and charges drawn from the data."""
+    """Distances log-uniform in [low, high] with the properties of both ends drawn from the data."""
     rng = np.random.default_rng([seed, 77])
     pick = rng.integers(len(messages["r"]), size=SAMPLES)
-    out = {"r": np.exp(rng.uniform(np.log(low), np.log(high), SAMPLES))}
-    for name, key in zip(VARIABLES[1:], ("mass_i", "mass_j", "charge_i", "charge_j"), strict=True):
-        out[name] = messages[key][pick].astype(float)
-    return out
+    return of_edges(messages, pick) | {"r": np.exp(rng.uniform(np.log(low), np.log(high), SAMPLES))}
 
 
 def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 0, cutoff: float | None = None) -> dict:
@@ -60,10 +59,10 @@ def against_truth(law: Law, truth, messages: dict, true_node_force, seed: int = 
     }
     node_error = None
     if true_node_force is not None:
-        mass, vel = messages["mass_i"].astype(float), messages["vel_i"].astype(float)
-        error = np.linalg.norm(law.node_force(vel, mass) - true_node_force, axis=1)
+        state = state_of(messages, slice(None))
+        error = np.linalg.norm(law.node_force(state) - true_node_force, axis=1)
         size = np.linalg.norm(true_node_force, axis=1)
-        typical = np.median(size) + np.median(np.abs(messages["acc_i"]) * mass[:, None])
+        typical = np.median(size) + np.median(np.abs(messages["acc_i"]) * state.mass[:, None])
         node_error = float(np.mean(error) / max(typical, 1e-300))
         ok["node terms"] = node_error < SCALE_TOLERANCE
     closing = "scale" if true_node_force is None else "scale and node terms"
@@ -110,16 +109,23 @@ def without_truth(refined, left: dict) -> dict:
     }
 
 
-def true_law(system):
-    """The radial pair force of a system: a formula, or a function where only its potential is known."""
-    if system is None or system.law is not None:
-        return None if system is None else parse(system.law, VARIABLES)
-    return lambda *columns: radial_force(system, *np.broadcast_arrays(*columns))
+def true_law(system, names=VARIABLES):
+    """The radial pair force of a system: a formula, or a function of columns called ``names`` where only its
+    potential is known.
+    """
+    if system is None or system.formula is not None:
+        return None if system is None else system.formula
+
+    def force(*columns):
+        ends = dict(zip(names, np.broadcast_arrays(*columns), strict=True))
+        return radial_force(system, ends["r"], ends)
+
+    return force
 
 
 def describe_truth(system, truth) -> dict:
     """What ``law.json`` says of the truth."""
-    about = {"external": system.external_law, "drag": system.drag, "variables": list(VARIABLES)}
+    about = {"external": system.external_law, "drag": system.drag, "variables": list(system.variables)}
     if isinstance(truth, sp.Expr):
         return {"text": to_text(truth), "latex": to_latex(truth), "complexity": complexity(truth)} | about
     return {"text": "-dV/dr of the potential simulated", "latex": r"-\frac{dV}{dr}", "complexity": None} | about

@@ -1,13 +1,16 @@
 """What a central, velocity-free pair law leaves out, asked of the read-out force itself.
 
-The law searched is f(r, m, q) along the line of centres. Whether the messages carry more than that is decided
+The law searched is f(r, m, q, ...) along the line of centres. Whether the messages carry more than that is decided
 by held-out trajectories: gradient-boosted trees (scikit-learn) predict the sideways part of the force, and the
 radial part with and without velocities. Only what can be predicted counts, not a network's scatter.
 """
 
 import numpy as np
 
+from distill.files.properties import of_edges
 from distill.messages.read_out import centrality
+from distill.physics.terms import direction
+from distill.statistics import trees
 from distill.statistics.metrics import typical_size
 
 ROWS = 8000
@@ -18,8 +21,8 @@ SIDEWAYS, MOVING = "sideways_share", "velocity_share"
 def leftover(force: np.ndarray, messages: dict, seed: int = 0) -> dict:
     """``force`` [edge, dim] from the read-out, ``messages`` as in a messages file. JSON-ready:
 
-    ``sideways_share``: share of the squared force that is across the line of centres and predictable from
-    r, masses, charges and velocities; ``velocity_share``: share of the variance of the radial force that only
+    ``sideways_share``: share of the squared force that is across the line of centres and predictable from r,
+    properties of both ends and velocities; ``velocity_share``: share of the variance of the radial force that only
     velocities predict; ``tangential_share`` and ``tangential_median`` of ``read_out.centrality``;
     ``central``, ``velocity_free``: each share below ``NOTICED``; ``text``: both in a sentence.
     """
@@ -28,8 +31,7 @@ def leftover(force: np.ndarray, messages: dict, seed: int = 0) -> dict:
     pick = rng.permutation(len(force))[:ROWS]
     part = {k: v[pick].astype(float) for k, v in messages.items() if k not in ("active", "message", "logvar")}
     trajectory = messages["trajectory"][pick]
-    known = np.unique(trajectory)
-    held = np.isin(trajectory, rng.permutation(known)[: max(1, len(known) // 4)])
+    held = trees.some_groups(trajectory, rng, len(np.unique(trajectory)) // 4)
     still, moving, ways = _features(part)
     F = force[pick]
     weight = 1 / (typical_size(np.linalg.norm(F, axis=1)) + np.linalg.norm(F, axis=1))
@@ -54,12 +56,12 @@ def leftover(force: np.ndarray, messages: dict, seed: int = 0) -> dict:
 
 def _features(part):
     """(features of a pair at rest [edge, ...], its velocities [edge, 2], unit vectors across the line)."""
-    unit = part["dx"] / np.maximum(part["r"], 1e-12)[:, None]
+    unit = direction(part["dx"], part["r"])
     v = part["vel_i"] - part["vel_j"]
     along = (v * unit).sum(1)
     across = v - along[:, None] * unit
     speed = np.linalg.norm(across, axis=1)
-    still = np.column_stack([part[k] for k in ("r", "mass_i", "mass_j", "charge_i", "charge_j")])
+    still = np.column_stack(list(of_edges(part).values()))
     if unit.shape[1] == 2:  # a fixed turn, so that a swirl without velocities shows as well
         way = np.column_stack([-unit[:, 1], unit[:, 0]])
         return still, np.column_stack([along, (v * way).sum(1)]), [way]
@@ -69,22 +71,12 @@ def _features(part):
 
 def _held_out_error(X, y, held, seed) -> float:
     """Mean squared error of boosted trees on the held-out rows."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    trees = HistGradientBoostingRegressor(max_iter=150, learning_rate=0.1, early_stopping=False, random_state=seed)
-    return float(((trees.fit(X[~held], y[~held]).predict(X[held]) - y[held]) ** 2).mean())
+    return float(((trees.predicted(X, y, held, seed, 150) - y[held]) ** 2).mean())
 
 
 def _sentence(out) -> str:
     share = lambda key: f"{100 * out[key]:.2g} %"  # noqa: E731
-    first = (
-        f"central: {share(SIDEWAYS)} of the squared force is predictable across the line of centres"
-        if out["central"]
-        else f"NOT central: {share(SIDEWAYS)} of the squared force acts across the line of centres"
-    )
-    second = (
-        f"free of velocities: they predict {share(MOVING)} of the radial force's variance"
-        if out["velocity_free"]
-        else f"NOT free of velocities: they predict {share(MOVING)} of the radial force's variance"
-    )
-    return f"{first}; {second}"
+    central, how = ("central", "is predictable") if out["central"] else ("NOT central", "acts")
+    first = f"{central}: {share(SIDEWAYS)} of the squared force {how} across the line of centres"
+    free = "free" if out["velocity_free"] else "NOT free"
+    return f"{first}; {free} of velocities: they predict {share(MOVING)} of the radial force's variance"

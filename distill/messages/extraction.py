@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from distill.files.dataset import Dataset
-from distill.files.properties import property_named
+from distill.files.properties import of_edges, property_named
 from distill.network.data import node_features
 from distill.network.edges import Edges, edges_of
 from distill.physics.record import system_of
@@ -87,8 +87,7 @@ class Extraction:
         part |= {"acc_i": at(acc, i), "acc_pred_i": acc_pred.take(i, 0), **own}
         part["active"] = self.model.active.cpu().numpy().astype(np.int8)
         if self.system is not None:
-            ends = (part[k] for k in ("dx", "r", "mass_i", "mass_j", "charge_i", "charge_j"))
-            part["force"] = pair_force(self.system, *ends)
+            part["force"] = pair_force(self.system, part["dx"], part["r"], of_edges(part))
         return part
 
     def _network(self, x: np.ndarray, edges: Edges) -> dict:

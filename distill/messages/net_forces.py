@@ -1,17 +1,17 @@
 """The receivers of a messages file, their net forces, and fits to these.
 
 A receiver (node) is one particle in one frame. Beside the pair forces a net force m_i a_i may hold node
-terms (drag, uniform fields; ``law.NODE_TERMS``), which belong to the receiver and to no pair.
+terms (drag, uniform fields; ``physics.terms``), which belong to the receiver and to no pair.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from distill.physics.law import NODE_TERMS, node_term
+from distill.files.properties import of_receivers
+from distill.physics.terms import ELIMINATION, TERMS, State
 from distill.statistics.metrics import typical_size
 
-ELIMINATION = ("constant_force", "drag_per_mass", "constant_acceleration", "drag")
 NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping for
 
 
@@ -46,31 +46,29 @@ def nodes_of(messages: dict) -> Nodes:
     return Nodes(of_edge, first, reverse if len(found) == len(key) else None, (found, reverse[found]))
 
 
-def gauge_factor(gauge: str, messages: dict, first: np.ndarray) -> np.ndarray:
-    """T_i / a_i at each node; ``gauge`` says what T is: force m a, acceleration a, charge_force q m a."""
-    mass, charge = messages["mass_i"][first].astype(float), messages["charge_i"][first].astype(float)
-    return {"force": mass, "acceleration": np.ones_like(mass), "charge_force": mass * charge}[gauge]
+def state_of(messages: dict, first: np.ndarray) -> State:
+    """What node terms see of the receivers of the edges ``first``."""
+    return State(messages["vel_i"][first].astype(float), of_receivers(messages, first))
 
 
-def node_columns(messages: dict, first: np.ndarray, factor: np.ndarray, terms) -> np.ndarray:
-    """Columns [node, column] of the terms that belong to the receiver and to no pair, in units of T."""
-    mass, v = messages["mass_i"][first].astype(float), messages["vel_i"][first].astype(float)
-    columns = [(factor / mass)[:, None] * node_term(name, v, mass) for name in terms]
-    return np.hstack(columns) if columns else np.empty((len(first), 0))
+def node_columns(state: State, factor: np.ndarray, terms) -> np.ndarray:
+    """Columns [node, column] of the terms that belong to the receiver and to no pair, in units of T = factor a."""
+    columns = [(factor / state.mass)[:, None] * TERMS[name].vector(state) for name in terms]
+    return np.hstack(columns) if columns else np.empty((len(factor), 0))
 
 
 def net_force(messages: dict, nodes: Nodes, key: str = "acc_i") -> np.ndarray:
     """m_i a_i [node, dim], of the data or (``key`` "acc_pred_i") of the network."""
-    return gauge_factor("force", messages, nodes.first)[:, None] * messages[key][nodes.first]
+    return messages["mass_i"][nodes.first].astype(float)[:, None] * messages[key][nodes.first]
 
 
 def drop_terms(fit, found, error) -> tuple[np.ndarray, float, tuple[str, ...]]:
     """(weights, held-out error, terms) after dropping the node terms that the error does not miss.
 
-    ``fit(terms)`` gives (weights, error); ``found, error`` are those of all ``NODE_TERMS``.
+    ``fit(terms)`` gives (weights, error); ``found, error`` are those of all ``TERMS``.
     """
-    terms = list(NODE_TERMS)
-    for name in ELIMINATION:  # with equal masses some are the same: the first of them goes
+    terms = list(TERMS)
+    for name in ELIMINATION:
         trial, without = fit([t for t in terms if t != name])
         if without <= max(1.05 * error, NEGLIGIBLE):
             found, error, terms = trial, min(error, without), [t for t in terms if t != name]
@@ -109,7 +107,7 @@ def terms_by_third_law(messages: dict, nodes: Nodes) -> tuple[tuple[str, ...], n
     paired = np.zeros((len(nodes.of_edge), 1))
     paired[nodes.pairs[0]] = 1.0
     part = nodes.sum(paired) / np.bincount(nodes.of_edge)[:, None]  # of a receiver's edges; 1 if nothing is held
-    mass, net = gauge_factor("force", messages, nodes.first), net_force(messages, nodes)
+    state, net = state_of(messages, nodes.first), net_force(messages, nodes)
     pull = nodes.sum(paired * messages["mass_i"][:, None] * messages["acc_share"])
     pull += part * (net - net_force(messages, nodes, "acc_pred_i"))  # the network's own error is no drag
     frame = np.stack([messages[k][nodes.first] for k in ("trajectory", "frame")])
@@ -124,12 +122,12 @@ def terms_by_third_law(messages: dict, nodes: Nodes) -> tuple[tuple[str, ...], n
     left_out = np.arange(len(target)) % 5 == 4
 
     def fit(terms):
-        design = total(part * node_columns(messages, nodes.first, mass, terms)) / size if terms else None
+        design = total(part * node_columns(state, state.mass, terms)) / size if terms else None
         weights = ridge(design[~left_out], target[~left_out], 1.0) if terms else np.empty((0, net.shape[1]))
         missed = target - design @ weights if terms else target
         return weights, float(np.linalg.norm(missed, axis=1)[left_out].mean())
 
-    weights, _, terms = drop_terms(fit, *fit(NODE_TERMS))
+    weights, _, terms = drop_terms(fit, *fit(TERMS))
     return terms, weights
 
 
@@ -142,3 +140,31 @@ def third_law_residual(force: np.ndarray, nodes: Nodes) -> float:
     if not some.any():
         return float("nan")
     return float(np.median(np.linalg.norm(force[edge] + force[reverse], axis=1)[some] / both[some]))
+
+
+def node_design(state: State, terms) -> np.ndarray:
+    """Accelerations by the node terms [receiver x dim, parameter]: a column for every number that they need."""
+    columns = [column for name in terms for column in TERMS[name].columns(state)]
+    return np.stack([(np.broadcast_to(c, state.vel.shape) / state.mass[:, None]).reshape(-1) for c in columns], 1)
+
+
+def fit_terms(left, size, state: State, terms) -> dict:
+    """Values of node terms, by name, that explain the accelerations ``left`` over [receiver, dim].
+
+    ``state``: of these receivers; ``size`` [receiver] is |a|, for relative weights.
+    """
+    if not terms:
+        return {}
+    dim = left.shape[1]
+    weights = np.repeat(1 / (typical_size(size) + size), dim)
+    y, design = weights * left.reshape(-1), weights[:, None] * node_design(state, terms)
+    error = np.ones_like(y)
+    for _ in range(8):  # towards least absolute deviations: a few close encounters must not decide
+        root = 1 / np.sqrt(error)
+        found = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+        error = np.maximum(np.abs(y - design @ found), 1e-9)
+    out, at = {}, 0
+    for name in terms:
+        width = len(TERMS[name].columns(state))
+        out[name], at = TERMS[name].value(found[at : at + width]), at + width
+    return out

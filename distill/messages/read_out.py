@@ -2,7 +2,7 @@
 
 A network that sees x_i in its node model may send A(x_i) F_ij + b(x_i) instead of F_ij (a gauge
 freedom), and any linear mixture of components. ``read_out`` finds the mixture from NET forces alone:
-the summed messages of each receiver are fitted to T_i, with T one of three gauges, and the gauge is
+the summed messages of each receiver are fitted to T_i, with T one of the ``gauges``, and the gauge is
 the one whose fit holds best on particles left out of it. No fixed mixture undoes a general A(x_i): for
 networks that may use one, the force by the Jacobian of the node model (``acc_share``) is a further candidate.
 """
@@ -11,25 +11,26 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from distill.files.properties import in_messages, of_edges, of_receivers
+from distill.messages.gauges import ACCELERATION, Gauge, gauges
 from distill.messages.net_forces import (
     NEGLIGIBLE,
     Nodes,
     drop_terms,
-    gauge_factor,
     net_force,
     node_columns,
     relative_l1,
     ridge,
+    state_of,
     terms_by_third_law,
     third_law_residual,
 )
 from distill.network.variants import message_importance
-from distill.physics.law import NODE_TERMS
 from distill.physics.system import pair_potential
+from distill.physics.terms import TERMS, direction
 from distill.shell.errors import UserError
 from distill.statistics.metrics import r_squared, r_squared_trimmed, typical_size
 
-GAUGES = ("force", "acceleration", "charge_force")  # m a, a, q m a
 JACOBIAN = "jacobian"  # F_ij = m_i a_ij with the shares a_ij of models.GNN.acceleration_shares
 
 
@@ -46,36 +47,33 @@ def importance(messages: dict) -> np.ndarray:
     return message_importance(m, logvar.astype(float), exp=np.exp) * messages["active"]
 
 
-def target_forces(messages: dict) -> dict[str, np.ndarray]:
-    """True F, F/m_i and (where charges differ) q_i F of every edge, by gauge [edge, dim]."""
-    force = messages["force"].astype(float)
-    out = {"force": force, "acceleration": force / messages["mass_i"][:, None]}
-    if np.ptp(messages["charge_i"]) > 0:
-        out["charge_force"] = force * messages["charge_i"][:, None]
-    return out
-
-
-def distinct_gauges(messages: dict) -> list[str]:
-    """Those of ``GAUGES`` that the data can tell apart: with one mass F and F/m differ by a factor only (the first
+def distinct_gauges(messages: dict) -> dict[str, Gauge]:
+    """The gauges that the data can tell apart, by name: with one mass F and F/m differ by a factor only (the first
     stands for both), and without charges of different size q F says nothing.
     """
-    differ = {"acceleration": "mass_i", "charge_force": "charge_i"}
-    return [g for g in GAUGES if g not in differ or np.ptp(messages[differ[g]]) > 0]
+    properties = of_receivers(messages)
+    return {name: gauge for name, gauge in gauges(properties).items() if gauge.told_apart(properties)}
+
+
+def target_forces(messages: dict) -> dict[str, np.ndarray]:
+    """True T of every edge [edge, dim]: by the names of the ``distinct_gauges``, and F/m in any case."""
+    force, properties = messages["force"].astype(float), of_receivers(messages)
+    wanted = {ACCELERATION.name: ACCELERATION} | distinct_gauges(messages)
+    return {name: gauge.from_force(force, properties) for name, gauge in wanted.items()}
 
 
 def potential_vectors(messages: dict, system) -> np.ndarray:
     """V(r) (x_i - x_j)/r of every edge [edge, dim], V the pair potential of ``system`` (``physics.System``)."""
-    ends = (messages[k].astype(float) for k in ("r", "mass_i", "mass_j", "charge_i", "charge_j"))
-    r = np.maximum(messages["r"].astype(float), 1e-12)
-    return (pair_potential(system, *ends) / r)[:, None] * messages["dx"]
+    ends = of_edges(messages)
+    return (pair_potential(system, ends["r"], ends) / np.maximum(ends["r"], 1e-12))[:, None] * messages["dx"]
 
 
 @dataclass
 class ReadOut:
     """Pair forces from messages: F_ij = gauge^-1(W^T e_ij) with ``weights`` W [component, dim], or by the Jacobian.
 
-    ``gauge``: one of ``GAUGES``, or "jacobian" (``weights`` None): F_ij = m_i a_ij less i's node terms over its
-    senders. ``node_terms``: names of the ``law.NODE_TERMS`` that the fit needs beside the messages,
+    ``gauge``: the name of one of the ``gauges``, or "jacobian" (``weights`` None): F_ij = m_i a_ij less i's node
+    terms over its senders. ``node_terms``: names of the ``physics.terms`` that the fit needs beside the messages,
     ``node_weights`` [column, dim] their fitted values (a matrix for a drag).
     ``error``: mean |residual| / (c + |T|) on particles left out, c = median |T|, also in ``errors`` by gauge. The
     Jacobian's is the network's own: its shares add up to the prediction whatever they are, so it decides nothing.
@@ -132,7 +130,6 @@ class ReadOut:
 
     def plain_force(self, messages: dict, nodes: Nodes) -> np.ndarray:
         """As ``force``, with the gauge undone but nothing antisymmetrised."""
-        mass = messages["mass_i"].astype(float)[:, None]
         if self.gauge == JACOBIAN:
             if "acc_share" not in messages:
                 raise UserError(
@@ -140,18 +137,15 @@ class ReadOut:
                     "python extract_messages.py --run <run> --overwrite",
                 )
             node_force = self.node_force(messages, nodes) / np.bincount(nodes.of_edge)[:, None]
-            return mass * messages["acc_share"] - node_force[nodes.of_edge]
-        out = messages["message"].astype(float) @ self.weights
-        if self.gauge == "acceleration":
-            out = out * mass
-        elif self.gauge == "charge_force":
-            out = out / np.where(messages["charge_i"] == 0, np.inf, messages["charge_i"])[:, None]
-        return out
+            share = messages["mass_i"].astype(float)[:, None] * messages["acc_share"]
+            return share - node_force[nodes.of_edge]
+        gauge = gauges(in_messages(messages))[self.gauge]
+        return gauge.to_force(messages["message"].astype(float) @ self.weights, of_receivers(messages))
 
     def node_force(self, messages: dict, nodes: Nodes) -> np.ndarray:
         """The fitted node terms of every receiver, a force [node, dim]."""
-        mass = gauge_factor("force", messages, nodes.first)
-        return node_columns(messages, nodes.first, mass, self.node_terms) @ self.node_weights
+        state = state_of(messages, nodes.first)
+        return node_columns(state, state.mass, self.node_terms) @ self.node_weights
 
 
 def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -> ReadOut:
@@ -173,15 +167,17 @@ def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -
     acc = messages["acc_i"][nodes.first].astype(float)
     held_out = np.random.default_rng(seed).random(len(acc)) < 0.2
 
+    state, distinct = state_of(messages, nodes.first), distinct_gauges(messages)
+
     def fit(gauge, terms):
-        factor = gauge_factor(gauge, messages, nodes.first)
-        design = np.hstack([summed, node_columns(messages, nodes.first, factor, terms)])
+        factor = distinct[gauge].from_force(state.mass, state.properties)
+        design = np.hstack([summed, node_columns(state, factor, terms)])
         target = acc * factor[:, None]
         c = typical_size(np.linalg.norm(target, axis=1))
         weights = ridge(design[~held_out], target[~held_out], c)
         return weights, relative_l1(design[held_out] @ weights, target[held_out], c)
 
-    fits = {g: fit(g, NODE_TERMS) for g in distinct_gauges(messages)}
+    fits = {g: fit(g, TERMS) for g in distinct}
     errors = {g: error for g, (_, error) in fits.items()}
     best = min(errors, key=errors.get)
     found, error, terms = drop_terms(lambda terms: fit(best, terms), *fits[best])
@@ -233,7 +229,7 @@ def centrality(force: np.ndarray, dx: np.ndarray, r: np.ndarray) -> dict:
 
     ``tangential_share`` of sum |F|^2 and the median of |F_t| / |F| over edges with a force.
     """
-    unit = dx / np.maximum(r, 1e-12)[:, None]
+    unit = direction(dx, r)
     radial = (force * unit).sum(1)
     tangential = np.linalg.norm(force - radial[:, None] * unit, axis=1)
     size = np.linalg.norm(force, axis=1)

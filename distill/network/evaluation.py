@@ -24,7 +24,7 @@ def accelerations(model, source: EdgeSource, pos, vel, properties) -> np.ndarray
 
 
 def network_acceleration(model, dataset: Dataset, double: bool = False):
-    """The network as a function (pos, vel, mass, charge, box=None) -> accelerations, shapes as in ``accelerations``.
+    """The network as a function (pos, vel, properties, box=None) -> accelerations, shapes as in ``accelerations``.
 
     Its edges are as in the ``dataset`` that it learnt from: a chain's, all pairs, or in a box those within the cutoff,
     of which a ``UserError`` says that it is missing. ``double``: computed in float64, so that the step control of a
@@ -34,9 +34,9 @@ def network_acceleration(model, dataset: Dataset, double: bool = False):
         model = copy.deepcopy(model).double()
     device, chain = next(model.parameters()).device, is_chain(dataset.meta)
 
-    def function(pos, vel, mass, charge, box=None):
+    def function(pos, vel, properties, box=None):
         cutoff = None if box is None else cutoff_of(dataset)
         source = edges_for(pos, chain, box, cutoff, device, memory=0)
-        return accelerations(model, source, pos, vel, {"mass": mass, "charge": charge})
+        return accelerations(model, source, pos, vel, properties)
 
     return function

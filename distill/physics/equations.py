@@ -1,12 +1,13 @@
 """Equations of motion and energies of many trajectories side by side, for ``lanes`` (JAX).
 
 The physics is that of ``physics.system``, laid out ``[state, lane]``, lanes last: state = positions, velocities and,
-with drag, the energy dissipated so far; parameter = masses, charges ``[parameter, lane]``.
+with drag, the energy dissipated so far; parameter = the properties one after the other, ``[parameter, lane]``.
 """
 
 import numpy as np
 
-from distill.physics.system import System, external_force, import_jax, radial_force
+from distill.files.properties import of_pairs
+from distill.physics.system import System, arguments, external_force, import_jax, radial_force
 
 ONE_BY_ONE = 30  # pairs
 
@@ -14,46 +15,45 @@ ONE_BY_ONE = 30  # pairs
 def right_hand_side(system: System, n: int, dim: int):
     """``rhs(y [state, lane], p [parameter, lane])`` for ``distill.physics.lanes``.
 
-    state = positions, velocities and, with drag, the energy dissipated so far; parameter = masses, charges.
+    state and parameter as in the module.
     """
     jnp = import_jax().numpy
     pair_forces = _one_by_one if len(system.pairs(n)[0]) <= ONE_BY_ONE or system.neighbours_only else _in_rounds
     free = np.ones((n, 1, 1))
     free[list(system.held)] = 0.0
-    drags = system.drags(n)[:, None, None]
     half = n * dim
 
     def rhs(y, p):
         lanes = y.shape[-1]
-        x, v, mass, charge = _split(n, dim, y, p)
-        force = pair_forces(system, x, mass, charge)
+        x, v, properties = _split(system, n, dim, y, p)
+        force, mass = pair_forces(system, x, properties), properties["mass"]
         if system.external is not None:
             outside = external_force(system, jnp.moveaxis(x, -1, 0), mass.T, jnp)
             force = force + jnp.moveaxis(outside, 0, -1)
         if system.drag:
-            force = force - drags * v
+            force = force - system.drag * v
         a = free * force / mass[:, None]
         parts = [v.reshape(half, lanes), a.reshape(half, lanes)]
         if system.drag:
-            parts.append((drags * v * v).sum((0, 1))[None])
+            parts.append((system.drag * v * v).sum((0, 1))[None])
         return jnp.concatenate(parts)
 
     return rhs
 
 
 def _pair_force(system, dx, r2, ends):
-    """Force on the first of each pair ``[pair, dim, lane]``; ``ends``: both masses, then charges ``[pair, lane]``."""
+    """Force on the first of each pair ``[pair, dim, lane]``; ``ends``: variable -> ``[pair, lane]``."""
     jnp = import_jax().numpy
     r = jnp.sqrt(jnp.where(r2 > 0, r2, 1.0))
-    return jnp.where(r2 > 0, radial_force(system, r, *ends, jnp) / r, 0.0)[:, None] * dx
+    return jnp.where(r2 > 0, radial_force(system, r, ends, jnp) / r, 0.0)[:, None] * dx
 
 
-def _one_by_one(system, x, mass, charge):
+def _one_by_one(system, x, properties):
     """Sum of the pair forces ``[particle, dim, lane]``, each sum written out: fast, but long to compile for many."""
     jnp = import_jax().numpy
     i, j = system.pairs(len(x))
     dx, r2 = _differences(system, x, jnp)
-    pair = _pair_force(system, dx, r2, (mass[i], mass[j], charge[i], charge[j]))
+    pair = _pair_force(system, dx, r2, _ends(properties, i, j))
     terms = [
         [pair[k] for k in np.flatnonzero(i == one)] + [-pair[k] for k in np.flatnonzero(j == one)]
         for one in range(len(x))
@@ -61,16 +61,16 @@ def _one_by_one(system, x, mass, charge):
     return jnp.stack([sum(each[1:], each[0]) for each in terms])
 
 
-def _in_rounds(system, x, mass, charge):
+def _in_rounds(system, x, properties):
     """The same: in round k every particle i meets i + k, cyclically, and both are given their force."""
     jax = import_jax()
     jnp, n = jax.numpy, len(x)
-    twice = [jnp.concatenate([a, a]) for a in (x, mass, charge)]
+    twice = {k: jnp.concatenate([a, a]) for k, a in ({"x": x} | properties).items()}
 
     def meet(k, force):
-        other = [jax.lax.dynamic_slice_in_dim(a, k, n) for a in twice]
-        dx = x - other[0]
-        pair = _pair_force(system, dx, _square(dx), (mass, other[1], charge, other[2]))
+        other = {name: jax.lax.dynamic_slice_in_dim(a, k, n) for name, a in twice.items()}
+        dx = x - other["x"]
+        pair = _pair_force(system, dx, _square(dx), of_pairs(properties, other))
         pair = jnp.where(2 * k == n, 0.5, 1.0) * pair  # halfway round every pair meets twice
         force = force.at[:n].add(pair)
         reaction = jax.lax.dynamic_slice_in_dim(force, k, n) - pair
@@ -87,22 +87,24 @@ def energies(system: System, n: int, dim: int, y, p):
     """
     jnp = import_jax().numpy
     i, j = system.pairs(n)
-    x, v, mass, charge = _split(n, dim, y, p)
-    _, r2 = _differences(system, x, jnp)
-    terms = [
-        0.5 * mass * (v * v).sum(1),
-        system.potential(jnp.sqrt(r2), mass[i], mass[j], charge[i], charge[j], jnp),
-    ]
+    x, v, properties = _split(system, n, dim, y, p)
+    mass, (_, r2) = properties["mass"], _differences(system, x, jnp)
+    pair = arguments(system, jnp.sqrt(r2), _ends(properties, i, j))
+    terms = [0.5 * mass * (v * v).sum(1), system.potential(*pair, jnp)]
     if system.external is not None:
         terms.append(system.external(jnp.moveaxis(x, -1, 0), mass.T, jnp).T)
     total, size = sum(t.sum(0) for t in terms), sum(jnp.abs(t).sum(0) for t in terms)
     return total + y[-1] if system.drag else total, size
 
 
-def _split(n, dim, y, p):
+def _split(system, n, dim, y, p):
     half = n * dim
     x, v = (part.reshape(n, dim, -1) for part in (y[:half], y[half : 2 * half]))
-    return x, v, p[:n], p[n:]
+    return x, v, {name: p[k * n : (k + 1) * n] for k, name in enumerate(system.properties)}
+
+
+def _ends(properties, i, j):
+    return of_pairs({k: a[i] for k, a in properties.items()}, {k: a[j] for k, a in properties.items()})
 
 
 def _differences(system, x, jnp):

@@ -13,7 +13,7 @@ from distill.physics import lanes
 from distill.physics.equations import energies, right_hand_side
 from distill.physics.seeding import generators
 from distill.physics.system import System, import_jax
-from distill.physics.systems import initial_conditions, initial_conditions_from
+from distill.physics.systems import count, initial_conditions, initial_conditions_from
 from distill.shell.errors import UserError
 from distill.shell.stage import progress
 
@@ -46,7 +46,7 @@ def integrate(
 ) -> dict:
     """Simulate ``trajectories`` systems of ``n`` particles in ``dim`` dimensions; float64.
 
-    Returns ``pos, vel, acc [trajectory, frame, particle, dim]``, ``mass, charge [trajectory, particle]``,
+    Returns ``pos, vel, acc [trajectory, frame, particle, dim]``, the properties ``[trajectory, particle]`` by name,
     ``t [frame]``, ``energy_drift [trajectory]`` and ``report`` (a dict). Frame 0 is the initial condition
     and frames are ``every * dt`` apart (the system's dt unless given). ``acc`` is the acceleration at the
     stored ``pos`` and ``vel``. ``energy_drift`` is max over the frames of |E(t) + W(t) - E(0)| / scale
@@ -59,14 +59,12 @@ def integrate(
     if bad := [k for k in system.held if not -n <= k < n]:
         raise UserError(f"{system.name} holds particle {bad[0]}, but there are {n}")
     spacing = every * (system.dt if dt is None else dt)
-    if system.variant == "original" and frames * every > 1:
-        spacing *= frames * every / (frames * every - 1)  # its linspace(0, dt N, N)
-    if _jumps(system):
+    if system.jumps:
         rtol, atol = max(ACROSS_JUMPS * rtol, TIGHTEST), max(ACROSS_JUMPS * atol, TIGHTEST)
     solver = _solver(system, n, dim, lane_count)
     size = 2 * n * dim + bool(system.drag)
     start, y = np.empty((trajectories, size)), None
-    p = np.empty((trajectories, 2 * n))
+    p = np.empty((trajectories, len(system.properties) * n))
     acc = np.empty((trajectories, frames, n, dim))
     drift, steps = np.full(trajectories, np.inf), np.zeros(trajectories, dtype=np.int64)
     report = {"redone": 0, "dropped": 0, "reasons": {}}
@@ -110,7 +108,6 @@ def integrate(
     half = n * dim
     pos = y[..., :half].reshape(trajectories, frames, n, dim)
     vel = y[..., half : 2 * half].reshape(trajectories, frames, n, dim)
-    mass, charge = p[:, :n].copy(), p[:, n:].copy()
     report |= {
         "energy_drift_max": float(drift.max()),
         "energy_drift_median": float(np.median(drift)),
@@ -122,8 +119,8 @@ def integrate(
         "atol": atol,
         "spacing": spacing,
     }
-    t = spacing * np.arange(frames)
-    arrays = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "t": t}
+    properties = {name: p[:, k * n : (k + 1) * n].copy() for k, name in enumerate(system.properties)}
+    arrays = {"pos": pos, "vel": vel, "acc": acc} | properties | {"t": spacing * np.arange(frames)}
     return arrays | {"energy_drift": drift, "report": report}
 
 
@@ -131,45 +128,39 @@ def integrate(
 def _solver(system, n, dim, lane_count):
     # kept because compiling it takes seconds
     rhs = right_hand_side(system, n, dim)
-    return lanes.make_solver(rhs, lane_count, positions=n * dim, longest=lanes.PASSED if _far_reaching(system) else 1)
-
-
-def _jumps(system):
-    return system.law is not None and any(word in system.law for word in ("greater", "less"))
-
-
-def _far_reaching(system):
-    """Whether the force is sure to be felt from afar and without jumps: then no long step misses any of it."""
-    known = system.file is None and system.external is None and system.law is not None
-    return known and "exp" not in system.law and not _jumps(system)
+    return lanes.make_solver(rhs, lane_count, positions=n * dim, longest=lanes.PASSED if system.far_reaching else 1)
 
 
 def draw(system: System, n: int, dim: int, seed: int, which, again: int = 0):
     """Initial states and parameters ``[trajectory, ...]`` of trajectories ``which`` of a seed, at the draw ``again``.
 
+    Parameters are the properties of all particles, one after the other.
     Trajectory k is drawn from ``numpy.random.default_rng([seed, k, again])``. Raises ``UserError`` where a system's
     own initial conditions are not of the right shape.
     """
     if system.initial is None and seed < 2**32:
         entropy = [[seed, k, again] for k in which]
-        normal = np.stack([rng.standard_normal(2 * n * (dim + 1)) for rng in generators(entropy)])
-        pos, vel, mass, charge = initial_conditions_from(system, normal, n, dim)
+        normal = np.stack([rng.standard_normal(count(system, n, dim)) for rng in generators(entropy)])
+        pos, vel, properties = initial_conditions_from(system, normal, n, dim)
     else:
-        drawn = [_own(system, np.random.default_rng([seed, int(k), again]), n, dim) for k in which]
-        pos, vel, mass, charge = (np.stack(a) for a in zip(*drawn, strict=True))
+        each = [_own(system, np.random.default_rng([seed, int(k), again]), n, dim) for k in which]
+        pos, vel = (np.stack([one[k] for one in each]) for k in (0, 1))
+        properties = {name: np.stack([one[2][name] for one in each]) for name in system.properties}
     work = [np.zeros((len(which), 1))] * bool(system.drag)
     state = [pos.reshape(len(which), -1), vel.reshape(len(which), -1), *work]
-    return np.concatenate(state, axis=1), np.concatenate([mass, charge], axis=1)
+    return np.concatenate(state, axis=1), np.concatenate([properties[k] for k in system.properties], axis=1)
 
 
 def _own(system, rng, n, dim):
-    pos, vel, mass, charge = initial_conditions(system, rng, n, dim)
-    if pos.shape != (n, dim) or vel.shape != (n, dim) or mass.shape != (n,) or charge.shape != (n,):
+    pos, vel, properties = initial_conditions(system, rng, n, dim)
+    shapes = [a.shape for a in (pos, vel, *properties.values())]
+    if shapes != [(n, dim)] * 2 + [(n,)] * len(properties):
+        found = ", ".join(map(str, shapes))
         raise UserError(
-            f"the initial conditions of {system.name} have shapes {pos.shape}, {vel.shape}, {mass.shape},"
-            f" {charge.shape}, expected ({n}, {dim}) twice and ({n},) twice"
+            f"the initial conditions of {system.name} have shapes {found}, expected ({n}, {dim}) twice and ({n},) for"
+            f" {', '.join(properties)}"
         )
-    return pos, vel, mass, charge
+    return pos, vel, properties
 
 
 def observe(system: System, n: int, dim: int, y, p):

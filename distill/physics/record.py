@@ -3,22 +3,22 @@
 from pathlib import Path
 
 from distill.physics.system import System
-from distill.physics.systems import SYSTEMS, original_form
+from distill.physics.systems import SYSTEMS
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
-_DESCRIBED = "name variant summary source law external_law dt softening neighbours_only charges masses held"
+_DESCRIBED = "name summary source law external_law dt softening neighbours_only charges masses held"
 
 
 def describe(system: System) -> dict:
     """What a dataset's JSON says of its system (key ``"system"``); ``system_of`` reads it back."""
     about = {key: getattr(system, key) for key in _DESCRIBED.split()}
     about |= {
-        "variables": "f(r, m_i, m_j, q_i, q_j) on receiver i along x_i - x_j, positive: repulsive",
+        "variables": f"f({', '.join(system.variables)}) on receiver i along x_i - x_j, positive: repulsive",
+        "properties": list(system.properties),
         "external": system.external is not None,
         "drag": system.drag,
-        "drag_by_index": system.drag_by_index,
         "conserves_energy": system.conserves_energy,
         "file": None if system.file is None else relative(system.file),
         "file_sha256": system.file_sha256,
@@ -29,7 +29,7 @@ def describe(system: System) -> dict:
 def system_of(meta: dict) -> System | None:
     """The system of a dataset from the JSON beside it, or None where it is not known any more.
 
-    A system of the table is found by name and variant; a user's only if its file is still there,
+    A system of the table is found by name; a user's only if its file is still there,
     unchanged. The law on record must be the law found, or nothing is returned.
     """
     about = meta.get("system")
@@ -40,11 +40,9 @@ def system_of(meta: dict) -> System | None:
     else:
         system = SYSTEMS.get(about.get("name"))
     system = system and system.as_described(about)
-    if system is not None and about.get("variant") == "original":
-        system = original_form(system)
-    same = ("law", "drag", "drag_by_index", "neighbours_only")
-    if system is None or any(about.get(key) != getattr(system, key) for key in same):
-        return None
+    same = ("law", "drag", "neighbours_only")
+    if system is None or about.get("variant") == "original" or any(about.get(k) != getattr(system, k) for k in same):
+        return None  # "original": the slips of the authors' code, which former versions could simulate
     return system
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from distill.physics.integrate import ATOL, DRIFT_BOUND, MAX_STEPS, RTOL, integrate
 from distill.physics.system import System
-from distill.physics.systems import load_system, original_form
+from distill.physics.systems import load_system
 from distill.shell import extensions
 from distill.shell.errors import UsageError, UserError
 from distill.shell.kinds import Kind
@@ -51,8 +51,6 @@ def _small(args: Namespace) -> Job:
     if system.cutoff < math.inf:
         raise UserError(f"{relative(args.system_file)}: its pair force has a cutoff", "simulate a --system that has")
     args.dt = args.dt or system.dt
-    if args.original_form:
-        system = original_form(system)
     size = (args.n_trajectories, args.n_frames, args.n, args.dim)
     same = {name: getattr(args, name) for name in ("seed", "rtol", "atol", "dt", "max_steps", "drift_bound")}
     inputs = {} if args.system_file is None else {"system_file": args.system_file}
@@ -65,7 +63,7 @@ _SIZE = {"n": 4, "dim": 2, "dt": None, "every": 5, "n_trajectories": 5000, "n_fr
 SMALL = Simulation(
     name="the small systems",
     takes=lambda flags: True,
-    defaults=_SIZE | {"original_form": False} | _ACCURACY,
+    defaults=_SIZE | _ACCURACY,
     job=_small,
     quick={"n_trajectories": 60, "n_frames": 20},
 )

@@ -2,8 +2,10 @@
 
 The force on receiver i from sender j is minus the gradient of the pair potential V, softening included:
 
-    F_ij = f(r, m_i, m_j, q_i, q_j) d / r,   d = x_i - x_j,   r = |d|,   f = -dV/dr  (positive: repulsive)
+    F_ij = f(r, p_i, p_j) d / r,   d = x_i - x_j,   r = |d|,   f = -dV/dr  (positive: repulsive)
 
+p are the properties of a particle: mass, charge and whatever else the system says it depends on. ``properties`` is a
+dict name -> [..., particle], ``ends`` a dict variable (``m_i``, ``m_j``, ...) -> [..., pair].
 Numpy throughout; JAX is imported only where a system has no closed form and needs autodiff.
 """
 
@@ -16,33 +18,34 @@ from typing import ClassVar
 
 import numpy as np
 
+from distill.files.properties import USUAL, at, of_pairs, ordered, variables
+
 LOOPS_WHOLE = (
     "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000000,xla_cpu_disable_loop_unrolling=true"
 )
-VARIABLES = ("r", "m_i", "m_j", "q_i", "q_j")
 
 
 @dataclass(frozen=True)
 class System:
     """One force law with all that is needed to simulate it. Dimensionless.
 
-    ``potential(r, m_i, m_j, q_i, q_j, xp)`` is the energy of one unordered pair, softening included,
-    written with the array module ``xp`` (numpy or jax.numpy) and symmetric under exchange of i and j.
+    ``potential(r, m_i, m_j, q_i, q_j, xp)``, in general ``potential(*variables, xp)``, is the energy of one
+    unordered pair, softening included, written with the array module ``xp`` (numpy or jax.numpy) and symmetric under
+    exchange of i and j.
     ``external(pos, mass, xp) -> [..., particle]`` is the energy of each particle in an outside field and
     ``external_force(pos, mass, xp) -> [..., particle, dim]`` minus its gradient.
-    ``initial(rng, n, dim) -> (pos, vel, mass, charge)`` replaces the default initial conditions.
+    ``initial(rng, n, dim)`` replaces the default initial conditions, see ``systems.initial_conditions``.
     """
 
     name: str
     potential: Callable
-    law: str | None = None  # radial pair force f(r, m_i, m_j, q_i, q_j); None: autodiff of the potential
+    law: str | None = None  # radial pair force f in ``variables``; None: autodiff of the potential
     dt: float = 0.01  # the paper's time step; frames are saved every few of them
     summary: str = ""
     source: str = ""
     softening: float = 0.0  # for the record: ``potential`` and ``law`` already contain it
     neighbours_only: bool = False  # a chain: i interacts with i - 1 and i + 1 only
     drag: float = 0.0  # gamma in the force -gamma v_i
-    drag_by_index: bool = False  # the original's damping, see ``original_form``
     external: Callable | None = None
     external_force: Callable | None = None
     external_law: str | None = None  # in words or as a formula, for reports
@@ -50,10 +53,13 @@ class System:
     masses: str = "lognormal"  # "lognormal": log m ~ N(0,1); "unit": 1
     held: tuple[int, ...] = ()  # particles that never move
     initial: Callable | None = None
-    variant: str = "standard"  # or "original"
+    properties: tuple[str, ...] = USUAL  # of a particle; those beyond mass and charge are drawn from N(0,1)
     file: str | None = None  # the user's file it came from, and its digest
     file_sha256: str | None = field(default=None, repr=False)
     cutoff: ClassVar[float] = math.inf  # the pair force acts where r < cutoff; a subclass may make it a field
+
+    def __post_init__(self):
+        object.__setattr__(self, "properties", ordered({*USUAL, *self.properties}))
 
     @property
     def conserves_energy(self) -> bool:
@@ -67,11 +73,28 @@ class System:
         """This system with the parameters of a dataset's JSON, or None where they make none: for subclasses."""
         return self
 
-    def drags(self, n: int) -> np.ndarray:
-        """Drag coefficient of each particle ``[particle]``."""
-        if self.drag_by_index:  # one term x_i.v_i / n per pair i < j, differentiated by x_i
-            return self.drag * (n - 1 - np.arange(n)) / n
-        return np.full(n, float(self.drag))
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Of the pair law: ``r`` and the properties of both ends."""
+        return variables(self.properties)
+
+    @functools.cached_property
+    def formula(self):
+        """``law`` as a sympy expression; None where there is none."""
+        from distill.formulas.text import parse  # loads SymPy, which those who only ask for --help do not wait for
+
+        return None if self.law is None else parse(self.law, self.variables)
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the law is known to jump somewhere."""
+        return self.formula is not None and _holds(self.formula, "greater", "sign")
+
+    @property
+    def far_reaching(self) -> bool:
+        """Whether the force is sure to be felt from afar and without jumps: then no long step misses any of it."""
+        known = self.file is None and self.external is None and self.formula is not None
+        return known and not self.jumps and not _holds(self.formula, "exp", "tanh")
 
     def pairs(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Indices (i, j) of the unordered pairs that interact, i < j."""
@@ -80,26 +103,35 @@ class System:
         return np.triu_indices(n, 1)
 
 
+def _holds(formula, *functions: str) -> bool:
+    """Whether one of these functions, by name, is part of the formula."""
+    return formula.func.__name__ in functions or any(_holds(part, *functions) for part in formula.args)
+
+
 # ---------------------------------------------------------------- pair forces
 
 
 @functools.lru_cache(maxsize=128)
-def _compiled(law: str, xp) -> Callable:
+def _compiled(system: System, xp) -> Callable:
     from distill.formulas.program import compile_with
-    from distill.formulas.text import parse
 
-    return compile_with(parse(law, VARIABLES), VARIABLES, xp)
+    return compile_with(system.formula, system.variables, xp)
 
 
-def radial_force(system: System, r, m_i, m_j, q_i, q_j, xp=np):
+def arguments(system: System, r, ends: dict) -> list:
+    """What ``potential`` and the compiled ``law`` take: r and the variables of this system out of ``ends``."""
+    return [r, *(ends[name] for name in system.variables[1:])]
+
+
+def radial_force(system: System, r, ends: dict, xp=np):
     """f = -dV/dr for arrays of one shape, with ``xp`` numpy or jax.numpy; positive where repulsive."""
+    arrays = arguments(system, r, ends)
     if system.law is not None:
-        return _compiled(system.law, xp)(r, m_i, m_j, q_i, q_j)
+        return _compiled(system, xp)(*arrays)
     if xp is np:
         jnp = import_jax().numpy
-        arrays = [jnp.asarray(np.asarray(a, dtype=float)) for a in (r, m_i, m_j, q_i, q_j)]
-        return np.asarray(_differentiated(system)(*arrays))
-    return _differentiated(system)(r, m_i, m_j, q_i, q_j)
+        return np.asarray(_differentiated(system)(*(jnp.asarray(np.asarray(a, dtype=float)) for a in arrays)))
+    return _differentiated(system)(*arrays)
 
 
 @functools.lru_cache(maxsize=16)
@@ -107,8 +139,8 @@ def _differentiated(system: System) -> Callable:
     jax = import_jax()
 
     # Every element's V depends on its own r only, so the gradient of the sum is the list of derivatives.
-    def total(r, *properties):
-        return -system.potential(r, *properties, jax.numpy).sum()
+    def total(r, *ends):
+        return -system.potential(r, *ends, jax.numpy).sum()
 
     return jax.jit(jax.grad(total))
 
@@ -128,53 +160,55 @@ def import_jax():
     return jax
 
 
-def pair_force(system: System, dx, r, m_i, m_j, q_i, q_j) -> np.ndarray:
-    """Force on each receiver ``[edge, dim]`` from ``dx = x_i - x_j [edge, dim]`` and ``[edge]`` arrays.
+def pair_force(system: System, dx, r, ends: dict) -> np.ndarray:
+    """Force on each receiver ``[edge, dim]`` from ``dx = x_i - x_j [edge, dim]``, ``r [edge]`` and ``ends``.
 
-    Zero where two particles coincide, for the potential has no gradient there, and from the system's cutoff on. For
-    a chain it is the caller who passes neighbours only. Any leading axes may stand in for ``edge``.
+    ``ends`` may hold more than the variables of the system. Zero where two particles coincide, for the potential has
+    no gradient there, and from the system's cutoff on. For a chain it is the caller who passes neighbours only. Any
+    leading axes may stand in for ``edge``.
     """
     dx, r = np.asarray(dx, dtype=float), np.asarray(r, dtype=float)
-    r, m_i, m_j, q_i, q_j = np.broadcast_arrays(r, m_i, m_j, q_i, q_j)
+    r, *ends = np.broadcast_arrays(*arguments(system, r, ends))
     apart = np.where(r > 0, r, 1.0)
-    f = radial_force(system, apart, m_i, m_j, q_i, q_j)
+    f = radial_force(system, apart, dict(zip(system.variables[1:], ends, strict=True)))
     return np.where((r > 0) & (r < system.cutoff), f / apart, 0.0)[..., None] * dx
 
 
-def pair_potential(system: System, r, m_i, m_j, q_i, q_j) -> np.ndarray:
+def pair_potential(system: System, r, ends: dict) -> np.ndarray:
     """Energy of each pair, for arrays of one shape."""
     if system.file is not None:
         import_jax()  # a user's potential may be written with jax.numpy
-    return np.asarray(system.potential(r, m_i, m_j, q_i, q_j, np), dtype=float)
+    return np.asarray(system.potential(*arguments(system, r, ends), np), dtype=float)
 
 
-def _pair_arrays(system, pos, mass, charge):
+def _pairs(system, pos, properties):
     i, j = system.pairs(pos.shape[-2])
-    shape = pos.shape[:-2]
-    mass = np.broadcast_to(mass, shape + mass.shape[-1:])
-    charge = np.broadcast_to(charge, shape + charge.shape[-1:])
     dx = pos[..., i, :] - pos[..., j, :]
-    r = np.sqrt((dx * dx).sum(axis=-1))
-    return (i, j), dx, (r, mass[..., i], mass[..., j], charge[..., i], charge[..., j])
+    return (i, j), dx, np.sqrt((dx * dx).sum(axis=-1)), of_pairs(at(properties, i), at(properties, j))
+
+
+def _as_floats(pos, vel, properties):
+    pos, vel = np.asarray(pos, dtype=float), np.asarray(vel, dtype=float)
+    return pos, vel, {k: np.broadcast_to(np.asarray(v, dtype=float), pos.shape[:-1]) for k, v in properties.items()}
 
 
 # ---------------------------------------------------------------- many particles
 
 
-def net_force(system: System, pos, vel, mass, charge) -> np.ndarray:
+def net_force(system: System, pos, vel, properties: dict) -> np.ndarray:
     """Total force ``[..., particle, dim]``: pairs, outside field and drag; zero on held particles.
 
-    ``pos, vel [..., particle, dim]``; ``mass, charge [..., particle]``, broadcast over the leading axes
+    ``pos, vel [..., particle, dim]``; the properties ``[..., particle]`` are broadcast over the leading axes
     (give them the axes of ``pos``, or 1 for those that are missing).
     """
-    pos, vel, mass, charge = (np.asarray(a, dtype=float) for a in (pos, vel, mass, charge))
+    pos, vel, properties = _as_floats(pos, vel, properties)
     n = pos.shape[-2]
-    (i, j), dx, ends = _pair_arrays(system, pos, mass, charge)
+    (i, j), dx, r, ends = _pairs(system, pos, properties)
     # Each pair's force enters with +1 for i and -1 for j, so that the third law is exact.
     incidence = np.zeros((n, len(i)))
     incidence[i, np.arange(len(i))], incidence[j, np.arange(len(j))] = 1.0, -1.0
-    force = incidence @ pair_force(system, dx, *ends)
-    force = force + node_force(system, pos, vel, np.broadcast_to(mass, pos.shape[:-1]))
+    force = incidence @ pair_force(system, dx, r, ends)
+    force = force + node_force(system, pos, vel, properties["mass"])
     force[..., list(system.held), :] = 0.0
     return force
 
@@ -184,7 +218,7 @@ def node_force(system: System, pos, vel, mass) -> np.ndarray:
     force = np.zeros(np.shape(pos))
     if system.external is not None:
         force = force + external_force(system, np.asarray(pos), np.asarray(mass))
-    return force - system.drags(np.shape(pos)[-2])[:, None] * np.asarray(vel) if system.drag else force
+    return force - system.drag * np.asarray(vel) if system.drag else force
 
 
 def external_force(system: System, pos, mass, xp=np):
@@ -197,22 +231,21 @@ def external_force(system: System, pos, mass, xp=np):
     return np.asarray(force) if xp is np else force
 
 
-def acceleration(system: System, pos, vel, mass, charge) -> np.ndarray:
+def acceleration(system: System, pos, vel, properties: dict) -> np.ndarray:
     """``net_force / mass``, shapes as there: what a network is to learn and a rollout integrates."""
-    return net_force(system, pos, vel, mass, charge) / np.asarray(mass, dtype=float)[..., None]
+    return net_force(system, pos, vel, properties) / np.asarray(properties["mass"], dtype=float)[..., None]
 
 
-def energy_terms(system: System, pos, vel, mass, charge):
+def energy_terms(system: System, pos, vel, properties: dict):
     """Kinetic ``[..., particle]``, pair ``[..., pair]`` and outside-field ``[..., particle]`` energies."""
-    pos, vel, mass, charge = (np.asarray(a, dtype=float) for a in (pos, vel, mass, charge))
-    _, _, ends = _pair_arrays(system, pos, mass, charge)
-    mass = np.broadcast_to(mass, pos.shape[:-1])
+    pos, vel, properties = _as_floats(pos, vel, properties)
+    mass = properties["mass"]
     kinetic = 0.5 * mass * (vel * vel).sum(axis=-1)
-    pair = pair_potential(system, *ends)
+    pair = pair_potential(system, *_pairs(system, pos, properties)[2:])
     outside = np.zeros_like(kinetic) if system.external is None else system.external(pos, mass, np)
     return kinetic, pair, np.asarray(outside, dtype=float)
 
 
-def energy(system: System, pos, vel, mass, charge) -> np.ndarray:
+def energy(system: System, pos, vel, properties: dict) -> np.ndarray:
     """Kinetic plus potential energy ``[...]``, shapes as in ``net_force``."""
-    return sum(term.sum(axis=-1) for term in energy_terms(system, pos, vel, mass, charge))
+    return sum(term.sum(axis=-1) for term in energy_terms(system, pos, vel, properties))

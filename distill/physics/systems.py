@@ -7,28 +7,16 @@ Adding a system is one entry of ``SYSTEMS``; a user adds one from outside with
 ``simulate.py --system-file`` (see ``distill.physics.user_system``). Nothing here imports JAX.
 
 Source of the systems: M. Cranmer et al., arXiv:2006.11287, appendix on simulations, and the authors'
-published simulation code; where we depart from the latter, ``source`` or ``original_form`` says so.
+published simulation code; where we depart from the latter, ``source`` says so.
 """
-
-from dataclasses import replace
 
 import numpy as np
 
-from distill.physics.system import System, acceleration, energy, net_force, pair_force
+from distill.files.properties import USUAL
+from distill.physics.system import System
 from distill.shell import extensions
 from distill.shell.errors import UserError, near_miss
 
-__all__ = [
-    "SYSTEMS",
-    "System",
-    "acceleration",
-    "energy",
-    "initial_conditions",
-    "load_system",
-    "net_force",
-    "original_form",
-    "pair_force",
-]
 SOFTENING = 0.01  # added to r in the potentials of the paper
 PAPER = "arXiv:2006.11287"
 
@@ -45,10 +33,6 @@ def _gravity(pos, mass, xp):
 
 def _gravity_force(pos, mass, xp):
     return xp.stack([-GRAVITY * mass if k == 1 else 0 * mass for k in range(pos.shape[-1])], axis=-1)
-
-
-def _all_but_last(mass, xp):
-    return mass * xp.asarray([1.0] * (mass.shape[-1] - 1) + [0.0])
 
 
 def _from_ball(pos, xp):
@@ -76,37 +60,39 @@ def _chain(rng, n, dim):
     return pos, np.zeros((n, dim)), np.ones(n), rng.standard_normal(n)
 
 
-def _original_chain(rng, n, dim):
-    """As ``_chain``, with the velocities that the original sets: only the first component is zero."""
-    pos, vel, mass, charge = _chain(rng, n, dim)
-    vel[:, 1:] = rng.standard_normal((n, dim - 1))
-    return pos, vel, mass, charge
-
-
 def initial_conditions(system: System, rng: np.random.Generator, n: int, dim: int):
-    """``pos, vel [particle, dim], mass, charge [particle]``: pos, vel ~ N(0,1) unless the system differs.
+    """``pos, vel [particle, dim]`` and ``properties``, name -> [particle]: N(0,1) unless the system differs.
 
+    A system's own ``initial`` returns ``pos, vel, mass, charge`` or ``pos, vel, properties`` (a dict that holds mass
+    and charge); what it does not give is drawn from N(0,1) after it.
     Where the force does not depend on the charge it is carried along as a distractor, as in the paper.
     """
     if system.initial is None:
-        return initial_conditions_from(system, rng.standard_normal(2 * n * (dim + 1)), n, dim)
-    pos, vel, mass, charge = (np.array(a, dtype=float) for a in system.initial(rng, n, dim))
+        return initial_conditions_from(system, rng.standard_normal(count(system, n, dim)), n, dim)
+    pos, vel, *rest = system.initial(rng, n, dim)
+    given = dict(rest[0]) if len(rest) == 1 else dict(zip(USUAL, rest, strict=True))
+    pos, vel = (np.array(a, dtype=float) for a in (pos, vel))
     vel[list(system.held)] = 0.0
-    return pos, vel, mass, charge
+    drawn = {k: given[k] if k in given else rng.standard_normal(n) for k in system.properties}
+    return pos, vel, {k: np.array(v, dtype=float) for k, v in drawn.items()}
+
+
+def count(system: System, n: int, dim: int) -> int:
+    """Random numbers that the default initial conditions of one trajectory take."""
+    return n * (2 * dim + len(system.properties))
 
 
 def initial_conditions_from(system: System, normal: np.ndarray, n: int, dim: int):
-    """The default ones of many trajectories, from N(0,1) numbers ``[..., 2 n (dim + 1)]``; leading axes stay."""
-    pos, vel = (
-        normal[..., k * n * dim : (k + 1) * n * dim].reshape(*normal.shape[:-1], n, dim).copy() for k in range(2)
-    )
-    mass, charge = np.exp(normal[..., -2 * n : -n]), normal[..., -n:].copy()
-    if system.masses == "unit":
-        mass = np.ones_like(mass)
-    if system.charges == "sign":
-        charge = np.where(charge < 0, -1.0, 1.0)
+    """The default ones of many trajectories, from N(0,1) numbers ``[..., count]``; leading axes stay."""
+    states, drawn = normal[..., : 2 * n * dim], normal[..., 2 * n * dim :]
+    pos, vel = (a.reshape(*normal.shape[:-1], n, dim).copy() for a in np.split(states, 2, axis=-1))
     vel[..., list(system.held), :] = 0.0
-    return pos, vel, mass, charge
+    each = np.split(drawn, len(system.properties), axis=-1)
+    properties = {k: a.copy() for k, a in zip(system.properties, each, strict=True)}
+    mass, charge = properties["mass"], properties["charge"]
+    properties["mass"] = np.ones_like(mass) if system.masses == "unit" else np.exp(mass)
+    properties["charge"] = np.where(charge < 0, -1.0, 1.0) if system.charges == "sign" else charge
+    return pos, vel, properties
 
 
 # ---------------------------------------------------------------- the table
@@ -226,32 +212,6 @@ _ENTRIES = (
 # An extension defines ``SYSTEMS``, a list of its own: they may have other units and other simulations.
 _ALL = [*_ENTRIES, *(system for module in extensions.modules("systems") for system in module.SYSTEMS)]
 SYSTEMS: dict[str, System] = {s.name: s for s in _ALL}
-
-
-def original_form(system: System) -> System:
-    """``system`` with the slips of the authors' code that change its physics, to compare with their data.
-
-    - damped: the drag on particle i is (n - 1 - i)/n (none on the last), because the damping sat in the
-      pair potential.
-    - string, string_ball: the last particle feels neither gravity nor ball, nothing is held, and only the
-      first component of the velocities starts at zero. The ball's potential stays the smooth one.
-    - Everywhere else only the time grid differs: a step is dt N/(N - 1) for N steps (``simulate.py``).
-    """
-    changes: dict = {"variant": "original"}
-    if system.drag:
-        changes |= {"drag": 1.0, "drag_by_index": True}
-    if system.neighbours_only and system.external is not None:
-        energy, force = system.external, system.external_force
-        changes |= {
-            "held": (),
-            "initial": _original_chain,
-            "external": lambda pos, mass, xp: _all_but_last(xp.ones_like(mass), xp) * energy(pos, mass, xp),
-            "external_force": lambda pos, mass, xp: (
-                _all_but_last(xp.ones_like(mass), xp)[..., None] * force(pos, mass, xp)
-            ),
-            "external_law": f"{system.external_law}; not on the last particle",
-        }
-    return replace(system, **changes)
 
 
 def load_system(name: str | None = None, system_file=None) -> System:

@@ -7,11 +7,14 @@
     def potential(r, m_i, m_j, q_i, q_j):                # energy of one pair, softening included
         return -m_i * m_j / (r + 0.1) ** 3
 
-or a whole ``SYSTEM = distill.physics.systems.System(...)``. The other optional names are the fields of ``System``;
+The arguments of ``potential`` after r may be named otherwise: ``spin_i, spin_j`` make ``spin`` a property of the
+particles, drawn from N(0,1) unless ``initial`` gives it. Or a whole
+``SYSTEM = distill.physics.system.System(...)``. The other optional names are the fields of ``System``;
 ``external(pos, mass)`` is the energy ``[..., particle]`` in an outside field.
 """
 
 import hashlib
+import inspect
 import re
 import types
 from collections.abc import Callable
@@ -20,12 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.physics.system import VARIABLES, System, external_force, import_jax, radial_force
+from distill.files.properties import KNOWN, USUAL, of_pairs, ordered, usable, variables, with_symbol
+from distill.physics.system import System, arguments, external_force, import_jax, radial_force
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # becomes part of file names
-OPTIONAL = {f.name for f in fields(System)} - {"variant", "file", "file_sha256", "drag_by_index"}
+OPTIONAL = {f.name for f in fields(System)} - {"file", "file_sha256", "properties"}
 
 
 def digest(path) -> str:
@@ -45,7 +49,7 @@ def read_system(path) -> System:
     if system is None:
         system = _from_names(names, path, where)
     elif not isinstance(system, System):
-        raise UserError(f"{where}: SYSTEM is a {type(system).__name__}, expected a distill.physics.systems.System")
+        raise UserError(f"{where}: SYSTEM is a {type(system).__name__}, expected a distill.physics.system.System")
     if not isinstance(system.name, str) or not NAME.fullmatch(system.name):
         raise UserError(f"{where}: the name {system.name!r} is not made of letters, digits, - and _")
     _check_values(system, where)
@@ -96,19 +100,43 @@ def _from_names(names, path, where):
         raise UserError(
             f"{where} defines no function potential(r, m_i, m_j, q_i, q_j)"
             + "".join(near_miss("potential", functions)),
-            "see distill/user_system.py for an example",
+            "see distill/physics/user_system.py for an example",
         )
     given = {k: v for k, v in names.items() if k in OPTIONAL and not isinstance(v, types.ModuleType)}
     given.setdefault("name", re.sub(r"[^A-Za-z0-9_-]", "_", path.stem) or "user")
     given.setdefault("summary", f"user-defined in {path.name}")
     given.setdefault("source", path.name)
     potential, external = given["potential"], given.get("external")
-    given["potential"] = lambda r, m_i, m_j, q_i, q_j, xp: potential(r, m_i, m_j, q_i, q_j) + 0.0 * r
+    taken, given["properties"] = _arguments(potential, where)
+    order = variables(given["properties"])
+
+    def energy(*values):  # in the order of ``System.variables``, then the array module
+        named = dict(zip(order, values[:-1], strict=True))
+        return potential(*(named[k] for k in taken)) + 0.0 * named["r"]
+
+    given["potential"] = energy
     if callable(external):
         given["external"] = lambda pos, mass, xp: external(pos, mass) + 0.0 * mass
     if callable(force := given.get("external_force")):
         given["external_force"] = lambda pos, mass, xp: force(pos, mass) + 0.0 * pos
     return System(**given)
+
+
+def _arguments(potential, where) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(variables that ``potential`` takes, in its order; names of the properties that it makes known)."""
+    parameters = list(inspect.signature(potential).parameters.values())
+    names = tuple(p.name for p in parameters)
+    ends = [name[:-2] for name in names if name[-2:] in ("_i", "_j")]
+    if not ends and (len(names) == len(variables()) or any(p.kind is p.VAR_POSITIONAL for p in parameters)):
+        return variables(), USUAL  # by place, whatever they are called
+    known = [with_symbol(symbol) for symbol in dict.fromkeys(ends)]
+    wanted = ("r", *(v for p in known for v in p.variables))
+    if set(names) != set(wanted) or not all(p in KNOWN.values() or usable(p.name) for p in known):
+        raise UserError(
+            f"{where}: potential has the arguments ({', '.join(names)}), expected r and both ends of the properties it"
+            " depends on, for instance (r, m_i, m_j, q_i, q_j) or (r, spin_i, spin_j)"
+        )
+    return names, ordered({*USUAL, *(p.name for p in known)})
 
 
 def _check_values(system, where):
@@ -136,23 +164,27 @@ def _check_values(system, where):
 def _check_physics(system, where):
     rng = np.random.default_rng(0)
     r = np.concatenate([np.geomspace(0.05, 5, 40), rng.uniform(0.05, 5, 40)])
-    m_i, m_j = np.exp(0.5 * rng.standard_normal((2, 80)))
-    q_i, q_j = rng.standard_normal((2, 80))
-    jnp = import_jax().numpy
-    value = np.asarray(system.potential(*map(jnp.asarray, (r, m_i, m_j, q_i, q_j)), jnp))
+    both = {"mass": np.exp(0.5 * rng.standard_normal((2, 80)))}
+    both |= {name: rng.standard_normal((2, 80)) for name in system.properties if name != "mass"}
+    one, other = ({name: values[k] for name, values in both.items()} for k in (0, 1))
+    ends, jnp = of_pairs(one, other), import_jax().numpy
+
+    def energy(ends):
+        return np.asarray(system.potential(*map(jnp.asarray, arguments(system, r, ends)), jnp))
+
+    value = energy(ends)
     if value.shape != r.shape or not np.isfinite(value).all():
         raise UserError(
             f"{where}: potential gives shape {value.shape} or values that are not finite for arrays"
-            f" {', '.join(VARIABLES)} of shape {r.shape} with r > 0; write it with jax.numpy, element by element"
+            f" {', '.join(system.variables)} of shape {r.shape} with r > 0; write it with jax.numpy, element by element"
         )
-    swapped = np.asarray(system.potential(*map(jnp.asarray, (r, m_j, m_i, q_j, q_i)), jnp))
-    if not np.allclose(value, swapped, rtol=1e-9, atol=1e-12):
+    if not np.allclose(value, energy(of_pairs(other, one)), rtol=1e-9, atol=1e-12):
         raise UserError(f"{where}: potential changes when i and j are exchanged, so it is no pair potential")
-    gradient = radial_force(replace(system, law=None), r, m_i, m_j, q_i, q_j)
+    gradient = radial_force(replace(system, law=None), r, ends)
     if not np.isfinite(gradient).all():
         raise UserError(f"{where}: the derivative of potential is not finite at some r > 0")
     if system.law is not None:
-        stated = radial_force(system, r, m_i, m_j, q_i, q_j)
+        stated = radial_force(system, r, ends)
         off = ~np.isclose(stated, gradient, rtol=1e-6, atol=1e-9)
         # A few points may sit on a jump of the law; a wrong law is wrong nearly everywhere.
         if off.sum() > 2:

@@ -120,7 +120,7 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, cutoff: int, s
     design = np.column_stack([targets[best], np.ones(len(chosen))])
     fitted = design @ np.array(scores[best]["coefficients"]).T
     pick = np.random.default_rng(seed).permutation(len(chosen))[:cutoff]
-    symbol = {"force": "F", "acceleration": "F/m", "charge_force": "qF"}[best]
+    symbol = distinct[best].symbol
     labels = [
         " ".join(f"{c:+.2g} ${symbol}_{a}$" for c, a in zip(row[:dim], AXES, strict=False))
         for row in scores[best]["coefficients"]

@@ -3,8 +3,8 @@
 Every entry of ``law.json`` shown here but the pair law itself may be missing: older files lack many.
 """
 
+from distill.files.properties import VARIABLES
 from distill.formulas.text import parse, to_text
-from distill.physics.law import VARIABLES
 from distill.report import words
 from distill.report.page import code, details, formula, guarded, missing, percent, shown, table, text
 from distill.report.parts import added
@@ -61,10 +61,10 @@ def before_and_after(m) -> str:
     )
 
 
-def brief(formula_text: str, digits: int = 4) -> str:
+def brief(formula_text: str, variables, digits: int = 4) -> str:
     """A pair law with fewer digits; what cannot be read as one is left as it is."""
     try:
-        return to_text(parse(formula_text, VARIABLES), digits)
+        return to_text(parse(formula_text, variables), digits)
     except UserError:
         return formula_text
 
@@ -75,11 +75,12 @@ def ways(m) -> str:
     control, inputs = law.get("control") or {}, law.get("sr_on_inputs") or {}
     if not control and not inputs:
         return ""
-    error = law.get("acceleration_error") or {}
+    error, names = law.get("acceleration_error") or {}, (law.get("pair") or {}).get("variables", VARIABLES)
 
     def row(label, found, verdict, score):
         relation = text((verdict.get("equivalence") or {}).get("text", "—"))
-        return [label, code(brief(found)), verdict_word(verdict), relation, "—" if score is None else shown(score)]
+        said = code(brief(found, names))
+        return [label, said, verdict_word(verdict), relation, "—" if score is None else shown(score)]
 
     early = law.get("from_messages") or {}
     if early.get("text"):

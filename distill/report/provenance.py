@@ -14,7 +14,7 @@ _SCRIPTS = {
     "generalization": "test_generalization.py",
 }
 # flags without a --no form
-_SWITCHES = ("overwrite", "quick", "resume", "wandb", "original_form", "sr_on_inputs", "raw_inputs", "animate", "plot")
+_SWITCHES = ("overwrite", "quick", "resume", "wandb", "sr_on_inputs", "raw_inputs", "animate", "plot")
 
 
 def command(script: str, arguments: dict) -> str:

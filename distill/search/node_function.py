@@ -1,9 +1,9 @@
-"""The node function searched, not assumed: a_i = g(R, v_i, m_i, q_i) beside the composed (R - gamma v + ...)/m.
+"""The node function searched, not assumed: a_i = g(R, v_i, p_i) beside the composed (R - gamma v + ...)/m.
 
 R_i = sum_j F_ij is the read-out's net force, its gauge undone. One formula serves all axes: a row is one
 receiver on one axis. Uniform fields differ from axis to axis; those the read-out found necessary are fitted
 first, taken off the target and reported beside the formula. The read-out was fitted so that R and the node
-terms make m a, so R/m is no surprise; the search shows what else velocity, mass, charge or a curved function
+terms make m a, so R/m is no surprise; the search shows what else velocity, properties p or a curved function
 of R explain. Dimensionless units. The network's node model is phi_v of Cranmer et al. 2020.
 """
 
@@ -15,12 +15,14 @@ from distill.formulas.improve import prune, round_exponents
 from distill.formulas.objective import Objective
 from distill.formulas.text import parse, to_text
 from distill.formulas.tree import canonical, complexity
-from distill.messages.node_terms import fit_terms
-from distill.physics.law import Law, node_term
+from distill.messages.net_forces import fit_terms, state_of
+from distill.physics import terms
+from distill.physics.law import Law
+from distill.physics.terms import State
 from distill.shell.errors import UserError
+from distill.statistics import trees
 from distill.statistics.metrics import typical_size
 
-NAMES = ("R", "v", "m_i", "q_i")
 MAX_COMPLEXITY = 15  # of the search: (R - gamma v)/m has 7, and longer rows fit the errors of the read-out
 SIMPLEST_WITHIN = 1.1  # of the lowest held-out error: a simpler formula is preferred up to this factor,
 BELOW_NETWORK = 1.3  # up to this one if it is no worse than the network (R is as wrong as the network is),
@@ -34,14 +36,12 @@ EXPLAINED, NOTICEABLE = 0.1, 0.005  # held-out R^2, and size, from which a depen
 class NodeData:
     """Receivers with the read-out's net force ``net`` [receiver, dim]; the other arrays alike.
 
-    ``field`` [receiver, dim] is the acceleration by the fitted uniform fields ``fields`` (name -> [dim]);
+    ``field`` [receiver, dim] is the acceleration by the fitted ``fields``, name of a uniform term -> [dim];
     ``held`` [receiver] marks those left out of every fit; ``at`` is (trajectory, frame, particle).
     """
 
     net: np.ndarray
-    vel: np.ndarray
-    mass: np.ndarray
-    charge: np.ndarray
+    state: State
     acc: np.ndarray
     predicted: np.ndarray  # the network's accelerations
     at: tuple
@@ -50,15 +50,9 @@ class NodeData:
     field: np.ndarray
 
     def features(self, pick) -> dict:
-        """``NAMES`` -> [row]; rows are the receivers ``pick`` times the axes."""
-        dim = self.acc.shape[1]
-        columns = (
-            self.net[pick].reshape(-1),
-            self.vel[pick].reshape(-1),
-            np.repeat(self.mass[pick], dim),
-            np.repeat(self.charge[pick], dim),
-        )
-        return dict(zip(NAMES, columns, strict=True))
+        """R, v and the receiver's properties by variable -> [row]; rows are the receivers ``pick`` times the axes."""
+        repeated = {k: np.repeat(v[pick], self.acc.shape[1]) for k, v in self.state.variables.items()}
+        return {"R": self.net[pick].reshape(-1), "v": self.state.vel[pick].reshape(-1)} | repeated
 
     def target(self, pick) -> np.ndarray:
         """Accelerations less the fitted fields [row], rows as in ``features``."""
@@ -84,35 +78,31 @@ def node_data(messages: dict, nodes, read, force: np.ndarray, seed: int = 0) -> 
     """
     first = nodes.first
     get = lambda key: messages[key][first].astype(float)  # noqa: E731
-    net, vel, mass, acc = nodes.sum(force), get("vel_i"), get("mass_i"), get("acc_i")
+    net, state, acc = nodes.sum(force), state_of(messages, first), get("acc_i")
     at = tuple(messages[k][first] for k in ("trajectory", "frame", "receiver"))
     groups = at[0] if len(np.unique(at[0])) > 2 else np.arange(len(first))
     held = held_out(groups, seed)
-    left = acc - net / mass[:, None]
-    found = fit_terms(left[~held], np.linalg.norm(acc[~held], axis=1), vel[~held], mass[~held], read.node_terms)
-    fields = {k: v for k, v in found.items() if not k.startswith("drag")}
-    field = np.zeros_like(acc)
-    for name, value in fields.items():
-        field = field + value * node_term(name, vel, mass) / mass[:, None]
-    return NodeData(net, vel, mass, get("charge_i"), acc, get("acc_pred_i"), at, held, fields, field)
+    left = acc - net / state.mass[:, None]
+    found = fit_terms(left[~held], np.linalg.norm(acc[~held], axis=1), state.of(~held), read.node_terms)
+    fields = {k: v for k, v in found.items() if terms.TERMS[k].by_axis}
+    field = terms.force(fields, state) / state.mass[:, None]
+    return NodeData(net, state, acc, get("acc_pred_i"), at, held, fields, field)
 
 
-def held_out(groups: np.ndarray, seed: int, share: float = 1 / 3) -> np.ndarray:
-    """[row] true for the rows of a random ``share`` of the ``groups`` [row]; one group at least, never all."""
-    names = np.unique(groups)
-    count = min(max(1, round(share * len(names))), len(names) - 1)
-    return np.isin(groups, np.random.default_rng([seed, 43]).permutation(names)[:count])
+def held_out(groups: np.ndarray, seed: int) -> np.ndarray:
+    """[row] true for the rows of a random third of the ``groups`` [row]; one group at least."""
+    return trees.some_groups(groups, np.random.default_rng([seed, 43]), round(len(np.unique(groups)) / 3))
 
 
 def composed(law: Law, data: NodeData) -> np.ndarray:
     """(R + the law's node terms)/m [receiver, dim]: the node function of the composed law."""
-    return (data.net + law.node_force(data.vel, data.mass)) / data.mass[:, None]
+    return (data.net + law.node_force(data.state)) / data.state.mass[:, None]
 
 
 def compare_with_composed(front, law: Law, data: NodeData) -> dict:
     """The node function searched against the composed one, on trajectories left out of search and refit.
 
-    Every row of ``front`` (formulas in ``NAMES``) is refitted by relative error, as it is and pruned. The
+    Every row of ``front`` (formulas in the ``features``) is refitted by relative error, as it is and pruned. The
     simplest formula counts whose held-out error is within ``SIMPLEST_WITHIN`` of the lowest (or
     ``BELOW_NETWORK``, or ``SHARE_OF_NETWORK``), refitted on more receivers. Errors and
     ``relative_difference`` are means of |difference| / (c + |a|), c = median |a|. JSON-ready.
@@ -131,7 +121,7 @@ def compare_with_composed(front, law: Law, data: NodeData) -> dict:
         )
 
     fit, whole, check = objective(few), objective(many), objective(unseen)
-    unit = bool(np.all(np.abs(data.charge) == 1))
+    unit = bool(np.all(np.abs(data.state.properties["charge"]) == 1))
 
     def polished(expr, by):
         expr = canonical(expr, unit)
@@ -154,7 +144,7 @@ def compare_with_composed(front, law: Law, data: NodeData) -> dict:
     chosen = refitted if np.isfinite(check.score(refitted)) else chosen
     values = check.values(chosen).reshape(-1, dim) + data.field[unseen]
     other = composed(law, data)[unseen]
-    shown = canonical(parse(to_text(chosen, 4), NAMES), unit)  # a factor that reads 1.0 is none
+    shown = canonical(parse(to_text(chosen, 4), check.names), unit)  # a factor that reads 1.0 is none
     out = {
         "equation": to_text(shown, 4),
         "complexity": complexity(shown),
@@ -177,8 +167,7 @@ def mean_error(difference: np.ndarray, weights: np.ndarray) -> float:
 def _sentence(found) -> str:
     text = f"searched: a = {found['equation']}"
     for name, value in found["fields"].items():
-        per_mass = "/m_i" if name == "constant_force" else ""
-        text += f" + ({', '.join(f'{v:.4g}' for v in value)}){per_mass}"
+        text += f" + ({', '.join(f'{v:.4g}' for v in value)}){terms.TERMS[name].per_mass}"
     own, other = found["held_out_searched"], found["held_out_composed"]
     share = f"{100 * found['relative_difference']:.2g} %"
     if found["agrees"]:
@@ -204,15 +193,12 @@ def position_dependence(pos, residual, seed: int = 0, groups=None) -> dict:
     reported from R^2 = ``EXPLAINED`` and ``size`` = ``NOTICEABLE`` on. It is a hint and no proof: errors of
     the pair forces that grow with distance from the others look like it.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
     pos = np.asarray(pos, dtype=float)
     residual = np.clip(np.asarray(residual, dtype=float), -1, 1)  # a few close encounters must not decide
     test = held_out(np.arange(len(pos)) if groups is None else np.asarray(groups), seed)
     wrong = total = explained = 0.0
     for y in residual.T:
-        model = HistGradientBoostingRegressor(max_iter=60, min_samples_leaf=30, early_stopping=False, random_state=seed)
-        found = model.fit(pos[~test], y[~test]).predict(pos[test])
+        found = trees.predicted(pos, y, test, seed, 60, min_samples_leaf=30)
         wrong += np.sum((y[test] - found) ** 2)
         total += np.sum((y[test] - y[~test].mean()) ** 2)
         explained += np.mean(np.abs(found - y[~test].mean())) / residual.shape[1]

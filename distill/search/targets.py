@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files.properties import of_edges
 from distill.files.storage import finite_or_none, load_json, save_json
 from distill.messages import read_out
 from distill.physics.law import AXES
+from distill.physics.terms import direction
 from distill.search import node_function
 from distill.search.choice import NETWORK_PRICE
 from distill.search.direct import search
@@ -16,8 +18,6 @@ from distill.search.front import Front
 from distill.search.hall_of_fame import read_hall_of_fame, write_hall_of_fame
 from distill.search.shared import search_shared
 from distill.shell.errors import UserError
-
-PROPERTIES = {"m_i": "mass_i", "m_j": "mass_j", "q_i": "charge_i", "q_j": "charge_j"}
 
 
 @dataclass
@@ -39,13 +39,13 @@ def searches(wanted, messages, nodes, read, force, radial, rows: int = 4000, see
 
     radial: f of the read-out force. component_k: the k-th most important message component.
     shared: one f behind the dim most important components, whatever their mixture (no accelerations needed).
-    node: a_i less the fitted uniform fields from the read-out's net force R, v, m_i and q_i, all axes in one
-    (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
+    node: a_i less the fitted uniform fields from the read-out's net force R, v and the receiver's properties, all axes
+    in one (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
     """
     rng = np.random.default_rng([seed, 41])
     edges = rng.permutation(len(messages["r"]))[:rows]
-    ends = {v: messages[k][edges].astype(float) for v, k in PROPERTIES.items()}
-    distance = {"r": messages["r"][edges].astype(float)}
+    ends = of_edges(messages, edges)
+    distance = {"r": ends.pop("r")}
     out = []
     if "radial" in wanted:
         out.append(Target("radial", varying(distance | ends), radial[edges]))
@@ -59,7 +59,7 @@ def searches(wanted, messages, nodes, read, force, radial, rows: int = 4000, see
     if "shared" in wanted:
         dim = messages["dx"].shape[1]
         top = read_out.top_components(read_out.importance(messages), dim)
-        unit = messages["dx"][edges].astype(float) / np.maximum(distance["r"], 1e-12)[:, None]
+        unit = direction(messages["dx"][edges].astype(float), distance["r"])
         both = messages["message"][edges][:, top].astype(float), unit
         out.append(Target("shared", varying(distance | ends), both[0][:, 0], {"loss": "mse"}, both))
     if "node" in wanted:

@@ -4,10 +4,10 @@ Cranmer et al. 2020 report that it fails, and that the network's messages make t
 the acceleration of one particle, the receiver, along the first axis. Features, two kinds:
 
 - ordered (the default): receivers drawn at random; the others' positions relative to the receiver, nearest
-  first, on every axis, with their distances, masses and charges; the receiver's velocity, mass and charge.
+  first, on every axis, with their distances and properties (mass, charge ...); the receiver's velocity and properties.
   This is kinder than what reproductions do: translations and exchanges of particles are taken care of and
   the distances are given. In a chain, who is whose neighbour cannot be told from these.
-- raw: receiver is the first particle that is free, features are positions, velocities, masses and charges of
+- raw: receiver is the first particle that is free, features are positions, velocities and properties of
   all particles in their fixed order, nothing made of them.
 
 Same engine, options and budget as the radial target. Only the allowed complexity is larger, for the true law
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.files.dataset import Dataset
+from distill.files.properties import property_named
 from distill.files.storage import finite_or_none
 from distill.formulas.program import compile_numpy
 from distill.formulas.tree import complexity
@@ -69,18 +70,18 @@ def free_particles(dataset: Dataset) -> np.ndarray:
 def features(dataset: Dataset, at: tuple, raw: bool = False) -> dict:
     """Name -> [row] for the receivers ``at`` = (trajectory, frame, particle); see the module for the two kinds.
 
-    Ordered: d{axis}_k = x_i - x_j and r_k of the k-th nearest j with m_k, q_k; v{axis}, m_i, q_i. Raw: {axis}_k,
-    v{axis}_k, m_k, q_k of particle k. k counts from 1.
+    Ordered: d{axis}_k = x_i - x_j and r_k of the k-th nearest j with m_k, q_k ...; v{axis}, m_i, q_i ... Raw:
+    {axis}_k, v{axis}_k, m_k, q_k ... of particle k. k counts from 1.
     """
     t, f, i = at
     state = {k: dataset.arrays[k][t, f].astype(float) for k in ("pos", "vel")}
-    mass, charge = (dataset.arrays[k][t].astype(float) for k in ("mass", "charge"))
+    properties = {property_named(k).symbol: v[t].astype(float) for k, v in dataset.properties.items()}
     axes, row, out = AXES[: dataset.dim], np.arange(len(t)), {}
     if raw:
         for k in range(dataset.n):
             out |= {f"{a}_{k + 1}": state["pos"][:, k, d] for d, a in enumerate(axes)}
             out |= {f"v{a}_{k + 1}": state["vel"][:, k, d] for d, a in enumerate(axes)}
-            out |= {f"m_{k + 1}": mass[:, k], f"q_{k + 1}": charge[:, k]}
+            out |= {f"{p}_{k + 1}": v[:, k] for p, v in properties.items()}
         return out
     dx = state["pos"][row, i][:, None] - state["pos"]
     r = np.linalg.norm(dx, axis=-1)
@@ -88,9 +89,9 @@ def features(dataset: Dataset, at: tuple, raw: bool = False) -> dict:
     order = np.argsort(r, axis=1, kind="stable")[:, 1:]
     for k, j in enumerate(order.T, start=1):
         out |= {f"d{a}_{k}": dx[row, j, d] for d, a in enumerate(axes)}
-        out |= {f"r_{k}": r[row, j], f"m_{k}": mass[row, j], f"q_{k}": charge[row, j]}
+        out |= {f"r_{k}": r[row, j]} | {f"{p}_{k}": v[row, j] for p, v in properties.items()}
     out |= {f"v{a}": state["vel"][row, i, d] for d, a in enumerate(axes)}
-    return out | {"m_i": mass[row, i], "q_i": charge[row, i]}
+    return out | {f"{p}_i": v[row, i] for p, v in properties.items()}
 
 
 def baseline(
@@ -140,11 +141,11 @@ def baseline(
     true = dataset.acc[test][:, 0].astype(float)
     columns = features(dataset, test, raw)
     state = {k: dataset.arrays[k][test[:2]].astype(float) for k in ("pos", "vel")}
-    fixed = [dataset.arrays[k][test[0]].astype(float) for k in ("mass", "charge")]
+    properties = {k: v[test[0]].astype(float) for k, v in dataset.properties.items()}
     row = min(front.rows, key=lambda r: r.loss if r.held_out is None else r.held_out)
     with np.errstate(all="ignore"):
         found = compile_numpy(row.expr, list(target.features))(*(columns[k] for k in target.features))
-    whole = law.acceleration(state["pos"], state["vel"], *fixed)
+    whole = law.acceleration(state["pos"], state["vel"], properties)
     values = {
         "formula": found,
         "law": whole[np.arange(len(true)), test[2], 0],
