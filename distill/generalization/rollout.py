@@ -1,8 +1,7 @@
 """Trajectories under the truth, the law and the network from the same initial conditions.
 
-All three are integrated by the method of ``scipy.integrate.DOP853`` (E. Hairer, S. Norsett, G. Wanner,
-Solving Ordinary Differential Equations I, II.5 and II.10; its coefficients are used), all trajectories at
-once, each with its own step. Where particles meet closely, solutions that differ in the last digits part
+All three are integrated by the steps of ``distill.physics.dormand_prince``, all trajectories at once, each with its
+own step. Where particles meet closely, solutions that differ in the last digits part
 exponentially: the truth is therefore also followed at a looser tolerance, as a reference for what a
 position error can still say. Dimensionless units.
 """
@@ -11,9 +10,9 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import DOP853
 
 from distill.files.storage import finite_or_none
+from distill.physics import dormand_prince
 from distill.physics.system import acceleration, energy, energy_terms
 
 TOLERANCES = {"truth": 1e-9, "law": 1e-9, "truth_loose": 1e-6, "gnn": 1e-5}  # rtol; atol is a tenth of it
@@ -28,7 +27,6 @@ ANGULAR_IS = (
     "|sum of m x cross v - start| / mean over the truth's frames of the sum of m |x| |v|, x from the centre of mass"
     " at the start"
 )
-_A, _B, _E3, _E5, _STAGES = DOP853.A, DOP853.B, DOP853.E3, DOP853.E5, DOP853.n_stages
 
 
 @dataclass
@@ -54,6 +52,7 @@ def solve(rhs, y0, t, rtol, atol, max_steps: int = MAX_STEPS, seconds: float = S
     y[:, 0] = y0
     now, steps, frame = y0.copy(), np.zeros(count, dtype=int), np.zeros(count, dtype=int)
     since, failed = np.zeros(count), [""] * count
+    flipped = lambda y, lanes: rhs(y.T, lanes).T  # noqa: E731  # lanes last, as there
     live = np.arange(count) if len(t) > 1 else np.arange(0)
     with np.errstate(all="ignore"):
         slope = rhs(now, np.arange(count))
@@ -64,14 +63,10 @@ def solve(rhs, y0, t, rtol, atol, max_steps: int = MAX_STEPS, seconds: float = S
             rest = t[frame[live] + 1] - t[frame[live]] - since[live]
             cut = h[live] >= rest
             step = np.where(cut, rest, np.where(2 * h[live] > rest, 0.5 * rest, h[live]))
-            stages = np.empty((_STAGES + 1, len(live), size))
-            stages[0] = slope[live]
-            for s in range(1, _STAGES):
-                stages[s] = rhs(now[live] + step[:, None] * np.tensordot(_A[s, :s], stages[:s], 1), live)
-            new = now[live] + step[:, None] * np.tensordot(_B, stages[:-1], 1)
-            stages[-1] = rhs(new, live)
-            norm = _error_norm(stages, step, atol + rtol * np.maximum(np.abs(now[live]), np.abs(new)))
-            finite = np.isfinite(norm) & np.isfinite(stages[-1]).all(1)
+            new, norm, _ = dormand_prince.step(flipped, now[live].T, live, slope[live].T, step, rtol, atol, 0)
+            new = new.T
+            end = rhs(new, live)
+            finite = np.isfinite(norm) & np.isfinite(end).all(1)
             good = finite & (norm < 1)
             factor = np.clip(0.9 * np.where(finite, np.maximum(norm, 1e-10), 1e9) ** -0.125, 0.2, 10.0)
             # A step cut short to meet a frame says nothing against the longer one that was planned.
@@ -80,7 +75,7 @@ def solve(rhs, y0, t, rtol, atol, max_steps: int = MAX_STEPS, seconds: float = S
             )
             steps[live] += 1
             done = live[good]
-            now[done], slope[done] = new[good], stages[-1][good]
+            now[done], slope[done] = new[good], end[good]
             since[done] += step[good]
             arrived = live[good & cut]
             frame[arrived] += 1
@@ -97,14 +92,6 @@ def solve(rhs, y0, t, rtol, atol, max_steps: int = MAX_STEPS, seconds: float = S
                     failed[k] = f"more than {seconds:g} s"
             live = live[~ended & np.array([not failed[k] for k in live])]
     return Paths(y, steps, failed, time.perf_counter() - clock)
-
-
-def _error_norm(stages, step, scale):
-    """Norm of the estimated error [lane] by which DOP853 accepts a step (below 1)."""
-    five = ((np.tensordot(_E5, stages, 1) / scale) ** 2).sum(1)
-    three = ((np.tensordot(_E3, stages, 1) / scale) ** 2).sum(1)
-    below = np.sqrt((five + 0.01 * three) * scale.shape[1])
-    return np.where(five == 0, 0.0, np.abs(step) * five / np.where(below > 0, below, 1.0))
 
 
 def roll(system, function, pos, vel, properties, t, rtol, **limits) -> dict:

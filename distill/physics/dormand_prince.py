@@ -1,4 +1,6 @@
-"""One step of Dormand and Prince's 8(5,3) method for many trajectories side by side, and what lies within it (JAX).
+"""One step of Dormand and Prince's 8(5,3) method for many trajectories side by side, and what lies within it.
+
+Of arrays of JAX, or of numpy for a right-hand side that JAX cannot see, like a network.
 
 E. Hairer, S. Norsett, G. Wanner, Solving Ordinary Differential Equations I, sections II.5, II.6 and II.10; the
 coefficients are those of ``scipy.integrate.DOP853``. The polynomial within a step is of order 7 and takes three
@@ -49,6 +51,11 @@ def _tables():
     return rates, places, nodes
 
 
+def array_module(y):
+    """numpy or jax.numpy, whichever ``y`` is an array of."""
+    return np if isinstance(y, np.ndarray) else import_jax().numpy
+
+
 def total(terms):
     """Sum over the first axis of ``terms [term, lane]``, as a product: plain sums XLA does lane by lane."""
     return np.ones(len(terms)) @ terms
@@ -74,18 +81,26 @@ def _blocks(y, positions):
 
 def _with_stages(rhs, first, last, y, p, stages, h, positions):
     """The stages with those from ``first`` up to ``last``: the rates of all that changes faster than positions."""
-    jax = import_jax()
-    jnp = jax.numpy
-    tables = [jnp.asarray(table) for table in _tables()]
+    xp = array_module(y)
 
-    def one(k, stages):
-        row = [jax.lax.dynamic_index_in_dim(table, k, 0, keepdims=False) for table in tables]
+    def rates(row, stages):
         change = _change(row, y, stages, h, positions)
         # By blocks, so that XLA can leave out what the right-hand side has no use for.
         moved = [block + part for block, part in zip(_blocks(y, positions), change, strict=True)]
-        return jax.lax.dynamic_update_index_in_dim(stages, rhs(jnp.concatenate(moved), p)[positions:], k, 0)
+        return rhs(xp.concatenate(moved), p)[positions:]
 
-    return jax.lax.fori_loop(first, last, one, stages)
+    if xp is np:
+        for k in range(first, last):
+            stages[k] = rates([table[k] for table in _tables()], stages)
+        return stages
+    lax = import_jax().lax
+    tables = [xp.asarray(table) for table in _tables()]
+
+    def one(k, stages):
+        row = [lax.dynamic_index_in_dim(table, k, 0, keepdims=False) for table in tables]
+        return lax.dynamic_update_index_in_dim(stages, rates(row, stages), k, 0)
+
+    return lax.fori_loop(first, last, one, stages)
 
 
 def step(rhs, y, p, f, h, rtol, atol, positions):
@@ -93,18 +108,19 @@ def step(rhs, y, p, f, h, rtol, atol, positions):
 
     Returns the new state, its error in units of the tolerance ``[lane]`` and the stages, for ``within``.
     """
-    jnp = import_jax().numpy
-    stages = jnp.zeros((STAGES + 1 + EXTRA, len(y) - positions, len(h))).at[0].set(f[positions:])
+    xp = array_module(y)
+    rest = xp.zeros((STAGES + EXTRA, len(y) - positions, len(h)))
+    stages = xp.concatenate([f[None, positions:], rest])
     stages = _with_stages(rhs, 1, STAGES, y, p, stages, h, positions)
     change, *errors = (_change([table[k] for table in _tables()], y, stages, h, positions) for k in (NEW, FIFTH, THIRD))
     old = _blocks(y, positions)
     new = [block + part for block, part in zip(old, change, strict=True)]
-    scales = [atol + rtol * jnp.maximum(jnp.abs(a), jnp.abs(b)) for a, b in zip(old, new, strict=True)]
+    scales = [atol + rtol * xp.maximum(xp.abs(a), xp.abs(b)) for a, b in zip(old, new, strict=True)]
     fifth, third = (
         sum(total((part / scale) ** 2) for part, scale in zip(error, scales, strict=True)) for error in errors
     )
-    both = jnp.where(fifth > 0, fifth + 0.01 * third, 1.0)
-    return jnp.concatenate(new), fifth / jnp.sqrt(both * y.shape[0]), stages
+    both = xp.where(fifth > 0, fifth + 0.01 * third, 1.0)
+    return xp.concatenate(new), fifth / xp.sqrt(both * y.shape[0]), stages
 
 
 def within(rhs, y, p, h, stages, f_new, positions):
