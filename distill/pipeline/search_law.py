@@ -85,7 +85,8 @@ def search_law(
     load_engine(chosen).check(options)
     if already_done(out, arguments, inputs, overwrite):
         return stage.already_done(out)
-    print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)
     dataset = dataset_of_run(run, config)
     nodes = nodes_of(messages)
     read = read_out.read_out(messages, nodes, meta["antisymmetric"], seed)
@@ -132,7 +133,7 @@ def search_law(
     if verdict["recovered"] is not None:
         told = {"recovered": verdict["recovered"], "in_range": verdict["relative_error_in_range"]}
         told |= {"extrapolated": verdict["relative_error_extrapolated"]}
-    told |= {"error_law": error["law"], "error_gnn": error["gnn"], "receivers": error["n"]}
+    told |= {"error_law": error["law"], "error_gnn": error["gnn"], "receivers": error["n"], "engine": options.engine}
     return stage.done(out, law=f"f = {content['pair']['short']}", **told)
 
 
