@@ -349,12 +349,17 @@ def arrays() -> str:
 
 
 def tasks() -> str:
-    """What each change of the code touches: results/extending.json, counted in scratch copies."""
-    lines = [
-        [r["task"], ", ".join(f"`{f}`" for f in r["files"]), str(len(r["files"])), str(r["guesses"]), r["before"]]
-        for r in results("extending")["rows"]
-    ]
-    return markdown(["task", "files to touch", "files", "guesses", "before: files, guesses"], lines)
+    """What each change of the code touches: results/extending.json, counted in copies."""
+    found = results("extending")
+    head = ["task", "files to touch", "files", "guesses", f"files, guesses at `{found['before']}`", "checked by"]
+    lines = []
+    for r in found["rows"]:
+        files = ", ".join([f"`{f}`" for f in r["files"]] + [f"`{f}` (new)" for f in r["new"]]) or "none"
+        lines.append(
+            [r["task"], files, str(len(r["files"] + r["new"])), str(r["guesses"]), r["before"] or "–", r["check"]]
+        )
+    what = f"{found['what'][0].upper()}{found['what'][1:]}. {found['date']}, commit `{found['commit']}`."
+    return f"{markdown(head, lines)}\n\n{what}"
 
 
 PARTS = {
