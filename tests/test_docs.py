@@ -105,18 +105,21 @@ def test_files_of_the_repository_that_are_named_exist(page):
 
 
 @cache
-def help_of(script: str) -> str:
-    return ok(run(ROOT, f"{script}.py", "--help"))
+def flags_of(script: str) -> set[str]:
+    return set(re.findall(r"--[\w-]+", ok(run(ROOT, script, "--help"))))
 
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_flags_of_the_scripts_exist(page):
-    """Every command on a page, and every flag named beside a script in its text."""
-    commands = re.findall(rf"\b((?:{'|'.join(SCRIPTS)})\.py [^`\n#]*)", TEXTS[page])
-    for command in commands:
-        script, *words = command.split()
-        for flag in [w.strip("[],.;:)") for w in words if w.startswith("--")]:
-            assert flag in help_of(script.removesuffix(".py")), command
+    """Of every command on a page, and every flag that a page names anywhere."""
+    for script, words in re.findall(rf"\b((?:{'|'.join(SCRIPTS)})\.py)( [^`\n#]*)", TEXTS[page]):
+        assert set(re.findall(r"(?<=\s)--[\w-]+", words)) <= flags_of(script), f"{script}{words}"
+    known = {flag for script in SCRIPTS for flag in flags_of(f"{script}.py")} | {"--extra-index-url"}
+    sources = [
+        p.read_text(encoding="utf-8") for folder in ("benchmarks", "experiments") for p in ROOT.glob(f"{folder}/*.py")
+    ]
+    told = set(re.findall(r"(?<=[\s`])--[a-z][\w-]+", pages.BLOCK.sub("", TEXTS[page])))
+    assert not [flag for flag in told - known if not any(f'"{flag}"' in source for source in sources)]
 
 
 def test_the_table_of_folders_is_that_of_the_package():
