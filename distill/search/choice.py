@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distill.search.front import Row
+from distill.search.front import Front, Row
 from distill.shell.errors import UserError
 
 NODE_PRICE = 0.05
@@ -76,6 +76,18 @@ def choose(rows: Sequence[Row], loss: str = "mse", price: float = NODE_PRICE) ->
     )
     why += "; PySR's rule picks it too" if best == chosen else f"; PySR's rule picks complexity {rows[best].complexity}"
     return chosen, best, why
+
+
+def reported(rows: list[Row], errors: np.ndarray, engine: str, info: dict, loss: str, price: float) -> Front:
+    """The front of ``rows`` with one chosen, and in its ``info`` how sure that is.
+
+    ``errors`` [row of the front, held-out row]: weighted residuals; ``loss`` and ``price`` as in ``choose``.
+    """
+    chosen, best, why = choose(rows, loss, price)
+    info |= {"chosen_share": choice_share(rows, errors, chosen, loss, price)}
+    info |= {"runner_up": runner_up(rows, chosen, loss, price), "best_pysr": best}
+    info |= {"noise_floor": min(r.held_out for r in rows), "rows_held_out": errors.shape[1]}
+    return Front(rows, engine, chosen, why, info)
 
 
 def choice_share(rows: Sequence[Row], errors: np.ndarray, chosen: int, loss: str, price: float = NODE_PRICE) -> float:

@@ -11,7 +11,7 @@ import sympy as sp
 
 from distill.formulas.text import to_text
 from distill.formulas.tree import canonical, complexity, parametrise
-from distill.search.choice import choice_share, choose, pareto, runner_up
+from distill.search.choice import pareto, reported
 from distill.search.engine import SearchOptions, cpu_seconds, objective_for, unit_charges
 from distill.search.front import Front, Row
 from distill.search.registry import load_engine
@@ -43,11 +43,16 @@ def search(X, y, names: Sequence[str], options: SearchOptions | None = None) -> 
     held, train = np.split(order, [len(order) // 5])
     found, info = engine.find(X[train], y[train], names, options)
     rows = score_rows(found, X, y, names, train, held, options)
-    chosen, best, why = choose(rows, options.loss, options.node_price)
-    info |= _certainty(rows, chosen, X, y, names, held, info.pop("forms", []), options)
-    info |= {"best_pysr": best, "noise_floor": min(r.held_out for r in rows), "rows_held_out": len(held)}
+    unseen = objective_for(X[held], y[held], names, options.loss, typical_size(y))
+    with np.errstate(all="ignore"):
+        errors = np.stack([unseen.residual(r.expr) for r in rows])
+    forms = info.pop("forms", None)
+    front = reported(rows, errors, engine.name, info, options.loss, options.node_price)
+    if forms:
+        form = parametrise(front.expr)[0]
+        info["restarts_with_chosen"] = sum(form in found for found in forms)
     info |= {"cpu_seconds": cpu_seconds() - cpu, "seconds": time.perf_counter() - started}
-    return Front(rows, engine.name, chosen, why, info)
+    return front
 
 
 def score_rows(found, X, y, names, train, held, options: SearchOptions) -> list[Row]:
@@ -66,16 +71,3 @@ def score_rows(found, X, y, names, train, held, options: SearchOptions) -> list[
         expr = canonical(expr, unit)
         rows.append(Row(complexity(expr), score, to_text(expr), expr, held_out))
     return pareto([r for r in rows if r.complexity <= max(options.max_complexity, 1)])
-
-
-def _certainty(rows, chosen, X, y, names, held, forms, options) -> dict:
-    """How stable the choice is over held-out rows and restarts, and the runner-up."""
-    unseen = objective_for(X[held], y[held], names, options.loss, typical_size(y))
-    with np.errstate(all="ignore"):
-        errors = np.stack([unseen.residual(r.expr) for r in rows])
-    form = parametrise(rows[chosen].expr)[0]
-    out = {
-        "chosen_share": choice_share(rows, errors, chosen, options.loss, options.node_price),
-        "runner_up": runner_up(rows, chosen, options.loss, options.node_price),
-    }
-    return out | ({"restarts_with_chosen": sum(form in found for found in forms)} if forms else {})

@@ -16,7 +16,7 @@ import sympy as sp
 from distill.formulas.objective import Objective
 from distill.formulas.text import sorted_terms, to_text
 from distill.formulas.tree import canonical, complexity, with_scales
-from distill.search.choice import choice_share, choose, pareto, runner_up
+from distill.search.choice import pareto, reported
 from distill.search.engine import SearchOptions, cpu_seconds, unit_charges
 from distill.search.front import Front, Row
 from distill.search.mixing import Mixing, central_mixing
@@ -68,18 +68,15 @@ def search_shared(
     scored = [(row, at) for row, at in scored if np.isfinite(row.loss) and row.complexity <= options.max_complexity]
     rows = pareto([row for row, _ in scored])
     mixings = [next(at for row, at in scored if row is r) for r in rows]
-    chosen, best, why = choose(rows, "mse", options.node_price)
     here = Y[held], unit[held], X[held]
     errors = np.stack(
         [np.linalg.norm(_errors(r.expr, at, *here, names), axis=1) for r, at in zip(rows, mixings, strict=True)]
     )
-    A, b = mixings[chosen].A, mixings[chosen].b
-    info["chosen_share"] = choice_share(rows, errors, chosen, "mse", options.node_price)
-    info["runner_up"] = runner_up(rows, chosen, "mse", options.node_price)
-    info |= {"best_pysr": best, "noise_floor": min(r.held_out for r in rows), "rows_held_out": int(held.sum())}
+    front = reported(rows, errors, engine.name, info, "mse", options.node_price)
+    A, b = mixings[front.chosen].A, mixings[front.chosen].b
     info |= {"across": mixing.across, "condition": float(np.linalg.cond(A / mixing.spread[:, None]))}
     info |= {"cpu_seconds": cpu_seconds() - cpu, "seconds": time.perf_counter() - started}
-    return Front(rows, engine.name, chosen, why, info), A, b
+    return front, A, b
 
 
 def check(Y, unit, X, names):

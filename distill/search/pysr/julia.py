@@ -28,7 +28,7 @@ def julia_problem() -> str:
         return f"{BACKEND}.jl is not installed in Julia"
     wanted = _wanted(spec)
     if wanted and not fits(found, wanted):
-        return f"PySR {_pysr_version()} needs {BACKEND}.jl {wanted}, its Julia environment has {found}"
+        return f"PySR {pysr_version()} needs {BACKEND}.jl {wanted}, its Julia environment has {found}"
     return ""
 
 
@@ -66,14 +66,10 @@ def fits(version: str, wanted: str) -> bool:
         found = re.fullmatch(r"\s*([=~^]?)\s*(\d+(?:\.\d+){0,2})(?:[-+][\w.-]+)?\s*", part)
         if not found:
             return True
-        kind, least = found.group(1), _numbers(found.group(2))
-        given_parts = found.group(2).count(".") + 1
-        if kind == "=":
-            fixed = 3
-        elif kind == "~":
-            fixed = min(given_parts, 2)
-        else:  # the first number that is not 0 stays
-            fixed = min(next((k for k, n in enumerate(least, 1) if n), 3), given_parts)
+        least, written = _numbers(found.group(2)), found.group(2).count(".") + 1
+        # "^" or nothing: the first number that is not 0 stays
+        fixed = {"=": 3, "~": 2}.get(found.group(1)) or next((k for k, n in enumerate(least, 1) if n), 3)
+        fixed = fixed if found.group(1) == "=" else min(fixed, written)
         ranges.append(given[:fixed] == least[:fixed] and given >= least)
     return any(ranges)
 
@@ -92,8 +88,9 @@ def _wanted(spec) -> str:
         return ""
 
 
-def _pysr_version() -> str:
+def pysr_version() -> str | None:
+    """Of the package that is installed."""
     try:
         return metadata.version("pysr")
     except metadata.PackageNotFoundError:
-        return ""
+        return None

@@ -8,7 +8,6 @@ ended starts anew when it is asked for again, so that seeded results repeat (one
 import hashlib
 import json
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from distill.files.storage import load_json, plain, save_json
 from distill.search.choice import pareto
 from distill.search.front import Row
 from distill.search.hall_of_fame import read_hall_of_fame, write_hall_of_fame
+from distill.search.pysr.julia import pysr_version
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -33,12 +33,8 @@ def identity(options: dict, names, arrays, **more) -> dict:
         if array is not None:
             array = np.ascontiguousarray(array, dtype=float)
             digest.update(f"{array.shape}".encode() + array.tobytes())
-    try:
-        version = metadata.version("pysr")
-    except metadata.PackageNotFoundError:
-        version = None
     kept = {k: v for k, v in options.items() if k not in NO_MATTER}
-    content = {"pysr": version, "options": kept, "names": list(names), "data": digest.hexdigest(), **more}
+    content = {"pysr": pysr_version(), "options": kept, "names": list(names), "data": digest.hexdigest(), **more}
     return json.loads(json.dumps(plain(content)))
 
 
