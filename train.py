@@ -66,9 +66,9 @@ def parse(argv):
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--precision", choices=("float32", "bf16"), default="float32")
     add("--resume", action="store_true", help="go on from the run's checkpoint")
-    what = "train runs with equal message heads at once; auto: on a GPU"
+    what = "train runs with equal message heads at once (experimental); auto: on a GPU"
     add("--stack", choices=("auto", "on", "off"), default="auto", help=what)
-    what = "on a GPU, record a training step once and replay it (a CUDA graph)"
+    what = "on a GPU, record a training step once and replay it (a CUDA graph; experimental)"
     add("--capture", action=switch, default=True, help=what)
     add("--wandb", action="store_true", help="log to Weights & Biases (pip install wandb)")
     add_run_flags(parser, "seed of weights, batches and noise; several: a run each", seeds=True)
