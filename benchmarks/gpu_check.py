@@ -20,7 +20,7 @@ from pathlib import Path
 
 from distill.files.dataset import Dataset
 from distill.files.storage import load_json, save_json
-from distill.network.recipes import MESSAGE_DIM, RECIPES
+from distill.network.recipes import defaults
 from distill.report.numbers import hardware
 from distill.shell import paths
 from distill.shell.flags import Parser, positive_int
@@ -29,24 +29,9 @@ from distill.shell.stage import run_script
 from distill.shell.threads import set_threads
 
 TOLERANCE = 1e-3  # of ||difference|| / ||weights|| of a whole network
-TRAINED = (
-    "run",
-    "variant",
-    "seed",
-    "n",
-    "dim",
-    "steps",
-    "graphs_seen",
-    "stacked_runs",
-    "validation_mae",
-    "validation_loss",
-    "validation_graphs",
-    "seconds",
-    "device",
-    "python",
-    "versions",
-    "git",
-    "arguments",
+TRAINED = (  # what is kept of a network's config.json
+    "run variant seed n dim steps graphs_seen stacked_runs validation_mae validation_loss validation_graphs seconds"
+    " device python versions git arguments"
 )
 
 
@@ -74,14 +59,8 @@ def about(seconds: float) -> dict:
     import torch
 
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, to test the code"
-    return {
-        "device": name,
-        "hardware": hardware(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "seconds": round(seconds, 1),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    found = {"device": name, "hardware": hardware(), "torch": torch.__version__, "cuda": torch.version.cuda}
+    return found | {"seconds": round(seconds, 1), "date": time.strftime("%Y-%m-%d")}
 
 
 # ---------------------------------------------------------------- weights
@@ -90,6 +69,8 @@ def about(seconds: float) -> dict:
 def weights(args) -> int:
     """Train the same networks in several ways and compare what they end with."""
     import torch
+
+    from distill.network.training import fit
 
     start = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -102,40 +83,22 @@ def weights(args) -> int:
             """Networks (variant, seed) trained as one stack; ``noise`` shifts the seed of what is random in a step."""
             group: list = []
             for variant, seed in cells:
-                group.append(
-                    member(
-                        data,
-                        recipe,
-                        variant,
-                        seed,
-                        device,
-                        steps,
-                        Path(folder) / "checkpoint",
-                        group[0] if group else None,
-                        args.quick,
-                    )
-                )
+                like, checkpoint = group[0] if group else None, Path(folder) / "checkpoint"
+                group.append(member(data, recipe, variant, seed, device, steps, checkpoint, like, args.quick))
                 group[-1].noise.manual_seed(seed + 1 + noise)
             before = [flat(m) for m in group]
-            from distill.network.training import fit
-
             fit(group, capture)
             return group, before
 
-        def compare(what, reached, wanted, start_weights):
-            moved = distance(flat(wanted), start_weights)
-            row = {
-                "what": what,
-                "relative_difference": distance(flat(reached), flat(wanted)),
-                "largest_of_a_tensor": largest(reached, wanted),
-                "moved": moved,
-                "same_components": bool(torch.equal(reached.model.active, wanted.model.active)),
-                "loss": reached.history[-1]["train_loss"],
-                "loss_wanted": wanted.history[-1]["train_loss"],
-            }
+        def compare(what, reached, wanted, start_weights, judged=True):
+            row = {"what": what, "relative_difference": distance(flat(reached), flat(wanted))}
+            row |= {"largest_of_a_tensor": largest(reached, wanted), "moved": distance(flat(wanted), start_weights)}
+            row["same_components"] = bool(torch.equal(reached.model.active, wanted.model.active))
+            row |= {k: m.history[-1]["train_loss"] for k, m in (("loss", reached), ("loss_wanted", wanted))}
+            if judged:
+                row["passed"] = row["relative_difference"] <= TOLERANCE and row["same_components"]
             rows.append(row)
             print(f"{what}: {row['relative_difference']:.2e}", flush=True)
-            return row
 
         alone = {}
         for recipe, variant in (("paper", "l1"), ("paper", "kl"), ("paper", "pruning"), ("newton", "l1")):
@@ -143,62 +106,35 @@ def weights(args) -> int:
             (again,), _ = made((variant, 0), recipe=recipe)
             alone[recipe, variant] = plain
             name = f"{recipe} recipe, {variant}"
-            compare(f"{name}: plain against plain, again", again, plain, begin)
+            compare(f"{name}: plain against plain, again", again, plain, begin, judged=False)
             try:
                 (captured,), _ = made((variant, 0), recipe=recipe, capture=True)
             except RuntimeError as exc:  # what a step must not do while it is captured; the others are still compared
                 print(f"FAIL  {name}: {exc}", flush=True)
                 rows.append({"what": f"{name}: captured against plain", "passed": False, "error": str(exc)})
                 continue
-            row = compare(f"{name}: captured against plain", captured, plain, begin)
-            row["passed"] = passed(row)
+            compare(f"{name}: captured against plain", captured, plain, begin)
         (other,), (begin,) = made(("l1", 0), noise=7)
-        compare(
-            "paper recipe, l1: plain with other random translations, what a fault would look like",
-            other,
-            alone["paper", "l1"],
-            begin,
-        )
+        what = "paper recipe, l1: plain with other random translations, what a fault would look like"
+        compare(what, other, alone["paper", "l1"], begin, judged=False)
         cells = [("l1", 0), ("l1", 1), ("standard", 2), ("pruning", 3), ("l1", 4)]
         plain = [made(cell) for cell in cells]
-        for capture in (False, True):
+        for way, capture in (("plain", False), ("captured", True)):
             group, _ = made(*cells, capture=capture)
-            for cell, reached, ((wanted,), (begin,)) in zip(cells, group, plain, strict=True):
-                way = "captured" if capture else "plain"
-                row = compare(
-                    f"paper recipe, {cell[0]}, seed {cell[1]}: {way} stack of {len(cells)} against alone",
-                    reached,
-                    wanted,
-                    begin,
-                )
-                row["passed"] = passed(row)
-    judged = [row for row in rows if "passed" in row]
-    good = all(row["passed"] for row in judged)
+            for (variant, seed), reached, ((wanted,), (begin,)) in zip(cells, group, plain, strict=True):
+                what = f"paper recipe, {variant}, seed {seed}: {way} stack of {len(cells)} against alone"
+                compare(what, reached, wanted, begin)
+    judged = [row["passed"] for row in rows if "passed" in row]
     for row in (row for row in rows if "error" not in row):
         verdict = {True: "PASS", False: "FAIL", None: ""}[row.get("passed")]
-        print(
-            f"{verdict:5s} {row['relative_difference']:.2e} (of a tensor {row['largest_of_a_tensor']:.2e}, moved"
-            f" {row['moved']:.2f})  {row['what']}"
-        )
+        more = f"(of a tensor {row['largest_of_a_tensor']:.2e}, moved {row['moved']:.2f})  {row['what']}"
+        print(f"{verdict:5s} {row['relative_difference']:.2e} {more}")
+    good = all(judged)
     print(f"{'PASS' if good else 'FAIL'}: {len(judged)} comparisons, tolerance {TOLERANCE:g}, {steps} steps")
-    save_json(
-        args.out / "weights.json",
-        about(time.perf_counter() - start)
-        | {
-            "what": "relative difference ||w - w'|| / ||w'|| of all weights after training in two ways",
-            "steps": steps,
-            "precision": "float32",
-            "batch": 64,
-            "tolerance": TOLERANCE,
-            "passed": good,
-            "rows": rows,
-        },
-    )
+    what = "relative difference ||w - w'|| / ||w'|| of all weights after training in two ways"
+    found = {"what": what, "steps": steps, "precision": "float32", "batch": 64, "tolerance": TOLERANCE}
+    save_json(args.out / "weights.json", about(time.perf_counter() - start) | found | {"passed": good, "rows": rows})
     return 0 if good else 1
-
-
-def passed(row: dict) -> bool:
-    return row["relative_difference"] <= TOLERANCE and row["same_components"]
 
 
 def springs(graphs: int):
@@ -213,15 +149,8 @@ def springs(graphs: int):
     acc = (2 * (distance - 1) * apart / distance).sum(2) / mass[..., None]
     split = np.zeros(graphs, dtype=int)
     split[: graphs // 10] = 1
-    arrays = {
-        "pos": pos[:, None],
-        "vel": x[:, None, :, DIM : 2 * DIM].astype(float),
-        "acc": acc[:, None],
-        "charge": charge,
-        "mass": mass,
-        "split": split,
-    }
-    return Dataset("springs", Path("springs"), arrays)
+    arrays = {"pos": pos[:, None], "vel": x[:, None, :, DIM : 2 * DIM].astype(float), "acc": acc[:, None]}
+    return Dataset("springs", Path("springs"), arrays | {"charge": charge, "mass": mass, "split": split})
 
 
 def member(dataset, recipe, variant, seed, device, steps, checkpoint, like, quick):
@@ -229,7 +158,7 @@ def member(dataset, recipe, variant, seed, device, steps, checkpoint, like, quic
     from distill.network.training import Trainer
 
     epochs = steps / (len(dataset.arrays["split"]) * 9 // 10 // 64)
-    options = RECIPES[recipe] | {"batch_size": 64, "message_dim": MESSAGE_DIM, "epochs": epochs}
+    options = defaults(recipe, variant, dataset.dim) | {"batch_size": 64, "epochs": epochs}
     options |= {"hidden": 30} if quick else {}
     return Trainer(dataset, variant, options, seed, device, "float32", checkpoint, {}, False, like)
 
@@ -259,7 +188,7 @@ def summary(args) -> int:
     content = {"benchmark": "gpu", "weights": found, "cells": []}
     for path in sorted(args.out.glob("*/config.json")):
         config = load_json(path, "train it again")
-        row = {k: config.get(k) for k in TRAINED} | {"system": config["system"]["name"]}
+        row = {k: config.get(k) for k in TRAINED.split()} | {"system": config["system"]["name"]}
         fit = path.parent / "linear_fit.json"
         if fit.is_file():
             fitted = load_json(fit, "run: fit_linear.py")
