@@ -21,7 +21,7 @@ BAND = "#f1f4f7"
 def recovery(runs: dict[str, list[dict]]) -> Figure:
     """Rates, errors of law against network, and noise.
 
-    ``runs``: section of the pipeline's results -> its rows (``stages.law_numbers`` and the names of the run). The
+    ``runs``: section of the pipeline's results -> its rows (``report.numbers`` and the names of the run). The
     rates are over dimensions and seeds, of all sections but "noise"; noise is of 2-D ``l1`` runs.
     """
     clean = [r for section, rows in runs.items() if section != "noise" for r in rows if not r["noise"]]
@@ -33,9 +33,8 @@ def recovery(runs: dict[str, list[dict]]) -> Figure:
     upper, lower = figure.subfigures(2, 1, height_ratios=(height, 3.6))
     if names:
         _rates(upper.subplots(1, len(MEASURES), sharey=True), names, parts)
-        upper.suptitle(
-            f"How often the law is found (runs found / runs, 95 % Wilson intervals; {_pooled(clean)})", fontsize=11
-        )
+        what = f"runs found / runs, 95 % Wilson intervals; {_pooled(clean)}"
+        upper.suptitle(f"How often the law is found ({what})", fontsize=11)
     left, right = lower.subplots(1, 2, width_ratios=(1.5, 1))
     _ratios(left, clean)
     _noise(right, [r for r in clean if r["dim"] == 2 and r["variant"] == "l1"], noisy)
@@ -72,48 +71,35 @@ def _rates(axes: Sequence, names, parts):
         axis.grid(axis="x", color=MUTED, alpha=0.3, lw=0.6)
         axis.tick_params(axis="y", length=0)
     axes[0].set_yticks(range(len(names)), [v for _, v in names], fontsize=8)
+    place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "annotation_clip": False}
     for system in systems:
-        rows = [k for k, name in enumerate(names) if name[0] == system]
-        axes[0].annotate(
-            system,
-            (-0.33, np.mean(rows)),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="center",
-            weight="bold",
-            annotation_clip=False,
-        )
+        middle = np.mean([k for k, name in enumerate(names) if name[0] == system])
+        axes[0].annotate(system, (-0.33, middle), weight="bold", **place)
     axes[1].set_xlabel("share of runs")
 
 
 def _ratios(axis, rows):
     """Error of the law / error of the network, one point a run."""
-    found = {system: [summary.ratios(r) for r in part] for (system,), part in summary.groups(rows, ("system",)).items()}
-    kinds = {
-        summary.INTERPOLATION: ("interpolation", SOFT, "o", -0.2),
-        "worst": ("worst extrapolation", ACCENT, "s", 0.2),
-    }
+    parts = summary.groups(rows, ("system",)).items()
+    found = {system: [summary.ratios(r) for r in part] for (system,), part in parts}
+    kinds = {summary.INTERPOLATION: ("interpolation", SOFT, "o", -0.2)}
+    kinds["worst"] = ("worst extrapolation", ACCENT, "s", 0.2)
     largest, zeros = 1.0, 0
     for key, (label, colour, marker, shift) in kinds.items():
         x, y = [], []
         for at, values in enumerate(found.values()):
             known = [v[key] for v in values if v[key] is not None]
-            spread = np.linspace(-0.13, 0.13, len(known)) if len(known) > 1 else [0.0] * len(known)
             x += known
-            y += [at + shift + s for s in spread]
+            y += list(at + shift + (np.linspace(-0.13, 0.13, len(known)) if len(known) > 1 else np.zeros(len(known))))
         zeros += sum(v == 0 for v in x)
         largest = max([largest, *x])
         axis.plot(np.maximum(x, FLOOR), y, marker, color=colour, ms=4.5, alpha=0.75, mew=0, label=label)
     for at in range(0, len(found), 2):
         axis.axhspan(at - 0.5, at + 0.5, color=BAND, lw=0, zorder=0)
     axis.axvline(1, color=INK, lw=0.9)
-    axis.set(
-        xscale="log",
-        xlim=(FLOOR / 5, 10 * largest),
-        ylim=(len(found) - 0.5, -0.5),
-        title="law against network, one point a run (left of 1: the law is better)",
-        xlabel="mean absolute error of the law / of its network",
-    )
+    axis.set(xscale="log", xlim=(FLOOR / 5, 10 * largest), ylim=(len(found) - 0.5, -0.5))
+    axis.set(title="law against network, one point a run (left of 1: the law is better)")
+    axis.set(xlabel="mean absolute error of the law / of its network")
     ticks = [10.0**k for k in range(-15, int(np.log10(largest)) + 1, 3)]
     axis.set_xticks([FLOOR, *ticks], ["0"] + [f"$10^{{{round(np.log10(t))}}}$" for t in ticks])
     axis.minorticks_off()
@@ -139,13 +125,9 @@ def _noise(axis, clean, noisy):
             _interval(axis, found, place, colour, marker, True)
             text = f"{found['successes']}/{found['n']}" if found["n"] else "–"
             axis.text(place, -0.03, text, fontsize=7.5, ha="center", va="top", color=colour)
-    axis.set(
-        ylim=(-0.14, 1.05),
-        xlim=(-0.5, max(len(levels), 1) - 0.5),
-        ylabel="share of runs",
-        title=f"with noise: {', '.join(systems)}; 2-D, l1" if systems else "with noise",
-        xlabel="noise on every acceleration of the dataset",
-    )
+    axis.set(ylim=(-0.14, 1.05), xlim=(-0.5, max(len(levels), 1) - 0.5), ylabel="share of runs")
+    axis.set(title=f"with noise: {', '.join(systems)}; 2-D, l1" if systems else "with noise")
+    axis.set(xlabel="noise on every acceleration of the dataset")
     axis.set_xticks(range(len(levels)), [f"{100 * v:g} %" for v in levels])
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axis.grid(axis="y", color=MUTED, alpha=0.3, lw=0.6)
