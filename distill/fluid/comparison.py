@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.fluid import md, rollouts
+from distill.fluid import md
 from distill.fluid.lennard_jones import BOLTZMANN, LennardJones
 from distill.fluid.settings import FRICTION, Settings
 from distill.generalization import extrapolation
 from distill.generalization.comparison import Comparison
 from distill.generalization.extrapolation import INTERPOLATION, Made, pick
-from distill.physics.law import Law
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_float, positive_int
 
@@ -167,7 +166,7 @@ def _add_flags(parser: Parser) -> None:
     add("--network-seconds", type=positive_float, metavar="S", help=what)
 
 
-def _check(args: Namespace, law: Law) -> None:
+def _check(args: Namespace, law) -> None:
     if args.rollout_time < SHORTEST:
         told = f"--rollout-time is {args.rollout_time:g} ps, expected at least {SHORTEST:g}"
         raise UserError(f"{told}: frames are 0.1 ps apart")
@@ -192,6 +191,8 @@ def _fresh(args, dataset, system) -> Made:
 
 
 def _rollouts(args, dataset, system, law, model, made) -> dict:
+    from distill.fluid import rollouts  # scipy, which --help has no need of
+
     settings, _ = settings_like(dataset, system, args.seed, args.quick)
     bath = rollouts.bath_of(settings, made.starts["spacing"], made.starts["pos"].shape[1])
     seconds = args.network_seconds

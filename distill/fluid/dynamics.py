@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from distill.physics.neighbours import Neighbours, close_pairs
+from distill.physics.neighbours import Neighbours, close_pairs, directed
 
 SKIN = 1.0  # A
 HOTTEST = 20.0  # times the temperature asked for: no bath and no exchange of energies makes that
@@ -96,18 +96,7 @@ class NetworkAcceleration:
     def edges(self, pos) -> Neighbours:
         """As ``neighbours.radius_graph``, from the list: its order holds until the next one."""
         if self.list.update(pos):
-            i, j = self.list.i, self.list.j
-            receiver, sender = np.concatenate([i, j]), np.concatenate([j, i])
-            order = np.argsort(receiver * np.int64(len(pos)) + sender, kind="stable")
-            place = np.empty_like(order)
-            place[order] = np.arange(len(order))
-            self._directed = (
-                sender[order],
-                receiver[order],
-                place[(order + len(i)) % max(1, len(order))],
-                order % max(1, len(i)),
-                np.where(order < len(i), 1.0, -1.0),
-            )
+            self._directed = directed(self.list.i, self.list.j, len(pos))
         dx, r = self.list.distances(pos)
         sender, receiver, reverse, pair, sign = self._directed
         near = (r <= self.cutoff)[pair]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from distill.files.dataset import Dataset
 from distill.generalization import extrapolation, rollout
 from distill.generalization.extrapolation import Made
-from distill.physics.law import Law
 from distill.physics.record import system_of
 from distill.physics.system import System
 from distill.shell import extensions
@@ -28,7 +27,7 @@ class Comparison(Kind):
     """One kind of data."""
 
     takes: Callable[[Dataset], bool]
-    check: Callable[[Namespace, Law], None]  # ``UserError`` for flags or a law that will not do
+    check: Callable[..., None]  # (args, law): ``UserError`` for flags or a law that will not do
     unit: Callable[[System | None], str | None]  # of forces m a, where these are compared in place of accelerations
     knows: Callable[[System], bool]  # whether data of this system can be simulated anew
     fresh: Callable[[Namespace, Dataset, System], Made]
@@ -40,7 +39,7 @@ def comparisons() -> list[Comparison]:
     return [OPEN, *(kind for module in extensions.modules("comparisons") for kind in module.COMPARISONS)]
 
 
-def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law: Law) -> dict:
+def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law) -> dict:
     """Everything in ``generalization.json`` but its provenance."""
     from distill.network.evaluation import network_acceleration  # torch, which simulations are kept apart from
 

@@ -75,14 +75,20 @@ def close_pairs(pos, box, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.nda
 def radius_graph(pos, box, cutoff: float) -> Neighbours:
     """The edges of one frame ``pos [particle, dim]``; arguments and errors as in ``close_pairs``."""
     i, j, dx, r = close_pairs(pos, box, cutoff)
+    *edges, pair, sign = directed(i, j, len(pos))
+    return Neighbours(*edges, sign[:, None] * dx[pair], r[pair])
+
+
+def directed(i, j, particles: int) -> tuple[np.ndarray, ...]:
+    """Both edges of the pairs ``i, j [pair]`` in the order of ``Neighbours``: ``sender, receiver, reverse [edge]``, and
+    of each its pair and the sign of that pair's dx ``[edge]``.
+    """
     receiver, sender = np.concatenate([i, j]), np.concatenate([j, i])
-    order = np.argsort(receiver * np.int64(len(pos)) + sender, kind="stable")
+    order = np.argsort(receiver * np.int64(particles) + sender, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     reverse = place[(order + len(i)) % max(1, len(order))]
-    return Neighbours(
-        sender[order], receiver[order], reverse, np.concatenate([dx, -dx])[order], np.concatenate([r, r])[order]
-    )
+    return sender[order], receiver[order], reverse, order % max(1, len(i)), np.where(order < len(i), 1.0, -1.0)
 
 
 def batch(graphs: Sequence[Neighbours], particles: int) -> tuple[Neighbours, np.ndarray]:
