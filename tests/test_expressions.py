@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from distill.formulas import functions
 from distill.formulas.latex import to_latex
 from distill.formulas.program import Fixed, Program, compile_numpy, compile_with
 from distill.formulas.text import parse, symbols_for, to_text
 from distill.formulas.tree import canonical, complexity, parametrise, tidy, with_constants, with_scales
+from distill.search.pysr.guesses import guess_text
 from distill.shell.errors import UserError
 
 NAMES = ["r", "m_i", "m_j", "q_i", "q_j"]
@@ -201,6 +203,22 @@ def test_undefined_rows_are_nan_and_unknown_parts_refused():
         compile_numpy(sp.Symbol("z"), NAMES)
     with pytest.raises(ValueError):
         compile_numpy(sp.gamma(sp.Symbol("r")), NAMES)
+
+
+def test_a_function_is_one_entry_of_the_table(monkeypatch, columns):
+    """Parser, printers, values, derivatives and PySR's spelling follow a new entry."""
+    entry = functions._named("sinh", lambda xp, a, v, g: g * xp.cosh(a), r"\sinh\left(%s\right)")
+    with pytest.raises(UserError, match="unknown function 'sinh'"):
+        parse("sinh(r)", NAMES)
+    monkeypatch.setitem(functions.FUNCTIONS, "sinh", entry)
+    monkeypatch.setitem(functions.HEADS, sp.sinh, entry)
+    expr = parse("2.0*sinh(r)*m_i + sinh(0.5)", NAMES)
+    assert to_text(expr, 5) == "2.0 * m_i * sinh(r) + 0.5211" and r"\sinh\left(r\right)" in to_latex(expr)
+    program = Program(expr, symbols_for(NAMES))
+    slots = program.values(columns)
+    np.testing.assert_allclose(slots[program.output], 2 * np.sinh(columns[0]) * columns[1] + np.sinh(0.5))
+    np.testing.assert_allclose(program.gradients(slots)[0], 2 * np.cosh(columns[0]) * columns[1])
+    assert guess_text(parse("sinh(r)", NAMES), ("sinh",)) == ("sinh(r)", 2)
 
 
 def test_runs_on_torch(columns):
