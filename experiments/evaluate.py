@@ -14,18 +14,21 @@ it can be committed.
 import time
 from pathlib import Path
 
+from distill.files import records
+from distill.files.kinds import Generalization, LawRecord, LinearFit, RunConfig
 from distill.files.messages import load_messages
 from distill.files.names import messages_path, run_dir
 from distill.files.provenance import already_done, provenance, sha256
-from distill.files.storage import load_json, save_json
-from distill.report.numbers import files_of, hardware, law_numbers
+from distill.files.storage import save_json
+from distill.report.material import sources
+from distill.report.numbers import hardware, law_numbers
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser
 from distill.shell.paths import relative
 from distill.shell.stage import Stage, run_script
 from distill.shell.threads import set_threads
 
-MADE_BY = {"linear_fit": "fit_linear.py", "law": "symbolic_reg.py", "generalization": "test_generalization.py"}
+KINDS = {"config": RunConfig, "linear_fit": LinearFit, "law": LawRecord, "generalization": Generalization}
 MADE_FROM = (
     ("linear_fit", "messages_test"),
     ("law", "config"),
@@ -61,7 +64,7 @@ def main(argv=None) -> int:
     made = provenance("evaluate", arguments, inputs, stage.seconds)
     for name, entry in made["inputs"].items():
         entry["path"] = inputs[name].name  # folders differ from machine to machine
-    made |= {"quick": found["config"].get("quick", False), "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
+    made |= {"quick": found["config"].quick, "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
     save_json(args.out, made | cell)
     scores, law = cell["messages"], cell["law"]
     shown = {f"r2_{target}": scores["r2"][target]["trimmed"]["r2"] for target in ("force", "acceleration")}
@@ -71,60 +74,46 @@ def main(argv=None) -> int:
     return 0
 
 
-def inputs_of(run: str) -> tuple[dict[str, Path], dict[str, dict]]:
-    """Paths of what is read and contents of the JSONs among it, by name; ``UserError`` if something that is needed
+def inputs_of(run: str) -> tuple[dict[str, Path], dict]:
+    """Paths of what is read and records of the JSONs among it, by name; ``UserError`` if something that is needed
     is missing or was made from another state of the run.
     """
-    files = files_of(run)
-    paths = {"config": files["train"], "messages_test": messages_path(run, "test"), "linear_fit": files["fit_linear"]}
+    needed, paths = ("config", "linear_fit"), {"messages_test": messages_path(run, "test")}
+    paths |= {k: p for k, (_, p) in sources(run).items() if k in needed or (k in KINDS and p.is_file())}
     if not paths["messages_test"].is_file():
         raise UserError(
             f"{relative(paths['messages_test'])} does not exist",
             f"run this first:  python extract_messages.py --run {run}",
         )
-    for name, stage in (("law", "symbolic_reg"), ("generalization", "test_generalization")):
-        if files[stage].is_file():
-            paths[name] = files[stage]
-    found = {}
-    for name in ("config", "linear_fit", "law", "generalization"):
-        if name in paths:
-            fix = f"run this first:  python {MADE_BY.get(name, 'train.py')} --run {run}"
-            found[name] = load_json(paths[name], fix if name in MADE_BY else None)
+    found = {name: records.load(kind, paths[name]) for name, kind in KINDS.items() if name in paths}
     train = messages_path(run, "train")
-    if found["config"].get("model", {}).get("periodic") and train.is_file():
+    if found["config"].model["periodic"] and train.is_file():
         paths["messages_train"] = train  # for the rows of ``gamd_sr``
     for name, source in MADE_FROM:
         if name in found and source in paths:
-            entry = found[name].get("inputs", {}).get(source)
-            if entry is None or entry.get("sha256") != sha256(paths[source]):
+            entry = found[name].inputs.get(source)
+            if entry is None or entry.sha256 != sha256(paths[source]):
                 raise UserError(
                     f"{relative(paths[name])} was made from another {paths[source].name} than is there now",
-                    f"python {MADE_BY[name]} --run {run} --overwrite",
+                    KINDS[name].fix(paths[name]),
                 )
     return paths, found
 
 
-def describe(config: dict) -> dict:
-    """Which cell it is and what its network was trained with, from ``config.json``; ``UserError`` if it lacks them."""
-    try:
-        model, options, arguments = config["model"], config["options"], config["arguments"]
-        system = config["system"] or {}
-        training = {k: config[k] for k in OF_CONFIG} | {k: config["git"][k] for k in ("commit", "dirty")}
-        training |= {"epochs": options["epochs"], "precision": arguments.get("precision", "float32")}
-        training |= {"torch": config["versions"].get("torch"), "stacked_runs": config.get("stacked_runs", 1)}
-        return {
-            **{k: config[k] for k in ("run", "dataset", "variant", "recipe", "seed", "n", "dim")},
-            "system": system.get("name"),
-            "original_form": system.get("variant") == "original",
-            "tag": arguments.get("tag", ""),
-            "edge_model": model.get("edge_model", "mlp"),
-            "loss": options["loss"],
-            "training": training | {"model": model, "options": options},
-        }
-    except (KeyError, TypeError, AttributeError) as exc:
-        raise UserError(
-            f"config.json of this run lacks {exc}", "train it again:  python train.py --overwrite"
-        ) from None
+def describe(config: RunConfig) -> dict:
+    """Which cell it is and what its network was trained with."""
+    training = {k: getattr(config, k) for k in OF_CONFIG} | vars(config.git)
+    training |= {"epochs": config.options["epochs"], "precision": config.arguments["precision"]}
+    training |= {"torch": config.versions["torch"], "stacked_runs": config.stacked_runs}
+    return {
+        **{k: getattr(config, k) for k in ("run", "dataset", "variant", "recipe", "seed", "n", "dim")},
+        "system": config.system.name or None,
+        "original_form": config.system.variant == "original",
+        "tag": config.arguments["tag"],
+        "edge_model": config.model["edge_model"],
+        "loss": config.options["loss"],
+        "training": training | {"model": config.model, "options": config.options},
+    }
 
 
 def measure(run: str, inputs: dict[str, Path], found: dict) -> dict:
@@ -132,13 +121,11 @@ def measure(run: str, inputs: dict[str, Path], found: dict) -> dict:
     import reproductions
 
     messages, meta = load_messages(inputs["messages_test"], run)
-    own = {
-        name: _read(run, name, reader, found.get(name))
-        for name, reader in (("linear_fit", fit_of), ("law", law_of), ("generalization", errors_of))
-    }
-    cell = {"messages": reproductions.scores(messages, meta), **own.pop("linear_fit"), **own}
-    if {"law", "generalization", "messages_train"} <= set(inputs):
-        cell["fluid"] = _read(run, "generalization", lambda _: fluid_of(run, inputs, found, messages), found)
+    law, against = found.get("law"), found.get("generalization")
+    cell = {"messages": reproductions.scores(messages, meta), **fit_of(found["linear_fit"])}
+    cell |= {"law": law and law_of(law), "generalization": against and errors_of(against)}
+    if law and against and "messages_train" in inputs:
+        cell["fluid"] = fluid_of(run, inputs, found, messages)
     return cell
 
 
@@ -150,52 +137,36 @@ def fluid_of(run: str, inputs: dict[str, Path], found: dict, test: dict) -> dict
     fit, law, against = (found[name] for name in ("linear_fit", "law", "generalization"))
     return {
         "gamd_sr": gamd_sr.rows(train, test, meta, fit, law, against),
-        "lennard_jones": law["lennard_jones"],
-        "lennard_jones_from_messages": law["from_messages"]["lennard_jones"],
-        "rollouts": against["rollouts"],
+        "lennard_jones": law.lennard_jones,
+        "lennard_jones_from_messages": law.from_messages.lennard_jones,
+        "rollouts": against.rollouts,
     }
 
 
-def _read(run: str, name: str, reader, content: dict | None):
-    """``reader(content)``, None if there is no content; ``UserError`` if it lacks what is read."""
-    try:
-        return None if content is None else reader(content)
-    except (KeyError, TypeError, AttributeError) as exc:
-        raise UserError(
-            f"{name}.json of run '{run}' lacks {exc}: it is of another version or was edited",
-            f"python {MADE_BY[name]} --run {run} --overwrite",
-        ) from None
-
-
-def fit_of(fit: dict) -> dict:
+def fit_of(fit: LinearFit) -> dict:
     """What ``fit_linear.py`` found: which target the messages are, fits to each target, the read-out."""
     return {
-        "best_target": fit["best_target"],
-        "fit": {target: {k: v[k] for k in FITS} for target, v in fit["targets"].items()},
-        **({"potential": fit["potential"]} if fit.get("potential") else {}),
-        "top_share": fit["top_share"],
-        "importance_is": fit["importance_is"],
-        "read_out": {k: fit["read_out"].get(k) for k in READ_OUT.split()},
+        **{k: getattr(fit, k) for k in ("best_target", "top_share", "importance_is")},
+        "fit": {target: {k: getattr(v, k) for k in FITS} for target, v in fit.targets.items()},
+        **({"potential": fit.potential} if fit.potential else {}),
+        "read_out": {k: getattr(fit.read_out, k) for k in READ_OUT.split()},
     }
 
 
-def law_of(law: dict) -> dict:
+def law_of(law: LawRecord) -> dict:
     """The verdicts of ``law.json`` (``report.numbers.law_numbers``), the truth, and what the data alone say."""
-    row = law_numbers(law)
-    said = row.pop("data_verdict") or {}
-    row |= {"trusted": said.get("trusted"), "truth": (law.get("truth") or {}).get("text")}
-    equations = {k: v.get("equation") for k, v in law.get("targets", {}).items()}
-    return row | {"why": law["verdict"].get("why"), "targets": equations}
+    row = law_numbers(law) | {"trusted": law.data_verdict.trusted, "truth": law.truth and law.truth.text}
+    return row | {"why": law.verdict.why, "targets": {k: t.equation for k, t in law.targets.items()}}
 
 
-def errors_of(against: dict) -> dict:
+def errors_of(against: Generalization) -> dict:
     """Mean absolute error (per component) of network and law on each set of ``generalization.json``."""
 
-    def one(s: dict) -> dict:
-        found = {"gnn_mae": s["gnn"]["mae"], "law_mae": s["law"]["mae"], "law_over_gnn": s["law_over_gnn_mae"]}
-        return found | {k: s[k] for k in ("graphs", "particles")}
+    def one(s) -> dict:
+        found = {"gnn_mae": s.gnn.mae, "law_mae": s.law.mae, "law_over_gnn": s.law_over_gnn_mae}
+        return found | {"graphs": s.graphs, "particles": s.particles}
 
-    return {name: one(s) for name, s in against["sets"].items()}
+    return {name: one(s) for name, s in against.sets.items()}
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def draw_force(axis, train, meta, test, law):
     from distill.report import plots
 
     alone = law["from_messages"]
-    read = read_out.read_out(train, nodes_of(train), meta["antisymmetric"], law["arguments"]["seed"])
+    read = read_out.read_out(train, nodes_of(train), meta.antisymmetric, law["arguments"]["seed"])
     force = read_out.centrality(read.force(test, nodes_of(test)), test["dx"], test["r"])["radial"]
     pick = np.random.default_rng(1).permutation(len(force))[:EDGES]
     r = np.linspace(float(test["r"].min()), law["cutoff"], POINTS)

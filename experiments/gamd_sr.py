@@ -17,6 +17,7 @@ its order: ``gnn_mae``, ``potential_r2``, ``force_r2``, ``message_sr``, ``aggreg
 
 import numpy as np
 
+from distill.files.kinds import Generalization, LawRecord, LinearFit, MessagesRecord, SetErrors
 from distill.files.properties import of_edges
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse
@@ -26,23 +27,23 @@ from distill.physics.law import AXES
 from distill.statistics.metrics import affine_fit, r_squared
 
 
-def rows(train: dict, test: dict, meta: dict, fit: dict, law: dict, against: dict) -> dict:
+def rows(
+    train: dict, test: dict, meta: MessagesRecord, fit: LinearFit, law: LawRecord, against: Generalization
+) -> dict:
     """The eight rows, JSON-ready; None where the law's search had no such target.
 
     train, test: messages (``files.messages.load_messages``) of the two splits, meta of the training split's; fit, law,
-    against: contents of ``linear_fit.json``, ``law.json`` and ``generalization.json``. ``KeyError`` for what lacks
-    a part.
+    against: records of ``linear_fit.json``, ``law.json`` and ``generalization.json``.
     """
-    sets = against["sets"]
+    sets = against.sets
     fresh = sets["interpolation"]
     beyond = {name: _both(one) for name, one in sets.items() if name != "interpolation"}
-    potential = fit["potential"] or {}
     return {
-        "gnn_mae": fresh["gnn"]["mae"],
-        "potential_r2": potential.get("r2_all"),
-        "force_r2": fit["targets"]["force"]["r2_all"],
-        "message_sr": message_errors(test, law["targets"]),
-        "message_sr_one_law": one_law_errors(train, test, law["from_messages"]["text"]),
+        "gnn_mae": fresh.gnn.mae,
+        "potential_r2": fit.potential and fit.potential.r2_all,
+        "force_r2": fit.targets["force"].r2_all,
+        "message_sr": message_errors(test, law.targets),
+        "message_sr_one_law": one_law_errors(train, test, law.from_messages.text),
         "aggregate_r2": aggregate_r2(train, test),
         "net_force_sr": net_force_error(train, test, meta, law),
         "interpolation": _both(fresh),
@@ -50,8 +51,8 @@ def rows(train: dict, test: dict, meta: dict, fit: dict, law: dict, against: dic
     }
 
 
-def _both(one: dict) -> dict:
-    return {"law_mae": one["law"]["mae"], "gnn_mae": one["gnn"]["mae"], "law_over_gnn": one["law_over_gnn_mae"]}
+def _both(one: SetErrors) -> dict:
+    return {"law_mae": one.law.mae, "gnn_mae": one.gnn.mae, "law_over_gnn": one.law_over_gnn_mae}
 
 
 def message_errors(test: dict, targets: dict) -> list[dict] | None:
@@ -66,9 +67,9 @@ def message_errors(test: dict, targets: dict) -> list[dict] | None:
         if (target := targets.get(f"component_{k + 1}")) is None:
             continue
         message = test["message"][:, c].astype(float)
-        predicted = _values(target["equation"], values)
+        predicted = _values(target.equation, values)
         error = float(np.abs(predicted - message).mean())
-        found.append({"equation": target["equation"], "mae": error, "relative": error / float(np.abs(message).mean())})
+        found.append({"equation": target.equation, "mae": error, "relative": error / float(np.abs(message).mean())})
     return found or None
 
 
@@ -102,21 +103,21 @@ def aggregate_r2(train: dict, test: dict) -> float:
     return r_squared(net[1].reshape(-1), fitted.reshape(-1))
 
 
-def net_force_error(train: dict, test: dict, meta: dict, law: dict) -> dict | None:
+def net_force_error(train: dict, test: dict, meta: MessagesRecord, law: LawRecord) -> dict | None:
     """The node function found for a_i from the read-out's net force R_i, and its MAE as a net force on the test
     receivers; None if it was not searched.
     """
-    search = law.get("node_search")
+    search = law.node_search
     if search is None:
         return None
-    seed = law["arguments"]["seed"]
-    read = read_out.read_out(train, nodes_of(train), meta["antisymmetric"], seed)
+    seed = law.arguments["seed"]
+    read = read_out.read_out(train, nodes_of(train), meta.antisymmetric, seed)
     nodes = nodes_of(test)
     net = nodes.sum(read.force(test, nodes))
     state, acc = state_of(test, nodes.first), test["acc_i"][nodes.first].astype(float)
     axes = ({"R": R, "v": v} | state.variables for R, v in zip(net.T, state.vel.T, strict=True))
-    predicted = np.column_stack([_values(search["equation"], columns) for columns in axes])
-    return {"equation": search["equation"], "mae": float(np.abs((predicted - acc) * state.mass[:, None]).mean())}
+    predicted = np.column_stack([_values(search.equation, columns) for columns in axes])
+    return {"equation": search.equation, "mae": float(np.abs((predicted - acc) * state.mass[:, None]).mean())}
 
 
 def _sums(messages: dict, top) -> tuple[np.ndarray, np.ndarray]:

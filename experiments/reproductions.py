@@ -16,6 +16,7 @@ Repositories of the names: published.ini. No files here; a messages file is load
 
 import numpy as np
 
+from distill.files.kinds import MessagesRecord
 from distill.messages.net_forces import nodes_of
 from distill.messages.read_out import importance, target_forces, top_components
 from distill.shell.errors import UserError
@@ -26,7 +27,7 @@ TAIL = 1e-4  # vj279 keeps graphs between this quantile and 1 minus it
 CLOSE = 0.02  # the fork calls an acceleration almost correct if it is off by less
 
 
-def scores(messages: dict, meta: dict) -> dict:
+def scores(messages: dict, meta: MessagesRecord) -> dict:
     """All of the above on one messages file, JSON-ready.
 
     messages, meta: as ``files.messages.load_messages`` gives them. Keys: ``r2`` {target: {definition: ...}}, ``mae``
@@ -35,7 +36,7 @@ def scores(messages: dict, meta: dict) -> dict:
     """
     if "force" not in messages:
         raise UserError(
-            f"the messages of '{meta.get('run')}' hold no true forces: the system is not known here",
+            f"the messages of '{meta.run}' hold no true forces: the system is not known here",
             "these scores are for simulated systems only",
         )
     dim = messages["dx"].shape[1]
@@ -43,9 +44,9 @@ def scores(messages: dict, meta: dict) -> dict:
     cut = {k: v[kept] for k, v in messages.items() if k != "active"} | {"active": messages["active"]}
     if len(cut["r"]) < 10:
         raise UserError(
-            f"the messages of '{meta.get('run')}' have {len(cut['r'])} edges within the tails of velocity and"
+            f"the messages of '{meta.run}' have {len(cut['r'])} edges within the tails of velocity and"
             " acceleration, expected at least 10",
-            f"python extract_messages.py --run {meta.get('run')} --max-graphs 10000 --overwrite",
+            f"python extract_messages.py --run {meta.run} --max-graphs 10000 --overwrite",
         )
     accelerations = {"all": prediction(messages), "tails_cut": prediction(cut)}
     spread, spread_cut = (m["message"].astype(float).std(0) for m in (messages, cut))

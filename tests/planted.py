@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from distill.files import records
 from distill.files.arrays import save_npz
 from distill.files.dataset import make_split
 from distill.files.fields import DATASET_FIELDS
+from distill.files.kinds import DatasetRecord
 from distill.files.properties import of_edges
-from distill.files.storage import save_json
 from distill.physics.record import describe
 from distill.physics.system import pair_force
 from distill.physics.systems import load_system
@@ -36,7 +37,7 @@ def write_dataset(folder, name="r2_n4_d2_s0", system="r2", **options):
     """A dataset file and its JSON; returns the path of the ``.npz``."""
     path = folder / f"{name}.npz"
     save_npz(path, states(system, **options), DATASET_FIELDS)
-    save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(load_system(system))})
+    records.save(DatasetRecord, path.with_suffix(".json"), {"system": describe(load_system(system))})
     return path
 
 
@@ -116,5 +117,5 @@ def write_argon(folder, name="lj_n27_d3_s0", trajectories=10, frames=4, seed=0):
     }
     path = folder / f"{name}.npz"
     save_npz(path, arrays, DATASET_FIELDS)
-    save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(system)})
+    records.save(DatasetRecord, path.with_suffix(".json"), {"system": describe(system)})
     return path

@@ -4,15 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from filled import filled
 from planted import messages
 
+from distill.files import records
+from distill.files.kinds import LawRecord
 from distill.files.properties import VARIABLES, of_edges
 from distill.formulas.text import parse
 from distill.law import selection, verdict
 from distill.law.receivers import acceleration_objective, receivers
 from distill.messages.net_forces import nodes_of
-from distill.physics.law import Law, law_from_json
+from distill.physics.law import Law, law_of
 from distill.physics.systems import load_system
+from distill.shell.errors import UserError
 
 
 @dataclass
@@ -97,21 +101,15 @@ def test_missing_softening_is_told_apart(gravity):
 
 def test_law_json_round_trip_and_damage():
     law = Law(parse("-2*(r-0.99)", VARIABLES), {"drag": 0.5, "constant_acceleration": np.array([0.0, -1.0])}, True)
-    content = {
-        "pair": law.pair_json(),
-        "node": law.node_json(2) | {"terms": {"drag": 0.5, "constant_acceleration": [0.0, -1.0]}},
-        "chain": True,
-    }
-    again = law_from_json(content, "law.json")
+    node = law.node_json(2) | {"terms": {"drag": 0.5, "constant_acceleration": [0.0, -1.0]}}
+    record = records.build(LawRecord, filled(LawRecord, pair=law.pair_json(), node=node, chain=True, cutoff=None))
+    again = law_of(record)
     pos, vel = np.random.default_rng(0).normal(size=(2, 3, 5, 2))
     properties = dict.fromkeys(("mass", "charge"), np.ones((3, 5)))
     assert np.allclose(again.acceleration(pos, vel, properties), law.acceleration(pos, vel, properties), rtol=1e-8)
-    for broken in ({}, {"pair": {"text": "__import__('os')"}, "node": {"terms": {}}}, {"pair": 3, "node": {}}):
-        with pytest.raises(composition_error()):
-            law_from_json(broken, "law.json")
-
-
-def composition_error():
-    from distill.shell.errors import UserError
-
-    return UserError
+    record.pair.text = "__import__('os')"
+    with pytest.raises(UserError):
+        law_of(record)
+    record.pair.text, record.node.terms = "r", {"lift": 1.0}
+    with pytest.raises(UserError, match="unknown node terms .'lift'"):
+        law_of(record)

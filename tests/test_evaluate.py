@@ -4,9 +4,11 @@ import json
 import shutil
 
 import pytest
+from filled import filled, write
 from planted import write_dataset
 from scripts import ok, refused, run
 
+from distill.files import kinds
 from distill.files.provenance import sha256
 from distill.files.storage import save_json
 
@@ -44,20 +46,18 @@ def add_law(folder, recovered=True):
     said = {"recovered": recovered, "relative_error_in_range": 0.001, "relative_error_extrapolated": 0.002, "why": "w"}
     law = {
         "inputs": {"config": {"path": "x", "sha256": digest}},
-        "pair": {"text": "-m_i*m_j/r^2"},
-        "seconds": 2.0,
-        "from_messages": {"text": "-0.5*m_i/r", "verdict": said | {"recovered": False}},
+        "pair": filled(kinds.PairLaw, text="-m_i*m_j/r^2"),
+        "from_messages": filled(kinds.FromMessages, text="-0.5*m_i/r", verdict=said | {"recovered": False}),
         "verdict": said,
-        "truth": {"text": "-m_i*m_j/(r+0.01)^2"},
-        "data_verdict": {"trusted": True},
-        "engine": "operon",
-        "targets": {"radial": {"equation": "-0.5*m_i/r"}},
-        "control": {"pair": {"text": "0"}, "verdict": said},
+        "truth": filled(kinds.Truth, text="-m_i*m_j/(r+0.01)^2"),
+        "data_verdict": filled(kinds.DataVerdict, trusted=True),
+        "targets": {"radial": filled(kinds.TargetRecord, equation="-0.5*m_i/r")},
     }
-    save_json(out / "law.json", law)
-    errors = {"gnn": {"mae": 0.4}, "law": {"mae": 0.1}, "law_over_gnn_mae": 0.25, "graphs": 20, "particles": 4}
+    write(kinds.LawRecord, out / "law.json", **law)
+    gnn, own = (filled(kinds.Errors, mae=mae) for mae in (0.4, 0.1))
+    errors = filled(kinds.SetErrors, gnn=gnn, law=own, law_over_gnn_mae=0.25)
     inputs = {"config": {"sha256": digest}, "law": {"sha256": sha256(out / "law.json")}}
-    save_json(out / "generalization.json", {"inputs": inputs, "sets": {"interpolation": errors}})
+    write(kinds.Generalization, out / "generalization.json", inputs=inputs, sets={"interpolation": errors})
 
 
 def test_a_cell_holds_scores_fit_and_training_and_no_folder(folder):
@@ -115,7 +115,7 @@ def test_what_is_missing_or_stale_is_told_in_one_line(folder):
     del law["pair"]
     (out / "generalization.json").unlink()
     save_json(out / "law.json", law)
-    refused(evaluate(folder), "law.json", "lacks 'pair'", "symbolic_reg.py")
+    refused(evaluate(folder), "law.json: 'pair' is missing", "symbolic_reg.py", "--overwrite")
     (out / "law.json").unlink()
     save_json(out / "linear_fit.json", load(folder, "linear_fit.json") | {"inputs": {}})
     refused(evaluate(folder), "linear_fit.json was made from another messages_test.npz", "fit_linear.py")

@@ -35,8 +35,8 @@ CASES = [
 def plain(model, dataset, trajectory, frame) -> dict:
     """One row an edge, by loops over frames and pairs and the network's own layers, in double precision."""
     model = model.double()
-    about = dataset.meta["system"]
-    system, chain, held = load_system(about["name"]), about["neighbours_only"], about["held"] or []
+    about = dataset.meta.system
+    system, chain, held = load_system(about.name), about.neighbours_only, about.held
     rows = []
     for t, f in zip(trajectory, frame, strict=True):
         pos, vel, acc = (dataset.arrays[k][t, f] for k in ("pos", "vel", "acc"))

@@ -151,12 +151,12 @@ def test_settings_come_from_the_dataset_or_from_what_is_in_it(argon):
         "dt": 0.001,
         "equilibration": 3.0,
     }
-    meta = argon.meta | {"arguments": told, "report": {"engine": "jax 0.0"}}
+    meta = replace(argon.meta, arguments=told, report={"engine": "jax 0.0"})
     settings, engine = settings_like(replace(argon, meta=meta), SYSTEM, 7)
     assert engine == "jax" and {k: getattr(settings, k) for k in told} == told
     assert rollouts.bath_of(settings, 0.1, 3).thermostat == "none"
     told |= {"thermostat": "nose-hoover", "friction": 25.0}
-    settings, _ = settings_like(replace(argon, meta=meta | {"arguments": told}), SYSTEM, 7, True)
+    settings, _ = settings_like(replace(argon, meta=replace(meta, arguments=told)), SYSTEM, 7, True)
     assert (settings.thermostat, settings.friction, settings.equilibration) == ("langevin", 1.0, 1.0)
 
 

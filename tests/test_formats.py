@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filled import filled, write
 from planted import messages, states, write_dataset
 from safetensors.torch import save_file
 
-from distill.files import npz, storage
+from distill.files import npz, records, storage
 from distill.files.arrays import load_npz, save_npz, stream_npz
 from distill.files.dataset import dataset_of_run, load_dataset, make_split, start_of
 from distill.files.fields import DATASET_FIELDS, MESSAGE_FIELDS
+from distill.files.kinds import DatasetRecord, MessagesRecord, RunConfig
 from distill.files.messages import load_messages
 from distill.files.names import dataset_name, run_name, run_name_of
 from distill.files.provenance import already_done, provenance, sha256
@@ -53,14 +55,14 @@ def test_round_trip(dataset):
     loaded = load_dataset(str(dataset))
     for key, value in states(trajectories=10).items():
         assert np.array_equal(loaded.arrays[key], value)
-    assert loaded.n == 4 and loaded.dim == 2 and loaded.meta["system"]["name"] == "r2"
+    assert loaded.n == 4 and loaded.dim == 2 and loaded.meta.system.name == "r2"
 
 
 def test_a_dataset_somebody_else_made_needs_five_fields_only(tmp_path):
     data = {k: v.astype(np.float32) for k, v in states(trajectories=10).items() if k in "pos vel acc mass".split()}
     np.savez(tmp_path / "theirs.npz", **data)
     loaded = load_dataset(str(tmp_path / "theirs.npz"))
-    assert (loaded.charge == 0).all() and loaded.meta == {}
+    assert (loaded.charge == 0).all() and loaded.meta == DatasetRecord()
     assert np.bincount(loaded.split).tolist() == [8, 1, 1]
 
 
@@ -393,18 +395,18 @@ def write_messages(tmp_path, monkeypatch, **options):
     graphs = options["trajectories"] * 5
     inputs = {"config": {"sha256": sha256(config)}}
     about = {"run": "some_run", "graphs": graphs, "edges": len(arrays["r"]), "inputs": inputs}
-    save_json(path.with_suffix(".json"), about)
+    write(MessagesRecord, path.with_suffix(".json"), **about)
     return path, arrays
 
 
 def test_of_many_messages_whole_graphs_are_read_always_the_same(tmp_path, monkeypatch, capsys):
     path, arrays = write_messages(tmp_path, monkeypatch, trajectories=10)
     all_of_it, meta = load_messages(path, "some_run")
-    assert meta["graphs"] == 50 and np.array_equal(all_of_it["message"], arrays["message"])
+    assert meta.graphs == 50 and np.array_equal(all_of_it["message"], arrays["message"])
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(npz, "BLOCK", 1000)  # more than one block
     some, meta = load_messages(path, "some_run", most=130)
-    assert meta["graphs"] == 10 and len(some["r"]) == 120  # 12 edges a graph
+    assert meta.graphs == 10 and len(some["r"]) == 120  # 12 edges a graph
     assert "holds 50 graphs; 10 of them" in capsys.readouterr().err
     graph = arrays["trajectory"] * 1000 + arrays["frame"]
     kept = np.isin(graph, some["trajectory"] * 1000 + some["frame"])
@@ -436,11 +438,9 @@ def test_a_dataset_simulated_again_is_known_by_its_start(tmp_path, monkeypatch, 
     path = tmp_path / "x.npz"
     save_npz(path, data, DATASET_FIELDS)
     first = load_dataset(str(path))
-    config = {
-        "dataset_path": str(path),
-        "inputs": {"dataset": {"sha256": sha256(path)}},
-        "dataset_start": start_of(first),
-    }
+    inputs = {"dataset": {"sha256": sha256(path)}}
+    own = {"dataset_path": str(path), "inputs": inputs, "dataset_start": start_of(first)}
+    config = records.build(RunConfig, filled(RunConfig, **own))
     assert dataset_of_run("run", config).path == path and capsys.readouterr().err == ""
     later = data | {"pos": data["pos"].copy()}
     later["pos"][:, 1:] *= 1 + 1e-9
@@ -456,7 +456,7 @@ def test_a_dataset_simulated_again_is_known_by_its_start(tmp_path, monkeypatch, 
         save_npz(path, other, DATASET_FIELDS)
         with pytest.raises(UserError, match="trained on another dataset"):
             dataset_of_run("run", config)
-    del config["dataset_start"]  # runs of former versions
+    config.dataset_start = None
     save_npz(path, later, DATASET_FIELDS)
     with pytest.raises(UserError, match="trained on another dataset"):
         dataset_of_run("run", config)

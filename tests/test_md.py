@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scripts import ok, refused, run
 
+from distill.files import records
 from distill.files.arrays import save_npz
 from distill.files.dataset import load_dataset
 from distill.files.fields import DATASET_FIELDS
+from distill.files.kinds import SystemRecord
 from distill.fluid import gamd, md
 from distill.fluid.lennard_jones import ARGON, BOLTZMANN, box_length, lattice, lennard_jones, maxwell
 from distill.fluid.settings import Settings
@@ -112,18 +114,19 @@ def test_pair_sums_against_differentiating_the_energy_of_all_pairs():
 def test_the_json_is_enough_to_make_the_system_again():
     made = lennard_jones(sigma=3.0, epsilon=1.25, cutoff=7.5, atom_mass=20.0)
     about = json.loads(json.dumps(describe(made)))
-    found = system_of({"system": about})
+    found = system_of(records.build(SystemRecord, about, strict=True))
     assert found.parameters == made.parameters == {"sigma": 3.0, "epsilon": 1.25, "cutoff": 7.5, "atom_mass": 20.0}
     assert found.law == made.law and about["units"]["force"].startswith("kJ/mol/nm")
     assert describe(SYSTEMS["lj"])["parameters"] == ARGON and "units" not in describe(SYSTEMS["r2"])
-    assert system_of({"system": about | {"law": SYSTEMS["lj"].law}}) is None
+    assert system_of(records.build(SystemRecord, about | {"law": SYSTEMS["lj"].law})) is None
     for parameters in (
         None,
         {"sigma": 3.0},
         about["parameters"] | {"sigma": -1.0},
-        about["parameters"] | {"sigma": "x"},
     ):
-        assert system_of({"system": about | {"parameters": parameters}}) is None
+        assert system_of(records.build(SystemRecord, about | {"parameters": parameters})) is None
+    with pytest.raises(records.Wrong, match="'parameters.sigma' is \"x\""):
+        records.build(SystemRecord, about | {"parameters": {"sigma": "x"}})
 
 
 @pytest.mark.parametrize("n", [2, 64, 108, 258])
@@ -231,7 +234,7 @@ def test_atoms_that_never_meet_have_no_smallest_distance(tmp_path):
     words = "--system lj --n 2 --reduced-density 0.0005 --cutoff 7 --n-trajectories 1 --n-frames 2 --every 1"
     ok(run(tmp_path, "simulate.py", *words.split(), "--equilibration", 0, "--md-engine", "jax"))
     dataset = load_dataset(str(tmp_path / "datasets" / "lj_n2_d3_s0.npz"))
-    assert dataset.meta["report"]["smallest_distance_A"] is None and (dataset.acc == 0).all()
+    assert dataset.meta.report["smallest_distance_A"] is None and (dataset.acc == 0).all()
 
 
 def test_refused_before_the_work():
@@ -290,10 +293,10 @@ def test_the_command_writes_a_dataset_whose_runs_are_not_stacked(tmp_path):
     assert dataset.pos.shape == (3, 4, 64, 3) and dataset.pos.dtype == dataset.acc.dtype == np.float64
     np.testing.assert_allclose(dataset.t, 0.02 * np.arange(4))
     assert np.bincount(dataset.split).tolist() == [1, 1, 1] and (dataset.mass == 3.99).all()
-    system = system_of(dataset.meta)
+    system = system_of(dataset.meta.system)
     force = md.pair_sums(system, dataset.pos[1, 2], dataset.box)[0]
     np.testing.assert_allclose(dataset.mass[1][:, None] * dataset.acc[1, 2], force, atol=1e-12 * np.abs(force).max())
-    assert dataset.meta["arguments"]["thermostat"] == "langevin" and "rtol" not in dataset.meta["arguments"]
+    assert dataset.meta.arguments["thermostat"] == "langevin" and "rtol" not in dataset.meta.arguments
     assert (tmp_path / "outputs" / "lj_n64_d3_s0" / "trajectories.png").is_file()
     assert "already done" in ok(run(tmp_path, "simulate.py", *SMALL.split()))
     refused(run(tmp_path, "simulate.py", *SMALL.split(), "--temperature", 90), "temperature was 100.0, now 90.0")
@@ -349,8 +352,10 @@ def test_gamd_frames_become_a_dataset(tmp_path, frames):
         np.testing.assert_allclose(dataset.arrays[name], found[name], rtol=1e-6, atol=2e-6)
     np.testing.assert_allclose(dataset.t, found["t"])
     np.testing.assert_array_equal(dataset.mass, found["mass"])
-    assert dataset.meta["report"]["seeds"] == [5, 6, 7] and system_of(dataset.meta).parameters == ARGON_64.parameters
-    assert 0 < dataset.meta["report"]["largest_deviation_relative_to_largest_force"] < 1e-4
+    assert (
+        dataset.meta.report["seeds"] == [5, 6, 7] and system_of(dataset.meta.system).parameters == ARGON_64.parameters
+    )
+    assert 0 < dataset.meta.report["largest_deviation_relative_to_largest_force"] < 1e-4
     assert "already done" in ok(run(tmp_path, "simulate.py", *words))
     (folder / "data_6_2.npz").write_bytes((folder / "data_6_1.npz").read_bytes())
     refused(run(tmp_path, "simulate.py", *words), "from_gamd_sha256 was", "--overwrite")

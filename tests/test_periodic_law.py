@@ -5,9 +5,12 @@ import pytest
 import sympy as sp
 import torch
 from extracted import edges_of
+from filled import filled
 from planted import write_argon
 
+from distill.files import records
 from distill.files.dataset import load_dataset
+from distill.files.kinds import LawRecord
 from distill.files.properties import VARIABLES
 from distill.fluid import sigma_epsilon
 from distill.fluid.lennard_jones import ARGON, lennard_jones
@@ -16,7 +19,7 @@ from distill.law import selection, verdict
 from distill.law.receivers import receivers
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
-from distill.physics.law import Law, law_from_json
+from distill.physics.law import Law, law_of
 from distill.physics.system import pair_potential
 from distill.search.front import Row
 from models import GNN, ModelConfig
@@ -61,8 +64,8 @@ def test_a_law_with_a_cutoff_gives_the_accelerations_of_the_fluid(argon):
     np.testing.assert_allclose(law.acceleration(*state, box=argon.box), argon.acc[:2], rtol=1e-9, atol=1e-9)
     outside = law.acceleration(*state)
     assert np.abs(outside - argon.acc[:2]).max() > 1
-    content = {"pair": law.pair_json(), "node": law.node_json(3), "cutoff": law.cutoff}
-    again = law_from_json(content, "law.json").acceleration(*state, box=argon.box)
+    content = filled(LawRecord, pair=law.pair_json(), node=law.node_json(3), cutoff=law.cutoff)
+    again = law_of(records.build(LawRecord, content)).acceleration(*state, box=argon.box)
     np.testing.assert_allclose(again, argon.acc[:2], rtol=1e-6, atol=1e-6)
     with pytest.raises(ValueError, match="cutoff"):
         Law(TRUTH).acceleration(*state, box=argon.box)

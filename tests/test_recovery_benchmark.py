@@ -12,9 +12,11 @@ import recovery_cells as cells
 import recovery_figure
 import recovery_summary as summary
 import sections
+from filled import filled
 from scipy.stats import binomtest
 from scripts import ROOT, refused, run
 
+from distill.files import kinds, records
 from distill.files.storage import plain, save_json, save_text
 from distill.pipeline.cells import Children, Outcome
 from distill.report.numbers import law_numbers
@@ -211,21 +213,19 @@ def test_a_pipeline_stops_at_its_first_error_and_keeps_former_costs(outputs, mon
 
 
 def test_numbers_of_a_law():
-    said = {"recovered": True, "relative_error_in_range": 0.01, "relative_error_extrapolated": 0.2}
-    law = {
-        "pair": {"text": "-r"},
-        "from_messages": {"text": "-1.1*r", "verdict": said},
-        "seconds": 3.0,
-        "verdict": said | {"equivalence": {"relation": "equal"}},
-    }
+    said = {"recovered": True, "why": "", "relative_error_in_range": 0.01, "relative_error_extrapolated": 0.2}
+    equal = filled(kinds.Equivalence, relation="equal")
+    law = records.build(kinds.LawRecord, filled(kinds.LawRecord, verdict=said | {"equivalence": equal}))
+    law.from_messages.verdict = records.build(kinds.Verdict, said)
     found = law_numbers(law)
     assert found["recovered"] and found["equivalence"] == "equal" and found["control_recovered"] is None
-    assert found["from_messages_within_5"] is False
-    closer = law | {"from_messages": {"text": "-r", "verdict": said | {"relative_error_extrapolated": 0.04}}}
-    assert law_numbers(closer)["from_messages_within_5"] is True
-    control = law | {"control": {"pair": {"text": "-2*r"}, "verdict": {"recovered": False}}}
-    assert law_numbers(control)["control_recovered"] is False
-    assert law_numbers(law | {"from_messages": {"text": "1"}})["from_messages_within_5"] is None
+    assert found["from_messages_within_5"] is False and found["from_messages_equivalence"] is None
+    law.from_messages.verdict.relative_error_extrapolated = 0.04
+    law.control.verdict = records.build(kinds.Verdict, said | {"recovered": False})
+    found = law_numbers(law)
+    assert found["from_messages_within_5"] is True and found["control_recovered"] is False
+    law.from_messages.verdict = None
+    assert law_numbers(law)["from_messages_within_5"] is None
 
 
 # ---------------------------------------------------------------- seeds and command line

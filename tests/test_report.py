@@ -1,16 +1,22 @@
 """The report: self-contained, escaped, whole without some stages; and the words it is made of."""
 
+import importlib
+import os
 import re
+import shlex
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from filled import filled
 
+from distill.files import kinds, records
 from distill.files.properties import VARIABLES
-from distill.files.storage import save_json
 from distill.formulas.text import parse
 from distill.physics.law import Law
-from distill.report import document, page, words
+from distill.report import document, page, provenance, words
+from distill.report.law import before_and_after
+from distill.report.material import is_stale
 from distill.report.page import display_fractions, formula
 from distill.shell import paths
 
@@ -66,23 +72,32 @@ def law_json(**changes) -> dict:
     law = Law(parse("1.002*q_i*q_j/(r + 0.0101)^2", VARIABLES))
     rows = [[1, 0.5, "q_i"], [7, 0.02, "q_i*q_j/r^2"], [10, 1e-5, "q_i*q_j/(r + 0.0101)^2"]]
     target = {"chosen": 2, "equation": rows[2][2], "latex": law.pair_json()["latex"], "rows": rows, "why": "knee"}
-    return {
+    target["pysr_best"] = {"equation": rows[2][2]}
+    control = filled(kinds.Control, pair=law.pair_json(), what="without a network", cpu_seconds=6.5)
+    verdict = {
+        "recovered": True,
+        "softening_recovered": False,
+        "relative_error_in_range": 0.0021,
+        "relative_error_extrapolated": 0.0034,
+        "scale": 1.001,
+        "why": "within tolerance",
+    }
+    known = {
         "run": RUN,
         "engine": "operon",
         "pair": law.pair_json(),
         "node": law.node_json(2),
-        "targets": {"radial": target},
-        "truth": {"text": "q_i*q_j/(r + 0.01)^2", "latex": r"\frac{q_i q_j}{(r + 0.01)^2}"},
-        "from_messages": {"text": "0.97*q_i*q_j/r^2", "latex": r"0.97\frac{q_i q_j}{r^2}"},
-        "verdict": {
-            "recovered": True,
-            "softening_recovered": False,
-            "relative_error_in_range": 0.0021,
-            "relative_error_extrapolated": 0.0034,
-            "scale": 1.001,
-            "why": "within tolerance",
-        },
-    } | changes
+        "targets": {"radial": filled(kinds.TargetRecord, **target)},
+        "truth": filled(kinds.Truth, text="q_i*q_j/(r + 0.01)^2", latex=r"\frac{q_i q_j}{(r + 0.01)^2}"),
+        "from_messages": filled(kinds.FromMessages, text="0.97*q_i*q_j/r^2", latex=r"0.97\frac{q_i q_j}{r^2}"),
+        "control": control,
+        "verdict": verdict,
+    }
+    return filled(kinds.LawRecord, **known | changes)
+
+
+def law_record(**changes) -> kinds.LawRecord:
+    return records.build(kinds.LawRecord, law_json(**changes))
 
 
 def relation(kind="same functional form", **changes) -> dict:
@@ -100,52 +115,58 @@ def relation(kind="same functional form", **changes) -> dict:
     ]
     known = {"relation": kind, "factor": None, "constants": constants, "off": 0.01, "symbolic": True, "worst": worst}
     said = {"variables": ["r", "q_i", "q_j"], "text": "same functional form, constants off by 1 %"}
-    return known | said | changes
+    return filled(kinds.Equivalence, **known | said | changes)
 
 
-def examined(**changes) -> dict:
-    """``law.json`` with everything that newer searches add."""
+def examined() -> dict:
+    """``law.json`` with everything that a search may add."""
     law = law_json()
     law["verdict"]["equivalence"] = relation()
-    law["control"] = {
-        "pair": {"text": "q_i*q_j/(r + 0.0107)^2"},
-        "acceleration_error": {"law": 0.0123},
-        "cpu_seconds": 6.5,
-        "what": "without a network",
-        "verdict": {"recovered": False, "equivalence": relation("different", text="different: 7 % off")},
-    }
+    law["control"]["pair"]["text"] = "q_i*q_j/(r + 0.0107)^2"
+    other = relation("different", text="different: 7 % off")
+    law["control"]["verdict"] = {"recovered": False, "why": "wrong: scale", "equivalence": other}
     second = {"equation": "q_i*q_j/(r + 0.02)^1.9", "complexity": 12, "held_out": 0.2, "why_it_lost": "twice the error"}
-    tried = [{"complexity": 3, "held_out": 0.5, "equation": "q_i/r"}]
-    law["refinement"] = {"runner_up": second, "chosen_share": 0.97, "candidates": tried}
+    tried = [{"complexity": 3, "held_out": 0.5, "equation": "q_i/r", "repaired": False}]
+    law["refinement"] |= {"runner_up": second, "chosen_share": 0.97, "candidates": tried}
     law["form"], law["constants_note"] = "c0*q_i*q_j/(r + c1)^2", "by jackknife"
     law["constants"] = [
-        {"symbol": "c0", "value": 1.002, "standard_error": 0.0012, "snapped_from": None},
+        {"symbol": "c0", "value": 1.002, "standard_error": 0.0012},
         {"symbol": "c1", "value": 0.0101, "standard_error": None, "snapped_from": 0.010098765},
-        {"symbol": "threshold of r", "value": 1.99, "gap": [1.9871, 1.9932]},
+        {"symbol": "threshold of r", "value": 1.99, "standard_error": None, "gap": [1.9871, 1.9932]},
     ]
-    law["leftover"] = {"text": "nothing is left over"}
-    law["data_verdict"] = {"trusted": True, "why": "it leaves nothing to predict"}
-    law["from_messages"] = {
-        "text": "q_i*q_j/r^2",
-        "runner_up": {"equation": "q_i/r", "why_it_lost": "far worse"},
-        "chosen_share": 0.8,
-        "restarts": 4,
-        "restarts_with_chosen": 3,
-    }
+    law["leftover"]["text"] = "nothing is left over"
+    law["data_verdict"] |= {"trusted": True, "why": "it leaves nothing to predict"}
+    lost = {"equation": "q_i/r", "complexity": 3, "held_out": 0.4, "why_it_lost": "far worse"}
+    law["from_messages"] |= {"runner_up": lost, "chosen_share": 0.8, "restarts": 4, "restarts_with_chosen": 3}
     errors = {"held_out_error": 0.41, "law_error": 1e-5, "network_error": 0.002}
-    law["sr_on_inputs"] = {"equation": "q_1*dx_1", "complexity": 21, "what": "raw inputs", **errors}
-    law["node_search"] = {"equation": "(R - 0.5*v)/m_i", "text": "agrees with the composed one"}
-    return law | changes
+    law["sr_on_inputs"] = filled(kinds.InputsBaseline, equation="q_1*dx_1", complexity=21, what="raw inputs", **errors)
+    law["node_search"] = filled(kinds.NodeSearch, equation="(R - 0.5*v)/m_i", text="agrees with the composed one")
+    return law
 
 
-def one_set(law=1e-4, gnn=1e-2, bad=0) -> dict:
-    def numbers(mae):
-        return {"mae": mae, "mae_trim90": mae, "median_relative_error": mae, "r2": 0.99, "n": 400, "n_not_finite": 0}
+def set_json(law=1e-4, gnn=1e-2, bad=0) -> dict:
+    def numbers(mae, bad=0):
+        both = {"mae": mae, "mae_trim90": mae, "median_relative_error": mae}
+        return both | {"r2": 0.99, "n": 400, "n_not_finite": bad}
 
-    return {"what": "made up", "gnn": numbers(gnn), "law": numbers(law) | {"n_not_finite": bad}}
+    return filled(kinds.SetErrors, what="made up", gnn=numbers(gnn), law=numbers(law, bad))
 
 
-def rollouts() -> dict:
+def one_set(*numbers) -> kinds.SetErrors:
+    return records.build(kinds.SetErrors, set_json(*numbers))
+
+
+def compared(**changes) -> dict:
+    sets = {"interpolation": set_json(), "wide": set_json(2e-4), "close": set_json(bad=3)}
+    known = {"sets": sets, "rollouts": rollouts(), "truth": {"system": "charge", "law": None}}
+    return filled(kinds.Generalization, **known | changes)
+
+
+def generalization(truth=None, **sets) -> kinds.Generalization:
+    return records.build(kinds.Generalization, compared(sets=sets, truth=truth))
+
+
+def rollouts(**more) -> dict:
     t = np.linspace(0, 3, 7)
     curve = {k: [None if v > 2.6 else 1e-6 + v for v in t] for k in ("lower", "median", "upper")}
     model = {
@@ -157,28 +178,22 @@ def rollouts() -> dict:
         "final_energy_drift_median": None,
         "failed": [{"trajectory": 1, "at_time": 2.5, "why": "step size vanished"}],
     }
-    return {
-        "n": 2,
-        "particles": 4,
-        "training_time": 1.0,
-        "horizon": 3.0,
-        "method": "DOP853",
-        "time": t.tolist(),
-        "position_error_is": "RMS",
-        "energy_drift_is": "drift",
-        "followed_while": "small",
-        "models": {k: model for k in ("truth", "law", "truth_loose", "gnn")},
-    }
+    told = {"n": 2, "particles": 4, "training_time": 1.0, "horizon": 3.0, "time": t.tolist()}
+    models = {k: model | more for k in ("truth", "law", "truth_loose", "gnn")}
+    return filled(kinds.Rollouts, **told, models=models)
+
+
+KINDS = {"law": kinds.LawRecord, "generalization": kinds.Generalization, "linear_fit": kinds.LinearFit}
+KINDS |= {"messages_train": kinds.MessagesRecord}
 
 
 def write(places, **stages):
     for name, content in stages.items():
-        save_json(places / "outputs" / RUN / f"{name}.json", content)
+        records.save(KINDS[name], places / "outputs" / RUN / f"{name}.json", content)
 
 
 def test_full_report_holds_the_law_and_stands_alone(places):
-    sets = {"interpolation": one_set(), "wide": one_set(2e-4), "close": one_set(bad=3)}
-    write(places, law=law_json(), generalization={"sets": sets, "rollouts": rollouts(), "truth": {"system": "charge"}})
+    write(places, law=law_json(), generalization=compared())
     page, checker = checked(document.write_report(RUN))
     assert "1.002 * q_i * q_j / (r + 0.0101)^2" in page and "q_i*q_j/(r + 0.01)^2" in page
     assert "Found: the distilled law is the true one" in page and "softening not recovered" in page
@@ -187,17 +202,11 @@ def test_full_report_holds_the_law_and_stands_alone(places):
     assert "could not be shown" not in page
 
 
-def test_everything_newer_searches_say_is_shown(places):
-    drifting = rollouts()
+def test_everything_a_search_may_say_is_shown(places):
+    drift = {"momentum_drift": {k: [0.0] for k in ("lower", "median", "upper")}, "final_momentum_drift_median": 0.00345}
+    drifting = rollouts(**drift)
     drifting |= {"momentum_drift_is": "of m v", "angular_momentum_drift_is": "not conserved: drag"}
-    for model in drifting["models"].values():
-        model |= {
-            "momentum_drift": model["energy_drift"],
-            "final_momentum_drift_median": 0.00345,
-            "angular_momentum_drift": None,
-            "final_angular_momentum_drift_median": None,
-        }
-    write(places, law=examined(), generalization={"sets": {"interpolation": one_set()}, "rollouts": drifting})
+    write(places, law=examined(), generalization=compared(rollouts=drifting))
     page, _ = checked(document.write_report(RUN))
     assert "could not be shown" not in page
     for said in (
@@ -215,22 +224,19 @@ def test_everything_newer_searches_say_is_shown(places):
     assert "momentum</th>" in page and "angular momentum</th>" not in page
 
 
-@pytest.mark.parametrize("name", ["control", "refinement", "constants", "leftover", "sr_on_inputs", "node_search"])
-def test_newer_entries_are_optional_and_a_damaged_one_costs_its_part_only(places, name):
-    law = examined()
-    del law[name]
-    write(places, law=law)
+@pytest.mark.parametrize("name", ["sr_on_inputs", "node_search", "truth"])
+def test_what_a_search_may_leave_out_is_optional(places, name):
+    write(places, law=examined() | {name: None})
     page, _ = checked(document.write_report(RUN))
-    assert "could not be shown" not in page
-    write(places, law=examined(**{name: [3]}))
-    page, _ = checked(document.write_report(RUN))
-    assert page.count("This part could not be shown") == 1 and "How it was read from the network" in page
+    assert "could not be shown" not in page and "How it was read from the network" in page
 
 
 @pytest.mark.parametrize("stages", [[], ["law"], ["generalization"], ["linear_fit"], ["messages_train"]])
 def test_missing_stages_name_their_command(places, stages):
-    compared = {"sets": {"interpolation": one_set()}, "rollouts": {"skipped": "no"}}
-    contents = {"law": law_json(), "generalization": compared, "linear_fit": {}, "messages_train": {"edges": 10}}
+    scored = {k: filled(kinds.Scores) for k in ("force", "acceleration")}
+    contents = {"law": law_json(), "generalization": compared(rollouts={"skipped": "no"})}
+    contents["linear_fit"] = filled(kinds.LinearFit, targets=scored, best_target="force")
+    contents["messages_train"] = filled(kinds.MessagesRecord)
     write(places, **{k: contents[k] for k in stages})
     page, _ = checked(document.write_report(RUN))
     assert "could not be shown" not in page
@@ -238,75 +244,64 @@ def test_missing_stages_name_their_command(places, stages):
         assert (f"python {command} --run {RUN}" in page) == (stage not in stages)
 
 
+def hostile(value):
+    """``value`` with every text replaced, keys of tables too; what is chosen from a list is left."""
+    if isinstance(value, dict):
+        return {k: v if k in ("relation", "range", "best_target") else hostile(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [hostile(v) for v in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
 def test_text_from_files_is_escaped(places):
-    law = law_json(engine=HOSTILE, verdict={"recovered": False, "why": HOSTILE}, run=HOSTILE)
-    law["pair"] = {"text": HOSTILE, "latex": HOSTILE, "convention": HOSTILE, "complexity": HOSTILE}
-    law["truth"] = {"text": HOSTILE, "latex": r"\nonsense{", "external": HOSTILE}
-    law["node"] = {"text": HOSTILE, "latex": HOSTILE, "terms": {HOSTILE: HOSTILE}}
-    law["targets"]["radial"] |= {"why": HOSTILE, "rows": [[1, 0.5, HOSTILE]], "pysr_best": {"equation": HOSTILE}}
+    law = hostile(examined())
+    for text in (law["pair"], law["from_messages"], law["control"]["pair"]):
+        text["text"] = "q_i/r"  # is read as a formula
+    law["node"]["terms"] = {HOSTILE: 0.5}
     law["targets"][HOSTILE] = law["targets"]["radial"]
-    law |= {
-        "arguments": {HOSTILE: HOSTILE, "seed": HOSTILE},
-        "versions": {HOSTILE: HOSTILE},
-        "device": HOSTILE,
-        "git": {"commit": HOSTILE},
-        "inputs": {HOSTILE: {"path": HOSTILE, "sha256": HOSTILE}},
-        "python": HOSTILE,
-        "read_out": {"gauge": HOSTILE, "held_out_errors": {HOSTILE: HOSTILE}},
-        "seconds": HOSTILE,
-    }
-    law |= {
-        "control": {"pair": {"text": HOSTILE}, "what": HOSTILE, "cpu_seconds": HOSTILE, "verdict": {}},
-        "refinement": {
-            "runner_up": {"equation": HOSTILE, "why_it_lost": HOSTILE, "complexity": HOSTILE},
-            "chosen_share_is": HOSTILE,
-            "chosen_share": 0.5,
-        },
-        "constants": [{"symbol": HOSTILE, "value": HOSTILE, "standard_error": HOSTILE, "snapped_from": HOSTILE}],
-        "constants_note": HOSTILE,
-        "form": HOSTILE,
-        "leftover": {"text": HOSTILE},
-        "sr_on_inputs": {"equation": HOSTILE, "complexity": HOSTILE, "what": HOSTILE, "law_error": HOSTILE},
-        "node_search": {"equation": HOSTILE, "text": HOSTILE},
-        "data_verdict": {"why": HOSTILE},
-        "from_messages": {
-            "text": HOSTILE,
-            "runner_up": {"equation": HOSTILE, "why_it_lost": HOSTILE},
-            "chosen_share": 0.5,
-            "restarts_with_chosen": HOSTILE,
-            "restarts": HOSTILE,
-        },
-    }
-    odd = relation("different", text=HOSTILE, symbolic=HOSTILE, variables=[HOSTILE])
-    odd["worst"] |= {"range": HOSTILE, "point": {HOSTILE: HOSTILE}, "law": HOSTILE}
-    odd["constants"] = [{"role": HOSTILE, "true": HOSTILE, "found": HOSTILE, "off": 1.0}]
-    law["verdict"]["equivalence"] = odd
-    sets = {HOSTILE: one_set() | {"what": HOSTILE}}
-    write(places, law=law, generalization={"sets": sets, "rollouts": {"skipped": HOSTILE}})
+    law |= {"arguments": {HOSTILE: HOSTILE, "seed": HOSTILE}, "versions": {HOSTILE: HOSTILE}, "device": HOSTILE}
+    law |= {"git": {"commit": HOSTILE}, "inputs": {HOSTILE: {"path": HOSTILE, "sha256": HOSTILE}}, "python": HOSTILE}
+    law["read_out"]["held_out_errors"] = {HOSTILE: 0.5}
+    against = compared(sets={HOSTILE: hostile(set_json())}, rollouts={"skipped": HOSTILE}, skipped_sets={HOSTILE: "x"})
+    write(places, law=law, generalization=against)
     page, _ = checked(document.write_report(RUN))
     assert "<script" not in page and page.count("&lt;script") > 30 and "could not be shown" not in page
 
 
-def test_a_damaged_file_costs_its_part_only(places):
-    write(places, law=law_json(), generalization={"sets": {"interpolation": {"what": "no numbers"}}})
-    (places / "outputs" / RUN / "linear_fit.json").write_text("{", encoding="utf-8")
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("{", "not valid JSON"),
+        ('{"stage": "fit_linear", "format": 0}', "linear_fit.json is of another version"),
+        ('{"stage": "fit_linear", "format": 1}', "linear_fit.json: &#x27;run&#x27; is missing; make it again:"),
+    ],
+)
+def test_a_file_that_cannot_be_read_costs_its_part_only(places, text, told):
+    write(places, law=law_json())
+    (places / "outputs" / RUN / "linear_fit.json").write_text(text, encoding="utf-8")
     page, _ = checked(document.write_report(RUN))
-    assert "not valid JSON" in page and "could not be shown" in page and "knee" in page
+    assert told in page and "knee" in page and f"fit_linear.py --run {RUN} --overwrite" in page
+
+
+def test_a_law_that_cannot_be_parsed_costs_its_part_only(places):
+    law = law_json()
+    law["pair"]["text"] = "q_i +/ r"
+    write(places, law=law)
+    page, _ = checked(document.write_report(RUN))
+    assert page.count("This part could not be shown") == 1 and "How it was read from the network" in page
 
 
 def test_report_is_stale_when_a_source_is_newer(places):
-    import os
-
-    assert document.is_stale(RUN)
+    assert is_stale(RUN)
     write(places, law=law_json())
     path = document.write_report(RUN)
-    assert not document.is_stale(RUN)
+    assert not is_stale(RUN)
     os.utime(path, (1, 1))
-    assert document.is_stale(RUN)
+    assert is_stale(RUN)
 
 
 def test_same_files_give_the_same_page(places):
-    write(places, law=law_json(), generalization={"sets": {"interpolation": one_set()}, "rollouts": rollouts()})
+    write(places, law=law_json(), generalization=compared())
     first = document.write_report(RUN).read_bytes()
     assert document.write_report(RUN).read_bytes() == first
 
@@ -359,22 +354,24 @@ def test_numbers_as_shown(value, expected):
 
 
 def test_answers_say_what_the_numbers_say():
-    good = {"sets": {"interpolation": one_set(), "wide": one_set(1e-4), "close": one_set(1e-3)}}
-    assert "at least 10 times smaller" in words.answer(law_json(), good)
-    bad = {"sets": {"interpolation": one_set(), "wide": one_set(1.0), "close": one_set()}}
-    said = words.answer(law_json(verdict={"recovered": False}), bad)
+    good = generalization(interpolation=set_json(), wide=set_json(1e-4), close=set_json(1e-3))
+    assert "at least 10 times smaller" in words.answer(law_record(), good)
+    bad = generalization(interpolation=set_json(), wide=set_json(1.0), close=set_json())
+    said = words.answer(law_record(verdict={"recovered": False, "why": "x"}), bad)
     assert said.startswith("Not found") and "better than the network on 1 of 2" in said and "not on: wide" in said
-    unknown = words.answer(law_json(truth=None, verdict={"recovered": None}), {"sets": {"interpolation": one_set()}})
-    assert "cannot be judged" in unknown and "100 times smaller" in unknown
-    potential = {"sets": {"interpolation": one_set()}, "truth": {"system": "mine", "law": None}}
-    law = law_json(truth=None, verdict={}, data_verdict={"law_predicts_as_well_as_network": True})
-    assert "only as the gradient" in words.answer(law, potential)
-    assert words.answer(law_json(), None).count(".") >= 1
+    unknown, known = {"recovered": None, "why": "x"}, {"system": "mine", "law": None}
+    said = words.answer(law_record(truth=None, verdict=unknown), generalization(interpolation=set_json()))
+    assert "The true law is not known here." in said and "100 times smaller" in said
+    potential = generalization(known, interpolation=set_json())
+    assert "only as the gradient" in words.answer(law_record(truth=None, verdict=unknown), potential)
+    trusted = filled(kinds.DataVerdict, trusted=True, why="all fits", law_predicts_as_well_as_network=True)
+    said = words.answer(law_record(truth=None, verdict=unknown, data_verdict=trusted), None)
+    assert said.endswith("at least as well as the network. It can be trusted: all fits.")
 
 
 def test_answers_say_in_which_relation_the_law_stands():
-    def said(recovered, **verdict):
-        return words.answer(law_json(verdict={"recovered": recovered, **verdict}), None)
+    def said(recovered, why="x", **verdict):
+        return words.answer(law_record(verdict={"recovered": recovered, "why": why, **verdict}), None)
 
     assert "is the true one (same functional form, constants off by 1 %)" in said(True, equivalence=relation())
     assert said(True, equivalence=relation("same")) == "Found: the distilled law is the true one."
@@ -386,17 +383,25 @@ def test_answers_say_in_which_relation_the_law_stands():
 
 
 def test_lines_for_the_terminal():
-    lines = words.verdict_lines(examined())
-    assert lines[0] == "compared         same functional form, constants off by 1 %"
-    assert "0.44 % off at r = 0.02, q_i = 1" in lines[1] and "closer than nearly all data" in lines[1]
-    assert lines[2].endswith("from accelerations alone: not recovered")
+    law = records.build(kinds.LawRecord, examined())
+    fit = records.build(kinds.LinearFit, filled(kinds.LinearFit, r2_all=0.9, r2_trim90=0.99, n_edges=77))
+    lines = words.summary(law, generalization(interpolation=set_json(), wide=set_json(1e-3)), fit)
+    assert lines[0].startswith("law found        f = 1.002 * q_i") and lines[2] == (
+        "verdict          recovered: within tolerance"
+    )
+    assert lines[3] == "compared         same functional form, constants off by 1 %"
+    assert "0.44 % off at r = 0.02, q_i = 1" in lines[4] and "closer than nearly all data" in lines[4]
+    assert lines[5].endswith("from accelerations alone: not recovered")
+    assert lines[6].endswith("0.9000 (all), 0.9900 (best 90 %), 77 edges")
+    assert lines[7].endswith("the law's is 100 times smaller; interpolation, 400 accelerations")
+    assert lines[8].startswith("worst elsewhere  MAE 0.001 (law)") and "rollouts         the law follows" in lines[9]
+    assert len(lines) == 10
     worst = relation()["worst"] | {"relative_error": None, "law": None}
-    assert "not finite at r = 0.02" in words.worst_point(relation(worst=worst))
-    assert words.verdict_lines(law_json()) == [] and words.verdict_lines({"verdict": None}) == []
-    assert words.momentum_lines(rollouts()) == [] and words.momentum_lines({"skipped": "no"}) == []
-    one = {"momentum_drift": {"median": [0.0]}, "final_momentum_drift_median": 1e-12}
-    lines = words.momentum_lines({"models": {"law": one, "gnn": one | {"final_momentum_drift_median": None}}})
-    assert lines == [
+    assert "not finite at r = 0.02" in words.worst_point(records.build(kinds.Equivalence, relation(worst=worst)))
+    curve = {k: [0.0] for k in ("lower", "median", "upper")}
+    drifting = records.build(kinds.Rollouts, rollouts(momentum_drift=curve, final_momentum_drift_median=1e-12))
+    drifting.models["gnn"].final_momentum_drift_median = None
+    assert words.rollout_lines(drifting)[1:] == [
         "momentum         drifts by 1.00×10⁻¹² of its scale under the law, n/a under the network (medians at the end)"
     ]
 
@@ -410,23 +415,32 @@ def test_ratios_and_the_worst_set():
     assert words.worst_extrapolation({"interpolation": one_set()}) is None
 
 
-def test_command_lines_are_rebuilt():
-    from distill.report.provenance import command
+GIVEN = {  # script -> flags away from their defaults
+    "simulate": ["--system", "r2", "--n", "4", "--quick", "--tag", "a b"],
+    "train": ["--dataset", "my data/x.npz", "--no-antisymmetric", "--exp-gate", "--lr", "0.01", "--no-capture"],
+    "extract_messages": ["--run", "x", "--split", "train", "test", "--max-graphs", "5"],
+    "fit_linear": ["--run", "x; rm -rf y"],
+    "symbolic_reg": ["--run", "x", "--operators", "+", "-", "*", "--no-guesses", "--sr-on-inputs", "--raw-inputs"],
+    "test_generalization": ["--run", "x", "--rollouts", "0"],
+}
 
-    given = {
-        "run": "x",
-        "split": ["train", "test"],
-        "max_graphs": 5,
-        "quick": True,
-        "overwrite": True,
-        "resume": False,
-        "antisymmetric": False,
-        "tag": "",
-        "hidden": None,
-        "options": {"a": 1},
-    }
-    expected = "python s.py --run x --split train test --max-graphs 5 --quick --no-antisymmetric"
-    assert command("s.py", given) == expected
+
+@pytest.mark.parametrize("script", GIVEN)
+@pytest.mark.parametrize("given", [True, False])
+def test_the_command_told_is_the_command_given(script, given):
+    """Pasted into a shell, it gives the flags that were given, to the parser of the script itself."""
+    module = importlib.import_module(script)
+    parse = module.parse if hasattr(module, "parse") else module.parser().parse_args
+    argv = GIVEN[script] if given else GIVEN[script][: 4 if script == "simulate" else 2]
+    arguments = vars(parse(argv))
+    told = provenance.command(f"{script}.py", arguments | {"options": {"a": 1}, "frames_sha256": "0"})
+    python, name, *words = shlex.split(told)
+    assert (python, name) == ("python", f"{script}.py") and vars(parse(words)) == arguments
+
+
+def test_a_command_leaves_out_what_is_about_one_call():
+    given = {"run": "x", "split": ["train", "test"], "quick": True, "overwrite": True, "resume": True, "hidden": None}
+    assert provenance.command("s.py", given) == "python s.py --run x --split train test --quick"
 
 
 def test_the_command_of_a_search_can_be_repeated():
@@ -448,10 +462,6 @@ def test_table_marks_a_row_and_formats_numbers():
 
 
 def test_errors_of_the_law_from_the_messages_name_the_factor_they_are_told_after():
-    from types import SimpleNamespace
-
-    from distill.report.law import before_and_after
-
-    verdict = {"recovered": True, "relative_error_in_range": 2.5e-5, "relative_error_extrapolated": 4e-5, "scale": 0.97}
-    law = {"from_messages": {"text": "q_i*q_j/r^2", "verdict": verdict}, "pair": {"text": "q_i*q_j/r^2"}}
-    assert "multiplied by the best factor, 0.97." in before_and_after(SimpleNamespace(law=law))
+    verdict = {"recovered": True, "why": "x", "relative_error_in_range": 2.5e-5, "relative_error_extrapolated": 4e-5}
+    early = law_json()["from_messages"] | {"verdict": verdict | {"scale": 0.97}}
+    assert "multiplied by the best factor, 0.97." in before_and_after(law_record(from_messages=early))

@@ -202,8 +202,8 @@ def test_writes_a_dataset_once(tmp_path):
     assert last.startswith(f"simulate  {name}  trajectories 60  frames 20") and last.endswith(".npz")
     dataset = load_dataset(str(tmp_path / "datasets" / f"{name}.npz"))
     assert dataset.pos.shape == (60, 20, 3, 3) and np.bincount(dataset.split).tolist() == [48, 6, 6]
-    assert dataset.meta["quick"] and dataset.meta["system"]["law"] == "-m_i*m_j/(r + 0.01)"
-    assert dataset.meta["report"]["energy_drift_max"] == dataset.energy_drift.max()
+    assert dataset.meta.quick and dataset.meta.system.law == "-m_i*m_j/(r + 0.01)"
+    assert dataset.meta.report["energy_drift_max"] == dataset.energy_drift.max()
     for suffix, magic in (("png", b"\x89PNG"), ("gif", b"GIF8")):
         assert (tmp_path / "outputs" / name / f"trajectories.{suffix}").read_bytes()[:4] == magic
     before = dataset.path.stat().st_mtime_ns
@@ -256,7 +256,7 @@ def test_noise_is_on_the_accelerations_only(tmp_path):
     assert np.array_equal(clean.pos, noisy.pos) and np.array_equal(clean.split, noisy.split)
     relative = noisy.acc / clean.acc - 1
     assert abs(relative.mean()) < 0.005 and abs(relative.std() - 0.05) < 0.002
-    assert noisy.meta["acceleration_noise"] == 0.05
+    assert noisy.meta.acceleration_noise == 0.05
 
 
 def test_user_file_makes_a_dataset(tmp_path):

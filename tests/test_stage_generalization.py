@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from filled import write
 
+from distill.files import records
 from distill.files.arrays import save_npz
 from distill.files.dataset import make_split
 from distill.files.fields import DATASET_FIELDS
+from distill.files.kinds import DatasetRecord, LawRecord, MessagesRecord, RunConfig, SystemRecord
 from distill.files.properties import VARIABLES
 from distill.files.provenance import sha256
-from distill.files.storage import load_json, save_json
+from distill.files.storage import load_json, save_bytes, save_json
 from distill.formulas.text import parse
 from distill.generalization import extrapolation
 from distill.generalization.extrapolation import States
@@ -164,7 +167,7 @@ def run(tmp_path, monkeypatch):
     """A run with a tiny random network on an equally tiny dataset, and the true law as its law.json."""
     import torch
 
-    from distill.files.tensors import save_tensors
+    from distill.files.tensors import tensor_bytes
     from models import GNN, ModelConfig
 
     for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS"):
@@ -176,24 +179,22 @@ def run(tmp_path, monkeypatch):
     data = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "t": 0.01 * np.arange(4.0)}
     path = tmp_path / "datasets" / "tiny.npz"
     save_npz(path, data | {"split": make_split(10, 0)}, DATASET_FIELDS)
-    save_json(path.with_suffix(".json"), {"stage": "simulate", "system": describe(CHARGE), "arguments": {"seed": 0}})
+    write(DatasetRecord, path.with_suffix(".json"), system=describe(CHARGE), arguments={"seed": 0})
     torch.manual_seed(0)
     config = ModelConfig(dim=2, message_dim=2, hidden=8)
     folder = tmp_path / "model_weights" / run
-    save_tensors(folder / "model.safetensors", GNN(config).state_dict())
-    save_json(
+    weights, digest = tensor_bytes(GNN(config).state_dict(), {"run": run})
+    save_bytes(folder / "model.safetensors", weights)
+    inputs = {"dataset": {"path": str(path), "sha256": sha256(path)}}
+    own = {"run": run, "dataset": "tiny", "dataset_path": str(path), "model": config.as_dict(), "n": 3, "dim": 2}
+    write(
+        RunConfig,
         folder / "config.json",
-        {
-            "run": run,
-            "dataset": "tiny",
-            "dataset_path": str(path),
-            "model": config.as_dict(),
-            "variant": "bottleneck",
-            "recipe": "newton",
-            "n": 3,
-            "dim": 2,
-            "inputs": {"dataset": {"path": str(path), "sha256": sha256(path)}},
-        },
+        variant="bottleneck",
+        recipe="newton",
+        inputs=inputs,
+        weights_sha256=digest,
+        **own,
     )
     write_law(tmp_path, run)
     return run
@@ -201,21 +202,16 @@ def run(tmp_path, monkeypatch):
 
 def write_law(tmp_path, run, **changes):
     law = exact_law(CHARGE)
-    content = {
-        "run": run,
-        "pair": law.pair_json(),
-        "node": law.node_json(2),
-        "chain": False,
-        "truth": law.pair_json(),
-        "verdict": {"recovered": True, "why": "by construction"},
-    }
-    save_json(tmp_path / "outputs" / run / "law.json", content | changes)
+    known = {"run": run, "pair": law.pair_json(), "node": law.node_json(2), "cutoff": None}
+    known["truth"] = {k: known["pair"][k] for k in ("text", "latex", "complexity")}
+    known["verdict"] = {"recovered": True, "why": "by construction"}
+    write(LawRecord, tmp_path / "outputs" / run / "law.json", **known | changes)
 
 
-def simulated_here(meta, **arguments):
+def simulated_here(about, **arguments):
     from distill.physics.record import system_of
 
-    return extrapolation.make_sets(system_of(meta), **arguments, simulate=fake_simulation)
+    return extrapolation.make_sets(system_of(about), **arguments, simulate=fake_simulation)
 
 
 def test_script_end_to_end(run, tmp_path, monkeypatch, capsys):
@@ -245,7 +241,7 @@ def test_unknown_truth_uses_the_datasets_own_test_split(run, tmp_path, monkeypat
     import test_generalization as script
 
     (tmp_path / "datasets" / "tiny.json").unlink()
-    write_law(tmp_path, run, truth=None, verdict={"recovered": None})
+    write_law(tmp_path, run, truth=None, verdict={"recovered": None, "why": "not known"})
     assert script.main(["--run", run, "--quick"]) == 0
     result = load_json(tmp_path / "outputs" / run / "generalization.json")
     assert result["truth"] is None and list(result["sets"]) == ["interpolation"]
@@ -258,8 +254,12 @@ def test_unknown_truth_uses_the_datasets_own_test_split(run, tmp_path, monkeypat
     [
         (lambda law: law.unlink(), "symbolic_reg.py --run tiny"),
         (lambda law: law.write_text("{"), "not valid JSON"),
-        (lambda law: law.write_text('{"run": "tiny__bottleneck-newton__s0"}'), "does not describe a law"),
-        (lambda law: law.write_text('{"run": "another"}'), "law of run 'another'"),
+        (
+            lambda law: law.write_text('{"run": "tiny__bottleneck-newton__s0"}'),
+            "no stage of this project, not symbolic",
+        ),
+        (lambda law: law.write_text('{"stage": "symbolic_reg", "format": 1}'), "'run' is missing"),
+        (lambda law: law.write_text(law.read_text().replace('"tiny__', '"another__')), "law of run 'another__"),
     ],
 )
 def test_bad_laws_are_told_in_one_line(run, tmp_path, damage, message):
@@ -278,7 +278,8 @@ def test_newer_weights_or_dataset_are_noticed(run, tmp_path):
     write_law(tmp_path, run, inputs={"config": {"path": "x", "sha256": "0" * 64}})
     with pytest.raises(UserError, match=r"older than .*config.json"):
         script.main(["--run", run])
-    save_json(tmp_path / "outputs" / run / "messages_train.json", {"inputs": {"config": {"sha256": "1" * 64}}})
+    inputs = {"config": {"sha256": "1" * 64}}
+    write(MessagesRecord, tmp_path / "outputs" / run / "messages_train.json", inputs=inputs)
     write_law(tmp_path, run)
     with pytest.raises(UserError, match="trained again since"):
         script.main(["--run", run])
@@ -292,8 +293,8 @@ def test_newer_weights_or_dataset_are_noticed(run, tmp_path):
 
 @pytest.mark.slow
 def test_simulation_in_a_process_of_its_own():
-    meta = {"system": describe(SYSTEMS["spring"])}
-    made = extrapolation.fresh_sets(meta, n=2, dim=2, frames=3, spacing=0.05, trajectories=4, limit=50, seed=3)
+    about = records.build(SystemRecord, describe(SYSTEMS["spring"]))
+    made = extrapolation.fresh_sets(about, n=2, dim=2, frames=3, spacing=0.05, trajectories=4, limit=50, seed=3)
     assert made.starts["pos"].shape == (4, 2, 2) and made.sets["more_particles"].pos.shape[1] == 4
     with pytest.raises(AttributeError):  # what goes wrong there is raised here
-        extrapolation.fresh_sets({}, n=2, dim=2, frames=2, spacing=0.1, trajectories=1, limit=5, seed=3)
+        extrapolation.fresh_sets(SystemRecord(), n=2, dim=2, frames=2, spacing=0.1, trajectories=1, limit=5, seed=3)

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from distill.files import records
+from distill.files.kinds import SystemRecord
 from distill.files.properties import at, of_pairs
 from distill.physics.record import describe, system_of
 from distill.physics.system import (
@@ -149,21 +151,26 @@ def test_initial_conditions():
     assert (properties["mass"] == 1).all() and (vel == 0).all() and abs(pos[:, 0] - np.arange(6)).max() < 2.5
 
 
+def on_record(about: dict) -> SystemRecord:
+    """As it comes back from a file; every key must be known."""
+    return records.build(SystemRecord, json.loads(json.dumps(about)), strict=True)
+
+
 @every_system
 def test_system_comes_back_from_json(system):
-    found = system_of({"system": json.loads(json.dumps(describe(system)))})
+    found = system_of(on_record(describe(system)))
     assert found is not None and found.name == system.name
     np.testing.assert_array_equal(net_force(found, *moving(system)), net_force(system, *moving(system)))
 
 
 def test_unknown_system_in_json_is_none():
     about = describe(SYSTEMS["r2"])
-    assert system_of({}) is None
-    assert system_of({"system": about | {"name": "r7"}}) is None
-    assert system_of({"system": about | {"law": "-m_i*m_j/r^2"}}) is None
-    former = about | {"variant": "standard", "drag_by_index": False}  # as older datasets have it
-    assert system_of({"system": former}) is SYSTEMS["r2"]
-    assert system_of({"system": former | {"variant": "original"}}) is None
+    assert system_of(SystemRecord()) is None
+    assert system_of(on_record(about | {"name": "r7"})) is None
+    assert system_of(on_record(about | {"law": "-m_i*m_j/r^2"})) is None
+    former = about | {"variant": "standard"}  # as older datasets have it
+    assert system_of(on_record(former)) is SYSTEMS["r2"]
+    assert system_of(on_record(former | {"variant": "original"})) is None
 
 
 def test_load_system_names_the_near_miss():
@@ -192,10 +199,10 @@ def test_short_user_file(tmp_path):
     step = 1e-6 * np.eye(10)[3].reshape(5, 2)
     slope = (energy(system, pos + step, vel, properties) - energy(system, pos - step, vel, properties)) / 2e-6
     assert net_force(system, pos, vel, properties)[1, 1] == pytest.approx(-slope, rel=1e-6)
-    meta = {"system": json.loads(json.dumps(describe(system)))}
-    assert system_of(meta).file_sha256 == system.file_sha256
+    about = on_record(describe(system))
+    assert system_of(about).file_sha256 == system.file_sha256
     file.write_text(SHORT + "\ndrag = 1\n")
-    assert system_of(meta) is None  # it is not the law of that dataset any more
+    assert system_of(about) is None  # it is not the law of that dataset any more
 
 
 def test_user_file_with_everything(tmp_path):
@@ -235,7 +242,7 @@ def test_a_user_file_makes_further_properties_known_by_naming_them(tmp_path):
     light = {"mass": 1e-9 * properties["mass"], "charge": properties["charge"]}
     weak, strong = (net_force(system, pos, vel, p | light | {"spin": p["spin"]}) for p in (properties, twice))
     np.testing.assert_allclose(strong, 4 * weak, rtol=1e-6)
-    assert system_of({"system": json.loads(json.dumps(describe(system)))}).properties == system.properties
+    assert system_of(on_record(describe(system))).properties == system.properties
 
 
 def test_initial_conditions_of_a_user_file_may_give_further_properties(tmp_path):

@@ -137,7 +137,7 @@ def test_raw_inputs_keep_one_receiver_in_fixed_order(dataset, tmp_path, planted_
     assert found["raw"] and "x_2" in found["features"] and "r_1" not in found["features"]
     assert np.isin(planted_search[0]["y"], dataset.acc[:, :, 0, 0]).all()
     assert found["held_out_error"] > 0.1 and found["law_error"] < 1e-9
-    dataset.meta["system"] |= {"held": [0]}
+    dataset.meta.system.held = [0]
     baseline(dataset, tmp_path / "other", raw=True)
     assert np.isin(planted_search[1]["y"], dataset.acc[:, :, 1, 0]).all()
 
@@ -183,7 +183,7 @@ def test_what_cannot_be_judged_is_refused_in_one_line(dataset, tmp_path, planted
     dataset.arrays["split"] = np.zeros_like(dataset.split)
     with pytest.raises(UserError, match="no trajectory in its test split"):
         baseline(dataset, tmp_path / "inputs")
-    dataset.meta["system"] |= {"held": [0, 1]}
+    dataset.meta.system.held = [0, 1]
     with pytest.raises(UserError, match="held"):
         baseline(dataset, tmp_path / "inputs")
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files import records
 from distill.files.arrays import check_fields, load_npz
 from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
+from distill.files.kinds import DatasetRecord, RunConfig
 from distill.files.names import dataset_path
 from distill.files.properties import USUAL, ordered, usable
 from distill.files.provenance import sha256
-from distill.files.storage import json_text, load_json, save_together
+from distill.files.storage import save_together
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -19,12 +21,12 @@ from distill.shell.stage import warn
 
 @dataclass
 class Dataset:
-    """A dataset in memory; arrays as in ``DATASET_FIELDS``, ``meta`` the JSON beside it (or {})."""
+    """A dataset in memory; arrays as in ``DATASET_FIELDS``, ``meta`` the JSON beside it, if any."""
 
     name: str
     path: Path
     arrays: dict
-    meta: dict = field(default_factory=dict)
+    meta: DatasetRecord = field(default_factory=DatasetRecord)
 
     def __getattr__(self, key):
         if key != "arrays" and key in self.arrays:
@@ -91,7 +93,7 @@ def load_dataset(name_or_path: str) -> Dataset:
         arrays["split"] = make_split(trajectories, 0)
     elif not np.isin(arrays["split"], (0, 1, 2)).all():
         raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
-    return Dataset(path.stem, path, arrays, load_json(side) if side.is_file() else {})
+    return Dataset(path.stem, path, arrays, records.load(DatasetRecord, side) if side.is_file() else DatasetRecord())
 
 
 def save_dataset(path: Path, arrays: dict, about: dict) -> None:
@@ -99,7 +101,7 @@ def save_dataset(path: Path, arrays: dict, about: dict) -> None:
     cut off: one that stands alone is somebody else's.
     """
     check_fields(arrays, DATASET_FIELDS, f"what was to be written to {relative(path)}")
-    side = json_text(about).encode()
+    side = records.text(DatasetRecord, about).encode()
     save_together({path.with_suffix(".json"): side, path: lambda file: np.savez(file, **arrays)})
 
 
@@ -157,17 +159,16 @@ def start_digest(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def dataset_of_run(run: str, config: dict) -> Dataset:
+def dataset_of_run(run: str, config: RunConfig) -> Dataset:
     """The dataset a run was trained on, or one simulated again from the same states, with a warning; ``UserError``
     if it is another one.
     """
-    entry = config.get("inputs", {}).get("dataset", {})
-    dataset = load_dataset(config.get("dataset_path") or entry.get("path", ""))
-    if sha256(dataset.path) == entry.get("sha256"):
+    dataset = load_dataset(config.dataset_path)
+    if sha256(dataset.path) == config.inputs["dataset"].sha256:
         return dataset
-    start = config.get("dataset_start") or {}
-    same = start.get("sha256") == start_digest(dataset) and start.get("frames") == dataset.pos.shape[1]
-    if not (same and np.allclose(dataset.t, np.linspace(*start["t"], dataset.pos.shape[1]))):
+    start, frames = config.dataset_start, dataset.pos.shape[1]
+    same = start is not None and (start.sha256, start.frames) == (start_digest(dataset), frames)
+    if not (same and np.allclose(dataset.t, np.linspace(*start.t, frames))):
         raise UserError(
             f"run '{run}' was trained on another dataset: {relative(dataset.path)} has changed since",
             f"train again:  python train.py --dataset {dataset.name} --overwrite",

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files import records
 from distill.files.arrays import load_npz
 from distill.files.fields import MESSAGE_FIELDS, ends_of
+from distill.files.kinds import MessagesRecord
 from distill.files.names import run_dir
-from distill.files.properties import USUAL
 from distill.files.provenance import sha256
-from distill.files.storage import load_json
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -17,35 +17,31 @@ from distill.shell.stage import warn
 MOST_EDGES = 1_500_000  # of a messages file in memory at once: 0.8 GB with 100 components in 2-D
 
 
-def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, dict]:
+def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, MessagesRecord]:
     """``(arrays, meta)`` of a messages file of ``run``; ``UserError`` if missing, damaged or of another run.
 
     Of a file with more than ``most`` edges, whole graphs drawn at random (always the same) with at most so many
-    edges together are read, with a warning; ``meta["graphs"]`` is the number of graphs read.
+    edges together are read, with a warning; ``meta.graphs`` is the number of graphs read.
     """
-    split = Path(path).stem.removeprefix("messages_")
-    fix = f"run this first:  python extract_messages.py --run {run} --split {split}"
-    if Path(path).is_file():
-        fix += " --overwrite"  # what is there is of no use
-    side = Path(path).with_suffix(".json")
-    meta = load_json(side, fix) if side.is_file() else {}
-    fields = MESSAGE_FIELDS | ends_of(meta.get("properties", USUAL))
+    path = Path(path)
+    fix = MessagesRecord.fix(path)
+    meta = records.load(MessagesRecord, path.with_suffix(".json"), fix)
+    fields = MESSAGE_FIELDS | ends_of(meta.properties)
     arrays = load_npz(path, fields, "messages", fix, lambda file: _some_graphs(file, most))
-    meta = meta or load_json(side, fix)
-    if meta.get("run") != run:
-        raise UserError(f"{relative(path)} holds messages of run '{meta.get('run')}', expected '{run}'", fix)
+    if meta.run != run:
+        raise UserError(f"{relative(path)} holds messages of run '{meta.run}', expected '{run}'", fix)
     config = run_dir(run) / "config.json"
-    if meta.get("inputs", {}).get("config", {}).get("sha256") != sha256(config):
+    if meta.inputs["config"].sha256 != sha256(config):
         raise UserError(
             f"{relative(path)} is older than the run: '{run}' has been trained again since",
             f"python extract_messages.py --run {run} --overwrite",
         )
     if len(arrays["r"]) < 10:
         raise UserError(f"{relative(path)} holds {len(arrays['r'])} edges, expected at least 10", fix)
-    if len(arrays["r"]) < meta.get("edges", 0):
+    if len(arrays["r"]) < meta.edges:
         read = len(np.unique(np.stack([arrays[k] for k in ("trajectory", "frame")]), axis=1).T)
-        warn(f"{relative(path)} holds {meta['graphs']} graphs; {read} of them, drawn at random, are used")
-        meta["graphs"] = read
+        warn(f"{relative(path)} holds {meta.graphs} graphs; {read} of them, drawn at random, are used")
+        meta.graphs = read
     return arrays, meta
 
 

@@ -8,7 +8,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from distill.files.storage import FORMAT_VERSION, load_json, plain
+from distill.files.kinds import format_of
+from distill.files.storage import load_json, plain
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -27,7 +28,7 @@ def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device
     return plain(
         {
             "stage": stage,
-            "format": FORMAT_VERSION,
+            "format": format_of(stage),
             "arguments": arguments,
             "inputs": {k: {"path": relative(p), "sha256": sha256(p)} for k, p in inputs.items()},
             "git": _git(),
@@ -89,7 +90,9 @@ def already_done(path: Path, arguments: dict, inputs: dict, overwrite: bool) -> 
     except UserError:
         return False  # damaged: make it again
     wanted, had = _flat(plain(arguments)), _flat(old.get("arguments", {}))
-    difference = [f"{k} was {had.get(k)!r}, now {v!r}" for k, v in wanted.items() if had.get(k) != v]
+    version = format_of(old.get("stage"))
+    difference = [] if old.get("format") == version else [f"format was {old.get('format')!r}, now {version}"]
+    difference += [f"{k} was {had.get(k)!r}, now {v!r}" for k, v in wanted.items() if had.get(k) != v]
     for name, source in inputs.items():
         if old.get("inputs", {}).get(name, {}).get("sha256") != sha256(source):
             difference.append(f"{relative(source)} has changed since")

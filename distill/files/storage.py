@@ -1,6 +1,7 @@
 """Writing files whole or not at all, and JSON without surprises."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -15,7 +16,6 @@ import numpy as np
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
-FORMAT_VERSION = 1
 STALE_SECONDS = 86_400.0  # after which a temporary file of another machine is nobody's
 
 
@@ -131,7 +131,9 @@ def save_bytes(path: Path, content: bytes) -> None:
 
 
 def plain(value):
-    """JSON-ready copy: numpy scalars and arrays, paths and tuples become plain values."""
+    """JSON-ready copy: numpy scalars and arrays, paths, tuples and dataclasses become plain values."""
+    if dataclasses.is_dataclass(value):
+        value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -150,7 +152,7 @@ def finite_or_none(value: float):
     return float(value) if math.isfinite(value) else None
 
 
-def json_text(content: dict) -> str:
+def json_text(content) -> str:
     """``content`` as our JSON files hold it; ``ValueError`` for NaN and infinity."""
     return json.dumps(plain(content), indent=1, allow_nan=False) + "\n"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distill.files.dataset import Dataset
+from distill.files.kinds import SystemRecord
 from distill.fluid import md
 from distill.fluid.lennard_jones import BOLTZMANN, LennardJones
 from distill.fluid.settings import FRICTION, Settings
@@ -64,12 +65,11 @@ def settings_like(dataset: Dataset, system: LennardJones, seed: int, quick: bool
     from the velocities of the training split; thermostat langevin. A Nose-Hoover dataset without OpenMM gets
     langevin too, which has the same distribution.
     """
-    told = dataset.meta.get("arguments") or {}
-    told = told if "reduced_density" in told else {}
+    told = dataset.meta.arguments if "reduced_density" in dataset.meta.arguments else {}
     vel, mass = dataset.vel[dataset.trajectories("train")], dataset.mass[dataset.trajectories("train")]
     measured = float((mass[:, None, :, None] * vel**2).mean() / BOLTZMANN)
     engine = md.engine_named("auto", "langevin")
-    made_by = str((dataset.meta.get("report") or {}).get("engine", engine))
+    made_by = str(dataset.meta.report.get("engine", engine))
     engine = "jax" if made_by.startswith("jax") else engine
     thermostat = told.get("thermostat", "langevin")
     if thermostat == "nose-hoover" and engine == "jax":
@@ -110,10 +110,10 @@ def spaced(settings: Settings, spacing: float, frames: int) -> Settings:
     return replace(settings, every=max(1, round(spacing / settings.dt)), frames=frames)
 
 
-def fresh_sets(meta: dict, plan: Plan, threads: int = 1) -> Made:
-    """``make_sets`` in a process of its own; ``meta``: the dataset's JSON, of whose system ``plan`` is."""
+def fresh_sets(about: SystemRecord, plan: Plan, threads: int = 1) -> Made:
+    """``make_sets`` in a process of its own; ``about``: the system that ``plan`` is of."""
     settings = replace(plan.settings, system=None)  # functions do not travel: it is made again there
-    return extrapolation.fresh_sets(meta, make_sets, plan=replace(plan, settings=settings), threads=threads)
+    return extrapolation.fresh_sets(about, make_sets, plan=replace(plan, settings=settings), threads=threads)
 
 
 def make_sets(system: LennardJones, plan: Plan, threads: int = 1) -> Made:
@@ -187,7 +187,7 @@ def _fresh(args, dataset, system) -> Made:
         references=references,
         time=args.rollout_time,
     )
-    return fresh_sets(dataset.meta, plan, args.threads)
+    return fresh_sets(dataset.meta.system, plan, args.threads)
 
 
 def _rollouts(args, dataset, system, law, model, made) -> dict:

@@ -3,8 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from distill.report.plots import INK, MUTED
-from distill.report.plots_generalization import LAW, NETWORK
+from distill.report.plots import INK, LAW, MUTED, NETWORK
 
 NAMES = {"truth": "truth", "law": "law", "gnn": "network"}
 STYLES = {"truth": (INK, ":"), "law": (LAW, "-"), "gnn": (NETWORK, "--")}

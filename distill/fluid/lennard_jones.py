@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distill.files.kinds import SystemRecord
 from distill.files.properties import of_pairs
 from distill.physics.system import System
 
@@ -77,10 +78,10 @@ class LennardJones(System):
             "periodic": True,
         }
 
-    def as_described(self, about: dict) -> "LennardJones | None":
-        told = about.get("parameters")
-        usable = isinstance(told, dict) and all(isinstance(v, float | int) and v > 0 for v in told.values())
-        return lennard_jones(**told) if usable and told.keys() == self.parameters.keys() else None
+    def as_described(self, about: SystemRecord) -> "LennardJones | None":
+        told = about.parameters
+        usable = told.keys() == self.parameters.keys() and all(v > 0 for v in told.values())
+        return lennard_jones(**told) if usable else None
 
 
 def lennard_jones(

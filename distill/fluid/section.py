@@ -1,10 +1,8 @@
-"""What the report says of a fluid in a periodic box beyond other systems: its parameters, structure and dynamics.
-
-Dicts as in ``law.json`` and ``generalization.json``; keys may be missing in files of other versions.
-"""
+"""What the report says of a fluid in a periodic box beyond other systems: its parameters, structure and dynamics."""
 
 import numpy as np
 
+from distill.files.kinds import Generalization, LawRecord
 from distill.report.page import image, table, text, tile
 from distill.report.page import shown as cell
 from distill.report.words import shown
@@ -14,13 +12,17 @@ NAMES = {"truth": "truth", "law": "law", "gnn": "network"}
 POINTS = 400
 
 
+def of_fluid(rollouts) -> bool:
+    return isinstance(rollouts, dict) and rollouts["kind"] == KIND
+
+
 # ---------------------------------------------------------------- words
 
 
 def measured(one: dict) -> str:
     """``3.4012 ± 0.0003 A``."""
-    error = "" if one.get("standard_error") is None else f" ± {shown(one['standard_error'], 2)}"
-    return f"{shown(one['value'], 6)}{error}" + (f" {one['unit']}" if one.get("unit") else "")
+    error = "" if one["standard_error"] is None else f" ± {shown(one['standard_error'], 2)}"
+    return f"{shown(one['value'], 6)}{error}" + (f" {one['unit']}" if one["unit"] else "")
 
 
 def within(one: dict) -> str:
@@ -34,19 +36,19 @@ def within(one: dict) -> str:
 
 
 def with_error(one: dict) -> str:
-    error = one.get("standard_error")
-    return shown(one.get("mean"), 4) + ("" if error is None else f" ± {shown(error, 2)}")
+    error = one["standard_error"]
+    return shown(one["mean"], 4) + ("" if error is None else f" ± {shown(error, 2)}")
 
 
-def lines(law: dict, result: dict) -> list[str]:
+def lines(law: LawRecord, result: Generalization) -> list[str]:
     """For the terminal; none for a system that is no fluid."""
-    out, found, r = [], law.get("lennard_jones") or {}, result.get("rollouts") or {}
-    for name in ("sigma", "epsilon"):
-        if one := found.get(name):
-            true = "" if one.get("true") is None else f" (true {shown(one['true'], 6)})"
-            out.append(f"{name:<16} {measured(one)}{true}")
-    out += [f"not simulated    {name}: {why}" for name, why in (result.get("skipped_sets") or {}).items()]
-    if r.get("kind") != KIND:
+    out, r = [], result.rollouts
+    for name in ("sigma", "epsilon") if law.lennard_jones else ():
+        one = law.lennard_jones[name]
+        true = "" if one["true"] is None else f" (true {shown(one['true'], 6)})"
+        out.append(f"{name:<16} {measured(one)}{true}")
+    out += [f"not simulated    {name}: {why}" for name, why in result.skipped_sets.items()]
+    if not of_fluid(r):
         return out
     warm, still, g = (r[k]["models"] for k in ("constant_temperature", "constant_energy", "g_r"))
     for who in ("law", "gnn"):
@@ -66,17 +68,12 @@ def lines(law: dict, result: dict) -> list[str]:
 
 def simulation_rows(m) -> list[list[str]]:
     """Box, cutoff and conditions of the data, for the table of what was simulated."""
-    report, rows, about = m.dataset.get("report") or {}, [], m.system
-    if about.get("cutoff"):
-        rows.append(["Cutoff of the force", f"{cell(about['cutoff'])} A; {text(about.get('law_holds', ''))}"])
-    if (t := report.get("temperature_K") or {}).get("mean") is not None:
-        rows.append(
-            [
-                "Temperature",
-                f"{cell(t['mean'], 4)} K (asked for {cell(t.get('target'))}), standard deviation of"
-                f" a frame {cell(t.get('std'))}",
-            ]
-        )
+    report, rows = m.dataset.report if m.dataset else {}, []
+    if m.system.cutoff:
+        rows.append(["Cutoff of the force", f"{cell(m.system.cutoff)} A; {text(m.system.law_holds)}"])
+    if t := report.get("temperature_K"):
+        told = f"{cell(t['mean'], 4)} K (asked for {cell(t['target'])})"
+        rows.append(["Temperature", f"{told}, standard deviation of a frame {cell(t['std'])}"])
     for key, label, unit in (
         ("pressure_bar", "Pressure", "bar"),
         ("smallest_distance_A", "Smallest distance", "A"),
@@ -96,31 +93,23 @@ def law_parts(m) -> list[str]:
     from distill.physics.law import Law
     from distill.report import plots
 
-    if not m.cut_off or not (m.law.get("pair") or {}).get("text"):
+    if not m.cut_off:
         return []
-    found, body = m.law.get("lennard_jones"), ""
+    found, body = m.law.lennard_jones, ""
     if found:
-        rows = [
-            [
-                name,
-                text(measured(found[name])),
-                "—"
-                if found[name].get("true") is None
-                else f"{cell(found[name]['true'], 6)} {text(found[name].get('unit') or '')}",
-            ]
-            for name in ("sigma", "epsilon")
-        ]
+        rows = []
+        for name in ("sigma", "epsilon"):
+            one = found[name]
+            true = "—" if one["true"] is None else f"{cell(one['true'], 6)} {text(one['unit'] or '')}"
+            rows.append([name, text(measured(one)), true])
         body += table(["parameter", "found", "true"], rows, f"The law is {text(found['form'])}: {text(found['what'])}.")
     else:
         body += '<p class="note">The law is not of the form a/r^13 - b/r^7: it has no sigma and epsilon.</p>'
-    ranges = (m.law.get("verdict") or {}).get("ranges") or {}
-    top = m.law.get("cutoff") or ranges.get("in", [0, 10.0])[1]
-    r = np.linspace((ranges.get("near") or [0.3 * top])[0], top, POINTS)
+    top, ranges = m.law.cutoff, m.law.verdict.ranges
+    r = np.linspace(ranges["near"][0] if ranges else 0.3 * top, top, POINTS)
     ends = {"m_i": 1.0, "m_j": 1.0, "q_i": 0.0, "q_j": 0.0}
-    values = [
-        Law(parse(one["text"], VARIABLES)).radial(r, **ends) if (one := m.law.get(key) or {}).get("text") else None
-        for key in ("pair", "truth")
-    ]
+    laws = [parse(one.text, VARIABLES) if one else None for one in (m.law.pair, m.law.truth)]
+    values = [None if law is None else Law(law).radial(r, **ends) for law in laws]
     label = f"pair force f(r), {'kJ/mol/nm' if m.units else 'units of the data'}"
     figure = image(
         plots.save_bytes(figures.pair_force(r, *values, label)),
@@ -133,8 +122,7 @@ def law_parts(m) -> list[str]:
 
 def tiles(m) -> list[str]:
     """Headline numbers of a fluid's rollouts."""
-    r = m.generalization.get("rollouts") or {}
-    if r.get("kind") != KIND:
+    if not m.generalization or not of_fluid(r := m.generalization.rollouts):
         return []
     law, gnn = (r["g_r"]["models"][k] for k in ("law", "gnn"))
     value = "same g(r)" if law["within_spread"] else "another g(r)"

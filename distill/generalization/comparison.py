@@ -43,12 +43,12 @@ def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law) -> 
     """Everything in ``generalization.json`` but its provenance."""
     from distill.network.evaluation import network_acceleration  # torch, which simulations are kept apart from
 
-    system = system_of(dataset.meta)
+    system = system_of(dataset.meta.system)
     system = system if system is not None and kind.knows(system) else None
     if system is None:
         made = Made(extrapolation.own_test_set(dataset, args.max_graphs, args.seed))
     else:
-        if args.seed == dataset.meta.get("arguments", {}).get("seed"):
+        if args.seed == dataset.meta.arguments.get("seed"):
             whose = f"--seed {args.seed} is the dataset's own: its trajectories were trained on"
             raise UserError(whose, "give another --seed")
         made = kind.fresh(args, dataset, system)
@@ -78,7 +78,7 @@ def _spacing(dataset: Dataset, system: System) -> float:
 
 def _fresh(args, dataset, system) -> Made:
     return extrapolation.fresh_sets(
-        dataset.meta,
+        dataset.meta.system,
         n=dataset.n,
         dim=dataset.dim,
         frames=dataset.pos.shape[1],

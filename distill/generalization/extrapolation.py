@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from distill.files.dataset import Dataset
+from distill.files.kinds import SystemRecord
 from distill.files.storage import finite_or_none
 from distill.physics.record import system_of
 from distill.physics.system import acceleration
@@ -125,7 +126,7 @@ def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
     index = dataset.trajectories("test")
     arrays = {k: dataset.arrays[k][index] for k in ("pos", "vel", "acc", *dataset.properties)}
     arrays["box"] = dataset.arrays.get("box")
-    held = (dataset.meta.get("system") or {}).get("held") or ()
+    held = dataset.meta.system.held
     what = "the dataset's test trajectories with the accelerations stored there"
     return {INTERPOLATION: pick(arrays, dataset.properties, slice(None), limit, seed, what, held)}
 
@@ -133,14 +134,14 @@ def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
 # ---------------------------------------------------------------- a process of its own
 
 
-def fresh_sets(meta: dict, maker=make_sets, **arguments):
-    """``maker(system, **arguments)`` for the system of a dataset's JSON, in a new process; what it returns.
+def fresh_sets(about: SystemRecord, maker=make_sets, **arguments):
+    """``maker(system, **arguments)`` for a system on record, in a new process; what it returns.
 
     Raises what the simulation raises (``UserError`` where it cannot be done).
     """
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_make_and_send, args=(send, meta, maker, arguments), daemon=True)
+    process = context.Process(target=_make_and_send, args=(send, about, maker, arguments), daemon=True)
     process.start()
     send.close()
     try:
@@ -161,7 +162,7 @@ def fresh_sets(meta: dict, maker=make_sets, **arguments):
     return outcome
 
 
-def _make_and_send(send, meta, maker, arguments):
+def _make_and_send(send, about, maker, arguments):
     import threading
 
     from tqdm import tqdm
@@ -169,7 +170,7 @@ def _make_and_send(send, meta, maker, arguments):
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, left behind if this process is ended
     follow_parent()
     try:
-        outcome = maker(system_of(meta), **arguments)
+        outcome = maker(system_of(about), **arguments)
     except Exception as exc:
         outcome = exc
     send.send(outcome)

@@ -29,7 +29,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
     ``from_messages`` is the row chosen from the messages alone, before any acceleration was seen beyond the
     net forces of the read-out; ``control`` is what the same refit, repair and choice find without a network.
     """
-    chain = bool(dataset.meta.get("system", {}).get("neighbours_only", False))
+    chain = dataset.meta.system.neighbours_only
     cutoff = float(dataset.cutoff) if "cutoff" in dataset.arrays else None
     fewer = (QUICK if quick else {}) if cutoff is None else (QUICK_IN_A_BOX if quick else IN_A_BOX)
     ground = selection.Ground(messages, nodes, read.node_terms, seed, **fewer)
@@ -68,7 +68,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
         },
         "data_verdict": verdict.without_truth(refined, residuals.structure(law, ground.held, seed)),
     }
-    system = record.system_of(dataset.meta)
+    system = record.system_of(dataset.meta.system)
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
         content[form.NAME] = form.account(law.pair, refined.data, read.node_terms, system)
         content["from_messages"][form.NAME] = form.values(front.expr, system)

@@ -29,11 +29,11 @@ class Extraction:
         self.dataset, self.model = dataset, model.requires_grad_(False)
         self.edges_at_once = edges_at_once  # None: ``edges.EDGES_AT_ONCE``
         self.parameter = next(model.parameters())  # for its type and device
-        self.system = system_of(dataset.meta)
+        self.system = system_of(dataset.meta.system)
         self.source = edges_of(dataset, device=self.parameter.device)
         # in the network's configuration a fixed read-out is enough
         self.with_shares = not (model.config.antisymmetric and model.config.linear_node)
-        self.held = list(dataset.meta.get("system", {}).get("held") or [])
+        self.held = dataset.meta.system.held
 
     def number(self, trajectory, frame) -> np.ndarray:
         """Numbers of the frames ``(trajectory[k], frame[k])`` among all of the dataset."""

@@ -188,7 +188,7 @@ def edges_for(
 
 def edges_of(dataset: Dataset, split: str | None = None, limit: int | None = None, device="cpu") -> EdgeSource:
     """The edges of a dataset's frames by trajectory and then frame, or of a split as ``data.of_split`` has them."""
-    chain = is_chain(dataset.meta)
+    chain = dataset.meta.system.neighbours_only
     if split and not dataset.periodic:
         return PairEdges(dataset.n, chain, device)  # needs no copy of the positions
     pos = dataset.pos if split is None else dataset.pos[dataset.trajectories(split)]
@@ -207,11 +207,6 @@ def cutoff_of(dataset: Dataset) -> float:
             "add 'cutoff', at most half the shortest side, to the arrays",
         )
     return float(dataset.cutoff)
-
-
-def is_chain(meta: dict) -> bool:
-    """Whether only neighbouring particles interact (the string systems)."""
-    return bool(meta.get("system", {}).get("neighbours_only", False))
 
 
 def spread_over(count: int, limit: int) -> np.ndarray:

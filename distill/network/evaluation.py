@@ -7,7 +7,7 @@ import torch
 
 from distill.files.dataset import Dataset
 from distill.network.data import node_features
-from distill.network.edges import EdgeSource, cutoff_of, edges_for, is_chain
+from distill.network.edges import EdgeSource, cutoff_of, edges_for
 
 
 @torch.no_grad()
@@ -32,7 +32,7 @@ def network_acceleration(model, dataset: Dataset, double: bool = False):
     """
     if double:
         model = copy.deepcopy(model).double()
-    device, chain = next(model.parameters()).device, is_chain(dataset.meta)
+    device, chain = next(model.parameters()).device, dataset.meta.system.neighbours_only
 
     def function(pos, vel, properties, box=None):
         cutoff = None if box is None else cutoff_of(dataset)

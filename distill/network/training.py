@@ -16,7 +16,6 @@ import torch
 
 from distill.files.tensors import load_tensors, save_tensors
 from distill.network.data import load
-from distill.network.edges import is_chain
 from distill.network.layers import silence
 from distill.network.losses import prediction_loss
 from distill.network.recipes import components_kept, lr_factor
@@ -71,8 +70,8 @@ class Trainer:
             identity,
             dataset.n,
         )
-        self.dim, self.chain = dataset.dim, is_chain(dataset.meta)
-        held = set(dataset.meta.get("system", {}).get("held", []))  # what holds them is no pair force
+        self.dim, self.chain = dataset.dim, dataset.meta.system.neighbours_only
+        held = set(dataset.meta.system.held)  # what holds them is no pair force
         self.free = [k for k in range(self.n) if k not in held]
         data = like.data if like else load(dataset, device, quick, options.get("r_power"))
         self.data, self.x, self.acc, self.x_val, self.acc_val = data, data.x, data.acc, data.x_val, data.acc_val

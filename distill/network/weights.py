@@ -2,29 +2,30 @@
 
 import torch
 
+from distill.files import records
+from distill.files.kinds import RunConfig
 from distill.files.names import run_dir
-from distill.files.storage import load_json
 from distill.files.tensors import load_tensors
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from models import GNN, ModelConfig
 
 
-def load_run(run: str, device: str = "cpu") -> tuple[GNN, dict]:
+def load_run(run: str, device: str = "cpu") -> tuple[GNN, RunConfig]:
     """The trained network of ``run`` in evaluation mode, and its ``config.json``."""
     folder = run_dir(run)
     fix = "train it again:  python train.py --overwrite"
-    config = load_json(folder / "config.json", fix)
+    config = records.load(RunConfig, folder / "config.json", fix)
     try:
-        model = GNN(ModelConfig(**config["model"]))
-    except (KeyError, TypeError, ValueError) as exc:
+        model = GNN(ModelConfig(**config.model))
+    except (TypeError, ValueError) as exc:
         raise UserError(f"{relative(folder / 'config.json')} does not describe a network ({exc})", fix) from None
     where = relative(folder / "model.safetensors")
     tensors, header, digest = load_tensors(folder / "model.safetensors", fix)
-    for what, found in (("run", header.get("run", run)), ("config.json", config.get("run", run))):
+    for what, found in (("run", header.get("run", run)), ("config.json", config.run)):
         if found != run:
             raise UserError(f"{where} belongs to run '{found}' by its {what}, expected '{run}'", fix)
-    if config.get("weights_sha256", digest) != digest:
+    if config.weights_sha256 != digest:
         raise UserError(f"{where} holds other weights than config.json was written with", fix)
     expected = model.state_dict()
     for name, tensor in expected.items():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import sympy as sp
 
+from distill.files.kinds import LawRecord
 from distill.files.properties import USUAL, at, of_pairs, ordered, variables, with_symbol
 from distill.formulas.latex import to_latex
 from distill.formulas.program import compile_numpy
@@ -115,20 +116,11 @@ class Law:
         }
 
 
-def law_from_json(content: dict, where: str) -> Law:
-    """The law of a ``law.json``; raises ``UserError`` if it does not describe one."""
-    try:
-        values = content["node"]["terms"]
-        node = {k: np.asarray(v, float) if isinstance(v, list) else float(v) for k, v in values.items()}
-        if unknown := set(node) - set(TERMS):
-            raise UserError(f"{where}: unknown node terms {sorted(unknown)}, expected some of {tuple(TERMS)}")
-        cutoff, pair = content.get("cutoff"), content["pair"]
-        properties = ordered(with_symbol(name[:-2]).name for name in pair["variables"] if name != "r")
-        expr = parse(pair["text"], variables(properties))
-        chain, cutoff = bool(content.get("chain", False)), None if cutoff is None else float(cutoff)
-        return Law(expr, node, chain, cutoff, properties)
-    except (KeyError, TypeError, ValueError) as exc:
-        raise UserError(
-            f"{where} does not describe a law ({type(exc).__name__}: {exc})",
-            "run this first:  python symbolic_reg.py --run <run>",
-        ) from None
+def law_of(record: LawRecord) -> Law:
+    """The law of a ``law.json``; raises ``UserError`` if there is a term that it cannot have."""
+    node = {k: np.asarray(v, float) if isinstance(v, list) else float(v) for k, v in record.node.terms.items()}
+    if unknown := set(node) - set(TERMS):
+        raise UserError(f"law.json has unknown node terms {sorted(unknown)}, expected some of {tuple(TERMS)}")
+    properties = ordered(with_symbol(name[:-2]).name for name in record.pair.variables if name != "r")
+    pair = parse(record.pair.text, variables(properties))
+    return Law(pair, node, record.chain, record.cutoff, properties)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from distill.files.kinds import SystemRecord
 from distill.physics.system import System
 from distill.physics.systems import SYSTEMS
 from distill.shell import paths
@@ -26,22 +27,19 @@ def describe(system: System) -> dict:
     return about | system.describe()
 
 
-def system_of(meta: dict) -> System | None:
-    """The system of a dataset from the JSON beside it, or None where it is not known any more.
+def system_of(about: SystemRecord) -> System | None:
+    """The system on record in a dataset's JSON, or None where it is not known any more.
 
     A system of the table is found by name; a user's only if its file is still there,
     unchanged. The law on record must be the law found, or nothing is returned.
     """
-    about = meta.get("system")
-    if not isinstance(about, dict):
-        return None
-    if about.get("file"):
+    if about.file:
         system = _from_same_file(about)
     else:
-        system = SYSTEMS.get(about.get("name"))
+        system = SYSTEMS.get(about.name)
     system = system and system.as_described(about)
     same = ("law", "drag", "neighbours_only")
-    if system is None or about.get("variant") == "original" or any(about.get(k) != getattr(system, k) for k in same):
+    if system is None or about.variant == "original" or any(getattr(about, k) != getattr(system, k) for k in same):
         return None  # "original": the slips of the authors' code, which former versions could simulate
     return system
 
@@ -49,8 +47,8 @@ def system_of(meta: dict) -> System | None:
 def _from_same_file(about):
     from distill.physics.user_system import digest, read_system
 
-    for path in (Path(about["file"]), paths.ROOT / about["file"]):
-        if path.is_file() and digest(path) == about.get("file_sha256"):
+    for path in (Path(about.file), paths.ROOT / about.file):
+        if path.is_file() and digest(path) == about.file_sha256:
             try:
                 return read_system(path)
             except UserError:

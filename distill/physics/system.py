@@ -18,6 +18,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from distill.files.kinds import SystemRecord
 from distill.files.properties import USUAL, at, of_pairs, ordered, variables
 
 LOOPS_WHOLE = (
@@ -69,7 +70,7 @@ class System:
         """What a dataset's JSON says of this system beyond what it says of all: for subclasses."""
         return {}
 
-    def as_described(self, about: dict) -> "System | None":
+    def as_described(self, about: SystemRecord) -> "System | None":
         """This system with the parameters of a dataset's JSON, or None where they make none: for subclasses."""
         return self
 

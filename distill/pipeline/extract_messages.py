@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files import records
 from distill.files.arrays import stream_npz
 from distill.files.dataset import dataset_of_run
 from distill.files.fields import MESSAGE_FIELDS, ends_of
+from distill.files.kinds import MessagesRecord, RunConfig
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
-from distill.files.storage import load_json, save_json
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage, progress
@@ -44,7 +45,7 @@ def extract_messages(
     if not inputs["weights"].is_file():
         raise UserError(f"{relative(inputs['weights'])} does not exist", "train again:  python train.py --resume ...")
     if max_graphs is None:
-        max_graphs = arguments["max_graphs"] = usual_graphs(load_json(inputs["config"]))
+        max_graphs = arguments["max_graphs"] = usual_graphs(records.load(RunConfig, inputs["config"]))
     finished, todo = [], []
 
     def finish(done: Done) -> None:
@@ -83,22 +84,22 @@ def extract_messages(
             "graphs": len(pick),
             "edges": about["edges"],
             "mae": about["mae"],
-            **{k: config[k] for k in ("variant", "recipe", "dataset_path")},
+            **{k: getattr(config, k) for k in ("variant", "recipe", "dataset_path")},
             "n": dataset.n,
             "dim": dataset.dim,
             "properties": list(dataset.properties),
             "antisymmetric": model.config.antisymmetric,
             "dataset": dataset.name,
-            "system": dataset.meta.get("system"),
+            "system": dataset.meta.system,
         }
-        save_json(path.with_suffix(".json"), content)
+        records.save(MessagesRecord, path.with_suffix(".json"), content)
         finish(stage.done(path, graphs=len(pick), **about))
     return finished
 
 
-def usual_graphs(config: dict) -> int:
+def usual_graphs(config: RunConfig) -> int:
     """Frames to draw by default for the run of this ``config.json``."""
-    edges = config.get("edges_a_frame")
+    edges = config.edges_a_frame
     return GRAPHS if edges is None else max(1, min(GRAPHS, int(EDGES / edges)))
 
 

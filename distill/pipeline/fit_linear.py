@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from distill.files import records
+from distill.files.kinds import LinearFit, MessagesRecord, SystemRecord
 from distill.files.messages import load_messages
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
-from distill.files.storage import save_bytes, save_json
+from distill.files.storage import save_bytes
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import AXES
@@ -57,21 +59,24 @@ def fit_linear(
         np.array(result["importance"]), result["top_components"], result["top_share"], what, run
     )
     save_bytes(folder / "importance.png", plots.save_bytes(figure))
-    save_json(out, provenance("fit_linear", arguments, inputs, stage.seconds) | result)
-    best = result["best_target"]
-    shown = {} if best == "force" else {f"r2_trim90_{best}": result["targets"][best]["r2_trim90"]}
+    made = provenance("fit_linear", arguments, inputs, stage.seconds)
+    fit = records.save(LinearFit, out, made | result)
+    best = fit.best_target
+    shown = {} if best == "force" else {f"r2_trim90_{best}": fit.targets[best].r2_trim90}
     return stage.done(
         out,
-        r2_all=result["r2_all"],
-        r2_trim90=result["r2_trim90"],
+        r2_all=fit.r2_all,
+        r2_trim90=fit.r2_trim90,
         best_target=best,
         **shown,
-        read_out_r2_all=result["read_out"]["r2_all"],
-        edges=result["n_edges"],
+        read_out_r2_all=fit.read_out.r2_all,
+        edges=fit.n_edges,
     )
 
 
-def measure(messages: dict, train: tuple[dict, dict], meta: dict, cutoff: int, seed: int) -> tuple[dict, dict]:
+def measure(
+    messages: dict, train: tuple[dict, MessagesRecord], meta: MessagesRecord, cutoff: int, seed: int
+) -> tuple[dict, dict]:
     """All numbers of ``linear_fit.json`` and the points to draw."""
     dim = messages["dx"].shape[1]
     values = read_out.importance(messages)
@@ -87,16 +92,13 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, cutoff: int, s
     headline = scores["force"]
 
     nodes = nodes_of(train[0])
-    read = read_out.read_out(train[0], nodes, train[1]["antisymmetric"], seed)
+    read = read_out.read_out(train[0], nodes, train[1].antisymmetric, seed)
     estimated = read.force(messages, nodes_of(messages))
     central = read_out.centrality(estimated, messages["dx"], messages["r"])
     result = {
-        "run": meta["run"],
-        "split": meta["split"],
-        "variant": meta["variant"],
-        "recipe": meta["recipe"],
+        **{k: getattr(meta, k) for k in ("run", "split", "variant", "recipe")},
         "n_edges": len(messages["r"]),
-        "n_graphs": meta["graphs"],
+        "n_graphs": meta.graphs,
         "r2_all": headline["r2_all"],
         "r2_trim90": headline["r2_trim90"],
         "r2_all_components": headline["r2_all_components"],
@@ -115,7 +117,7 @@ def measure(messages: dict, train: tuple[dict, dict], meta: dict, cutoff: int, s
             "tangential_median": central["tangential_median"],
             **read_out.score_forces(estimated, targets["force"]),
         },
-        "potential": potential_scores(messages, meta, chosen, estimated),
+        "potential": potential_scores(messages, meta.system, chosen, estimated),
     }
     design = np.column_stack([targets[best], np.ones(len(chosen))])
     fitted = design @ np.array(scores[best]["coefficients"]).T
@@ -141,11 +143,11 @@ def per_mass(force_scores: dict, mass: float) -> dict:
     return force_scores | {"coefficients": rows, "same_as_force": "all masses are equal"}
 
 
-def potential_scores(messages: dict, meta: dict, chosen, estimated) -> dict | None:
+def potential_scores(messages: dict, about: SystemRecord, chosen, estimated) -> dict | None:
     """How linear the messages ``chosen`` [edge, D] and the read-out's force [edge, dim] are in V(r) (x_i - x_j)/r,
     for those who expect a potential in the messages; None where the system is not known.
     """
-    system = system_of(meta)
+    system = system_of(about)
     if system is None:
         return None
     target = read_out.potential_vectors(messages, system)

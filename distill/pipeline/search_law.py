@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files import records
 from distill.files.dataset import Dataset, dataset_of_run
+from distill.files.kinds import LawRecord, RunConfig
 from distill.files.messages import load_messages
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance, sha256
-from distill.files.storage import load_json, save_bytes, save_json
+from distill.files.storage import save_bytes
 from distill.law import account
 from distill.messages import assumptions, read_out
 from distill.messages.net_forces import nodes_of
@@ -66,13 +68,13 @@ def search_law(
     run = run_name_of(run)
     arguments = dict(locals())
     folder, path, config_path = paths.OUTPUTS / run, messages_path(run, "train"), run_dir(run) / "config.json"
-    config = load_json(config_path)
+    config = records.load(RunConfig, config_path)
     messages, meta = load_messages(path, run)
     stage, out, inputs = Stage("symbolic_reg", run), folder / "law.json", {"messages": path, "config": config_path}
     if "radial" not in targets:
         raise UserError("the law is composed from the radial target", "add radial to --targets")
     chosen, reason = resolve_engine(engine)
-    in_a_box = bool(config.get("model", {}).get("periodic"))
+    in_a_box = bool(config.model.get("periodic"))
     if in_a_box and sr_on_inputs:
         raise UserError("--sr-on-inputs does not know periodic boxes", "leave it out")
     # from distances alone, whole powers up to the 13th do not come out of products
@@ -89,7 +91,7 @@ def search_law(
         print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)
     dataset = dataset_of_run(run, config)
     nodes = nodes_of(messages)
-    read = read_out.read_out(messages, nodes, meta["antisymmetric"], seed)
+    read = read_out.read_out(messages, nodes, meta.antisymmetric, seed)
     force = read.force(messages, nodes)
     radial = read_out.centrality(force, messages["dx"], messages["r"])["radial"]
     left = assumptions.leftover(force, messages, seed)
@@ -116,9 +118,9 @@ def search_law(
         for name, f in fronts.items()
     }
     save_bytes(folder / "pareto.png", plots.save_bytes(plots.pareto(columns, run)))
-    record = provenance("symbolic_reg", arguments, inputs, stage.seconds)
-    record["versions"] |= load_engine(options.engine).versions()
-    record |= {
+    made = provenance("symbolic_reg", arguments, inputs, stage.seconds)
+    made["versions"] |= load_engine(options.engine).versions()
+    made |= {
         "run": run,
         "engine": options.engine,
         "engine_reason": reason,
@@ -128,13 +130,13 @@ def search_law(
         "leftover": left,
         "targets": {name: account.target_json(name, f) for name, f in fronts.items()},
     }
-    save_json(out, record | content)
-    verdict, error, told = content["verdict"], content["acceleration_error"], {}
-    if verdict["recovered"] is not None:
-        told = {"recovered": verdict["recovered"], "in_range": verdict["relative_error_in_range"]}
-        told |= {"extrapolated": verdict["relative_error_extrapolated"]}
-    told |= {"error_law": error["law"], "error_gnn": error["gnn"], "receivers": error["n"], "engine": options.engine}
-    return stage.done(out, law=f"f = {content['pair']['short']}", **told)
+    record = records.save(LawRecord, out, made | content)
+    verdict, error, told = record.verdict, record.acceleration_error, {}
+    if verdict.recovered is not None:
+        told = {"recovered": verdict.recovered, "in_range": verdict.relative_error_in_range}
+        told |= {"extrapolated": verdict.relative_error_extrapolated}
+    told |= {"error_law": error.law, "error_gnn": error.gnn, "receivers": error.n, "engine": options.engine}
+    return stage.done(out, law=f"f = {record.pair.short}", **told)
 
 
 def on_inputs(run: str, dataset: Dataset, law: Law, options: SearchOptions, rows: int, raw: bool) -> dict:

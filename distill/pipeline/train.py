@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from distill.files import records
 from distill.files.dataset import Dataset, load_dataset, start_of
+from distill.files.kinds import RunConfig
 from distill.files.names import run_name
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
-from distill.files.storage import json_text, save_together
+from distill.files.storage import save_together
 from distill.network.recipes import BOX_NEEDS, RECIPES, box_changes, defaults
 from distill.network.variants import VARIANTS
 from distill.shell import paths
@@ -205,7 +207,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
         "dataset_start": start_of(dataset),
         **{k: job.arguments[k] for k in ("variant", "recipe", "seed", "options")},
         "model": trainer.model.config.as_dict(),
-        "system": dataset.meta.get("system"),
+        "system": dataset.meta.system,
         "chain": trainer.chain,
         "n": dataset.n,
         "dim": dataset.dim,
@@ -219,7 +221,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
         "validation_graphs": len(trainer.x_val),
         "weights_sha256": digest,
     }
-    history, about = history_text(trainer.history).encode(), json_text(config).encode()
+    history, about = history_text(trainer.history).encode(), records.text(RunConfig, config).encode()
     files = {"model.safetensors": weights, "history.csv": history, "config.json": about}
     save_together({folder / name: content for name, content in files.items()})  # complete while config.json is there
     job.checkpoint.unlink(missing_ok=True)

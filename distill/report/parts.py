@@ -1,8 +1,9 @@
 """What extensions add to the report and to the lines on the terminal, each empty for runs that are none of theirs.
 
 A module of the role "report" defines ``law_parts(m)`` and ``tiles(m)``, which give HTML from the ``Material`` of a run,
-``simulation_rows(m)`` for the table of what was simulated, ``lines(law, result)`` for the terminal, and, of rollouts
-whose "kind" is its ``KIND``, ``rollouts(r)``, which gives HTML, and ``draw_rollouts(axes, r)``, which fills two panels.
+``simulation_rows(m)`` for the table of what was simulated, ``lines(law, result)`` for the terminal, and, of rollouts,
+dicts whose "kind" is its ``KIND``, ``rollouts(r)``, which gives HTML, and ``draw_rollouts(axes, r)``, which fills two
+panels.
 """
 
 from distill.shell import extensions
@@ -13,6 +14,7 @@ def added(name: str, *arguments) -> list:
     return [item for module in extensions.modules("report") for item in getattr(module, name)(*arguments)]
 
 
-def of_rollouts(rollouts: dict):
-    """The extension's module whose rollouts these are, or None for the core's."""
-    return next((m for m in extensions.modules("report") if m.KIND == rollouts.get("kind")), None)
+def of_rollouts(rollouts):
+    """The extension's module whose rollouts these are, or None for the core's (``kinds.Rollouts``, ``Skipped``)."""
+    kind = rollouts["kind"] if isinstance(rollouts, dict) else None
+    return next((m for m in extensions.modules("report") if m.KIND == kind), None)

@@ -1,11 +1,10 @@
-"""What the numbers of a run amount to, in words: used by the terminal summary and by the report.
-
-Dicts as in ``law.json`` and ``generalization.json``; keys may be missing or null.
-"""
+"""What the numbers of a run amount to, in words: used by the lines on the terminal and by the report."""
 
 import math
 
+from distill.files.kinds import Equivalence, Generalization, LawRecord, LinearFit, Rollouts, SetErrors, Verdict
 from distill.generalization.extrapolation import INTERPOLATION
+from distill.report import parts
 
 ROUNDING = 1e-12  # relative errors below are those of floating-point arithmetic
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -42,8 +41,9 @@ def percent(value) -> str:
     return f"{100 * value:.3g} %" if value == 0 or abs(value) >= 1e-5 else f"{shown(100 * value, 2)} %"
 
 
-def verdict_word(verdict: dict) -> str:
-    return {True: "recovered", False: "not recovered"}.get(verdict.get("recovered"), "undecided")
+def verdict_word(verdict: Verdict | None) -> str:
+    """Of a law whose truth is not known (None, or ``recovered`` null): undecided."""
+    return {True: "recovered", False: "not recovered", None: "undecided"}[verdict and verdict.recovered]
 
 
 RANGES = {
@@ -53,55 +53,75 @@ RANGES = {
 }
 
 
-def worst_point(equivalence: dict) -> str:
+def worst_point(equivalence: Equivalence) -> str:
     """Where a law is furthest off the true one: ``Worst of all points compared: 57 % off at r = 0.02 ...``."""
-    worst = equivalence["worst"]
-    used = equivalence.get("variables") or worst["point"]  # those that either law has
-    at = ", ".join(f"{name} = {shown(value)}" for name, value in worst["point"].items() if name in used)
-    values = f"law {shown(worst['law'], 4)}, truth {shown(worst['truth'], 4)}"
-    off = "not finite" if worst["relative_error"] is None else f"{percent(worst['relative_error'])} off"
-    return f"Worst of all points compared: {off} at {at} ({values}; {RANGES.get(worst['range'], worst['range'])})"
+    worst, used = equivalence.worst, equivalence.variables
+    at = ", ".join(f"{name} = {shown(value)}" for name, value in worst.point.items() if name in used)
+    values = f"law {shown(worst.law, 4)}, truth {shown(worst.truth, 4)}"
+    off = "not finite" if worst.relative_error is None else f"{percent(worst.relative_error)} off"
+    return f"Worst of all points compared: {off} at {at} ({values}; {RANGES[worst.range]})"
 
 
-def verdict_lines(law: dict) -> list[str]:
-    """For the terminal: how the law stands to the true one, and where it is worst; none where that is unknown."""
-    equal = (law.get("verdict") or {}).get("equivalence")
-    if not equal:
-        return []
-    lines = [f"compared         {equal['text']}", f"                 {worst_point(equal)}"]
-    control = (law.get("control") or {}).get("verdict") or {}
-    if control.get("recovered") is not None:
-        lines.append(f"without network  the same refit from accelerations alone: {verdict_word(control)}")
-    return lines
+# ---------------------------------------------------------------- lines for the terminal
 
 
-def momentum_lines(rollouts: dict) -> list[str]:
-    """For the terminal: drifts of the momenta at the end of the rollouts; none where nothing is conserved."""
-    lines, models = [], rollouts.get("models") or {}
+def summary(law: LawRecord, result: Generalization, fit: LinearFit | None) -> list[str]:
+    """The few lines a user reads at the end."""
+    true = f"f = {law.truth.text}" if law.truth else truth_words(law, result)
+    lines = [
+        f"law found        f = {law.pair.text}",
+        f"true law         {true}",
+        f"verdict          {verdict_word(law.verdict)}: {law.verdict.why}",
+    ]
+    if equal := law.verdict.equivalence:
+        lines += [f"compared         {equal.text}", f"                 {worst_point(equal)}"]
+        alone = verdict_word(law.control.verdict)
+        lines.append(f"without network  the same refit from accelerations alone: {alone}")
+    if fit:
+        r2 = f"{fit.r2_all:.4f} (all), {fit.r2_trim90:.4f} (best 90 %)"
+        lines.append(f"messages         R2 with true forces {r2}, {fit.n_edges} edges")
+    unit, what = (f" {result.force_unit}", "forces") if result.force_unit else ("", "accelerations")
+    for label, name in ((INTERPOLATION, INTERPOLATION), ("worst elsewhere", worst_extrapolation(result.sets))):
+        if name in result.sets:
+            one = result.sets[name]
+            both = f"MAE {shown(one.law.mae)} (law), {shown(one.gnn.mae)} (network){unit}"
+            lines.append(f"{label:<16} {both}: the law's is {ratio_words(one)}; {name}, {one.law.n} {what}")
+    if isinstance(result.rollouts, Rollouts):
+        lines += rollout_lines(result.rollouts)
+    return lines + parts.added("lines", law, result)
+
+
+def rollout_lines(r: Rollouts) -> list[str]:
+    """How long the rollouts follow the truth, and drifts of the momenta at their end where these are conserved."""
+    law, gnn = r.models["law"], r.models["gnn"]
+    lines = [
+        f"rollouts         the law follows the truth for {law.followed_for:.3g} time units,"
+        f" the network for {gnn.followed_for:.3g} (horizon {r.horizon:.3g}, n {r.n})"
+    ]
     for key, label in (("momentum", "momentum"), ("angular_momentum", "angular momentum")):
-        drifts = {k: (models.get(k) or {}).get(f"final_{key}_drift_median") for k in ("law", "gnn")}
-        if (models.get("law") or {}).get(f"{key}_drift"):
-            lines.append(
-                f"{label:<16} drifts by {shown(drifts['law'])} of its scale under the law,"
-                f" {shown(drifts['gnn'])} under the network (medians at the end)"
-            )
+        if getattr(law, f"{key}_drift"):
+            ends = [shown(getattr(one, f"final_{key}_drift_median")) for one in (law, gnn)]
+            drifts = f"drifts by {ends[0]} of its scale under the law, {ends[1]} under the network"
+            lines.append(f"{label:<16} {drifts} (medians at the end)")
     return lines
 
 
-def factor(one: dict) -> float | None:
+# ---------------------------------------------------------------- law against network
+
+
+def factor(one: SetErrors) -> float | None:
     """Network's mean absolute error over the law's on one set; None where that says nothing."""
-    gnn, law = one["gnn"]["mae"], one["law"]["mae"]
-    if gnn is None or law is None or one["law"].get("n_not_finite"):
+    if one.gnn.mae is None or one.law.mae is None or one.law.n_not_finite:
         return None
-    return math.inf if law == 0 else gnn / law
+    return math.inf if one.law.mae == 0 else one.gnn.mae / one.law.mae
 
 
-def ratio_words(one: dict) -> str:
+def ratio_words(one: SetErrors) -> str:
     """The law's error on one set against the network's: ``12 times smaller``."""
     ratio = factor(one)
     if ratio is None:
-        bad = one["law"].get("n_not_finite", 0)
-        return f"not finite for {bad:,} of {bad + one['law']['n']:,}" if bad else "n/a"
+        bad = one.law.n_not_finite
+        return f"not finite for {bad:,} of {bad + one.law.n:,}" if bad else "n/a"
     if ratio > 0.01 / ROUNDING:
         return "exact to rounding"
     return f"{times(ratio)} smaller" if ratio >= 1 else f"{times(1 / ratio)} larger"
@@ -128,60 +148,54 @@ def worst_extrapolation(sets: dict) -> str | None:
 
     def gain(name):
         ratio = factor(sets[name])
-        error = sets[name]["gnn"]["median_relative_error"] or 0.0
+        error = sets[name].gnn.median_relative_error or 0.0
         return -1.0 if ratio is None else min(ratio, 0.01 / ROUNDING), -error
 
     return min(beyond, key=gain, default=None)
 
 
-def answer(law: dict, generalization: dict | None) -> str:
+def answer(law: LawRecord, generalization: Generalization | None) -> str:
     """Did I find the law, and does it extrapolate better than the network? Plain text."""
-    verdict, truth = law.get("verdict") or {}, law.get("truth")
-    inside, outside = (verdict.get(f"relative_error_{k}") for k in ("in_range", "extrapolated"))
+    verdict, truth = law.verdict, law.truth
+    inside, outside = verdict.relative_error_in_range, verdict.relative_error_extrapolated
     deviation = ""
     if inside is not None:
         deviation = f"it deviates from the truth by {percent(inside)} within the range of the data"
         deviation += f" and by {percent(outside)} beyond it" if outside is not None else ""
         if max(inside, outside or 0) < ROUNDING:
             deviation = "the two agree to rounding, within the range of the data and beyond it"
-    equal = verdict.get("equivalence") or {}
-    near = equal["text"] if equal.get("relation") not in (None, "same", "different") else ""
-    if verdict.get("recovered") is True and truth:
+    relation = verdict.equivalence.relation if verdict.equivalence else None
+    near = verdict.equivalence.text if relation not in (None, "same", "different") else ""
+    if verdict.recovered:
         what = f"is the true one ({near})" if near else "is the true one"
-        if equal.get("relation") == "different":
+        if relation == "different":
             what = "agrees with the true one, though its form is another"
-        text = f"Found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
-        if verdict.get("softening_recovered") is False:
-            text += " At very short range (the softening) it is not."
-    elif verdict.get("recovered") is True:
-        text = "Found: a law that passes every test possible without knowing the truth."
-    elif verdict.get("recovered") is False:
-        what = f"has the true form but other constants ({near})" if near else "is not the true one"
-        if verdict.get("why") == "wrong: node terms":
-            what = f"has the true pair force{f' ({near})' if near else ''}, but not what acts beside it"
-        text = f"Not found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
+        said = f"Found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
         if not truth:
-            text = "Not found: the distilled law does not pass the tests possible without knowing the truth."
+            said = "Found: a law that passes every test possible without knowing the truth."
+        elif verdict.softening_recovered is False:
+            said += " At very short range (the softening) it is not."
+    elif verdict.recovered is False:
+        what = f"has the true form but other constants ({near})" if near else "is not the true one"
+        if verdict.why == "wrong: node terms":
+            what = f"has the true pair force{f' ({near})' if near else ''}, but not what acts beside it"
+        said = f"Not found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
+        if not truth:
+            said = "Not found: the distilled law does not pass the tests possible without knowing the truth."
     else:
-        text = "A law was distilled, but whether it is the true one cannot be judged here."
-        if "law_predicts_as_well_as_network" in (data := law.get("data_verdict") or {}):
-            well = (
-                "at least as well as the network"
-                if data["law_predicts_as_well_as_network"]
-                else "worse than the network"
-            )
-            text = f"{truth_words(law, generalization)} The distilled law predicts held-out accelerations {well}."
-            if "trusted" in data:
-                text += f" {'It can be trusted' if data['trusted'] else 'It is not to be trusted'}: {data['why']}."
-        one = (generalization or {}).get("sets", {}).get(INTERPOLATION)
-        if one and one["law"]["median_relative_error"] is not None:
-            text += f" Its median error on new data is {percent(one['law']['median_relative_error'])}."
-    return f"{text} {compared(generalization['sets'])}" if generalization else text
+        data = law.data_verdict
+        well = "at least as well as the network" if data.law_predicts_as_well_as_network else "worse than the network"
+        said = f"{truth_words(law, generalization)} The distilled law predicts held-out accelerations {well}."
+        said += f" {'It can be trusted' if data.trusted else 'It is not to be trusted'}: {data.why}."
+        one = generalization and generalization.sets.get(INTERPOLATION)
+        if one and one.law.median_relative_error is not None:
+            said += f" Its median error on new data is {percent(one.law.median_relative_error)}."
+    return f"{said} {compared(generalization.sets)}" if generalization else said
 
 
-def truth_words(law: dict, generalization: dict | None) -> str:
+def truth_words(law: LawRecord, generalization: Generalization | None) -> str:
     """Why no true formula stands beside the law: a known system may have a potential and no formula."""
-    if not law.get("truth") and (generalization or {}).get("truth"):
+    if not law.truth and generalization and generalization.truth:
         return "The true force is known here only as the gradient of its potential, with no formula to compare."
     return "The true law is not known here."
 
@@ -194,7 +208,7 @@ def compared(sets: dict) -> str:
         return f"On held-out data {_against(inside)}."
     lost = [k.replace("_", " ") for k, v in beyond.items() if v is None or v < 1]
     if not lost:
-        reached = {w: [sets[k][w]["median_relative_error"] for k in beyond] for w in ("law", "gnn")}
+        reached = {w: [getattr(sets[k], w).median_relative_error for k in beyond] for w in ("law", "gnn")}
         worst = {w: percent(max(v)) if None not in v else "n/a" for w, v in reached.items()}
         network = f" (median errors reach {worst['law']}, the network’s {worst['gnn']})"
         if min(beyond.values()) > 0.01 / ROUNDING:

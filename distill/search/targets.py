@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files import records
+from distill.files.kinds import FrontRecord
 from distill.files.properties import of_edges
-from distill.files.storage import finite_or_none, load_json, save_json
+from distill.files.storage import finite_or_none
 from distill.messages import read_out
 from distill.physics.law import AXES
 from distill.physics.terms import direction
@@ -92,10 +94,10 @@ def search_target(target: Target, options: SearchOptions) -> Front:
 def save_front(place: Path, front, target: Target, identity: dict):
     """Write ``hall_of_fame.csv`` and ``front.json`` to the folder ``place``; returns ``front``."""
     write_hall_of_fame(place / "hall_of_fame.csv", front.rows)
-    save_json(
+    records.save(
+        FrontRecord,
         place / "front.json",
         {
-            "stage": "symbolic_reg",
             "target": target.name,
             "identity": identity,
             "features": list(target.features),
@@ -117,12 +119,12 @@ def load_front(place: Path, target: Target, identity: dict):
     """The front a former run left in ``place``, or None if there is none from the same arguments."""
     if not ((place / "front.json").is_file() and (place / "hall_of_fame.csv").is_file()):
         return None
-    about = load_json(place / "front.json", "add --overwrite to search again")
-    if about.get("identity") != identity or about.get("features") != list(target.features):
+    about = records.load(FrontRecord, place / "front.json")
+    if about.identity != identity or about.features != list(target.features):
         return None
     rows = read_hall_of_fame(place / "hall_of_fame.csv", list(target.features))
-    if len(rows) != len(about["held_out"]) or not 0 <= about["chosen"] < len(rows):
+    if len(rows) != len(about.held_out) or not 0 <= about.chosen < len(rows):
         raise UserError(f"{place / 'hall_of_fame.csv'} does not belong to its front.json", "add --overwrite")
-    for row, held_out in zip(rows, about["held_out"], strict=True):
+    for row, held_out in zip(rows, about.held_out, strict=True):
         row.held_out = held_out
-    return Front(rows, about["engine"], about["chosen"], about["why"], about["info"])
+    return Front(rows, about.engine, about.chosen, about.why, about.info)

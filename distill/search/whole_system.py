@@ -60,7 +60,7 @@ def draw(dataset: Dataset, split: str, count: int, rng, raw: bool) -> tuple:
 
 def free_particles(dataset: Dataset) -> np.ndarray:
     """Indices of the particles that nothing holds in place; ``UserError`` if there is none."""
-    held = (dataset.meta.get("system") or {}).get("held") or ()
+    held = dataset.meta.system.held
     free = np.setdiff1d(np.arange(dataset.n), held)
     if not len(free):
         raise UserError(f"all {dataset.n} particles of {relative(dataset.path)} are held: none is accelerated")

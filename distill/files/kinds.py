@@ -1,0 +1,566 @@
+"""The kinds of JSON files that stages hand on, field by field; ``records`` reads, checks and writes them.
+
+The comment beside a field is its line in docs/formats.md. ``dict`` without more is a place for what others define:
+flags, options of a recipe, what an engine reports.
+"""
+
+from dataclasses import field
+
+from distill.files.properties import USUAL
+from distill.files.records import Part, Record
+
+
+def none(kind):
+    """A field that is an empty ``kind`` where the file has nothing."""
+    return field(default_factory=kind)
+
+
+# ---------------------------------------------------------------- where a file came from
+
+
+class Input(Part):
+    path: str = ""  # where it was
+    sha256: str = ""  # its digest
+
+
+class Git(Part):
+    commit: str | None = None  # null outside of a git repository
+    dirty: bool | None = None  # whether files were changed since
+
+
+class Made(Record):
+    """A file that ends a stage: provenance comes first."""
+
+    arguments: dict = none(dict)  # every flag of the stage, defaults spelled out
+    inputs: dict[str, Input] = none(dict)  # what was read, by name
+    git: Git = none(Git)  # the commit of the code
+    python: str = ""  # version
+    versions: dict[str, str] = none(dict)  # of the packages that were loaded
+    device: str = ""  # cpu or cuda
+    machine: str = ""  # architecture
+    seconds: float = 0.0  # wall-clock time of the stage
+    quick: bool = False  # made with --quick: tiny sizes, numbers mean nothing
+
+
+def format_of(stage: str) -> int:
+    """The format of the file that ends ``stage``; 1 for what is no hand-off."""
+    return {kind.STAGE: kind.FORMAT for kind in Made.__subclasses__()}.get(stage, 1)
+
+
+# ---------------------------------------------------------------- datasets
+
+
+class SystemRecord(Part):
+    """The system simulated, as ``physics.record`` writes it and finds it again; empty where it is not known."""
+
+    name: str = ""  # in the table of systems, or of the user's file
+    variant: str = "standard"  # of former versions: "original" is the authors' code, which is not simulated any more
+    summary: str | None = None  # a sentence
+    source: str | None = None  # where it is from
+    law: str | None = None  # the true pair force; null: the gradient of a potential
+    external_law: str | None = None  # the outside field, in words or as a formula
+    dt: float | None = None  # step of the published data
+    softening: float | None = None  # added to r in the law
+    neighbours_only: bool = False  # a chain: only neighbours interact
+    charges: str | None = None  # how they are drawn
+    masses: str | None = None  # how they are drawn
+    held: list[int] = none(list)  # particles that do not move
+    variables: str | None = None  # what the law is a function of, and its sign
+    properties: list[str] = none(list)  # that its particles have
+    external: bool = False  # whether an outside field acts
+    drag: float = 0.0  # coefficient of -v in m a
+    conserves_energy: bool = True  # without drag and driving
+    file: str | None = None  # of a user's potential
+    file_sha256: str | None = None  # its digest
+    parameters: dict[str, float] = none(dict)  # of the pair law, by name
+    parameter_units: dict[str, str] = none(dict)  # of these
+    cutoff: float | None = None  # beyond it there is no force
+    law_holds: str | None = None  # where the law is the force, in words
+    units: dict[str, str] = none(dict)  # quantity -> unit; none: dimensionless
+    periodic: bool = False  # in a box
+
+
+class DatasetRecord(Made):
+    """datasets/<dataset>.json, beside the arrays. All of it may be missing: a user's data need no JSON."""
+
+    system: SystemRecord = none(SystemRecord)  # what was simulated
+    n: int | None = None  # particles
+    dim: int | None = None  # space dimensions
+    report: dict = none(dict)  # of the simulation: trajectories redone and dropped, drifts of energy, steps
+    acceleration_noise: float = 0.0  # relative noise put on the accelerations
+
+    STAGE, FORMAT, ELSEWHERE = "simulate", 1, True
+    COMMAND = "python simulate.py with the flags of the dataset"
+
+
+# ---------------------------------------------------------------- runs and their messages
+
+
+class Start(Part):
+    sha256: str  # of masses, charges, first frames and split
+    frames: int  # of a trajectory
+    t: list[float]  # first and last time
+
+
+class RunConfig(Made):
+    """model_weights/<run>/config.json: a run is complete when it is there."""
+
+    run: str  # name of the folder
+    dataset: str  # name of the dataset
+    dataset_path: str  # name, or path where it lies elsewhere
+    dataset_start: Start | None = None  # by which the dataset is known when simulated again
+    variant: str  # head and penalty of the messages
+    recipe: str  # options it was trained with
+    seed: int  # of weights and batches
+    model: dict  # fields of models.ModelConfig
+    options: dict  # of the training, all of them
+    system: SystemRecord = none(SystemRecord)  # that of the dataset
+    chain: bool = False  # edges between neighbours only
+    n: int  # particles
+    dim: int  # space dimensions
+    steps: int  # of the optimiser
+    graphs_seen: int  # frames, repetitions counted
+    stacked_runs: int  # runs trained together, of which this was one
+    train_graphs: int  # frames of the training split
+    edges_a_frame: float | None = None  # mean over the training split in a box; null: all pairs, or a chain
+    cpu_seconds: float  # of the training
+    validation_mae: float  # mean absolute error of an acceleration component
+    validation_loss: float  # of the loss trained on
+    validation_graphs: int  # frames these are over
+    active: int  # message components left at the end
+    weights_sha256: str  # digest of model.safetensors
+
+    STAGE, FORMAT = "train", 2
+    COMMAND = "python train.py with the flags of {run}"
+
+
+class MessagesRecord(Made):
+    """outputs/<run>/messages_<split>.json, beside the arrays."""
+
+    run: str  # whose network made them
+    split: str  # of the dataset
+    graphs: int  # frames
+    edges: int  # ordered pairs over all frames
+    mae: float  # of an acceleration component, over these frames
+    variant: str  # as in config.json
+    recipe: str  # as in config.json
+    n: int  # particles
+    dim: int  # space dimensions
+    properties: list[str] = field(default_factory=lambda: list(USUAL))  # of particles, in the arrays
+    antisymmetric: bool  # the network's messages obey e_ij = -e_ji
+    dataset: str  # name of the dataset
+    dataset_path: str  # name, or path where it lies elsewhere
+    system: SystemRecord = none(SystemRecord)  # that of the dataset
+
+    STAGE, FORMAT = "extract_messages", 1
+    COMMAND = "python extract_messages.py --run {run} --split {split}"
+
+
+# ---------------------------------------------------------------- the linear fit
+
+
+class Scores(Part):
+    r2_all: float  # least squares over all edges
+    r2_trim90: float  # the paper's trimmed fit, scored on the 90 % of edges it fits best
+    r2_all_components: list[float]  # the first, component by component
+    r2_trim90_components: list[float]  # the second
+    coefficients: list[list[float]]  # of the trimmed fit: a row a component, the constant last
+    same_as_force: str | None = None  # why these scores are those of the force
+
+
+class Potential(Scores):
+    what: str  # the vector
+    read_out_r2_all: float  # of the read-out's force against it
+    read_out_r2_trim90: float  # the same, over the best 90 %
+
+
+class ReadOutRecord(Part):
+    """The pair force read from all message components by means of net forces alone."""
+
+    gauge: str  # what the messages are: force, acceleration (F/m_i), charge_force (q_i F), or jacobian
+    why: str  # the choice in a sentence
+    held_out_error: float  # mean relative error of net forces on particles left out
+    held_out_errors: dict[str, float | None]  # the same by gauge
+    net_errors: dict[str, float | None] = none(dict)  # the same of the antisymmetrised force, where compared
+    sideways: dict[str, float | None] = none(dict)  # median share of the force across the line, where compared
+    third_law: dict[str, float | None] = none(dict)  # |F_ij + F_ji| relative, where compared
+    node_terms: list[str]  # terms beside the pair force that the fit needs
+    antisymmetrised: bool  # whether F_ij = -F_ji was imposed
+    tangential_share: float  # of the squared force that is not central
+    tangential_median: float  # of |F_t|/|F|
+
+
+class ReadOutScores(ReadOutRecord):
+    r2_all: float  # over all edges
+    r2_trim90: float  # over the 90 % of edges with the smallest error
+    median_relative_error: float  # |F - F_true| / |F_true|
+
+
+class LinearFit(Made):
+    """outputs/<run>/linear_fit.json."""
+
+    run: str  # whose messages
+    split: str  # which were scored
+    variant: str  # as in config.json
+    recipe: str  # as in config.json
+    n_edges: int  # that the scores are over
+    n_graphs: int  # frames these are from
+    r2_all: float  # of the most important components against the true pair force, all edges
+    r2_trim90: float  # the same, trimmed fit on the best 90 %
+    r2_all_components: list[float]  # component by component
+    r2_trim90_components: list[float]  # component by component
+    best_target: str  # the one of ``targets`` with the highest r2_trim90
+    targets: dict[str, Scores]  # against F, F/m_i and q_i F
+    importance_is: str  # std, or mean_kl
+    importance: list[float]  # of every component
+    top_components: list[int]  # the dim most important
+    top_share: float  # of the variance of all messages that these hold
+    active_components: int  # that pruning or relaxation kept
+    channel_map_r2: list[list[float]]  # R^2 of each top component with each component of the best target
+    read_out: ReadOutScores  # the force from all components, by net forces alone
+    potential: Potential | None = None  # against the pair potential; null where the system is not known
+
+    STAGE, FORMAT = "fit_linear", 1
+    COMMAND = "python fit_linear.py --run {run}"
+
+
+# ---------------------------------------------------------------- fronts of formulas
+
+
+class FrontRecord(Record):
+    """outputs/<run>/symbolic/<target>/front.json, beside hall_of_fame.csv."""
+
+    target: str  # what was searched
+    identity: dict  # options, rows and digests: the front is read back where these are the same
+    features: list[str]  # variables of the formulas
+    engine: str  # that searched
+    chosen: int  # row of hall_of_fame.csv
+    why: str  # the choice in a sentence
+    info: dict  # what engine and choice report: restarts, runner-up, noise floor, seconds
+    held_out: list[float | None]  # loss of each row on data left out
+
+    STAGE, FORMAT = "symbolic_reg", 1
+    COMMAND = "python symbolic_reg.py --run {run}"
+
+    @classmethod
+    def fix(cls, path) -> str:
+        return "add --overwrite to search again"
+
+
+# ---------------------------------------------------------------- the law
+
+
+class PairLaw(Part):
+    """A pair force f: F_ij = f (x_i - x_j)/r."""
+
+    text: str  # of f; reads back to the same numbers
+    latex: str  # of f
+    variables: list[str]  # that f may have
+    complexity: int | None  # nodes of the formula
+    convention: str  # direction and sign
+    short: str | None = None  # f with four digits
+
+
+class NodeLaw(Part):
+    text: str  # the acceleration
+    latex: str  # the same
+    dim: int  # space dimensions
+    terms: dict[str, float | list[float]]  # of m_i a_i beside the pair forces, by name
+
+
+class Worst(Part):
+    range: str  # in, extrapolated or near
+    point: dict[str, float]  # variable -> value
+    law: float | None  # f there; null: not finite
+    truth: float | None  # the true f there
+    relative_error: float | None  # null: not finite
+
+
+class ConstantPair(Part):
+    name: str  # c0, c1, ...
+    role: str  # where it stands in the form
+    true: float  # of the true law
+    found: float  # of the law found
+    off: float  # |found/true - 1|
+
+
+class Equivalence(Part):
+    relation: str  # same, same up to a constant factor, same functional form, or different
+    factor: float | None  # law over truth, for the first two
+    constants: list[ConstantPair]  # where the law has the true form
+    off: float | None  # the largest of their deviations
+    symbolic: bool | None  # whether algebra confirms what samples say; null: not asked
+    worst: Worst  # the sample where the law is furthest off
+    relative_error_is: str  # definition
+    tolerance: float  # of "same"
+    variables: list[str]  # that either law has
+    text: str  # one sentence
+
+
+class Verdict(Part):
+    recovered: bool | None  # null: the truth is not known
+    why: str  # in words
+    relative_error_in_range: float | None = None  # from the 5 % to the 95 % quantile of training distances
+    relative_error_extrapolated: float | None = None  # to 3 times the largest; inwards where the force is cut off
+    relative_error_near: float | None = None  # below the 5 % quantile
+    softening_recovered: bool | None = None  # whether that is below 5 %
+    scale: float | None = None  # factor that brings the law closest; the errors are told after it
+    symbolic_equal: bool | None = None  # the same formula once constants are rounded
+    node_error: float | None = None  # relative error of what acts beside the pair forces
+    ranges: dict[str, list[float]] = none(dict)  # distances compared
+    n_samples: int | None = None  # in each range
+    equivalence: Equivalence | None = None  # the relation of the two formulas
+
+
+class RunnerUp(Part):
+    equation: str  # as text
+    complexity: int  # nodes
+    held_out: float | None  # its error on data left out
+    why_it_lost: str  # in words
+    latex: str | None = None  # of the equation
+
+
+class FromMessages(PairLaw):
+    why: str  # the choice in a sentence
+    runner_up: RunnerUp | None = None  # the next best row
+    chosen_share: float | None = None  # of bootstrap draws of held-out rows that pick the same row
+    restarts: int | None = None  # of the search
+    restarts_with_chosen: int | None = None  # that met its form
+    lennard_jones: dict | None = None  # sigma and epsilon where it has that form
+    verdict: Verdict | None = None  # on the pair law; null where the truth is not known
+
+
+class Constant(Part):
+    symbol: str  # in ``form``, or the threshold of a variable
+    value: float  # in the law
+    standard_error: float | None  # null: too few trajectories
+    snapped_from: float | None = None  # what was fitted, where it was rounded
+    gap: list[float] | None = None  # of a threshold: the data leave it open between these
+
+
+class Candidate(Part):
+    complexity: int  # nodes
+    held_out: float | None  # mean relative error on receivers left out
+    repaired: bool  # its structure was changed there
+    equation: str  # as text
+
+
+class Refinement(Part):
+    why: str  # in a sentence
+    repaired: bool  # its structure was changed there
+    runner_up: RunnerUp | None  # null: there was one candidate
+    chosen_share: float  # of bootstrap draws that choose the same formula
+    chosen_share_is: str  # definition
+    cpu_seconds: float  # of refit, repair and choice
+    candidates: list[Candidate]  # all that were compared
+
+
+class AccelerationErrors(Part):
+    law: float | None  # of the law
+    gnn: float | None = None  # of the network
+    n: int | None = None  # receivers
+    what: str = ""  # definition
+
+
+class Control(Part):
+    """The same refit, repair and choice without a network: a law found here is no evidence for it."""
+
+    pair: PairLaw  # what it finds
+    acceleration_error: AccelerationErrors  # of it
+    cpu_seconds: float  # that it took
+    what: str  # was done
+    verdict: Verdict | None = None  # null where the truth is not known
+
+
+class Truth(Part):
+    text: str  # the pair force, or that it is the gradient of a potential
+    latex: str  # of it
+    complexity: int | None  # nodes; null: no formula
+    external: str | None = None  # outside field
+    drag: float = 0.0  # coefficient of -v
+    variables: list[str] = none(list)  # of the pair force
+
+
+class DataVerdict(Part):
+    trusted: bool  # all of the following hold
+    why: str  # or which do not
+    law_predicts_as_well_as_network: bool  # on receivers left out
+    residuals: dict  # what the law leaves, and whether that is predictable: r2_held_out, left, structured, n, text
+    held_out_error: float  # of the law
+    network_error: float  # of the network
+    n: int  # receivers
+
+
+class Leftover(Part):
+    sideways_share: float  # of the squared force, predictable across the line of centres
+    velocity_share: float  # of the radial force's variance, predicted by velocities
+    tangential_share: float  # of the squared force that is not central, noise included
+    tangential_median: float  # of |F_t|/|F|
+    central: bool  # sideways_share is negligible
+    velocity_free: bool  # velocity_share is negligible
+    n_edges: int  # that this was asked of
+    text: str  # in a sentence
+
+
+class TargetRecord(Part):
+    equation: str  # of the row chosen
+    complexity: int  # nodes
+    loss: float  # on the rows searched
+    hall_of_fame: str  # file of the front
+    chosen: int  # index into ``rows``
+    latex: str  # of the equation
+    why: str  # the choice in a sentence
+    pysr_best: dict  # what PySR's score picks: equation, complexity, loss
+    rows: list[list]  # complexity, loss, equation
+    info: dict  # what engine and choice report
+
+
+class NodeSearch(Part):
+    equation: str  # a as a function of the net force R, v, m_i, q_i
+    complexity: int  # nodes
+    fields: dict[str, list[float]]  # uniform fields that were taken off before
+    relative_difference: float  # of the two functions
+    held_out_searched: float  # mean relative error of accelerations
+    held_out_composed: float  # of the composed law
+    network_error: float  # of the network
+    receivers: int  # left out
+    agrees: bool  # the two do
+    text: str  # in a sentence
+    position: dict  # does what the composed law leaves depend on place: r2_held_out, size, depends, n, text
+
+
+class InputsBaseline(Part):
+    equation: str  # found for the first component of the acceleration
+    complexity: int  # nodes
+    features: list[str]  # inputs
+    held_out_error: float | None  # of the formula
+    law_error: float | None  # of the law
+    network_error: float | None  # of the network
+    constant_error: float | None  # of the best constant
+    medians: dict[str, float | None]  # of the same errors
+    n: int  # receivers they are over
+    rows: int  # receivers searched on
+    max_complexity: int  # allowed
+    cpu_seconds: float | None  # of the search
+    raw: bool  # positions as they are, in fixed order
+    why: str  # how the row was chosen
+    hall_of_fame: str  # file of the front
+    what: str  # was searched
+
+
+class LawRecord(Made):
+    """outputs/<run>/law.json."""
+
+    run: str  # whose law
+    engine: str  # that searched
+    engine_reason: str  # why this one
+    chain: bool  # only neighbours interact
+    cutoff: float | None  # beyond it there is no force
+    read_out: ReadOutRecord  # the pair force from messages that was searched
+    leftover: Leftover  # what a pair law of this kind cannot say
+    targets: dict[str, TargetRecord]  # every search
+    pair: PairLaw  # THE LAW: the pair force after the refit on accelerations
+    node: NodeLaw  # and what else acts
+    form: str  # the pair force with c0, c1, ... for its constants
+    constants: list[Constant]  # their values and errors
+    constants_note: str  # how these were found
+    pair_unrounded: str  # the pair force before constants were rounded
+    from_messages: FromMessages  # what the messages say without any refit
+    refinement: Refinement  # how the refit chose
+    control: Control  # what accelerations give without the network
+    acceleration_error: AccelerationErrors  # of law and network
+    truth: Truth | None  # null: not known
+    verdict: Verdict  # on the law
+    data_verdict: DataVerdict  # without the truth
+    lennard_jones: dict | None = None  # sigma and epsilon with errors, where the law has that form
+    node_search: NodeSearch | None = None  # where the target node was searched
+    sr_on_inputs: InputsBaseline | None = None  # where it was asked for
+
+    STAGE, FORMAT = "symbolic_reg", 1
+    COMMAND = "python symbolic_reg.py --run {run}"
+
+
+# ---------------------------------------------------------------- beyond the training data
+
+
+class Errors(Part):
+    mae: float | None  # mean absolute error of a component; null: nothing is finite
+    mae_trim90: float | None  # of the best 90 % of vectors
+    median_relative_error: float | None  # of vectors
+    r2: float | None  # over components
+    n: int  # vectors that are finite
+    n_not_finite: int  # and that are not
+
+
+class SetErrors(Part):
+    what: str  # the set is
+    graphs: int  # frames
+    particles: int  # in each
+    gnn: Errors  # of the network
+    law: Errors  # of the law
+    law_over_gnn_mae: float | None  # ratio
+    law_over_gnn_relative_error: float | None  # ratio of the medians
+    box: list[float] | None = None  # sides of a periodic box
+    mean_absolute_force: float | None = None  # of a component, in a box
+
+
+class Curve(Part):
+    lower: list[float | None]  # first quartile
+    median: list[float | None]  # of the starts
+    upper: list[float | None]  # third quartile
+
+
+class Failed(Part):
+    trajectory: int  # start
+    at_time: float  # last frame reached
+    why: str  # it stopped
+
+
+class RolloutModel(Part):
+    rtol: float  # tolerance of the integration
+    position_error: Curve  # against the truth
+    energy_drift: Curve  # of the true energy
+    followed_for: float  # time until the median position error is large
+    final_energy_drift_median: float | None  # at the end
+    momentum_drift: Curve | None = None  # null: not conserved by the truth
+    angular_momentum_drift: Curve | None = None  # null: not conserved by the truth
+    final_momentum_drift_median: float | None = None  # at the end
+    final_angular_momentum_drift_median: float | None = None  # at the end
+    failed: list[Failed]  # with the time reached
+    steps_max: int  # of a start
+    seconds: float = 0.0  # all starts
+
+
+class Rollouts(Part):
+    n: int  # starts
+    particles: int  # in each
+    training_time: float  # length of a trajectory of the dataset
+    horizon: float  # length of a rollout
+    method: str  # of integration
+    position_error_is: str  # definition
+    energy_drift_is: str  # definition
+    momentum_drift_is: str | None = None  # definition, or why it is not conserved
+    angular_momentum_drift_is: str | None = None  # definition, or why it is not conserved
+    followed_while: str  # definition
+    time: list[float]  # of the frames
+    models: dict[str, RolloutModel]  # truth, law, truth_loose (a looser tolerance), gnn
+
+
+class Skipped(Part):
+    skipped: str  # why
+
+
+class Generalization(Made):
+    """outputs/<run>/generalization.json."""
+
+    run: str  # whose law and network
+    truth: dict | None  # what labels the sets: system, law; null: only the dataset's own test split is used
+    simulations: dict[str, dict]  # reports of the simulations made anew
+    sets: dict[str, SetErrors]  # interpolation and what lies beyond
+    skipped_sets: dict[str, str] = none(dict)  # sets that could not be made -> why
+    force_unit: str | None = None  # where the errors are of forces, not of accelerations
+    errors_are: str | None = None  # definition, there
+    rollouts: Rollouts | Skipped | dict  # of an extension's systems: with its "kind"
+
+    STAGE, FORMAT = "test_generalization", 1
+    COMMAND = "python test_generalization.py --run {run}"

@@ -1,0 +1,211 @@
+"""JSON files as dataclasses: one class a kind of file (``distill.files.kinds``), checked when read and when written.
+
+A field without a default must be there; one with a default may be missing or null, so that a file made elsewhere
+need not say everything. Types are checked down to the last entry, and no number may be NaN or infinite. A key that
+the class does not have is ignored when a file is read (anybody may add notes to theirs) and refused when one is
+written (so that ``describe``, from which docs/formats.md is made, names every key there is).
+"""
+
+import dataclasses
+import functools
+import inspect
+import json
+import math
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from distill.files.storage import json_text, load_json, plain, save_text
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+
+
+class Part:
+    """An object in a JSON file: a subclass is a dataclass, its fields given by name."""
+
+    def __init_subclass__(cls):
+        dataclasses.dataclass(kw_only=True)(cls)
+
+
+class Record(Part):
+    """What every file kind says first: the stage that wrote it and the format it is in.
+
+    A class gives ``STAGE``; ``FORMAT``, a number that goes up when what was written before cannot be read any more;
+    ``COMMAND``, which makes the file, with {run} and {split}; ``ELSEWHERE``: whether it may be made by other means.
+    """
+
+    stage: str = ""  # the stage that wrote the file
+    format: int = 0  # of the file; another number is refused with the command that makes the file again
+
+    STAGE: ClassVar[str]
+    FORMAT: ClassVar[int]
+    COMMAND: ClassVar[str]
+    ELSEWHERE: ClassVar[bool] = False
+
+    @classmethod
+    def fix(cls, path: Path) -> str:
+        """What to do with the file at ``path``, which is missing or of no use."""
+        command = cls.COMMAND.format(run=path.parent.name, split=path.stem.rpartition("_")[2])
+        return f"make it again:  {command} --overwrite" if path.is_file() else f"run this first:  {command}"
+
+
+K = TypeVar("K", bound=Record)
+
+
+class Wrong(ValueError):
+    """What does not fit a class, in words that follow the name of a file."""
+
+
+def load(kind: type[K], path: Path, fix: str | None = None) -> K:
+    """The file at ``path`` as a ``kind``; ``UserError`` in one line if it is missing, damaged, of another version or
+    of another kind, with what to do (``fix``, or what ``kind`` says).
+    """
+    path = Path(path)
+    fix = fix or kind.fix(path)
+    content = load_json(path, fix)
+    stage, version = content.get("stage"), content.get("format")
+    if stage is None and kind.ELSEWHERE:
+        fix = "correct it, or take it away: nothing in it is required"
+    elif stage != kind.STAGE:
+        raise UserError(f"{relative(path)} was written by {stage or 'no stage of this project'}, not {kind.STAGE}", fix)
+    elif version != kind.FORMAT:
+        raise UserError(f"{relative(path)} is of another version (format {version}, expected {kind.FORMAT})", fix)
+    try:
+        return build(kind, content)
+    except Wrong as exc:
+        raise UserError(f"{relative(path)}: {exc}", fix) from None
+
+
+def save(kind: type[K], path: Path, content: dict) -> K:
+    """Write ``content`` to ``path`` as a ``kind`` and return it; ``Wrong`` if it does not fit or has another key."""
+    record = _checked(kind, content)
+    save_text(path, json_text(record))
+    return record
+
+
+def text(kind: type[K], content: dict) -> str:
+    """What ``save`` would write, for files that are replaced together."""
+    return json_text(_checked(kind, content))
+
+
+def _checked(kind: type[K], content: dict) -> K:
+    return build(kind, plain(content) | {"stage": kind.STAGE, "format": kind.FORMAT}, strict=True)
+
+
+def build(kind, content: dict, at: str = "", strict: bool = False):
+    """A dataclass ``kind`` of the values in ``content``; ``at`` goes before the names in messages of ``Wrong``."""
+    values, hints = {}, _hints(kind)
+    if strict and (unknown := content.keys() - hints.keys()):
+        raise Wrong(f"'{at}{min(unknown)}' is no field of {kind.__name__}")
+    for name, (hint, optional) in hints.items():
+        if optional and content.get(name) is None:
+            continue
+        if name not in content:
+            raise Wrong(f"'{at}{name}' is missing")
+        values[name] = _value(hint, content[name], f"{at}{name}", strict)
+    return kind(**values)
+
+
+@functools.cache
+def _hints(kind) -> dict[str, tuple]:
+    """Field -> (type, whether it has a default)."""
+    types_of, none = typing.get_type_hints(kind), dataclasses.MISSING
+    optional = {f.name: (f.default, f.default_factory) != (none, none) for f in dataclasses.fields(kind)}
+    return {name: (types_of[name], has) for name, has in optional.items()}
+
+
+WORDS = {float: "number", int: "whole number", bool: "true or false", str: "text", list: "list", dict: "object"}
+WORDS |= {type(None): "null", Any: "anything"}
+
+
+def _value(hint, value, name: str, strict: bool):
+    """``value`` as ``hint`` asks, dataclasses made of objects; ``Wrong`` if it is something else."""
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    kind = next((k for k in kinds if _fits(k, value) and _whole(k, value)), None)
+    kind = kind or next((k for k in kinds if _fits(k, value)), None)
+    if kind is None:
+        told = json.dumps(value, default=str)
+        raise Wrong(f"'{name}' is {told if len(told) < 40 else told[:36] + ' ...'}, expected {_words(hint)}")
+    inside = typing.get_args(kind)
+    if inside and isinstance(value, list):
+        return [_value(inside[0], v, f"{name}[{k}]", strict) for k, v in enumerate(value)]
+    if inside:
+        return {k: _value(inside[1], v, f"{name}.{k}", strict) for k, v in value.items()}
+    return build(kind, value, f"{name}.", strict) if dataclasses.is_dataclass(kind) else value
+
+
+def _fits(hint, value) -> bool:
+    """Whether ``value`` is of this kind at all, without looking inside."""
+    if hint is Any:
+        return True
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, dict if dataclasses.is_dataclass(hint) else typing.get_origin(hint) or hint)
+
+
+def _whole(kind, value) -> bool:
+    """Whether ``value`` has what a dataclass requires: tells those of a union apart."""
+    return not dataclasses.is_dataclass(kind) or {k for k, (_, has) in _hints(kind).items() if not has} <= value.keys()
+
+
+def _words(hint) -> str:
+    """A type for a reader: ``list of numbers or null``."""
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_words, inside))
+    if origin in (list, dict):
+        return f"{WORDS[origin]} of {_words(inside[-1])}"
+    return WORDS.get(hint, "object")
+
+
+# ---------------------------------------------------------------- the fields, for docs/formats.md
+
+
+def describe(kind: type) -> str:
+    """A Markdown table of the fields of ``kind``: name, type and the comment that stands beside it in the source.
+
+    Objects are followed by their own fields, ``verdict.scale``; those of a class shown before are not repeated.
+    """
+    rows = ["| field | type | meaning |", "|---|---|---|"]
+    rows += [f"| `{name}` | {what} | {meaning} |" for name, what, meaning in _rows(kind, "", {})]
+    return "\n".join(rows) + "\n"
+
+
+def _rows(kind, at: str, seen: dict):
+    about = comments(kind)
+    for name, (hint, optional) in _hints(kind).items():
+        inner, where = _dataclass_in(hint, at + name)
+        as_before = f" (fields as of `{seen[inner]}`)" if inner in seen else ""
+        yield at + name, _words(hint) + (", optional" if optional else ""), about[name] + as_before
+        if inner and inner not in seen:
+            seen[inner] = where
+            yield from _rows(inner, where + ".", seen)
+
+
+def _dataclass_in(hint, name: str) -> tuple:
+    """(the dataclass inside a type or None, how its place in the file is written)."""
+    if dataclasses.is_dataclass(hint):
+        return hint, name
+    origin = typing.get_origin(hint)
+    for inside in typing.get_args(hint)[-1:] if origin in (list, dict) else typing.get_args(hint):
+        found, where = _dataclass_in(inside, name + {list: "[]", dict: ".*"}.get(origin, ""))
+        if found:
+            return found, where
+    return None, name
+
+
+def comments(kind) -> dict[str, str]:
+    """Field -> its comment: on its line, or on lines of their own above it."""
+    found, above = {}, []
+    for base in reversed(kind.__mro__[:-1]):
+        for line in inspect.getsource(base).splitlines():
+            if comment := re.fullmatch(r" +# (.*)", line):
+                above.append(comment[1])
+            elif field := re.match(r"    (\w+): (?!ClassVar)[^#]*(?:# (.*))?$", line):
+                found[field[1]] = " ".join([*above, field[2] or ""]).strip()
+                above = []
+    return found

@@ -1,0 +1,147 @@
+"""The sections of the report on the stages before the law: data, network, messages, search."""
+
+import numpy as np
+
+from distill.files.dataset import load_dataset
+from distill.files.fields import SPLITS
+from distill.physics.neighbours import unwrap
+from distill.report import parts, plots
+from distill.report.material import history
+from distill.report.page import code, details, formula, image, missing, percent, r2, shown, table, text
+
+GAUGES = {"force": "F (pair force)", "acceleration": "F / m_i", "charge_force": "q_i F"}
+PRIORS = ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node", "log_mass")
+FIGURES_A_ROW = 3
+DRAWN = 12  # particles in a periodic box
+
+
+def simulation(m) -> str:
+    system, body, rows = m.system, "", []
+    if system.name:
+        rows.append(["System", f"{code(system.name)}: {text(system.summary or 'no summary')}"])
+        rows.append(["True force", code(system.law) if system.law else "by autodiff of its potential"])
+        rows += [["Outside field", text(system.external_law)]] if system.external_law else []
+        rows += [["Drag", shown(system.drag)]] if system.drag else []
+        rows += [["Source", text(system.source)]] if system.source else []
+    rows += parts.added("simulation_rows", m)
+    if m.dataset_path is not None:
+        dataset = load_dataset(str(m.dataset_path))
+        count, frames, n, dim = dataset.pos.shape
+        train, validation, test = (f"{(dataset.split == k).sum():,}" for k in range(3))
+        apart = shown(float(dataset.t[1] - dataset.t[0])) if frames > 1 else 0
+        rows.append(["Trajectories", f"{count:,} ({train} to train, {validation} to validate, {test} to test)"])
+        rows.append(["Particles, dimensions", f"{n}, {dim}"])
+        rows.append(["Frames a trajectory", f"{frames}, {apart} {text(m.units.get('t', 'time units'))} apart"])
+        if "energy_drift" in dataset.arrays:
+            drift = dataset.arrays["energy_drift"]
+            told = f"largest {shown(float(drift.max()))} over {len(drift):,} trajectories"
+            rows.append(["Relative energy drift", told])
+        body = _example(dataset)
+    if m.dataset and "redone" in m.dataset.report:
+        redone, dropped = (shown(m.dataset.report[k]) for k in ("redone", "dropped"))
+        rows.append(["Trajectories done again, replaced", f"{redone}, {dropped}"])
+    if not rows:
+        return missing("Nothing is known about the data.", "python simulate.py --system ...")
+    if not m.dataset:
+        body += '<p class="note">There is no JSON beside the dataset: it was made by other means.</p>'
+    return table([], rows) + body
+
+
+def _example(dataset) -> str:
+    index = np.flatnonzero(dataset.split == SPLITS.index("test"))
+    index = (index if len(index) else dataset.trajectories("all"))[:3]
+    pos, drawn = dataset.pos[index], dataset.n
+    if "box" in dataset.arrays:  # only some, and without jumps across the picture
+        drawn = min(drawn, DRAWN)
+        pos = np.stack([unwrap(one[:, :drawn], dataset.box) for one in pos])
+    titles = [f"trajectory {k}" for k in index]
+    figure = plots.trajectories(pos, dataset.mass[index, :drawn], dataset.t, titles)
+    axes = " (first two axes)" if dataset.dim == 3 else ""
+    caption = f"Example trajectories of the test split{axes}. A dot marks the last frame, larger for larger mass."
+    if drawn < dataset.n:
+        caption += f" {drawn} of {dataset.n} particles are drawn."
+    return image(plots.save_bytes(figure), "Paths of the particles in example trajectories", caption)
+
+
+def training(m) -> str:
+    if not (c := m.config):
+        return missing("The network has not been trained.", "python train.py --dataset ...")
+    unit = f" {m.units['acc']}" if "acc" in m.units else ""
+    priors = ", ".join(k.replace("_", " ") for k in PRIORS if c.model.get(k))
+    loss, seconds = text(c.options["loss"]), f"{shown(c.seconds)} s on {text(c.device)}"
+    mae = f"{shown(c.validation_mae)}{text(unit)} an acceleration component"
+    size = f"width {shown(c.options['hidden'])}, {shown(c.options['message_dim'])} message components"
+    rows = [
+        ["Message head (variant)", text(c.variant)],
+        ["Recipe", text(c.recipe)],
+        ["What is assumed", text(priors or "nothing beyond the paper’s architecture")],
+        ["Size", size],
+        ["Training", f"{shown(c.steps)} steps, {shown(c.train_graphs)} frames, loss {loss}, {seconds}"],
+        ["Validation MAE", f"{mae}, n {shown(c.validation_graphs)} frames"],
+    ]
+    body = table([], rows)
+    if columns := history(m.run):
+        caption = "Left: losses. Right: mean absolute error of an acceleration component on the validation split."
+        figure = plots.save_bytes(plots.training_curve(columns, ""))
+        body += image(figure, "Losses and validation error", caption)
+    return body
+
+
+def messages(m) -> str:
+    extracted, fit = m.messages_test or m.messages_train, m.linear_fit
+    if not extracted:
+        return missing("No messages have been extracted.", f"python extract_messages.py --run {m.run}")
+    if not fit:
+        what = f"{extracted.edges:,} messages were extracted, but not compared with forces."
+        return missing(what, f"python fit_linear.py --run {m.run}")
+    n = f"{fit.n_edges:,} edges of the {text(fit.split)} split"
+    rows = [[GAUGES.get(k, text(k)), r2(v.r2_all), r2(v.r2_trim90)] for k, v in fit.targets.items()]
+    about = f"Best linear fit of the {len(fit.top_components)} most important message components; n: {n}."
+    header = ["compared with the true …", "R² (all edges)", "R² (best 90 %)"]
+    body = table(header, rows, about, list(fit.targets).index(fit.best_target))
+    body += (
+        f'<p class="note">A read-out of all components, found from net forces alone without any pair force,'
+        f" reaches R² {r2(fit.read_out.r2_all)} (all), {r2(fit.read_out.r2_trim90)} (best 90 %)"
+        f" with the true pair forces; n: {n}.</p>"
+    )
+    if m.cut_off and fit.potential:
+        body += (
+            f'<p class="note">Not potentials: with the {text(fit.potential.what)} the same fit reaches R²'
+            f" {r2(fit.potential.r2_all)} (all), {r2(fit.potential.r2_trim90)} (best 90 %).</p>"
+        )
+    caption = "Standardised message components against their best linear combination of true force components."
+    body += image(m.folder / "linear_fit.png", "Message components against true forces", caption)
+    count = len(fit.top_components)
+    if len(fit.importance) == count:
+        return body  # all of them are the top ones: nothing to show
+    caption = f"The top {count} components hold {percent(fit.top_share)} of the variance of all messages;"
+    caption += f" {fit.active_components} are active."
+    return body + image(m.folder / "importance.png", "Importance of each message component", caption)
+
+
+def search(m) -> str:
+    if not (m.law and m.law.targets):
+        return missing("No fronts of formulas are there.", f"python symbolic_reg.py --run {m.run}")
+    body = (
+        '<p class="lead">Each point is the most accurate formula of its complexity (number of nodes). The chosen one'
+        " is ringed.</p>"
+    )
+    fronts = {
+        k.replace("_", " "): ([r[0] for r in t.rows], [r[1] for r in t.rows], t.chosen)
+        for k, t in m.law.targets.items()
+    }
+    names = list(fronts)
+    a_row = -(-len(names) // -(-len(names) // FIGURES_A_ROW))  # rows of about equal length
+    for start in range(0, len(names), a_row):
+        some = {name: fronts[name] for name in names[start : start + a_row]}
+        body += image(plots.save_bytes(plots.pareto(some, "")), "Loss against complexity of the formulas found")
+    for name, target in m.law.targets.items():
+        rows = [[shown(r[0]), shown(float(r[1])), code(r[2])] for r in target.rows]
+        body += f"<h3>{text(name.replace('_', ' ').capitalize())}</h3>"
+        body += f"<p>{formula(target.latex, 18, target.equation)}</p>"
+        body += f'<p class="note">Why this one: {text(target.why)}</p>'
+        if (best := target.pysr_best["equation"]) != target.equation:
+            body += f'<p class="note">By the score of PySR: {code(best)}</p>'
+        listed = table(["complexity", "loss", "formula"], rows, "", target.chosen)
+        body += details(f"All {len(rows)} formulas of the front", listed)
+    return body

@@ -1,0 +1,83 @@
+"""The top of the page: the answer, the verdict, the law beside the truth, and the numbers that carry the answer."""
+
+from distill.generalization.extrapolation import INTERPOLATION
+from distill.report import parts, words
+from distill.report.law import law_card
+from distill.report.material import Material
+from distill.report.page import code, missing, text, tile
+
+LEAST, UNLIKE = "where the law gains least", "on data unlike it"
+COLOURS = {True: "good", False: "bad", None: "open"}
+
+
+def header(m: Material) -> str:
+    system = m.system.name or (m.config.dataset if m.config else m.run)
+    size = f"{m.config.n} particles in {m.config.dim} dimensions · " if m.config else ""
+    parts = [f'<p class="kicker">{text(size)}run {code(m.run)}</p>']
+    parts.append(f"<h1>{text(f'The force law of “{system}”, distilled from a graph network')}</h1>")
+    if any(record.quick for record in m.made().values()):
+        parts.append('<p class="open"><strong>Made with --quick:</strong> tiny sizes, numbers mean nothing.</p>')
+    return "".join(parts + [f'<p class="missing">{text(p)}</p>' for p in m.problems])
+
+
+def headline(m: Material) -> str:
+    if not (law := m.law):
+        what = "There is no law yet: the search for a formula has not been run."
+        return missing(what, f"python symbolic_reg.py --run {m.run}")
+    verdict = law.verdict
+    out = f'<p class="answer">{text(words.answer(law, m.generalization))}</p>'
+    out += f'<p><span class="badge {COLOURS[verdict.recovered]}">{words.verdict_word(verdict)}</span>'
+    if (good := verdict.softening_recovered) is not None:
+        said = f"{'close range' if m.cut_off else 'softening'} {'' if good else 'not '}recovered"
+        out += f'<span class="badge {"good" if good else "open"}">{said}</span>'
+    out += f'</p><p class="note">{text(verdict.why)}</p>'
+    if equal := verdict.equivalence:
+        said = f"{text(equal.text)}. {text(words.worst_point(equal))}"
+        out += f'<p class="note">Compared with the true law: {said}.</p>'
+    extra = ", ".join(f"{k.replace('_', ' ')} {_numbers(v)}" for k, v in law.node.terms.items())
+    out += '<div class="laws">' + law_card("Law found", law.pair, "found", extra=extra)
+    if truth := law.truth:
+        known = [f"drag {words.shown(truth.drag)}"] if truth.drag else []
+        known += [f"outside field: {truth.external}"] if truth.external else []
+        out += law_card("True law", truth, extra="; ".join(known)) + "</div>"
+    else:
+        why = text(words.truth_words(law, m.generalization))
+        out += f'<div class="law"><h3>True law</h3><p class="note">{why}</p></div></div>'
+    return out + f'<div class="tiles">{tiles(m)}</div>'
+
+
+def _numbers(value) -> str:
+    """A number or a vector; components that are rounding beside the largest are 0."""
+    if not isinstance(value, list):
+        return words.shown(value)
+    largest = max(abs(v) for v in value)
+    return f"({', '.join(words.shown(v if abs(v) > words.ROUNDING * largest else 0.0) for v in value)})"
+
+
+def tiles(m: Material) -> str:
+    """The headline numbers, each with what it is over."""
+    verdict, fit, out = m.law.verdict, m.linear_fit, []
+    if verdict.relative_error_in_range is not None:
+        # the force is cut off where the data end: beyond is closer in
+        where = "closer than any of its pairs" if m.cut_off else "beyond the range of the data"
+        beyond = f"{words.percent(verdict.relative_error_extrapolated)} {where}"
+        inside = words.percent(verdict.relative_error_in_range)
+        out.append(tile(inside, "off the true pair force, within range", beyond))
+    if fit:
+        whole = f"{words.r2_text(fit.r2_all)} over all {fit.n_edges:,} edges"
+        what = "R² of messages with true forces, best 90 % of edges"
+        out.append(tile(words.r2_text(fit.r2_trim90), what, whole))
+    sets = m.generalization.sets if m.generalization else {}
+    worst = words.worst_extrapolation(sets)
+    for name, label in ((INTERPOLATION, "on new data like the training data"), (worst, LEAST)):
+        if name in sets:
+            one = sets[name]
+            value = words.ratio_words(one).removesuffix(" smaller").removesuffix(" larger")
+            kind = words.ratio_words(one).removeprefix(value).strip()
+            if name != INTERPOLATION:
+                label = f"{label}: {name.replace('_', ' ')}"
+            off = f"the network is off by {words.percent(one.gnn.median_relative_error)} (median)"
+            what = f"{kind} error than the network’s, {label}" if kind else f"{label.replace(LEAST, UNLIKE)}; {off}"
+            note = f"MAE {words.shown(one.law.mae)} against {words.shown(one.gnn.mae)}, n {one.law.n:,}"
+            out.append(tile(value.removesuffix(" to rounding"), what, note))
+    return "".join(out + parts.added("tiles", m))
