@@ -89,7 +89,8 @@ def graphs(system: str, dim: int, count: int, rng) -> dict:
     r = np.linalg.norm(d, axis=1)
     found = {"receiver": i, "sender": j, "trajectory": k, "frame": np.zeros_like(k), "dx": d, "r": r, **ends}
     found |= {"vel_i": np.zeros_like(d), "vel_j": np.zeros_like(d), "acc_i": acc[k, i], "acc_pred_i": acc[k, i]}
-    return found | {"force": pair_force(load_system(system), d, r, *ends.values())}
+    named = dict(zip(VARIABLES, (r, *ends.values()), strict=True))
+    return found | {"force": pair_force(load_system(system), d, r, named)}
 
 
 def axis_names(dim: int) -> list[str]:
