@@ -117,14 +117,12 @@ class GNN(MessagePassing):
         ``components``: those that are active, unless given.
         """
         components = components or self.active_components()
-        ends = self.ends(x, edges)
-        total, message, logvar = self.propagate(
-            edges.index, **ends, normal=normal, components=components, degree=edges.degree, size=(len(x), len(x))
-        )
+        total, message, logvar = self.summed_messages(x, edges, normal, components)
         return self.node_model(x, total, components), message, logvar
 
-    def ends(self, x: Tensor, edges: Edges) -> dict:
-        """What ``message`` is given of the nodes, before PyG takes it to the edges; and of the edges themselves.
+    def summed_messages(self, x: Tensor, edges: Edges, normal: Tensor | None, components: Components):
+        """``(total [node, active component], message, logvar)``: PyG gives ``message`` the values of both ends of
+        every edge, and ``aggregate`` what it returns.
 
         ``ValueError`` if ``dx`` is there for a network that is not ``periodic``, or is not there for one that is.
         """
@@ -132,7 +130,18 @@ class GNN(MessagePassing):
             raise ValueError("dx of every edge is what a network for a periodic box needs, and no other")
         receiver, sender = self.edge_in.parts(self.features(x))
         position = x[:, : self.config.dim] if self.config.geometric_inputs and edges.dx is None else None
-        return dict(receiver=receiver, sender=sender, position=position, dx=edges.dx, reverse=edges.reverse)
+        return self.propagate(
+            edges.index,
+            size=(len(x), len(x)),
+            receiver=receiver,
+            sender=sender,
+            position=position,
+            dx=edges.dx,
+            reverse=edges.reverse,
+            components=components,
+            normal=normal,
+            degree=edges.degree,
+        )
 
     def features(self, x: Tensor) -> Tensor:
         """Node features as the MLPs see them: ``x`` with log m in place of m if asked for."""
@@ -221,7 +230,7 @@ class GNN(MessagePassing):
     def messages(self, x: Tensor, edges: Edges) -> tuple[Tensor, Tensor | None]:
         """Messages of every edge: ``(message [edge, component], logvar or None)``, 0 where masked; means, no noise."""
         components = self.active_components()
-        _, *parts = self(x, edges, components=components)
+        _, *parts = self.summed_messages(x, edges, None, components)
         return tuple(None if part is None else self.spread(part, components.kept) for part in parts)
 
     def acceleration_shares(self, x: Tensor, edges: Edges, message: Tensor | None = None) -> Tensor:
@@ -236,7 +245,7 @@ class GNN(MessagePassing):
         receiver = edges.index[1]
         with torch.no_grad():
             if message is None:
-                message = self(x, edges)[1]
+                _, message, _ = self.summed_messages(x, edges, None, self.active_components())
             senders = receiver.bincount(minlength=len(x)).to(x)[:, None]
             total = message.new_zeros(len(x), message.size(1)).index_add_(0, receiver, message)
             message = message - (total / senders)[receiver]
