@@ -15,6 +15,7 @@ from distill.files.dataset import load_dataset
 from distill.files.fields import MESSAGE_FIELDS
 from distill.files.properties import message_fields
 from distill.messages import extraction
+from distill.network.data import dataset_features, inputs_of, node_features
 from distill.network.edges import Edges
 from distill.physics.system import pair_force
 from distill.physics.systems import load_system
@@ -132,3 +133,23 @@ def test_an_interrupted_extraction_leaves_the_old_file_and_nothing_else(tmp_path
     write(path, whole, *frames)
     assert path.read_bytes() == before  # the same bytes again
     assert os.listdir(path.parent) == ["messages_test.npz"]  # the old JSON does not stand beside new arrays
+
+
+@pytest.mark.parametrize("options", [PAPER, NEWTON])
+def test_a_further_property_is_one_more_input_and_stands_at_both_ends_of_an_edge(options, tmp_path):
+    dataset = load(tmp_path, "r2", 2)
+    dataset.arrays["spin"] = np.random.default_rng(0).normal(size=dataset.mass.shape)
+    order = inputs_of(dataset)
+    assert order == ("charge", "mass", "spin")
+    model, frames = network(**options, properties=order).float(), (np.array([2, 4]), np.array([1, 3]))
+    found = edges_of(model, dataset, *frames)
+    for end, particle in (("spin_i", "receiver"), ("spin_j", "sender")):
+        assert np.array_equal(found[end], dataset.spin[found["trajectory"], found[particle]])
+    x = dataset_features(dataset, np.array([2]))[0]
+    assert np.allclose(x[0, :, 4:], np.stack([dataset.arrays[k][2] for k in order], -1))
+    dataset.arrays["spin"] = dataset.spin + 1
+    assert not np.allclose(edges_of(model, dataset, *frames)["acc_pred_i"], found["acc_pred_i"])
+    with pytest.raises(KeyError, match="spin"):
+        node_features(dataset.pos, dataset.vel, {"mass": 1.0, "charge": 1.0}, order)
+    with pytest.raises(ValueError, match="log_mass"):
+        network(log_mass=True, properties=("charge",))
