@@ -1,5 +1,6 @@
 """The generated parts of README.md and of the pages in docs/: a function each, from the results to Markdown."""
 
+import dataclasses
 import re
 from functools import cache
 from statistics import median
@@ -9,6 +10,8 @@ import table_parts
 from cells import PAIR_SYSTEMS, select
 from table_cells import VARIANTS, Cells, load, r2
 
+from distill.files import kinds
+from distill.files.records import Record, describe
 from distill.files.storage import load_json
 from distill.report.markdown import markdown
 from distill.shell import paths
@@ -348,6 +351,23 @@ def arrays() -> str:
     return "\n\n".join(parts)
 
 
+def json_files() -> str:
+    """Every field of the JSON files that stages hand on; what all of them begin with first."""
+    handed_on = [
+        k for k in vars(kinds).values() if isinstance(k, type) and issubclass(k, Record) and hasattr(k, "STAGE")
+    ]
+    seen: dict = {}
+    parts = [f"**Every file that ends a stage begins with**\n\n{describe(kinds.Made, seen)}"]
+    for kind in handed_on:
+        path, _, about = kind.__doc__.strip().partition(" ")
+        lines = [line for line in describe(kind, seen).splitlines() if line.split("`")[1:2] not in BEGINNING]
+        parts.append(f"**`{path.rstrip(':.,')}`** {about}".strip() + "\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts).strip()
+
+
+BEGINNING = [[field.name] for field in dataclasses.fields(kinds.Made)]
+
+
 def tasks() -> str:
     """What each change of the code touches: results/extending.json, counted in copies."""
     found = results("extending")
@@ -377,6 +397,7 @@ PARTS = {
     "argon": lambda: page_of(committed(ARGON)),
     "systems": systems,
     "arrays": arrays,
+    "json": json_files,
     "tasks": tasks,
 } | {
     f"speed-{section.replace(', ', '-').replace(' ', '-')}": lambda section=section: speed(section)

@@ -141,7 +141,7 @@ def test_a_description_goes_down_to_the_last_field():
         "| `part` | object | the one |",
         "| `part.size` | number | in metres |",
         "| `part.names` | list of text, optional | of its owners |",
-        "| `others` | object of object, optional | a comment that is longer than a line (fields as of `part`) |",
+        "| `others` | object of object, optional | a comment that is longer than a line (fields as of `part` above) |",
         "| `either` | text or list of number or null, optional | of two kinds |",
         "| `free` | object, optional | anything |",
     ]

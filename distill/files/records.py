@@ -165,13 +165,16 @@ def _words(hint) -> str:
 # ---------------------------------------------------------------- the fields, for docs/formats.md
 
 
-def describe(kind: type) -> str:
+def describe(kind: type, seen: dict | None = None) -> str:
     """A Markdown table of the fields of ``kind``: name, type and the comment that stands beside it in the source.
 
-    Objects are followed by their own fields, ``verdict.scale``; those of a class shown before are not repeated.
+    Objects are followed by their own fields, ``verdict.scale``; those of a class shown before are not repeated, nor
+    of one in ``seen`` (class -> place), which tables of one page share.
     """
     rows = ["| field | type | meaning |", "|---|---|---|"]
-    rows += [f"| `{name}` | {what} | {meaning} |" for name, what, meaning in _rows(kind, "", {})]
+    rows += [
+        f"| `{name}` | {what} | {meaning} |" for name, what, meaning in _rows(kind, "", {} if seen is None else seen)
+    ]
     return "\n".join(rows) + "\n"
 
 
@@ -179,7 +182,7 @@ def _rows(kind, at: str, seen: dict):
     about = comments(kind)
     for name, (hint, optional) in _hints(kind).items():
         inner, where = _dataclass_in(hint, at + name)
-        as_before = f" (fields as of `{seen[inner]}`)" if inner in seen else ""
+        as_before = f" (fields as of `{seen[inner]}` above)" if inner in seen else ""
         yield at + name, _words(hint) + (", optional" if optional else ""), about[name] + as_before
         if inner and inner not in seen:
             seen[inner] = where
