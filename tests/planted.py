@@ -9,35 +9,40 @@ from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import DatasetRecord
 from distill.files.properties import of_edges
 from distill.physics.record import describe
-from distill.physics.system import pair_force
+from distill.physics.system import System, pair_force
 from distill.physics.systems import load_system
 
 
 def states(system="r2", trajectories=40, frames=5, n=4, dim=2, seed=0):
-    """Random states of a system with their true accelerations, in the fields of a dataset."""
+    """Random states of a system (or its name) with their true accelerations, in the fields of a dataset."""
     from distill.physics.system import acceleration
 
     rng = np.random.default_rng(seed)
     pos, vel = rng.normal(0, 1.5, (2, trajectories, frames, n, dim))
     mass = np.exp(0.5 * rng.normal(size=(trajectories, n)))
     charge = np.sign(rng.normal(size=(trajectories, n)))
-    acc = acceleration(load_system(system), pos, vel, {"mass": mass[:, None], "charge": charge[:, None]})
+    properties = {"mass": mass, "charge": charge}
+    properties |= {k: rng.normal(size=(trajectories, n)) for k in known(system).properties if k not in properties}
+    acc = acceleration(known(system), pos, vel, {k: v[:, None] for k, v in properties.items()})
     return {
         "pos": pos,
         "vel": vel,
         "acc": acc,
-        "mass": mass,
-        "charge": charge,
+        **properties,
         "t": 0.01 * np.arange(frames),
         "split": make_split(trajectories, seed),
     }
+
+
+def known(system) -> System:
+    return load_system(system) if isinstance(system, str) else system
 
 
 def write_dataset(folder, name="r2_n4_d2_s0", system="r2", **options):
     """A dataset file and its JSON; returns the path of the ``.npz``."""
     path = folder / f"{name}.npz"
     save_npz(path, states(system, **options), DATASET_FIELDS)
-    records.save(DatasetRecord, path.with_suffix(".json"), {"system": describe(load_system(system))})
+    records.save(DatasetRecord, path.with_suffix(".json"), {"system": describe(known(system))})
     return path
 
 
@@ -56,13 +61,9 @@ def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, compone
     receiver, sender = i[e], j[e]
     dx = data["pos"][t, f, receiver] - data["pos"][t, f, sender]
     r = np.linalg.norm(dx, axis=1)
-    ends = {
-        "mass_i": data["mass"][t, receiver],
-        "mass_j": data["mass"][t, sender],
-        "charge_i": data["charge"][t, receiver],
-        "charge_j": data["charge"][t, sender],
-    }
-    force = pair_force(load_system(system), dx, r, of_edges(ends | {"r": r}))
+    names = known(system).properties
+    ends = {f"{k}_{end}": data[k][t, of] for k in names for end, of in (("i", receiver), ("j", sender))}
+    force = pair_force(known(system), dx, r, of_edges(ends | {"r": r}))
     factor = {"force": 1.0, "acceleration": 1 / ends["mass_i"], "charge_force": ends["charge_i"]}[gauge]
     rng = np.random.default_rng([seed, 1])
     mixing = rng.normal(size=(dim, dim)) + 2 * np.eye(dim) if mixing is None else mixing

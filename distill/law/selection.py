@@ -206,7 +206,7 @@ def final_fit(expr: sp.Expr, ground: Ground) -> tuple[sp.Expr, dict]:
         expr = ground.canonical(round_exponents(expr, objective)[0])
         expr, _ = objective.fit(expr)
         node = fit_node_terms(expr, ground.many, ground.node_terms)
-        size = np.linalg.norm(law_acceleration(Law(expr, node), ground.many), axis=1)
+        size = np.linalg.norm(law_acceleration(Law(expr, node, properties=ground.properties), ground.many), axis=1)
         if not np.isfinite(size).all():
             break
     return expr, node
