@@ -36,31 +36,33 @@ def paper_batch_size(n: int) -> int:
     return max(1, int(64 * (4 / n) ** 2))
 
 
+# option: (paper, newton)
+OPTIONS = {
+    "hidden": (300, 64),
+    "activation": ("relu", "silu"),
+    "loss": ("mae", "relative"),
+    "lr": (1e-3, 3e-3),
+    "schedule": ("onecycle", "cosine"),
+    "batch_size": (64, 256),
+    "epochs": (30, 4),
+    "antisymmetric": (False, True),
+    "translation_invariant": (False, True),
+    "geometric_inputs": (False, True),
+    "exp_gate": (False, True),
+    "linear_node": (False, True),
+    "log_mass": (False, True),
+    "scale_output": (False, True),
+    "augment": (3.0, 0.0),
+    "close_sampling": (0.0, 0.5),
+    "relax_at": (0.0, 0.4),
+    "prune_start": (0.0, 0.02),
+    "prune_end": (0.65, 0.65),
+    "prune_schedule": ("cosine", "cosine"),
+    "rank_graphs": (10_000, 500),
+    "rank_every": (0, 50),
+}
 PAPER = Recipe(
-    dict(
-        hidden=300,
-        activation="relu",
-        loss="mae",
-        lr=1e-3,
-        schedule="onecycle",
-        batch_size=64,
-        epochs=30,
-        antisymmetric=False,
-        translation_invariant=False,
-        geometric_inputs=False,
-        exp_gate=False,
-        linear_node=False,
-        log_mass=False,
-        scale_output=False,
-        augment=3.0,
-        close_sampling=0.0,
-        relax_at=0.0,
-        prune_start=0.0,
-        prune_end=0.65,
-        prune_schedule="cosine",
-        rank_graphs=10_000,
-        rank_every=0,
-    ),
+    {name: paper for name, (paper, _) in OPTIONS.items()},
     4_000,
     paper_batch_size,
     # ``receivers`` of a frame a step, a start without messages, distances by their inverse cubes (which part the few
@@ -69,36 +71,11 @@ PAPER = Recipe(
     dict(epochs=1, r_power=-3.0, receivers=64, silent_start=True, scale_output=True),
     ("l1_weight",),
 )
-
 NEWTON = Recipe(
-    dict(
-        hidden=64,
-        activation="silu",
-        loss="relative",
-        lr=3e-3,
-        schedule="cosine",
-        batch_size=256,
-        epochs=4,
-        antisymmetric=True,
-        translation_invariant=True,
-        geometric_inputs=True,
-        exp_gate=True,
-        linear_node=True,
-        log_mass=True,
-        scale_output=True,
-        augment=0.0,
-        close_sampling=0.5,
-        relax_at=0.4,
-        prune_start=0.02,
-        prune_end=0.65,
-        prune_schedule="cosine",
-        rank_graphs=500,
-        rank_every=50,
-    ),
+    {name: newton for name, (_, newton) in OPTIONS.items()},
     16_000,
     in_a_box=dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
 )
-
 RECIPES = {"paper": PAPER, "newton": NEWTON}
 BOX_NEEDS = {"translation_invariant": True, "geometric_inputs": True, "augment": 0.0}  # positions only as differences
 

@@ -44,7 +44,7 @@ OF_THE_MODEL = (
 
 
 class Trainer:
-    """Trains one network on one dataset; see ``distill/recipes.py`` for the ``options``.
+    """Trains one network on one dataset; see ``recipes`` for the ``options``.
 
     ``identity`` (JSON-able) says which run a checkpoint belongs to; ``checkpoint`` is its file; ``like`` is a
     trainer on the same dataset whose tensors are shared.
