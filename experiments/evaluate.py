@@ -91,8 +91,7 @@ def inputs_of(run: str) -> tuple[dict[str, Path], dict]:
         paths["messages_train"] = train  # for the rows of ``gamd_sr``
     for name, source in MADE_FROM:
         if name in found and source in paths:
-            entry = found[name].inputs.get(source)
-            if entry is None or entry.sha256 != sha256(paths[source]):
+            if found[name].digest_of(source) != sha256(paths[source]):
                 raise UserError(
                     f"{relative(paths[name])} was made from another {paths[source].name} than is there now",
                     KINDS[name].fix(paths[name]),

@@ -456,7 +456,7 @@ def test_a_dataset_simulated_again_is_known_by_its_start(tmp_path, monkeypatch, 
         save_npz(path, other, DATASET_FIELDS)
         with pytest.raises(UserError, match="trained on another dataset"):
             dataset_of_run("run", config)
-    config.dataset_start = None
+    config.dataset_start, config.inputs = None, {}  # edited by hand
     save_npz(path, later, DATASET_FIELDS)
     with pytest.raises(UserError, match="trained on another dataset"):
         dataset_of_run("run", config)

@@ -164,7 +164,7 @@ def dataset_of_run(run: str, config: RunConfig) -> Dataset:
     if it is another one.
     """
     dataset = load_dataset(config.dataset_path)
-    if sha256(dataset.path) == config.inputs["dataset"].sha256:
+    if sha256(dataset.path) == config.digest_of("dataset"):
         return dataset
     start, frames = config.dataset_start, dataset.pos.shape[1]
     same = start is not None and (start.sha256, start.frames) == (start_digest(dataset), frames)

@@ -41,6 +41,10 @@ class Made(Record):
     seconds: float = 0.0  # wall-clock time of the stage
     quick: bool = False  # made with --quick: tiny sizes, numbers mean nothing
 
+    def digest_of(self, name: str) -> str | None:
+        """SHA-256 of the input ``name``; None where the file does not say that it was read."""
+        return self.inputs[name].sha256 if name in self.inputs else None
+
 
 def format_of(stage: str) -> int:
     """The format of the file that ends ``stage``; 1 for what is no hand-off."""

@@ -31,7 +31,7 @@ def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, M
     if meta.run != run:
         raise UserError(f"{relative(path)} holds messages of run '{meta.run}', expected '{run}'", fix)
     config = run_dir(run) / "config.json"
-    if meta.inputs["config"].sha256 != sha256(config):
+    if meta.digest_of("config") != sha256(config):
         raise UserError(
             f"{relative(path)} is older than the run: '{run}' has been trained again since",
             f"python extract_messages.py --run {run} --overwrite",

@@ -87,7 +87,7 @@ def check_law(law: LawRecord, path: Path, run: str, folder: Path) -> None:
     # The law came from messages: they in turn must be of these weights.
     side = messages_path(run, "train").with_suffix(".json")
     if side.is_file():
-        if records.load(MessagesRecord, side).inputs["config"].sha256 != sha256(current["config"]):
+        if records.load(MessagesRecord, side).digest_of("config") != sha256(current["config"]):
             raise UserError(
                 f"{relative(path)} is older than the run: '{run}' has been trained again since",
                 f"python extract_messages.py --run {run} --overwrite, then {again}",

@@ -75,7 +75,7 @@ def _segments(path):
 def plot_trajectories(dataset, system: System | None = None, count: int = PANELS) -> bytes:
     """A PNG of the first ``count`` trajectories: trails that darken with time.
 
-    ``dataset`` is a ``formats.Dataset``; the area of the last marker grows with the mass, and the links of
+    ``dataset`` is a ``files.dataset.Dataset``; the area of the last marker grows with the mass, and the links of
     a chain are drawn where ``system`` says that it is one.
     """
     from matplotlib.collections import LineCollection

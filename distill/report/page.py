@@ -22,7 +22,7 @@ def text(value) -> str:
 
 
 def shown(value, digits: int = 3) -> str:
-    """As in ``findings``, escaped: a file may hold anything where a number is expected."""
+    """As in ``words``, escaped."""
     return text(words.shown(value, digits))
 
 
