@@ -68,8 +68,8 @@ def test_an_extension_brings_flags_defaults_and_a_way_to_make_data(plugged_in):
     done = distill.simulate(density=2.0, n_trajectories=4)
     assert done.subject == "spring_n5_d2_s0" and done.numbers["engine"] == "none"
     made = load_dataset(str(done.path))
-    assert made.pos[3, 1, :, 0].tolist() == [0.0, 0.5, 1.0, 1.5, 2.0] and made.meta["arguments"]["density"] == 2.0
-    assert "rtol" not in made.meta["arguments"] and distill.simulate(density=2.0, n_trajectories=4).before
+    assert made.pos[3, 1, :, 0].tolist() == [0.0, 0.5, 1.0, 1.5, 2.0] and made.meta.arguments["density"] == 2.0
+    assert "rtol" not in made.meta.arguments and distill.simulate(density=2.0, n_trajectories=4).before
     with pytest.raises(
         UsageError, match="--rtol: only with the small systems; particles at rest: --n --n-trajectories --density"
     ):

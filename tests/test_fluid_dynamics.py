@@ -7,8 +7,8 @@ import torch
 from distill.files.dataset import Dataset
 from distill.fluid import md
 from distill.fluid.dynamics import BlewUp, NetworkAcceleration, PairAcceleration, VerletList, move
-from distill.fluid.lennard_jones import BOLTZMANN, box_length, lattice, lennard_jones, maxwell
-from distill.fluid.rollouts import temperatures, true_energy
+from distill.fluid.lennard_jones import BOLTZMANN, box_length, lattice, lennard_jones, maxwell, temperatures
+from distill.fluid.rollouts import true_energy
 from distill.network.edges import CutoffEdges
 from distill.network.evaluation import network_acceleration
 from distill.physics.law import Law

@@ -6,9 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from filled import filled
 from planted import CUTOFF, write_argon
 
+from distill.files import records
 from distill.files.dataset import load_dataset
+from distill.files.kinds import Generalization, LawRecord
 from distill.files.properties import VARIABLES
 from distill.files.storage import plain
 from distill.fluid import comparison, rollouts, section
@@ -240,7 +243,7 @@ def test_where_the_truth_is_unknown_the_dataset_s_own_test_split_is_left(argon):
 def rolled(argon, made):
     bath = rollouts.bath_of(plan_of(argon).settings, 0.1, 3)
     wrong = Law(parse(f"2*({SYSTEM.law})", VARIABLES), {}, cutoff=CUTOFF)
-    both = [rollouts.compare(SYSTEM, law, network(), made.starts, bath, 2, CUTOFF) for law in (LAW, wrong)]
+    both = [rollouts.compare(law, network(), made.starts, bath, 2, CUTOFF, 100.0) for law in (LAW, wrong)]
     return [json.loads(json.dumps(plain(one), allow_nan=False)) for one in both]
 
 
@@ -261,7 +264,7 @@ def test_the_true_law_moves_the_fluid_as_the_truth_does(rolled):
 def test_a_law_that_blows_up_is_reported_and_no_exception(argon, made):
     bath = rollouts.bath_of(plan_of(argon).settings, 0.1, 3)
     attracts = Law(parse("-1.0e9/r^8", VARIABLES), {}, cutoff=CUTOFF)
-    found = rollouts.compare(SYSTEM, attracts, network(), made.starts, bath, 2, CUTOFF, 0.0)
+    found = rollouts.compare(attracts, network(), made.starts, bath, 2, CUTOFF, 0.0)
     found = plain(found)
     json.dumps(found, allow_nan=False)
     warm, still = (found[k]["models"] for k in ("constant_temperature", "constant_energy"))
@@ -269,7 +272,8 @@ def test_a_law_that_blows_up_is_reported_and_no_exception(argon, made):
     assert found["g_r"]["models"]["law"] == {"within_spread": False, "mean": None}
     assert still["law"]["energy_drift"]["median"][-1] is None
     assert warm["gnn"]["stopped_by_the_clock"] == 2 and warm["gnn"]["ran_ps"] == [pytest.approx(0.1)] * 2
-    words = " ".join(section.lines({}, {"rollouts": found}))
+    law, told = (records.build(k, filled(k, **v)) for k, v in ((LawRecord, {}), (Generalization, {"rollouts": found})))
+    words = " ".join(section.lines(law, told))
     assert "every run blew up" in words and "failed at" in words
     page = section.rollouts(found)
     assert "Failed: law, start 0" in page and "nan" not in page.lower().split("base64")[0]

@@ -75,19 +75,11 @@ def settings_like(dataset: Dataset, system: LennardJones, seed: int, quick: bool
     if thermostat == "nose-hoover" and engine == "jax":
         thermostat = "langevin"
     same = thermostat == told.get("thermostat")
-    settings = Settings(
-        system=system,
-        n=dataset.n,
-        reduced_density=told.get("reduced_density", dataset.n * system.sigma**3 / float(np.prod(dataset.box))),
-        temperature=told.get("temperature", measured),
-        thermostat=thermostat,
-        friction=told["friction"] if same else FRICTION[thermostat],
-        dt=told.get("dt", system.dt),
-        every=1,
-        frames=1,
-        equilibration=min(told.get("equilibration", EQUILIBRATION), 1.0 if quick else EQUILIBRATION),
-        seed=seed,
-    )
+    density = dataset.n * system.sigma**3 / float(np.prod(dataset.box))
+    same = {"friction": told["friction"] if same else FRICTION[thermostat], "thermostat": thermostat, "seed": seed}
+    same |= {k: told.get(k, v) for k, v in (("reduced_density", density), ("temperature", measured), ("dt", system.dt))}
+    ends = min(told.get("equilibration", EQUILIBRATION), 1.0 if quick else EQUILIBRATION)
+    settings = Settings(system=system, n=dataset.n, every=1, frames=1, equilibration=ends, **same)
     return settings, engine
 
 
@@ -195,8 +187,8 @@ def _rollouts(args, dataset, system, law, model, made) -> dict:
 
     settings, _ = settings_like(dataset, system, args.seed, args.quick)
     bath = rollouts.bath_of(settings, made.starts["spacing"], made.starts["pos"].shape[1])
-    seconds = args.network_seconds
-    return rollouts.compare(system, law, model, made.starts, bath, args.rollouts, float(dataset.cutoff), seconds)
+    cutoff, seconds = float(dataset.cutoff), args.network_seconds
+    return rollouts.compare(law, model, made.starts, bath, args.rollouts, cutoff, seconds)
 
 
 _TIMES = {"rollout_time": 20.0, "particles": None, "network_seconds": 100.0}

@@ -141,6 +141,11 @@ def maxwell(rng: np.random.Generator, n: int, dim: int, mass: float, temperature
     return vel - vel.mean(axis=0)
 
 
+def temperatures(vel, mass: float, moving: int) -> np.ndarray:
+    """Kinetic temperature in kelvin of every frame of ``vel [..., particle, dim]``; ``moving``: degrees of freedom."""
+    return mass * (vel**2).sum((-2, -1)) / (moving * BOLTZMANN)
+
+
 def _initial(mass, sigma):
     def initial(rng, n, dim):
         """On a lattice at GAMD's density and temperature: what a ``System`` asks for, not yet a fluid."""

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 import numpy as np
 
 from distill.files.storage import finite_or_none
-from distill.fluid.lennard_jones import BAR, BOLTZMANN, KJ_PER_MOL, LennardJones
+from distill.fluid.lennard_jones import BAR, BOLTZMANN, KJ_PER_MOL, LennardJones, temperatures
 from distill.fluid.settings import Settings
 from distill.physics.neighbours import close_pairs
 from distill.physics.system import pair_potential, radial_force
@@ -157,14 +157,10 @@ def simulate(settings: Settings, trajectories: int, engine: str, threads: int = 
     }
 
 
-def _temperature(settings, vel):
-    """Of every frame ``[...]``, in kelvin."""
-    return settings.system.mass * (vel**2).sum((-2, -1)) / (settings.moving * BOLTZMANN)
-
-
 def _check_stable(settings, k, pos, vel):
     """``UserError`` where too long a time step has given atoms speeds that no bath would."""
-    hottest = _temperature(settings, vel).max() if np.isfinite(pos).all() else np.inf
+    mass = settings.system.mass
+    hottest = temperatures(vel, mass, settings.moving).max() if np.isfinite(pos).all() else np.inf
     if not hottest < HOT * settings.temperature * (1 + 5 * np.sqrt(2 / settings.moving)):
         raise UserError(
             f"simulation {k} blew up: it reached {hottest:.3g} K, expected about {settings.temperature:g} K",
@@ -174,7 +170,7 @@ def _check_stable(settings, k, pos, vel):
 
 def _report(settings, engine, vel, rows) -> dict:
     n = settings.n
-    temperature = _temperature(settings, vel)  # [trajectory, frame]
+    temperature = temperatures(vel, settings.system.mass, settings.moving)  # [trajectory, frame]
     kinetic = 0.5 * settings.moving * BOLTZMANN / KJ_PER_MOL * temperature
     energy, virial = (np.stack([row[name] for row in rows]) for name in ("energy", "virial"))
     volume = float(np.prod(settings.box))

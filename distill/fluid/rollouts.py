@@ -6,14 +6,14 @@ integrated by ``distill.fluid.dynamics`` from the first frames of simulations ma
 which also are the reference for g(r). Units: A, ps, kelvin, kJ/mol.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from distill.files.storage import finite_or_none
 from distill.fluid import md
 from distill.fluid.dynamics import Motion, NetworkAcceleration, PairAcceleration, move
-from distill.fluid.lennard_jones import BOLTZMANN, KJ_PER_MOL, LennardJones
+from distill.fluid.lennard_jones import BOLTZMANN, KJ_PER_MOL, LennardJones, temperatures
 from distill.fluid.settings import EQUILIBRATION_FRICTION, Settings
 from distill.fluid.structure import (
     BIN,
@@ -35,7 +35,6 @@ from distill.shell.stage import progress
 CONSTANT_ENERGY_STARTS = 3
 NETWORK_STARTS = 2  # its steps cost a hundred times those of a formula
 SHARE = 0.5  # of the rollout time: the length of the runs at constant energy
-NETWORK_SECONDS = 100.0  # CPU time, of all its runs together
 METHOD = "BAOAB (Langevin), velocity Verlet where there is no friction; Verlet list; 64 bits, the network in 32"
 ENERGY_IS = (
     "(true kinetic + shifted pair energy - start) / kinetic energy at the start, after the total momentum was taken out"
@@ -43,42 +42,16 @@ ENERGY_IS = (
 MOMENTUM_IS = "|sum of m v - start| / sum of m |v| at the start, at the end"
 
 
-@dataclass(frozen=True)
-class Bath:
-    """How the fluid is driven. Times in ps, friction per ps, temperature in kelvin."""
-
-    temperature: float
-    friction: float  # 0: none, constant energy
-    dt: float
-    every: int  # steps between frames
-    frames: int
-    seed: int
-
-    @property
-    def thermostat(self) -> str:
-        return "langevin" if self.friction else "none"
-
-
-def bath_of(settings: Settings, spacing: float, frames: int) -> Bath:
-    """The bath of a dataset: its friction where its thermostat is langevin, 1/ps for nose-hoover, whose rate is
-    another quantity, and none for none."""
-    friction = {"langevin": settings.friction, "nose-hoover": EQUILIBRATION_FRICTION, "none": 0.0}
-    return Bath(
-        settings.temperature,
-        friction[settings.thermostat],
-        settings.dt,
-        round(spacing / settings.dt),
-        frames,
-        settings.seed,
-    )
+def bath_of(settings: Settings, spacing: float, frames: int) -> Settings:
+    """``settings`` as they drive the rollouts: the friction where the thermostat is langevin, 1/ps for nose-hoover,
+    whose rate is another quantity, and none for none.
+    """
+    friction = {"langevin": settings.friction, "nose-hoover": EQUILIBRATION_FRICTION, "none": 0.0}[settings.thermostat]
+    every, thermostat = round(spacing / settings.dt), "langevin" if friction else "none"
+    return replace(settings, thermostat=thermostat, friction=friction, every=every, frames=frames)
 
 
 # ---------------------------------------------------------------- temperature and energy
-
-
-def temperatures(vel, mass: float, moving: int) -> np.ndarray:
-    """Kinetic temperature in kelvin of every frame of ``vel [..., particle, dim]``; ``moving``: degrees of freedom."""
-    return mass * (vel**2).sum((-2, -1)) / (moving * BOLTZMANN)
 
 
 def mean_and_error(values) -> dict:
@@ -111,24 +84,15 @@ def accelerations(system: LennardJones, law, model, mass: float, box, cutoff: fl
     }
 
 
-def compare(
-    system: LennardJones,
-    law,
-    model,
-    reference: dict,
-    bath: Bath,
-    starts: int,
-    cutoff: float,
-    network_seconds: float = NETWORK_SECONDS,
-) -> dict:
+def compare(law, model, reference: dict, bath: Settings, starts: int, cutoff: float, network_seconds: float) -> dict:
     """JSON-ready comparison of the fluid under truth, law and network.
 
-    ``starts`` simulations of ``reference`` (``fluid_sets.make_sets``) are gone on from; ``cutoff`` is the network's.
+    ``starts`` simulations of ``reference`` (``comparison.make_sets``) are gone on from; ``cutoff`` is the network's.
     Its runs end early once they have taken ``network_seconds`` of CPU time together (60 % at constant temperature),
     which is recorded, as is the reason where a run blows up.
     """
-    pos, vel, box, mass = (reference[k] for k in ("pos", "vel", "box", "mass"))
-    mass, n = float(mass[0]), pos.shape[2]
+    pos, vel, box = (reference[k] for k in ("pos", "vel", "box"))
+    system, mass, n = bath.system, bath.system.mass, pos.shape[2]
     makers = accelerations(system, law, model, mass, box, cutoff)
     heat = BOLTZMANN * bath.temperature / mass
     short = max(2, round(SHARE * (bath.frames - 1)) + 1)
@@ -192,7 +156,7 @@ def _account(runs: list[Motion], spacing: float) -> dict:
     }
 
 
-def correlations(warm: dict, reference: dict, bath: Bath) -> dict:
+def correlations(warm: dict, reference: dict, bath: Settings) -> dict:
     """g(r) of every model against the reference's, over as much time as the model has run."""
     box, n = reference["box"], reference["pos"].shape[2]
     edges = bin_edges(box)
@@ -234,7 +198,7 @@ def correlations(warm: dict, reference: dict, bath: Bath) -> dict:
     }
 
 
-def _warm(warm: dict, mass: float, n: int, bath: Bath) -> dict:
+def _warm(warm: dict, mass: float, n: int, bath: Settings) -> dict:
     """Temperatures, and how far particles have come, of the runs at constant temperature."""
     moving = 3 * n if bath.friction else 3 * n - 3
     models = {}

@@ -174,23 +174,12 @@ def rollouts(r: dict) -> str:
             ]
         )
     largest = max(g["reference"]["deviations"])
-    header = [
-        "driven by",
-        "runs",
-        "deviation of g(r)",
-        "within the spread",
-        "p",
-        "in standard errors",
-        "temperature, K",
-        "CPU ms a step",
-        "failed",
-    ]
-    body += table(
-        header,
-        rows,
-        f"Deviation of a reference run ({cell(g['reference']['n'])} seeds): up to"
-        f" {cell(largest)} over the whole time; shorter runs are held to runs as short.",
+    seeds = f"{cell(g['reference']['n'])} seeds"
+    told = f"up to {cell(largest)} over the whole time; shorter runs are held to runs as short."
+    header = (
+        "driven by; runs; deviation of g(r); within the spread; p; in standard errors; temperature, K; CPU ms a step"
     )
+    body += table([*header.split("; "), "failed"], rows, f"Deviation of a reference run ({seeds}): {told}")
     body += image(
         plots.save_bytes(figures.energy(still)),
         "Drift of the true energy at constant energy",
@@ -211,16 +200,10 @@ def rollouts(r: dict) -> str:
                 cell(len(one["failed"])),
             ]
         )
-    header = [
-        "driven by",
-        "runs",
-        "drift / kinetic energy",
-        "drift an atom, kJ/mol",
-        "drift of the momentum",
-        "temperature, K",
-        "failed",
-    ]
-    body += table(header, rows, "At the end of the runs, medians over them.")
+    header = (
+        "driven by; runs; drift / kinetic energy; drift an atom, kJ/mol; drift of the momentum; temperature, K; failed"
+    )
+    body += table(header.split("; "), rows, "At the end of the runs, medians over them.")
     body += (
         f'<p class="note">Deviation: {text(g["deviation_is"])}. Within the spread: {text(g["within_spread_is"])}. p:'
         f" {text(g['p_value_is'])}. In standard errors: {text(g['mean_in_standard_errors_is'])}. Energy drift:"
