@@ -113,7 +113,7 @@ def measure(args) -> dict:
         newton = train(dataset, "newton", seed, epochs, SCORES, quick=args.quick)
         # the paper's one-cycle schedule, annealed over the budget that it gets here
         trial = train(dataset, "paper", seed, 0.01, 1, quick=args.quick)[-1]
-        longer = max(1.0, PATIENCE * newton[-1]["cpu_s"] / trial["cpu_s"])
+        longer = max(1.0, PATIENCE * newton[-1]["cpu_s"] / max(trial["cpu_s"], 0.01))  # as it is rounded
         paper = train(dataset, "paper", seed, 0.01 * longer, SCORES, quick=args.quick)
         rows.append({"seed": seed, "newton": newton, "paper": paper})
         rows[-1] |= {f"{recipe}_reached_s": reached(rows[-1][recipe]) for recipe in ("newton", "paper")}
