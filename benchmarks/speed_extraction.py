@@ -313,7 +313,7 @@ def parts_of_it(args) -> dict:
     after = peaks(args.threads)
     kept = int(model.active.sum())
     path.unlink()
-    out |= {"graphs": graphs, "graphs_at_once": extraction.batch, "rows": rows, "components": kept}
+    out |= {"graphs": graphs, "graphs_at_once": at_once, "rows": rows, "components": kept}
     out |= {"flops": forward_flops(model.config, dataset.n, kept), "share_flops": 0.0}
     if extraction.with_shares:
         out["share_flops"] = share_flops(model.config, dataset.n)
