@@ -1,9 +1,10 @@
 """Run the stages of ``make demo`` and keep the last line of each for README.md; pages.py writes them there.
 
 reads   nothing
-writes  results/demo.json, and datasets, weights and outputs as the stages do: where they are done, they say only that
+writes  results/demo.json, and datasets, weights and outputs as the stages do; best in a clone of its own, because a
+        stage that is done says only that, and folders elsewhere would be named in what is kept
 
-example:  DISTILL_DATASETS=/data/d DISTILL_MODEL_WEIGHTS=/data/w DISTILL_OUTPUTS=/data/o python experiments/demo.py
+example:  python experiments/demo.py
 """
 
 import subprocess
@@ -33,7 +34,7 @@ def main(argv=None) -> int:
         done = subprocess.run([sys.executable, script, *flags], cwd=paths.ROOT, text=True, stdout=subprocess.PIPE)
         lines = [line for line in done.stdout.splitlines() if line.startswith(script.removesuffix(".py") + "  ")]
         if done.returncode or not lines or any("already done" in line for line in lines):
-            raise UserError(f"{command} failed or was done before", "start with empty folders, as in the example")
+            raise UserError(f"{command} failed or was done before", "start in a fresh clone")
         steps.append({"command": f"python {command}", "last_lines": lines, "seconds": time.perf_counter() - start})
     law = load_json(paths.OUTPUTS / RUN / "law.json")
     content = provenance("demo", {}, {}, stage.seconds) | {"hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
