@@ -1,6 +1,7 @@
 """The generated parts of README.md and of the pages in docs/: a function each, from the results to Markdown."""
 
 import dataclasses
+import inspect
 import re
 from functools import cache
 from statistics import median
@@ -10,7 +11,7 @@ import table_parts
 from cells import PAIR_SYSTEMS, select
 from table_cells import VARIANTS, Cells, load, r2
 
-from distill.files import kinds
+from distill.files import fields, kinds
 from distill.files.records import Record, describe
 from distill.files.storage import load_json
 from distill.report.markdown import markdown
@@ -337,17 +338,16 @@ def systems() -> str:
 
 
 def arrays() -> str:
-    """Every array of datasets and messages."""
-    from distill.files.fields import DATASET_FIELDS, MESSAGE_FIELDS
-
-    kinds = {"f": "float", "i": "integer"}
-    parts = []
-    for title, fields in (("A dataset", DATASET_FIELDS), ("Messages", MESSAGE_FIELDS)):
-        lines = [
-            [f"`{name}`", f"[{', '.join(axes)}]" if axes else "a number", kinds[kind], "yes" if needed else "no"]
-            for name, (axes, kind, needed) in fields.items()
-        ]
-        parts.append(f"**{title}**\n\n" + markdown(["array", "axes", "kind", "required"], lines))
+    """Every array of datasets and messages, with the comment beside it."""
+    numbers, parts = {"f": "float", "i": "integer"}, []
+    meanings = dict(re.findall(r'^    "(\w+)": \(.*\),  # (.*)$', inspect.getsource(fields), re.MULTILINE))
+    for title, found in (("A dataset", fields.DATASET_FIELDS), ("Messages", fields.MESSAGE_FIELDS)):
+        lines = []
+        for name, (axes, kind, needed) in found.items():
+            shape = f"[{', '.join(axes)}]" if axes else "a number"
+            meaning = meanings.get(name, "").replace("|", r"\|")
+            lines.append([f"`{name}`", shape, numbers[kind], "yes" if needed else "no", meaning])
+        parts += [f"**{title}**", markdown(["array", "axes", "kind", "required", "meaning"], lines)]
     return "\n\n".join(parts)
 
 

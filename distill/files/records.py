@@ -183,7 +183,8 @@ def _rows(kind, at: str, seen: dict):
     for name, (hint, optional) in _hints(kind).items():
         inner, where = _dataclass_in(hint, at + name)
         as_before = f" (fields as of `{seen[inner]}` above)" if inner in seen else ""
-        yield at + name, _words(hint) + (", optional" if optional else ""), about[name] + as_before
+        meaning = about[name].replace("|", r"\|") + as_before  # a bar would end the cell of the table
+        yield at + name, _words(hint) + (", optional" if optional else ""), meaning
         if inner and inner not in seen:
             seen[inner] = where
             yield from _rows(inner, where + ".", seen)
