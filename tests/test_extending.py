@@ -63,7 +63,7 @@ def test_a_system(run_example):
     slope = (pair_potential(system, r + h, ends) - pair_potential(system, r - h, ends)) / (2 * h)
     assert np.allclose(radial_force(system, r, ends), -slope, rtol=1e-6)
     made = load_dataset(distill.simulate("yukawa", quick=True).path)
-    assert made.meta["system"]["name"] == "yukawa" and np.isfinite(made.arrays["acc"]).all()
+    assert made.meta.system.name == "yukawa" and np.isfinite(made.arrays["acc"]).all()
 
 
 def test_a_variant(run_example):
@@ -123,7 +123,7 @@ def test_a_reader(run_example, tmp_path):
     np.savetxt(path, table, delimiter=",", header=names, comments="")
     assert simulate.parser().parse_args(["--from-csv", str(path)]).from_csv == path
     made = load_dataset(distill.simulate(from_csv=path).path)
-    assert made.arrays["pos"].shape == (10, 3, 4, 2) and made.meta["inputs"]["table"]["sha256"]
+    assert made.arrays["pos"].shape == (10, 3, 4, 2) and made.meta.inputs["table"].sha256
     assert np.allclose(made.arrays["acc"][2, 1, 3], table[2 * 12 + 1 * 4 + 3, -2:])
 
 
