@@ -82,6 +82,7 @@ def law_json(**changes) -> dict:
         "scale": 1.001,
         "why": "within tolerance",
     }
+    early = {"text": "0.97*q_i*q_j/r^2", "latex": r"0.97\frac{q_i q_j}{r^2}"}
     known = {
         "run": RUN,
         "engine": "operon",
@@ -89,7 +90,7 @@ def law_json(**changes) -> dict:
         "node": law.node_json(2),
         "targets": {"radial": filled(kinds.TargetRecord, **target)},
         "truth": filled(kinds.Truth, text="q_i*q_j/(r + 0.01)^2", latex=r"\frac{q_i q_j}{(r + 0.01)^2}"),
-        "from_messages": filled(kinds.FromMessages, text="0.97*q_i*q_j/r^2", latex=r"0.97\frac{q_i q_j}{r^2}"),
+        "from_messages": filled(kinds.FromMessages, **law.pair_json() | early),
         "control": control,
         "verdict": verdict,
     }
@@ -255,8 +256,8 @@ def hostile(value):
 
 def test_text_from_files_is_escaped(places):
     law = hostile(examined())
-    for text in (law["pair"], law["from_messages"], law["control"]["pair"]):
-        text["text"] = "q_i/r"  # is read as a formula
+    for found in (law["pair"], law["from_messages"], law["control"]["pair"]):
+        found |= {"text": "q_i/r", "variables": ["r", "q_i"]}  # is read as a formula
     law["node"]["terms"] = {HOSTILE: 0.5}
     law["targets"][HOSTILE] = law["targets"]["radial"]
     law |= {"arguments": {HOSTILE: HOSTILE, "seed": HOSTILE}, "versions": {HOSTILE: HOSTILE}, "device": HOSTILE}

@@ -24,6 +24,14 @@ class Gauge:
         letter = property_named(self.of).symbol
         return f"F/{letter}" if self.power < 0 else f"{letter}F"
 
+    @property
+    def label(self) -> str:
+        """In tables: ``F (pair force)``, ``F / m_i``, ``q_i F``."""
+        if self.of is None:
+            return "F (pair force)"
+        own = property_named(self.of).variables[0]
+        return f"F / {own}" if self.power < 0 else f"{own} F"
+
     def from_force(self, force, properties: Mapping) -> np.ndarray:
         """T [row, ...] from F, or T/a from m."""
         return self._times(force, properties, self.power)
@@ -48,5 +56,10 @@ FORCE, ACCELERATION = Gauge("force"), Gauge("acceleration", "mass", -1)
 
 def gauges(properties: Iterable[str] = USUAL) -> dict[str, Gauge]:
     """By name: F, F/m_i, and p_i F for every other property p."""
-    others = [Gauge(f"{name}_force", name, 1) for name in properties if name != "mass"]
-    return {g.name: g for g in (FORCE, ACCELERATION, *others)}
+    names = (FORCE.name, ACCELERATION.name, *(f"{name}_force" for name in properties if name != "mass"))
+    return {name: gauge_named(name) for name in names}
+
+
+def gauge_named(name: str) -> Gauge:
+    known = {g.name: g for g in (FORCE, ACCELERATION)}
+    return known.get(name) or Gauge(name, name.removesuffix("_force"), 1)

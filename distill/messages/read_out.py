@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from distill.files.properties import in_messages, of_edges, of_receivers
-from distill.messages.gauges import ACCELERATION, Gauge, gauges
+from distill.files.properties import of_edges, of_receivers
+from distill.messages.gauges import ACCELERATION, Gauge, gauge_named, gauges
 from distill.messages.net_forces import (
     NEGLIGIBLE,
     Nodes,
@@ -139,8 +139,8 @@ class ReadOut:
             node_force = self.node_force(messages, nodes) / np.bincount(nodes.of_edge)[:, None]
             share = messages["mass_i"].astype(float)[:, None] * messages["acc_share"]
             return share - node_force[nodes.of_edge]
-        gauge = gauges(in_messages(messages))[self.gauge]
-        return gauge.to_force(messages["message"].astype(float) @ self.weights, of_receivers(messages))
+        sent = messages["message"].astype(float) @ self.weights
+        return gauge_named(self.gauge).to_force(sent, of_receivers(messages))
 
     def node_force(self, messages: dict, nodes: Nodes) -> np.ndarray:
         """The fitted node terms of every receiver, a force [node, dim]."""

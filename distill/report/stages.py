@@ -4,12 +4,12 @@ import numpy as np
 
 from distill.files.dataset import load_dataset
 from distill.files.fields import SPLITS
+from distill.messages.gauges import gauge_named
 from distill.physics.neighbours import unwrap
 from distill.report import parts, plots
 from distill.report.material import history
 from distill.report.page import code, details, formula, image, missing, percent, r2, shown, table, text
 
-GAUGES = {"force": "F (pair force)", "acceleration": "F / m_i", "charge_force": "q_i F"}
 PRIORS = ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node", "log_mass")
 FIGURES_A_ROW = 3
 DRAWN = 12  # particles in a periodic box
@@ -95,7 +95,7 @@ def messages(m) -> str:
         what = f"{extracted.edges:,} messages were extracted, but not compared with forces."
         return missing(what, f"python fit_linear.py --run {m.run}")
     n = f"{fit.n_edges:,} edges of the {text(fit.split)} split"
-    rows = [[GAUGES.get(k, text(k)), r2(v.r2_all), r2(v.r2_trim90)] for k, v in fit.targets.items()]
+    rows = [[text(gauge_named(k).label), r2(v.r2_all), r2(v.r2_trim90)] for k, v in fit.targets.items()]
     about = f"Best linear fit of the {len(fit.top_components)} most important message components; n: {n}."
     header = ["compared with the true …", "R² (all edges)", "R² (best 90 %)"]
     body = table(header, rows, about, list(fit.targets).index(fit.best_target))
