@@ -1,11 +1,13 @@
 """The eight rows of gamd_sr on messages with known contents."""
 
+from types import SimpleNamespace
+
 import gamd_sr
 import numpy as np
 import pytest
 from planted import messages
 
-META = {"antisymmetric": True}
+META = SimpleNamespace(antisymmetric=True)
 LAW = "m_i*m_j/(r*(r + 0.01)^2)"  # of r2 but for its sign, as a factor of dx
 
 
@@ -14,11 +16,20 @@ def both():
     return messages(mixing=np.diag([1.0, 0.5]), seed=1), messages(mixing=np.diag([1.0, 0.5]), seed=2)
 
 
-def contents(**more):
-    one = {"gnn": {"mae": 0.4}, "law": {"mae": 0.1}, "law_over_gnn_mae": 0.25}
-    fit = {"targets": {"force": {"r2_all": 0.99}}, "potential": {"r2_all": 0.02}}
-    law = {"arguments": {"seed": 0}, "targets": {}, "from_messages": {"text": f"-r*{LAW}"}} | more
-    return fit, law, {"sets": {"interpolation": one, "hotter": one | {"law_over_gnn_mae": 0.5}}}
+def record(**fields) -> SimpleNamespace:
+    """The fields of a record that the rows read."""
+    return SimpleNamespace(**fields)
+
+
+def errors(ratio: float) -> SimpleNamespace:
+    return record(gnn=record(mae=0.4), law=record(mae=0.1), law_over_gnn_mae=ratio)
+
+
+def contents(equation=None):
+    fit = record(targets={"force": record(r2_all=0.99)}, potential=record(r2_all=0.02))
+    searched = equation and record(equation=equation)
+    law = record(arguments={"seed": 0}, targets={}, from_messages=record(text=f"-r*{LAW}"), node_search=searched)
+    return fit, law, record(sets={"interpolation": errors(0.25), "hotter": errors(0.5)})
 
 
 def test_rows_are_taken_from_the_stages_and_absent_searches_are_none(both):
@@ -31,7 +42,7 @@ def test_rows_are_taken_from_the_stages_and_absent_searches_are_none(both):
 
 def test_a_formula_of_a_message_is_scored_on_its_own_component(both):
     train, test = both
-    targets = {"component_1": {"equation": f"-dx*{LAW}"}, "component_2": {"equation": f"-0.25*dy*{LAW}"}}
+    targets = {"component_1": record(equation=f"-dx*{LAW}"), "component_2": record(equation=f"-0.25*dy*{LAW}")}
     first, second = gamd_sr.message_errors(test, targets)
     assert first["mae"] < 1e-12 * np.abs(test["message"]).mean()
     assert second["relative"] == pytest.approx(0.5, rel=1e-9)  # half the message is left
@@ -53,10 +64,9 @@ def test_summed_messages_tell_the_net_force_where_they_are_forces_and_only_there
 
 
 def test_the_node_function_is_scored_as_a_net_force(both):
-    exact = {"node_search": {"equation": "R/m_i"}}
-    found = gamd_sr.rows(*both, META, *contents(**exact))["net_force_sr"]
+    found = gamd_sr.rows(*both, META, *contents("R/m_i"))["net_force_sr"]
     test = both[1]
     size = np.abs(test["acc_i"] * test["mass_i"][:, None]).mean()
     assert found["equation"] == "R/m_i" and found["mae"] < 1e-6 * size
-    double = gamd_sr.rows(*both, META, *contents(node_search={"equation": "2*R/m_i"}))["net_force_sr"]
+    double = gamd_sr.rows(*both, META, *contents("2*R/m_i"))["net_force_sr"]
     assert double["mae"] == pytest.approx(size, rel=1e-3)
