@@ -1,18 +1,15 @@
 """The generated parts of README.md and of the pages in docs/: a function each, from the results to Markdown."""
 
-import dataclasses
-import inspect
 import re
 from functools import cache
 from statistics import median
 
 import argon_tables
+import page_code
 import table_parts
 from cells import PAIR_SYSTEMS, select
 from table_cells import VARIANTS, Cells, load, r2
 
-from distill.files import fields, kinds
-from distill.files.records import Record, describe
 from distill.files.storage import load_json
 from distill.report.markdown import markdown
 from distill.shell import paths
@@ -310,6 +307,20 @@ def gpu_check() -> str:
     )
 
 
+def tasks() -> str:
+    """What each change of the code touches: results/extending.json, counted in copies."""
+    found = results("extending")
+    head = ["task", "files to touch", "files", "guesses", f"files, guesses at `{found['before']}`", "checked by"]
+    lines = []
+    for r in found["rows"]:
+        files = ", ".join([f"`{f}`" for f in r["files"]] + [f"`{f}` (new)" for f in r["new"]]) or "none"
+        lines.append(
+            [r["task"], files, str(len(r["files"] + r["new"])), str(r["guesses"]), r["before"] or "–", r["check"]]
+        )
+    what = f"{found['what'][0].upper()}{found['what'][1:]}. {found['date']}, commit `{found['commit']}`."
+    return f"{markdown(head, lines)}\n\n{what}"
+
+
 # ---------------------------------------------------------------- the published tables, argon
 
 
@@ -327,61 +338,6 @@ def page_of(cells: Cells) -> str:
     return (argon_tables if of_argon(cells) else table_parts).page(cells, missing(cells)).rstrip()
 
 
-# ---------------------------------------------------------------- tables of the code
-
-
-def systems() -> str:
-    from distill.physics.systems import SYSTEMS
-
-    lines = [[f"`{name}`", f"`{s.law}`" if s.law else "–", f"{s.dt:g}", s.summary] for name, s in SYSTEMS.items()]
-    return markdown(["system", "pair force f(r), along the line of centres", "time step", "what"], lines)
-
-
-def arrays() -> str:
-    """Every array of datasets and messages, with the comment beside it."""
-    numbers, parts = {"f": "float", "i": "integer"}, []
-    meanings = dict(re.findall(r'^    "(\w+)": \(.*\),  # (.*)$', inspect.getsource(fields), re.MULTILINE))
-    for title, found in (("A dataset", fields.DATASET_FIELDS), ("Messages", fields.MESSAGE_FIELDS)):
-        lines = []
-        for name, (axes, kind, needed) in found.items():
-            shape = f"[{', '.join(axes)}]" if axes else "a number"
-            meaning = meanings.get(name, "").replace("|", r"\|")
-            lines.append([f"`{name}`", shape, numbers[kind], "yes" if needed else "no", meaning])
-        parts += [f"**{title}**", markdown(["array", "axes", "kind", "required", "meaning"], lines)]
-    return "\n\n".join(parts)
-
-
-def json_files() -> str:
-    """Every field of the JSON files that stages hand on; what all of them begin with first."""
-    handed_on = [
-        k for k in vars(kinds).values() if isinstance(k, type) and issubclass(k, Record) and hasattr(k, "STAGE")
-    ]
-    seen: dict = {}
-    parts = [f"**Every file that ends a stage begins with**\n\n{describe(kinds.Made, seen)}"]
-    for kind in handed_on:
-        path, _, about = kind.__doc__.strip().partition(" ")
-        lines = [line for line in describe(kind, seen).splitlines() if line.split("`")[1:2] not in BEGINNING]
-        parts.append(f"**`{path.rstrip(':.,')}`** {about}".strip() + "\n\n" + "\n".join(lines) + "\n")
-    return "\n".join(parts).strip()
-
-
-BEGINNING = [[field.name] for field in dataclasses.fields(kinds.Made)]
-
-
-def tasks() -> str:
-    """What each change of the code touches: results/extending.json, counted in copies."""
-    found = results("extending")
-    head = ["task", "files to touch", "files", "guesses", f"files, guesses at `{found['before']}`", "checked by"]
-    lines = []
-    for r in found["rows"]:
-        files = ", ".join([f"`{f}`" for f in r["files"]] + [f"`{f}` (new)" for f in r["new"]]) or "none"
-        lines.append(
-            [r["task"], files, str(len(r["files"] + r["new"])), str(r["guesses"]), r["before"] or "–", r["check"]]
-        )
-    what = f"{found['what'][0].upper()}{found['what'][1:]}. {found['date']}, commit `{found['commit']}`."
-    return f"{markdown(head, lines)}\n\n{what}"
-
-
 PARTS = {
     "recovery": recovery,
     "recovery-in-full": recovery_in_full,
@@ -395,9 +351,9 @@ PARTS = {
     "gpu-check": gpu_check,
     "tables": lambda: page_of(committed(CELLS)),
     "argon": lambda: page_of(committed(ARGON)),
-    "systems": systems,
-    "arrays": arrays,
-    "json": json_files,
+    "systems": page_code.systems,
+    "arrays": page_code.arrays,
+    "json": page_code.json_files,
     "tasks": tasks,
 } | {
     f"speed-{section.replace(', ', '-').replace(' ', '-')}": lambda section=section: speed(section)

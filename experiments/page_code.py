@@ -1,0 +1,46 @@
+"""The tables of docs/ that are drawn from the code: systems, arrays and the fields of JSON files."""
+
+import dataclasses
+import inspect
+import re
+
+from distill.files import fields, kinds
+from distill.files.records import Record, describe
+from distill.physics.systems import SYSTEMS
+from distill.report.markdown import markdown
+
+
+def systems() -> str:
+    lines = [[f"`{name}`", f"`{s.law}`" if s.law else "–", f"{s.dt:g}", s.summary] for name, s in SYSTEMS.items()]
+    return markdown(["system", "pair force f(r), along the line of centres", "time step", "what"], lines)
+
+
+def arrays() -> str:
+    """Every array of datasets and messages, with the comment beside it."""
+    numbers, parts = {"f": "float", "i": "integer"}, []
+    meanings = dict(re.findall(r'^    "(\w+)": \(.*\),  # (.*)$', inspect.getsource(fields), re.MULTILINE))
+    for title, found in (("A dataset", fields.DATASET_FIELDS), ("Messages", fields.MESSAGE_FIELDS)):
+        lines = []
+        for name, (axes, kind, needed) in found.items():
+            shape = f"[{', '.join(axes)}]" if axes else "a number"
+            meaning = meanings.get(name, "").replace("|", r"\|")
+            lines.append([f"`{name}`", shape, numbers[kind], "yes" if needed else "no", meaning])
+        parts += [f"**{title}**", markdown(["array", "axes", "kind", "required", "meaning"], lines)]
+    return "\n\n".join(parts)
+
+
+def json_files() -> str:
+    """Every field of the JSON files that stages hand on; what all of them begin with first."""
+    handed_on = [
+        k for k in vars(kinds).values() if isinstance(k, type) and issubclass(k, Record) and hasattr(k, "STAGE")
+    ]
+    seen: dict = {}
+    parts = [f"**Every file that ends a stage begins with**\n\n{describe(kinds.Made, seen)}"]
+    for kind in handed_on:
+        path, _, about = kind.__doc__.strip().partition(" ")
+        lines = [line for line in describe(kind, seen).splitlines() if line.split("`")[1:2] not in BEGINNING]
+        parts.append(f"**`{path.rstrip(':.,')}`** {about}".strip() + "\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts).strip()
+
+
+BEGINNING = [[field.name] for field in dataclasses.fields(kinds.Made)]
