@@ -10,6 +10,7 @@ from planted import write_dataset
 from test_steps import Watch
 from torch.nn.functional import linear
 
+import distill
 import train
 from distill.files.dataset import load_dataset
 from distill.files.storage import load_json, save_json
@@ -250,3 +251,18 @@ def test_a_checkpoint_is_known_by_what_was_asked_for_and_so_by_no_option_that_ca
     for other in ({"edge_model": "pm"}, {"lr": 0.1}, {"tag": "x"}):
         with pytest.raises(UserError, match="other arguments"):
             at({"arguments": given | other, "dataset_sha256": "0"}).restore()
+
+
+def test_the_call_takes_one_name_or_several_and_refuses_what_it_does_not_know(here):
+    small, seen = dict(recipe="paper", hidden=12, batch_size=32, epochs=1), []
+    (one,) = distill.train("r2_n4_d2_s0", variant="l1", seed=0, each=seen.append, **small)
+    assert seen == [one] and one.path == here / RUN and not one.before
+    again, other = distill.train("r2_n4_d2_s0", variant=("l1", "standard", "l1"), lr=None, each=seen.append, **small)
+    assert again.before and not other.before and seen == [one, again, other]
+    for wrong, words in (
+        ({"variant": "l2"}, "variant 'l2'.*'l1'"),
+        ({"recipe": "papr"}, "'paper'"),
+        ({"hiden": 3}, "'hidden'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            distill.train("r2_n4_d2_s0", **wrong)
