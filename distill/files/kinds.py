@@ -132,7 +132,7 @@ class RunConfig(Made):
     validation_loss: float  # of the loss trained on
     validation_graphs: int  # frames these are over
     active: int  # message components left at the end
-    weights_sha256: str  # digest of model.safetensors
+    weights_sha256: str | None = None  # digest in the header of model.safetensors; null: made elsewhere
 
     STAGE, FORMAT = "train", 2
     COMMAND = "python train.py with the flags of {run}"

@@ -22,10 +22,11 @@ def load_run(run: str, device: str = "cpu") -> tuple[GNN, RunConfig]:
         raise UserError(f"{relative(folder / 'config.json')} does not describe a network ({exc})", fix) from None
     where = relative(folder / "model.safetensors")
     tensors, header, digest = load_tensors(folder / "model.safetensors", fix)
-    for what, found in (("run", header.get("run", run)), ("config.json", config.run)):
+    for file, found in (("model.safetensors", header.get("run", run)), ("config.json", config.run)):
         if found != run:
-            raise UserError(f"{where} belongs to run '{found}' by its {what}, expected '{run}'", fix)
-    if config.weights_sha256 != digest:
+            named = f"{relative(folder / file)} is of run '{found}', expected '{run}'"
+            raise UserError(named, "give the folder its former name, or train again")
+    if config.weights_sha256 not in (None, digest):
         raise UserError(f"{where} holds other weights than config.json was written with", fix)
     expected = model.state_dict()
     for name, tensor in expected.items():
