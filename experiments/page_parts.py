@@ -170,6 +170,7 @@ def near_misses() -> str:
         "near_misses": "laws",
         "became_true": "now the true law",
         "true_called_recovered": "... called recovered",
+        "true_trusted_without_truth": "... trusted without the truth",
         "wrong": "wrong",
         "wrong_called_recovered": "... called recovered",
         "wrong_predicting_as_well_as_network": "... predict as well as a network with 1 % error",
