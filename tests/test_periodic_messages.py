@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 from extracted import edges_of
+from filled import filled
 from planted import CUTOFF, SIDE, write_argon
 
+from distill.files import records
 from distill.files.dataset import Dataset, load_dataset
+from distill.files.kinds import RunConfig
 from distill.messages.extraction import Extraction
 from distill.messages.net_forces import nodes_of
 from distill.physics.neighbours import minimum_image
@@ -74,9 +77,10 @@ def test_the_pair_force_ends_where_the_system_says_even_if_the_graph_goes_furthe
 
 
 def test_the_frames_drawn_by_default_go_by_their_edges():
-    assert usual_graphs({}) == usual_graphs({"edges_a_frame": None}) == 10_000
-    assert usual_graphs({"edges_a_frame": 15_480.2}) == 38
-    assert usual_graphs({"edges_a_frame": 1e9}) == 1
+    config = records.build(RunConfig, filled(RunConfig))
+    for edges, frames in ((None, 10_000), (15_480.2, 38), (1e9, 1)):
+        config.edges_a_frame = edges
+        assert usual_graphs(config) == frames
 
 
 def test_extraction_counts_the_edges_of_frames(argon):
