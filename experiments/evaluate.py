@@ -121,7 +121,7 @@ def measure(run: str, inputs: dict[str, Path], found: dict) -> dict:
 
     messages, meta = load_messages(inputs["messages_test"], run)
     law, against = found.get("law"), found.get("generalization")
-    cell = {"messages": reproductions.scores(messages, meta), **fit_of(found["linear_fit"])}
+    cell = {"messages": reproductions.scores(messages, meta.run), **fit_of(found["linear_fit"])}
     cell |= {"law": law and law_of(law), "generalization": against and errors_of(against)}
     if law and against and "messages_train" in inputs:
         cell["fluid"] = fluid_of(run, inputs, found, messages)

@@ -16,7 +16,6 @@ Repositories of the names: published.ini. No files here; a messages file is load
 
 import numpy as np
 
-from distill.files.kinds import MessagesRecord
 from distill.messages.net_forces import nodes_of
 from distill.messages.read_out import importance, target_forces, top_components
 from distill.shell.errors import UserError
@@ -27,16 +26,16 @@ TAIL = 1e-4  # vj279 keeps graphs between this quantile and 1 minus it
 CLOSE = 0.02  # the fork calls an acceleration almost correct if it is off by less
 
 
-def scores(messages: dict, meta: MessagesRecord) -> dict:
+def scores(messages: dict, run: str) -> dict:
     """All of the above on one messages file, JSON-ready.
 
-    messages, meta: as ``files.messages.load_messages`` gives them. Keys: ``r2`` {target: {definition: ...}}, ``mae``
+    messages: as ``files.messages.load_messages`` gives them, of ``run``. Keys: ``r2`` {target: {definition: ...}}, ``mae``
     and ``acpcr`` on ``all`` graphs and with ``tails_cut``, ``sparsity``, and how many graphs and edges they are from.
     Raises ``UserError`` if the true forces are not known, or fewer than 10 edges are left without the tails.
     """
     if "force" not in messages:
         raise UserError(
-            f"the messages of '{meta.run}' hold no true forces: the system is not known here",
+            f"the messages of '{run}' hold no true forces: the system is not known here",
             "these scores are for simulated systems only",
         )
     dim = messages["dx"].shape[1]
@@ -44,9 +43,9 @@ def scores(messages: dict, meta: MessagesRecord) -> dict:
     cut = {k: v[kept] for k, v in messages.items() if k != "active"} | {"active": messages["active"]}
     if len(cut["r"]) < 10:
         raise UserError(
-            f"the messages of '{meta.run}' have {len(cut['r'])} edges within the tails of velocity and"
+            f"the messages of '{run}' have {len(cut['r'])} edges within the tails of velocity and"
             " acceleration, expected at least 10",
-            f"python extract_messages.py --run {meta.run} --max-graphs 10000 --overwrite",
+            f"python extract_messages.py --run {run} --max-graphs 10000 --overwrite",
         )
     accelerations = {"all": prediction(messages), "tails_cut": prediction(cut)}
     spread, spread_cut = (m["message"].astype(float).std(0) for m in (messages, cut))

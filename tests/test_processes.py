@@ -11,6 +11,7 @@ from scripts import ROOT, environment
 
 SIMULATOR = """
 import os, time
+from distill.files.kinds import SystemRecord
 from distill.generalization.extrapolation import fresh_sets
 from distill.shell.stage import run_script
 
@@ -19,7 +20,7 @@ def maker(system):
     time.sleep(600)
 
 if __name__ == "__main__":
-    run_script(lambda: fresh_sets({}, maker))
+    run_script(lambda: fresh_sets(SystemRecord(), maker))
 """
 STAGE = """
 import sys, time

@@ -28,7 +28,7 @@ def sent():
 
 @pytest.fixture(scope="module")
 def found(sent):
-    return reproductions.scores(sent, {"run": "planted"})
+    return reproductions.scores(sent, "planted")
 
 
 def trimmed_sum(squares):
@@ -100,7 +100,7 @@ def test_ols_and_one_to_one(sent, found, target):
 
 def test_messages_that_are_accelerations_score_lower_against_the_force():
     sent = messages("r1", gauge="acceleration", seed=1)
-    r2 = reproductions.scores(sent, {})["r2"]
+    r2 = reproductions.scores(sent, "x")["r2"]
     for definition in ("trimmed", "correlation", "ols"):
         assert r2["acceleration"][definition]["r2"] == pytest.approx(1, abs=1e-6)
         assert r2["force"][definition]["r2"] < 0.95
@@ -111,7 +111,7 @@ def test_kl_ranks_by_divergence_for_trimmed_and_by_spread_for_the_others():
     sent["message"][:, 2:] = 100 * np.random.default_rng(0).normal(size=(len(sent["r"]), 2))  # large, but no force
     sent["logvar"] = np.zeros_like(sent["message"])
     sent["logvar"][:, :2] = -1e6  # a certain message is informative under kl
-    force = reproductions.scores(sent, {})["r2"]["force"]
+    force = reproductions.scores(sent, "x")["r2"]["force"]
     assert force["trimmed"]["r2"] > 0.99
     assert force["correlation"]["r2"] < 0.1 and force["ols"]["r2"] < 0.1
 
@@ -166,17 +166,17 @@ def test_sparsity_is_of_standard_deviations(sent, found):
 
 def test_messages_without_forces_or_without_a_middle_are_refused(sent):
     with pytest.raises(UserError, match="no true forces"):
-        reproductions.scores({k: v for k, v in sent.items() if k != "force"}, {"run": "x"})
+        reproductions.scores({k: v for k, v in sent.items() if k != "force"}, "x")
     one = messages("r2", trajectories=1, frames=1)
     with pytest.raises(UserError, match="0 edges within the tails"):
-        reproductions.scores(one, {"run": "x"})
+        reproductions.scores(one, "x")
 
 
 def test_a_masked_component_scores_nothing():
     sent = messages("spring", components=3)
     sent["message"][:, 1] = 0.0
     sent["message"][:, 2] = 0.0
-    r2 = reproductions.scores(sent, {})["r2"]["force"]
+    r2 = reproductions.scores(sent, "x")["r2"]["force"]
     for definition in ("trimmed", "correlation", "ols"):
         assert r2[definition]["components"] == pytest.approx([1.0, 0.0], abs=1e-6)
 
