@@ -29,7 +29,7 @@ CLOSE = 0.02  # the fork calls an acceleration almost correct if it is off by le
 def scores(messages: dict, run: str) -> dict:
     """All of the above on one messages file, JSON-ready.
 
-    messages: as ``files.messages.load_messages`` gives them, of ``run``. Keys: ``r2`` {target: {definition: ...}}, ``mae``
+    messages: those of ``run`` as ``load_messages`` gives them. Keys: ``r2`` {target: {definition: ...}}, ``mae``
     and ``acpcr`` on ``all`` graphs and with ``tails_cut``, ``sparsity``, and how many graphs and edges they are from.
     Raises ``UserError`` if the true forces are not known, or fewer than 10 edges are left without the tails.
     """
