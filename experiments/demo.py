@@ -7,6 +7,7 @@ writes  results/demo.json, and datasets, weights and outputs as the stages do; b
 example:  python experiments/demo.py
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -38,6 +39,7 @@ def main(argv=None) -> int:
         steps.append({"command": f"python {command}", "last_lines": lines, "seconds": time.perf_counter() - start})
     law = load_json(paths.OUTPUTS / RUN / "law.json")
     content = provenance("demo", {}, {}, stage.seconds) | {"hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
+    content["load"] = round(os.getloadavg()[1], 1)  # over five minutes: much more than 1 says that seconds are too many
     save_json(OUT, content | {"steps": steps, "law": {k: law[k] for k in OF_THE_LAW if k in law}})
     print(stage.done(OUT, stages=len(steps)), flush=True)
     return 0
