@@ -120,9 +120,9 @@ def bandwidth(torch, device: str, quick: bool) -> float:
     return 2 * a.numel() / fastest(torch, device, lambda: b.copy_(a))
 
 
-def fastest(torch, device: str, function, repeats: int = 20) -> float:
+def fastest(torch, device: str, function) -> float:
     times = []
-    for _ in range(repeats + 1):
+    for _ in range(21):  # the first warms up
         wait(torch, device)
         start = time.perf_counter()
         function()

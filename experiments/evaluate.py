@@ -14,6 +14,9 @@ it can be committed.
 import time
 from pathlib import Path
 
+import gamd_sr
+import reproductions
+
 from distill.files import records
 from distill.files.kinds import Generalization, LawRecord, LinearFit, RunConfig
 from distill.files.messages import load_messages
@@ -117,8 +120,6 @@ def describe(config: RunConfig) -> dict:
 
 def measure(run: str, inputs: dict[str, Path], found: dict) -> dict:
     """The numbers of a cell: messages under every definition, the stages' own fits, the law and its errors."""
-    import reproductions
-
     messages, meta = load_messages(inputs["messages_test"], run)
     law, against = found.get("law"), found.get("generalization")
     cell = {"messages": reproductions.scores(messages, meta.run), **fit_of(found["linear_fit"])}
@@ -130,8 +131,6 @@ def measure(run: str, inputs: dict[str, Path], found: dict) -> dict:
 
 def fluid_of(run: str, inputs: dict[str, Path], found: dict, test: dict) -> dict:
     """What is asked of a fluid beyond other cells: gamd_sr's rows, sigma and epsilon, the rollouts."""
-    import gamd_sr
-
     train, meta = load_messages(inputs["messages_train"], run)
     fit, law, against = (found[name] for name in ("linear_fit", "law", "generalization"))
     return {

@@ -7,13 +7,22 @@ example:  python experiments/figures.py --run r2_n4_d2_s0__l1-newton__s0
 """
 
 import numpy as np
+import sympy as sp
 
 from distill.files.messages import load_messages
 from distill.files.names import messages_path
+from distill.files.properties import VARIABLES
 from distill.files.storage import load_json, save_bytes
+from distill.formulas.latex import to_latex
+from distill.formulas.program import compile_numpy
+from distill.formulas.text import parse
+from distill.messages import read_out
+from distill.messages.net_forces import nodes_of
+from distill.report import plots
 from distill.shell import paths
 from distill.shell.flags import Parser
 from distill.shell.stage import run_script
+from distill.statistics.metrics import standardise
 
 POINTS, EDGES = 400, 3000
 
@@ -22,8 +31,6 @@ def main(argv=None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("--run", required=True)
     run = parser.parse_args(argv).run
-
-    from distill.report import plots
 
     test, _ = load_messages(messages_path(run, "test"), run)
     fit, law, against = (load_json(paths.OUTPUTS / run / f"{n}.json") for n in ("linear_fit", "law", "generalization"))
@@ -43,9 +50,6 @@ def main(argv=None) -> int:
 
 def draw_messages(axis, test, fit):
     """The most important component against its best combination of force components."""
-    from distill.report import plots
-    from distill.statistics.metrics import standardise
-
     y = standardise(test["message"][:, fit["top_components"][:1]].astype(float))[:, 0]
     x = np.column_stack([test["force"], np.ones(len(y))]) @ fit["targets"]["force"]["coefficients"][0]
     scale = np.median(np.abs(x))  # forces span orders of magnitude: show all of them
@@ -63,8 +67,6 @@ def draw_messages(axis, test, fit):
 
 def draw_front(axis, law):
     """Relative error of the formulas found for the radial force by complexity, the chosen one marked."""
-    from distill.report import plots
-
     target = law["targets"]["radial"]
     complexity, loss = np.array([row[:2] for row in target["rows"]]).T
     at = complexity[target["chosen"]], loss[target["chosen"]]
@@ -79,8 +81,6 @@ def draw_front(axis, law):
 
 def draw_errors(axis, sets):
     """Median relative error of accelerations of law and network on every set."""
-    from distill.report import plots
-
     names = list(sets)[::-1]
     for who, label, colour, marker in (("gnn", "network", plots.ACCENT, "s"), ("law", "law", plots.SOFT, "o")):
         errors = [max(sets[n][who]["median_relative_error"] or 0, 1e-16) for n in names]
@@ -96,16 +96,6 @@ def draw_errors(axis, sets):
 
 def draw_force(axis, train, meta, test, law):
     """f(r) as the messages have it, the law found in them, and the truth."""
-    import sympy as sp
-
-    from distill.files.properties import VARIABLES
-    from distill.formulas.latex import to_latex
-    from distill.formulas.program import compile_numpy
-    from distill.formulas.text import parse
-    from distill.messages import read_out
-    from distill.messages.net_forces import nodes_of
-    from distill.report import plots
-
     alone = law["from_messages"]
     read = read_out.read_out(train, nodes_of(train), meta.antisymmetric, law["arguments"]["seed"])
     force = read_out.centrality(read.force(test, nodes_of(test)), test["dx"], test["r"])["radial"]
@@ -129,8 +119,6 @@ def draw_force(axis, train, meta, test, law):
 
 
 def draw_structure(axis, g):
-    from distill.report import plots
-
     r, reference = np.array(g["r_A"]), g["reference"]
     spread = {"color": plots.MUTED, "alpha": 0.45, "lw": 0, "label": f"reference, {reference['n']} seeds"}
     axis.fill_between(r, reference["low"], reference["high"], **spread)

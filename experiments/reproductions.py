@@ -19,7 +19,7 @@ import numpy as np
 from distill.messages.net_forces import nodes_of
 from distill.messages.read_out import importance, target_forces, top_components
 from distill.shell.errors import UserError
-from distill.statistics.metrics import affine_fit_trimmed, channel_map, r_squared, score_components
+from distill.statistics.metrics import affine_fit, affine_fit_trimmed, channel_map, r_squared, score_components
 
 TARGETS = ("force", "acceleration")  # of the pair: F and F/m_i
 TAIL = 1e-4  # vj279 keeps graphs between this quantile and 1 minus it
@@ -88,8 +88,8 @@ def _widest(messages: dict, count: int) -> np.ndarray:
 
 def _r2_least_squares(y: np.ndarray, target: np.ndarray) -> float:
     """R2 of ordinary least squares of y [edge] on target [edge, dim] and 1."""
-    design = np.column_stack([target, np.ones(len(target))])
-    return r_squared(y, design @ np.linalg.lstsq(design, y, rcond=None)[0])
+    *slopes, offset = affine_fit(target, y)
+    return r_squared(y, target @ slopes + offset)
 
 
 def correlation_of_trimmed_fit(y: np.ndarray, target: np.ndarray) -> float:

@@ -1,5 +1,8 @@
 """Figures of the tables."""
 
+import io
+
+from matplotlib.figure import Figure
 from published import ESZT2_PRUNING, PRUNING_ENDS, PRUNING_SCHEDULES, TABLES
 from table_cells import ROWS, TRIMMED, Cells, name
 
@@ -7,15 +10,8 @@ SHOWN = ("bottleneck", "l1", "kl", "pruning")
 GREY, ORANGE, BLUE = "0.55", "tab:orange", "tab:blue"
 
 
-def figures(cells: Cells) -> dict[str, bytes]:
-    """PNGs by file name."""
-    return {"tables.png": draw_r2(cells), "pruning.png": draw_pruning(cells)}
-
-
 def _panels(size, titles):
     """(figure, axes): panels side by side with one vertical axis."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1, len(titles), sharey=True)
     for ax, title in zip(axes, titles, strict=True):
@@ -26,8 +22,6 @@ def _panels(size, titles):
 
 def _png(figure, axis, columns: int) -> bytes:
     """With one legend above, of the marks of ``axis``."""
-    import io
-
     figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=columns, frameon=False)
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=130)

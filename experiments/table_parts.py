@@ -53,17 +53,17 @@ FOUND = (
 )
 
 
-def against(cells: Cells, table: str, who: str, rows=ROWS, variants=VARIANTS, text=r2) -> str:
+def against(cells: Cells, table: str, who: str, text=r2) -> str:
     """A published table with the numbers that are defined alike on our networks beside each of its own."""
     published = TABLES[table]
     path = ("messages", *published.ours)
     lines = [
-        [name(*row), *(cells.beside(published.values.get((*row, v)), path, *row, v, text=text) for v in variants)]
-        for row in rows
-        if any((*row, v) in published.values for v in variants)
+        [name(*row), *(cells.beside(published.values.get((*row, v)), path, *row, v, text=text) for v in VARIANTS)]
+        for row in ROWS
+        if any((*row, v) in published.values for v in VARIANTS)
     ]
     about = f"{published.what} ({published.source}). Definition: {published.definition}. {ORDER.format(who)}"
-    return f"{about}\n\n{markdown(['', *variants], lines)}"
+    return f"{about}\n\n{markdown(['', *VARIANTS], lines)}"
 
 
 def table_1(cells: Cells) -> str:

@@ -3,14 +3,22 @@
 import numpy as np
 
 from distill.files import records
-from distill.files.arrays import save_npz
+from distill.files.arrays import check_fields
 from distill.files.dataset import make_split
 from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import DatasetRecord
 from distill.files.properties import of_edges
+from distill.files.storage import atomic
 from distill.physics.record import describe
 from distill.physics.system import System, pair_force
 from distill.physics.systems import load_system
+
+
+def save_npz(path, arrays: dict, fields: dict) -> None:
+    """Write ``arrays`` after checking them against the table ``fields``."""
+    check_fields(arrays, fields, f"what was to be written to {path.name}")
+    with atomic(path) as file:
+        np.savez(file, **arrays)
 
 
 def states(system="r2", trajectories=40, frames=5, n=4, dim=2, seed=0):

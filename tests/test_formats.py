@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 from filled import filled, write
-from planted import messages, states, write_dataset
+from planted import messages, save_npz, states, write_dataset
 from safetensors.torch import save_file
 
 from distill.files import npz, records, storage
-from distill.files.arrays import load_npz, save_npz, stream_npz
-from distill.files.dataset import dataset_of_run, load_dataset, make_split, start_of
+from distill.files.arrays import load_npz, stream_npz
+from distill.files.dataset import dataset_of_run, load_dataset, make_split, save_dataset, start_of
 from distill.files.fields import DATASET_FIELDS, MESSAGE_FIELDS
 from distill.files.kinds import DatasetRecord, MessagesRecord, RunConfig
 from distill.files.messages import load_messages
@@ -301,7 +301,7 @@ def test_written_arrays_are_checked_too(tmp_path):
     data = states(trajectories=4)
     data["acc"][0, 0, 0, 0] = np.nan
     with pytest.raises(UserError, match="acc"):
-        save_npz(tmp_path / "x.npz", data, DATASET_FIELDS)
+        save_dataset(tmp_path / "x.npz", data, {})
     assert not os.listdir(tmp_path)
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from planted import save_npz
 from scripts import ok, refused, run
 
 from distill.files import records
-from distill.files.arrays import save_npz
 from distill.files.dataset import load_dataset
 from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import SystemRecord

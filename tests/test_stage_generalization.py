@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 from filled import write
+from planted import save_npz
 
 from distill.files import records
-from distill.files.arrays import save_npz
 from distill.files.dataset import make_split
 from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import DatasetRecord, LawRecord, MessagesRecord, RunConfig, SystemRecord

@@ -13,19 +13,12 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
 
-def save_npz(path: Path, arrays: dict, fields: dict) -> None:
-    """Write ``arrays`` after checking them against the table ``fields``."""
-    check_fields(arrays, fields, f"what was to be written to {relative(path)}")
-    with atomic(path) as file:
-        np.savez(file, **arrays)
-
-
 def stream_npz(path: Path, parts: Iterable[dict], sizes: dict, fields: dict, fix: str | None = None) -> None:
     """Write an ``.npz`` from ``parts`` that come one after the other, in the memory of one of them.
 
     ``sizes``: axis of ``fields`` -> its size in the whole file. An array whose first axis is among them is the
-    parts' rows one after the other; any other is taken from the first part. Every part is checked as by
-    ``save_npz``. ``UserError`` for what is not allowed, and before anything is written if the disk is too full
+    parts' rows one after the other; any other is taken from the first part. Every part is checked
+    (``check_fields``). ``UserError`` for what is not allowed, and before anything is written if the disk is too full
     (``fix``: what to do then); ``ValueError`` if the parts do not add up to ``sizes``.
     """
     path, where = Path(path), f"what was to be written to {relative(path)}"

@@ -24,15 +24,15 @@ class BlewUp(Exception):
 
 
 class VerletList:
-    """Pairs with r <= ``cutoff + skin`` when the list was made; valid for positions that are not wrapped since.
+    """Pairs with r <= ``cutoff + SKIN`` when the list was made; valid for positions that are not wrapped since.
 
-    ``skin`` is as wide as the box leaves room for. ``i, j [pair]``; ``made``: how many lists so far. ``ValueError`` if
-    the cutoff is more than half the box.
+    ``SKIN`` is narrower where the box leaves no room for it. ``i, j [pair]``; ``made``: how many lists so far.
+    ``ValueError`` if the cutoff is more than half the box.
     """
 
-    def __init__(self, box, cutoff: float, skin: float = SKIN):
+    def __init__(self, box, cutoff: float):
         self.box = np.asarray(box, dtype=float)
-        self.reach = max(cutoff, min(cutoff + skin, float(self.box.min()) / 2))
+        self.reach = max(cutoff, min(cutoff + SKIN, float(self.box.min()) / 2))
         self.half_skin = (self.reach - cutoff) / 2
         self.made, self._at = 0, None
 

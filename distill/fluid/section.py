@@ -3,12 +3,17 @@
 import numpy as np
 
 from distill.files.kinds import Generalization, LawRecord
+from distill.files.properties import VARIABLES
+from distill.fluid import figures
+from distill.fluid.figures import NAMES
+from distill.formulas.text import parse
+from distill.physics.law import Law
+from distill.report import plots
 from distill.report.page import image, table, text, tile
 from distill.report.page import shown as cell
 from distill.report.words import shown
 
 KIND = "fluid"  # of the rollouts of ``distill.fluid.rollouts``
-NAMES = {"truth": "truth", "law": "law", "gnn": "network"}
 POINTS = 400
 
 
@@ -87,12 +92,6 @@ def simulation_rows(m) -> list[list[str]]:
 
 def law_parts(m) -> list[str]:
     """Sigma and epsilon of the law found, and its f(r) beside the true one: below the law."""
-    from distill.files.properties import VARIABLES
-    from distill.fluid import figures
-    from distill.formulas.text import parse
-    from distill.physics.law import Law
-    from distill.report import plots
-
     if not m.cut_off:
         return []
     found, body = m.law.lennard_jones, ""
@@ -134,17 +133,11 @@ def tiles(m) -> list[str]:
     return [tile(value, what, note)]
 
 
-def draw_rollouts(axes, r: dict) -> None:
-    from distill.fluid import figures
-
-    figures.rollouts(axes, r)
+draw_rollouts = figures.rollouts
 
 
 def rollouts(r: dict) -> str:
     """The section on the rollouts of a fluid."""
-    from distill.fluid import figures
-    from distill.report import plots
-
     g, warm, still = r["g_r"], r["constant_temperature"], r["constant_energy"]
     driven = f"a Langevin bath of friction {cell(r['friction_per_ps'])}/ps" if r["friction_per_ps"] else "no thermostat"
     body = (

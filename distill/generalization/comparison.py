@@ -19,7 +19,7 @@ from distill.shell.kinds import Kind
 from distill.shell.stage import progress
 
 FRESH_SEED = 1_000_003  # unlike that of any dataset
-ACCELERATIONS = "of accelerations; mae: mean over components; n: particles times frames"
+ERRORS_ARE = "mae: mean over components; n: particles times frames"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law) -> 
     result = {
         "truth": None if system is None else {"system": system.name, "law": system.law},
         "force_unit": unit,
-        "errors_are": f"of forces, mass * acc, in {unit}{ACCELERATIONS[16:]}" if unit else ACCELERATIONS,
+        "errors_are": f"of {f'forces, mass * acc, in {unit}' if unit else 'accelerations'}; {ERRORS_ARE}",
         "simulations": {name: states.report for name, states in made.sets.items() if states.report},
         "sets": {name: extrapolation.compare(s, network, law.acceleration, bool(unit)) for name, s in sets},
         "skipped_sets": made.skipped,

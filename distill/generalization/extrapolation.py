@@ -59,11 +59,10 @@ class Made:
 # ---------------------------------------------------------------- the sets
 
 
-def transformed(states: States, name: str, system, factor: float | None = None) -> States:
+def transformed(states: States, name: str, system) -> States:
     """``states`` made "wide" or "close" (positions scaled about each centre of mass) or "heavy" (masses
-    scaled), and labelled again by ``system``. The factor is ``FACTORS[name]`` unless given."""
-    factor = FACTORS[name] if factor is None else factor
-    mass = states.properties["mass"]
+    scaled) by ``FACTORS[name]``, and labelled again by ``system``."""
+    factor, mass = FACTORS[name], states.properties["mass"]
     if name == "heavy":
         new = replace(states, properties=states.properties | {"mass": mass * factor})
         what = f"the interpolation states with all masses x {factor:g}"

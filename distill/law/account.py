@@ -48,24 +48,19 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
         "refinement": refinement_json(refined),
         "control": {
             "pair": without.pair_json(),
-            "acceleration_error": {"law": _score(without, ground)},
+            "acceleration_error": {"law": law_error(without, ground.held)},
             "cpu_seconds": alone.cpu_seconds,
             "what": f"the same refit, repair and choice on accelerations from {' and '.join(selection.CONTROL_STARTS)},"
             " without a network: a law found here too is no evidence for the network",
         },
         "acceleration_error": {
-            "law": _score(law, ground),
+            "law": law_error(law, ground.held),
             "gnn": refined.network,
             "n": refined.receivers,
             "what": "mean |a - a_data| / (c + |a_data|) of components, receivers of trajectories left out",
         },
         "truth": None,
-        "verdict": {
-            "recovered": None,
-            "relative_error_in_range": None,
-            "relative_error_extrapolated": None,
-            "why": "the true law is not known here",
-        },
+        "verdict": {"recovered": None, "why": "the true law is not known here"},
         "data_verdict": verdict.without_truth(refined, residuals.structure(law, ground.held, seed)),
     }
     system = record.system_of(dataset.meta.system)
@@ -88,10 +83,6 @@ def _examined(refined, ground, node_terms) -> tuple[Law, dict]:
     size = size if np.isfinite(size).all() else None
     pair, known = constants.examine(refined.law.pair, refined.data, node_terms, size, ground.unit_charges)
     return replace(refined.law, pair=pair, node=fit_node_terms(pair, refined.data, node_terms)), known
-
-
-def _score(law, ground) -> float:
-    return law_error(law, ground.held)
 
 
 def refinement_json(refined) -> dict:

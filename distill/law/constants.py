@@ -11,6 +11,7 @@ import math
 import numpy as np
 import sympy as sp
 
+from distill.files.storage import finite_or_none
 from distill.formulas.switches import gap, thresholds, with_threshold
 from distill.formulas.text import to_text
 from distill.formulas.tree import canonical, parametrise, with_constants, with_scales
@@ -34,7 +35,8 @@ def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charg
     objective = acceleration_objective(data, node_terms, size)
     scaled, score = objective.fit(with_scales(expr))
     form, symbols, values = parametrise(scaled)
-    spread = jackknife(form, symbols, values, data, node_terms, size)
+    fits = jackknife_fits(form, symbols, values, data, node_terms, size)
+    spread = spread_of(np.array(fits), len(values))
     final = snap(form, symbols, values, spread, objective, score)
     report, shown = [], {}
     for k, (symbol, value, error) in enumerate(zip(symbols, values, spread, strict=True)):
@@ -43,7 +45,7 @@ def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charg
             {
                 "symbol": f"c{k}",
                 "value": float(final[k]),
-                "standard_error": _finite(error),
+                "standard_error": finite_or_none(error),
                 "snapped_from": None if final[k] == value else float(value),
             }
         )
@@ -70,27 +72,24 @@ def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charg
     return canonical(law, unit_charges), {"form": text, "constants": report, "constants_note": note}
 
 
-def jackknife(form, symbols, values, data: Receivers, node_terms=(), size=None, groups: int = GROUPS) -> np.ndarray:
-    """Standard error of every constant [k]; NaN where fewer than two fits succeed."""
-    return spread_of(np.array(jackknife_fits(form, symbols, values, data, node_terms, size, groups)), len(values))
-
-
 def spread_of(fits: np.ndarray, count: int) -> np.ndarray:
-    """Jackknife standard error [count] of the values [group, count] of the fits that each leave a group out."""
+    """Jackknife standard error [count] of the values [group, count] of the fits that each leave a group out; NaN where
+    there are fewer than two.
+    """
     if len(fits) < 2:
         return np.full(count, np.nan)
     return np.sqrt((len(fits) - 1) / len(fits) * ((fits - fits.mean(0)) ** 2).sum(0))
 
 
-def jackknife_fits(form, symbols, values, data: Receivers, node_terms=(), size=None, groups: int = GROUPS) -> list:
-    """The constants [k] fitted without each of ``groups`` groups of trajectories in turn; fits that lose one of
+def jackknife_fits(form, symbols, values, data: Receivers, node_terms=(), size=None) -> list:
+    """The constants [k] fitted without each of ``GROUPS`` groups of trajectories in turn; fits that lose one of
     the constants are left out.
     """
     known = np.unique(data.trajectory)
-    group = np.random.default_rng(17).permutation(len(known)) % groups
+    group = np.random.default_rng(17).permutation(len(known)) % GROUPS
     of = group[np.searchsorted(known, data.trajectory)]
     fits = []
-    for g in range(min(groups, len(known))):
+    for g in range(min(GROUPS, len(known))):
         keep = of != g
         part = acceleration_objective(data.subset(keep), node_terms, None if size is None else size[keep])
         found = parametrise(part.fit(with_constants(form, symbols, values), 20)[0])[2]
@@ -145,7 +144,3 @@ def _told(constant: dict) -> str:
     if before != after:
         return f"{constant['symbol']} from {before} to {after}"
     return f"{constant['symbol']} to {after} (by {constant['value'] - constant['snapped_from']:.1g})"
-
-
-def _finite(value) -> float | None:
-    return float(value) if np.isfinite(value) else None

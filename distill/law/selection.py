@@ -221,11 +221,11 @@ def choose(candidates: Sequence[Candidate], ground: Ground) -> int:
     return int(_picks(candidates, sums, counts, np.ones((1, len(counts))), ground.check.tiny)[0])
 
 
-def stability(candidates, chosen, ground, draws: int = DRAWS) -> float:
+def stability(candidates, chosen, ground) -> float:
     """Share of bootstrap draws of the held-out trajectories in which the same formula is chosen."""
     sums, counts = _by_trajectory([c.errors for c in candidates], ground.held.trajectory)
     rng = np.random.default_rng(29)
-    drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=draws)
+    drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=DRAWS)
     return float(np.mean(_picks(candidates, sums, counts, drawn, ground.check.tiny) == chosen))
 
 

@@ -75,17 +75,17 @@ def drop_terms(fit, found, error) -> tuple[np.ndarray, float, tuple[str, ...]]:
     return found, error, tuple(terms)
 
 
-def ridge(design, target, c, strength=1e-8, rounds=8):
-    """Columns of W minimising sum |T - design W| / (c + |T|), by reweighted ridge regression."""
+def ridge(design, target, c):
+    """Columns of W minimising sum |T - design W| / (c + |T|), by reweighted ridge regression (strength 1e-8)."""
     base = 1 / (c + np.linalg.norm(target, axis=1))
     weight = base**2
     # heavy tails: a column's plain std is that of a few encounters, its weighted norm is not
     scale = np.sqrt((design**2 * weight[:, None]).sum(0))
     scale[scale == 0] = 1.0
     x = design / scale
-    for _ in range(rounds):
+    for _ in range(8):
         gram = (x * weight[:, None]).T @ x
-        gram[np.diag_indices_from(gram)] += strength * np.trace(gram) / len(gram)
+        gram[np.diag_indices_from(gram)] += 1e-8 * np.trace(gram) / len(gram)
         w = np.linalg.solve(gram, (x * weight[:, None]).T @ target)
         error = np.linalg.norm(target - x @ w, axis=1) * base
         weight = base**2 / np.maximum(error, 1e-3 * np.median(error) + 1e-12)

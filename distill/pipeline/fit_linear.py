@@ -89,7 +89,6 @@ def measure(
     best = max(scores, key=lambda name: scores[name]["r2_trim90"])
     if "acceleration" not in scores:
         scores["acceleration"] = per_mass(scores["force"], float(messages["mass_i"][0]))
-    headline = scores["force"]
 
     nodes = nodes_of(train[0])
     read = read_out.read_out(train[0], nodes, train[1].antisymmetric, seed)
@@ -99,10 +98,7 @@ def measure(
         **{k: getattr(meta, k) for k in ("run", "split", "variant", "recipe")},
         "n_edges": len(messages["r"]),
         "n_graphs": meta.graphs,
-        "r2_all": headline["r2_all"],
-        "r2_trim90": headline["r2_trim90"],
-        "r2_all_components": headline["r2_all_components"],
-        "r2_trim90_components": headline["r2_trim90_components"],
+        **{k: v for k, v in scores["force"].items() if k != "coefficients"},
         "best_target": best,
         "targets": scores,
         "importance_is": "mean_kl" if "logvar" in messages else "std",
@@ -113,8 +109,7 @@ def measure(
         "channel_map_r2": metrics.channel_map(chosen, targets[best]),
         "read_out": {
             **read.account(),
-            "tangential_share": central["tangential_share"],
-            "tangential_median": central["tangential_median"],
+            **{k: v for k, v in central.items() if k != "radial"},
             **read_out.score_forces(estimated, targets["force"]),
         },
         "potential": potential_scores(messages, meta.system, chosen, estimated),

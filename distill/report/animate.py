@@ -58,13 +58,13 @@ def _heading(dataset, system):
     return text
 
 
-def _trail(colour, count, strongest=0.9):
+def _trail(colour, count):
     """Colours of ``count`` segments, from transparent to full."""
     from matplotlib.colors import to_rgb
 
     rgba = np.empty((max(count, 1), 4))
     rgba[:, :3] = to_rgb(colour)
-    rgba[:, 3] = np.linspace(0.08, strongest, max(count, 1))
+    rgba[:, 3] = np.linspace(0.08, 0.9, max(count, 1))
     return rgba
 
 

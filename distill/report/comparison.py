@@ -6,7 +6,6 @@ from distill.report.page import details, image, missing, percent, r2, shown, tab
 from distill.report.words import power, ratio_words
 
 MOMENTA = {"momentum_drift": "momentum", "angular_momentum_drift": "angular momentum"}
-MODELS = {"law": "law", "gnn": "network", "truth_loose": "truth, looser tolerance", "truth": "truth"}
 
 
 def generalization(m) -> str:
@@ -52,7 +51,7 @@ def rollouts(m) -> str:
         return extension.rollouts(r)
     conserved = {k: v for k, v in MOMENTA.items() if any(getattr(one, k) for one in r.models.values())}
     rows, failed = [], []
-    for key, label in MODELS.items():
+    for key, label in plots.MODELS.items():
         one, truth = r.models[key], key == "truth"
         drifts = (shown(getattr(one, f"final_{k}_median")) for k in ("energy_drift", *conserved))
         followed = "—" if truth else f"{shown(one.followed_for)} of {shown(r.horizon)}"
@@ -60,7 +59,7 @@ def rollouts(m) -> str:
         lost = f"<span class=line>{len(one.failed)} of {r.n}</span>"
         rows.append([label, power(one.rtol), followed, end, *drifts, lost])
     for key, one in r.models.items():
-        failed += [f"{MODELS[key]}, start {f.trajectory}, at {f.at_time:.4g}: {f.why}" for f in one.failed]
+        failed += [f"{plots.MODELS[key]}, start {f.trajectory}, at {f.at_time:.4g}: {f.why}" for f in one.failed]
     body = (
         f'<p class="lead">{r.n} new starts of {r.particles} particles, integrated under truth, law and network'
         f" up to {shown(r.horizon)} time units; the training data end at {shown(r.training_time)}."

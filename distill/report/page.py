@@ -141,9 +141,8 @@ def table(header, rows: list[list], caption: str = "", marked: int | None = None
     return f'<div class="scroll"><table>{about}{head}<tbody>{body}</tbody></table></div>'
 
 
-def section(number: int, title: str, body: str, lead: str = "") -> str:
-    first = f'<p class="lead">{lead}</p>' if lead else ""
-    return f'<section id="s{number}"><h2><span>{number}</span>{text(title)}</h2>{first}{body}</section>'
+def section(number: int, title: str, body: str) -> str:
+    return f'<section id="s{number}"><h2><span>{number}</span>{text(title)}</h2>{body}</section>'
 
 
 def missing(what: str, command: str) -> str:

@@ -14,7 +14,7 @@ INK, ACCENT, SOFT, MUTED = "#1b2a41", "#d1495b", "#2e86ab", "#9aa5b1"
 NETWORK, LAW, REFERENCE = ACCENT, SOFT, MUTED
 FLOOR = 1e-17  # where errors of exactly zero are drawn on a logarithmic axis
 ROUNDING = 1e-15  # of rollouts: below is rounding only
-_LABELS = {"gnn": "network", "law": "law", "truth_loose": "truth, looser tolerance", "truth": "truth"}
+MODELS = {"law": "law", "gnn": "network", "truth_loose": "truth, looser tolerance", "truth": "truth"}
 matplotlib.rcParams.update(
     {
         "font.size": 10,
@@ -160,7 +160,7 @@ def _draw_sets(axis, sets, unit):
             axis.plot(list(shown.values()), [row, row], color=MUTED, lw=1, zorder=1)
         for key, marker, colour in (("gnn", "s", NETWORK), ("law", "o", LAW)):
             if key in shown:
-                axis.plot(shown[key], row, marker, color=colour, ms=7, label=_LABELS[key] if row == 0 else None)
+                axis.plot(shown[key], row, marker, color=colour, ms=7, label=MODELS[key] if row == 0 else None)
     axis.set(xscale="log", xlabel=f"mean absolute error of {what}", ylim=(len(names) - 0.4, -0.6))
     axis.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
     axis.grid(axis="x", color=MUTED, alpha=0.25, lw=0.6)
@@ -178,7 +178,7 @@ def _draw_rollouts(axes, rollouts):
             model = rollouts.models[name]
             curve = {k: np.array(v, dtype=float) for k, v in vars(getattr(model, key)).items()}
             rows = {k: np.maximum(v[1:], ROUNDING) for k, v in curve.items()}
-            label = f"{_LABELS[name]} (rtol $10^{{{round(np.log10(model.rtol))}}}$)"
+            label = f"{MODELS[name]} (rtol $10^{{{round(np.log10(model.rtol))}}}$)"
             axis.plot(t[1:], rows["median"], style, color=colour, lw=1.6, label=label)
             if name in ("gnn", "law"):
                 axis.fill_between(t[1:], rows["lower"], rows["upper"], color=colour, alpha=0.15, lw=0)

@@ -5,14 +5,6 @@ import shlex
 from distill.report.page import code, details, shown, table, text
 from distill.report.stages import PRIORS
 
-SCRIPTS = {  # of what stands in the report
-    "simulate": "simulate.py",
-    "train": "train.py",
-    "extract_messages": "extract_messages.py",
-    "fit_linear": "fit_linear.py",
-    "symbolic_reg": "symbolic_reg.py",
-    "test_generalization": "test_generalization.py",
-}
 # Flags with a --no-... to switch them off; another flag that is off is left out.
 SWITCHES = (*PRIORS, "scale_output", "deterministic", "guesses", "capture")
 NO_REPEAT = ("overwrite", "resume", "wandb")  # are about one call, not about what it makes
@@ -39,7 +31,7 @@ def provenance(m) -> str:
     for name, one in m.made().items():
         if not one.stage:
             continue  # made elsewhere
-        script = SCRIPTS[one.stage]
+        script = f"{one.stage}.py"
         label = f"{script} ({name.removeprefix('messages_')})" if name.startswith("messages") else script
         commit = code((one.git.commit or "unknown")[:7]) + (" + changes" if one.git.dirty else "")
         versions = ", ".join(f"{k} {v}" for k, v in one.versions.items())

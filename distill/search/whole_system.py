@@ -142,7 +142,7 @@ def baseline(
     columns = features(dataset, test, raw)
     state = {k: dataset.arrays[k][test[:2]].astype(float) for k in ("pos", "vel")}
     properties = {k: v[test[0]].astype(float) for k, v in dataset.properties.items()}
-    row = min(front.rows, key=lambda r: r.loss if r.held_out is None else r.held_out)
+    row = min(front.rows, key=lambda r: r.judged)
     with np.errstate(all="ignore"):
         found = compile_numpy(row.expr, list(target.features))(*(columns[k] for k in target.features))
     whole = law.acceleration(state["pos"], state["vel"], properties)

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+KEPT = 0.9  # share of rows in trimmed fits and scores
+ROUNDS = 15  # of reweighting, and of trimming
+
 
 def r_squared(y: np.ndarray, fitted: np.ndarray) -> float:
     """1 - sum (y - fitted)^2 / sum (y - mean y)^2 over all entries; 0 for a constant ``y``."""
@@ -9,10 +12,10 @@ def r_squared(y: np.ndarray, fitted: np.ndarray) -> float:
     return 1.0 - float(((y - fitted) ** 2).sum()) / total if total > 0 else 0.0
 
 
-def r_squared_trimmed(y: np.ndarray, fitted: np.ndarray, keep: float = 0.9) -> float:
-    """``r_squared`` over the share ``keep`` of rows with the smallest errors."""
+def r_squared_trimmed(y: np.ndarray, fitted: np.ndarray) -> float:
+    """``r_squared`` over the share ``KEPT`` of rows with the smallest errors."""
     error = np.linalg.norm(np.atleast_2d((y - fitted).T), axis=0)
-    kept = error <= np.quantile(error, keep)
+    kept = error <= np.quantile(error, KEPT)
     return r_squared(y[kept], fitted[kept])
 
 
@@ -32,8 +35,8 @@ def affine_fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=None)[0]
 
 
-def affine_fit_trimmed(x: np.ndarray, y: np.ndarray, keep: float = 0.9, rounds: int = 15) -> np.ndarray:
-    """Affine fit that minimises the squared residuals of the best ``keep`` share of rows.
+def affine_fit_trimmed(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Affine fit that minimises the squared residuals of the best ``KEPT`` share of rows.
 
     The released code of Cranmer et al. minimises the same trimmed sum with Powell's method; here
     least absolute deviations (reweighting) give the start and least trimmed squares the end.
@@ -41,12 +44,12 @@ def affine_fit_trimmed(x: np.ndarray, y: np.ndarray, keep: float = 0.9, rounds: 
     design = np.column_stack([x, np.ones(len(x))])
     scale = np.median(np.abs(y - np.median(y))) or 1.0
     coefficients = np.linalg.lstsq(design, y, rcond=None)[0]
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         root = 1 / np.sqrt(np.abs(y - design @ coefficients) + 1e-4 * scale)
         coefficients = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         residual = np.abs(y - design @ coefficients)
-        kept = residual <= np.quantile(residual, keep)
+        kept = residual <= np.quantile(residual, KEPT)
         coefficients = np.linalg.lstsq(design[kept], y[kept], rcond=None)[0]
     return coefficients
 
