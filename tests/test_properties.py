@@ -12,7 +12,7 @@ from scripts import ok, run
 from distill.files import properties, records
 from distill.files.dataset import load_dataset
 from distill.files.kinds import LawRecord
-from distill.formulas.text import parse
+from distill.formulas.text import parse, symbols_for
 from distill.law import account
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
@@ -136,3 +136,10 @@ def test_a_force_between_spins_is_found(tmp_path):
     assert holds_the_spins({"pair": law["from_messages"]})
     sets = json.loads((out / "generalization.json").read_text())["sets"]
     assert max(entry["law_over_gnn_mae"] for entry in sets.values()) < 0.1
+
+
+def test_a_property_known_as_positive_is_so_in_formulas(monkeypatch):
+    names = ["r", "m_i", "m1", "mass_j", "q_i", "s_i", "size_j", "spin_i", "small"]
+    assert [s.is_positive for s in symbols_for(names)] == [True] * 4 + [None] * 5
+    monkeypatch.setitem(properties.KNOWN, "size", properties.Property("size", "s", positive=True))
+    assert [s.is_positive for s in symbols_for(names)] == [True] * 4 + [None, True, True, None, None]

@@ -18,18 +18,20 @@ from collections.abc import Sequence
 
 import sympy as sp
 
+from distill.files.properties import KNOWN
 from distill.formulas.functions import ALIASES, FUNCTIONS, HEADS
 from distill.shell.errors import UserError, near_miss
 
 MAX_LENGTH, MAX_TOKENS, MAX_DEPTH = 4000, 1500, 60
 MAX_POWER = 128  # largest total power that nested exponents may reach
-_POSITIVE = re.compile(r"r|m|m\d+|m_\w+|mass\w*")
 _TOKEN = re.compile(r"\s*((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[A-Za-z_]\w*|\*\*|[-+*/^(),])", re.ASCII)
 
 
 def symbols_for(names: Sequence[str]) -> list[sp.Symbol]:
-    """One symbol a name; distances and masses (``r``, ``m*``) positive, so that powers merge, others real."""
-    return [sp.Symbol(n, positive=True) if _POSITIVE.fullmatch(n) else sp.Symbol(n, real=True) for n in names]
+    """One symbol a name: ``r`` and properties known as positive are, so that powers merge; others are real."""
+    stems = "|".join(f"{p.symbol}|{p.name}" for p in KNOWN.values() if p.positive)
+    positive = re.compile(rf"r|({stems})(\d+|_\w+)?")
+    return [sp.Symbol(n, positive=True) if positive.fullmatch(n) else sp.Symbol(n, real=True) for n in names]
 
 
 def parse(text: str, variables: Sequence[str]) -> sp.Expr:

@@ -25,9 +25,9 @@ class Extraction:
     left out: what holds them is no pair force. ``UserError`` for a box without a cutoff.
     """
 
-    def __init__(self, model: GNN, dataset: Dataset):
+    def __init__(self, model: GNN, dataset: Dataset, edges_at_once: int | None = None):
         self.dataset, self.model = dataset, model.requires_grad_(False)
-        self.edges_at_once = None  # ``edges.EDGES_AT_ONCE``
+        self.edges_at_once = edges_at_once  # None: ``edges.EDGES_AT_ONCE``
         self.parameter = next(model.parameters())  # for its type and device
         self.system = system_of(dataset.meta.system)
         self.source = edges_of(dataset, device=self.parameter.device)

@@ -22,6 +22,7 @@ import numpy as np
 from distill.files.dataset import Dataset
 from distill.files.properties import property_named
 from distill.files.storage import finite_or_none
+from distill.formulas.forms import typical
 from distill.formulas.program import compile_numpy
 from distill.formulas.tree import complexity
 from distill.physics.law import AXES, Law
@@ -210,14 +211,14 @@ def relative_error(found, true: np.ndarray) -> tuple:
     """(mean, median) of |found - true| / (c + |true|), c = median |true|; None where it is not finite."""
     size = np.abs(true)
     with np.errstate(all="ignore"):
-        error = np.abs(found - true) / ((np.median(size) or np.mean(size) or 1.0) + size)
+        error = np.abs(found - true) / (typical(size) + size)
         return finite_or_none(np.mean(error)), finite_or_none(np.median(error))
 
 
 def best_constant(y: np.ndarray) -> float:
     """The number with the least ``relative_error`` mean against ``y`` [row]: a weighted median."""
     size = np.abs(y)
-    weights = 1 / ((np.median(size) or np.mean(size) or 1.0) + size)
+    weights = 1 / (typical(size) + size)
     order = np.argsort(y)
     total = np.cumsum(weights[order])
     return float(y[order][np.searchsorted(total, 0.5 * total[-1])])
