@@ -1,15 +1,17 @@
 """Force laws of interacting particles, distilled from graph neural networks.
 
-The six stages as calls, with the flags of the scripts as keywords; every one returns ``distill.shell.stage.Done``:
+The six stages as calls, with the flags of the scripts as keywords; every one returns ``distill.shell.stage.Done``,
+``train`` and ``extract_messages`` a list of them:
 
     import distill
 
-    distill.simulate(system="r2", n=4, seed=0)
-    distill.train("r2_n4_d2_s0", variant="l1", recipe="newton")
-    distill.extract_messages("r2_n4_d2_s0__l1-newton__s0")
-    distill.fit_linear("r2_n4_d2_s0__l1-newton__s0")
-    distill.search_law("r2_n4_d2_s0__l1-newton__s0")
-    distill.compare("r2_n4_d2_s0__l1-newton__s0")
+    if __name__ == "__main__":  # some stages start processes, which import your script
+        distill.simulate(system="r2", n=4, seed=0)
+        distill.train("r2_n4_d2_s0", variant="l1", recipe="newton")
+        distill.extract_messages("r2_n4_d2_s0__l1-newton__s0")
+        distill.fit_linear("r2_n4_d2_s0__l1-newton__s0")
+        distill.search_law("r2_n4_d2_s0__l1-newton__s0")
+        distill.compare("r2_n4_d2_s0__l1-newton__s0")
 
 A stage is imported when it is first asked for: importing ``distill`` costs nothing, and threads can still be set.
 """

@@ -9,6 +9,8 @@ import time
 import pytest
 from scripts import ROOT, environment
 
+from distill.shell.processes import GUARD
+
 SIMULATOR = """
 import os, time
 from distill.files.kinds import SystemRecord
@@ -112,3 +114,11 @@ def test_threads_are_limited_in_libraries_loaded_before():
 def test_asking_for_help_loads_nothing_numerical():
     code = "import sys, distill, train, extract_messages, fit_linear; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(SIMULATOR.partition("if __name__")[0] + "run_script(lambda: fresh_sets(SystemRecord(), maker))\n")
+    done = subprocess.run([sys.executable, script], env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "out of memory" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(f"exit code 1; {GUARD}")

@@ -8,7 +8,7 @@ import pytest
 from filled import filled, write
 
 from distill.files import kinds
-from distill.files.kinds import DatasetRecord, FrontRecord, LinearFit, MessagesRecord, RunConfig
+from distill.files.kinds import DatasetRecord, FrontRecord, Generalization, LinearFit, MessagesRecord, RunConfig
 from distill.files.records import Part, Record, Wrong, build, describe, load, save
 from distill.shell.errors import UserError
 
@@ -145,4 +145,5 @@ def test_a_description_goes_down_to_the_last_field():
         "| `either` | text or list of number or null, optional | of two kinds |",
         "| `free` | object, optional | anything |",
     ]
+    assert "| `rollouts` | object | " in describe(Generalization)  # one of three kinds of object
     assert "`targets.*.r2_all`" in describe(LinearFit) and {RunConfig, MessagesRecord, FrontRecord} < set(ALL)

@@ -14,7 +14,7 @@ from distill.files import kinds, records
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.physics.law import Law
-from distill.report import document, page, provenance, words
+from distill.report import document, page, plots, provenance, words
 from distill.report.law import before_and_after
 from distill.report.material import is_stale
 from distill.report.page import display_fractions, formula
@@ -466,3 +466,20 @@ def test_errors_of_the_law_from_the_messages_name_the_factor_they_are_told_after
     verdict = {"recovered": True, "why": "x", "relative_error_in_range": 2.5e-5, "relative_error_extrapolated": 4e-5}
     early = law_json()["from_messages"] | {"verdict": verdict | {"scale": 0.97}}
     assert "multiplied by the best factor, 0.97." in before_and_after(law_record(from_messages=early))
+
+
+def test_the_numbers_below_an_axis_do_not_overlap():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    values = np.random.default_rng(0).uniform(-0.0123, 0.0123, (100, 2))
+    figure = plots.linear_fit(values, values, ["", ""], [(1, 1), (1, 1)], "")
+    FigureCanvasAgg(figure).draw()
+    for axis in figure.axes:
+        low, high = axis.get_xlim()
+        shown = [t.get_window_extent() for t in axis.get_xticklabels() if low <= t.get_position()[0] <= high]
+        assert len(shown) > 2 and all(a.x1 < b.x0 for a, b in zip(shown, shown[1:], strict=False))
+
+
+def test_complexities_are_whole_numbers_on_the_axis():
+    figure = plots.pareto({"radial": (np.array([1, 3, 14]), np.array([1, 0.1, 0.01]), 2)}, "")
+    assert all(tick == int(tick) for tick in figure.axes[0].get_xticks())

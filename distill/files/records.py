@@ -156,7 +156,7 @@ def _words(hint) -> str:
     """A type for a reader: ``list of numbers or null``."""
     origin, inside = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(map(_words, inside))
+        return " or ".join(dict.fromkeys(map(_words, inside)))
     if origin in (list, dict):
         return f"{WORDS[origin]} of {_words(inside[-1])}"
     return WORDS.get(hint, "object")

@@ -15,7 +15,7 @@ from distill.files.storage import finite_or_none
 from distill.physics.record import system_of
 from distill.physics.system import acceleration
 from distill.shell.errors import UserError
-from distill.shell.processes import follow_parent
+from distill.shell.processes import GUARD, follow_parent
 from distill.statistics import metrics
 
 FACTORS = {"wide": 3.0, "heavy": 3.0, "close": 0.3}
@@ -147,9 +147,10 @@ def fresh_sets(about: SystemRecord, maker=make_sets, **arguments):
         outcome = receive.recv()
     except EOFError:
         process.join()
+        killed = process.exitcode < 0
         raise UserError(
-            f"the simulation of new data ended with exit code {process.exitcode} (out of memory?)",
-            "use fewer --n-trajectories",
+            f"the simulation of new data ended with exit code {process.exitcode}{' (out of memory?)' * killed}",
+            "use fewer --n-trajectories" if killed else GUARD,
         ) from None
     finally:
         if process.is_alive():

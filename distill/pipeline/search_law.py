@@ -26,7 +26,7 @@ from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
 from distill.search.targets import Target, load_front, save_front, search_target, searches
 from distill.shell import paths
 from distill.shell.errors import UserError
-from distill.shell.processes import workers
+from distill.shell.processes import GUARD, workers
 from distill.shell.stage import Done, Stage, progress, warn
 
 QUICK_ROWS = 500
@@ -187,5 +187,6 @@ def run_searches(todo: list[Target], options: SearchOptions, threads: int, folde
                     target, place = running[future]
                     fronts[target.name] = save_front(place, future.result(), target, identity)
         except BrokenProcessPool:
-            raise UserError("a search process died (out of memory?)", "try --threads 1 or fewer --rows") from None
+            fix = f"try --threads 1 or fewer --rows; {GUARD}"
+            raise UserError("a search process died (out of memory?)", fix) from None
     return {t.name: fronts[t.name] for t in todo}

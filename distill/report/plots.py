@@ -66,6 +66,7 @@ def linear_fit(message, fitted, labels, scores, title) -> Figure:
         outside = len(message) - int(inside.sum())
         if outside:
             axis.set_title(f"{outside} of {len(message)} points lie outside", fontsize=8, color=MUTED)
+        axis.locator_params(axis="x", nbins=4)  # more of "-0.015" do not fit beside each other
     figure.suptitle(title)
     return figure
 
@@ -116,6 +117,7 @@ def pareto(fronts: dict, title: str) -> Figure:
         axis.plot(complexity, loss, "o", color=INK, ms=4)
         axis.plot(complexity[chosen], loss[chosen], "o", color=ACCENT, ms=9, mfc="none", mew=2, label="chosen")
         axis.set(yscale="log", xlabel="complexity", ylabel="loss", title=name)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend(fontsize=8)
     figure.suptitle(title)
     return figure

@@ -10,6 +10,8 @@ from multiprocessing import active_children, get_context, parent_process
 
 # Ctrl-C; what batch systems send before they kill; what a closed terminal sends
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# a new process imports the script it was started from, and would run its calls again
+GUARD = "in a script of your own, call distill below 'if __name__ == \"__main__\":'"
 
 
 @contextlib.contextmanager
