@@ -142,15 +142,15 @@ def springs(graphs: int):
     import numpy as np
     from speed_training import DIM, states
 
-    x, _ = states(graphs, 4)
-    pos, charge, mass = x[..., :DIM].astype(float), x[..., -2].astype(float), x[..., -1].astype(float)
-    apart = pos[:, None] - pos[:, :, None]  # [graph, receiver, sender, dim]
-    distance = np.linalg.norm(apart, axis=-1, keepdims=True) + 0.01
-    acc = (2 * (distance - 1) * apart / distance).sum(2) / mass[..., None]
-    split = np.zeros(graphs, dtype=int)
-    split[: graphs // 10] = 1
-    arrays = {"pos": pos[:, None], "vel": x[:, None, :, DIM : 2 * DIM].astype(float), "acc": acc[:, None]}
-    return Dataset("springs", Path("springs"), arrays | {"charge": charge, "mass": mass, "split": split})
+    from distill.physics.system import acceleration
+    from distill.physics.systems import SYSTEMS
+
+    x = states(graphs, 4)[0].astype(float)
+    pos, vel, properties = x[..., :DIM], x[..., DIM : 2 * DIM], {"charge": x[..., -2], "mass": x[..., -1]}
+    acc = acceleration(SYSTEMS["spring"], pos, vel, properties)
+    frames = {"pos": pos[:, None], "vel": vel[:, None], "acc": acc[:, None]}
+    split = (np.arange(graphs) < graphs // 10).astype(int)
+    return Dataset("springs", Path("springs"), frames | properties | {"split": split})
 
 
 def member(dataset, recipe, variant, seed, device, steps, checkpoint, like, quick):

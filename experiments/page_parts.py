@@ -83,15 +83,9 @@ def of_cells(cells: Cells, **where) -> list[dict]:
 
 
 HEAD = (
-    "",
-    "runs",
-    "R² of the messages",
-    "law recovered",
-    "from the messages alone",
-    "control, no network",
-    "largest error law / network",
-    "... beyond the training range",
-)
+    "|runs|R² of the messages|law recovered|from the messages alone|control, no network|largest error law / network"
+    "|... beyond the training range"
+).split("|")
 
 
 def recovery_row(label: str, rows: list[dict], extra=()) -> list[str]:
@@ -101,15 +95,8 @@ def recovery_row(label: str, rows: list[dict], extra=()) -> list[str]:
     keys = ("recovered", "from_messages_recovered", *extra)
     counts = [counted(rows, k) for k in keys]
     control = f"**{control}**" if control.startswith("0/") and not counts[0].startswith("0/") else control
-    return [
-        label,
-        str(len(rows)),
-        r2(median(r["r2_all"] for r in rows)),
-        *counts,
-        control,
-        ratio(inside),
-        ratio(beyond),
-    ]
+    found = r2(median(r["r2_all"] for r in rows))
+    return [label, str(len(rows)), found, *counts, control, ratio(inside), ratio(beyond)]
 
 
 def recovery() -> str:
@@ -125,7 +112,7 @@ def recovery() -> str:
     lines.append(recovery_row("the four, paper recipe", of_cells(cells, recipe=("paper",), **in_table)))
     argon = committed(ARGON)
     lines += [recovery_row(f"argon, {k} recipe", of_cells(argon, recipe=(k,))) for k in ("newton", "paper")]
-    return markdown(list(HEAD), lines)
+    return markdown(HEAD, lines)
 
 
 def recovery_in_full() -> str:
@@ -211,31 +198,16 @@ def short_training() -> str:
         pairs = [f"{r2(r[f'r2_trim90_{k}'])} / {r2(r[f'r2_all_{k}'])}" for k in ("force", "acceleration")]
         read_out = f"{r2(r['read_out_r2_trim90'])} ({r['read_out_gauge']})"
         lines.append([r["variant"], f"{first:.2f} → {last:.2f}", *pairs, read_out, f"{r['train_cpu_s']:.0f}"])
-    head = [
-        "variant",
-        "validation MAE, first → last",
-        "R² with force, best 90 % / all",
-        "R² with F/m, best 90 % / all",
-        "R² of the read-out, best 90 % (gauge)",
-        "training, CPU-s",
-    ]
-    return markdown(head, lines)
+    head = "variant|validation MAE, first → last|R² with force, best 90 % / all|R² with F/m, best 90 % / all"
+    return markdown([*head.split("|"), "R² of the read-out, best 90 % (gauge)", "training, CPU-s"], lines)
 
 
 def once() -> str:
-    rows = results("single_runs")["rows"]
-    return markdown(
-        ["what", "command", "result", "date, commit"],
-        [
-            [
-                r["what"],
-                f"`{r['command']}`",
-                r["result"],
-                f"{r['date']}, " + (f"`{r['commit']}`" if r["commit"] else "not recorded"),
-            ]
-            for r in rows
-        ],
-    )
+    lines = []
+    for r in results("single_runs")["rows"]:
+        when = f"{r['date']}, " + (f"`{r['commit']}`" if r["commit"] else "not recorded")
+        lines.append([r["what"], f"`{r['command']}`", r["result"], when])
+    return markdown(["what", "command", "result", "date, commit"], lines)
 
 
 def pysr() -> str:

@@ -34,12 +34,12 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] == "distill"}
+    return {name for name in found if name.split(".")[0] in ("distill", "models")}
 
 
 def modules(root: Path) -> dict[str, Path]:
-    """Dotted name -> file of every module in ``root``/distill."""
-    out = {}
+    """Dotted name -> file of every module in ``root``/distill, and of models.py."""
+    out = {"models": root / "models.py"} if (root / "models.py").is_file() else {}
     for path in sorted((root / "distill").rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
         out[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path

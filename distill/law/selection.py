@@ -28,6 +28,7 @@ from distill.law.receivers import (
 )
 from distill.law.residuals import law_acceleration
 from distill.physics.law import Law
+from distill.search.front import Row
 
 WORTHLESS = 0.01  # a formula less than this share worse than the best is as good, however sure the difference
 SIGNIFICANT = 2.0  # ... or less than this many standard errors of the paired difference, and
@@ -129,8 +130,8 @@ class Ground:
         return self.judged(self.canonical(prune(self.polished(expr), self.fit, 0.05)[0]), True)
 
 
-def refine_on_accelerations(rows: Sequence, ground: Ground, chain: bool, rounds: int = 3) -> Refined:
-    """Refit every formula of ``rows`` (anything with ``.expr``) on accelerations, repair the most promising,
+def refine_on_accelerations(rows: Sequence[Row], ground: Ground, chain: bool, rounds: int = 3) -> Refined:
+    """Refit every formula of ``rows`` on accelerations, repair the most promising,
     choose one, and fit it on more receivers.
 
     Raises nothing for formulas that cannot be evaluated: they lose.
@@ -282,13 +283,8 @@ def runner_up(candidates, chosen, ground) -> dict | None:
 # ---------------------------------------------------------------- the control
 
 
-@dataclass
-class _Start:
-    expr: sp.Expr
-
-
 def control(ground: Ground, chain: bool) -> Refined:
     """The same refit, repair and choice from ``CONTROL_STARTS``, without messages: what accelerations alone
     give away. Only a law that this does not find is evidence for the network.
     """
-    return refine_on_accelerations([_Start(parse(t, ("r",))) for t in CONTROL_STARTS], ground, chain, rounds=5)
+    return refine_on_accelerations([Row(0, 0.0, t, parse(t, ("r",))) for t in CONTROL_STARTS], ground, chain, rounds=5)

@@ -30,47 +30,23 @@ from models import GNN, ModelConfig, keep_top
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
 CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
-OF_THE_MODEL = (
-    "antisymmetric",
-    "translation_invariant",
-    "geometric_inputs",
-    "exp_gate",
-    "linear_node",
-    "log_mass",
-    "hidden",
-    "activation",
-    "message_dim",
-)
+OF_THE_MODEL = "antisymmetric translation_invariant geometric_inputs exp_gate linear_node log_mass hidden".split()
+OF_THE_MODEL += ["activation", "message_dim"]
 
 
 class Trainer:
     """Trains one network on one dataset; see ``recipes`` for the ``options``.
 
     ``identity`` (JSON-able) says which run a checkpoint belongs to; ``checkpoint`` is its file; ``like`` is a
-    trainer on the same dataset whose tensors are shared.
+    ``Trainer`` on the same dataset whose tensors are shared.
     """
 
     def __init__(
-        self,
-        dataset,
-        variant,
-        options,
-        seed,
-        device,
-        precision,
-        checkpoint: Path,
-        identity,
-        quick,
-        like: "Trainer | None" = None,
+        self, dataset, variant, options, seed, device, precision, checkpoint: Path, identity, quick, like=None
     ):
         self.variant, self.options, self.seed, self.device = VARIANTS[variant], options, seed, device
-        self.bf16, self.checkpoint, self.identity, self.n = (
-            precision == "bf16",
-            checkpoint,
-            identity,
-            dataset.n,
-        )
-        self.dim, self.chain = dataset.dim, dataset.meta.system.neighbours_only
+        self.bf16, self.checkpoint, self.identity = precision == "bf16", checkpoint, identity
+        self.n, self.dim, self.chain = dataset.n, dataset.dim, dataset.meta.system.neighbours_only
         held = set(dataset.meta.system.held)  # what holds them is no pair force
         self.free = [k for k in range(self.n) if k not in held]
         data = like.data if like else load(dataset, device, quick, options.get("r_power"))
@@ -218,17 +194,8 @@ class Trainer:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"adam.{i}.{k}": v for i, entry in adam.items() for k, v in entry.items()}
         tensors |= {"noise": self.noise.get_state(), "sums": sums}
-        save_tensors(
-            self.checkpoint,
-            tensors,
-            {
-                "identity": self.identity,
-                "step": self.step,
-                "penalised": self.penalised,
-                "cpu_seconds": self.cpu_seconds,
-                "history": self.history,
-            },
-        )
+        header = {k: getattr(self, k) for k in ("identity", "step", "penalised", "cpu_seconds", "history")}
+        save_tensors(self.checkpoint, tensors, header)
 
     def restore(self) -> None:
         """Continue from ``checkpoint``; ``UserError`` if it is damaged or of another run."""
