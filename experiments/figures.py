@@ -76,6 +76,7 @@ def draw_front(axis, law):
     place = {"xytext": (10, 12), "textcoords": "offset points", "fontsize": 8}
     axis.annotate("chosen from the\nmessages alone", at, **place)
     axis.set(yscale="log", xlabel="complexity", ylabel="relative error of the radial force")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set(title=f"refitted on accelerations: $f = {law['pair']['latex']}$")
 
 
