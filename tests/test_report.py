@@ -484,6 +484,8 @@ def test_the_numbers_below_an_axis_do_not_overlap():
 def test_complexities_are_whole_numbers_on_the_axis():
     figure = plots.pareto({"radial": (np.array([1, 3, 14]), np.array([1, 0.1, 0.01]), 2)}, "")
     target = {"rows": [[1, 1.0, "r"], [3, 0.1, "r"], [14, 0.01, "r"]], "chosen": 2}
-    draw_front(of_the_readme := plots.Figure((3.8, 3.6)).subplots(), {"targets": {"radial": target}, "pair": {"latex": "r"}})
+    draw_front(
+        of_the_readme := plots.Figure((3.8, 3.6)).subplots(), {"targets": {"radial": target}, "pair": {"latex": "r"}}
+    )
     for axis in (figure.axes[0], of_the_readme):
         assert all(tick == int(tick) for tick in axis.get_xticks())
