@@ -131,7 +131,7 @@ def search_law(
         "targets": {name: account.target_json(name, f) for name, f in fronts.items()},
     }
     record = records.save(LawRecord, out, made | content)
-    verdict, error, told = record.verdict, record.acceleration_error, {}
+    verdict, error, told = record.verdict, record.acceleration_error, {"trusted": record.data_verdict.trusted}
     if verdict.recovered is not None:
         told = {"recovered": verdict.recovered, "in_range": verdict.relative_error_in_range}
         told |= {"extrapolated": verdict.relative_error_extrapolated}
