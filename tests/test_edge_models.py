@@ -135,6 +135,11 @@ def dataset(tmp_path_factory):
     return load_dataset(str(write_dataset(tmp_path_factory.mktemp("data"), trajectories=40)))
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # on a slow machine a trainer comes to write its checkpoint
+
+
 def trainer(dataset, recipe, variant, seed, edge_model, like=None, **more):
     small = dict(hidden=12, epochs=3, batch_size=16, rank_graphs=32, edge_model=edge_model)
     options = defaults(recipe, variant, 2) | small | more

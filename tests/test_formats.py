@@ -25,6 +25,7 @@ from distill.files.names import dataset_name, run_name, run_name_of
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import atomic, load_json, save_json, save_together
 from distill.files.tensors import digest_of, load_tensors, save_tensors
+from distill.physics.system import System
 from distill.shell import paths
 from distill.shell.errors import UserError
 
@@ -465,7 +466,7 @@ def test_a_dataset_simulated_again_is_known_by_its_start(tmp_path, monkeypatch, 
 def test_a_further_column_is_a_property(dataset):
     spin = np.random.default_rng(0).normal(size=(10, 4))
     loaded = load_dataset(
-        str(broken(dataset, spin=spin, aaa=spin, per_frame=np.ones((10, 5)), kind=np.ones((10, 4), int)))
+        str(broken(dataset, spin=spin, aaa=spin, per_frame=np.ones((10, 5)), kind=np.full((10, 4), "a")))
     )
     assert list(loaded.properties) == ["mass", "charge", "aaa", "spin"]
     assert np.array_equal(loaded.properties["spin"], spin)
@@ -483,3 +484,26 @@ def test_a_column_that_no_formula_can_name_is_left_out_and_said(dataset, name, c
 def test_the_start_of_a_dataset_holds_further_properties(dataset):
     before = start_of(load_dataset(str(dataset)))
     assert start_of(load_dataset(str(broken(dataset, spin=np.ones((10, 4)))))) != before
+
+
+def test_a_column_of_whole_numbers_is_a_property_too(dataset):
+    shape = load_dataset(str(dataset)).mass.shape
+    kinds = {"small": np.uint8, "switch": bool, "ahead": np.int16}
+    whole = {name: (np.arange(np.prod(shape)).reshape(shape) % 2).astype(kind) for name, kind in kinds.items()}
+    broken(dataset, **whole)
+    found = load_dataset(str(dataset)).properties
+    for name, values in whole.items():
+        assert found[name].dtype == np.float64 and (found[name] == values).all()
+
+
+def test_a_property_that_float32_cannot_hold(dataset):
+    broken(dataset, spin=np.full(load_dataset(str(dataset)).mass.shape, 1e300))
+    fails(dataset, "'spin'", "1e+300", "other units")
+
+
+def test_a_property_that_the_system_has_and_the_file_lacks(tmp_path):
+    spins = System("spins", lambda *values: 0.0 * values[0], properties=("spin",))
+    made = write_dataset(tmp_path, "spins", spins)
+    with np.load(made) as file:
+        np.savez(made, **{k: file[k] for k in file.files if k != "spin"})
+    fails(made, "lacks 'spin'", "'spins'", "put it back")

@@ -17,6 +17,11 @@ from distill.network.variants import VARIANTS, Variant
 from distill.shell import paths
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # on a slow machine a trainer comes to write its checkpoint
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return load_dataset(str(write_dataset(tmp_path_factory.mktemp("data"), trajectories=40)))

@@ -1,6 +1,7 @@
 """Datasets: ``datasets/<dataset>.npz`` with the JSON beside it, see ``fields.DATASET_FIELDS``."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,15 +86,20 @@ def load_dataset(name_or_path: str) -> Dataset:
     if not (arrays["mass"] > 0).all():
         raise UserError(f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive")
     check_box(arrays, where)
-    check_magnitudes(arrays, where)
-    check_columns(arrays, where)
+    columns = take_columns(arrays, where)
+    check_magnitudes(arrays, where, columns)
     arrays.setdefault("charge", np.zeros_like(arrays["mass"]))
     arrays.setdefault("t", np.arange(frames, dtype=float))
     if "split" not in arrays:
         arrays["split"] = make_split(trajectories, 0)
     elif not np.isin(arrays["split"], (0, 1, 2)).all():
         raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
-    return Dataset(path.stem, path, arrays, records.load(DatasetRecord, side) if side.is_file() else DatasetRecord())
+    meta = records.load(DatasetRecord, side) if side.is_file() else DatasetRecord()
+    dataset = Dataset(path.stem, path, arrays, meta)
+    if lacking := sorted(set(meta.system.properties) - set(dataset.properties)):
+        lacks = f"{where} lacks '{lacking[0]}' [trajectory, particle], a property of the particles of its system"
+        raise UserError(f"{lacks} '{meta.system.name}' ({relative(side)})", "put it back, or " + ours)
+    return dataset
 
 
 def save_dataset(path: Path, arrays: dict, about: dict) -> None:
@@ -105,10 +111,10 @@ def save_dataset(path: Path, arrays: dict, about: dict) -> None:
     save_together({path.with_suffix(".json"): side, path: lambda file: np.savez(file, **arrays)})
 
 
-def check_magnitudes(arrays: dict, where: str) -> None:
+def check_magnitudes(arrays: dict, where: str, columns: Iterable[str] = ()) -> None:
     """``UserError`` for numbers that networks cannot compute with: in float32, squares of vectors included."""
-    for name in ("pos", "vel", "acc", "mass", "charge"):
-        low, high = (1e-37, 1e37) if name in ("mass", "charge") else (1e-18, 1e18)
+    for name in ("pos", "vel", "acc", "mass", "charge", *columns):
+        low, high = (1e-18, 1e18) if name in ("pos", "vel", "acc") else (1e-37, 1e37)
         ends = [float(f(arrays[name])) for f in (np.min, np.max)] if name in arrays else [0.0]
         for size in (max(map(abs, ends)), *ends[: name == "mass"]):
             if size > high or 0 < size < low:
@@ -117,18 +123,25 @@ def check_magnitudes(arrays: dict, where: str) -> None:
 
 
 def _columns(arrays: dict) -> list[str]:
-    """Names of the arrays of floats [trajectory, particle] that are no field of every dataset."""
+    """Names of the arrays of numbers [trajectory, particle] that are no field of every dataset."""
     like = arrays["mass"].shape
-    return [k for k, a in arrays.items() if k not in DATASET_FIELDS and a.shape == like and a.dtype.kind == "f"]
+    return [k for k, a in arrays.items() if k not in DATASET_FIELDS and a.shape == like and a.dtype.kind in "fiub"]
 
 
-def check_columns(arrays: dict, where: str) -> None:
-    """``UserError`` for a property that is not finite; a warning for a column whose name no formula can hold."""
+def take_columns(arrays: dict, where: str) -> list[str]:
+    """Names of the further properties, which become floats; ``UserError`` for one that is not finite, a warning for a
+    column whose name no formula can hold.
+    """
+    taken = []
     for name in _columns(arrays):
-        if usable(name):
-            check_fields(arrays, {"mass": PROPERTY, name: PROPERTY}, where)
-        else:
+        if not usable(name):
             warn(f"{where}: the column '{name}' is left out: no variable of a formula can be called '{name}_i'")
+            continue
+        if arrays[name].dtype.kind != "f":
+            arrays[name] = arrays[name].astype(float)
+        check_fields(arrays, {"mass": PROPERTY, name: PROPERTY}, where)
+        taken.append(name)
+    return taken
 
 
 def check_box(arrays: dict, where: str) -> None:

@@ -17,7 +17,7 @@ DATASET_FIELDS = {
     "box": (("dim",), "f", False),  # side lengths of a periodic box; positions need not be wrapped into it
     "cutoff": ((), "f", False),  # of the pair force, at most half the shortest side; only with a box
 }
-# any other array of floats like this is a further property of the particles, see ``properties``
+# any other array of numbers like this is a further property of the particles, see ``properties``
 PROPERTY = (("trajectory", "particle"), "f", True)
 
 
