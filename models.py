@@ -67,6 +67,8 @@ class ModelConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "properties", tuple(self.properties))  # a list where it comes from JSON
+        if min(self.dim, self.message_dim, self.hidden, self.depth) < 1 or not self.acc_scale > 0:
+            raise ValueError("dimensions, components, widths, depths and the unit of accelerations are positive")
         if self.log_mass and "mass" not in self.properties:
             raise ValueError("log_mass is for particles with a mass")
         if self.periodic and not (self.translation_invariant and self.geometric_inputs):

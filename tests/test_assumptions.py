@@ -40,3 +40,11 @@ def test_a_swirl_without_velocities_is_not_central():
     found = leftover(m["force"] + swirl, m)
     assert not found["central"] and found["velocity_free"]
     assert found == leftover(m["force"] + swirl, m)
+
+
+def test_on_a_line_nothing_acts_across():
+    m = messages("spring", trajectories=30)
+    flat = {k: v[:, :1] if v.ndim == 2 and k in ("dx", "vel_i", "vel_j") else v for k, v in m.items()}
+    flat["r"] = np.abs(flat["dx"][:, 0])
+    found = leftover((flat["r"] * np.sign(flat["dx"][:, 0]))[:, None], flat)
+    assert found["central"] and found["sideways_share"] == 0.0

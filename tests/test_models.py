@@ -10,6 +10,7 @@ from distill.network.edges import all_pairs
 from distill.network.losses import prediction_loss
 from distill.network.recipes import RECIPES
 from distill.network.variants import kl_penalty, l1_penalty, message_importance
+from distill.network.weights import model_config
 from models import GNN, ModelConfig, keep_top
 
 NEWTON = dict(
@@ -186,3 +187,21 @@ def test_importance_is_spread_or_divergence():
 
 def test_recipes_name_the_same_options():
     assert RECIPES["paper"].options.keys() == RECIPES["newton"].options.keys()
+
+
+@pytest.mark.parametrize("name", ModelConfig(dim=2, message_dim=3).as_dict())
+def test_a_network_is_described_whole_or_not_at_all(name):
+    """Without one of its options the same weights would be another network."""
+    whole = ModelConfig(dim=2, message_dim=3).as_dict() | {"properties": ["charge", "mass"]}
+    assert model_config(whole) == ModelConfig(dim=2, message_dim=3)
+    with pytest.raises(ValueError, match=f"model.{name}"):
+        model_config({k: v for k, v in whole.items() if k != name})
+    for wrong in (None, {}, True if not isinstance(whole[name], bool) else 1):
+        with pytest.raises(ValueError, match=f"model.{name}"):
+            model_config(whole | {name: wrong})
+
+
+@pytest.mark.parametrize("change", [{"hidden": -1}, {"depth": 0}, {"acc_scale": -1.0}, {"activation": "x"}])
+def test_networks_that_cannot_be_are_refused(change):
+    with pytest.raises(ValueError):
+        GNN(ModelConfig(**{"dim": 2, "message_dim": 3} | change))

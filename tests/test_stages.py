@@ -172,6 +172,16 @@ def test_unknown_runs_suggest_the_near_miss(whole, script):
     refused(run(whole[0], script), "--run", code=2)
 
 
+def test_messages_of_one_trajectory_judge_no_law(folder):
+    path = folder / "outputs" / RUN / "messages_train.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    of_one = arrays["trajectory"] == arrays["trajectory"][0]
+    np.savez(path, **{k: v[of_one] if len(v) == len(of_one) else v for k, v in arrays.items()})
+    result = run(folder, "symbolic_reg.py", "--run", RUN, "--quick")
+    assert result.returncode == 1 and "of one trajectory, expected at least 2" in result.stderr.splitlines()[-1]
+
+
 def test_damaged_files_are_named(folder):
     out, weights = folder / "outputs" / RUN, folder / "model_weights" / RUN
     for stage, path in (

@@ -62,6 +62,8 @@ def _features(part):
     across = v - along[:, None] * unit
     speed = np.linalg.norm(across, axis=1)
     still = np.column_stack(list(of_edges(part).values()))
+    if unit.shape[1] == 1:
+        return still, along[:, None], []
     if unit.shape[1] == 2:  # a fixed turn, so that a swirl without velocities shows as well
         way = np.column_stack([-unit[:, 1], unit[:, 0]])
         return still, np.column_stack([along, (v * way).sum(1)]), [way]

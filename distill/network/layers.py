@@ -82,7 +82,11 @@ class FirstLayer(nn.Module):
 
 
 def activation_layer(name: str) -> nn.Module:
-    return {"relu": nn.ReLU, "silu": nn.SiLU, "softplus": nn.Softplus, "tanh": nn.Tanh}[name]()
+    """``ValueError`` for an unknown name."""
+    known = {"relu": nn.ReLU, "silu": nn.SiLU, "softplus": nn.Softplus, "tanh": nn.Tanh}
+    if name not in known:
+        raise ValueError(f"activation {name!r}, expected one of {', '.join(known)}")
+    return known[name]()
 
 
 def mlp(inputs: int, widths: Sequence[int], outputs: int, activation: str) -> nn.Sequential:

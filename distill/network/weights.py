@@ -17,7 +17,7 @@ def load_run(run: str, device: str = "cpu") -> tuple[GNN, RunConfig]:
     fix = "train it again:  python train.py --overwrite"
     config = records.load(RunConfig, folder / "config.json", fix)
     try:
-        model = GNN(ModelConfig(**config.model))
+        model = GNN(model_config(config.model))
     except (TypeError, ValueError) as exc:
         raise UserError(f"{relative(folder / 'config.json')} does not describe a network ({exc})", fix) from None
     where = relative(folder / "model.safetensors")
@@ -37,3 +37,16 @@ def load_run(run: str, device: str = "cpu") -> tuple[GNN, RunConfig]:
             raise UserError(f"{where}: '{name}' holds NaN or infinity", fix)
     model.load_state_dict({k: tensors[k] for k in expected})
     return model.to(device).eval(), config
+
+
+def model_config(content: dict) -> ModelConfig:
+    """The network that a ``config.json`` describes: every option has to be there, for one that is not would be another
+    network with the same weights. ``ValueError`` or ``TypeError`` if it describes none.
+    """
+    for name, like in ModelConfig(dim=1, message_dim=1).as_dict().items():
+        if name not in content:
+            raise ValueError(f"'model.{name}' is missing")
+        value, kind = content[name], {tuple: list, float: int | float}.get(type(like), type(like))
+        if not isinstance(value, kind) or isinstance(value, bool) != isinstance(like, bool):
+            raise ValueError(f"'model.{name}' is {value!r}")
+    return ModelConfig(**content)

@@ -26,6 +26,7 @@ from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
 from distill.search.targets import Target, load_front, save_front, search_target, searches
 from distill.shell import paths
 from distill.shell.errors import UserError
+from distill.shell.paths import relative
 from distill.shell.processes import GUARD, workers
 from distill.shell.stage import Done, Stage, progress, warn
 
@@ -71,6 +72,9 @@ def search_law(
     config = records.load(RunConfig, config_path)
     messages, meta = load_messages(path, run)
     stage, out, inputs = Stage("symbolic_reg", run), folder / "law.json", {"messages": path, "config": config_path}
+    if len(np.unique(messages["trajectory"])) < 2:
+        found = f"{relative(path)} is of one trajectory, expected at least 2: laws are judged on trajectories left out"
+        raise UserError(found, f"python extract_messages.py --run {run} --split all, or train on more trajectories")
     if "radial" not in targets:
         raise UserError("the law is composed from the radial target", "add radial to --targets")
     chosen, reason = resolve_engine(engine)
