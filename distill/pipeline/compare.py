@@ -11,10 +11,7 @@ from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import save_bytes
 from distill.generalization.comparison import FRESH_SEED, comparisons, measure
 from distill.generalization.extrapolation import INTERPOLATION
-from distill.network.weights import load_run
 from distill.physics.law import law_of
-from distill.report import plots
-from distill.report.document import write_report
 from distill.report.material import gather, is_stale
 from distill.report.words import summary
 from distill.shell import paths
@@ -58,8 +55,15 @@ def compare(
     stage, arguments = Stage("test_generalization", run), vars(args)
     if already_done(result_path, arguments, inputs, overwrite):
         if is_stale(run):
+            from distill.report.document import write_report
+
             write_report(run)
         return stage.already_done(report)
+    # torch and matplotlib take seconds, which a refusal above need not wait for
+    from distill.network.weights import load_run
+    from distill.report import plots
+    from distill.report.document import write_report
+
     device = pick_device(device, threads)
     model, _ = load_run(run, device)
     measured = measure(kind, args, dataset, model, law)

@@ -12,7 +12,6 @@ from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import AXES
 from distill.physics.record import system_of
-from distill.report import plots
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -50,6 +49,8 @@ def fit_linear(
             f"{relative(files[split])} holds no true forces: the system is not known here",
             "skip this stage:  python symbolic_reg.py --run " + run,
         )
+    from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
+
     result, drawn = measure(messages, loaded["train"], meta, cutoff, seed)
     title = f"{run}: messages against true {drawn['target']}"
     figure = plots.linear_fit(drawn["message"], drawn["fitted"], drawn["labels"], drawn["scores"], title)

@@ -19,7 +19,6 @@ from distill.law import account
 from distill.messages import assumptions, read_out
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
-from distill.report import plots
 from distill.search import whole_system
 from distill.search.engine import USUAL, CannotStartError, SearchOptions
 from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
@@ -93,6 +92,8 @@ def search_law(
         return stage.already_done(out)
     if sys.stderr.isatty():
         print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)
+    from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
+
     dataset = dataset_of_run(run, config)
     nodes = nodes_of(messages)
     read = read_out.read_out(messages, nodes, meta.antisymmetric, seed)
