@@ -258,7 +258,8 @@ def gpu() -> str:
         "Captured steps and stacked networks (`--stack`, `--capture`) are **experimental**: after "
         f"{check['steps']} steps "
         f"{failed} of {len(stacked)} stacked networks had left\nthe tolerance, everything else had kept it "
-        "([docs/speed.md](docs/speed.md#on-a-gpu)). Networks on the paper's budget were not measured."
+        "([docs/speed.md](docs/speed.md#on-a-gpu)). Networks on the paper's budget were not measured; "
+        "the network's code was rewritten after these measurements and has not run on a GPU since."
     )
 
 
