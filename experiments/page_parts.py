@@ -244,40 +244,54 @@ def speed(section: str) -> str:
     return "\n\n".join([table, markdown(["bar", "measured", "wanted", "met"], bars), made("speed", section)])
 
 
+def gpu_checked() -> dict:
+    """The latest check of captured and stacked steps, of the number of steps where the comparison decides something."""
+    return min(results("gpu")["weights"], key=lambda w: w["steps"])  # the newest entry comes first
+
+
 def gpu() -> str:
-    """What a GPU gives, and what its check did not pass, in three lines of README.md."""
+    """What a GPU gives, and what its check did not pass, in a few lines of README.md."""
     rows = value("speed", "sections/gpu/rows")
     best = max(rows, key=lambda r: r["per_s"])
-    check = min(results("gpu")["weights"], key=lambda w: w["steps"])
-    stacked = [r for r in check["rows"] if "captured stack" in r["what"]]
-    failed = sum(not r["passed"] for r in stacked)
+    check = gpu_checked()
+    judged = [r for r in check["rows"] if "passed" in r]
+    failed = sum(not r["passed"] for r in judged)
     how = f"{best['precision']}, batch {best['batch']}" + (", captured" if best["captured"] else "")
+    (network,) = results("gpu")["cells"]
     return (
         f"**A GPU**: `--device cuda`. One {value('speed', 'sections/gpu/device')} took the paper's network through "
         f"{best['per_s'] / 1e6:.2f} million graphs a second ({how}).\n"
         "Captured steps and stacked networks (`--stack`, `--capture`) are **experimental**: after "
-        f"{check['steps']} steps "
-        f"{failed} of {len(stacked)} stacked networks had left\nthe tolerance, everything else had kept it "
-        "([docs/speed.md](docs/speed.md#on-a-gpu)). Networks on the paper's budget were not measured; "
-        "the network's code was rewritten after these measurements and has not run on a GPU since."
+        f"{check['steps']} steps {failed} of {len(judged)} comparisons with\nplain training left the tolerance "
+        f"([docs/speed.md](docs/speed.md#on-a-gpu)). After the paper's {network['graphs_seen'] / 1e6:.0f} million "
+        f"graphs, R² of the messages ({network['system']}, {network['variant']}): {network['r2_all']:.3f}, trimmed "
+        f"{network['r2_trim90']:.3f}."
     )
 
 
 def gpu_check() -> str:
-    """Captured and stacked steps against plain ones, at the steps where the comparison decides something."""
-    check = min(results("gpu")["weights"], key=lambda w: w["steps"])
+    """Captured and stacked steps against plain ones, and the networks that saw as many graphs as the paper's."""
+    check = gpu_checked()
     chaotic = max(results("gpu")["weights"], key=lambda w: w["steps"])
     verdict = {True: "yes", False: "**no**", None: "–"}
     lines = [[r["what"], f"{r['relative_difference']:.1e}", verdict[r.get("passed")]] for r in check["rows"]]
     of_itself = [r["relative_difference"] for r in chaotic["rows"] if r["what"].endswith("again")]
+    networks = [
+        [r["run"], f"{r['graphs_seen']:,}", f"{r['validation_mae']:.3g}"]
+        + [f"{r[k]:.3f}" for k in ("r2_all", "r2_trim90", "read_out_r2_all")]
+        for r in results("gpu")["cells"]
+    ]
+    head = ["network", "graphs seen", "validation error", "R² all edges", "trimmed 90 %", "read-out, all edges"]
     return (
         f"{check['what'][0].upper()}{check['what'][1:]}: {check['steps']} steps in {check['precision']}, batch "
         f"{check['batch']}, tolerance {check['tolerance']:g}.\n\n"
         + markdown(["trained in two ways", "difference", "within the tolerance"], lines)
-        + f"\n\n{check['device']}, torch {check['torch']}, {check['date']}, commit `{check['commit'][:7]}` "
+        + f"\n\n{check['device']}, torch {check['torch']}, {check['date']}, commit `{check['commit'][:7]}`. "
         + check["note"]
         + f" After {chaotic['steps']} steps the plain way differs from itself by {min(of_itself):.1g} to "
-        + f"{max(of_itself):.1g}.\n\nNot measured: {results('gpu')['not_measured']}."
+        + f"{max(of_itself):.1g} (commit `{chaotic['commit'][:7]}`).\n\n"
+        + markdown(head, networks)
+        + f"\n\n`benchmarks/gpu.sh networks`. Not measured: {results('gpu')['not_measured']}."
     )
 
 
