@@ -27,7 +27,7 @@ from distill.files.storage import finite_or_none as finite
 from distill.formulas.equivalence import compare
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import symbols_for, to_text
-from distill.law import verdict
+from distill.law import trust, verdict
 from distill.law.receivers import acceleration_objective, law_error, receivers
 from distill.law.residuals import structure
 from distill.messages.net_forces import nodes_of
@@ -117,7 +117,7 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
     said = verdict.against_truth(law, truth, messages, None, seed)
     error = law_error(law, held)
     refined = SimpleNamespace(held_out=error, network=NETWORK_ERROR, receivers=len(held.acc), chosen_share=1.0)
-    alone = verdict.without_truth(refined, structure(law, held, seed))
+    alone = trust.without_truth(refined, structure(law, held, seed))
     largest = deviation(formula, truth, messages, rng)
     return {
         "text": to_text(formula, 6),

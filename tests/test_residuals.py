@@ -6,7 +6,7 @@ from planted import messages
 
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
-from distill.law import selection, verdict
+from distill.law import selection, trust
 from distill.law.residuals import structure
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
@@ -49,12 +49,12 @@ def test_a_law_as_good_as_its_network_is_not_trusted_while_it_leaves_structure(g
     class Refined:
         held_out, network, receivers, chosen_share = 0.005, 0.01, 100, 1.0
 
-    found = verdict.without_truth(Refined, structure(law, ground.held))
+    found = trust.without_truth(Refined, structure(law, ground.held))
     assert found["law_predicts_as_well_as_network"] and not found["trusted"] and "predictable" in found["why"]
-    right = verdict.without_truth(Refined, structure(Law(parse("-m_i*m_j/(r+0.01)^2", VARIABLES)), ground.held))
+    right = trust.without_truth(Refined, structure(Law(parse("-m_i*m_j/(r+0.01)^2", VARIABLES)), ground.held))
     assert right["trusted"]
     Refined.chosen_share = 0.3
-    assert "30 % of draws" in verdict.without_truth(Refined, right["residuals"])["why"]
+    assert "30 % of draws" in trust.without_truth(Refined, right["residuals"])["why"]
 
 
 def test_a_law_that_is_not_finite_is_not_trusted(gravity):

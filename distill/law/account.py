@@ -7,7 +7,7 @@ import numpy as np
 from distill.files.storage import finite_or_none
 from distill.formulas.latex import to_latex
 from distill.formulas.text import to_text
-from distill.law import constants, residuals, selection, verdict
+from distill.law import constants, residuals, selection, trust, verdict
 from distill.law.receivers import fit_node_terms, law_error
 from distill.messages.net_forces import Nodes
 from distill.messages.read_out import ReadOut
@@ -61,7 +61,7 @@ def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0,
         },
         "truth": None,
         "verdict": {"recovered": None, "why": "the true law is not known here"},
-        "data_verdict": verdict.without_truth(refined, residuals.structure(law, ground.held, seed)),
+        "data_verdict": trust.without_truth(refined, residuals.structure(law, ground.held, seed)),
     }
     system = record.system_of(dataset.meta.system)
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
