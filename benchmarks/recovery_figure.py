@@ -33,7 +33,7 @@ def recovery(runs: dict[str, list[dict]]) -> Figure:
     upper, lower = figure.subfigures(2, 1, height_ratios=(height, 3.6))
     if names:
         _rates(upper.subplots(1, len(MEASURES), sharey=True), names, parts)
-        what = f"runs found / runs, 95 % Wilson intervals; {_pooled(clean)}"
+        what = f"runs found / runs, 95 % intervals that count data sets; {_pooled(clean)}"
         upper.suptitle(f"How often the law is found ({what})", fontsize=11)
     left, right = lower.subplots(1, 2, width_ratios=(1.5, 1))
     _ratios(left, clean)

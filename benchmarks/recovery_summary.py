@@ -1,12 +1,11 @@
-"""Rates with Wilson intervals, medians and Markdown tables from the rows of ``recovery.py``."""
+"""Rates with intervals that count datasets, medians and Markdown tables from the rows of ``recovery.py``."""
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 
 from distill.report.markdown import markdown, shown
+from distill.statistics.rates import wilson
 
-CONFIDENCE = 0.95
 INTERPOLATION = "interpolation"
 # what is counted in the rows of a pipeline: key, heading
 PIPELINE = {
@@ -19,10 +18,11 @@ PIPELINE = {
     "as_well_as_network": "as good as network",
 }
 PLANTED = {"chosen": "reported row right", "on_front": "right row on front"}
-OPTIONAL = ("control_recovered",)  # a cell that failed says nothing of these
+# what needs no trained network, and is the same for all networks of a dataset; a cell that failed says nothing of it
+OF_DATASETS = ("control_recovered",)
 PIPELINE_GROUPS = (("system", "dim", "variant", "noise"), ("system", "noise"), ("dim",), ("variant",), ("noise",), ())
 PLANTED_GROUPS = (("path", "law", "dim", "noise"), ("path", "law"), ("path", "dim"), ("path", "noise"), ("path",))
-PIPELINE_COLUMNS = PIPELINE | {
+PIPELINE_COLUMNS = {"datasets": "datasets"} | PIPELINE | {
     "law_over_gnn_interpolation": "MAE law / network: interpolation",
     "law_over_gnn_median": "median of extrapolations",
     "law_over_gnn_worst": "worst extrapolation",
@@ -38,30 +38,39 @@ PLANTED_COLUMNS = PLANTED | {
 }
 
 
-def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Wilson score interval of a rate; (0, 1) where nothing was tried.
-
-    E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
+def dataset_of(row: dict) -> tuple:
+    """What rows share that were made from one dataset: networks of all variants, and all levels of noise, whose
+    positions are the same. Planted data are drawn anew for every row.
     """
-    if n == 0:
-        return 0.0, 1.0
-    z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
-    share, spread = successes / n, z**2 / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
-    # at the ends the bound is 0 or 1 exactly, not rounding beside it
-    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+    if "path" in row:
+        return tuple(row[k] for k in ("path", "law", "dim", "noise", "seed"))
+    return row["system"], row.get("n", 4), row["dim"], row["seed"]
 
 
 def rate(rows: Iterable[dict], key: str) -> dict:
-    """``successes`` of ``n`` with the interval ``low``, ``high``. A cell that failed counts as no success; a value
-    that is unknown in a cell that did not fail is left out.
+    """``successes`` of ``n`` rows with the interval ``low``, ``high`` that counts their ``datasets``. A cell that
+    failed counts as no success; a value that is unknown in a cell that did not fail is left out.
+
+    A measure ``OF_DATASETS`` needs no trained network: it is told of one network of a dataset, or of each the same,
+    and counts once.
     """
-    failed = key not in OPTIONAL
+    failed = key not in OF_DATASETS
     known = [r for r in rows if r.get(key) is not None or (failed and r.get("error") is not None)]
-    successes, n = sum(bool(r.get(key)) for r in known), len(known)
-    low, high = wilson(successes, n)
-    return {"successes": successes, "n": n, "rate": successes / n if n else None, "low": low, "high": high}
+    if key in OF_DATASETS:
+        known = list({(*dataset_of(r), r.get("noise")): r for r in known}.values())
+    found = [[bool(r.get(key)) for r in part] for part in clustered(known)]
+    sizes, successes = [len(values) for values in found], sum(map(sum, found))
+    low, high = wilson(successes, sizes)
+    counts = {"successes": successes, "n": sum(sizes), "datasets": len(sizes)}
+    return counts | {"rate": successes / sum(sizes) if sizes else None, "low": low, "high": high}
+
+
+def clustered(rows: Iterable[dict]) -> list[list[dict]]:
+    """Rows by the dataset they were made from."""
+    out: dict[tuple, list[dict]] = {}
+    for row in rows:
+        out.setdefault(dataset_of(row), []).append(row)
+    return list(out.values())
 
 
 def groups(rows: Sequence[dict], keys: Sequence[str]) -> dict[tuple, list[dict]]:
@@ -106,6 +115,7 @@ def summarise(kind: str, rows: list[dict]) -> dict:
     for names in keys:
         for values, part in groups(rows, names).items():
             about = {"group": dict(zip(names, values, strict=True)), "cells": len(part)}
+            about["datasets"] = len(clustered(part))
             about["errors"] = sum(r.get("error") is not None for r in part)
             rates.append(about | of(part))
     lines = [[label(g["group"]), *(shown_entry(g[k]) for k in columns)] for g in distinct(rates)]
@@ -157,7 +167,7 @@ def shown_entry(value) -> str:
 
 
 def shown_rate(found: dict) -> str:
-    """ "6/6 [61, 100]": successes, n and the interval in per cent."""
+    """ "6/6 [61, 100]": successes, n and the interval in per cent, which counts datasets."""
     if not found["n"]:
         return "–"
     return f"{found['successes']}/{found['n']} [{100 * found['low']:.0f}, {100 * found['high']:.0f}]"

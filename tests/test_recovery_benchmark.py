@@ -13,7 +13,6 @@ import recovery_figure
 import recovery_summary as summary
 import sections
 from filled import filled
-from scipy.stats import binomtest
 from scripts import ROOT, refused, run
 
 from distill.files import kinds, records
@@ -46,16 +45,23 @@ def row(system="r2", variant="l1", good=True, **other):
 # ---------------------------------------------------------------- rates
 
 
-@pytest.mark.parametrize(("k", "n"), [(0, 6), (1, 3), (3, 6), (6, 6), (199, 200), (1, 1)])
-def test_wilson_interval(k, n):
-    low, high = summary.wilson(k, n)
-    known = binomtest(k, n).proportion_ci(0.95, "wilson")
-    assert low == pytest.approx(known.low, abs=1e-12) and high == pytest.approx(known.high, abs=1e-12)
-    z = 1.959963984540054
-    for p in {low, high} - {0.0, 1.0}:  # the bounds are where the rate lies z standard deviations away
-        assert abs(k / n - p) == pytest.approx(z * np.sqrt(p * (1 - p) / n), rel=1e-9)
-    assert summary.wilson(0, 0) == (0.0, 1.0)
-    assert summary.wilson(k, n, 0.5)[1] - summary.wilson(k, n, 0.5)[0] < high - low
+def test_variants_of_a_dataset_are_one_trial():
+    """Intervals count datasets: 72 of 72 networks on 24 datasets are worth 24 of 24; the control ran once on each."""
+    names = [(s, d, k) for s in ("spring", "r1", "r2", "charge") for d in (2, 3) for k in (1, 2, 3)]
+    rows = [
+        row(s, v, dim=d, seed=k, control_recovered=s != "charge")
+        for s, d, k in names
+        for v in ("l1", "bottleneck", "pruning")
+    ]
+    networks, control = (summary.rate(rows, key) for key in ("recovered", "control_recovered"))
+    assert summary.shown_rate(networks) == "72/72 [86, 100]" and networks["datasets"] == 24
+    assert summary.shown_rate(control) == "18/24 [55, 88]"  # not 54/72 [64, 84]
+    once = [r if r["variant"] == "l1" else r | {"control_recovered": None} for r in rows]
+    assert summary.rate(once, "control_recovered") == control
+    # levels of noise lie on the same positions: one dataset more often, not more datasets
+    noisy = [r | {"noise": x} for r in rows[:9] for x in (0.01, 0.05)]
+    assert [summary.rate(noisy, k)[c] for k, c in (("recovered", "n"), ("recovered", "datasets"))] == [18, 3]
+    assert [summary.rate(noisy, "control_recovered")[c] for c in ("n", "datasets")] == [6, 3]
 
 
 def test_failed_cells_count_and_unknown_ones_do_not():
@@ -63,7 +69,7 @@ def test_failed_cells_count_and_unknown_ones_do_not():
     found = summary.rate(rows, "recovered")
     assert (found["successes"], found["n"]) == (1, 3)
     assert summary.rate(rows, "control_recovered")["n"] == 0
-    assert summary.shown_rate(summary.rate([row()] * 6, "recovered")) == "6/6 [61, 100]"
+    assert summary.shown_rate(summary.rate([row(seed=k) for k in range(6)], "recovered")) == "6/6 [61, 100]"
 
 
 def test_ratios_leave_out_what_is_not_finite():
@@ -73,12 +79,12 @@ def test_ratios_leave_out_what_is_not_finite():
 
 
 def test_pipeline_table_has_every_group():
-    rows = [row(s, v, good=s == "r2") for s in ("r2", "spring") for v in ("l1", "pruning") for _ in range(3)]
+    rows = [row(s, v, good=s == "r2", seed=k) for s in ("r2", "spring") for v in ("l1", "pruning") for k in range(3)]
     found = summary.summarise("pipeline", rows)
     table = found["table"].splitlines()
-    assert any(line.startswith("| r2 2-D l1 | 3/3 [44, 100]") for line in table)
-    assert any(line.startswith("| spring | 0/6 [0, 39]") for line in table)
-    assert table[-1].startswith("| all | 6/12 [25, 75]")
+    assert any(line.startswith("| r2 2-D l1 | 3 | 3/3 [44, 100]") for line in table)
+    assert any(line.startswith("| spring | 3 | 0/6 [0, 56]") for line in table)
+    assert table[-1].startswith("| all | 6 | 6/12 [19, 81]")
     assert len({len(line.split("|")) for line in table}) == 1
     entry = next(g for g in found["rates"] if not g["group"])
     assert entry["recovered"]["n"] == 12 and entry["law_over_gnn_worst"] == 2.0
