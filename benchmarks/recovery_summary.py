@@ -22,14 +22,18 @@ PLANTED = {"chosen": "reported row right", "on_front": "right row on front"}
 OF_DATASETS = ("control_recovered",)
 PIPELINE_GROUPS = (("system", "dim", "variant", "noise"), ("system", "noise"), ("dim",), ("variant",), ("noise",), ())
 PLANTED_GROUPS = (("path", "law", "dim", "noise"), ("path", "law"), ("path", "dim"), ("path", "noise"), ("path",))
-PIPELINE_COLUMNS = {"datasets": "datasets"} | PIPELINE | {
-    "law_over_gnn_interpolation": "MAE law / network: interpolation",
-    "law_over_gnn_median": "median of extrapolations",
-    "law_over_gnn_worst": "worst extrapolation",
-    "median_train_cpu_s": "training, CPU-s",
-    "symbolic_cpu_s": "search, CPU-s",
-    "errors": "errors",
-}
+PIPELINE_COLUMNS = (
+    {"datasets": "datasets"}
+    | PIPELINE
+    | {
+        "law_over_gnn_interpolation": "MAE law / network: interpolation",
+        "law_over_gnn_median": "median of extrapolations",
+        "law_over_gnn_worst": "worst extrapolation",
+        "median_train_cpu_s": "training, CPU-s",
+        "symbolic_cpu_s": "search, CPU-s",
+        "errors": "errors",
+    }
+)
 PLANTED_COLUMNS = PLANTED | {
     "cpu_s_median": "CPU-s, median",
     "cpu_s_max": "CPU-s, largest",
