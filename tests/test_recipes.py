@@ -1,9 +1,9 @@
-"""Schedules: the one-cycle learning rate is torch's, pruning goes from all components to D."""
+"""Schedules: the one-cycle learning rate is torch's, pruning goes from all components to D, steps are enough."""
 
 import pytest
 import torch
 
-from distill.network.recipes import components_kept, lr_factor, paper_batch_size
+from distill.network.recipes import RECIPES, components_kept, defaults, enough_epochs, lr_factor, paper_batch_size
 
 
 def test_onecycle_is_torchs():
@@ -37,3 +37,21 @@ def test_pruning_starts_full_ends_at_dim_and_never_rises(schedule):
 
 def test_paper_batch_size_keeps_edges_constant_and_never_vanishes():
     assert [paper_batch_size(n) for n in (4, 8, 32, 33, 100)] == [64, 16, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("recipe", "least"), [("newton", 3000), ("paper", 8000)])
+@pytest.mark.parametrize("graphs", [40, 4000, 31_999])
+def test_few_graphs_get_as_many_steps_as_train_a_network(recipe, least, graphs):
+    options = defaults(recipe, "l1", 2)
+    batch = options["batch_size"]
+    epochs = enough_epochs(recipe, options["epochs"], batch, graphs)
+    steps = epochs * (graphs // min(batch, graphs))
+    assert steps >= least and epochs == int(epochs)
+    assert epochs == options["epochs"] or steps - graphs // min(batch, graphs) < least  # and no more
+
+
+@pytest.mark.parametrize(("recipe", "batch", "graphs"), [("newton", 256, 400_000), ("paper", 64, 400_000)])
+def test_published_runs_keep_their_epochs(recipe, batch, graphs):
+    epochs = RECIPES[recipe].options["epochs"]
+    assert enough_epochs(recipe, epochs, batch, graphs) == epochs
+    assert enough_epochs(recipe, 1, 1, 8000) == 1  # argon's 8,000 frames, one at a time

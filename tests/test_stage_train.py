@@ -12,7 +12,9 @@ import pytest
 from planted import states, write_dataset
 from scripts import ROOT, environment, ok, refused, run
 
+from distill.files.dataset import load_dataset
 from distill.files.tensors import load_tensors, save_tensors
+from distill.pipeline.train import resolve
 
 SMALL = ("--dataset", "r2_n4_d2_s0", "--batch-size", 16, "--hidden", 16)
 RUN = "r2_n4_d2_s0__l1-newton__s0"
@@ -125,6 +127,31 @@ def learnt(folder, recipe, variant):
     final = 2 if variant in ("bottleneck", "pruning") or (recipe == "newton" and variant in ("l1", "kl")) else 100
     assert config["active"] == final
     assert config["model"]["antisymmetric"] == (recipe == "newton")
+
+
+def test_a_network_is_measured_against_predicting_nothing(folder):
+    result = run(folder, "train.py", *SMALL, "--lr", 1, "--epochs", 4)  # far too fast to learn anything
+    last = ok(result).splitlines()[-1].split()
+    config = json.loads((folder / "model_weights" / RUN / "config.json").read_text())
+    arrays = np.load(folder / "datasets" / "r2_n4_d2_s0.npz")
+    train, held = (arrays["acc"][arrays["split"] == k].astype(float) for k in (0, 1))
+    size = np.linalg.norm(held, axis=-1, keepdims=True)
+    weight, mean = 1 / (np.median(size) + size), train.mean((0, 1, 2))
+    assert config["skill"]["zero"] == pytest.approx((np.abs(held) * weight).mean(), rel=1e-5)
+    assert config["skill"]["mean"] == pytest.approx((np.abs(held - mean) * weight).mean(), rel=1e-5)
+    assert config["skill"]["network"] > config["skill"]["zero"]
+    assert "no better than nothing" in result.stderr and len(result.stderr.splitlines()) == 1
+    for name, key in (("error", "network"), ("of_zero", "zero"), ("of_mean", "mean")):
+        assert float(last[last.index(name) + 1]) == pytest.approx(config["skill"][key], rel=1e-3)
+
+
+def test_few_graphs_are_trained_for_longer_unless_told(folder):
+    data = load_dataset(str(folder / "datasets" / "r2_n4_d2_s0.npz"))
+    a_epoch = len(data.trajectories("train")) * data.pos.shape[1] // 16
+    chosen = lambda asked, quick: resolve(data, "l1", "newton", {"batch_size": 16} | asked, quick)["epochs"]  # noqa: E731
+    assert 3000 <= chosen({}, False) * a_epoch < 3000 + a_epoch
+    assert chosen({"epochs": 0.5}, False) == 0.5
+    assert chosen({}, True) == 2
 
 
 def test_a_run_of_less_than_an_epoch_is_pruned_too(folder):

@@ -106,6 +106,12 @@ class Start(Part):
     t: list[float]  # first and last time
 
 
+class Skill(Part):
+    network: float  # mean |a - a_data| / (c + |a_data|) of acceleration components, c the typical |a_data|
+    zero: float  # the same of predicting 0
+    mean: float  # the same of predicting the mean of the training accelerations
+
+
 class RunConfig(Made):
     """model_weights/<run>/config.json: a run is complete when it is there."""
 
@@ -131,6 +137,7 @@ class RunConfig(Made):
     validation_mae: float  # mean absolute error of an acceleration component
     validation_loss: float  # of the loss trained on
     validation_graphs: int  # frames these are over
+    skill: Skill | None = None  # the network against predicting nothing, on these frames; null: made elsewhere
     active: int  # message components left at the end
     weights_sha256: str | None = None  # digest in the header of model.safetensors; null: made elsewhere
 

@@ -18,6 +18,7 @@ class Recipe:
     """``options`` of a run, and what a periodic box changes in them.
 
     batch_size    function of the number of particles, in place of the option
+    least_steps   of the optimiser, whatever the size of the data: a few passes over few graphs train nothing
     edges_a_step  a frame in a box has hundreds of receivers with tens of senders each: a step has so many edges
     in_a_box      options that differ there
     times_n       options that are multiplied by the number of particles there: weights of penalties summed over
@@ -25,6 +26,7 @@ class Recipe:
     """
 
     options: dict
+    least_steps: int
     edges_a_step: int
     batch_size: Callable[[int], int] | None = None
     in_a_box: dict = field(default_factory=dict)
@@ -63,6 +65,7 @@ OPTIONS = {
 }
 PAPER = Recipe(
     {name: paper for name, (paper, _) in OPTIONS.items()},
+    8_000,
     4_000,
     paper_batch_size,
     # ``receivers`` of a frame a step, a start without messages, distances by their inverse cubes (which part the few
@@ -73,6 +76,7 @@ PAPER = Recipe(
 )
 NEWTON = Recipe(
     {name: newton for name, (_, newton) in OPTIONS.items()},
+    3_000,
     16_000,
     in_a_box=dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
 )
@@ -96,6 +100,12 @@ def box_changes(recipe: str, options: dict, n: int, edges: float) -> dict:
         edges *= chosen.in_a_box["receivers"] / n
     scaled = {name: options[name] * n for name in chosen.times_n if name in options}
     return BOX_NEEDS | chosen.in_a_box | scaled | {"batch_size": max(1, round(chosen.edges_a_step / edges))}
+
+
+def enough_epochs(recipe: str, epochs: float, batch_size: int, graphs: int) -> float:
+    """``epochs`` of so many training graphs, or as many more as make the recipe's ``least_steps``."""
+    a_epoch = graphs // min(batch_size, graphs)  # steps, as ``training`` takes them
+    return max(epochs, math.ceil(RECIPES[recipe].least_steps / a_epoch))
 
 
 # name: (share of training that the rate rises, where it starts, where it ends), as parts of its peak. onecycle:

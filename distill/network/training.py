@@ -25,6 +25,7 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.processes import on_ending
 from distill.shell.stage import progress
+from distill.statistics.metrics import acceleration_error
 from models import GNN, ModelConfig, keep_top
 
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
@@ -186,6 +187,18 @@ class Trainer:
                 "try a lower --lr or a smaller penalty weight; nothing was written",
             )
         return row
+
+    @torch.no_grad()
+    def skill(self) -> dict:
+        """Errors (``metrics.acceleration_error``) over the free particles of the validation graphs: the network's, that
+        of predicting zero and that of predicting the mean of the training accelerations.
+        """
+        frames = np.arange(len(self.acc_val))
+        pred = torch.cat([self.model(x, edges)[0] for x, edges in self._validation(frames)]).view_as(self.acc_val)
+        true = self.acc_val[:, self.free].flatten(0, 1).double().cpu().numpy()
+        mean = self.acc[:, self.free].double().mean((0, 1)).cpu().numpy()
+        said = {"network": pred[:, self.free].flatten(0, 1).double().cpu().numpy(), "zero": 0.0 * true, "mean": mean}
+        return {name: acceleration_error(values, true) for name, values in said.items()}
 
     # ------------------------------------------------------------ the checkpoint
 

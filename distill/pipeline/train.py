@@ -10,7 +10,7 @@ from distill.files.kinds import RunConfig
 from distill.files.names import run_name
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
 from distill.files.storage import save_together
-from distill.network.recipes import BOX_NEEDS, RECIPES, box_changes, defaults
+from distill.network.recipes import BOX_NEEDS, RECIPES, box_changes, defaults, enough_epochs
 from distill.network.variants import VARIANTS
 from distill.shell import paths
 from distill.shell.errors import UserError, near_miss
@@ -108,6 +108,9 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
         changes = box_changes(recipe, options, dataset.n, edges_of(dataset, "train").sample()[2])
         options |= {k: v for k, v in changes.items() if not (quick and k == "epochs")}
     options |= {k: v for k, v in asked.items() if k in options}
+    if not quick and "epochs" not in asked:
+        graphs = len(dataset.trajectories("train")) * dataset.pos.shape[1]
+        options["epochs"] = enough_epochs(recipe, options["epochs"], options["batch_size"], graphs)
     if options["antisymmetric"] and "receivers" in options:
         options["receivers"] = 0  # messages need those of the other direction
     if asked.get("edge_model", "mlp") != "mlp":
@@ -199,6 +202,12 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
     own = dataset.path.resolve().parent == paths.DATASETS.resolve()
     where = dataset.name if own else str(dataset.path.resolve())  # a name moves with its folder
     scores = {k: last[k] for k in ("validation_mae", "validation_loss", "active")}
+    skill = trainer.skill()
+    if not skill["network"] < min(skill["zero"], skill["mean"]):
+        warn(
+            f"{job.name} predicts no better than nothing: error {skill['network']:.3g} on trajectories of the"
+            f" validation split, {skill['zero']:.3g} by predicting zero and {skill['mean']:.3g} by the mean"
+        )
     weights, digest = tensor_bytes(trainer.model.state_dict(), {"run": job.name})
     config = provenance("train", job.arguments, inputs, job.stage.seconds, device) | {
         "run": job.name,
@@ -218,6 +227,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
         "edges_a_frame": trainer.data.edges_a_frame,
         "cpu_seconds": round(trainer.cpu_seconds, 2),
         **scores,
+        "skill": skill,
         "validation_graphs": len(trainer.x_val),
         "weights_sha256": digest,
     }
@@ -225,8 +235,15 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
     files = {"model.safetensors": weights, "history.csv": history, "config.json": about}
     save_together({folder / name: content for name, content in files.items()})  # complete while config.json is there
     job.checkpoint.unlink(missing_ok=True)
+    options, lines = job.arguments["options"], []
+    if "epochs" not in job.arguments and options["epochs"] > RECIPES[job.arguments["recipe"]].options["epochs"]:
+        lines = [f"{len(trainer.x):,} training graphs: {options['epochs']} epochs, to make {trainer.total:,} steps"]
     return job.stage.done(
         folder,
+        lines,
+        error=skill["network"],
+        of_zero=skill["zero"],
+        of_mean=skill["mean"],
         validation_mae=last["validation_mae"],
         graphs=len(trainer.x_val),
         steps=trainer.total,

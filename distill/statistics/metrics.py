@@ -93,6 +93,12 @@ def relative_errors(pred: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.linalg.norm(pred - true, axis=-1)[size > 0] / size[size > 0]
 
 
+def acceleration_error(pred: np.ndarray, true: np.ndarray) -> float:
+    """Mean over components of |pred - true| / (c + |true|), c the typical |true|; accelerations [row, dim]."""
+    size = np.linalg.norm(true, axis=-1)
+    return float((np.abs(pred - true) / (typical_size(size) + size)[..., None]).mean())
+
+
 def prediction_errors(pred: np.ndarray, true: np.ndarray) -> dict:
     """Errors of accelerations [..., dim]: mae and r2 over components, median relative error of vectors."""
     return {
