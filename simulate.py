@@ -45,6 +45,8 @@ def parser() -> Parser:
     add("--every", type=positive_int, help="time steps between two saved frames (5)")
     noise = "measurement noise: every component of every saved acceleration is multiplied by 1 + SHARE N(0,1)"
     add("--acceleration-noise", type=fraction, default=0.0, metavar="SHARE", help=noise)
+    noise = "the same for weak and strong forces: SHARE N(0,1) times the median acceleration is added (none)"
+    add("--additive-noise", type=fraction, metavar="SHARE", help=noise)
     for kind in simulations():
         if kind.add_flags:
             kind.add_flags(p)

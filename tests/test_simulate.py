@@ -16,6 +16,7 @@ from distill.physics.integrate import draw, integrate
 from distill.physics.seeding import generators, starts
 from distill.physics.system import acceleration, energy
 from distill.physics.systems import SYSTEMS, initial_conditions
+from distill.pipeline import simulate as simulation
 from distill.shell.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -257,6 +258,23 @@ def test_noise_is_on_the_accelerations_only(tmp_path):
     relative = noisy.acc / clean.acc - 1
     assert abs(relative.mean()) < 0.005 and abs(relative.std() - 0.05) < 0.002
     assert noisy.meta.acceleration_noise == 0.05
+
+
+def test_additive_noise_is_the_same_for_weak_and_strong_accelerations(tmp_path):
+    words = "--system r2 --quick --n-trajectories 40".split()
+    for flags in (("--tag", "clean"), ("--tag", "noisy", "--additive-noise", 0.05)):
+        done = script(tmp_path, *words, *flags)
+        assert done.returncode == 0, done.stderr
+    clean, noisy = (load_dataset(str(tmp_path / "datasets" / f"r2_n4_d2_s0_{t}.npz")) for t in ("clean", "noisy"))
+    assert np.array_equal(clean.pos, noisy.pos) and np.array_equal(clean.split, noisy.split)
+    size = np.linalg.norm(clean.acc, axis=-1)
+    unit = 0.05 * np.median(size)
+    weak, strong = (((noisy.acc - clean.acc) / unit)[pick] for pick in (size < np.median(size), size > np.median(size)))
+    assert abs(weak.std() - 1) < 0.03 and abs(strong.std() - 1) < 0.03 and abs(weak.mean()) < 0.03
+    assert (noisy.meta.additive_noise, noisy.meta.acceleration_noise) == (0.05, 0)
+    # both kinds at once: streams of their own
+    both = simulation.noisy(clean.acc, 0, 0.1, 0.05)
+    assert both == pytest.approx(simulation.noisy(clean.acc, 0, 0.1, 0) + noisy.acc - clean.acc)
 
 
 def test_user_file_makes_a_dataset(tmp_path):

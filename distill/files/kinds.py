@@ -92,6 +92,7 @@ class DatasetRecord(Made):
     dim: int | None = None  # space dimensions
     report: dict = none(dict)  # of the simulation: trajectories redone and dropped, drifts of energy, steps
     acceleration_noise: float = 0.0  # relative noise put on the accelerations
+    additive_noise: float = 0.0  # noise added to them, in units of their median length
 
     STAGE, FORMAT, ELSEWHERE = "simulate", 1, True
     COMMAND = "python simulate.py with the flags of the dataset"

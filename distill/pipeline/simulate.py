@@ -30,6 +30,7 @@ def simulate(
     *,
     system_file: Path | None = None,
     acceleration_noise: float = 0.0,
+    additive_noise: float | None = None,
     tag: str = "",
     plot: bool = False,
     animate: bool = False,
@@ -69,16 +70,29 @@ def simulate(
     if count := report.get("dropped"):
         warn(f"{count} trajectories could not be integrated and were replaced by others: see {relative(side)}")
     arrays["split"] = make_split(trajectories, seed)
-    if acceleration_noise:
-        # a stream of its own, so that positions and split are those of the noise-free dataset
-        normal = np.random.default_rng([seed, 61]).standard_normal(arrays["acc"].shape)
-        arrays["acc"] = arrays["acc"] * (1 + acceleration_noise * normal)
+    arrays["acc"] = noisy(arrays["acc"], seed, acceleration_noise, additive_noise or 0.0)
     about = provenance("simulate", arguments, job.inputs, stage.seconds)
     about |= {"system": describe(job.system), "n": n, "dim": dim, "report": report}
-    save_dataset(path, arrays, about | {"acceleration_noise": acceleration_noise})
+    about |= {"acceleration_noise": acceleration_noise, "additive_noise": additive_noise or 0.0}
+    save_dataset(path, arrays, about)
     lines = draw(name, job.system, plot, animate)
     shown = {label: report[key] for label, key in job.shown.items()}
     return stage.done(path, lines, trajectories=trajectories, frames=frames, **shown)
+
+
+def noisy(acc: np.ndarray, seed: int, multiplied: float, added: float) -> np.ndarray:
+    """Accelerations [trajectory, frame, particle, dim] with noise: every component times 1 + ``multiplied`` N(0,1),
+    plus ``added`` N(0,1) in units of the median length of the accelerations without noise. The second is the same for
+    weak and strong forces, as of an instrument; the first is what a relative loss likes best.
+    """
+    out = acc
+    # streams of their own, so that positions and split are those of the noise-free dataset
+    if multiplied:
+        out = out * (1 + multiplied * np.random.default_rng([seed, 61]).standard_normal(acc.shape))
+    if added:
+        size = added * np.median(np.linalg.norm(acc, axis=-1))
+        out = out + size * np.random.default_rng([seed, 62]).standard_normal(acc.shape)
+    return out
 
 
 def _check_room(size, path):
