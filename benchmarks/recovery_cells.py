@@ -20,8 +20,11 @@ from distill.pipeline.cells import STAGES, Cell, Children
 from distill.report.numbers import files_of, hardware, numbers
 from distill.shell import paths
 from distill.shell.errors import UserError
+from distill.shell.stage import warn
 
 SCRIPT = Path(__file__).with_name("recovery.py")
+NOISE = {"multiplied": ("--acceleration-noise", "noise"), "added": ("--additive-noise", "added")}  # flag, name of data
+NAMED = ("system", "dim", "n", "variant", "noise", "noise_is", "seed", "recipe", "dataset", "run")  # in every row
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,9 @@ def run_all(todo: list[Measurement], jobs: int, overwrite: bool = False) -> list
         return load_json(one.path)
 
     found |= {m.name: content for m, content in zip(missing, children.map(work, missing, jobs), strict=True)}
+    commits = {str(content["git"]["commit"])[:7] for content in found.values()}
+    if len(commits) > 1:
+        warn(f"these cells are of {len(commits)} commits: {' '.join(sorted(commits))}; --overwrite repeats them")
     return [found[m.name] for m in todo]
 
 
@@ -95,14 +101,16 @@ def measured(one: Measurement, children: Children) -> dict:
 # ---------------------------------------------------------------- the pipeline
 
 
-def pipelines(systems, dims, variants, noise, seeds, recipe, n, targets) -> list[Measurement]:
-    """Seed k makes dataset seed k and training seed k."""
+def pipelines(systems, dims, variants, noise, seeds, recipe, n, targets, noise_is="multiplied") -> list[Measurement]:
+    """Seed k makes dataset seed k and training seed k. ``noise_is``: a key of ``NOISE``."""
     # systems innermost: neighbours do not wait for the same dataset
     out = []
     for seed, x, variant, dim, system in itertools.product(seeds, noise, variants, dims, systems):
-        more = {"data": ("--acceleration-noise", x), "data_tag": f"noise{x:g}"} if x else {}
+        flag, tag = NOISE[noise_is]
+        more = {"data": (flag, x), "data_tag": f"{tag}{x:g}"} if x else {}
         cell = Cell(system, dim, variant, recipe, seed, n, targets=tuple(targets), **more)
-        about = {"system": system, "dim": dim, "variant": variant, "noise": x, "seed": seed, "recipe": recipe}
+        about = {"system": system, "dim": dim, "variant": variant, "noise": x, "noise_is": noise_is if x else None}
+        about |= {"seed": seed, "recipe": recipe}
         stages = [cell.words(stage) for stage in STAGES]
         about |= {"n": n, "dataset": cell.dataset, "run": cell.run, "stages": stages}
         out.append(Measurement("pipeline", cell.run, about, cell))
@@ -115,7 +123,7 @@ def pipeline(one: Measurement, children: Children) -> dict:
     A stage that finds its output there keeps the cost that a former call measured, if there was one; the training's
     CPU seconds are those its ``config.json`` tells, whoever ran it.
     """
-    named = {k: one.arguments[k] for k in ("system", "dim", "variant", "noise", "seed", "recipe", "run")}
+    named = {k: one.arguments[k] for k in NAMED}
     former = ((one.stored() or {}).get("row") or {}).get("stages")
     row = named | children.stages(one.cell, STAGES, former)
     made = [load_json(path).get("versions", {}) for path in one.inputs().values()]

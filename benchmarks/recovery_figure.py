@@ -111,23 +111,28 @@ def _ratios(axis, rows):
     axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0.08, 0), frameon=True, edgecolor="none")
 
 
+def _level(row) -> tuple[bool, float]:
+    """Whether its noise is added, the same for all forces, and how much."""
+    return row.get("noise_is") == "added", row["noise"]
+
+
 def _noise(axis, clean, noisy):
     """Rates against noise, over all systems that were run with noise."""
     systems = list(dict.fromkeys(r["system"] for r in noisy))
     rows = [r for r in clean if r["system"] in systems] + noisy
-    levels = sorted({r["noise"] for r in rows})
+    levels = sorted({_level(r) for r in rows})
     if not noisy:
         axis.text(0.5, 0.5, "not measured", ha="center", va="center", color=MUTED, transform=axis.transAxes)
     for k, (key, (_, colour, marker)) in enumerate(MEASURES.items()):
         for at, level in enumerate(levels):
             place = at + 0.27 * (k - 1)
-            found = summary.rate([r for r in rows if r["noise"] == level], key)
+            found = summary.rate([r for r in rows if _level(r) == level], key)
             _interval(axis, found, place, colour, marker, True)
             text = f"{found['successes']}/{found['n']}" if found["n"] else "–"
             axis.text(place, -0.03, text, fontsize=7.5, ha="center", va="top", color=colour)
     axis.set(ylim=(-0.14, 1.05), xlim=(-0.5, max(len(levels), 1) - 0.5), ylabel="share of runs")
     axis.set(title=f"with noise: {', '.join(systems)}; 2-D, l1" if systems else "with noise")
     axis.set(xlabel="noise on every acceleration of the dataset")
-    axis.set_xticks(range(len(levels)), [f"{100 * v:g} %" for v in levels])
+    axis.set_xticks(range(len(levels)), [f"{100 * x:g} %" + "\nadded" * added for added, x in levels])
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axis.grid(axis="y", color=MUTED, alpha=0.3, lw=0.6)

@@ -1,6 +1,7 @@
 """benchmarks/recovery.py: rates, resuming, costs, seeds, the command line and the figure."""
 
 import json
+import subprocess
 import sys
 import threading
 import time
@@ -181,6 +182,9 @@ def test_stages_of_a_pipeline_are_what_a_user_would_type():
         f"symbolic_reg.py --run {cell.name} --seed 201 --targets radial node",
         f"test_generalization.py --run {cell.name} --rollouts 0",
     ]
+    (added,) = cells.pipelines(["r2"], [2], ["l1"], [0.05], [201], "newton", 4, ["radial"], "added")
+    words = "simulate.py --system r2 --n 4 --dim 2 --seed 201 --tag added0.05 --additive-noise 0.05"
+    assert " ".join(added.arguments["stages"][0]) == words and added.arguments["noise_is"] == "added"
     (clean,) = cells.pipelines(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
     assert clean.arguments["stages"][0] == "simulate.py --system r2 --n 4 --dim 2 --seed 201".split()
 
@@ -193,8 +197,8 @@ def test_presets_have_the_sizes_reported():
         section, made = recovery.pipeline(args)
         assert section == matrix
         sizes[matrix] = len({c.name for c in made})
-    assert sizes == {"newton": 72, "standard": 24, "hard": 9, "noise": 24}
-    args = recovery.parse(["pipeline", "--systems", "r2", "--seeds", "201"])
+    assert sizes == {"newton": 72, "standard": 24, "hard": 9, "noise": 24, "added-noise": 24}
+    args = recovery.parse(["pipeline", "--systems", "r2", "--seeds", "1501"])
     assert recovery.pipeline(args)[0] == "custom"
 
 
@@ -248,6 +252,31 @@ def test_development_seeds_are_refused(kind):
         recovery.seeds_of(recovery.parse([kind, "--development", "--seeds", str(default[0])]))
     apart = [recovery.results_path(kind, development) for development in (False, True)]
     assert apart[0].parent == ROOT / "results" and "development" in apart[1].name
+
+
+def test_changed_code_is_refused(tmp_path, monkeypatch):
+    """In a repository of its own: what measurements write does not count, code does, unless it is asked for."""
+
+    def git(*words):
+        who = "-c user.name=x -c user.email=x@x -c commit.gpgsign=false".split()
+        subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True)
+
+    (tmp_path / "results").mkdir()
+    names = ("code.py", "results/a.json", "README.md")
+    for name in names:
+        (tmp_path / name).write_text("1")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "x")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    args = recovery.parse(["pipeline"])
+    for name in names[::-1]:
+        recovery.require_clean(args)
+        (tmp_path / name).write_text("2")
+    with pytest.raises(UserError, match="differ from the commit"):
+        recovery.require_clean(args)
+    for words in ("--allow-dirty", "--development"):
+        recovery.require_clean(recovery.parse(["pipeline", words]))
 
 
 def test_sections_are_kept(tmp_path):

@@ -25,7 +25,7 @@ class Input(Part):
 
 class Git(Part):
     commit: str | None = None  # null outside of a git repository
-    dirty: bool | None = None  # whether files were changed since
+    dirty: bool | None = None  # whether files were changed since, results and pages apart
 
 
 class Made(Record):

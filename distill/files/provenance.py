@@ -42,6 +42,10 @@ def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device
     )
 
 
+# what measurements write into the repository: one of them does not make the code of the next another
+NOT_CODE = tuple(f":(exclude){name}" for name in ("results", "docs", "README.md"))
+
+
 def _git() -> dict:
     def ask(*words):
         return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, timeout=10)
@@ -52,7 +56,7 @@ def _git() -> dict:
             return {"commit": None, "dirty": None}
         return {
             "commit": head.stdout.strip(),
-            "dirty": bool(ask("status", "--porcelain", "-uno").stdout.strip()),
+            "dirty": bool(ask("status", "--porcelain", "-uno", "--", ".", *NOT_CODE).stdout.strip()),
         }
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}

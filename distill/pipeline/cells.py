@@ -33,8 +33,8 @@ BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: its dataset, its network, and whether its law is searched. ``data``, ``train`` and ``compare`` are
-    flags of their scripts beside those that the other fields give.
+    """One run: its dataset, its network, and whether its law is searched. ``data``, ``train``, ``law_flags`` and
+    ``compare`` are flags of their scripts beside those that the other fields give.
     """
 
     system: str
@@ -50,6 +50,7 @@ class Cell:
     data_tag: str = ""
     data_seed: int | None = None  # None: ``seed``
     targets: tuple = ("radial", "node")  # of symbolic_reg.py; empty: its default
+    law_flags: tuple = ()  # of symbolic_reg.py beside them
     compare: tuple = ("--rollouts", 0)
 
     @property
@@ -77,6 +78,7 @@ class Cell:
             flags += ["--resume", *self.train]
         elif stage == "law":
             flags += ["--targets", *self.targets] if self.targets else []
+            flags += self.law_flags
         elif stage == "compare":
             flags = ["--run", self.run, *self.compare]
         return [str(w) for w in (STAGES[stage], *flags, *more)]
