@@ -23,7 +23,7 @@ import time
 from importlib import import_module
 
 import sections
-from recovery_cells import NOISE, Measurement, pipelines, run_all
+from recovery_cells import NOISE, WITHOUT, Measurement, pipelines, run_all
 
 from distill.files.provenance import provenance
 from distill.files.storage import plain, save_bytes
@@ -41,8 +41,9 @@ ALL = ("spring", "r1", "r2", "charge")
 HARD = ("damped", "discontinuous", "superposition")
 
 
-def matrix(systems=ALL, dims=(2,), variants=("l1",), noise=(0.0,), noise_is="multiplied") -> dict:
-    return {"systems": systems, "dims": dims, "variants": variants, "noise": noise, "noise_is": noise_is}
+def matrix(systems=ALL, dims=(2,), variants=("l1",), noise=(0.0,), noise_is="multiplied", without=("",)) -> dict:
+    made = {"systems": systems, "dims": dims, "variants": variants}
+    return made | {"noise": noise, "noise_is": noise_is, "without": without}
 
 
 MATRICES = {
@@ -51,6 +52,7 @@ MATRICES = {
     "hard": matrix(HARD),
     "noise": matrix(noise=(0.01, 0.05)),
     "added-noise": matrix(noise=(0.01, 0.05), noise_is="added"),
+    "priors": matrix(("r1", "charge"), without=tuple(WITHOUT)),
 }
 PLANTED = {"laws": ALL, "dims": (2, 3), "noise": (0.005, 0.02), "paths": ("components", "radial")}
 SEEDS = {"planted": range(301, 306), "pipeline": FRESH, "near-misses": (401,)}
@@ -93,6 +95,7 @@ def parse(argv):
     add("--variants", nargs="+", help=narrow)
     add("--noise", nargs="+", type=fraction, help=narrow)
     add("--noise-is", choices=sorted(NOISE), help="how it is put on: " + narrow)
+    add("--without", nargs="+", choices=[k for k in WITHOUT if k], help="priors to switch off, one each; " + narrow)
     add("--recipe", default="newton", help="of train.py")
     add("--n", type=positive_int, default=4, help="particles")
     add("--targets", nargs="+", default=["radial", "node"], help="of symbolic_reg.py")

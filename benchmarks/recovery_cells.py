@@ -16,6 +16,7 @@ from pathlib import Path
 
 from distill.files.provenance import provenance, sha256
 from distill.files.storage import load_json, plain, save_json
+from distill.network.recipes import NEWTON, PRIORS
 from distill.pipeline.cells import STAGES, Cell, Children
 from distill.report.numbers import files_of, hardware, numbers
 from distill.shell import paths
@@ -24,7 +25,12 @@ from distill.shell.stage import warn
 
 SCRIPT = Path(__file__).with_name("recovery.py")
 NOISE = {"multiplied": ("--acceleration-noise", "noise"), "added": ("--additive-noise", "added")}  # flag, name of data
-NAMED = ("system", "dim", "n", "variant", "noise", "noise_is", "seed", "recipe", "dataset", "run")  # in every row
+WITHOUT = {"": ()} | {  # of the priors of the newton recipe: flags of train.py
+    name: (f"--no-{name.replace('_', '-')}",) if NEWTON.options[name] is True else (f"--{name.replace('_', '-')}", "0")
+    for name in PRIORS
+}
+WITHOUT["all"] = tuple(word for flags in WITHOUT.values() for word in flags)
+NAMED = "system dim n variant noise noise_is without seed recipe dataset run".split()  # in every row
 
 
 @dataclass(frozen=True)
@@ -101,16 +107,21 @@ def measured(one: Measurement, children: Children) -> dict:
 # ---------------------------------------------------------------- the pipeline
 
 
-def pipelines(systems, dims, variants, noise, seeds, recipe, n, targets, noise_is="multiplied") -> list[Measurement]:
-    """Seed k makes dataset seed k and training seed k. ``noise_is``: a key of ``NOISE``."""
+def pipelines(
+    systems, dims, variants, noise, seeds, recipe, n, targets, noise_is="multiplied", without=("",)
+) -> list[Measurement]:
+    """Seed k makes dataset seed k and training seed k. ``noise_is``: a key of ``NOISE``; ``without``: keys of
+    ``WITHOUT``, priors of the newton recipe that are switched off.
+    """
     # systems innermost: neighbours do not wait for the same dataset
     out = []
-    for seed, x, variant, dim, system in itertools.product(seeds, noise, variants, dims, systems):
+    for seed, x, gone, variant, dim, system in itertools.product(seeds, noise, without, variants, dims, systems):
         flag, tag = NOISE[noise_is]
         more = {"data": (flag, x), "data_tag": f"{tag}{x:g}"} if x else {}
+        more |= {"train": WITHOUT[gone], "tag": f"without-{gone.replace('_', '-')}"} if gone else {}
         cell = Cell(system, dim, variant, recipe, seed, n, targets=tuple(targets), **more)
         about = {"system": system, "dim": dim, "variant": variant, "noise": x, "noise_is": noise_is if x else None}
-        about |= {"seed": seed, "recipe": recipe}
+        about |= {"seed": seed, "recipe": recipe, "without": gone or None}
         stages = [cell.words(stage) for stage in STAGES]
         about |= {"n": n, "dataset": cell.dataset, "run": cell.run, "stages": stages}
         out.append(Measurement("pipeline", cell.run, about, cell))

@@ -81,7 +81,7 @@ def groups(rows: Sequence[dict], keys: Sequence[str]) -> dict[tuple, list[dict]]
     """Rows by their values of ``keys``, in the order of their first appearance."""
     out: dict[tuple, list[dict]] = {}
     for row in rows:
-        out.setdefault(tuple(row[k] for k in keys), []).append(row)
+        out.setdefault(tuple(row.get(k) for k in keys), []).append(row)
     return out
 
 
@@ -113,6 +113,8 @@ def summarise(kind: str, rows: list[dict]) -> dict:
         keys, head, columns, of = PLANTED_GROUPS, "messages", PLANTED_COLUMNS, planted_group
     else:
         keys, head, columns, of = PIPELINE_GROUPS, "runs", PIPELINE_COLUMNS, pipeline_group
+        if any(row.get("without") for row in rows):
+            keys = (("system", "without"), *keys[1:])
         for row in rows:
             row["as_well_as_network"] = (row.get("data_verdict") or {}).get("law_predicts_as_well_as_network")
     rates = []
@@ -178,11 +180,8 @@ def shown_rate(found: dict) -> str:
 
 
 def label(group: dict) -> str:
-    parts = [
-        f"{v}-D" if k == "dim" else f"{100 * v:g} % noise" if k == "noise" and v else str(v)
-        for k, v in group.items()
-        if k != "noise" or v
-    ]
+    words = {"dim": lambda v: f"{v}-D", "noise": lambda v: f"{100 * v:g} % noise", "without": lambda v: f"without {v}"}
+    parts = [words.get(k, str)(v) for k, v in group.items() if v]
     return " ".join(parts) or ("no noise" if group else "all")
 
 

@@ -185,6 +185,10 @@ def test_stages_of_a_pipeline_are_what_a_user_would_type():
     (added,) = cells.pipelines(["r2"], [2], ["l1"], [0.05], [201], "newton", 4, ["radial"], "added")
     words = "simulate.py --system r2 --n 4 --dim 2 --seed 201 --tag added0.05 --additive-noise 0.05"
     assert " ".join(added.arguments["stages"][0]) == words and added.arguments["noise_is"] == "added"
+    bare = cells.pipelines(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"], without=["exp_gate", "all"])
+    flags = [" ".join(cell.arguments["stages"][1]).partition("--resume")[2].split() for cell in bare]
+    assert flags[0] == ["--no-exp-gate"] and bare[0].name.endswith("__s201_without-exp-gate")
+    assert len(bare) == 2 and {"--no-exp-gate", "--no-linear-node", "--close-sampling", "0"} < set(flags[1])
     (clean,) = cells.pipelines(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"])
     assert clean.arguments["stages"][0] == "simulate.py --system r2 --n 4 --dim 2 --seed 201".split()
 
@@ -197,7 +201,7 @@ def test_presets_have_the_sizes_reported():
         section, made = recovery.pipeline(args)
         assert section == matrix
         sizes[matrix] = len({c.name for c in made})
-    assert sizes == {"newton": 72, "standard": 24, "hard": 9, "noise": 24, "added-noise": 24}
+    assert sizes == {"newton": 72, "standard": 24, "hard": 9, "noise": 24, "added-noise": 24, "priors": 54}
     args = recovery.parse(["pipeline", "--systems", "r2", "--seeds", "1501"])
     assert recovery.pipeline(args)[0] == "custom"
 

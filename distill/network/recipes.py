@@ -63,6 +63,16 @@ OPTIONS = {
     "rank_graphs": (10_000, 500),
     "rank_every": (0, 50),
 }
+# what the newton recipe knows beforehand and the paper's does not: option, in words
+PRIORS = {
+    "antisymmetric": "antisymmetric messages",
+    "translation_invariant": "positions as differences",
+    "geometric_inputs": "geometric inputs",
+    "exp_gate": "exp gate",
+    "linear_node": "linear node",
+    "log_mass": "log mass",
+    "close_sampling": "close sampling",
+}
 PAPER = Recipe(
     {name: paper for name, (paper, _) in OPTIONS.items()},
     8_000,
