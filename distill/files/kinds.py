@@ -73,6 +73,7 @@ class SystemRecord(Part):
     properties: list[str] = none(list)  # that its particles have
     external: bool = False  # whether an outside field acts
     drag: float = 0.0  # coefficient of -v in m a
+    response: dict | None = None  # to the net force, as ``physics.responses``: formulas; null: Newton's a = F/m
     conserves_energy: bool = True  # without drag and driving
     file: str | None = None  # of a user's potential
     file_sha256: str | None = None  # its digest
@@ -273,11 +274,24 @@ class PairLaw(Part):
     short: str | None = None  # f with four digits
 
 
+class ResponseLaw(Part):
+    """a = alpha S + beta v of the net force S, where that is not a = S/m."""
+
+    name: str  # in the table of responses, or "found"
+    alpha: str  # formula
+    beta: str  # formula; "0": the acceleration is along the force
+    alpha_latex: str  # the same
+    beta_latex: str  # the same
+    variables: list[str]  # that they may have
+    what: str  # what these mean
+
+
 class NodeLaw(Part):
     text: str  # the acceleration
     latex: str  # the same
     dim: int  # space dimensions
-    terms: dict[str, float | list[float]]  # of m_i a_i beside the pair forces, by name
+    terms: dict[str, float | list[float]]  # of the net force (m_i a_i as a rule) beside the pair forces, by name
+    response: ResponseLaw | None = None  # to the net force; null: a = S/m
 
 
 class Worst(Part):

@@ -13,7 +13,7 @@ import numpy as np
 
 from distill.files.storage import finite_or_none
 from distill.physics import dormand_prince
-from distill.physics.system import acceleration, energy, energy_terms
+from distill.physics.system import acceleration, energy, energy_terms, power_lost, receiver_variables
 
 TOLERANCES = {"truth": 1e-9, "law": 1e-9, "truth_loose": 1e-6, "gnn": 1e-5}  # rtol; atol is a tenth of it
 FRAMES = 121
@@ -98,7 +98,8 @@ def roll(system, function, pos, vel, properties, t, rtol, **limits) -> dict:
     """Trajectories under ``function(pos, vel, properties) -> accelerations``; held particles stay.
 
     pos, vel [trajectory, particle, dim]; properties name -> [trajectory, particle]. Returns ``pos, vel
-    [trajectory, frame, particle, dim]``, ``work [trajectory, frame]`` (against the true drag) and ``paths``.
+    [trajectory, frame, particle, dim]``, ``work [trajectory, frame]`` (the energy that truly leaves on these
+    paths: drag) and ``paths``.
     """
     count, n, dim = pos.shape
     half = n * dim
@@ -108,7 +109,7 @@ def roll(system, function, pos, vel, properties, t, rtol, **limits) -> dict:
         x, v = y[:, :half].reshape(-1, n, dim), y[:, half : 2 * half].reshape(-1, n, dim)
         a = np.array(function(x, v, {k: p[lanes] for k, p in properties.items()}), dtype=float)
         a[:, held] = 0.0
-        lost = (system.drag * v * v).sum((1, 2))[:, None]
+        lost = power_lost(system, x, v, {k: p[lanes] for k, p in properties.items()})[:, None]
         return np.concatenate([v.reshape(-1, half), a.reshape(-1, half), lost], 1)
 
     y0 = np.concatenate([pos.reshape(count, -1), vel.reshape(count, -1), np.zeros((count, 1))], 1)
@@ -127,7 +128,7 @@ def compare(system, law, network, pos, vel, properties, training_time, times, fr
 
     ``law`` and ``network`` are functions (pos, vel, properties) -> accelerations. Position error: root
     mean square over the particles against the truth, over ``SIZE``. Energy drift: |H + W - H(0)| over
-    ``ENERGY_SCALE`` with H the true energy of the state reached and W the work against the true drag.
+    ``ENERGY_SCALE`` with H the true energy of the state reached and W what truly leaves on the way (drag).
     Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
     medians and quartiles over the trajectories; one that failed counts as infinitely far off.
     """
@@ -142,7 +143,7 @@ def compare(system, law, network, pos, vel, properties, training_time, times, fr
     terms = energy_terms(system, pos, vel, properties)
     scale = sum(np.abs(term).sum(-1) for term in terms)
     scale = np.where(scale > 0, scale, 1.0)
-    momenta, momenta_are = momentum_drifts(system, rolled, mass, centre)
+    momenta, momenta_are = momentum_drifts(system, rolled, properties, centre)
     models, every_frame = {}, {k: p[:, None] for k, p in properties.items()}
     for name, found in rolled.items():
         with np.errstate(all="ignore"):
@@ -187,22 +188,37 @@ def compare(system, law, network, pos, vel, properties, training_time, times, fr
     }
 
 
-def momentum_drifts(system, rolled: dict, mass, centre) -> tuple[dict, dict]:
+def _no_inertia(system) -> bool:
+    return system.response is not None and system.response.inertia is None
+
+
+def momentum_drifts(system, rolled: dict, properties: dict, centre) -> tuple[dict, dict]:
     """How far each model changes the total momentum and angular momentum that the truth conserves.
 
-    ``rolled``: name -> what ``roll`` returned, "truth" among them; mass [trajectory, particle]; centre
+    ``rolled``: name -> what ``roll`` returned, "truth" among them; properties [trajectory, particle] by name; centre
     [trajectory, 1, dim], the point about which angular momentum is taken. Returns (drifts, what they are):
     ``momentum_drift`` and ``angular_momentum_drift`` -> {name: [trajectory, frame]}, or None where the law is not
-    a law of conservation: an outside field or a held particle takes up momentum, drag takes it away. Drag alone
+    a law of conservation: an outside field or a held particle takes up momentum, drag takes it away, and some
+    responses have no momentum. Drag alone
     takes gamma (x_i - x_i at the start), which is added back; its torque has no such closed form.
     """
     dim = centre.shape[-1]
     outside = "an outside field acts" if system.external is not None else ""
     outside = outside or ("a particle is held" if system.held else "")
+    response = system.response
+    outside = outside or (
+        f"particles respond otherwise than by a = F/m ({response.name})" if _no_inertia(system) else ""
+    )
     drifts: dict = {"momentum_drift": None, "angular_momentum_drift": None}
     about = {key: f"not conserved: {outside}" for key in drifts}
     if outside:
         return drifts, about
+
+    def inertia(found):  # [trajectory, frame, particle]
+        if response is None:
+            return mass
+        variables = {k: p[:, None] for k, p in receiver_variables(properties).items()}
+        return response.value("inertia", {"v": length(found["vel"])}, variables)
 
     def drift(moment, size):
         with np.errstate(all="ignore"):
@@ -213,9 +229,10 @@ def momentum_drifts(system, rolled: dict, mass, centre) -> tuple[dict, dict]:
     def length(vectors):
         return np.linalg.norm(vectors, axis=-1)
 
-    m, mass, around = mass[:, None, :, None], mass[:, None], centre[:, None]
+    mass, around = properties["mass"][:, None], centre[:, None]
     drifts["momentum_drift"] = drift(
-        lambda f: (m * f["vel"] + system.drag * f["pos"]).sum(2), lambda f: (mass * length(f["vel"])).sum(2)
+        lambda f: (inertia(f)[..., None] * f["vel"] + system.drag * f["pos"]).sum(2),
+        lambda f: (inertia(f) * length(f["vel"])).sum(2),
     )
     about["momentum_drift"] = MOMENTUM_IS + ("; what drag took is added" if system.drag else "")
     if system.drag:
@@ -224,8 +241,8 @@ def momentum_drifts(system, rolled: dict, mass, centre) -> tuple[dict, dict]:
         about["angular_momentum_drift"] = f"not defined here in {dim} dimension{'s' * (dim > 1)}"
     else:
         drifts["angular_momentum_drift"] = drift(
-            lambda f: (m * _cross(f["pos"] - around, f["vel"])).sum(2),
-            lambda f: (mass * length(f["pos"] - around) * length(f["vel"])).sum(2),
+            lambda f: (inertia(f)[..., None] * _cross(f["pos"] - around, f["vel"])).sum(2),
+            lambda f: (inertia(f) * length(f["pos"] - around) * length(f["vel"])).sum(2),
         )
         about["angular_momentum_drift"] = ANGULAR_IS
     return drifts, about

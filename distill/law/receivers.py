@@ -110,7 +110,8 @@ def receiver_errors(expr, objective: Objective, dim: int) -> np.ndarray:
 def law_error(law: Law, data: Receivers) -> float:
     """Mean over components of |a_law - a|/(c + |a|), the score of ``acceleration_objective``."""
     plain = acceleration_objective(data)
-    fields = law.node_force(data.state) / data.state.mass[:, None]
-    r = plain.apply(plain.values(law.pair)) + fields.reshape(-1) - plain.target
-    value = float(np.mean(np.abs(plain.weights * r)))
+    with np.errstate(all="ignore"):
+        pairs = plain.apply(plain.values(law.pair)).reshape(data.acc.shape) * data.state.mass[:, None]
+        r = law.respond(pairs, data.state).reshape(-1) - plain.target
+        value = float(np.mean(np.abs(plain.weights * r)))
     return value if np.isfinite(value) else 1e300

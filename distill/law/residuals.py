@@ -50,7 +50,7 @@ def law_acceleration(law: Law, data: Receivers) -> np.ndarray:
     """The law's accelerations [receiver, dim]."""
     f = law.radial(**data.features)
     pair = np.add.reduceat(f[:, None] * data.unit, data.start, axis=0)
-    return (pair + law.node_force(data.state)) / data.state.mass[:, None]
+    return law.respond(pair, data.state)
 
 
 def _neighbours(data: Receivers) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,22 @@
 """Equations of motion and energies of many trajectories side by side, for ``lanes`` (JAX).
 
 The physics is that of ``physics.system``, laid out ``[state, lane]``, lanes last: state = positions, velocities and,
-with drag, the energy dissipated so far; parameter = the properties one after the other, ``[parameter, lane]``.
+where energy leaves the particles (drag), what has left so far; parameter = the properties one after
+the other, ``[parameter, lane]``.
 """
 
 import numpy as np
 
 from distill.files.properties import of_pairs
-from distill.physics.system import System, arguments, external_force, import_jax, radial_force
+from distill.physics.system import (
+    System,
+    arguments,
+    external_force,
+    import_jax,
+    kinetic_energy,
+    radial_force,
+    receiver_variables,
+)
 
 ONE_BY_ONE = 30  # pairs
 
@@ -32,10 +41,16 @@ def right_hand_side(system: System, n: int, dim: int):
             force = force + jnp.moveaxis(outside, 0, -1)
         if system.drag:
             force = force - system.drag * v
-        a = free * force / mass[:, None]
+        if system.response is None:
+            a = free * force / mass[:, None]
+        else:
+            a = free * system.response.acceleration(force, v, receiver_variables(properties), jnp, axis=1)
         parts = [v.reshape(half, lanes), a.reshape(half, lanes)]
-        if system.drag:
-            parts.append((system.drag * v * v).sum((0, 1))[None])
+        if system.works:
+            lost = system.drag * v * v
+            if system.response is not None and system.response.kinetic is None:
+                lost = lost + free * force * v - mass[:, None] * a * v
+            parts.append(lost.sum((0, 1))[None])
         return jnp.concatenate(parts)
 
     return rhs
@@ -81,7 +96,7 @@ def _in_rounds(system, x, properties):
 
 
 def energies(system: System, n: int, dim: int, y, p):
-    """Energy with the work against drag, and the sum of the terms' sizes ``[lane]``; ``y``, ``p`` as in the module.
+    """Energy with what has left the particles, and the sum of the terms' sizes ``[lane]``; ``y``, ``p`` as above.
 
     Terms: kinetic energies, pair energies, energies in the outside field.
     """
@@ -90,11 +105,12 @@ def energies(system: System, n: int, dim: int, y, p):
     x, v, properties = _split(system, n, dim, y, p)
     mass, (_, r2) = properties["mass"], _differences(system, x, jnp)
     pair = arguments(system, jnp.sqrt(r2), _ends(properties, i, j))
-    terms = [0.5 * mass * (v * v).sum(1), system.potential(*pair, jnp)]
+    kinetic = kinetic_energy(system, (v * v).sum(1), mass, properties, jnp)
+    terms = [kinetic, system.potential(*pair, jnp)]
     if system.external is not None:
         terms.append(system.external(jnp.moveaxis(x, -1, 0), mass.T, jnp).T)
     total, size = sum(t.sum(0) for t in terms), sum(jnp.abs(t).sum(0) for t in terms)
-    return total + y[-1] if system.drag else total, size
+    return total + y[-1] if system.works else total, size
 
 
 def _split(system, n, dim, y, p):

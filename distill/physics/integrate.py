@@ -50,7 +50,7 @@ def integrate(
     ``t [frame]``, ``energy_drift [trajectory]`` and ``report`` (a dict). Frame 0 is the initial condition
     and frames are ``every * dt`` apart (the system's dt unless given). ``acc`` is the acceleration at the
     stored ``pos`` and ``vel``. ``energy_drift`` is max over the frames of |E(t) + W(t) - E(0)| / scale
-    with W the work done against drag and the scale ``SCALE``.
+    with W what has left the particles (drag, a response without an energy of motion) and the scale ``SCALE``.
 
     Where the force is known to jump, both tolerances are ``ACROSS_JUMPS`` times what is given; ``report`` has them.
     Trajectory k depends on ``seed`` and k only, not on how many there are. Raises ``UserError`` where
@@ -62,7 +62,7 @@ def integrate(
     if system.jumps:
         rtol, atol = max(ACROSS_JUMPS * rtol, TIGHTEST), max(ACROSS_JUMPS * atol, TIGHTEST)
     solver = _solver(system, n, dim, lane_count)
-    size = 2 * n * dim + bool(system.drag)
+    size = 2 * n * dim + system.works
     start, y = np.empty((trajectories, size)), None
     p = np.empty((trajectories, len(system.properties) * n))
     acc = np.empty((trajectories, frames, n, dim))
@@ -146,7 +146,7 @@ def draw(system: System, n: int, dim: int, seed: int, which, again: int = 0):
         each = [_own(system, np.random.default_rng([seed, int(k), again]), n, dim) for k in which]
         pos, vel = (np.stack([one[k] for one in each]) for k in (0, 1))
         properties = {name: np.stack([one[2][name] for one in each]) for name in system.properties}
-    work = [np.zeros((len(which), 1))] * bool(system.drag)
+    work = [np.zeros((len(which), 1))] * system.works
     state = [pos.reshape(len(which), -1), vel.reshape(len(which), -1), *work]
     return np.concatenate(state, axis=1), np.concatenate([properties[k] for k in system.properties], axis=1)
 
@@ -159,6 +159,11 @@ def _own(system, rng, n, dim):
         raise UserError(
             f"the initial conditions of {system.name} have shapes {found}, expected ({n}, {dim}) twice and ({n},) for"
             f" {', '.join(properties)}"
+        )
+    limit = system.response and system.response.speed_limit
+    if limit and not (np.linalg.norm(vel, axis=-1) < limit).all():
+        raise UserError(
+            f"the initial conditions of {system.name} have speeds of {limit:g} or more, which no particle has"
         )
     return pos, vel, properties
 

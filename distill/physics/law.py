@@ -4,7 +4,9 @@
 
 The node part is the linear read-out of a receiver: gamma drag, F_0 a constant force, g a constant
 acceleration, kappa a drag per mass; f may depend on any properties of the particles (``files.properties``), and the
-terms are those of ``physics.terms``. Numpy only; equations are read by ``distill.formulas.tree``.
+terms are those of ``physics.terms``. Where a particle does not respond by a_i = S_i/m_i to the net force S_i on the
+right, the law has a ``response`` (``physics.responses``): a_i = alpha S_i + beta v_i.
+Numpy only; equations are read by ``distill.formulas.tree``.
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from distill.formulas.text import parse, to_text
 from distill.formulas.tree import complexity
 from distill.physics import terms
 from distill.physics.neighbours import close_pairs
+from distill.physics.responses import Response
 from distill.physics.terms import TERMS, State
 from distill.shell.errors import UserError
 
@@ -37,6 +40,7 @@ class Law:
     chain: bool = False  # neighbours only
     cutoff: float | None = None
     properties: tuple[str, ...] = USUAL
+    response: Response | None = None  # to the net force; None: a = S/m
 
     def __post_init__(self):
         known = {symbol.name for symbol in self.pair.free_symbols}
@@ -65,9 +69,9 @@ class Law:
         pos, vel = np.asarray(pos, float), np.asarray(vel, float)
         n = pos.shape[-2]
         properties = {k: np.broadcast_to(np.asarray(v, float), pos.shape[:-1]) for k, v in properties.items()}
-        node, mass = self.node_force(State(vel, properties)), properties["mass"][..., None]
+        state = State(vel, properties)
         if self.cutoff is not None:
-            return (self._within_cutoff(pos, properties, box) + node) / mass
+            return self.respond(self._within_cutoff(pos, properties, box), state)
         if box is not None:
             raise ValueError("a law in a periodic box needs a cutoff")
         i, j = np.nonzero(
@@ -78,7 +82,14 @@ class Law:
         f = self.radial(r, **of_pairs(at(properties, i), at(properties, j)))
         pair = dx * (f / np.where(r > 0, r, 1.0))[..., None]
         receivers = (i[None, :] == np.arange(n)[:, None]).astype(float)
-        return (receivers @ pair + node) / mass
+        return self.respond(receivers @ pair, state)
+
+    def respond(self, pairs, state: State) -> np.ndarray:
+        """Accelerations [..., particle, dim] of particles on which pair forces ``pairs`` act, of that shape."""
+        force = pairs + self.node_force(state)
+        if self.response is None:
+            return force / state.mass[..., None]
+        return self.response.acceleration(force, state.vel, state.variables)
 
     def _within_cutoff(self, pos, properties, box) -> np.ndarray:
         """Sum of the pair forces on every particle [..., particle, dim], a frame at a time."""
@@ -106,14 +117,22 @@ class Law:
 
     def node_json(self, dim: int) -> dict:
         """The node law as text, LaTeX and numbers; ``dim`` is the number of space dimensions."""
-        text = " ".join(["sum_j F_ij", *(TERMS[k].text(v) for k, v in self.node.items())])
+        words = [TERMS[k].text(v) for k, v in self.node.items()]
+        text = " ".join(["sum_j F_ij", *words])
         latex = " ".join([r"\sum_j \mathbf{F}_{ij}", *(TERMS[k].latex(v) for k, v in self.node.items())])
-        return {
-            "text": f"a_i = ({text})/m_i",
-            "terms": self.node,
-            "dim": dim,
-            "latex": rf"\mathbf{{a}}_i = \frac{{1}}{{m_i}}\left({latex}\right)",
-        }
+        if self.response is None:
+            whole = {
+                "text": f"a_i = ({text})/m_i",
+                "latex": rf"\mathbf{{a}}_i = \frac{{1}}{{m_i}}\left({latex}\right)",
+            }
+        else:
+            net = rf",\quad \mathbf{{S}}_i = {latex}"
+            whole = {
+                "text": f"a_i = {self.response.text}, S = {text}, s = |S|, v = |v_i|, sv = S.v_i",
+                "latex": rf"\mathbf{{a}}_i = {self.response.latex}{net}",
+                "response": self.response.account(),
+            }
+        return whole | {"terms": self.node, "dim": dim}
 
 
 def law_of(record: LawRecord) -> Law:
@@ -122,5 +141,10 @@ def law_of(record: LawRecord) -> Law:
     if unknown := set(node) - set(TERMS):
         raise UserError(f"law.json has unknown node terms {sorted(unknown)}, expected some of {tuple(TERMS)}")
     properties = ordered(with_symbol(name[:-2]).name for name in record.pair.variables if name != "r")
-    pair = parse(record.pair.text, variables(properties))
-    return Law(pair, node, record.chain, record.cutoff, properties)
+    pair, response = parse(record.pair.text, variables(properties)), None
+    if record.node.response is not None:
+        known = ordered({*USUAL, *(with_symbol(n[:-2]).name for n in record.node.response.variables if n[-2:] == "_i")})
+        response = Response(
+            record.node.response.name, record.node.response.alpha, record.node.response.beta, properties=known
+        )
+    return Law(pair, node, record.chain, record.cutoff, properties, response)

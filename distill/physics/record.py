@@ -1,5 +1,6 @@
 """A system as a dataset's JSON has it, and found again from there."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from distill.files.kinds import SystemRecord
@@ -20,6 +21,7 @@ def describe(system: System) -> dict:
         "properties": list(system.properties),
         "external": system.external is not None,
         "drag": system.drag,
+        "response": system.response and asdict(system.response) | {"properties": list(system.response.properties)},
         "conserves_energy": system.conserves_energy,
         "file": None if system.file is None else relative(system.file),
         "file_sha256": system.file_sha256,
@@ -38,8 +40,9 @@ def system_of(about: SystemRecord) -> System | None:
     else:
         system = SYSTEMS.get(about.name)
     system = system and system.as_described(about)
-    same = ("law", "drag", "neighbours_only")
-    if system is None or about.variant == "original" or any(getattr(about, k) != getattr(system, k) for k in same):
+    same = ("law", "drag", "neighbours_only", "response")
+    there = None if system is None else describe(system)
+    if system is None or about.variant == "original" or any(getattr(about, k) != there[k] for k in same):
         return None  # "original": the slips of the authors' code, which former versions could simulate
     return system
 

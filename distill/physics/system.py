@@ -19,7 +19,8 @@ from typing import ClassVar
 import numpy as np
 
 from distill.files.kinds import SystemRecord
-from distill.files.properties import USUAL, at, of_pairs, ordered, variables
+from distill.files.properties import USUAL, at, of_pairs, ordered, property_named, variables
+from distill.physics.responses import Response, response_of
 
 LOOPS_WHOLE = (
     "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000000,xla_cpu_disable_loop_unrolling=true"
@@ -47,6 +48,7 @@ class System:
     softening: float = 0.0  # for the record: ``potential`` and ``law`` already contain it
     neighbours_only: bool = False  # a chain: i interacts with i - 1 and i + 1 only
     drag: float = 0.0  # gamma in the force -gamma v_i
+    response: Response | None = None  # or its name; to the net force, where that is not Newton's a = F/m
     external: Callable | None = None
     external_force: Callable | None = None
     external_law: str | None = None  # in words or as a formula, for reports
@@ -61,10 +63,16 @@ class System:
 
     def __post_init__(self):
         object.__setattr__(self, "properties", ordered({*USUAL, *self.properties}))
+        object.__setattr__(self, "response", response_of(self.response))
 
     @property
     def conserves_energy(self) -> bool:
-        return self.drag == 0
+        return not self.works
+
+    @property
+    def works(self) -> bool:
+        """Whether energy leaves the particles: by drag, or by a response that has no energy of motion."""
+        return bool(self.drag) or (self.response is not None and self.response.kinetic is None)
 
     def describe(self) -> dict:
         """What a dataset's JSON says of this system beyond what it says of all: for subclasses."""
@@ -233,18 +241,52 @@ def external_force(system: System, pos, mass, xp=np):
 
 
 def acceleration(system: System, pos, vel, properties: dict) -> np.ndarray:
-    """``net_force / mass``, shapes as there: what a network is to learn and a rollout integrates."""
-    return net_force(system, pos, vel, properties) / np.asarray(properties["mass"], dtype=float)[..., None]
+    """What particles do with their ``net_force``, ``/ mass`` as a rule; shapes as there: what a network is to learn and
+    a rollout integrates.
+    """
+    force = net_force(system, pos, vel, properties)
+    if system.response is None:
+        return force / np.asarray(properties["mass"], dtype=float)[..., None]
+    _, vel, properties = _as_floats(pos, vel, properties)
+    acc = system.response.acceleration(force, vel, receiver_variables(properties))
+    acc[..., list(system.held), :] = 0.0
+    return acc
+
+
+def receiver_variables(properties: dict) -> dict:
+    """The properties as formulas name those of a receiver: ``m_i``, ``q_i``, ... -> array."""
+    return {property_named(name).variables[0]: value for name, value in properties.items()}
+
+
+def power_lost(system: System, pos, vel, properties: dict) -> np.ndarray:
+    """The rate [...] at which energy leaves the particles (``energy`` with its sign changed), shapes as in
+    ``net_force``; zero where energy is conserved.
+    """
+    pos, vel, properties = _as_floats(pos, vel, properties)
+    lost = system.drag * (vel * vel).sum((-2, -1))
+    if system.response is None or system.response.kinetic is not None:
+        return lost
+    force = net_force(system, pos, vel, properties)
+    change = properties["mass"][..., None] * acceleration(system, pos, vel, properties)
+    return lost + ((force - change) * vel).sum((-2, -1))
 
 
 def energy_terms(system: System, pos, vel, properties: dict):
     """Kinetic ``[..., particle]``, pair ``[..., pair]`` and outside-field ``[..., particle]`` energies."""
     pos, vel, properties = _as_floats(pos, vel, properties)
     mass = properties["mass"]
-    kinetic = 0.5 * mass * (vel * vel).sum(axis=-1)
+    square = (vel * vel).sum(axis=-1)
+    kinetic = kinetic_energy(system, square, mass, properties)
     pair = pair_potential(system, *_pairs(system, pos, properties)[2:])
     outside = np.zeros_like(kinetic) if system.external is None else system.external(pos, mass, np)
     return kinetic, pair, np.asarray(outside, dtype=float)
+
+
+def kinetic_energy(system: System, square, mass, properties: dict, xp=np):
+    """Of particles with squared speeds ``square``, an array of the shape of ``mass``."""
+    if system.response is None or system.response.kinetic is None:
+        return 0.5 * mass * square
+    return system.response.value("kinetic", {"v": xp.sqrt(square)}, receiver_variables(properties), xp)
 
 
 def energy(system: System, pos, vel, properties: dict) -> np.ndarray:

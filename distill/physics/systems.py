@@ -13,6 +13,7 @@ published simulation code; where we depart from the latter, ``source`` says so.
 import numpy as np
 
 from distill.files.properties import USUAL
+from distill.physics.responses import RESPONSES
 from distill.physics.system import System
 from distill.shell import extensions
 from distill.shell.errors import UserError, near_miss
@@ -86,6 +87,8 @@ def initial_conditions_from(system: System, normal: np.ndarray, n: int, dim: int
     """The default ones of many trajectories, from N(0,1) numbers ``[..., count]``; leading axes stay."""
     states, drawn = normal[..., : 2 * n * dim], normal[..., 2 * n * dim :]
     pos, vel = (a.reshape(*normal.shape[:-1], n, dim).copy() for a in np.split(states, 2, axis=-1))
+    if system.response is not None and system.response.speed_limit:
+        vel /= np.sqrt(1 + (vel**2).sum(-1, keepdims=True) / system.response.speed_limit**2)  # N(0,1): gamma v
     vel[..., list(system.held), :] = 0.0
     each = np.split(drawn, len(system.properties), axis=-1)
     properties = {k: a.copy() for k, a in zip(system.properties, each, strict=True)}
@@ -207,6 +210,37 @@ _ENTRIES = (
         initial=_chain,
         summary="a free chain of springs that falls on a smooth repelling ball",
         source="the authors' simulation code; the ball's potential, which overflowed there, is ours",
+    ),
+    System(
+        "saturating",
+        lambda r, m_i, m_j, q_i, q_j, xp: m_i * m_j * xp.log(r + SOFTENING),
+        law="-m_i*m_j/(r + 0.01)",
+        dt=0.005,
+        softening=SOFTENING,
+        response=RESPONSES["saturating"],
+        summary=f"attraction as 1/r of particles whose response saturates: {RESPONSES['saturating'].summary}",
+        source="ours: forces that superpose behind accelerations that do not",
+    ),
+    System(
+        "relativistic",
+        lambda r, m_i, m_j, q_i, q_j, xp: q_i * q_j / (r + SOFTENING),
+        law="q_i*q_j/(r + 0.01)^2",
+        dt=0.001,
+        softening=SOFTENING,
+        charges="sign",
+        response=RESPONSES["relativistic"],
+        summary=f"charges of +1 and -1 that move at relativistic speeds: {RESPONSES['relativistic'].summary}",
+        source="ours: forces that superpose behind accelerations that do not; nothing is retarded",
+    ),
+    System(
+        "mond",
+        lambda r, m_i, m_j, q_i, q_j, xp: -m_i * m_j / (r + SOFTENING),
+        law="-m_i*m_j/(r + 0.01)^2",
+        dt=0.001,
+        softening=SOFTENING,
+        response=RESPONSES["mond"],
+        summary=f"Newton's gravity behind the response of deep MOND: {RESPONSES['mond'].summary}",
+        source="ours: forces that superpose behind accelerations that do not",
     ),
 )
 # An extension defines ``SYSTEMS``, a list of its own: they may have other units and other simulations.

@@ -10,7 +10,8 @@
 The arguments of ``potential`` after r may be named otherwise: ``spin_i, spin_j`` make ``spin`` a property of the
 particles, drawn from N(0,1) unless ``initial`` gives it. Or a whole
 ``SYSTEM = distill.physics.system.System(...)``. The other optional names are the fields of ``System``;
-``external(pos, mass)`` is the energy ``[..., particle]`` in an outside field.
+``external(pos, mass)`` is the energy ``[..., particle]`` in an outside field, and ``response`` what a particle does
+with its net force where that is not a = F/m: a name of ``responses.RESPONSES`` or ``{"alpha": "1/(m_i + s)"}``.
 """
 
 import hashlib
@@ -193,6 +194,8 @@ def _check_physics(system, where):
                 f"{where}: the law gives {stated[k]:.6g} at r = {r[k]:.3g}, where -dV/dr is {gradient[k]:.6g}",
                 "correct the law, or leave it out and it is found by differentiation",
             )
+    if system.response is not None:
+        _check_response(system.response, rng, where)
     if system.external is not None:
         pos, mass = rng.standard_normal((5, 3, 2)), np.ones((5, 3))
         outside = np.asarray(system.external(jnp.asarray(pos), jnp.asarray(mass), jnp))
@@ -202,3 +205,30 @@ def _check_physics(system, where):
         found = np.asarray(external_force(replace(system, external_force=None), pos, mass))
         if not np.allclose(stated, found, rtol=1e-6, atol=1e-9):
             raise UserError(f"{where}: external_force is not minus the gradient of external")
+
+
+def _check_response(response, rng, where):
+    """Finite where forces and speeds are moderate, and its energy of motion and inertia those of it."""
+    jax = import_jax()
+    jnp = jax.numpy
+    for part in ("alpha", "beta", "kinetic", "inertia"):
+        if getattr(response, part) is not None:
+            response.formula(part)
+    force, vel = rng.standard_normal((2, 80, 2))
+    vel *= 0.25 * (response.speed_limit or 1.0)
+    own = {name: np.exp(0.5 * rng.standard_normal(80)) for name in response.variables if name.endswith("_i")}
+    acc = response.acceleration(force, vel, own)
+    if not np.isfinite(acc).all():
+        raise UserError(f"{where}: the response gives accelerations that are not finite")
+
+    def change(part, vector):
+        def at(v):
+            value = response.value(part, {"v": jnp.sqrt((v * v).sum(-1))}, own, jnp) + 0.0 * v[:, 0]
+            return value[:, None] * v if vector else value
+
+        return np.asarray(jax.jvp(at, (jnp.asarray(vel),), (jnp.asarray(acc),))[1])
+
+    if response.kinetic is not None and not np.allclose(change("kinetic", False), (force * vel).sum(1), rtol=1e-6):
+        raise UserError(f"{where}: kinetic is not the energy of motion of the response: dT/dt is not S . v")
+    if response.inertia is not None and not np.allclose(change("inertia", True), force, rtol=1e-6):
+        raise UserError(f"{where}: inertia is not that of the response: d(inertia v)/dt is not S")

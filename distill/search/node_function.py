@@ -96,7 +96,7 @@ def held_out(groups: np.ndarray, seed: int) -> np.ndarray:
 
 def composed(law: Law, data: NodeData) -> np.ndarray:
     """(R + the law's node terms)/m [receiver, dim]: the node function of the composed law."""
-    return (data.net + law.node_force(data.state)) / data.state.mass[:, None]
+    return law.respond(data.net, data.state)
 
 
 def compare_with_composed(front, law: Law, data: NodeData) -> dict:
