@@ -19,6 +19,8 @@ from argparse import BooleanOptionalAction
 
 import distill
 from distill.formulas.functions import OPERATORS
+from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
+from distill.pipeline.rivals import RIVALS
 from distill.search.registry import DEFAULT_TARGETS, ENGINES, LOSSES, TARGETS
 from distill.shell.flags import Parser, add_run_flags, positive_float, positive_int
 from distill.shell.stage import run_script
@@ -31,6 +33,13 @@ def parse(argv):
     add("--run", required=True, help="name (or path) of a folder in model_weights/")
     add("--targets", nargs="+", choices=TARGETS, default=default, help="what to search; the law needs radial")
     add("--engine", choices=("auto", *ENGINES), default="auto", help="auto: pysr if Julia is ready here")
+    add(
+        "--rivals",
+        nargs="*",
+        choices=RIVALS,
+        default=list(DEFAULT_RIVALS),
+        help="other ways to a law from the same data, each refitted and judged alike; control: the refit alone",
+    )
     add(
         "--sr-on-inputs",
         action="store_true",

@@ -47,7 +47,7 @@ def add_law(folder, recovered=True):
     law = {
         "inputs": {"config": {"path": "x", "sha256": digest}},
         "pair": filled(kinds.PairLaw, text="-m_i*m_j/r^2"),
-        "from_messages": filled(kinds.FromMessages, text="-0.5*m_i/r", verdict=said | {"recovered": False}),
+        "from_messages": filled(kinds.BeforeRefit, text="-0.5*m_i/r", verdict=said | {"recovered": False}),
         "verdict": said,
         "truth": filled(kinds.Truth, text="-m_i*m_j/(r+0.01)^2"),
         "data_verdict": filled(kinds.DataVerdict, trusted=True),

@@ -14,6 +14,7 @@ from distill.files.dataset import load_dataset
 from distill.files.kinds import LawRecord
 from distill.formulas.text import parse, symbols_for
 from distill.law import account
+from distill.law.sources import Source
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import law_of
@@ -66,12 +67,18 @@ def test_the_law_of_planted_messages_is_one_of_spins(tmp_path, monkeypatch):
     read = read_out.read_out(m, nodes, True)
     assert read.gauge == "force" and list(read.errors) == ["force", "acceleration", "charge_force", "spin_force"]
     force = read.force(m, nodes)
-    radial = read_out.centrality(force, m["dx"], m["r"])["radial"]
-    target, node = targets.searches(("radial", "node"), m, nodes, read, force, radial, 400, 0)
+    target, node = targets.searches(("radial", "node"), m, nodes, read, force, 400, 0)
     assert list(target.features) == ["r", "m_i", "m_j", "q_i", "q_j", "spin_i", "spin_j"]
     assert list(node.features) == ["R", "v", "m_i", "q_i", "spin_i"]
     front = targets.search_target(target, SearchOptions(restarts=1, min_restarts=1, progress=False))
-    law, content = account.compose(front, m, nodes, read, dataset, 0, quick=True)
+    ground = account.ground_of(m, nodes, dataset, 0, quick=True)
+    found, control = (
+        account.finding(Source(name, name, name, force, read.node_terms), rows, ground, dataset)
+        for name, rows in (("messages", front), ("control", None))
+    )
+    content = account.compose(found, [control], account.Judge(m, ground, dataset))
+    assert content["rivals"]["control"]["before_refit"] is None
+    assert holds_the_spins({"pair": content["from_messages"]})
     assert holds_the_spins(content)
     some = {k: content[k] for k in ("pair", "node")} | {"chain": False, "cutoff": None}
     again = law_of(records.build(LawRecord, filled(LawRecord, **some)))

@@ -235,7 +235,8 @@ def test_numbers_of_a_law():
     assert found["recovered"] and found["equivalence"] == "equal" and found["control_recovered"] is None
     assert found["from_messages_within_5"] is False and found["from_messages_equivalence"] is None
     law.from_messages.verdict.relative_error_extrapolated = 0.04
-    law.control.verdict = records.build(kinds.Verdict, said | {"recovered": False})
+    other = filled(kinds.Rival, verdict=said | {"recovered": False}, before_refit=filled(kinds.BeforeRefit))
+    law.rivals = {"control": records.build(kinds.Rival, other)}
     found = law_numbers(law)
     assert found["from_messages_within_5"] is True and found["control_recovered"] is False
     law.from_messages.verdict = None

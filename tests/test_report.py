@@ -74,7 +74,8 @@ def law_json(**changes) -> dict:
     rows = [[1, 0.5, "q_i"], [7, 0.02, "q_i*q_j/r^2"], [10, 1e-5, "q_i*q_j/(r + 0.0101)^2"]]
     target = {"chosen": 2, "equation": rows[2][2], "latex": law.pair_json()["latex"], "rows": rows, "why": "knee"}
     target["pysr_best"] = {"equation": rows[2][2]}
-    control = filled(kinds.Control, pair=law.pair_json(), what="without a network", cpu_seconds=6.5)
+    control = filled(kinds.Rival, pair=law.pair_json(), what="without a network", cpu_seconds=6.5)
+    control["before_refit"] = filled(kinds.BeforeRefit, **law.pair_json())  # which a rival with a force of its own has
     verdict = {
         "recovered": True,
         "softening_recovered": False,
@@ -91,8 +92,8 @@ def law_json(**changes) -> dict:
         "node": law.node_json(2),
         "targets": {"radial": filled(kinds.TargetRecord, **target)},
         "truth": filled(kinds.Truth, text="q_i*q_j/(r + 0.01)^2", latex=r"\frac{q_i q_j}{(r + 0.01)^2}"),
-        "from_messages": filled(kinds.FromMessages, **law.pair_json() | early),
-        "control": control,
+        "from_messages": filled(kinds.BeforeRefit, **law.pair_json() | early),
+        "rivals": {"control": control},
         "verdict": verdict,
     }
     return filled(kinds.LawRecord, **known | changes)
@@ -124,9 +125,9 @@ def examined() -> dict:
     """``law.json`` with everything that a search may add."""
     law = law_json()
     law["verdict"]["equivalence"] = relation()
-    law["control"]["pair"]["text"] = "q_i*q_j/(r + 0.0107)^2"
+    law["rivals"]["control"]["pair"]["text"] = "q_i*q_j/(r + 0.0107)^2"
     other = relation("different", text="different: 7 % off")
-    law["control"]["verdict"] = {"recovered": False, "why": "wrong: scale", "equivalence": other}
+    law["rivals"]["control"]["verdict"] = {"recovered": False, "why": "wrong: scale", "equivalence": other}
     second = {"equation": "q_i*q_j/(r + 0.02)^1.9", "complexity": 12, "held_out": 0.2, "why_it_lost": "twice the error"}
     tried = [{"complexity": 3, "held_out": 0.5, "equation": "q_i/r", "repaired": False}]
     law["refinement"] |= {"runner_up": second, "chosen_share": 0.97, "candidates": tried}
@@ -257,7 +258,8 @@ def hostile(value):
 
 def test_text_from_files_is_escaped(places):
     law = hostile(examined())
-    for found in (law["pair"], law["from_messages"], law["control"]["pair"]):
+    other = law["rivals"]["control"]
+    for found in (law["pair"], law["from_messages"], other["pair"], other["before_refit"]):
         found |= {"text": "q_i/r", "variables": ["r", "q_i"]}  # is read as a formula
     law["node"]["terms"] = {HOSTILE: 0.5}
     law["targets"][HOSTILE] = law["targets"]["radial"]
@@ -393,7 +395,7 @@ def test_lines_for_the_terminal():
     )
     assert lines[3] == "compared         same functional form, constants off by 1 %"
     assert "0.44 % off at r = 0.02, q_i = 1" in lines[4] and "closer than nearly all data" in lines[4]
-    assert lines[5].endswith("from accelerations alone: not recovered")
+    assert lines[5] == "by other ways    control not recovered"
     assert lines[6].endswith("0.9000 (all), 0.9900 (best 90 %), 77 edges")
     assert lines[7].endswith("the law's is 100 times smaller; interpolation, 400 accelerations")
     assert lines[8].startswith("worst elsewhere  MAE 0.001 (law)") and "rollouts         the law follows" in lines[9]

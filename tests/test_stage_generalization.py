@@ -258,7 +258,7 @@ def test_unknown_truth_uses_the_datasets_own_test_split(run, tmp_path, monkeypat
             lambda law: law.write_text('{"run": "tiny__bottleneck-newton__s0"}'),
             "no stage of this project, not symbolic",
         ),
-        (lambda law: law.write_text('{"stage": "symbolic_reg", "format": 1}'), "'run' is missing"),
+        (lambda law: law.write_text('{"stage": "symbolic_reg", "format": 2}'), "'run' is missing"),
         (lambda law: law.write_text(law.read_text().replace('"tiny__', '"another__')), "law of run 'another__"),
     ],
 )

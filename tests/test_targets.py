@@ -41,7 +41,7 @@ def front(*texts):
 
 
 def searches(*wanted, given, rows=400):
-    """The targets ``wanted`` of ``given`` = (messages, nodes, read-out, force, radial), by name."""
+    """The targets ``wanted`` of ``given`` = (messages, nodes, read-out, force), by name."""
     return {t.name: t for t in targets.searches(wanted, *given, rows)}
 
 
@@ -51,8 +51,7 @@ def searches(*wanted, given, rows=400):
 def test_radial_and_components_hold_the_edges_and_drop_what_is_constant():
     m, nodes, read, force = planted()
     m["charge_i"], m["charge_j"] = (np.ones_like(m["charge_i"]) for _ in range(2))
-    radial = read_out.centrality(force, m["dx"], m["r"])["radial"]
-    found = searches("radial", "components", given=(m, nodes, read, force, radial))
+    found = searches("radial", "components", given=(m, nodes, read, force))
     assert list(found) == ["radial", "component_1", "component_2"]
     assert list(found["radial"].features) == ["r", "m_i", "m_j"] and len(found["radial"].y) == 400
     assert np.allclose(found["radial"].y, -2 * (found["radial"].features["r"] - 0.99), atol=0.02)
@@ -63,7 +62,7 @@ def test_radial_and_components_hold_the_edges_and_drop_what_is_constant():
 
 def test_node_rows_are_receivers_times_axes_and_leave_trajectories_out():
     m, nodes, read, force = planted("damped", dim=3)
-    target = searches("node", given=(m, nodes, read, force, None), rows=300)["node"]
+    target = searches("node", given=(m, nodes, read, force), rows=300)["node"]
     assert target.name == "node" and list(target.features) == ["R", "v", "m_i", "q_i"] and len(target.y) == 300
     R, v, mass, _ = target.features.values()
     assert np.allclose(target.y, (R - 0.5 * v) / mass, atol=0.02)
@@ -120,7 +119,7 @@ def test_the_node_function_planted_is_found_and_agrees(system, field, gauge, nod
         pytest.skip(problem)
     m, nodes, read, force = planted(system, field, gauge=gauge)
     assert read.gauge == gauge
-    target = searches("node", given=(m, nodes, read, force, None), rows=250)["node"]
+    target = searches("node", given=(m, nodes, read, force), rows=250)["node"]
     target.overrides |= {"restarts": 1, "min_restarts": 1}
     found = targets.search_target(target, SearchOptions(loss="relative", progress=False))
     data = node_function.node_data(m, nodes, read, force)
@@ -222,7 +221,7 @@ def test_the_shared_target_holds_the_top_components_and_the_directions():
     m = messages("charge", trajectories=20, components=4)
     nodes = nodes_of(m)
     read = read_out.read_out(m, nodes, False)
-    target = searches("shared", given=(m, nodes, read, m["force"], np.zeros(len(m["r"]))), rows=300)["shared"]
+    target = searches("shared", given=(m, nodes, read, m["force"]), rows=300)["shared"]
     sent, unit = target.components
     assert target.name == "shared" and sent.shape == unit.shape == (300, 2) and len(target.y) == 300
     assert np.allclose(np.linalg.norm(unit, axis=1), 1) and set(target.features) == {"r", "m_i", "m_j", "q_i", "q_j"}

@@ -346,14 +346,17 @@ class RunnerUp(Part):
     latex: str | None = None  # of the equation
 
 
-class FromMessages(PairLaw):
+class BeforeRefit(PairLaw):
+    """The row of a front that was chosen before any refit on accelerations."""
+
     why: str  # the choice in a sentence
+    node: NodeLaw | None = None  # what acts beside the pair forces, as read with them
     runner_up: RunnerUp | None = None  # the next best row
     chosen_share: float | None = None  # of bootstrap draws of held-out rows that pick the same row
     restarts: int | None = None  # of the search
     restarts_with_chosen: int | None = None  # that met its form
     lennard_jones: dict | None = None  # sigma and epsilon where it has that form
-    verdict: Verdict | None = None  # on the pair law; null where the truth is not known
+    verdict: Verdict | None = None  # on pair force and node terms; null where the truth is not known
 
 
 class Constant(Part):
@@ -388,14 +391,19 @@ class AccelerationErrors(Part):
     what: str = ""  # definition
 
 
-class Control(Part):
-    """The same refit, repair and choice without a network: a law found here is no evidence for it."""
+class Rival(Part):
+    """Another way to a law from the same data, with the same search, refit, repair and choice: what it finds too is
+    no evidence for the trained network.
+    """
 
+    label: str  # its name in tables
+    what: str  # it is, in a sentence
+    before_refit: BeforeRefit | None = None  # the row chosen in its force; null: it estimates none (the control)
     pair: PairLaw  # what it finds
+    node: NodeLaw  # and what else acts
     acceleration_error: AccelerationErrors  # of it
-    cpu_seconds: float  # that it took
-    what: str  # was done
     verdict: Verdict | None = None  # null where the truth is not known
+    cpu_seconds: float  # of its estimate, search, refit and choice
 
 
 class Truth(Part):
@@ -491,9 +499,9 @@ class LawRecord(Made):
     constants: list[Constant]  # their values and errors
     constants_note: str  # how these were found
     pair_unrounded: str  # the pair force before constants were rounded
-    from_messages: FromMessages  # what the messages say without any refit
+    from_messages: BeforeRefit  # what the messages say without any refit
     refinement: Refinement  # how the refit chose
-    control: Control  # what accelerations give without the network
+    rivals: dict[str, Rival] = none(dict)  # control (no estimate of the force), and others that were asked for
     acceleration_error: AccelerationErrors  # of law and network
     truth: Truth | None  # null: not known
     verdict: Verdict  # on the law
@@ -502,7 +510,7 @@ class LawRecord(Made):
     node_search: NodeSearch | None = None  # where the target node was searched
     sr_on_inputs: InputsBaseline | None = None  # where it was asked for
 
-    STAGE, FORMAT = "symbolic_reg", 1
+    STAGE, FORMAT = "symbolic_reg", 2
     COMMAND = "python symbolic_reg.py --run {run}"
 
 

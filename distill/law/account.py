@@ -1,88 +1,169 @@
 """What ``law.json`` says: the law, where it came from, how sure it is, and whether it is true."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from distill.files.properties import variables
 from distill.files.storage import finite_or_none
 from distill.formulas.latex import to_latex
 from distill.formulas.text import to_text
 from distill.law import constants, residuals, selection, trust, verdict
 from distill.law.receivers import fit_node_terms, law_error
+from distill.law.sources import Source
 from distill.messages.net_forces import Nodes
 from distill.messages.read_out import ReadOut
 from distill.physics import record
 from distill.physics.law import Law
 from distill.physics.system import node_force
 from distill.search import node_function
+from distill.search.front import Front
 from distill.shell import extensions
 
-CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen from messages
+CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen before the refit
 QUICK = {"small": 200, "large": 400, "held_out": 400}
 IN_A_BOX = {"small": 200, "large": 2000, "held_out": 1000}  # receivers, of some 60 senders each
 QUICK_IN_A_BOX = {"small": 60, "large": 120, "held_out": 120}
 
 
-def compose(front, messages: dict, nodes: Nodes, read: ReadOut, dataset, seed=0, quick=False) -> tuple[Law, dict]:
-    """(law refitted on accelerations, JSON-ready account of it) from the front of the radial target.
+# ---------------------------------------------------------------- what a source leads to
 
-    ``from_messages`` is the row chosen from the messages alone, before any acceleration was seen beyond the
-    net forces of the read-out; ``control`` is what the same refit, repair and choice find without a network.
+
+@dataclass
+class Finding:
+    """A law and how it came about: what was searched, what stood before any refit, what the refit made of it.
+
+    ``front`` and ``before`` are None for a source without an estimate of the force. ``law``: with its round constants,
+    ``known``: what the data know of them.
     """
-    chain = dataset.meta.system.neighbours_only
-    cutoff = float(dataset.cutoff) if "cutoff" in dataset.arrays else None
-    fewer = (QUICK if quick else {}) if cutoff is None else (QUICK_IN_A_BOX if quick else IN_A_BOX)
-    ground = selection.Ground(messages, nodes, read.node_terms, seed, **fewer)
-    refined = selection.refine_on_accelerations(front.rows, ground, chain)
-    law, known = _examined(refined, ground, read.node_terms)
-    law = replace(law, cutoff=cutoff)
-    alone = selection.control(ground, chain)
-    without, _ = _examined(alone, ground, read.node_terms)
-    before = Law(front.expr, {}, chain, properties=ground.properties)
-    content = {
-        "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
-        "node": law.node_json(dataset.dim),
-        **known,
-        "pair_unrounded": to_text(refined.law.pair),
-        "from_messages": before.pair_json() | {"why": front.why} | {k: front.info.get(k) for k in CERTAINTY},
-        "refinement": refinement_json(refined),
-        "control": {
-            "pair": without.pair_json(),
-            "acceleration_error": {"law": law_error(without, ground.held)},
-            "cpu_seconds": alone.cpu_seconds,
-            "what": f"the same refit, repair and choice on accelerations from {' and '.join(selection.CONTROL_STARTS)},"
-            " without a network: a law found here too is no evidence for the network",
-        },
-        "acceleration_error": {
-            "law": law_error(law, ground.held),
-            "gnn": refined.network,
-            "n": refined.receivers,
-            "what": "mean |a - a_data| / (c + |a_data|) of components, receivers of trajectories left out",
-        },
-        "truth": None,
-        "verdict": {"recovered": None, "why": "the true law is not known here"},
-        "data_verdict": trust.without_truth(refined, residuals.structure(law, ground.held, seed)),
-    }
-    system = record.system_of(dataset.meta.system)
-    for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
-        content[form.NAME] = form.account(law.pair, refined.data, read.node_terms, system)
-        content["from_messages"][form.NAME] = form.values(front.expr, system)
-    truth = verdict.true_law(system, law.variables)
-    if truth is not None:
-        true_node = true_node_force(system, messages, dataset)
-        content["truth"] = verdict.describe_truth(system, truth)
-        content["verdict"] = verdict.against_truth(law, truth, messages, true_node, seed, cutoff)
-        content["control"]["verdict"] = verdict.against_truth(without, truth, messages, true_node, seed, cutoff)
-        content["from_messages"]["verdict"] = verdict.against_truth(before, truth, messages, None, seed, cutoff)
-    return law, content
+
+    source: Source
+    front: Front | None
+    before: Law | None
+    refined: selection.Refined
+    law: Law
+    known: dict
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of estimate, search, refit and choice."""
+        searched = 0.0 if self.front is None else self.front.info.get("cpu_seconds") or 0.0
+        return self.source.cpu_seconds + searched + self.refined.cpu_seconds
 
 
-def _examined(refined, ground, node_terms) -> tuple[Law, dict]:
+def ground_of(messages: dict, nodes: Nodes, dataset, seed: int = 0, quick: bool = False) -> selection.Ground:
+    """The receivers of a messages file that laws are fitted to and judged on."""
+    fewer = (QUICK if quick else {}) if cutoff_of(dataset) is None else (QUICK_IN_A_BOX if quick else IN_A_BOX)
+    return selection.Ground(messages, nodes, (), seed, **fewer)
+
+
+def cutoff_of(dataset) -> float | None:
+    return float(dataset.cutoff) if "cutoff" in dataset.arrays else None
+
+
+def finding(source: Source, front: Front | None, ground: selection.Ground, dataset) -> Finding:
+    """What the refit on accelerations makes of the ``front`` of formulas searched in the force of ``source``.
+
+    Without a front the refit starts from the fixed formulas of the control. The same for every source: who is
+    compared has had the same treatment.
+    """
+    chain, own = dataset.meta.system.neighbours_only, ground.beside(source.node_terms)
+    if front is None:
+        before, refined = None, selection.control(own, chain)
+    else:
+        before = Law(front.expr, source.node, chain, cutoff_of(dataset), own.properties)
+        refined = selection.refine_on_accelerations(front.rows, own, chain)
+    law, known = _examined(refined, own)
+    return Finding(source, front, before, refined, replace(law, cutoff=cutoff_of(dataset)), known)
+
+
+def _examined(refined, ground) -> tuple[Law, dict]:
     """The law with its round constants, and what the data know of them."""
     size = np.linalg.norm(residuals.law_acceleration(refined.law, refined.data), axis=1)
     size = size if np.isfinite(size).all() else None
-    pair, known = constants.examine(refined.law.pair, refined.data, node_terms, size, ground.unit_charges)
-    return replace(refined.law, pair=pair, node=fit_node_terms(pair, refined.data, node_terms)), known
+    terms = ground.node_terms
+    pair, known = constants.examine(refined.law.pair, refined.data, terms, size, ground.unit_charges)
+    return replace(refined.law, pair=pair, node=fit_node_terms(pair, refined.data, terms)), known
+
+
+# ---------------------------------------------------------------- how laws are judged
+
+
+class Judge:
+    """What every law of a run is judged by: accelerations left out, and the truth where that is known."""
+
+    def __init__(self, messages: dict, ground: selection.Ground, dataset, seed: int = 0):
+        self.messages, self.ground, self.seed, self.dim = messages, ground, seed, dataset.dim
+        self.system, self.cutoff = record.system_of(dataset.meta.system), cutoff_of(dataset)
+        self.truth = verdict.true_law(self.system, variables(ground.properties))
+        self.true_node = None if self.truth is None else true_node_force(self.system, messages, dataset)
+
+    def verdict(self, law: Law) -> dict | None:
+        """The one verdict there is, on pair force and node terms; None where the truth is not known."""
+        if self.truth is None:
+            return None
+        return verdict.against_truth(law, self.truth, self.messages, self.true_node, self.seed, self.cutoff)
+
+    def acceleration_error(self, law: Law) -> dict:
+        """Of a law and of the network, on the same receivers."""
+        return {
+            "law": law_error(law, self.ground.held),
+            "gnn": float(self.ground.network.mean()),
+            "n": len(self.ground.held.acc),
+            "what": "mean |a - a_data| / (c + |a_data|) of components, receivers of trajectories left out",
+        }
+
+
+# ---------------------------------------------------------------- the account
+
+
+def compose(main: Finding, rivals: Sequence[Finding], judge: Judge) -> dict:
+    """JSON-ready account of the law ``main.law`` and of what else was found in the same data.
+
+    ``from_messages`` is the row chosen before any acceleration of the data was seen; ``rivals``: by name.
+    """
+    law, refined, system = main.law, main.refined, judge.system
+    content = {
+        "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
+        "node": law.node_json(judge.dim),
+        **main.known,
+        "pair_unrounded": to_text(refined.law.pair),
+        "from_messages": before_json(main, judge),
+        "refinement": refinement_json(refined),
+        "rivals": {other.source.name: rival_json(other, judge) for other in rivals},
+        "acceleration_error": judge.acceleration_error(law),
+        "truth": None if judge.truth is None else verdict.describe_truth(system, judge.truth),
+        "verdict": judge.verdict(law) or {"recovered": None, "why": "the true law is not known here"},
+        "data_verdict": trust.without_truth(refined, residuals.structure(law, judge.ground.held, judge.seed)),
+    }
+    for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
+        content[form.NAME] = form.account(law.pair, refined.data, main.source.node_terms, system)
+        content["from_messages"][form.NAME] = form.values(main.front.expr, system)
+    return content
+
+
+def before_json(found: Finding, judge: Judge) -> dict | None:
+    """The row chosen from the force of a source before any refit; None for a source without one."""
+    if found.front is None:
+        return None
+    told = {"why": found.front.why} | {k: found.front.info.get(k) for k in CERTAINTY}
+    about = {"node": found.before.node_json(judge.dim), "verdict": judge.verdict(found.before)}
+    return found.before.pair_json() | told | about
+
+
+def rival_json(found: Finding, judge: Judge) -> dict:
+    """What the same data give by another way: an entry of ``rivals``."""
+    return {
+        "label": found.source.label,
+        "what": found.source.what,
+        "before_refit": before_json(found, judge),
+        "pair": found.law.pair_json(),
+        "node": found.law.node_json(judge.dim),
+        "acceleration_error": judge.acceleration_error(found.law),
+        "verdict": judge.verdict(found.law),
+        "cpu_seconds": found.cpu_seconds,
+    }
 
 
 def refinement_json(refined) -> dict:

@@ -6,6 +6,7 @@ pair by pair, so a gain that would not repeat on other trajectories does not buy
 formula wins when the trajectories are drawn again, and what the runner-up lacked, is reported with it.
 """
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -93,13 +94,23 @@ class Ground:
         self.properties = in_messages(messages)
         fields = message_fields(self.properties)
         inputs = [v for v, k in fields.items() if v == "r" or np.ptp(messages[k]) > 0]
-        few = receivers(messages, nodes, order[~out][:small])
-        self.fit = acceleration_objective(few, node_terms, inputs=inputs)
-        self.check = acceleration_objective(self.held, node_terms)
+        self._few, self._inputs = receivers(messages, nodes, order[~out][:small]), inputs
         self.unit_charges = bool(np.all(np.abs(messages["charge_i"]) == 1))
         self.dim = self.held.acc.shape[1]
+        self._aim()
         miss = np.abs(self.check.weights * (self.held.predicted - self.held.acc).reshape(-1))
         self.network = miss.reshape(-1, self.dim).mean(1)
+
+    def _aim(self) -> None:
+        self.fit = acceleration_objective(self._few, self.node_terms, inputs=self._inputs)
+        self.check = acceleration_objective(self.held, self.node_terms)
+
+    def beside(self, node_terms: Sequence[str]) -> "Ground":
+        """The same receivers for laws with other node terms."""
+        other = copy.copy(self)
+        other.node_terms = tuple(node_terms)
+        other._aim()
+        return other
 
     def canonical(self, expr: sp.Expr) -> sp.Expr:
         return canonical(expr, self.unit_charges)

@@ -168,3 +168,12 @@ def fit_terms(left, size, state: State, terms) -> dict:
         width = len(TERMS[name].columns(state))
         out[name], at = TERMS[name].value(found[at : at + width]), at + width
     return out
+
+
+def node_values(force: np.ndarray, messages: dict, nodes: Nodes, terms, key: str = "acc_pred_i") -> dict:
+    """Values of node terms, by name, beside the pair forces ``force`` [edge, dim]: from the network's accelerations,
+    or (``key`` "acc_i") from those of the data.
+    """
+    state, acc = state_of(messages, nodes.first), messages[key][nodes.first].astype(float)
+    left = acc - nodes.sum(force) / state.mass[:, None]
+    return fit_terms(left, np.linalg.norm(acc, axis=1), state, terms)

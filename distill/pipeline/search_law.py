@@ -16,13 +16,16 @@ from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import save_bytes
 from distill.law import account
+from distill.law.sources import MESSAGES, Source
 from distill.messages import assumptions, read_out
-from distill.messages.net_forces import nodes_of
+from distill.messages.net_forces import node_values, nodes_of
 from distill.physics.law import Law
+from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
+from distill.pipeline.rivals import RIVALS, Material
 from distill.search import whole_system
 from distill.search.engine import USUAL, CannotStartError, SearchOptions
 from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
-from distill.search.targets import Target, load_front, save_front, search_target, searches
+from distill.search.targets import Target, load_front, radial_target, save_front, search_target, searches
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -40,6 +43,7 @@ def search_law(
     *,
     targets: tuple = DEFAULT_TARGETS,
     engine: str = "auto",
+    rivals: tuple = DEFAULT_RIVALS,
     sr_on_inputs: bool = False,
     raw_inputs: bool = False,
     operators: tuple | None = None,
@@ -60,6 +64,7 @@ def search_law(
     """Search the ``targets`` of ``run`` with ``engine`` and compose the law; writes law.json, pareto.png and a folder
     for each target.
 
+    ``rivals``: other ways to a law, names of ``pipeline.rivals.RIVALS``, each searched and refitted alike.
     ``sr_on_inputs``: the baseline without a network too, on ``raw_inputs`` or ordered ones (``whole_system``).
     ``operators``: + - * / square where None, and pow in a box. The other options are those of ``SearchOptions``.
     ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
@@ -82,7 +87,7 @@ def search_law(
         raise UserError("--sr-on-inputs does not know periodic boxes", "leave it out")
     # from distances alone, whole powers up to the 13th do not come out of products
     arguments["operators"] = tuple(operators or (*USUAL, *(("pow",) if in_a_box else ())))
-    arguments |= {"engine": chosen, "targets": list(targets)}
+    arguments |= {"engine": chosen, "targets": list(targets), "rivals": list(rivals)}
     if quick:
         arguments |= {"restarts": 1, "min_restarts": 1, "rows": min(rows, QUICK_ROWS)}
     rows = arguments["rows"]
@@ -98,11 +103,23 @@ def search_law(
     nodes = nodes_of(messages)
     read = read_out.read_out(messages, nodes, meta.antisymmetric, seed)
     force = read.force(messages, nodes)
-    radial = read_out.centrality(force, messages["dx"], messages["r"])["radial"]
     left = assumptions.leftover(force, messages, seed)
     if not (left["central"] and left["velocity_free"]):
         warn(f"the radial law leaves out part of the read-out force ({left['text']})")
-    todo = searches(targets, messages, nodes, read, force, radial, rows, seed)
+    beside = node_values(force, messages, nodes, read.node_terms)
+    main = Source(
+        MESSAGES,
+        "messages",
+        "all messages of the trained network, mixed so that they add up to its net forces",
+        force,
+        read.node_terms,
+        beside,
+    )
+    material = Material(config, dataset, messages, meta, nodes, read, seed)
+    others = [RIVALS[name](material) for name in dict.fromkeys(rivals)]
+
+    todo = searches(targets, messages, nodes, read, force, rows, seed)
+    todo += [radial_target(o.name, messages, o.force, rows, seed) for o in others if o.force is not None]
     place, digest = folder / "symbolic", sha256(path)
     try:
         fronts = run_searches(todo, options, threads, place, digest)
@@ -111,8 +128,12 @@ def search_law(
             raise
         options, reason = instead(options, exc)
         fronts = run_searches(todo, options, threads, place, digest)
+    of_rivals = {o.name: fronts.pop(o.name, None) for o in others}
 
-    law, content = account.compose(fronts["radial"], messages, nodes, read, dataset, seed, quick)
+    ground = account.ground_of(messages, nodes, dataset, seed, quick)
+    found = account.finding(main, fronts["radial"], ground, dataset)
+    compared = [account.finding(o, of_rivals[o.name], ground, dataset) for o in others]
+    law, content = found.law, account.compose(found, compared, account.Judge(messages, ground, dataset, seed))
     if "node" in fronts:
         content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, force, dataset, seed)
     if sr_on_inputs:
@@ -167,11 +188,11 @@ def run_searches(todo: list[Target], options: SearchOptions, threads: int, folde
     """Fronts by target name; finished ones are read back unless ``options.resume`` is off, the rest searched in
     ``threads`` processes, or one after the other by an engine with threads of its own. ``digest``: of the messages.
     """
-    identity = options.identity() | {"messages": digest}
+    identities = {t.name: options.identity() | {"messages": digest, "data": t.digest()} for t in todo}
     fronts, left = {}, []
     for target in todo:
         place = folder / target.name
-        front = load_front(place, target, identity) if options.resume else None
+        front = load_front(place, target, identities[target.name]) if options.resume else None
         if front is not None:
             fronts[target.name] = front
         else:
@@ -182,7 +203,7 @@ def run_searches(todo: list[Target], options: SearchOptions, threads: int, folde
     each = [replace(options, output_directory=str(place), progress=count <= 1) for _, place in left]
     if count <= 1:
         for (target, place), own in zip(left, each, strict=True):
-            fronts[target.name] = save_front(place, search_target(target, own), target, identity)
+            fronts[target.name] = save_front(place, search_target(target, own), target, identities[target.name])
     else:
         try:
             with workers(count) as pool:
@@ -190,7 +211,7 @@ def run_searches(todo: list[Target], options: SearchOptions, threads: int, folde
                 bar = progress(as_completed(running), total=len(running), desc="symbolic search", unit="target")
                 for future in bar:
                     target, place = running[future]
-                    fronts[target.name] = save_front(place, future.result(), target, identity)
+                    fronts[target.name] = save_front(place, future.result(), target, identities[target.name])
         except BrokenProcessPool:
             fix = f"try --threads 1 or fewer --rows; {GUARD}"
             raise UserError("a search process died (out of memory?)", fix) from None

@@ -50,8 +50,8 @@ def before_and_after(law) -> str:
 
 
 def ways(law) -> str:
-    """What the same data give by other ways: without any network, and by a search on the raw inputs."""
-    control, inputs, early = law.control, law.sr_on_inputs, law.from_messages
+    """What the same data give by other ways: the rivals, and a search on the raw inputs."""
+    inputs, early = law.sr_on_inputs, law.from_messages
 
     def row(label, found, verdict, score):
         relation = verdict.equivalence.text if verdict and verdict.equivalence else "—"
@@ -61,9 +61,19 @@ def ways(law) -> str:
     rows = [
         row("messages alone", early, early.verdict, None),
         row("messages, then accelerations", law.pair, law.verdict, law.acceleration_error.law),
-        row("accelerations, no network", control.pair, control.verdict, control.acceleration_error.law),
     ]
-    notes = [f"No network: {text(control.what)}, {shown(control.cpu_seconds)} s of CPU time."]
+    notes = []
+    for other in law.rivals.values():
+        label, alone = text(other.label), other.before_refit
+        if alone:
+            rows.append(row(f"{label}: before the refit", alone, alone.verdict, None))
+        after = f"{label}, then accelerations" if alone else label
+        rows.append(row(after, other.pair, other.verdict, other.acceleration_error.law))
+        notes.append(
+            f"{label[:1].upper() + label[1:]}: {text(other.what)}, {shown(other.cpu_seconds)} s of CPU time."
+        )
+    if rows[2:]:
+        notes.append("A law that these find too is no evidence for the network.")
     body = table(["from", "law", "verdict", "compared with the true law", "held-out error"], rows, "", 1)
     if inputs:
         errors = {"formula": inputs.held_out_error, "law": inputs.law_error, "network": inputs.network_error}
@@ -71,7 +81,7 @@ def ways(law) -> str:
         found = f"{code(inputs.equation)} (complexity {shown(inputs.complexity)})"
         body += table([], [["Search on the inputs of the whole system", found], ["Errors on held-out data", told]])
         notes.append(f"Inputs: {text(inputs.what)}.")
-    return f'<h3>The same data without the network</h3>{body}<p class="note">{" ".join(notes)}</p>'
+    return f'<h3>The same data by other ways</h3>{body}<p class="note">{" ".join(notes)}</p>'
 
 
 def against_the_truth(law) -> str:

@@ -42,17 +42,24 @@ VERDICT = (
 
 def law_numbers(law: LawRecord) -> dict:
     """The part of a row that is from ``law.json``: the verdicts after the refit on accelerations, on the law
-    from the messages alone (``from_messages_...``) and on the control without a network (``control_...``).
+    from the messages alone (``from_messages_...``) and on every rival by its name, before its refit
+    (``untrained_before_refit_...``) and after (``control_...``).
     """
-    alone, control = law.from_messages.verdict, law.control
+    alone = law.from_messages.verdict
     row = {"law": law.pair.text, "from_messages": law.from_messages.text, "engine": law.engine}
     row |= {k: getattr(law.verdict, k) for k in VERDICT} | {"equivalence": _relation(law.verdict)}
     row |= {f"from_messages_{k}": getattr(alone, k, None) for k in VERDICT}
     row["from_messages_equivalence"] = _relation(alone)
     errors = [row[f"from_messages_relative_error_{k}"] for k in ("in_range", "extrapolated")]
     row["from_messages_within_5"] = None if None in errors else max(errors) < 0.05
-    row |= {"control": control.pair.text, "control_recovered": getattr(control.verdict, "recovered", None)}
-    row |= {"control_cpu_s": control.cpu_seconds, "chosen_share": law.refinement.chosen_share}
+    row["control_recovered"] = None  # where it was not asked for
+    for name, rival in law.rivals.items():
+        row |= {name: rival.pair.text, f"{name}_recovered": getattr(rival.verdict, "recovered", None)}
+        row |= {f"{name}_cpu_s": rival.cpu_seconds, f"{name}_acceleration_error": rival.acceleration_error.law}
+        if early := rival.before_refit:
+            row |= {f"{name}_before_refit": early.text}
+            row |= {f"{name}_before_refit_recovered": getattr(early.verdict, "recovered", None)}
+    row["chosen_share"] = law.refinement.chosen_share
     row |= {f"acceleration_error_{k}": getattr(law.acceleration_error, k) for k in ("law", "gnn")}
     return row | {"symbolic_s": law.seconds}
 

@@ -75,8 +75,9 @@ def summary(law: LawRecord, result: Generalization, fit: LinearFit | None) -> li
     ]
     if equal := law.verdict.equivalence:
         lines += [f"compared         {equal.text}", f"                 {worst_point(equal)}"]
-        alone = verdict_word(law.control.verdict)
-        lines.append(f"without network  the same refit from accelerations alone: {alone}")
+    if law.rivals and law.truth:
+        others = [f"{name} {verdict_word(rival.verdict)}" for name, rival in law.rivals.items()]
+        lines.append(f"by other ways    {', '.join(others)}")
     if fit:
         r2 = f"{fit.r2_all:.4f} (all), {fit.r2_trim90:.4f} (best 90 %)"
         lines.append(f"messages         R2 with true forces {r2}, {fit.n_edges} edges")

@@ -1,5 +1,6 @@
 """The targets of symbolic regression: which rows and features each has, and its front on disk."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,8 +36,27 @@ class Target:
     def __post_init__(self):
         self.overrides = {"node_price": NETWORK_PRICE} | self.overrides
 
+    def digest(self) -> str:
+        """SHA-256 of what is searched: the read-out may have changed where the messages have not."""
+        found = hashlib.sha256(",".join(self.features).encode())
+        for array in (*self.features.values(), self.y, *(self.components or ())):
+            found.update(np.ascontiguousarray(array, "<f8").tobytes())
+        return found.hexdigest()
 
-def searches(wanted, messages, nodes, read, force, radial, rows: int = 4000, seed: int = 0) -> list[Target]:
+
+def rows_drawn(messages: dict, rows: int, seed: int) -> np.ndarray:
+    """Numbers of the edges that searches see, the same for every estimate of the force."""
+    return np.random.default_rng([seed, 41]).permutation(len(messages["r"]))[:rows]
+
+
+def radial_target(name: str, messages: dict, force: np.ndarray, rows: int = 4000, seed: int = 0) -> Target:
+    """The radial part of an estimate ``force`` [edge, dim] of the pair force, as a function of the pair's variables."""
+    edges = rows_drawn(messages, rows, seed)
+    unit = direction(messages["dx"][edges].astype(float), messages["r"][edges].astype(float))
+    return Target(name, varying(of_edges(messages, edges)), (force[edges] * unit).sum(1))
+
+
+def searches(wanted, messages, nodes, read, force, rows: int = 4000, seed: int = 0) -> list[Target]:
     """The targets ``wanted``, of at most ``rows`` rows each, drawn at random with ``seed``.
 
     radial: f of the read-out force. component_k: the k-th most important message component.
@@ -44,13 +64,12 @@ def searches(wanted, messages, nodes, read, force, radial, rows: int = 4000, see
     node: a_i less the fitted uniform fields from the read-out's net force R, v and the receiver's properties, all axes
     in one (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
     """
-    rng = np.random.default_rng([seed, 41])
-    edges = rng.permutation(len(messages["r"]))[:rows]
+    edges = rows_drawn(messages, rows, seed)
     ends = of_edges(messages, edges)
     distance = {"r": ends.pop("r")}
     out = []
     if "radial" in wanted:
-        out.append(Target("radial", varying(distance | ends), radial[edges]))
+        out.append(radial_target("radial", messages, force, rows, seed))
     if "components" in wanted:
         dim = messages["dx"].shape[1]
         d = {f"d{a}": messages["dx"][edges, k].astype(float) for k, a in enumerate(AXES[:dim])}
