@@ -69,9 +69,7 @@ def ways(law) -> str:
             rows.append(row(f"{label}: before the refit", alone, alone.verdict, None))
         after = f"{label}, then accelerations" if alone else label
         rows.append(row(after, other.pair, other.verdict, other.acceleration_error.law))
-        notes.append(
-            f"{label[:1].upper() + label[1:]}: {text(other.what)}, {shown(other.cpu_seconds)} s of CPU time."
-        )
+        notes.append(f"{label[:1].upper() + label[1:]}: {text(other.what)}, {shown(other.cpu_seconds)} s of CPU time.")
     if rows[2:]:
         notes.append("A law that these find too is no evidence for the network.")
     body = table(["from", "law", "verdict", "compared with the true law", "held-out error"], rows, "", 1)
