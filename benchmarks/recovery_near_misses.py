@@ -30,6 +30,7 @@ from distill.formulas.text import symbols_for, to_text
 from distill.law import trust, verdict
 from distill.law.receivers import acceleration_objective, law_error, receivers
 from distill.law.residuals import structure
+from distill.law.scene import of_receivers
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 
@@ -117,7 +118,7 @@ def judge(formula, truth, messages, train, held, seed: int, rng) -> dict:
     said = verdict.against_truth(law, truth, messages, None, seed)
     error = law_error(law, held)
     refined = SimpleNamespace(held_out=error, network=NETWORK_ERROR, receivers=len(held.acc), chosen_share=1.0)
-    alone = trust.without_truth(refined, structure(law, held, seed))
+    alone = trust.without_truth(refined, structure(law, of_receivers(held), train.acc.size))
     largest = deviation(formula, truth, messages, rng)
     return {
         "text": to_text(formula, 6),

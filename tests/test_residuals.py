@@ -1,13 +1,18 @@
 """What laws leave of the accelerations: rounding or noise for right ones, structure for wrong ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import residual_data as data
+import residual_test as benchmark
 from planted import messages
 
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
-from distill.law import selection, trust
+from distill.law import residuals, selection
 from distill.law.residuals import structure
+from distill.law.scene import of_dataset, of_receivers
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 
@@ -18,7 +23,7 @@ def gravity():
 
 
 def held(m):
-    return selection.Ground(m, nodes_of(m), ()).held
+    return of_receivers(selection.Ground(m, nodes_of(m), ()).held)
 
 
 def fitted(text, m):
@@ -26,13 +31,18 @@ def fitted(text, m):
     return Law(ground.fit.fit(parse(text, VARIABLES))[0])
 
 
+# ---------------------------------------------------------------- single frames
+
+
 def test_the_right_law_leaves_rounding_or_noise(gravity):
     law = Law(parse("-m_i*m_j/(r+0.01)^2", VARIABLES))
-    assert structure(law, held(gravity))["text"].startswith("the law leaves nothing")
+    found = structure(law, held(gravity))
+    assert found["left"] < 1e-12 and not found["structured"] and "leaves less than" in found["text"]
     noise = np.random.default_rng(1).normal(size=gravity["acc_i"].shape)
     noisy = gravity | {"acc_i": gravity["acc_i"] * (1 + 0.05 * noise)}
     found = structure(law, held(noisy))
     assert not found["structured"] and 0.02 < found["left"] < 0.06 and "noise" in found["text"]
+    assert found["autocorrelation"] is None and "single frames" in found["text"]
 
 
 @pytest.mark.parametrize("wrong", ["-0.9*m_i*m_j/(r+0.01)^(19/10)", "-0.9*m_j/(r+0.01)^2", "-1.0*m_i*m_j/(r+0.05)^2"])
@@ -40,21 +50,6 @@ def test_wrong_laws_leave_structure(gravity, wrong):
     law = fitted(wrong, gravity) if "0.05" not in wrong else Law(parse(wrong, VARIABLES))
     found = structure(law, held(gravity))
     assert found["structured"] and found["r2_held_out"] > 0.1, found
-
-
-def test_a_law_as_good_as_its_network_is_not_trusted_while_it_leaves_structure(gravity):
-    ground = selection.Ground(gravity, nodes_of(gravity), ())
-    law = fitted("-0.9*m_i*m_j/(r+0.01)^(19/10)", gravity)
-
-    class Refined:
-        held_out, network, receivers, chosen_share = 0.005, 0.01, 100, 1.0
-
-    found = trust.without_truth(Refined, structure(law, ground.held))
-    assert found["law_predicts_as_well_as_network"] and not found["trusted"] and "predictable" in found["why"]
-    right = trust.without_truth(Refined, structure(Law(parse("-m_i*m_j/(r+0.01)^2", VARIABLES)), ground.held))
-    assert right["trusted"]
-    Refined.chosen_share = 0.3
-    assert "30 % of draws" in trust.without_truth(Refined, right["residuals"])["why"]
 
 
 def test_a_law_that_is_not_finite_is_not_trusted(gravity):
@@ -65,6 +60,102 @@ def test_particles_that_feel_nothing_are_no_fault_of_the_law():
     """Most accelerations of a force of short range are exactly zero."""
     m = messages("discontinuous", trajectories=200, n=2)
     m["acc_i"] = np.where(m["r"][:, None] < np.quantile(m["r"], 0.7), 0.0, m["acc_i"])
-    data = held(m)
-    assert np.median(np.abs(data.acc)) == 0
-    assert structure(Law(parse("0*r", VARIABLES)), data)["left"] is not None
+    scene = held(m)
+    assert np.median(np.abs(scene.acc)) == 0
+    assert structure(Law(parse("0*r", VARIABLES)), scene)["left"] is not None
+
+
+# ---------------------------------------------------------------- along trajectories
+
+
+def judged(kind, missing, noise, index=1, size=(4, 2)):
+    case = data.case(kind, missing, index, 910, noise, size)
+    law, numbers = benchmark.fitted(case, 910)
+    return structure(law, of_dataset(case.dataset, law), numbers), case
+
+
+FOLLOWS = {
+    "yukawa_by_rational": "distance",
+    "alignment": "velocity of the others",
+    "trap": "position",
+    "magnetic": "velocity",
+    "drag": "velocity",
+    "gaussian_by_power": "distance",
+    "three_body": "",
+    "exponent": "distance",
+    "field": "position",
+    "time": "time",
+}
+
+
+@pytest.mark.parametrize("kind", FOLLOWS)
+def test_missing_physics_is_structure_and_named(kind):
+    found, case = judged(kind, True, ("multiplicative", 0.03))
+    assert found["structured"], found["text"]
+    assert found["autocorrelation"] > 5 * found["autocorrelation_error"] > 0
+    assert any(FOLLOWS[kind] in name for name in found["follows"]), found
+
+
+@pytest.mark.parametrize("noise", [("multiplicative", 0.05), ("additive", 0.05), ("none", 0.0)])
+@pytest.mark.parametrize("kind", ["springs", "charges", "with_drag"])
+def test_noise_is_called_noise(kind, noise):
+    found, _ = judged(kind, False, noise)
+    assert not found["structured"], found["text"]
+    assert (found["left"] < 1e-6) == (noise[0] == "none")
+
+
+def test_in_a_box():
+    found, case = judged("fluid", False, ("multiplicative", 0.05), size=(64, 3))
+    assert case.dataset.periodic and not found["structured"], found["text"]
+    found, case = judged("field", True, ("multiplicative", 0.05), 3, (64, 3))
+    assert case.dataset.periodic and found["structured"] and found["follows"][0] == "position", found["text"]
+
+
+def test_constants_that_are_off_are_no_noise():
+    """The residuals of a right form with a wrong constant are those that another constant would take away."""
+    case = data.case("charges", False, 1, 910, ("multiplicative", 0.05))
+    law, numbers = benchmark.fitted(case, 910)
+    off = Law(1.05 * law.pair)
+    found = structure(off, of_dataset(case.dataset, off), numbers)
+    assert found["structured"] and found["follows"] == ["its own terms, with other constants"], found
+
+
+# ---------------------------------------------------------------- the two statistics by themselves
+
+
+def test_the_null_of_white_noise_holds_whatever_its_size():
+    """Heavy tails and a scale that follows the state: still no more than chance allows."""
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        scale = np.exp(rng.standard_normal((10, 30, 4, 1)))
+        assert not residuals.lasting(rng.standard_normal((10, 30, 4, 2)) * scale)["lasts"]
+
+
+def test_autocorrelation_against_closed_forms():
+    rng = np.random.default_rng(4)
+    white = rng.standard_normal((200, 52, 2, 2))
+    second = white[:, 2:] - 2 * white[:, 1:-1] + white[:, :-2]  # -4/6 between neighbours
+    found = residuals.lasting(second)
+    assert abs(found["lag_1"] + 2 / 3) < 0.02 and not found["lasts"]
+    mean = (white[:, 1:] + white[:, :-1]) / 2  # 1/2
+    found = residuals.lasting(mean)
+    assert abs(found["lag_1"] - 0.5) < 0.02 and found["lasts"]
+
+
+def test_slow_structure_below_the_noise_of_differences_is_seen():
+    rng = np.random.default_rng(5)
+    white = rng.standard_normal((50, 52, 4, 2))
+    second = white[:, 2:] - 2 * white[:, 1:-1] + white[:, :-2]
+    slow = np.sin(np.arange(50)[:, None, None] / 8 + rng.uniform(0, 2 * np.pi, (50, 1, 4, 2)))
+    found = residuals.lasting(second + slow)
+    assert found["lag_1"] < -0.3 and found["lasts"]
+
+
+def test_origin_and_units_change_nothing():
+    case = data.case("trap", True, 0, 911, ("multiplicative", 0.05))
+    law, numbers = benchmark.fitted(case, 911)
+    first = structure(law, of_dataset(case.dataset, law), numbers)
+    moved = case.dataset.arrays | {"pos": case.dataset.pos + 1000.0, "t": 1e3 * case.dataset.t + 5}
+    shifted = structure(law, of_dataset(replace(case.dataset, arrays=moved), law), numbers)
+    assert shifted["follows"] == first["follows"]
+    assert shifted["r2_held_out"] == pytest.approx(first["r2_held_out"], rel=1e-6)

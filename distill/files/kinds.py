@@ -415,11 +415,30 @@ class Truth(Part):
     variables: list[str] = none(list)  # of the pair force
 
 
+class Clue(Part):
+    z: float | None  # sum of residual times cross-validated prediction over its standard error; null: other constants
+    r2: float  # share of the square of the residuals that is predicted
+
+
+class Residuals(Part):
+    """What the law leaves on whole trajectories, those not trained on where there are enough."""
+
+    structured: bool  # it lasts from frame to frame, or something predicts it: it is not noise
+    left: float | None  # mean |a - a_law| / (c + |a_law|); null: the law is not finite everywhere
+    n: int  # particles times frames
+    r2_held_out: float | None  # of the clue that predicts best
+    autocorrelation: float | None = None  # between neighbouring frames; null: there are none, or nothing is left
+    autocorrelation_error: float | None = None  # its standard error if frames are independent
+    clues: dict[str, Clue] = none(dict)  # what was tried as a prediction
+    follows: list[str] = none(list)  # the clues that predict, best first
+    text: str  # in a sentence
+
+
 class DataVerdict(Part):
     trusted: bool  # all of the following hold
     why: str  # or which do not
     law_predicts_as_well_as_network: bool  # on receivers left out
-    residuals: dict  # what the law leaves, and whether that is predictable: r2_held_out, left, structured, n, text
+    residuals: Residuals  # what the law leaves
     held_out_error: float  # of the law
     network_error: float  # of the network
     n: int  # receivers

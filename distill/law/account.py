@@ -10,7 +10,8 @@ from distill.files.storage import finite_or_none
 from distill.formulas.latex import to_latex
 from distill.formulas.text import to_text
 from distill.law import constants, residuals, selection, trust, verdict
-from distill.law.receivers import fit_node_terms, law_error
+from distill.law.receivers import fit_node_terms, law_acceleration, law_error
+from distill.law.scene import of_dataset
 from distill.law.sources import Source
 from distill.messages.net_forces import Nodes
 from distill.messages.read_out import ReadOut
@@ -80,7 +81,7 @@ def finding(source: Source, front: Front | None, ground: selection.Ground, datas
 
 def _examined(refined, ground) -> tuple[Law, dict]:
     """The law with its round constants, and what the data know of them."""
-    size = np.linalg.norm(residuals.law_acceleration(refined.law, refined.data), axis=1)
+    size = np.linalg.norm(law_acceleration(refined.law, refined.data), axis=1)
     size = size if np.isfinite(size).all() else None
     terms = ground.node_terms
     pair, known = constants.examine(refined.law.pair, refined.data, terms, size, ground.unit_charges)
@@ -94,7 +95,7 @@ class Judge:
     """What every law of a run is judged by: accelerations left out, and the truth where that is known."""
 
     def __init__(self, messages: dict, ground: selection.Ground, dataset, seed: int = 0):
-        self.messages, self.ground, self.seed, self.dim = messages, ground, seed, dataset.dim
+        self.messages, self.ground, self.dataset, self.seed, self.dim = messages, ground, dataset, seed, dataset.dim
         self.system, self.cutoff = record.system_of(dataset.meta.system), cutoff_of(dataset)
         self.truth = verdict.true_law(self.system, variables(ground.properties))
         self.true_node = None if self.truth is None else true_node_force(self.system, messages, dataset)
@@ -104,6 +105,10 @@ class Judge:
         if self.truth is None:
             return None
         return verdict.against_truth(law, self.truth, self.messages, self.true_node, self.seed, self.cutoff)
+
+    def left(self, law: Law, refined: selection.Refined) -> dict:
+        """What a law leaves on whole trajectories."""
+        return residuals.structure(law, of_dataset(self.dataset, law, self.seed), refined.data.acc.size)
 
     def acceleration_error(self, law: Law) -> dict:
         """Of a law and of the network, on the same receivers."""
@@ -135,7 +140,7 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge) -> dict:
         "acceleration_error": judge.acceleration_error(law),
         "truth": None if judge.truth is None else verdict.describe_truth(system, judge.truth),
         "verdict": judge.verdict(law) or {"recovered": None, "why": "the true law is not known here"},
-        "data_verdict": trust.without_truth(refined, residuals.structure(law, judge.ground.held, judge.seed)),
+        "data_verdict": trust.without_truth(refined, judge.left(law, refined)),
     }
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
         content[form.NAME] = form.account(law.pair, refined.data, main.source.node_terms, system)

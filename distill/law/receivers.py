@@ -115,3 +115,10 @@ def law_error(law: Law, data: Receivers) -> float:
         r = law.respond(pairs, data.state).reshape(-1) - plain.target
         value = float(np.mean(np.abs(plain.weights * r)))
     return value if np.isfinite(value) else 1e300
+
+
+def law_acceleration(law: Law, data: Receivers) -> np.ndarray:
+    """The law's accelerations [receiver, dim]."""
+    f = law.radial(**data.features)
+    pair = np.add.reduceat(f[:, None] * data.unit, data.start, axis=0)
+    return law.respond(pair, data.state)

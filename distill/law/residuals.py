@@ -1,73 +1,209 @@
 """Does a law leave anything behind that could still be predicted? A test that needs no truth.
 
-What a right law leaves of the accelerations is measurement noise: nothing predicts it. A wrong exponent may
-predict accelerations as well as a network and still leaves errors that follow the distance to the nearest
-particle. Boosted trees (scikit-learn) look for that on trajectories left out.
+What a right law leaves of the accelerations is measurement noise: it does not last from one frame to the next, and
+nothing predicts it. Two kinds of questions are asked of the residuals, each relative to c + |a_law|:
+
+lasting   the product of neighbouring means over 1, 2, 4, 8 frames along trajectories. Where frames are independent its
+          sum has mean zero and the variance sum of its squares, whatever the size of the noise and however that
+          depends on the state (sign flips of frames: the null is exact). Errors of finite differences are negatively
+          correlated and count as noise.
+following a fit of what missing physics would make (``clues``) to the residuals of some trajectories, applied to the
+          others: the sum of residual times prediction has mean zero if nothing predicts the residuals. Its variance
+          is taken over particles of stretches, so that noise which is correlated in time does not pass for physics.
+
+Both are sums over their standard error, so that one bar ``SIGNIFICANT`` serves all. What other constants of the same
+law would take away is taken away first: constants have errors. More than those errors explain is structure too.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
-from distill.files.properties import property_named
-from distill.law.receivers import Receivers
+from distill.formulas.tree import parametrise, with_constants, with_scales
+from distill.law.clues import clues
+from distill.law.scene import Scene
 from distill.physics.law import Law
-from distill.statistics import trees
 from distill.statistics.metrics import typical_size
 
-STRUCTURE = 0.05  # held-out R^2 from which the residuals are said to have structure
-ROUNDING = 1e-6  # mean relative error below which there is nothing left to predict
+SIGNIFICANT = 4.0  # standard errors: by chance once in some 2,000 tests, of which a law has about ten
+MATERIAL = 0.01  # share of the residuals' square that has to be predictable: a tenth of the size of the noise
+NOTHING = 1e-5  # mean relative error of the accelerations below which nothing is looked for
+CLIPPED = 0.99  # quantile beyond which a residual counts as one there: a few close encounters must not decide
+BLOCKS = (1, 2, 4, 8)  # frames
+FOLDS = 5
+CLUSTERS = 100  # fewer particles of stretches than these: every row is one by itself
+OTHER_CONSTANTS = 20.0  # times the share of the residuals that the errors of the constants explain
 
 
-def structure(law: Law, data: Receivers, seed: int = 0) -> dict:
-    """``r2_held_out`` of the residual along the line to the nearest particle, predicted from distances and
-    properties of the two nearest; ``left``: mean |a - a_law| / (c + |a|); ``structured``; ``text``. JSON-ready.
+def structure(law: Law, scene: Scene, fitted_on: int | None = None) -> dict:
+    """What ``law`` leaves on ``scene``, as ``kinds.Residuals``. ``fitted_on``: numbers (receivers times dimensions)
+    that its constants were fitted to; None: as many as there are here.
     """
-    size = np.linalg.norm(data.acc, axis=1)
     with np.errstate(all="ignore"):
-        residual = (data.acc - law_acceleration(law, data)) / (typical_size(size) + size)[:, None]
-    left = float(np.mean(np.linalg.norm(residual, axis=1))) if np.isfinite(residual).all() else None
+        found = scene.predict(law)
+    rows, dim = scene.acc.shape
+    told = {"structured": True, "left": None, "n": rows, "r2_held_out": None, "autocorrelation": None}
+    told |= {"autocorrelation_error": None, "clues": {}, "follows": []}
+    if not np.isfinite(found).all():
+        return told | {"text": "the law is not finite everywhere"}
+    size = np.linalg.norm(found, axis=1)
+    typical = typical_size(np.linalg.norm(scene.acc, axis=1))  # not the law's: one that is zero has none
+    weight = 1 / (typical + size)  # with noisy accelerations in their own weights residuals would follow them
+    left = (scene.acc - found) * weight[:, None]
+    told["left"] = float(np.mean(np.linalg.norm(left, axis=1)))
+    if told["left"] < NOTHING:
+        return told | {"structured": False, "text": f"the law leaves {_share(told['left'])} of the accelerations"}
+    bar = np.quantile(np.abs(left), CLIPPED)
+    u = np.clip(left, -bar, bar)
+    design = tangent(law, scene, found) * weight[:, None, None]
+    u, shifted = without(u, design)
+    count, numbers = design.shape[-1], u.size
+    tests = {}
+    if shifted > OTHER_CONSTANTS * count * (1 / numbers + 1 / (fitted_on or numbers)):
+        tests["its own terms, with other constants"] = {"z": None, "r2": shifted}
+    if (u**2).sum() > 0:
+        tests |= following(scene, u, weight, found)
+        lasts = lasting(u.reshape(*scene.shape, dim))
+    else:
+        lasts = None
+    told["clues"] = tests
+    told["r2_held_out"] = max((t["r2"] for t in tests.values()), default=0.0)
+    follows = [name for name, t in tests.items() if t["z"] is None or (t["z"] >= SIGNIFICANT and t["r2"] >= MATERIAL)]
+    told["follows"] = sorted(follows, key=lambda name: -tests[name]["r2"])
+    if lasts:
+        told |= {"autocorrelation": lasts["lag_1"], "autocorrelation_error": lasts["error"]}
+    told["structured"] = bool(follows or (lasts and lasts["lasts"]))
+    return told | {"text": _sentence(told, lasts)}
 
-    def told(r2, structured, text):
-        return {"r2_held_out": r2, "left": left, "structured": structured, "n": len(size), "text": text}
 
-    if left is None:
-        return told(None, True, "the law is not finite everywhere")
-    if left < ROUNDING:
-        return told(0.0, False, f"the law leaves nothing: {left:.1g} of the accelerations is rounding")
-    X, nearest = _neighbours(data)
-    y = (residual * data.unit[nearest]).sum(1)
-    y = np.clip(y, *np.quantile(y, [0.01, 0.99]))  # a few close encounters must not decide
-    count = len(np.unique(data.trajectory)) // 3
-    held = trees.some_groups(data.trajectory, np.random.default_rng([seed, 59]), count)
-    r2 = _held_out_r2(X, y, held, seed)
-    found = bool(r2 >= STRUCTURE)
-    what = "is predictable: the law is incomplete" if found else "looks like noise"
-    return told(
-        r2, found, f"what the law leaves ({100 * left:.2g} % of the accelerations) {what} (held-out R2 {r2:.2f})"
+def _share(left: float) -> str:
+    return "less than 0.001 %" if left < NOTHING else f"{100 * left:.2g} %"
+
+
+def _sentence(told, lasts) -> str:
+    what = f"what the law leaves ({_share(told['left'])} of the accelerations)"
+    seen = f"autocorrelation {told['autocorrelation']:.2f} between frames" if lasts else "single frames only"
+    if not told["structured"]:
+        return f"{what} looks like noise ({seen}, nothing predicts it)"
+    parts = []
+    if told["follows"]:
+        first = told["follows"][0]
+        parts.append(f"follows {first} (held-out R2 {told['clues'][first]['r2']:.2g})")
+    if lasts and lasts["lasts"]:
+        parts.append(f"lasts from frame to frame (autocorrelation {told['autocorrelation']:.2f})")
+    return f"{what} {' and '.join(parts)}: the law is incomplete" + (
+        "" if told["follows"] else ", or the accelerations were smoothed in time"
     )
 
 
-def law_acceleration(law: Law, data: Receivers) -> np.ndarray:
-    """The law's accelerations [receiver, dim]."""
-    f = law.radial(**data.features)
-    pair = np.add.reduceat(f[:, None] * data.unit, data.start, axis=0)
-    return law.respond(pair, data.state)
+def tangent(law: Law, scene: Scene, found: np.ndarray) -> np.ndarray:
+    """Derivatives of the law's accelerations ``found`` [row, dim] with respect to its constants, in their own units,
+    and to the values of its node terms: [row, dim, constant].
+    """
+    form, symbols, values = parametrise(with_scales(law.pair))
+    columns, step = [], 1e-6
+    for k in range(len(values)):
+        moved = np.array(values)
+        moved[k] *= 1 + step
+        with np.errstate(all="ignore"):
+            columns.append((scene.predict(replace(law, pair=with_constants(form, symbols, moved))) - found) / step)
+    for name, value in law.node.items():
+        for one in np.atleast_2d(np.eye(np.size(value))):
+            change = step * (np.max(np.abs(value)) or 1.0)
+            moved = law.node | {name: value + change * (one if np.ndim(value) else one[0])}
+            with np.errstate(all="ignore"):
+                columns.append((scene.predict(replace(law, node=moved)) - found) / change)
+    kept = [c for c in columns if np.isfinite(c).all() and np.any(c != 0)]
+    return np.stack(kept, -1) if kept else np.empty((*found.shape, 0))
 
 
-def _neighbours(data: Receivers) -> tuple[np.ndarray, np.ndarray]:
-    """(features [receiver, ...] of the two nearest senders and of the receiver, edge of the nearest [receiver])."""
-    f, count = data.features, np.diff(np.r_[data.start, len(data.unit)])
-    order = np.lexsort((f["r"], np.repeat(np.arange(len(count)), count)))
-    first, second = order[data.start], order[data.start + np.minimum(1, count - 1)]
-    both = [property_named(name).variables for name in data.state.properties]
-    columns = [f[own][first] for own, _ in both]
-    for edge in (first, second):
-        columns += [f["r"][edge], *(f[other][edge] for _, other in both)]
-    return np.column_stack([*columns, (data.unit[first] * data.unit[second]).sum(1)]), first
+def without(u: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, float]:
+    """(``u`` [row, dim] without what ``design`` [row, dim, column] fits of it, the share of its square that this is)."""
+    if not design.shape[-1]:
+        return u, 0.0
+    columns, total = _clipped(design.reshape(u.size, -1)), float((u**2).sum())
+    fit = np.linalg.lstsq(columns, u.reshape(-1), rcond=1e-10)[0]
+    rest = u - (columns @ fit).reshape(u.shape)
+    return rest, 1 - float((rest**2).sum()) / total if total > 0 else 0.0
 
 
-def _held_out_r2(X, y, held, seed) -> float:
-    if held.all() or not held.any():
-        return 0.0
-    wrong = trees.predicted(X, y, held, seed, 100) - y[held]
-    total = float(((y[held] - y[~held].mean()) ** 2).sum())
-    return float(1 - (wrong**2).sum() / total) if total > 0 else 0.0
+def _clipped(columns: np.ndarray) -> np.ndarray:
+    """``columns`` [number, column] with a mean square of 1 and without their largest values."""
+    scale = np.sqrt((columns**2).mean(0))
+    columns = columns / np.where(scale > 0, scale, 1.0)
+    columns = np.clip(columns, -5, 5)
+    scale = np.sqrt((columns**2).mean(0))
+    return columns / np.where(scale > 0, scale, 1.0)
+
+
+# ---------------------------------------------------------------- do they last?
+
+
+def lasting(u: np.ndarray) -> dict | None:
+    """``lag_1``: autocorrelation of ``u`` [stretch, frame, particle, dim] between neighbouring frames, with its
+    ``error``; ``lasts``: whether, over any of ``BLOCKS``, the sum of neighbouring blocks' products is significant and
+    their correlation material. None where there are no neighbouring frames.
+    """
+    frames, out = u.shape[1], None
+    for length in BLOCKS:
+        count = frames // length
+        if count < (2 if length == 1 else 4):
+            break
+        block = u[:, : count * length].reshape(len(u), count, length, *u.shape[2:]).mean(2)
+        product = (block[:, 1:] * block[:, :-1]).sum(-1)
+        error = np.sqrt((product**2).sum())
+        power = np.sqrt((block[:, 1:] ** 2).sum() * (block[:, :-1] ** 2).sum())
+        if not power > 0:
+            break
+        found = float(product.sum() / power), float(error / power)
+        out = out or {"lag_1": found[0], "error": found[1], "lasts": False}
+        out["lasts"] |= found[0] >= max(SIGNIFICANT * found[1], MATERIAL)
+    return out
+
+
+# ---------------------------------------------------------------- do they follow anything?
+
+
+def following(scene: Scene, u: np.ndarray, weight: np.ndarray, found: np.ndarray) -> dict:
+    """Name of a clue -> ``z`` of residual times cross-validated prediction and ``r2`` of the latter."""
+    fold, cluster = folds(scene), clusters(scene)
+    out = {}
+    for name, fields in clues(scene, found).items():
+        predicted = cross_fitted(u, fields * weight[:, None, None], fold)
+        terms = np.bincount(cluster, (u * predicted).sum(1))
+        error = np.sqrt((terms**2).sum())
+        r2 = 1 - float(((u - predicted) ** 2).sum() / (u**2).sum())
+        out[name] = {"z": float(terms.sum() / error) if error > 0 else 0.0, "r2": r2}
+    return out
+
+
+def folds(scene: Scene) -> np.ndarray:
+    """[row] the fold that a row is predicted in: whole trajectories, or stretches where these are too few."""
+    known, number = np.unique(scene.trajectory, return_inverse=True)
+    if len(known) < FOLDS:
+        number, known = np.arange(len(number)), np.arange(len(number))
+    shuffled = np.random.default_rng(len(known)).permutation(len(known))[number]
+    return np.repeat(shuffled * FOLDS // max(len(known), FOLDS), scene.shape[1] * scene.shape[2])
+
+
+def clusters(scene: Scene) -> np.ndarray:
+    """[row] rows that may share their noise: one particle in one stretch; a row where these are few."""
+    stretches, frames, particles = scene.shape
+    if stretches * particles < CLUSTERS:
+        return np.arange(stretches * frames * particles)
+    number = np.arange(stretches * particles).reshape(stretches, 1, particles)
+    return np.broadcast_to(number, scene.shape).reshape(-1)
+
+
+def cross_fitted(u: np.ndarray, fields: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """``u`` [row, dim] predicted from ``fields`` [row, dim, column] by ridge regression on the other folds."""
+    dim = u.shape[1]
+    columns, y = _clipped(fields.reshape(u.size, -1)), u.reshape(-1)
+    of = np.repeat(fold, dim)
+    parts = [of == k for k in range(FOLDS)]
+    gram = [columns[p].T @ columns[p] for p in parts]
+    right = [columns[p].T @ y[p] for p in parts]
+    out, ridge = np.zeros_like(y), columns.shape[1] * np.eye(columns.shape[1])
+    for part, own, mine in zip(parts, gram, right, strict=True):
+        out[part] = columns[part] @ np.linalg.solve(sum(gram) - own + ridge, sum(right) - mine)
+    return out.reshape(u.shape)

@@ -23,11 +23,11 @@ from distill.law.receivers import (
     Receivers,
     acceleration_objective,
     fit_node_terms,
+    law_acceleration,
     law_error,
     receiver_errors,
     receivers,
 )
-from distill.law.residuals import law_acceleration
 from distill.physics.law import Law
 from distill.search.front import Row
 

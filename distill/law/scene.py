@@ -1,0 +1,136 @@
+"""States with all that may act there: stretches of neighbouring frames, in which residuals are looked at.
+
+A messages file holds frames drawn at random; whether what a law leaves lasts from one frame to the next is only seen
+on whole trajectories, which the dataset has. Receivers of a messages file make a scene too, of single frames.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from distill.files.dataset import Dataset
+from distill.files.properties import of_pairs
+from distill.law.receivers import Receivers, law_acceleration
+from distill.physics.law import Law
+from distill.physics.neighbours import close_pairs
+from distill.physics.terms import State, direction
+
+ROWS, EDGES = 16_000, 400_000  # particles in a frame, and ordered pairs, at most
+STRETCH = 50  # frames
+STRETCHES = 10  # at least, where the data have the frames
+FEWEST = 8  # trajectories left out, or all are used
+
+
+@dataclass
+class Scene:
+    """Rows are particles in frames, in the order of ``shape``. ``predict(law)``: accelerations [row, dim]."""
+
+    shape: tuple[int, int, int]  # stretches, frames, particles
+    trajectory: np.ndarray  # [stretch]
+    acc: np.ndarray  # [row, dim]
+    state: State  # vel [row, dim], properties [row]
+    receiver: np.ndarray  # row [edge]
+    unit: np.ndarray  # (x_i - x_j)/r [edge, dim]
+    features: dict  # variables of a pair law -> [edge]
+    predict: Callable[[Law], np.ndarray]
+    moving: np.ndarray | None = None  # v_j - v_i [edge, dim]
+    pos: np.ndarray | None = None  # [row, dim]
+    time: np.ndarray | None = None  # [row]
+    box: np.ndarray | None = None
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Sum over each row's edges: [edge, column] -> [row, column]."""
+        return np.stack([np.bincount(self.receiver, column, len(self.acc)) for column in values.T], 1)
+
+
+def of_receivers(data: Receivers) -> Scene:
+    """Receivers of a messages file, each a stretch of one frame of one particle."""
+    count = np.diff(np.r_[data.start, len(data.unit)])
+    rows = len(data.acc)
+    return Scene(
+        (rows, 1, 1),
+        data.trajectory,
+        data.acc,
+        data.state,
+        np.repeat(np.arange(rows), count),
+        data.unit,
+        data.features,
+        lambda law: law_acceleration(law, data),
+    )
+
+
+def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
+    """Stretches of the trajectories that were not trained on (of all, where these are few): whole ones where there are
+    at most ``ROWS`` rows and ``EDGES`` edges in them, else drawn at random. ``law`` says which pairs may act.
+    """
+    pos, vel, acc = (dataset.arrays[k] for k in ("pos", "vel", "acc"))
+    frames, n = pos.shape[1:3]
+    unseen = np.flatnonzero(dataset.split != 0)
+    kept = unseen if len(unseen) >= FEWEST else np.arange(len(pos))
+    box = dataset.arrays.get("box")
+    length = min(STRETCH, frames, max(1, len(kept) * frames // STRETCHES))
+    edges = _edges_a_frame(pos[kept[0], 0].astype(float), law, box)
+    count = max(1, min(ROWS // n, EDGES // max(edges, 1)))  # frames
+    if count < length * STRETCHES:
+        length = max(1, min(length, count // STRETCHES))
+    whole = [(k, at) for k in kept for at in range(0, frames - length + 1, length)]
+    order = np.random.default_rng([seed, 83]).permutation(len(whole))[: max(1, count // length)]
+    k, at_frame = np.array([whole[o] for o in np.sort(order)]).T
+    when = at_frame[:, None] + np.arange(length)
+    pos, vel, acc = (a[k[:, None], when].astype(float) for a in (pos, vel, acc))  # [stretch, frame, particle, dim]
+    properties = {name: np.repeat(v[k][:, None].astype(float), length, 1) for name, v in dataset.properties.items()}
+    free = np.setdiff1d(np.arange(n), dataset.meta.system.held)
+
+    def rows(values):
+        return values[:, :, free].reshape(-1, *values.shape[3:])
+
+    frame, i, j, dx = _edges(pos.reshape(-1, n, pos.shape[-1]), law, box)
+    number = np.full(n, -1)
+    number[free] = np.arange(len(free))
+    felt = number[i] >= 0
+    frame, i, j, dx = frame[felt], i[felt], j[felt], dx[felt]
+    ends = [{name: v.reshape(-1, n)[frame, e] for name, v in properties.items()} for e in (i, j)]
+    r = np.linalg.norm(dx, axis=1)
+    flat_vel = vel.reshape(-1, n, vel.shape[-1])
+    t = dataset.t[when] if dataset.t.ndim == 1 else when
+
+    def predict(one: Law) -> np.ndarray:
+        return rows(one.acceleration(pos, vel, properties, box))
+
+    return Scene(
+        (len(k), length, len(free)),
+        k,
+        rows(acc),
+        State(rows(vel), {name: rows(v) for name, v in properties.items()}),
+        frame * len(free) + number[i],
+        direction(dx, r),
+        of_pairs(*ends) | {"r": r},
+        predict,
+        flat_vel[frame, j] - flat_vel[frame, i],
+        rows(pos),
+        np.repeat(t.reshape(-1), len(free)).astype(float),
+        box,
+    )
+
+
+def _edges_a_frame(pos: np.ndarray, law: Law, box) -> int:
+    n = len(pos)
+    if law.cutoff is not None:
+        return 2 * len(close_pairs(pos, box, law.cutoff)[0])
+    return 2 * (n - 1) if law.chain else n * (n - 1)
+
+
+def _edges(pos: np.ndarray, law: Law, box) -> tuple:
+    """``frame, i, j [edge]`` and ``dx`` = x_i - x_j [edge, dim] of ``pos`` [frame, particle, dim]."""
+    frames, n = pos.shape[:2]
+    if law.cutoff is not None:
+        found = [close_pairs(p, box, law.cutoff)[:3] for p in pos]
+        frame = np.repeat(np.arange(frames), [len(i) for i, _, _ in found])
+        i, j, dx = (np.concatenate(part) for part in zip(*found, strict=True))
+        return np.r_[frame, frame], np.r_[i, j], np.r_[j, i], np.r_[dx, -dx]
+    apart = abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    i, j = np.nonzero(apart == 1 if law.chain else apart > 0)
+    frame = np.repeat(np.arange(frames), len(i))
+    i, j = np.tile(i, frames), np.tile(j, frames)
+    return frame, i, j, pos[frame, i] - pos[frame, j]
