@@ -235,7 +235,9 @@ def case(kind: str, missing: bool, index: int, seed: int, noise=None, size=None)
         else:
             unit = lambda x, v, t, lines: extra_force(added, world, x, v, t, lines, omega)  # noqa: E731
             lines = world.lines(pos)
-            sizes = [np.median(np.linalg.norm(f, axis=-1)) for f in (world.force(pos, lines), unit(pos, vel, 0.0, lines))]
+            sizes = [
+                np.median(np.linalg.norm(f, axis=-1)) for f in (world.force(pos, lines), unit(pos, vel, 0.0, lines))
+            ]
             strength = share * sizes[0] / sizes[1]
             if kind in ("alignment", "magnetic", "drag"):
                 rate = np.linalg.norm(unit(pos, vel, 0.0, lines), axis=-1) / np.linalg.norm(vel, axis=-1) / mass

@@ -118,7 +118,7 @@ def tangent(law: Law, scene: Scene, found: np.ndarray) -> np.ndarray:
 
 
 def without(u: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, float]:
-    """(``u`` [row, dim] without what ``design`` [row, dim, column] fits of it, the share of its square that this is)."""
+    """(``u`` [row, dim] less what ``design`` [row, dim, column] fits of it, the share of its square that that is)."""
     if not design.shape[-1]:
         return u, 0.0
     columns, total = _clipped(design.reshape(u.size, -1)), float((u**2).sum())
