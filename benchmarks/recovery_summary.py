@@ -1,80 +1,45 @@
 """Rates with intervals that count datasets, medians and Markdown tables from the rows of ``recovery.py``."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from distill.report.markdown import markdown, shown
-from distill.statistics.rates import wilson
+from distill.report.numbers import clustered, rate, shown_rate
 
 INTERPOLATION = "interpolation"
 # what is counted in the rows of a pipeline: key, heading
 PIPELINE = {
-    "recovered": "law recovered",
-    "softening_recovered": "softening",
-    "from_messages_recovered": "messages alone",
+    "from_messages_recovered": "from the messages, before the refit",
     "from_messages_within_5": "... within 5 %",
     "from_messages_softening_recovered": "... softening",
+    "untrained_before_refit_recovered": "untrained network, before the refit",
+    "splines_before_refit_recovered": "splines, no network, before the refit",
+    "recovered": "law after the refit",
+    "softening_recovered": "... softening",
+    "untrained_recovered": "untrained network, after the refit",
+    "splines_recovered": "splines, after the refit",
     "control_recovered": "control, no network",
     "as_well_as_network": "as good as network",
 }
 PLANTED = {"chosen": "reported row right", "on_front": "right row on front"}
-# what needs no trained network, and is the same for all networks of a dataset; a cell that failed says nothing of it
-OF_DATASETS = ("control_recovered",)
 PIPELINE_GROUPS = (("system", "dim", "variant", "noise"), ("system", "noise"), ("dim",), ("variant",), ("noise",), ())
 PLANTED_GROUPS = (("path", "law", "dim", "noise"), ("path", "law"), ("path", "dim"), ("path", "noise"), ("path",))
-PIPELINE_COLUMNS = (
-    {"datasets": "datasets"}
-    | PIPELINE
-    | {
-        "law_over_gnn_interpolation": "MAE law / network: interpolation",
-        "law_over_gnn_median": "median of extrapolations",
-        "law_over_gnn_worst": "worst extrapolation",
-        "median_train_cpu_s": "training, CPU-s",
-        "symbolic_cpu_s": "search, CPU-s",
-        "errors": "errors",
-    }
-)
+PIPELINE_COLUMNS = {
+    "datasets": "datasets",
+    **PIPELINE,
+    "law_over_gnn_interpolation": "MAE law / network: interpolation",
+    "law_over_gnn_median": "median of extrapolations",
+    "law_over_gnn_worst": "worst extrapolation",
+    "median_train_cpu_s": "training, CPU-s",
+    "symbolic_cpu_s": "search, CPU-s",
+    "errors": "errors",
+}
 PLANTED_COLUMNS = PLANTED | {
     "cpu_s_median": "CPU-s, median",
     "cpu_s_max": "CPU-s, largest",
     "peak_mb_max": "peak MB",
     "errors": "errors",
 }
-
-
-def dataset_of(row: dict) -> tuple:
-    """What rows share that were made from one dataset: networks of all variants, and all levels of noise, whose
-    positions are the same. Planted data are drawn anew for every row.
-    """
-    if "path" in row:
-        return tuple(row[k] for k in ("path", "law", "dim", "noise", "seed"))
-    return row["system"], row.get("n", 4), row["dim"], row["seed"]
-
-
-def rate(rows: Iterable[dict], key: str) -> dict:
-    """``successes`` of ``n`` rows with the interval ``low``, ``high`` that counts their ``datasets``. A cell that
-    failed counts as no success; a value that is unknown in a cell that did not fail is left out.
-
-    A measure ``OF_DATASETS`` needs no trained network: it is told of one network of a dataset, or of each the same,
-    and counts once.
-    """
-    failed = key not in OF_DATASETS
-    known = [r for r in rows if r.get(key) is not None or (failed and r.get("error") is not None)]
-    if key in OF_DATASETS:
-        known = list({(*dataset_of(r), r.get("noise")): r for r in known}.values())
-    found = [[bool(r.get(key)) for r in part] for part in clustered(known)]
-    sizes, successes = [len(values) for values in found], sum(map(sum, found))
-    low, high = wilson(successes, sizes)
-    counts = {"successes": successes, "n": sum(sizes), "datasets": len(sizes)}
-    return counts | {"rate": successes / sum(sizes) if sizes else None, "low": low, "high": high}
-
-
-def clustered(rows: Iterable[dict]) -> list[list[dict]]:
-    """Rows by the dataset they were made from."""
-    out: dict[tuple, list[dict]] = {}
-    for row in rows:
-        out.setdefault(dataset_of(row), []).append(row)
-    return list(out.values())
 
 
 def groups(rows: Sequence[dict], keys: Sequence[str]) -> dict[tuple, list[dict]]:
@@ -124,6 +89,8 @@ def summarise(kind: str, rows: list[dict]) -> dict:
             about["datasets"] = len(clustered(part))
             about["errors"] = sum(r.get("error") is not None for r in part)
             rates.append(about | of(part))
+    asked = [k for k in columns if any(not isinstance(g[k], dict) or g[k]["n"] for g in rates)]
+    columns = {k: columns[k] for k in asked}  # a rival that nobody asked for has no column
     lines = [[label(g["group"]), *(shown_entry(g[k]) for k in columns)] for g in distinct(rates)]
     return {"rows": rows, "rates": rates, "table": markdown([head, *columns.values()], lines)}
 
@@ -170,13 +137,6 @@ def near_misses(cells: list[dict]) -> dict:
 
 def shown_entry(value) -> str:
     return shown_rate(value) if isinstance(value, dict) else shown(value)
-
-
-def shown_rate(found: dict) -> str:
-    """ "6/6 [61, 100]": successes, n and the interval in per cent, which counts datasets."""
-    if not found["n"]:
-        return "–"
-    return f"{found['successes']}/{found['n']} [{100 * found['low']:.0f}, {100 * found['high']:.0f}]"
 
 
 def label(group: dict) -> str:

@@ -1,12 +1,14 @@
-"""What the stages of a run have written, as flat rows of numbers for tables, and the machine they ran on."""
+"""What the stages of a run have written, as flat rows of numbers for tables, their rates, and the machine."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from distill.files import records
 from distill.files.kinds import LawRecord, Verdict
 from distill.report.material import history, sources
+from distill.statistics.rates import wilson
 
 
 def files_of(run: str) -> dict[str, Path]:
@@ -75,3 +77,51 @@ def hardware() -> str:
         found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         model = found[0].split(":")[1].strip() if found else model
     return f"{os.cpu_count()} cores, {model}"
+
+
+# ---------------------------------------------------------------- rates over rows
+
+# measures that need no trained network, by the rival's name: the same for all networks of a dataset; a cell that
+# failed says nothing of them
+OF_DATASETS = ("control_", "untrained_", "splines_")
+
+
+def dataset_of(row: dict) -> tuple:
+    """What rows share that were made from one dataset: networks of all variants, and all levels of noise, whose
+    positions are the same. Planted data are drawn anew for every row.
+    """
+    if "path" in row:
+        return tuple(row[k] for k in ("path", "law", "dim", "noise", "seed"))
+    return row["system"], row.get("n", 4), row["dim"], row["seed"]
+
+
+def rate(rows: Iterable[dict], key: str) -> dict:
+    """``successes`` of ``n`` rows with the interval ``low``, ``high`` that counts their ``datasets``. A cell that
+    failed counts as no success; a value that is unknown in a cell that did not fail is left out.
+
+    A measure ``OF_DATASETS`` is told by one network of a dataset, or by each the same, and counts once.
+    """
+    once = key.startswith(OF_DATASETS)
+    known = [r for r in rows if r.get(key) is not None or (not once and r.get("error") is not None)]
+    if once:
+        known = list({(*dataset_of(r), r.get("noise"), r.get("noise_is")): r for r in known}.values())
+    found = [[bool(r.get(key)) for r in part] for part in clustered(known)]
+    sizes, successes = [len(values) for values in found], sum(map(sum, found))
+    low, high = wilson(successes, sizes)
+    counts = {"successes": successes, "n": sum(sizes), "datasets": len(sizes)}
+    return counts | {"rate": successes / sum(sizes) if sizes else None, "low": low, "high": high}
+
+
+def clustered(rows: Iterable[dict]) -> list[list[dict]]:
+    """Rows by the dataset they were made from."""
+    out: dict[tuple, list[dict]] = {}
+    for row in rows:
+        out.setdefault(dataset_of(row), []).append(row)
+    return list(out.values())
+
+
+def shown_rate(found: dict) -> str:
+    """ "6/6 [61, 100]": successes, n and the interval in per cent, which counts datasets."""
+    if not found["n"]:
+        return "–"
+    return f"{found['successes']}/{found['n']} [{100 * found['low']:.0f}, {100 * found['high']:.0f}]"
