@@ -59,6 +59,8 @@ def priors(rows) -> str:
 
 
 LISTED = ", ".join(PRIORS.values())
+
+
 def costs(rows) -> str:
     """CPU-seconds, medians: the training, and all that stands beside it."""
     keys = {"training": "train_cpu_s"} | {k: f"{k}_cpu_s" for k in ("splines", "untrained", "control")}
