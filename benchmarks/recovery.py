@@ -27,6 +27,7 @@ from recovery_cells import NOISE, WITHOUT, Measurement, pipelines, run_all
 
 from distill.files.provenance import provenance
 from distill.files.storage import plain, save_bytes
+from distill.pipeline.rivals import RIVALS
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, fraction, non_negative_int, positive_int
@@ -99,6 +100,7 @@ def parse(argv):
     add("--recipe", default="newton", help="of train.py")
     add("--n", type=positive_int, default=4, help="particles")
     add("--targets", nargs="+", default=["radial", "node"], help="of symbolic_reg.py")
+    add("--rivals", nargs="*", choices=RIVALS, default=list(RIVALS), help="beside the first network of a dataset (all)")
     add = command("near-misses", "laws that are nearly right")
     add("--count", type=positive_int, default=200, help="near-misses a seed, over four systems")
     command("summary", "tables and the figure from the results that are there")
@@ -178,7 +180,8 @@ def planted(args) -> tuple[str, list[Measurement]]:
 def pipeline(args) -> tuple[str, list[Measurement]]:
     what, narrowed = chosen(args, MATRICES[args.matrix])
     narrowed = narrowed or (args.recipe, args.n) != ("newton", 4)
-    made = pipelines(**what, seeds=args.seeds, recipe=args.recipe, n=args.n, targets=args.targets)
+    own = {k: getattr(args, k) for k in ("seeds", "recipe", "n", "targets", "rivals")}
+    made = pipelines(**what, **own)
     return "custom" if narrowed else args.matrix, made
 
 

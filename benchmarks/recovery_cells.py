@@ -11,7 +11,7 @@ import json
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.files.provenance import provenance, sha256
@@ -108,11 +108,13 @@ def measured(one: Measurement, children: Children) -> dict:
 
 
 def pipelines(
-    systems, dims, variants, noise, seeds, recipe, n, targets, noise_is="multiplied", without=("",)
+    systems, dims, variants, noise, seeds, recipe, n, targets, noise_is="multiplied", without=("",), rivals=()
 ) -> list[Measurement]:
     """Seed k makes dataset seed k and training seed k. ``noise_is``: a key of ``NOISE``; ``without``: keys of
-    ``WITHOUT``, priors of the newton recipe that are switched off.
+    ``WITHOUT``, priors of the newton recipe that are switched off; ``rivals``: of symbolic_reg.py, run beside the
+    first network of each dataset: they are the same for the others.
     """
+    known = set()
     # systems innermost: neighbours do not wait for the same dataset
     out = []
     for seed, x, gone, variant, dim, system in itertools.product(seeds, noise, without, variants, dims, systems):
@@ -120,6 +122,8 @@ def pipelines(
         more = {"data": (flag, x), "data_tag": f"{tag}{x:g}"} if x else {}
         more |= {"train": WITHOUT[gone], "tag": f"without-{gone.replace('_', '-')}"} if gone else {}
         cell = Cell(system, dim, variant, recipe, seed, n, targets=tuple(targets), **more)
+        cell = replace(cell, law_flags=("--rivals", *(rivals if cell.dataset not in known else ())))
+        known.add(cell.dataset)
         about = {"system": system, "dim": dim, "variant": variant, "noise": x, "noise_is": noise_is if x else None}
         about |= {"seed": seed, "recipe": recipe, "without": gone or None}
         stages = [cell.words(stage) for stage in STAGES]

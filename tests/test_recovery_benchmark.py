@@ -179,12 +179,17 @@ def test_stages_of_a_pipeline_are_what_a_user_would_type():
         f"train.py --dataset {name} --variant l1 --recipe newton --seed 201 --resume",
         f"extract_messages.py --run {cell.name} --seed 201",
         f"fit_linear.py --run {cell.name} --seed 201",
-        f"symbolic_reg.py --run {cell.name} --seed 201 --targets radial node",
+        f"symbolic_reg.py --run {cell.name} --seed 201 --targets radial node --rivals",
         f"test_generalization.py --run {cell.name} --rollouts 0",
     ]
     (added,) = cells.pipelines(["r2"], [2], ["l1"], [0.05], [201], "newton", 4, ["radial"], "added")
     words = "simulate.py --system r2 --n 4 --dim 2 --seed 201 --tag added0.05 --additive-noise 0.05"
     assert " ".join(added.arguments["stages"][0]) == words and added.arguments["noise_is"] == "added"
+    variants = ["l1", "pruning"]
+    both = cells.pipelines(["r2"], [2], variants, [0.0], [201], "newton", 4, ["radial"], rivals=["control", "splines"])
+    # once a dataset: what needs no trained network is the same for every variant
+    asked = [" ".join(cell.arguments["stages"][4]).partition("--rivals")[2].split() for cell in both]
+    assert asked == [["control", "splines"], []]
     bare = cells.pipelines(["r2"], [2], ["l1"], [0.0], [201], "newton", 4, ["radial"], without=["exp_gate", "all"])
     flags = [" ".join(cell.arguments["stages"][1]).partition("--resume")[2].split() for cell in bare]
     assert flags[0] == ["--no-exp-gate"] and bare[0].name.endswith("__s201_without-exp-gate")
