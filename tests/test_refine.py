@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from scipy.optimize import least_squares
+
 from distill.formulas import fit as fits
+from distill.formulas import improve
 from distill.formulas.improve import polish, prune, repair, round_exponents
 from distill.formulas.objective import Objective
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, to_text
-from distill.formulas.tree import canonical
+from distill.formulas.tree import canonical, linear_constants, parametrise
 
 NAMES = ["r", "m_i", "m_j", "q_i", "q_j"]
 
@@ -68,21 +71,93 @@ def test_fit_end_to_end_through_the_linear_map():
     assert text(repaired, 4) == "-1.5 * m_i * m_j / (r + 0.05)" and score < 1e-6
 
 
-@pytest.mark.parametrize("loss, routine", [("linear", "leastsq"), ("soft_l1", "least_squares")])
-def test_jacobian_matches_differences(monkeypatch, loss, routine):
+@pytest.mark.parametrize("loss", ["linear", "soft_l1"])
+def test_jacobian_matches_differences(monkeypatch, loss):
     seen = {}
 
-    def capture(residual, start, jac=None, Dfun=None, **_):
-        jacobian = jac or Dfun
-        seen["J"] = jacobian(start)
-        step = 1e-6
-        columns = [residual(start + step * e) - residual(start - step * e) for e in np.eye(len(start))]
+    def capture(problem, start, *_):
+        seen["J"], step = problem.jacobian(start), 1e-6
+        columns = [problem.residual(start + step * e) - problem.residual(start - step * e) for e in np.eye(len(start))]
         seen["numeric"] = np.stack(columns, axis=1) / (2 * step)
-        raise ValueError
 
-    monkeypatch.setattr(fits, routine, capture)
+    monkeypatch.setattr(fits.Problem, "solve", capture)
     accelerations("-1.0*m_i*m_j/(r+0.05)", loss=loss).fit(parse("-0.7*m_i*m_j^0.9/(r+0.3) + 0.2", ["r", "m_i", "m_j"]))
     np.testing.assert_allclose(seen["J"], seen["numeric"], rtol=1e-4, atol=1e-6 * np.abs(seen["J"]).max())
+
+
+# ---------------------------------------------------------------- variable projection
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("2.0*r + 3.0*m_i + 4.0", 3),
+        ("2.0*m_i/(r + 0.1)^2 + 1.0*exp(-3.0*r)", 2),
+        ("(2.0*m_i + m_j*(3.0*r + 0.5))/(r + 0.1)", 3),
+        ("(r + 0.5)*(m_i + 0.25)*q_i", 1),
+        ("m_i/(2.0*r + 3.0*m_j)", 0),
+        ("r^1.5", 0),
+    ],
+)
+def test_the_linear_constants_are_those_of_which_no_second_derivative_is_left(text, expected):
+    pexpr, symbols, _ = parametrise(parse(text, NAMES))
+    linear = [symbols[k] for k in linear_constants(pexpr, symbols)]
+    assert len(linear) == expected
+    assert all(sp.simplify(sp.diff(pexpr, a, b)) == 0 for a in linear for b in linear)
+
+
+@pytest.mark.parametrize("loss", ["linear", "soft_l1"])
+def test_projected_fit_is_the_best_of_scipy_from_many_starts(loss):
+    """Against scipy on all constants together, from starts near the optimum: the same loss, or better."""
+    X = features(300)
+    y = 2.0 * X[:, 1] * np.exp(-X[:, 0] / 1.7) + 0.3 / X[:, 0] + 0.02 * np.random.default_rng(3).standard_t(2, 300)
+    o = Objective.direct(X, y, NAMES, loss=loss, f_scale=0.02)
+    expr, _ = o.fit(parse("1.0*m_i*exp(-1.0*r) + 1.0/r", NAMES))
+    fitted = o.residual(expr)
+
+    def residual(p):
+        return p[0] * X[:, 1] * np.exp(p[1] * X[:, 0]) + p[2] / X[:, 0] - y
+
+    known = least_squares(residual, [2.0, -1 / 1.7, 0.3], loss=loss, f_scale=0.02, xtol=1e-14, ftol=1e-14, gtol=1e-14)
+    cost = 0.5 * np.sum(fitted**2) if loss == "linear" else 0.02**2 * np.sum(np.sqrt(1 + (fitted / 0.02) ** 2) - 1)
+    assert cost == pytest.approx(known.cost, rel=1e-6)
+
+
+def test_the_far_start_of_a_linear_constant_does_not_matter():
+    o = objective("-2.0*m_i*m_j*exp(-0.7*r)", noise=0)
+    for factor in ("1e-9", "-3e7"):
+        expr, score = o.fit(parse(f"{factor}*m_i*m_j*exp(-2.0*r)", NAMES))
+        assert text(expr, 6) == "-2.0 * m_i * m_j * exp(-0.7 * r)" and score < 1e-8
+
+
+def wide(law, decades=9, n=600):
+    """Accelerations of single pairs whose masses span many ``decades``."""
+    rng = np.random.default_rng(4)
+    rows = {"r": np.exp(rng.normal(size=n)), "m_i": 10 ** rng.uniform(-decades, 0, n)}
+    rows["m_j"] = 10 ** rng.uniform(-decades, 0, n)
+    target = compile_numpy(parse(law, list(rows)), list(rows))(*rows.values()) / rows["m_i"]
+    weights = 1 / (np.median(np.abs(target)) + np.abs(target))
+    return Objective(rows, target, weights, lambda v: (v.T / rows["m_i"]).T, loss="soft_l1", metric="relative")
+
+
+def test_masses_over_nine_decades_leave_gravity_only():
+    """What stood on the front of a solar system, and ended 21 % off in a fit of all constants together."""
+    o = wide("-39.476926*m_i*m_j/r^2")
+    start = parse("(-0.5*m_j + m_i*(m_j - 0.1))/r^2", list(o.names))
+    expr, score = improve.open_up(start, o)
+    assert score < 1e-6
+    assert to_text(expr, 7) == "-39.47693 * m_i * m_j / r^2"
+
+
+def test_factors_that_are_alike_are_merged():
+    o = objective("-2.0*m_i/(r+0.1)^2", noise=0)
+    for start in ("-2.0*m_i/((r+0.1000001)*(r+0.0999999))", "-2.0*m_i/((r+0.11)*(r+0.09))"):
+        assert text(prune(parse(start, NAMES), o)[0], 6) == "-2.0 * m_i / (r + 0.1)^2"
+    o = objective("-2.0*m_i/(r+0.1)^3", noise=0)
+    assert text(prune(parse("-2.0*m_i/((r+0.1000001)*(r+0.0999999)^2)", NAMES), o)[0], 6) == "-2.0 * m_i / (r + 0.1)^3"
+    o = objective("-2.0*m_i/((r+0.1)*(r+0.2))", noise=0)  # unlike factors stay
+    kept, score = prune(parse("-2.0*m_i/((r+0.1)*(r+0.2))", NAMES), o)
+    assert len(kept.atoms(sp.Add)) == 2 and score < 1e-9
 
 
 def test_a_fit_that_cannot_win_is_not_written_out():

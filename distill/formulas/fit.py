@@ -1,15 +1,31 @@
-"""The least-squares fit of a formula's constants: the only one, under every search, repair and comparison."""
+"""The least-squares fit of a formula's constants: the only one, under every search, repair and comparison.
 
+Constants in which the formula is linear are not searched for: at any value of the others they follow from a linear
+least-squares problem with scaled columns (variable projection: G. Golub, V. Pereyra, SIAM J. Numer. Anal. 10, 413,
+1973; its Jacobian without the second term: L. Kaufman, BIT 15, 49, 1975). For the soft l1 loss that is repeated with
+weights taken from the residuals, and a fit of all constants together ends it.
+"""
+
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.optimize import least_squares, leastsq
 
 from distill.formulas.program import Fixed, Program
 
 BAD = 1e6  # residual of a row that is not finite: repels the fit
+REWEIGHTED, CONVERGED = (
+    40,
+    1e-13,
+)  # rounds of the soft l1 loss where all constants are linear, and the fall that ends them
+ROUNDS = 2  # of weights where some are not, before the fit of all
+THOROUGH = 60  # evaluations allowed: from here on the linear constants follow at every step, else at the start only
+RANK = 1e-10  # singular values of the scaled columns below this share are none
+GONE = 1e-8  # share of a column that the linear constants leave: below it they do all that it does
 
 
 @dataclass
@@ -17,7 +33,8 @@ class Problem:
     """Weighted residuals of ``program``, whose first inputs are ``fixed``, the constants to fit being the others.
 
     ``target``, ``weights`` [residual]; ``apply``: linear map from row values [row] or [row, k] to [residual] or
-    [residual, k]; ``rows`` their number. ``f_scale``: None for squares, else that of the soft l1 loss.
+    [residual, k]; ``rows`` their number. ``f_scale``: None for squares, else that of the soft l1 loss. ``linear``:
+    numbers of the constants in which the program is linear, all of them together (``tree.linear_constants``).
     """
 
     program: Program
@@ -27,9 +44,12 @@ class Problem:
     rows: int
     apply: Callable = lambda values: values
     f_scale: float | None = None
+    linear: Sequence[int] = ()
 
     def __post_init__(self):
         self.run, self.at, self.slots, self.J = Fixed(self.program, self.fixed), None, None, None
+        self.linear = list(self.linear)
+        self.gradients_linear = self.run.gradients_of(self.linear)
 
     def _evaluate(self, p):
         if self.at is None or not np.array_equal(p, self.at):
@@ -57,6 +77,50 @@ class Problem:
             return np.sum(r**2)
         return np.sum(np.sqrt(1 + (r / self.f_scale) ** 2) - 1)
 
+    def row_weights(self, r) -> np.ndarray:
+        """[residual]: times these, the squares change as the soft l1 loss does near the residuals ``r``."""
+        return (1 + (r / self.f_scale) ** 2) ** -0.25
+
+    def projected(self, p, weights=None) -> tuple:
+        """(constants [k], residuals [residual], Q [rank, residual]): ``p`` with its linear constants at the least squares
+        of the residuals, and orthonormal rows that span what the linear constants reach. With ``weights``
+        [residual] residuals and reach are multiplied by them. A constant that does only what others before it do
+        stays as it is.
+        """
+        B, r = self._reach(p), self.residual(p)
+        if weights is not None:
+            B, r = B * weights, weights * r
+        Q, R, kept = np.empty_like(B), np.zeros((len(B), len(B))), []
+        for k, column in enumerate(B):  # Gram-Schmidt, twice: few columns are faster so than by a library
+            size = math.sqrt(column @ column)
+            if not size > 0:
+                continue
+            n, rest = len(kept), column / size
+            for _ in range(2 if n else 0):
+                along = Q[:n] @ rest
+                rest = rest - along @ Q[:n]
+                R[:n, n] += along
+            left = math.sqrt(rest @ rest)
+            if left > RANK:
+                Q[n], R[n, n] = rest / left, left
+                R[: n + 1, n] *= size
+                kept.append(self.linear[k])
+            else:
+                R[:n, n] = 0.0
+        n = len(kept)
+        Q, along = Q[:n], Q[:n] @ r
+        at = p.copy()
+        if n:
+            at[kept] -= solve_triangular(R[:n, :n], along) if n > 1 else along / R[0, 0]
+        return at, r - along @ Q, Q
+
+    def _reach(self, p) -> np.ndarray:
+        """Weighted effect of each linear constant [constant, residual]: it depends on none of them."""
+        slots = self._evaluate(p)
+        rows = [full(0.0 if g is None else g, self.rows) for g in self.gradients_linear(slots)]
+        B = self.weights * self.apply(np.stack(rows, axis=1)).reshape(len(self.target), -1).T
+        return B if np.isfinite(B).all() else np.where(np.isfinite(B), B, 0.0)
+
     def solve(self, start: np.ndarray, scale: np.ndarray, max_nfev: int, tolerances: tuple) -> tuple | None:
         """(constants [k], residuals [residual]) of the best fit from ``start``; None if it is no better.
 
@@ -66,24 +130,90 @@ class Problem:
         if not np.isfinite(start).all():  # a power of constants may overflow
             return None
         before = self.cost(self.residual(start))
-        ftol, xtol, gtol = tolerances
+        fit = self._squares if self.f_scale is None else self._robust
         try:
-            if self.f_scale is None:
-                # the MINPACK routine of least_squares, without what that does around it
-                options = dict(ftol=ftol, xtol=xtol, gtol=gtol, maxfev=max_nfev, diag=1 / scale)
-                with warnings.catch_warnings():  # that it ended at max_nfev is no news
-                    warnings.simplefilter("ignore")
-                    x = leastsq(self.residual, start, Dfun=self.jacobian, **options)[0]
-            else:
-                options = dict(ftol=ftol, xtol=xtol, gtol=gtol, max_nfev=max_nfev, x_scale=scale)
-                options |= {"loss": "soft_l1", "f_scale": self.f_scale}
-                x = least_squares(self.residual, start, self.jacobian, **options).x
+            x = fit(start, scale, max_nfev, tolerances)
         except (ValueError, np.linalg.LinAlgError):  # no finite step from here
             return None
         if not np.isfinite(x).all():
             return None
         last = self.residual(x)
         return (x, last) if self.cost(last) <= before else None
+
+    def _squares(self, start, scale, max_nfev, tolerances, weights=None) -> np.ndarray:
+        """Constants [k] of the least squares from ``start``; of the residuals times ``weights`` if these are given."""
+        others = [k for k in range(len(start)) if k not in self.linear]
+        if not others:
+            return self.projected(start, weights)[0]
+        if self.linear and max_nfev < THOROUGH:
+            start = self.projected(start, weights)[0]
+        last = {"p": start}
+
+        def complete(theta):  # all constants, the linear ones as they follow from the others
+            if "theta" not in last or not np.array_equal(theta, last["theta"]):
+                p = last["p"].copy()
+                p[others] = theta
+                last["p"], last["r"], last["Q"] = self.projected(p, weights)
+                last["theta"] = theta.copy()
+            return last
+
+        def residual(theta):
+            return complete(theta)["r"]
+
+        def jacobian(theta):
+            found = complete(theta)
+            J = self.jacobian(found["p"])[:, others]
+            J = J if weights is None else weights[:, None] * J
+            rest = J - found["Q"].T @ (found["Q"] @ J)
+            rest[:, np.einsum("ij,ij->j", rest, rest) <= GONE**2 * np.einsum("ij,ij->j", J, J)] = 0.0
+            return rest
+
+        ftol, xtol, gtol = tolerances
+        # the MINPACK routine of least_squares, without what that does around it
+        options = dict(ftol=ftol, xtol=xtol, gtol=gtol, maxfev=max_nfev, diag=1 / scale)
+        with warnings.catch_warnings():  # that it ended at max_nfev is no news
+            warnings.simplefilter("ignore")
+            if self.linear and max_nfev >= THOROUGH:
+                return complete(
+                    leastsq(residual, start[others], Dfun=jacobian, **options | {"diag": 1 / scale[others]})[0]
+                )["p"]
+            if weights is None:
+                return leastsq(self.residual, start, Dfun=self.jacobian, **options)[0]
+            scaled = (lambda p: weights * self.residual(p)), (lambda p: weights[:, None] * self.jacobian(p))
+            return leastsq(scaled[0], start, Dfun=scaled[1], **options)[0]
+
+    def _robust(self, start, scale, max_nfev, tolerances) -> np.ndarray:
+        """Constants [k] of the least soft l1 loss from ``start``."""
+        p, cost = start, self.cost(self.residual(start))
+        if len(self.linear) == len(start):
+            weights = None
+            for _ in range(REWEIGHTED):
+                trial = self.projected(p, weights)[0]
+                r = self.residual(trial)
+                fall, weights = cost - self.cost(r), self.row_weights(r)
+                if fall > 0:
+                    p, cost = trial, cost - fall
+                if fall <= CONVERGED * cost:
+                    return p
+        elif self.linear:
+            weights, trial, size = None, p, scale
+            for _ in range(ROUNDS):
+                trial = self._squares(trial, size, max_nfev, tolerances, weights)
+                if not np.isfinite(trial).all():
+                    break
+                r = self.residual(trial)
+                if self.cost(r) < cost:
+                    p, cost = trial, self.cost(r)
+                weights, size = self.row_weights(r), np.maximum(np.abs(trial), 1e-3 * scale)
+            if p is not start:
+                scale = np.maximum(np.abs(p), 1e-3 * scale)
+                columns = np.linalg.norm(self._reach(p), axis=1)
+                reach = np.linalg.norm(self.weights * self.target) / np.maximum(columns, 1e-300)
+                scale[self.linear] = np.maximum(np.abs(p[self.linear]), 1e-3 * reach)
+        ftol, xtol, gtol = tolerances
+        options = dict(ftol=ftol, xtol=xtol, gtol=gtol, max_nfev=max_nfev, x_scale=scale)
+        options |= {"loss": "soft_l1", "f_scale": self.f_scale}
+        return least_squares(self.residual, p, self.jacobian, **options).x
 
 
 def full(value, rows: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import sympy as sp
 
 from distill.formulas.objective import Objective
-from distill.formulas.tree import complexity, parametrise, tidy
+from distill.formulas.tree import complexity, opened, parametrise, tidy
 
 TOLERANCE = 0.02  # by which a score may rise for a simpler formula
 DROPPED, STEPS = 6, 8  # terms at most, of ``prune`` and of ``descent``
@@ -31,6 +31,18 @@ def round_exponents(expr, objective, score=None) -> tuple[sp.Expr, float]:
         trial, new = objective.fit(tidy(expr.xreplace({power: power.base**exponent})))
         if new <= max(score * (1 + TOLERANCE), objective.tiny):
             expr, score = trial, min(score, new)
+    return expr, score
+
+
+def open_up(expr, objective) -> tuple[sp.Expr, float]:
+    """``expr`` fitted; where a product of sums stands above a line and its products with a free factor each fit
+    clearly better (``tree.opened``: they are linear in their constants), these, without those that are not needed.
+    """
+    expr, score = objective.fit(expr)
+    if score > objective.tiny and (wide := opened(expr)) is not None:
+        trial, new = objective.fit(wide)
+        if new < (1 - GAIN) * score:
+            return prune(trial, objective)
     return expr, score
 
 
@@ -78,14 +90,15 @@ def _others(node, a):
 
 
 def _alike(node):
-    """``1/(r (r + c))`` as ``1/(r + c)**2`` and the like: factors of one exponent in the same variables."""
+    """``1/(r (r + c))`` as ``1/(r + c)**2`` and the like: powers of bases in the same variables made one power."""
     powers = [a.as_base_exp() for a in node.args if not a.is_number]
     out = []
     for k, (base, exponent) in enumerate(powers):
         for other, same in powers[k + 1 :]:
-            if same == exponent and base.free_symbols == other.free_symbols and (base.is_Add or other.is_Add):
-                rest = node / (base**exponent * other**exponent)
-                out += [rest * kept ** (2 * exponent) for kept in (base, other) if kept.is_Add]
+            known = exponent.is_Rational and same.is_Rational and exponent * same > 0
+            if known and base.free_symbols == other.free_symbols and (base.is_Add or other.is_Add):
+                rest = node / (base**exponent * other**same)
+                out += [rest * kept ** (exponent + same) for kept in (base, other) if kept.is_Add]
     return out
 
 

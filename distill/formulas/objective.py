@@ -17,7 +17,7 @@ import sympy as sp
 from distill.formulas.fit import Problem, full
 from distill.formulas.program import Program
 from distill.formulas.text import symbols_for
-from distill.formulas.tree import parametrise, with_constants
+from distill.formulas.tree import linear_constants, parametrise, with_constants
 
 MAX_CONSTANTS = 20
 SQUARES, SOFT = (1e-10, 1e-10, 1e-8), (1e-12, 1e-8, 1e-14)  # tolerances of loss, constants and gradient
@@ -65,6 +65,11 @@ class Objective:
             return Program(expr, [*self.symbols, *constants])
         except (ValueError, TypeError, OverflowError):
             return None
+
+    def problem(self, program: Program, linear: Sequence[int] = ()) -> Problem:
+        """The fit of a ``program`` of the features and of constants, linear in those with the numbers ``linear``."""
+        f_scale = None if self.loss == "linear" else self.f_scale
+        return Problem(program, self.columns, self.target, self.weights, self.rows, self.apply, f_scale, linear)
 
     def linearised(self, expr: sp.Expr) -> tuple | None:
         """(program, its slots, weights [residual], what is missing [residual]): what is missing should be
@@ -115,11 +120,10 @@ class Objective:
         program = self.compiled(pexpr, params)
         if program is None:
             return expr, self.score(expr)
-        f_scale = None if self.loss == "linear" else self.f_scale
         with np.errstate(all="ignore"):
-            problem = Problem(program, self.columns, self.target, self.weights, self.rows, self.apply, f_scale)
+            problem = self.problem(program, linear_constants(pexpr, params))
             scale = np.maximum(np.abs(start), 1e-3)
-            found = problem.solve(start, scale, max_nfev, SQUARES if f_scale is None else SOFT)
+            found = problem.solve(start, scale, max_nfev, SQUARES if problem.f_scale is None else SOFT)
         if found is None:
             return expr, self.score(expr)
         x, residual = found

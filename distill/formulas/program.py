@@ -6,7 +6,7 @@ work element by element, so one backward sweep gives the derivative of every row
 slot: that is the Jacobian for the constants, and the first-order effect of changing any node.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import sympy as sp
@@ -163,6 +163,22 @@ class Fixed:
         """d output[row] / d input of the other inputs (``None``: no influence), from ``values``."""
         grads = self.program._backward(slots, self.backward, self.moves)
         return grads[self.first : len(self.program.inputs)]
+
+    def gradients_of(self, which: Sequence[int]) -> Callable[[list], list]:
+        """As ``gradients`` for the other inputs with the numbers ``which`` only: a function of the slots, which spares
+        what these do not need.
+        """
+        inputs = [self.first + k for k in which]
+        wanted = [k in inputs for k in range(len(self.program.inputs))]
+        for _, args, *_ in (i or (None, ()) for i in self.program.code):
+            wanted.append(any(wanted[a] for a in args))
+        order = [out for out in self.backward if wanted[out]]
+
+        def gradients(slots):
+            grads = self.program._backward(slots, order, wanted)
+            return [grads[k] for k in inputs]
+
+        return gradients
 
 
 def _negated(e):

@@ -160,6 +160,26 @@ def parametrise(expr: sp.Expr) -> tuple[sp.Expr, list[sp.Symbol], np.ndarray]:
     return walk(expr), symbols, np.array(values)
 
 
+def linear_constants(pexpr: sp.Expr, symbols: Sequence[sp.Symbol]) -> list[int]:
+    """Numbers of those ``symbols`` of ``parametrise`` in which ``pexpr`` is linear, all of them together: coefficients
+    of the outer sum and, as far as their factor is not one of these itself, of sums above a line.
+    """
+    known = set(symbols)
+
+    def walk(e):
+        if e.is_Symbol:
+            return [e] if e in known else []
+        if e.is_Add:
+            return [s for a in e.args for s in walk(a)]
+        if e.is_Mul:
+            # one factor of a product can be linear; of equals the one in front, which no sum depends on
+            return max((walk(a) for a in sorted(e.args, key=lambda a: not a.is_Symbol)), key=len)
+        return []
+
+    found = set(walk(pexpr))
+    return [k for k, s in enumerate(symbols) if s in found]
+
+
 def with_constants(pexpr: sp.Expr, symbols: Sequence[sp.Symbol], values) -> sp.Expr:
     """Undo ``parametrise`` with new values."""
     return pexpr.xreplace({s: sp.Float(float(v)) for s, v in zip(symbols, values, strict=True)})
@@ -169,6 +189,32 @@ def with_scales(expr: sp.Expr) -> sp.Expr:
     """``expr`` with a free factor on every term of its outer sum, so that a fit can scale it."""
     terms = [t if t.as_coeff_Mul()[0].is_Float or _scaled(t) else sp.Float(1.0) * t for t in sp.Add.make_args(expr)]
     return sp.Add(*terms)
+
+
+def opened(expr: sp.Expr) -> sp.Expr | None:
+    """``expr`` with the sums above its lines multiplied out and a free factor on every product that comes of it:
+    ``(a m_j + m_i (m_j - b))/r**2`` becomes ``(c m_j + d m_i m_j + e m_i)/r**2``, linear in its constants. None if
+    there is no product of sums to multiply out.
+    """
+    out, changed = [], False
+    for term in sp.Add.make_args(expr):
+        above, below = split_fraction(term)
+        products = sp.Add.make_args(sp.expand(sp.Mul(*above)))
+        changed |= len(products) > 1 and any(a.has(sp.Add) and not _plain(a) for a in above)
+        alike = dict.fromkeys(_shape(p) for p in products)
+        coefficients = {k: sum(p.as_coeff_Mul()[0] for p in products if _shape(p) == k) for k in alike}
+        whole = sp.Add(*[sp.Float(float(c) or 1.0) * k for k, c in coefficients.items()])
+        out.append(sp.Mul(whole, *[b**-1 for b in below]))
+    return sp.Add(*out) if changed else None
+
+
+def _shape(product):
+    return product.as_coeff_Mul()[1]
+
+
+def _plain(e):
+    """A sum whose terms all have a free factor already."""
+    return e.is_Add and all(not t.has(sp.Add) and (t.as_coeff_Mul()[0].is_Float or t.is_Float) for t in e.args)
 
 
 def _scaled(term):

@@ -15,7 +15,7 @@ import numpy as np
 import sympy as sp
 
 from distill.files.properties import in_messages, message_fields
-from distill.formulas.improve import prune, round_exponents
+from distill.formulas.improve import open_up, prune, round_exponents
 from distill.formulas.switches import mend, refine_thresholds
 from distill.formulas.text import parse
 from distill.formulas.tree import canonical, complexity, parametrise, with_scales
@@ -117,7 +117,7 @@ class Ground:
 
     def polished(self, expr: sp.Expr) -> sp.Expr:
         # a factor that happens to be 1 in a candidate is no structure: it is fitted like the others
-        expr, score = self.fit.fit(with_scales(self.canonical(expr)))
+        expr, score = open_up(with_scales(self.canonical(expr)), self.fit)
         return self.canonical(round_exponents(expr, self.fit, score)[0])
 
     def freed(self, expr: sp.Expr) -> sp.Expr | None:
