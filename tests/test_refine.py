@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import sympy as sp
-
 from scipy.optimize import least_squares
 
 from distill.formulas import fit as fits

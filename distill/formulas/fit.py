@@ -82,7 +82,7 @@ class Problem:
         return (1 + (r / self.f_scale) ** 2) ** -0.25
 
     def projected(self, p, weights=None) -> tuple:
-        """(constants [k], residuals [residual], Q [rank, residual]): ``p`` with its linear constants at the least squares
+        """(constants [k], residuals [residual], Q [rank, residual]): ``p`` with its linear constants at least squares
         of the residuals, and orthonormal rows that span what the linear constants reach. With ``weights``
         [residual] residuals and reach are multiplied by them. A constant that does only what others before it do
         stays as it is.
