@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from distill.network.data import FIRST_INPUTS
 from distill.network.edges import Edges
 from distill.network.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows
+from distill.network.recipes import NEEDED_BY_WIDE_MASSES
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,13 @@ class ModelConfig:
     linear_node            a_i = M(x_i) sum_j e_ij + c(x_i): forces superpose.
     log_mass               log m in place of m: masses are positive and span orders of magnitude.
     acc_scale              typical acceleration, a unit for the output (1 in the paper).
+    velocities             networks see velocities; without, forces do not depend on them. Where every body always moves
+                           the same way round, its velocity and mass alone tell its acceleration, and no pair need to.
+    wide_masses            masses span many decades: a factor exp(s) scales the node model too, and every exponent s
+                           has a part linear in log m, and at edges in log r, so that powers of them need not be pieced
+                           together by an MLP. log m is counted from its mean ``log_mass_mean`` in the training data,
+                           and positions enter as d/r and log r alone, for where masses span decades distances do.
+                           Goes with exp_gate, log_mass, translation_invariant and geometric_inputs.
     periodic               a periodic box, where a position by itself means nothing: the edge model sees d/r and
                            (r^p - r_mean)/r_spread of the nearest image in place of positions and of log r, p =
                            ``r_power``, the node model no positions. Goes with translation_invariant and
@@ -64,11 +72,16 @@ class ModelConfig:
     r_power: float = 1.0  # with ``periodic`` only, as the next two
     r_mean: float = 0.0  # mean of r^p over the pairs in the training data, r in their unit
     r_spread: float = 1.0  # its standard deviation
+    wide_masses: bool = False
+    log_mass_mean: float = 0.0  # with ``wide_masses`` only
+    velocities: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "properties", tuple(self.properties))  # a list where it comes from JSON
         if min(self.dim, self.message_dim, self.hidden, self.depth) < 1 or not self.acc_scale > 0:
             raise ValueError("dimensions, components, widths, depths and the unit of accelerations are positive")
+        if self.wide_masses and not all(getattr(self, name) for name in NEEDED_BY_WIDE_MASSES):
+            raise ValueError(f"wide_masses needs {', '.join(NEEDED_BY_WIDE_MASSES)}")
         if self.log_mass and "mass" not in self.properties:
             raise ValueError("log_mass is for particles with a mass")
         if self.periodic and not (self.translation_invariant and self.geometric_inputs):
@@ -101,13 +114,18 @@ class GNN(MessagePassing):
         outputs = config.message_dim * (2 if c.gaussian else 1) + int(c.exp_gate)
         own = dim + len(c.properties)  # velocity and properties
         scale = (c.r_power, c.r_mean, c.r_spread) if c.periodic else None
-        self.edge_in = FirstLayer(dim, own, width, c.translation_invariant, c.geometric_inputs, scale)
+        self.edge_in = FirstLayer(
+            dim, own, width, c.translation_invariant, c.geometric_inputs, scale, not c.wide_masses
+        )
         self.edge_mlp = after_first(c.edge_model, width, c.depth, outputs, c.activation)
         node_inputs = own if c.translation_invariant else own + dim
+        gate = int(c.wide_masses)
         if c.linear_node:
-            self.node_mlp = mlp(node_inputs, [width] * c.depth, dim * (c.message_dim + 1), c.activation)
+            self.node_mlp = mlp(node_inputs, [width] * c.depth, dim * (c.message_dim + 1) + gate, c.activation)
         else:
-            self.node_mlp = mlp(node_inputs + c.message_dim, [width] * c.depth, dim, c.activation)
+            self.node_mlp = mlp(node_inputs + c.message_dim, [width] * c.depth, dim + gate, c.activation)
+        if gate:  # of log m_i at nodes; of log m_i, log m_j, log r and 1 at edges
+            self.node_powers, self.edge_powers = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(4))
         self.activation = activation_layer("relu" if c.edge_model == "cust" else c.activation)
         self.register_buffer("active", torch.ones(c.message_dim))
 
@@ -130,7 +148,8 @@ class GNN(MessagePassing):
         """
         if (edges.dx is not None) != self.config.periodic:
             raise ValueError("dx of every edge is what a network for a periodic box needs, and no other")
-        receiver, sender = self.edge_in.parts(self.features(x))
+        h = self.features(x)
+        receiver, sender = self.edge_in.parts(h)
         position = x[:, : self.config.dim] if self.config.geometric_inputs and edges.dx is None else None
         return self.propagate(
             edges.index,
@@ -138,6 +157,7 @@ class GNN(MessagePassing):
             receiver=receiver,
             sender=sender,
             position=position,
+            log_mass=self._log_mass(h) if self.config.wide_masses else None,
             dx=edges.dx,
             reverse=edges.reverse,
             components=components,
@@ -146,14 +166,35 @@ class GNN(MessagePassing):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """Node features as the MLPs see them: ``x`` with log m in place of m if asked for."""
+        """Node features as the MLPs see them: ``x`` with log m in place of m and 0 for velocities if asked for."""
+        if not self.config.velocities:
+            dim = self.config.dim
+            x = torch.cat([x[:, :dim], torch.zeros_like(x[:, :dim]), x[:, 2 * dim :]], 1)
         if not self.config.log_mass:
             return x
         k = 2 * self.config.dim + self.config.properties.index("mass")
-        return torch.cat([x[:, :k], x[:, k : k + 1].log(), x[:, k + 1 :]], 1)
+        log_mass = x[:, k : k + 1].log()
+        if self.config.wide_masses:
+            log_mass = log_mass - self.config.log_mass_mean
+        return torch.cat([x[:, :k], log_mass, x[:, k + 1 :]], 1)
+
+    def _log_mass(self, h: Tensor) -> Tensor:
+        """Column [node, 1] of ``features``."""
+        k = 2 * self.config.dim + self.config.properties.index("mass")
+        return h[:, k : k + 1]
 
     def message(
-        self, receiver_i: Tensor, sender_j: Tensor, position_i, position_j, dx, reverse, components, normal=None
+        self,
+        receiver_i: Tensor,
+        sender_j: Tensor,
+        position_i,
+        position_j,
+        log_mass_i,
+        log_mass_j,
+        dx,
+        reverse,
+        components,
+        normal=None,
     ):
         """The edge model: what every edge sends, the message (without noise) and its logvar or None.
 
@@ -161,13 +202,21 @@ class GNN(MessagePassing):
         or ``dx`` = x_i - x_j [edge, dim].
         """
         c, hidden = self.config, receiver_i + sender_j
+        if position_i is not None or dx is not None:
+            apart = position_j - position_i if dx is None else -dx
         if c.geometric_inputs:
-            hidden = hidden + self.edge_in.geometric(position_j - position_i if dx is None else -dx)
+            hidden = hidden + self.edge_in.geometric(apart)
         if torch.is_autocast_enabled(hidden.device.type):  # only now: differences of positions need all digits
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
         message, logvar = mlp_rows(self.edge_mlp, self.activation(hidden), self.edge_rows(components.kept)), None
         if c.exp_gate:
-            message, gate = message[:, :-1], message[:, -1:].clamp(-15, 15).exp()
+            message, gate = message[:, :-1], message[:, -1:].clamp(-15, 15)
+            if c.wide_masses:
+                r = apart.norm(dim=1, keepdim=True) + self.edge_in.least
+                logs = torch.cat([log_mass_i, log_mass_j, r.log()], 1)
+                powers = (logs * self.edge_powers[:3]).sum(1, keepdim=True) + self.edge_powers[3]
+                gate = (gate + powers).clamp(-30, 30)
+            gate = gate.exp()
         if c.gaussian:
             # logvar is clamped only against overflow of exp
             message, logvar = message[:, 0::2], message[:, 1::2].clamp(-30, 30)
@@ -192,21 +241,36 @@ class GNN(MessagePassing):
     def node_model(self, x: Tensor, total: Tensor, components: Components | None = None) -> Tensor:
         """Acceleration [node, dim] from node features and summed messages [node, active component]."""
         c, kept = self.config, (components or self.active_components()).kept
-        h = self.features(x)
-        if c.translation_invariant:
-            h = h[:, c.dim :]
         if c.linear_node:
-            rows = None
-            if kept is not None:  # rows of M(x) for the active components, and of c(x)
-                columns = torch.cat([kept, torch.full_like(kept[:1], c.message_dim)])
-                start = torch.arange(c.dim, device=kept.device)[:, None] * (c.message_dim + 1)
-                rows = (start + columns).flatten()
-            weights = mlp_rows(self.node_mlp, h, rows).view(len(h), c.dim, -1)
+            weights, alone = self.linear_node(x, kept)
             # many tiny products: on a CPU a product and a sum are several times faster than bmm
-            acc = (weights[..., :-1] * total.unsqueeze(1)).sum(-1) + weights[..., -1]
+            acc = (weights * total.unsqueeze(1)).sum(-1) + alone
         else:
-            acc = self.node_mlp(torch.cat([h, self.spread(total, kept)], 1))
+            features = self.features(x)
+            h = features[:, c.dim :] if c.translation_invariant else features
+            acc = self._gated(self.node_mlp(torch.cat([h, self.spread(total, kept)], 1)), features)
         return c.acc_scale * acc
+
+    def linear_node(self, x: Tensor, kept: Tensor | None) -> tuple[Tensor, Tensor]:
+        """M(x_i) [node, dim, active component] and c(x_i) [node, dim] of a linear node, in units of ``acc_scale``."""
+        c, rows = self.config, None
+        features = self.features(x)
+        if kept is not None:  # rows of M(x) for the active components, of c(x), and of the gate
+            columns = torch.cat([kept, torch.full_like(kept[:1], c.message_dim)])
+            start = torch.arange(c.dim, device=kept.device)[:, None] * (c.message_dim + 1)
+            rows = (start + columns).flatten()
+            if c.wide_masses:
+                rows = torch.cat([rows, torch.full_like(kept[:1], self.node_mlp[-1].out_features - 1)])
+        out = mlp_rows(self.node_mlp, features[:, c.dim :] if c.translation_invariant else features, rows)
+        weights = self._gated(out, features).view(len(x), c.dim, -1)
+        return weights[..., :-1], weights[..., -1]
+
+    def _gated(self, out: Tensor, features: Tensor) -> Tensor:
+        """What the node MLP says [node, column], times exp of its last column where there is a gate."""
+        if not self.config.wide_masses:
+            return out
+        exponent = out[:, -1:].clamp(-15, 15) + self._log_mass(features) * self.node_powers
+        return out[:, :-1] * exponent.clamp(-30, 30).exp()
 
     # ------------------------------------------------------------ components and what they send
 
@@ -235,10 +299,13 @@ class GNN(MessagePassing):
         _, *parts = self.summed_messages(x, edges, None, components)
         return tuple(None if part is None else self.spread(part, components.kept) for part in parts)
 
-    def acceleration_shares(self, x: Tensor, edges: Edges, message: Tensor | None = None) -> Tensor:
+    def acceleration_shares(
+        self, x: Tensor, edges: Edges, message: Tensor | None = None, node: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
         """What each edge contributes to its receiver's predicted acceleration [edge, dim].
 
-        ``message`` saves the edge model's work where ``forward`` has already returned it (in evaluation mode).
+        ``message`` saves the edge model's work where ``forward`` has already returned it (in evaluation mode), and
+        ``node``, what ``linear_node`` returned, that of a linear node model.
 
         a_ij = a_i / k_i + J_i (e_ij - mean_j e_ij), with k_i the number of senders and J_i = d a_i / d S_i the
         Jacobian of the node model at the summed messages S_i (gaussian: at the means). The shares of a receiver add up
@@ -249,6 +316,14 @@ class GNN(MessagePassing):
             if message is None:
                 _, message, _ = self.summed_messages(x, edges, None, self.active_components())
             senders = receiver.bincount(minlength=len(x)).to(x)[:, None]
+            if self.config.linear_node:  # J_i is M(x_i), and a_i / k_i - J_i mean_j e_ij is c(x_i) / k_i
+                weights, alone = node or self.linear_node(x, self.active_components().kept)
+                if edges.degree:  # sorted by receiver: no row of weights has to be repeated
+                    each = message.view(len(x), edges.degree, -1)
+                    turned = torch.bmm(each, weights.transpose(1, 2)).flatten(0, 1)
+                else:
+                    turned = (weights[receiver] * message.unsqueeze(1)).sum(-1)
+                return self.config.acc_scale * (turned + (alone / senders)[receiver])
             total = message.new_zeros(len(x), message.size(1)).index_add_(0, receiver, message)
             message = message - (total / senders)[receiver]
         with torch.enable_grad():

@@ -347,9 +347,12 @@ def forward_flops(config, n: int, kept: int) -> float:
 
 
 def share_flops(config, n: int) -> float:
-    """Operations of the Jacobian of a node model that is not linear in the messages: a row for each of the ``dim``
-    accelerations goes back through the hidden layers to the messages; the node model's activations are there.
+    """Operations of the shares of one graph. A linear node model's Jacobian is what it says: a product with every
+    message. Of another a row for each of the ``dim`` accelerations goes back through the hidden layers to the messages;
+    the node model's activations are there.
     """
+    if config.linear_node:
+        return 2.0 * n * (n - 1) * config.dim * config.message_dim
     back = (config.depth - 1) * config.hidden**2 + config.hidden * config.message_dim
     return 2.0 * n * config.dim * back
 

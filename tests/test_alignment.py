@@ -201,7 +201,7 @@ def test_a_shrunk_force_obeys_the_third_law_and_still_loses():
     m, nodes = through_a_node("force", shift=False, noise=0.05)
     held_out = np.arange(len(nodes.first)) % 5 == 0
     linear = read_out.read_out({k: v for k, v in m.items() if k != "acc_share"}, nodes, False)
-    shares = read_out._by_jacobian(m, nodes, held_out, linear.errors)
+    shares = read_out._by_jacobian(m, nodes)
     shrunk = dataclasses.replace(linear, weights=0.3 * linear.weights)
     chosen = read_out._better(shrunk, shares, m, nodes, held_out)
     assert chosen.gauge == "jacobian" and chosen.third_law["force"] < 1.1 * chosen.third_law["jacobian"]

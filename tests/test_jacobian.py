@@ -11,6 +11,7 @@ from distill.files.arrays import check_fields
 from distill.files.dataset import load_dataset
 from distill.files.fields import MESSAGE_FIELDS
 from distill.messages.net_forces import nodes_of
+from distill.network.data import node_features
 from distill.network.edges import all_pairs
 from models import keep_top
 
@@ -51,12 +52,14 @@ def test_shares_of_a_linear_node_do_not_depend_on_the_gauge():
     generator = torch.Generator().manual_seed(3)
     turn, shift = torch.randn(5, 5, generator=generator).double(), torch.randn(8, 5, generator=generator).double()
     matrix = turn[None] * (1 + x[:, -1, None, None])  # A(x_i), b(x_i)
-    plain_node, receiver, sent = model.node_model, edges.index[1], model.messages(x, edges)[0]
+    plain, receiver, sent = model.linear_node, edges.index[1], model.messages(x, edges)[0]
 
-    def node(x, total, components=None):  # undoes A and b, as a node model that sees x_i can
-        return plain_node(x, torch.linalg.solve(matrix, (total - 3 * shift)[:, :, None]).squeeze(2))
+    def node(x, kept):  # undoes A and b, as a node model that sees x_i can
+        weights, alone = plain(x, kept)
+        weights = weights @ torch.linalg.inv(matrix)
+        return weights, alone - (weights @ (3 * shift)[:, :, None]).squeeze(2)
 
-    model.node_model = node
+    model.linear_node = node
     other = (matrix[receiver] @ sent[:, :, None]).squeeze(2) + shift[receiver]
     assert not torch.allclose(model.acceleration_shares(x, edges, sent), before, atol=1e-2)
     assert torch.allclose(model.acceleration_shares(x, edges, other), before, atol=1e-9)
@@ -80,14 +83,18 @@ def test_parameters_keep_no_gradient():
 
 
 @pytest.mark.parametrize("options", [NEWTON, FREE, NEWTON | dict(linear_node=False), dict(gaussian=True)])
-def test_shares_are_extracted_unless_messages_are_forces_up_to_a_mixture(options, tmp_path):
+def test_shares_are_extracted_of_every_network(options, tmp_path):
     dataset = load_dataset(write_dataset(tmp_path, trajectories=6))
     model = network(**options).float()
-    arrays = edges_of(model, dataset, np.arange(6), np.zeros(6, dtype=int), batch=4)
+    frames = np.arange(6), np.zeros(6, dtype=int)
+    arrays = edges_of(model, dataset, *frames, batch=4)
     check_fields(arrays, MESSAGE_FIELDS, "extracted")
-    forces = options.get("antisymmetric", False) and options.get("linear_node", False)
-    assert ("acc_share" in arrays) != forces
-    if not forces:
-        nodes = nodes_of(arrays)
-        assert arrays["acc_share"].dtype == arrays["acc_pred_i"].dtype
-        assert np.allclose(nodes.sum(arrays["acc_share"]), arrays["acc_pred_i"][nodes.first], rtol=1e-4, atol=1e-4)
+    nodes = nodes_of(arrays)
+    assert arrays["acc_share"].dtype == arrays["acc_pred_i"].dtype
+    assert np.allclose(nodes.sum(arrays["acc_share"]), arrays["acc_pred_i"][nodes.first], rtol=1e-4, atol=1e-4)
+    assert ("acc_alone_i" in arrays) == options.get("linear_node", False)
+    if "acc_alone_i" in arrays:  # what is left of the prediction where no message comes
+        x = node_features(dataset.pos[:6, 0], dataset.vel[:6, 0], {k: v[:6] for k, v in dataset.properties.items()})
+        x = torch.as_tensor(x).float().flatten(0, 1)
+        silent = model.node_model(x, torch.zeros(len(x), model.config.message_dim))
+        assert np.allclose(arrays["acc_alone_i"][nodes.first], silent.detach().numpy(), rtol=1e-4, atol=1e-5)

@@ -10,7 +10,7 @@ from distill.network.edges import all_pairs
 from distill.network.losses import prediction_loss
 from distill.network.recipes import RECIPES
 from distill.network.variants import kl_penalty, l1_penalty, message_importance
-from distill.network.weights import model_config
+from distill.network.weights import LATER, model_config
 from models import GNN, ModelConfig, keep_top
 
 NEWTON = dict(
@@ -194,8 +194,12 @@ def test_a_network_is_described_whole_or_not_at_all(name):
     """Without one of its options the same weights would be another network."""
     whole = ModelConfig(dim=2, message_dim=3).as_dict() | {"properties": ["charge", "mass"]}
     assert model_config(whole) == ModelConfig(dim=2, message_dim=3)
-    with pytest.raises(ValueError, match=f"model.{name}"):
-        model_config({k: v for k, v in whole.items() if k != name})
+    without = {k: v for k, v in whole.items() if k != name}
+    if name in LATER:  # networks from before there was a choice
+        assert model_config(without) == ModelConfig(dim=2, message_dim=3)
+    else:
+        with pytest.raises(ValueError, match=f"model.{name}"):
+            model_config(without)
     for wrong in (None, {}, True if not isinstance(whole[name], bool) else 1):
         with pytest.raises(ValueError, match=f"model.{name}"):
             model_config(whole | {name: wrong})

@@ -42,6 +42,7 @@ MESSAGE_FIELDS = {
     "acc_pred_i": (("edge", "dim"), "f", True),  # the network's
     "logvar": (("edge", "component"), "f", False),  # kl only; ``message`` then holds the means
     "acc_share": (("edge", "dim"), "f", False),  # models.GNN.acceleration_shares; adds up to acc_pred_i
+    "acc_alone_i": (("edge", "dim"), "f", False),  # of a linear node: the network's for the receiver without messages
     "active": (("component",), "i", True),  # 1 where pruning or relaxation kept the component
     "force": (("edge", "dim"), "f", False),  # true pair force on i, where the system is known
 }

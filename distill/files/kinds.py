@@ -161,6 +161,8 @@ class MessagesRecord(Made):
     dim: int  # space dimensions
     properties: list[str] = field(default_factory=lambda: list(USUAL))  # of particles, in the arrays
     antisymmetric: bool  # the network's messages obey e_ij = -e_ji
+    network_error: float | None = None  # ``skill.network`` of config.json: the network's when it was trained
+    doubted: list[str] = none(list)  # assumptions that flags of train.py switched off: later stages make none of them
     dataset: str  # name of the dataset
     dataset_path: str  # name, or path where it lies elsewhere
     system: SystemRecord = none(SystemRecord)  # that of the dataset
@@ -194,6 +196,8 @@ class ReadOutRecord(Part):
     why: str  # the choice in a sentence
     held_out_error: float  # mean relative error of net forces on particles left out
     held_out_errors: dict[str, float | None]  # the same by gauge
+    linear_loses: float | None = None  # the same of a linear read-out's against the network's own predictions
+    network_error: float | None = None  # of the network, beside which that is small or not
     net_errors: dict[str, float | None] = none(dict)  # the same of the antisymmetrised force, where compared
     sideways: dict[str, float | None] = none(dict)  # median share of the force across the line, where compared
     third_law: dict[str, float | None] = none(dict)  # |F_ij + F_ji| relative, where compared

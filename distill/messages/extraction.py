@@ -31,9 +31,8 @@ class Extraction:
         self.parameter = next(model.parameters())  # for its type and device
         self.system = system_of(dataset.meta.system)
         self.source = edges_of(dataset, device=self.parameter.device)
-        # in the network's configuration a fixed read-out is enough
-        self.with_shares = not (model.config.antisymmetric and model.config.linear_node)
         self.held = dataset.meta.system.held
+        self.with_shares = True
 
     def number(self, trajectory, frame) -> np.ndarray:
         """Numbers of the frames ``(trajectory[k], frame[k])`` among all of the dataset."""
@@ -60,7 +59,7 @@ class Extraction:
         properties = {name: values[trajectory] for name, values in self.dataset.properties.items()}
         edges = self.source(number)
         network = self._network(node_features(pos, vel, properties, config.properties), edges)
-        acc_pred = network.pop("acc_pred")
+        acc_pred, alone = network.pop("acc_pred"), network.pop("acc_alone", None)
         graph, counts = self.source.arrays(number)
         i, j, own = graph.receiver, graph.sender, {"dx": graph.dx, "r": graph.r, **network}
         own |= {"trajectory": np.repeat(trajectory, counts), "frame": np.repeat(frame, counts)}
@@ -84,21 +83,29 @@ class Extraction:
         }
         for name, values in properties.items():
             part |= dict(zip(property_named(name).fields, (at(values, i), at(values, j)), strict=True))
-        part |= {"acc_i": at(acc, i), "acc_pred_i": acc_pred.take(i, 0), **own}
+        alone = {} if alone is None else {"acc_alone_i": alone.take(i, 0)}
+        part |= {"acc_i": at(acc, i), "acc_pred_i": acc_pred.take(i, 0), **alone, **own}
         part["active"] = self.model.active.cpu().numpy().astype(np.int8)
         if self.system is not None:
             part["force"] = pair_force(self.system, part["dx"], part["r"], of_edges(part))
         return part
 
     def _network(self, x: np.ndarray, edges: Edges) -> dict:
-        """What the network says: ``acc_pred`` [node, dim] and arrays over the edges that are wanted."""
+        """What the network says: ``acc_pred`` and of a linear node ``acc_alone`` [node, dim]; arrays over edges."""
+        model, node, out = self.model, None, {}
         with torch.no_grad():
             nodes = torch.as_tensor(x).to(self.parameter).flatten(0, 1)
-            kept = self.model.active_components().kept
-            acc, message, logvar = self.model(nodes, edges)
-            out = {"acc_pred": acc, "message": self.model.spread(message, kept)}
+            components = model.active_components()
+            total, message, logvar = model.summed_messages(nodes, edges, None, components)
+            if model.config.linear_node:  # evaluated once, for the prediction and for the shares
+                node = weights, alone = model.linear_node(nodes, components.kept)
+                out["acc_pred"] = model.config.acc_scale * ((weights * total.unsqueeze(1)).sum(-1) + alone)
+                out["acc_alone"] = model.config.acc_scale * alone
+            else:
+                out["acc_pred"] = model.node_model(nodes, total, components)
+            out["message"] = model.spread(message, components.kept)
             if logvar is not None:
-                out["logvar"] = self.model.spread(logvar, kept)
+                out["logvar"] = model.spread(logvar, components.kept)
         if self.with_shares:
-            out["acc_share"] = self.model.acceleration_shares(nodes, edges, message)
+            out["acc_share"] = model.acceleration_shares(nodes, edges, message, node)
         return {k: v.cpu().numpy() for k, v in out.items()}

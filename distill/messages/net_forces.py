@@ -10,7 +10,7 @@ import numpy as np
 
 from distill.files.properties import of_receivers
 from distill.physics.terms import ELIMINATION, TERMS, State
-from distill.statistics.metrics import typical_size
+from distill.statistics.metrics import spans_decades, typical_size
 
 NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping for
 
@@ -62,21 +62,41 @@ def net_force(messages: dict, nodes: Nodes, key: str = "acc_i") -> np.ndarray:
     return messages["mass_i"][nodes.first].astype(float)[:, None] * messages[key][nodes.first]
 
 
-def drop_terms(fit, found, error) -> tuple[np.ndarray, float, tuple[str, ...]]:
+def typical_sizes(messages: dict, nodes: Nodes, values: np.ndarray):
+    """The c of relative errors |dT| / (c + |T|) of ``values`` [node, dim]: the typical |T|. Where masses span many
+    decades, and with them |T|, it is that of each body, [node]: the median |T| of that particle in its trajectory.
+    """
+    size = np.linalg.norm(values, axis=1)
+    typical = typical_size(size)
+    if not spans_decades(messages["mass_i"][nodes.first].astype(float)):
+        return typical
+    body = np.stack([messages[k][nodes.first] for k in ("trajectory", "receiver")])
+    _, number, count = np.unique(body, axis=1, return_inverse=True, return_counts=True)
+    number = number.reshape(-1)
+    order = np.lexsort([size, number])
+    middle = np.cumsum(count) - count + (count - 1) // 2
+    return np.maximum(size[order][middle][number], 1e-12 * typical)
+
+
+def drop_terms(fit, found, error, negligible=NEGLIGIBLE) -> tuple[np.ndarray, float, tuple[str, ...]]:
     """(weights, held-out error, terms) after dropping the node terms that the error does not miss.
 
-    ``fit(terms)`` gives (weights, error); ``found, error`` are those of all ``TERMS``.
+    ``fit(terms)`` gives (weights, error); ``found, error`` are those of all ``TERMS``. An error up to ``negligible`` is
+    none.
     """
     terms = list(TERMS)
     for name in ELIMINATION:
         trial, without = fit([t for t in terms if t != name])
-        if without <= max(1.05 * error, NEGLIGIBLE):
+        if without <= max(1.05 * error, negligible):
             found, error, terms = trial, min(error, without), [t for t in terms if t != name]
     return found, error, tuple(terms)
 
 
 def ridge(design, target, c):
-    """Columns of W minimising sum |T - design W| / (c + |T|), by reweighted ridge regression (strength 1e-8)."""
+    """Columns of W minimising sum |T - design W| / (c + |T|), by reweighted ridge regression (strength 1e-8).
+
+    ``c``: a number, or [row].
+    """
     base = 1 / (c + np.linalg.norm(target, axis=1))
     weight = base**2
     # heavy tails: a column's plain std is that of a few encounters, its weighted norm is not
@@ -128,6 +148,22 @@ def terms_by_third_law(messages: dict, nodes: Nodes) -> tuple[tuple[str, ...], n
         return weights, float(np.linalg.norm(missed, axis=1)[left_out].mean())
 
     weights, _, terms = drop_terms(fit, *fit(TERMS))
+    return terms, weights
+
+
+def terms_alone(messages: dict, nodes: Nodes, network: float) -> tuple[tuple[str, ...], np.ndarray]:
+    """Node terms (names, weights of ``node_columns``) in what the network, of that error, predicts without messages."""
+    state, acc = state_of(messages, nodes.first), messages["acc_pred_i"][nodes.first].astype(float)
+    size = (typical_sizes(messages, nodes, acc) + np.linalg.norm(acc, axis=1))[:, None]
+    target = messages["acc_alone_i"][nodes.first] / size
+    left_out = np.arange(len(target)) % 5 == 4
+
+    def fit(terms):
+        design = node_columns(state, np.ones_like(state.mass), terms) / size
+        weights = ridge(design[~left_out], target[~left_out], 1.0) if terms else np.empty((0, acc.shape[1]))
+        return weights, float(np.linalg.norm(target - design @ weights, axis=1)[left_out].mean())
+
+    weights, _, terms = drop_terms(fit, *fit(TERMS), network)
     return terms, weights
 
 

@@ -4,9 +4,11 @@ A network that sees x_i in its node model may send A(x_i) F_ij + b(x_i) instead 
 freedom), and any linear mixture of components. ``read_out`` finds the mixture from NET forces alone:
 the summed messages of each receiver are fitted to T_i, with T one of the ``gauges``, and the gauge is
 the one whose fit holds best on particles left out of it. No fixed mixture undoes a general A(x_i): for
-networks that may use one, the force by the Jacobian of the node model (``acc_share``) is a further candidate.
+networks that may use one, or seem to, the force by the Jacobian of the node model (``acc_share``) is a further
+candidate.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,8 +24,10 @@ from distill.messages.net_forces import (
     relative_l1,
     ridge,
     state_of,
+    terms_alone,
     terms_by_third_law,
     third_law_residual,
+    typical_sizes,
 )
 from distill.network.variants import message_importance
 from distill.physics.system import pair_potential
@@ -31,6 +35,8 @@ from distill.physics.terms import TERMS, direction
 from distill.shell.errors import UserError
 from distill.statistics.metrics import r_squared, r_squared_trimmed, typical_size
 
+THIRD_LAW = "antisymmetric"  # its name among the assumptions of a network
+ACCURATE = 0.01  # error of a network of which it is not known
 JACOBIAN = "jacobian"  # F_ij = m_i a_ij with the shares a_ij of models.GNN.acceleration_shares
 
 
@@ -75,11 +81,13 @@ class ReadOut:
     ``gauge``: the name of one of the ``gauges``, or "jacobian" (``weights`` None): F_ij = m_i a_ij less i's node
     terms over its senders. ``node_terms``: names of the ``physics.terms`` that the fit needs beside the messages,
     ``node_weights`` [column, dim] their fitted values (a matrix for a drag).
-    ``error``: mean |residual| / (c + |T|) on particles left out, c = median |T|, also in ``errors`` by gauge. The
-    Jacobian's is the network's own: its shares add up to the prediction whatever they are, so it decides nothing.
+    ``error``: mean |residual| / (c + |T|) on particles left out, T in units of acceleration and c as
+    ``net_forces.typical_sizes`` says, also in ``errors`` by gauge. The Jacobian's is
+    of the antisymmetrised force: as they are, its shares add up to the prediction whatever they are.
     Of the candidates that were compared (none if the messages allow one only): ``net_errors``, the same error of
     the antisymmetrised force; ``sideways``, its median |F_t|/|F|; ``third_law``, ``third_law_residual`` before
-    antisymmetrising. ``why``: the choice in a sentence.
+    antisymmetrising. ``why``: the choice in a sentence. ``lost``: what the linear read-out loses of the network's
+    predictions, and ``network`` the error of these.
     """
 
     gauge: str
@@ -93,6 +101,14 @@ class ReadOut:
     sideways: dict = field(default_factory=dict)
     third_law: dict = field(default_factory=dict)
     why: str = "smallest error of the net forces left out"
+    lost: float = 0.0
+    network: float | None = None
+    alone: bool = False  # by the Jacobian: what belongs to no pair is what the network says without messages
+
+    @property
+    def loses(self) -> bool:
+        """Whether a linear read-out loses more than the network's own error, so that it is clearly worse than that."""
+        return self.lost > (ACCURATE if self.network is None else max(self.network, NEGLIGIBLE))
 
     def account(self) -> dict:
         """JSON-ready: the choice and what it was made by."""
@@ -101,6 +117,8 @@ class ReadOut:
             "why": self.why,
             "held_out_error": self.error,
             "held_out_errors": self.errors,
+            "linear_loses": self.lost,
+            "network_error": self.network,
             "net_errors": self.net_errors,
             "sideways": self.sideways,
             "third_law": self.third_law,
@@ -121,12 +139,14 @@ class ReadOut:
         """Weight of each edge [edge] against its reverse: the inverse square of its expected error.
 
         By the Jacobian a receiver's forces are parts of its net force, and so are their errors: where i is in a
-        close encounter and k is not, F_ki says more than F_ik. A linear read-out takes each edge by itself.
+        close encounter and k is not, F_ki says more than F_ik, and where i is heavier than k too, for networks learn
+        accelerations. A linear read-out takes each edge by itself.
         """
         if self.gauge != JACOBIAN:
             return np.ones(len(nodes.of_edge))
-        size = np.linalg.norm(net_force(messages, nodes, "acc_pred_i"), axis=1)
-        return ((typical_size(size) + size) ** -2.0)[nodes.of_edge]
+        acc = messages["acc_pred_i"][nodes.first].astype(float)
+        expected = typical_sizes(messages, nodes, acc) + np.linalg.norm(acc, axis=1)
+        return ((messages["mass_i"][nodes.first] * expected) ** -2.0)[nodes.of_edge]
 
     def plain_force(self, messages: dict, nodes: Nodes) -> np.ndarray:
         """As ``force``, with the gauge undone but nothing antisymmetrised."""
@@ -136,9 +156,11 @@ class ReadOut:
                     "these messages have no 'acc_share', which a read-out by the Jacobian needs",
                     "python extract_messages.py --run <run> --overwrite",
                 )
-            node_force = self.node_force(messages, nodes) / np.bincount(nodes.of_edge)[:, None]
+            node_force = self.node_force(messages, nodes)
+            if self.alone:
+                node_force = net_force(messages, nodes, "acc_alone_i")
             share = messages["mass_i"].astype(float)[:, None] * messages["acc_share"]
-            return share - node_force[nodes.of_edge]
+            return share - (node_force / np.bincount(nodes.of_edge)[:, None])[nodes.of_edge]
         sent = messages["message"].astype(float) @ self.weights
         return gauge_named(self.gauge).to_force(sent, of_receivers(messages))
 
@@ -148,14 +170,26 @@ class ReadOut:
         return node_columns(state, state.mass, self.node_terms) @ self.node_weights
 
 
-def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -> ReadOut:
+def read_out(
+    messages: dict,
+    nodes: Nodes,
+    antisymmetric: bool,
+    seed: int = 0,
+    doubted: Collection[str] = (),
+    network: float | None = None,
+) -> ReadOut:
     """The read-out of pair forces that the data favour, linear in the messages or by the Jacobian; no pair force seen.
 
     Linear: weighted ridge (weights towards the mean relative L1 error, ridge 1e-8 on scaled columns) of all
-    active components on true net forces of 80 % of the particles, gauge by the error on the rest. Beside the
+    active components on true net forces of 80 % of the particles, gauge by the error on the rest. Errors are those
+    of accelerations, which networks learn: T = F is divided by m_i, or light bodies would not count. Beside the
     messages stand the node terms (drag, fields), so that they stay out of the pair force; those that the
     held-out error does not miss are dropped. Messages with ``acc_share`` have the Jacobian's force as a further
-    candidate; ``_better`` says how one is taken. Raises ``UserError`` if the messages carry nothing.
+    candidate: where the messages are forces up to a mixture (``antisymmetric`` and a linear node), only if the linear
+    read-out loses more of the network's predictions than those are wrong by, ``network`` (its error when it was
+    trained; ``ACCURATE`` if not known), so that it is clearly worse than they are. ``_better`` says how one is taken.
+    ``doubted``: assumptions that were switched off (``MessagesRecord``): without the third law nothing is
+    antisymmetrised. Raises ``UserError`` if the messages carry nothing.
     """
     active = np.flatnonzero((messages["active"] > 0) & (messages["message"].std(0) > 0))
     if not len(active):
@@ -170,12 +204,12 @@ def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -
     state, distinct = state_of(messages, nodes.first), distinct_gauges(messages)
 
     def fit(gauge, terms):
-        factor = distinct[gauge].from_force(state.mass, state.properties)
-        design = np.hstack([summed, node_columns(state, factor, terms)])
+        factor, scale = _scaled(gauge, distinct, state)
+        design = np.hstack([summed * scale, node_columns(state, factor, terms)])
         target = acc * factor[:, None]
-        c = typical_size(np.linalg.norm(target, axis=1))
-        weights = ridge(design[~held_out], target[~held_out], c)
-        return weights, relative_l1(design[held_out] @ weights, target[held_out], c)
+        c = typical_sizes(messages, nodes, target) * np.ones(len(target))
+        weights = ridge(design[~held_out], target[~held_out], c[~held_out])
+        return weights, relative_l1(design[held_out] @ weights, target[held_out], c[held_out])
 
     fits = {g: fit(g, TERMS) for g in distinct}
     errors = {g: error for g, (_, error) in fits.items()}
@@ -183,18 +217,51 @@ def read_out(messages: dict, nodes: Nodes, antisymmetric: bool, seed: int = 0) -
     found, error, terms = drop_terms(lambda terms: fit(best, terms), *fits[best])
     weights = np.zeros((messages["message"].shape[1], acc.shape[1]))
     weights[active], node_weights = found[: len(active)], found[len(active) :]
-    linear = ReadOut(best, weights, error, errors, not antisymmetric, terms, node_weights)
+    third_law = THIRD_LAW not in doubted
+    imposed = third_law and not antisymmetric
+    linear = ReadOut(best, weights, error, errors, imposed, terms, node_weights)
+    linear.lost, linear.network = lost(linear, messages, nodes, held_out), network
+    if not antisymmetric and len(nodes.pairs[0]):
+        linear.third_law = {best: third_law_residual(linear.plain_force(messages, nodes), nodes)}
     if "acc_share" not in messages or 2 * len(nodes.pairs[0]) < len(nodes.of_edge):
         return linear  # or nothing to judge the other by
-    return _better(linear, _by_jacobian(messages, nodes, held_out, errors), messages, nodes, held_out)
+    alone = antisymmetric and "acc_alone_i" in messages
+    if antisymmetric and not linear.loses:
+        return linear
+    other = _by_jacobian(messages, nodes, network or ACCURATE if alone else None)
+    if not third_law and not alone:  # what belongs to no pair was told by the law that is doubted
+        other = replace(other, node_terms=terms, node_weights=node_weights)
+    other.antisymmetrise = third_law
+    return _better(linear, other, messages, nodes, held_out)
 
 
-def _by_jacobian(messages: dict, nodes: Nodes, held_out: np.ndarray, errors: dict) -> ReadOut:
-    """The candidate that needs no fit beside its node terms."""
-    terms, node_weights = terms_by_third_law(messages, nodes)
-    net, predicted = (net_force(messages, nodes, k) for k in ("acc_i", "acc_pred_i"))
-    error = relative_l1(predicted[held_out], net[held_out], typical_size(np.linalg.norm(net, axis=1)))
-    return ReadOut(JACOBIAN, None, error, errors | {JACOBIAN: error}, True, terms, node_weights)
+def _scaled(gauge: str, distinct: dict, state) -> tuple[np.ndarray, np.ndarray]:
+    """T / a [node] and the factor [node, 1] of the messages, both in units where T = F is an acceleration."""
+    unit = 1.0 if gauge == ACCELERATION.name else state.mass
+    scale = (np.ones_like(state.mass) / unit)[:, None]
+    return distinct[gauge].from_force(state.mass, state.properties) * scale[:, 0], scale
+
+
+def _by_jacobian(messages: dict, nodes: Nodes, alone: float | None = None) -> ReadOut:
+    """The candidate that needs no fit beside its node terms; its error is not known yet.
+
+    ``alone``: the error of a network whose node model tells pairs from the rest, ``acc_alone_i``.
+    """
+    if alone is None:
+        return ReadOut(JACOBIAN, None, float("nan"), {}, True, *terms_by_third_law(messages, nodes))
+    return ReadOut(JACOBIAN, None, float("nan"), {}, True, *terms_alone(messages, nodes, alone), alone=True)
+
+
+def lost(read: ReadOut, messages: dict, nodes: Nodes, pick, key: str = "acc_pred_i") -> float:
+    """Mean |a_read - a| / (c + |a|) of the receivers ``pick``: what a read-out, antisymmetrised where it is, loses of
+    what the network predicts, or (``key`` "acc_i") of the data.
+    """
+    predicted = messages[key][nodes.first].astype(float)
+    beside = net_force(messages, nodes, "acc_alone_i") if read.alone else read.node_force(messages, nodes)
+    mass = messages["mass_i"][nodes.first].astype(float)[:, None]
+    explained = (nodes.sum(read.force(messages, nodes)) + beside) / mass
+    c = typical_sizes(messages, nodes, predicted) * np.ones(len(predicted))
+    return relative_l1(explained[pick], predicted[pick], c[pick])
 
 
 def _better(linear: ReadOut, jacobian: ReadOut, messages: dict, nodes: Nodes, held_out: np.ndarray) -> ReadOut:
@@ -206,22 +273,21 @@ def _better(linear: ReadOut, jacobian: ReadOut, messages: dict, nodes: Nodes, he
     part does, and in turn misses errors along the line of centres; where forces are not central it is about the
     same for both, and the net forces decide. The third-law residual alone sees no wrong factor: it is recorded.
     """
-    net = net_force(messages, nodes)
-    c = typical_size(np.linalg.norm(net, axis=1))
     net_errors, sideways, third_law, score = {}, {}, {}, {}
     for read in (linear, jacobian):
         g, force = read.gauge, read.force(messages, nodes)
-        explained = nodes.sum(force) + read.node_force(messages, nodes)
-        net_errors[g] = relative_l1(explained[held_out], net[held_out], c)
+        net_errors[g] = lost(read, messages, nodes, held_out, "acc_i")
         sideways[g] = centrality(force, messages["dx"], messages["r"])["tangential_median"]
         third_law[g] = third_law_residual(read.plain_force(messages, nodes), nodes)
         score[g] = max(net_errors[g], NEGLIGIBLE) * max(sideways[g], NEGLIGIBLE)
     found, other = (jacobian, linear) if score[JACOBIAN] < score[linear.gauge] else (linear, jacobian)
     numbers = [f"{net_errors[read.gauge]:.2g} x {sideways[read.gauge]:.2g}" for read in (found, other)]
-    why = f"error of net forces x sideways part, antisymmetrised: {numbers[0]}, by {other.gauge} {numbers[1]}"
-    return replace(
-        found, errors=jacobian.errors, net_errors=net_errors, sideways=sideways, third_law=third_law, why=why
-    )
+    how = "antisymmetrised" if jacobian.antisymmetrise else "the third law not imposed"
+    why = f"error of net forces x sideways part, {how}: {numbers[0]}, by {other.gauge} {numbers[1]}"
+    jacobian.error = net_errors[JACOBIAN]
+    compared = {"net_errors": net_errors, "sideways": sideways, "third_law": third_law}
+    known = {"errors": linear.errors | {JACOBIAN: jacobian.error}, "lost": linear.lost, "network": linear.network}
+    return replace(found, **known, **compared, why=why)
 
 
 def centrality(force: np.ndarray, dx: np.ndarray, r: np.ndarray) -> dict:

@@ -33,6 +33,7 @@ class FirstLayer(nn.Module):
     Equal to one linear layer on the concatenation, at 2 n instead of n (n - 1) products a graph.
     Translation invariance ties the receiver's position weights to minus the sender's. With ``scale``, a power of r
     with its mean and spread (a periodic box), positions do not enter: the geometry is all the layer sees of them.
+    Nor do they without ``lengths``, for an invariant layer with geometry.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class FirstLayer(nn.Module):
         invariant: bool,
         geometric: bool,
         scale: tuple[float, float, float] | None = None,
+        lengths: bool = True,
     ):
         super().__init__()
         self.dim, self.invariant, self.scale = dim, invariant, scale
+        self.least = 1e-4 if lengths else 1e-12  # where lengths span decades there is no small one
         fan_in = (dim if invariant else 2 * dim) + 2 * properties + (scale is not None)
         own = properties if invariant else dim + properties
         bound = fan_in**-0.5  # PyTorch's default for one layer with this many inputs
@@ -54,7 +57,7 @@ class FirstLayer(nn.Module):
             return nn.Parameter(torch.empty(width, columns).uniform_(-bound, bound))
 
         self.receiver, self.sender = weight(own), weight(own)
-        self.position = weight(dim) if invariant and scale is None else None
+        self.position = weight(dim) if invariant and lengths and scale is None else None
         self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
         self.geometry = nn.Linear(dim + 1, width, bias=False) if geometric else None
 
@@ -69,12 +72,12 @@ class FirstLayer(nn.Module):
         return receiver - shift, sender + shift
 
     def geometric(self, d: Tensor) -> Tensor:
-        """The added map of (d/r, log r), d = x_j - x_i; 1e-4 keeps coincident particles finite.
+        """The added map of (d/r, log r), d = x_j - x_i; ``least`` keeps coincident particles finite.
 
         With ``scale`` (r^p - mean)/spread stands for log r. Differences in units of length do not train on a fluid,
         where most pairs are far apart and the forces between them small.
         """
-        r = d.norm(dim=1, keepdim=True) + 1e-4
+        r = d.norm(dim=1, keepdim=True) + self.least
         if self.scale is not None:
             power, mean, spread = self.scale
             return self.geometry(torch.cat([d / r, (r**power - mean) / spread], 1))

@@ -21,8 +21,19 @@ def _relative(pred, acc, scale):
     return ((pred - acc).norm(dim=1) / (scale + acc.norm(dim=1))).sum()
 
 
+def _sized(pred, acc, scale):
+    """``_relative`` and |log |a_i| - log |a_i^true||, both sizes counted from c/1000.
+
+    A prediction that is decades too small is hardly worse than none by its relative error, and does not grow.
+    """
+    least = 1e-3 * scale
+    size = (least + pred.norm(dim=1)).log() - (least + acc.norm(dim=1)).log()
+    return _relative(pred, acc, scale) + size.abs().sum()
+
+
 # name: sum over nodes (and, but for the last, over components, the paper's convention) of [node, dim] tensors
-LOSSES = {"mae": _mae, "mse": _mse, "huber": _huber, "relative": _relative}
+LOSSES = {"mae": _mae, "mse": _mse, "huber": _huber, "relative": _relative, "sized": _sized}
+BY_BODY = ("relative", "sized")  # whose ``scale`` may be one for each node [node]
 
 
 def prediction_loss(pred, acc, kind: str, n: int, scale: float = 1.0):

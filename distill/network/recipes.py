@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from distill.network.variants import MESSAGE_DIM, VARIANTS
 
+ASSUMPTIONS = ("antisymmetric", "translation_invariant", "linear_node")  # about nature, of networks
+NEEDED_BY_WIDE_MASSES = ("exp_gate", "log_mass", "translation_invariant", "geometric_inputs")
 EDGE_MODELS = ("mlp", "pm", "cust")
 
 
@@ -23,6 +25,7 @@ class Recipe:
     in_a_box      options that differ there
     times_n       options that are multiplied by the number of particles there: weights of penalties summed over
                   edges that stand beside a loss summed over particles
+    wide_masses   whether masses over many decades (``metrics.spans_decades``) change the network
     """
 
     options: dict
@@ -31,6 +34,7 @@ class Recipe:
     batch_size: Callable[[int], int] | None = None
     in_a_box: dict = field(default_factory=dict)
     times_n: tuple[str, ...] = ()
+    wide_masses: bool = False
 
 
 def paper_batch_size(n: int) -> int:
@@ -88,6 +92,7 @@ NEWTON = Recipe(
     {name: newton for name, (_, newton) in OPTIONS.items()},
     3_000,
     16_000,
+    wide_masses=True,
     in_a_box=dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
 )
 RECIPES = {"paper": PAPER, "newton": NEWTON}

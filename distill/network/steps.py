@@ -137,6 +137,7 @@ class Stepper:
         start = (self.at % first.steps_per_epoch) * first.batch
         pick = self.order.index_select(1, start + self.offsets)
         x, acc = first.x[pick], first.acc[pick]  # [member, graph, particle, ...]
+        typical = None if first.typical is None else first.typical[pick]
         receivers = first.receivers()
         edges = first.data.edges(pick[0], receivers)
         if options["augment"]:
@@ -148,39 +149,42 @@ class Stepper:
             shape = edges.index.size(1), self.width
             normal = torch.stack([torch.randn(shape, generator=m.noise, device=self.device) for m in self.members])
         if self.stacked:
-            losses = self._together(x, acc, edges, normal)
+            losses = self._together(x, acc, edges, normal, typical)
         else:
             normal = None if normal is None else normal[0]
             batch = x[0], acc[0], edges, normal, self.components, self.weights[0]
-            losses = self._losses(first.model, *batch, receivers)[None]
+            typical = None if typical is None else typical[0]
+            losses = self._losses(first.model, *batch, receivers, typical)[None]
         self.optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         self.optimizer.step()
         self.sums += losses.detach()
         self.at += 1
 
-    def _losses(self, model, x, acc, edges, normal, components, weight, receivers=None) -> torch.Tensor:
-        """Loss and weighted penalty [2] of one member on one batch; ``receivers``: whose errors count, if not all."""
+    def _losses(self, model, x, acc, edges, normal, components, weight, receivers=None, typical=None) -> torch.Tensor:
+        """Loss and weighted penalty [2] of one member on one batch; ``receivers``: whose errors count, if not all;
+        ``typical`` as in ``Trainer.loss``.
+        """
         first, graphs = self.members[0], self.members[0].batch
         # weights are used once a step, and a cache of their casts would be captured with it
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, first.bf16, cache_enabled=False):
             pred, message, logvar = model(x.flatten(0, 1), edges, normal, components)
-        loss = first.loss(pred.float(), acc, receivers)
+        loss = first.loss(pred.float(), acc, receivers, typical)
         penalty = torch.zeros((), device=self.device)
         sent = message.float(), None if logvar is None else logvar.float()
         for k, variant in enumerate(self.penalised):
             penalty = penalty + weight[k] * variant.penalty(*sent, first.n, graphs, first.dim)
         return torch.stack([loss, penalty])
 
-    def _together(self, x, acc, edges, normal) -> torch.Tensor:
+    def _together(self, x, acc, edges, normal, typical) -> torch.Tensor:
         """``_losses`` of every member [member, 2], the matrix products of all in one call each."""
         template = self.members[0].model
         names = [name for name, _ in template.named_parameters()]
-        batched = (*self.components, normal)
+        batched = (*self.components, normal, typical)
 
-        def one(parameters, x, acc, weight, kept, mask, normal):
+        def one(parameters, x, acc, weight, kept, mask, normal, typical):
             call = lambda *inputs: functional_call(template, parameters, inputs)  # noqa: E731
-            return self._losses(call, x, acc, edges, normal, Components(kept, mask), weight)
+            return self._losses(call, x, acc, edges, normal, Components(kept, mask), weight, None, typical)
 
         return torch.vmap(one, (0, 0, 0, 0, *(None if a is None else 0 for a in batched)))(
             dict(zip(names, self.parameters, strict=True)), x, acc, self.weights, *batched

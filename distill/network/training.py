@@ -17,7 +17,7 @@ import torch
 from distill.files.tensors import load_tensors, save_tensors
 from distill.network.data import load
 from distill.network.layers import silence
-from distill.network.losses import prediction_loss
+from distill.network.losses import BY_BODY, prediction_loss
 from distill.network.recipes import components_kept, lr_factor
 from distill.network.steps import Stepper
 from distill.network.variants import VARIANTS, message_importance
@@ -50,7 +50,11 @@ class Trainer:
         self.n, self.dim, self.chain = dataset.n, dataset.dim, dataset.meta.system.neighbours_only
         held = set(dataset.meta.system.held)  # what holds them is no pair force
         self.free = [k for k in range(self.n) if k not in held]
-        data = like.data if like else load(dataset, device, quick, options.get("r_power"))
+        data = (
+            like.data
+            if like
+            else load(dataset, device, quick, options.get("r_power"), options.get("wide_masses", False))
+        )
         self.data, self.x, self.acc, self.x_val, self.acc_val = data, data.x, data.acc, data.x_val, data.acc_val
         median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
         self.scale = median if options["scale_output"] else 1.0
@@ -61,17 +65,28 @@ class Trainer:
                 gaussian=self.variant.gaussian,
                 acc_scale=self.scale,
                 edge_model=options.get("edge_model", "mlp"),
+                velocities=options.get("velocities", True),
                 **data.told,
                 **{k: options[k] for k in OF_THE_MODEL},
             )
         ).to(device)
+        if data.powers is not None:
+            with torch.no_grad():
+                for own, start in zip((self.model.node_powers, self.model.edge_powers), data.powers, strict=True):
+                    own.copy_(torch.tensor(start))
         if self.options.get("silent_start"):
             silence(self.model.edge_mlp, self.model.node_mlp)
         self.noise = torch.Generator(device).manual_seed(seed + 1)
         self.cumulative = None
         if options["close_sampling"]:  # close encounters more often: they decide the worst errors
-            weight = self.acc.abs().amax((1, 2)).clamp(min=1e-3 * median) ** options["close_sampling"]
+            size, least = self.acc.abs(), 1e-3 * median
+            if data.typical is not None:
+                size, least = size / data.typical[..., None], 1e-3
+            weight = size.amax((1, 2)).clamp(min=least) ** options["close_sampling"]
             self.cumulative = weight.double().cumsum(0)
+        # accelerations of light and heavy bodies differ as their masses: each is seen on its own scale
+        by_body = data.typical is not None and options["loss"] in BY_BODY
+        self.typical, self.typical_val = (data.typical, data.typical_val) if by_body else (None, None)
         self.batch = min(options["batch_size"], len(self.x))
         self.steps_per_epoch = len(self.x) // self.batch
         self.total = max(1, round(options["epochs"] * self.steps_per_epoch))
@@ -114,16 +129,22 @@ class Trainer:
         drawn = [torch.randperm(self.n, generator=self.noise, device=self.device)[:count] for _ in range(self.batch)]
         return torch.cat([k * self.n + nodes for k, nodes in enumerate(drawn)])
 
-    def loss(self, pred, acc, nodes=None):
-        """``prediction_loss`` of pred [node, dim] and acc [graph, particle, dim], free particles only, or ``nodes``."""
+    def loss(self, pred, acc, nodes=None, typical=None):
+        """``prediction_loss`` of pred [node, dim] and acc [graph, particle, dim], free particles only, or ``nodes``.
+
+        ``typical`` [graph, particle]: scales of the accelerations, in place of one for all.
+        """
+        scale = self.scale if typical is None else typical.flatten()
         if nodes is not None:
+            scale = scale if typical is None else scale[nodes]
             return prediction_loss(
-                pred[nodes], acc.flatten(0, 1)[nodes], self.options["loss"], len(nodes) / len(acc), self.scale
+                pred[nodes], acc.flatten(0, 1)[nodes], self.options["loss"], len(nodes) / len(acc), scale
             )
         pred = pred.view_as(acc)
         if len(self.free) < self.n:
             pred, acc = pred[:, self.free], acc[:, self.free]
-        return prediction_loss(pred.flatten(0, 1), acc.flatten(0, 1), self.options["loss"], len(self.free), self.scale)
+            scale = scale if typical is None else typical[:, self.free].flatten()
+        return prediction_loss(pred.flatten(0, 1), acc.flatten(0, 1), self.options["loss"], len(self.free), scale)
 
     # ------------------------------------------------------------ pruning, relaxation, evaluation
 
@@ -169,7 +190,7 @@ class Trainer:
         """
         acc = self.acc_val
         pred = torch.cat([self.model(x, edges)[0] for x, edges in self._validation(np.arange(len(acc)))])
-        loss = self.loss(pred, acc)
+        loss = self.loss(pred, acc, typical=self.typical_val)
         error = (pred.view_as(acc) - acc)[:, self.free]
         row = dict(
             step=self.step,

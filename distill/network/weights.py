@@ -10,6 +10,8 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from models import GNN, ModelConfig
 
+LATER = ("wide_masses", "log_mass_mean", "velocities")  # options that came after published weights
+
 
 def load_run(run: str, device: str = "cpu") -> tuple[GNN, RunConfig]:
     """The trained network of ``run`` in evaluation mode, and its ``config.json``."""
@@ -44,9 +46,9 @@ def model_config(content: dict) -> ModelConfig:
     network with the same weights. ``ValueError`` or ``TypeError`` if it describes none.
     """
     for name, like in ModelConfig(dim=1, message_dim=1).as_dict().items():
-        if name not in content:
+        if name not in content and name not in LATER:
             raise ValueError(f"'model.{name}' is missing")
-        value, kind = content[name], {tuple: list, float: int | float}.get(type(like), type(like))
+        value, kind = content.get(name, like), {tuple: list, float: int | float}.get(type(like), type(like))
         if not isinstance(value, kind) or isinstance(value, bool) != isinstance(like, bool):
             raise ValueError(f"'model.{name}' is {value!r}")
     return ModelConfig(**content)

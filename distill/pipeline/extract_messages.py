@@ -12,6 +12,7 @@ from distill.files.fields import MESSAGE_FIELDS, ends_of
 from distill.files.kinds import MessagesRecord, RunConfig
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
+from distill.network.recipes import ASSUMPTIONS
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage, progress
@@ -89,6 +90,8 @@ def extract_messages(
             "dim": dataset.dim,
             "properties": list(dataset.properties),
             "antisymmetric": model.config.antisymmetric,
+            "network_error": config.skill.network if config.skill else None,
+            "doubted": [name for name in ASSUMPTIONS if config.arguments.get(name) is False],
             "dataset": dataset.name,
             "system": dataset.meta.system,
         }

@@ -92,7 +92,8 @@ def measure(
         scores["acceleration"] = per_mass(scores["force"], float(messages["mass_i"][0]))
 
     nodes = nodes_of(train[0])
-    read = read_out.read_out(train[0], nodes, train[1].antisymmetric, seed)
+    about = train[1]
+    read = read_out.read_out(train[0], nodes, about.antisymmetric, seed, about.doubted, about.network_error)
     estimated = read.force(messages, nodes_of(messages))
     central = read_out.centrality(estimated, messages["dx"], messages["r"])
     result = {

@@ -101,7 +101,8 @@ def search_law(
 
     dataset = dataset_of_run(run, config)
     nodes = nodes_of(messages)
-    read = read_out.read_out(messages, nodes, meta.antisymmetric, seed)
+    read = read_out.read_out(messages, nodes, meta.antisymmetric, seed, meta.doubted, meta.network_error)
+    tell(read, meta.doubted)
     force = read.force(messages, nodes)
     left = assumptions.leftover(force, messages, seed)
     if not (left["central"] and left["velocity_free"]):
@@ -163,6 +164,18 @@ def search_law(
         told |= {"extrapolated": verdict.relative_error_extrapolated}
     told |= {"error_law": error.law, "error_gnn": error.gnn, "receivers": error.n, "engine": options.engine}
     return stage.done(out, law=f"f = {record.pair.short}", **told)
+
+
+def tell(read: read_out.ReadOut, doubted: list[str]) -> None:
+    """Warn where a linear read-out loses what the network knows, and of the third law where it was doubted."""
+    if read.loses:
+        taken = "its Jacobian is read" if read.gauge == read_out.JACOBIAN else "still the best there is"
+        own = "not known" if read.network is None else f"{read.network:.2g}"
+        lost = f"{read.lost:.2g} of the network's net forces (its own error: {own})"
+        warn(f"the messages, mixed linearly, lose {lost}; {taken}")
+    if read_out.THIRD_LAW in doubted and read.gauge in read.third_law:
+        broken = read.third_law[read.gauge]
+        warn(f"the third law is not imposed: |F_ij + F_ji| is {broken:.2g} of |F_ij| + |F_ji| (median)")
 
 
 def on_inputs(run: str, dataset: Dataset, law: Law, options: SearchOptions, rows: int, raw: bool) -> dict:

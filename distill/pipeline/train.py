@@ -10,13 +10,14 @@ from distill.files.kinds import RunConfig
 from distill.files.names import run_name
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
 from distill.files.storage import save_together
-from distill.network.recipes import BOX_NEEDS, RECIPES, box_changes, defaults, enough_epochs
+from distill.network.recipes import BOX_NEEDS, NEEDED_BY_WIDE_MASSES, RECIPES, box_changes, defaults, enough_epochs
 from distill.network.variants import VARIANTS
 from distill.shell import paths
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage, warn
 from distill.shell.threads import pick_device
+from distill.statistics.metrics import spans_decades
 
 
 def train(
@@ -49,7 +50,7 @@ def train(
         for unknown in (c for c in chosen if c not in known):
             raise UserError(f"there is no {name} '{unknown}'{near_miss(unknown, known)}", f"known: {', '.join(known)}")
     asked = {k: v for k, v in options.items() if v is not None}
-    known = {k for v in VARIANTS for k in defaults(recipe, v, 2)} | {"edge_model"}
+    known = {k for v in VARIANTS for k in defaults(recipe, v, 2)} | {"edge_model", "wide_masses", "velocities"}
     for unknown in sorted(set(asked) - known):
         raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
     data = load_dataset(dataset)
@@ -115,6 +116,10 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
         options["receivers"] = 0  # messages need those of the other direction
     if asked.get("edge_model", "mlp") != "mlp":
         options["edge_model"] = asked["edge_model"]  # not named for the MLP, as in runs from before there was a choice
+    if not asked.get("velocities", True):
+        options["velocities"] = False
+    if wide := wide_masses(dataset, recipe, options, asked.get("wide_masses")):
+        options |= wide | ({} if "loss" in asked else {"loss": "sized"})
     for name in ("augment", "close_sampling", VARIANTS[variant].weight):
         if name in options and not 0 <= options[name] < float("inf"):
             raise UserError(f"--{name.replace('_', '-')} is {options[name]}, expected 0 or a positive number")
@@ -123,6 +128,16 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     if options["prune_end"] < options["prune_start"]:
         raise UserError("--prune-end lies before --prune-start")
     return options
+
+
+def wide_masses(dataset: Dataset, recipe: str, options: dict, asked: bool | None) -> dict:
+    """The option ``wide_masses`` where it is on: as ``asked``, or by the recipe where masses are wide."""
+    without = [name for name in NEEDED_BY_WIDE_MASSES if not options[name]]
+    if asked and without:
+        flag = without[0].replace("_", "-")
+        raise UserError(f"--wide-masses needs --{flag}", f"add --{flag}, or leave --wide-masses out")
+    own = RECIPES[recipe].wide_masses and not without and spans_decades(dataset.mass[dataset.trajectories("train")])
+    return {"wide_masses": True} if (own if asked is None else asked) else {}
 
 
 @dataclass

@@ -30,6 +30,14 @@ def typical_size(values: np.ndarray) -> float:
     return float(middle or size.mean() or 1.0)
 
 
+WIDE = 1.75  # standard deviation of a logarithm: 1 for log-normal masses as in the paper, 2.7 over four decades
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Whether positive ``values`` spread over so many decades that one typical size does not stand for all."""
+    return bool(np.log(values).std() > WIDE)
+
+
 def affine_fit(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Ordinary least squares of y [row] on x [row, column] and 1; coefficients [column + 1]."""
     return np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=None)[0]
