@@ -1,0 +1,186 @@
+"""How the pair force may depend on the properties of both ends: functions [edge, function] that multiply curves of r.
+
+``products`` gives the symmetrised monomials, 1, m_i m_j, m_i + m_j, q_i q_j, ...: what the laws of nature are made of,
+and nothing else; the third law is built in. ``tensor`` gives products of a few functions of each end's properties that
+can bend to anything smooth, third law or not, at the price of many more unknowns.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+from scipy.interpolate import BSpline
+
+from distill.files.properties import property_named
+from distill.statistics.metrics import typical_size
+
+GIVEN, FREE = "given", "free"
+MOST_PROPERTIES = 2  # with all their products; of more, at most two enter a product
+FEW_VALUES = 3  # a property with so many values at most is a kind, not a number
+
+
+@dataclass(frozen=True)
+class Product:
+    """One symmetrised monomial: the sum over ``terms``, each the variables (``m_i``, ...) that are multiplied, over
+    ``scale``, its typical size.
+    """
+
+    terms: tuple[tuple[str, ...], ...]
+    scale: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return " + ".join("*".join(term) or "1" for term in self.terms)
+
+    def __call__(self, ends: Mapping) -> np.ndarray:
+        out = 0.0
+        for term in self.terms:
+            value = np.full(len(ends["r"]), 1 / self.scale)
+            for variable in term:
+                value = value * ends[variable]
+            out = out + value
+        return out
+
+
+@dataclass(frozen=True)
+class Ends:
+    """A product of a function of the receiver's and one of the sender's properties: of each property ``name`` the
+    functions ``of[name] = (k, l)`` of the two that ``bases[name]`` has, one for each end.
+    """
+
+    bases: dict
+    of: dict
+
+    @property
+    def name(self) -> str:
+        return "*".join(f"{name}[{k},{m}]" for name, (k, m) in self.of.items()) or "1"
+
+    def __call__(self, ends: Mapping) -> np.ndarray:
+        out = np.ones(len(ends["r"]))
+        for name, numbers in self.of.items():
+            for variable, basis, k in zip(property_named(name).variables, self.bases[name], numbers, strict=True):
+                out = out * basis(ends[variable], k)
+        return out
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """``functions`` of a pair's properties, all of them with one curve of r each."""
+
+    kind: str
+    functions: tuple
+
+    def __call__(self, ends: Mapping) -> np.ndarray:
+        """[edge, function], from variable -> [edge]."""
+        return np.stack([f(ends) for f in self.functions], 1)
+
+    def only(self, keep: Sequence[int]) -> "Dependence":
+        return Dependence(self.kind, tuple(self.functions[k] for k in keep))
+
+    @property
+    def names(self) -> list[str]:
+        return [f.name for f in self.functions]
+
+
+def varying(properties: Mapping) -> list[str]:
+    """Names of the properties that are not the same in all rows, to rounding."""
+    return [k for k, v in properties.items() if np.ptp(v) > 1e-9 * np.abs(v).max()]
+
+
+def products(ends: Mapping, names: Sequence[str]) -> Dependence:
+    """All symmetrised monomials, of power 0 or 1 in each end, of the properties ``names`` on the edges ``ends``.
+
+    Of more than ``MOST_PROPERTIES`` properties, those products of the sums p_i + p_j and the products p_i p_j that two
+    of them make. One that is a combination of others on these data brings nothing and is left out.
+    """
+    both = {name: property_named(name).variables for name in names}
+    orbits = {}
+    if len(names) <= MOST_PROPERTIES:
+        for powers in product((0, 1), repeat=2 * len(names)):
+            flat = [v for name in names for v in both[name]]
+            term = tuple(v for v, power in zip(flat, powers, strict=True) if power)
+            swap = {v: w for own, other in both.values() for v, w in ((own, other), (other, own))}
+            mirrored = tuple(v for v in flat if v in {swap[t] for t in term})
+            orbits[tuple(sorted({term, mirrored}))] = None
+    else:
+        letters = [[((own,), (other,)), ((own, other),)] for own, other in both.values()]
+        orbits[((),)] = None
+        for count in (1, 2):
+            for some in combinations(letters, count):
+                for chosen in product(*some):
+                    terms = tuple(sorted(sum(parts, ()) for parts in product(*chosen)))
+                    orbits[terms] = None
+    found = [Product(terms) for terms in sorted(orbits, key=lambda o: (sum(map(len, o)) / len(o), len(o), o))]
+    found = [Product(f.terms, typical_size(f(ends))) for f in found]
+    columns = np.stack([f(ends) for f in found], 1)
+    keep, basis = [], np.empty((len(columns), 0))
+    for k, column in enumerate(columns.T):
+        left = column - basis @ (basis.T @ column)
+        left -= basis @ (basis.T @ left)
+        if np.linalg.norm(left) > 1e-6 * np.linalg.norm(column):
+            keep.append(k)
+            basis = np.column_stack([basis, left / np.linalg.norm(left)])
+    return Dependence(GIVEN, tuple(found[k] for k in keep))
+
+
+@dataclass(frozen=True)
+class _Kinds:
+    """A property of few values: which of them it is."""
+
+    values: tuple
+
+    def __len__(self):
+        return len(self.values)
+
+    def __call__(self, x, k):
+        return (np.abs(x[:, None] - np.array(self.values)).argmin(1) == k).astype(float)
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """A property with any values: quadratic B-splines in it, or in its logarithm times ``power`` of it."""
+
+    low: float
+    high: float
+    pieces: int
+    log: bool
+    power: float
+    unit: float
+
+    def __len__(self):
+        return self.pieces + 2
+
+    def __call__(self, x, k):
+        at = np.log(x / self.unit) if self.log else x / self.unit
+        breaks = np.linspace(self.low, self.high, self.pieces + 1)
+        knots = np.r_[[breaks[0]] * 2, breaks, [breaks[-1]] * 2]
+        value = BSpline.basis_element(knots[k : k + 4], extrapolate=False)
+        spline = np.nan_to_num(value(np.clip(at, self.low, self.high - 1e-12 * (self.high - self.low))))
+        return spline * (x / self.unit) ** self.power if self.log else spline
+
+
+def tensor(ends: Mapping, names: Sequence[str], powers: Mapping, pieces: int = 1) -> Dependence:
+    """Products of functions of each end's properties ``names``: indicators where there are few values, else quadratic
+    splines of ``pieces`` pieces in the property, or in its logarithm times the ``powers`` (variable -> power) of it
+    where it is positive.
+    """
+    functions = [{}]
+    own_bases = {}
+    for name in names:
+        own, other = property_named(name).variables
+        values = np.unique(np.r_[ends[own], ends[other]])
+        if len(values) <= FEW_VALUES:
+            bases = (_Kinds(tuple(values.tolist())),) * 2
+        else:
+            unit, log = typical_size(ends[own]), property_named(name).positive
+            both = np.log(np.r_[ends[own], ends[other]] / unit) if log else np.r_[ends[own], ends[other]] / unit
+            low, high = np.quantile(both, [0.005, 0.995]) if log else (both.min(), both.max())
+            bases = tuple(
+                _Numbers(float(low), float(high), pieces, log, powers.get(v, 0.0), unit) for v in (own, other)
+            )
+        own_bases[name] = bases
+        functions = [
+            f | {name: (k, m)} for f in functions for k in range(len(bases[0])) for m in range(len(bases[1]))
+        ]
+    return Dependence(FREE, tuple(Ends(own_bases, of) for of in functions))

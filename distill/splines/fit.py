@@ -1,0 +1,310 @@
+"""The pair force that net forces alone determine: ``fit_pair_force``.
+
+    m_i a_i = sum_j sum_p phi_p(p_i, p_j) c_p(r) (x_i - x_j)/r + node terms
+
+with the curves c_p in splines. All unknowns enter linearly. A few receivers choose the products phi_p, the node terms
+and whether products are enough; all of them then determine the curves, as smooth as held-out trajectories want them.
+"""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from distill.files.properties import of_receivers, property_named
+from distill.messages.net_forces import Nodes
+from distill.physics.terms import ELIMINATION, TERMS
+from distill.shell.errors import UserError
+from distill.splines import dependence as dependences
+from distill.splines.curves import envelope, space
+from distill.splines.dependence import FREE, GIVEN, Dependence
+from distill.splines.normal_equations import (
+    FOLDS,
+    Model,
+    Normal,
+    Table,
+    held_out,
+    model,
+    normal_equations,
+    penalty,
+    solve,
+    table,
+)
+from distill.splines.pair_spline import PairSpline
+from distill.splines.tails import tails
+from distill.statistics.metrics import typical_size
+
+SMOOTH = 10.0 ** np.arange(-14, 1)  # strengths of the penalty that are tried
+FIRST = 8000  # receivers that choose functions and terms
+# fewest and most intervals of a curve, and columns of all curves together, about: for the weights, for the choice
+FIRST_SIZES = ((8, 24, 200), (8, 64, 640))
+SIZES = (16, 128, 320)  # and at the end
+ROUNDS = 3  # of robust weights
+HUBER = 2.0  # residuals of more median residuals than that count less
+EXACT = 1e-4  # relative error that no weight goes below and that no term is worth keeping for
+GAINED = 3e-3  # share of the held-out squared error that a function or term has to be worth, and in every fold
+LEVELS = 3  # numbers of knots that are tried, each half the one before
+BETTER = 0.8  # of the given products' held-out error that free functions must come down to
+
+
+def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE)) -> PairSpline:
+    """Fit to the net forces of all receivers of ``edges`` (``observations`` or a messages file; ``acc_i`` is read).
+
+    ``kinds``: how properties may enter, the best by held-out trajectories: "given" in products, "free" in smooth
+    functions of each end's. ``UserError`` with fewer than 50 receivers or without any force.
+    """
+    started = time.process_time()
+    data = table(edges, nodes, seed)
+    if len(data) < 50:
+        raise UserError(f"{len(data)} receivers are too few for a fit of the pair force (at least 50)")
+    size = np.linalg.norm(data.target, axis=1)
+    if not size.max() > 0:
+        raise UserError("all accelerations are zero: there is no force to fit")
+    unit = float(np.median(data.r))
+    scale = typical_size(size)
+    near = np.log(data.nearest() / unit)
+    shape = envelope(near, size / scale)
+    x = np.log(data.r / unit)
+    few = data.some(FIRST, seed)
+    found, weight, errors = {}, {}, {}
+    names = dependences.varying(of_receivers(edges))
+    for kind in kinds:
+        ways = _dependence(kind, few, names, near, size)
+        if ways is None or (found and min(errors.values()) <= 10 * EXACT):
+            continue
+        found[kind], errors[kind] = _chosen(ways, x, shape, unit, few, scale)
+    best = min(errors, key=errors.get)
+    if GIVEN in errors and errors[best] > BETTER * errors[GIVEN]:
+        best = GIVEN
+    ways, terms, coefficients, first = found[best]
+    fine = model(space(x, _intervals(SIZES[2], len(ways.functions), SIZES[:2]), shape, unit), ways, terms, data)
+    prediction = _predicted(first, coefficients, data) * scale
+    out, about = _smoothed(fine, data, prediction, scale)
+    about |= {
+        "why": _why(best, errors),
+        "dependence": best,
+        "functions": ways.names,
+        "held_out_by_dependence": errors,
+        "receivers": len(data),
+        "edges": len(data.r),
+        "cpu_seconds": time.process_time() - started,
+    }
+    out.about = about
+    return out
+
+
+def _why(best: str, errors: dict) -> str:
+    numbers = {k: f"{100 * e:.3g} %" for k, e in errors.items()}
+    if len(errors) == 1:
+        reason = f"{numbers[best]} of held-out net forces left"
+        return f"properties {best}: {reason}"
+    other = next(k for k in errors if k != best)
+    verb = "more than" if errors[best] <= errors[other] else "not clearly more than"
+    return f"properties {best}: {numbers[best]} of held-out net forces left, {verb} {other} ones: {numbers[other]}".replace(
+        "more than", "against" if verb == "more than" else "no clear gain by"
+    )
+
+
+def _intervals(columns: int, functions: int, limits) -> int:
+    """Intervals of the curves, a multiple of 4: that many ``columns`` in all, within ``limits``."""
+    return int(np.clip(columns // functions - 3, *limits)) // 4 * 4
+
+
+def _dependence(kind: str, data: Table, names, near, size) -> Dependence | None:
+    if kind == GIVEN:
+        return dependences.products(data.ends, names)
+    if not names:
+        return None  # nothing that could be free
+    ways = dependences.tensor(data.ends, names, _powers(data, names))
+    return ways if len(ways.functions) * (FIRST_SIZES[0][0] + 3) <= FIRST_SIZES[1][2] else None
+
+
+def _powers(data: Table, names) -> dict:
+    """Powers of positive properties of both ends in net forces, from receivers with one sender much closer than the
+    others: the variable -> power, roughly.
+    """
+    positive = [n for n in names if property_named(n).positive]
+    if not positive:
+        return {}
+    owner = np.repeat(np.arange(len(data)), np.diff(data.start))
+    order = np.lexsort((data.r, owner))
+    nearest = order[data.start[:-1]]
+    degree = np.diff(data.start)
+    second = order[np.minimum(data.start[:-1] + 1, len(order) - 1)]
+    alone = (degree == 1) | (data.r[nearest] < 0.4 * data.r[second])
+    size = np.linalg.norm(data.target, axis=1)
+    use = np.flatnonzero(alone & (size > 0))
+    if len(use) < 30:
+        return {}
+    x = np.log(data.r[nearest[use]])
+    variables = [v for n in positive for v in property_named(n).variables]
+    design = np.column_stack([np.ones(len(use)), x, x**2, x**3, *(np.log(data.ends[v][nearest[use]]) for v in variables)])
+    y, root = np.log(size[use]), np.ones(len(use))
+    for _ in range(6):
+        found = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+        error = np.abs(y - design @ found)
+        root = 1 / np.sqrt(np.maximum(error, np.median(error) + 1e-9))
+    return dict(zip(variables, np.clip(found[4:], -4, 4).round(2).tolist(), strict=True))
+
+
+def _weights(target: np.ndarray, predicted: np.ndarray, scale: float) -> np.ndarray:
+    """Weight [receiver] of squared residuals: relative to the size predicted, as noise in the target must not decide
+    its own weight, and less for those far off.
+    """
+    base = scale / (scale + np.linalg.norm(predicted, axis=1))
+    error = np.linalg.norm(target - predicted, axis=1) / scale * base
+    limit = HUBER * max(float(np.median(error)), EXACT)
+    return base**2 * np.minimum(1.0, limit / np.maximum(error, 1e-300))
+
+
+def _predicted(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray:
+    """Net forces over the scale [receiver, dim]."""
+    size, count = of.space.size, len(of.dependence.functions)
+    curves = coefficients[: size * count].reshape(count, size).T
+    radial = np.empty(len(data.r))
+    for low in range(0, len(radial), 100_000):
+        part = slice(low, low + 100_000)
+        values = of.space.values(curves, of.space.log(data.r[part]))
+        radial[part] = (of.dependence({k: v[part] for k, v in data.ends.items()}) * values).sum(1)
+    return data.sum(radial[:, None] * data.unit) + of.node_columns(data.state) @ coefficients[size * count :]
+
+
+def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float) -> tuple[tuple, float]:
+    """((dependence, terms, coefficients, model), held-out relative error) of the functions and node terms that are
+    taken up one after the other, each time the one that the held-out error gains most by.
+    """
+    count, predicted = len(ways.functions), None
+    for fewest, most, columns in (FIRST_SIZES[0],) * ROUNDS + FIRST_SIZES[1:]:
+        first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, TERMS, data)
+        if predicted is None:
+            weight = (scale / (scale + np.linalg.norm(data.target, axis=1))) ** 2
+        else:
+            weight = _weights(data.target, predicted, scale)
+        normal = normal_equations(first, data, weight, scale)
+        rough = penalty(first, normal.moment.shape[1])
+        if columns == FIRST_SIZES[0][2]:
+            errors = [held_out(normal, rough, s).mean() for s in SMOOTH[::3]]
+            smooth = SMOOTH[::3][int(np.argmin(errors))]
+            g = solve(normal.gram.sum(0), normal.moment.sum(0), rough, smooth, normal.rows.sum())
+            predicted = _predicted(first, g, data) * scale
+    groups = _groups(first, data.dim)
+
+    def error(names):
+        at = np.concatenate([groups[n] for n in names])
+        own, part = normal.columns(at), rough[np.ix_(at, at)]
+        return min((held_out(own, part, s) for s in SMOOTH[4:13:4]), key=np.mean)
+
+    all_of = [n for n in groups if n[0] == "function"] if ways.kind == FREE else []
+    kept, floor = list(all_of), EXACT**2 / data.dim
+    best = error(kept) if kept else np.full(FOLDS, np.inf)
+    while best.mean() > floor:
+        trials = {n: error([*kept, n]) for n in groups if n not in kept and (kept or n[0] == "function")}
+        gains = {n: e for n, e in trials.items() if e.mean() < (1 - GAINED) * best.mean() and (e <= best).all()}
+        if not gains:
+            break
+        # of terms that are the same here, with equal masses, the one that others drop last
+        least = min(e.mean() for e in gains.values())
+        add = max((n for n in gains if gains[n].mean() <= (1 + 1e-6) * least), key=_rank)
+        kept, best = [*kept, add], gains[add]
+    for name in [n for n in kept if n not in all_of and n != kept[0]]:  # what later ones have made needless
+        without = [n for n in kept if n != name]
+        if (trial := error(without)).mean() <= max((1 + GAINED) * best.mean(), floor):
+            kept, best = without, min(best, trial, key=np.mean)
+    kept = [n for n in groups if n in kept]
+    at = np.concatenate([groups[n] for n in kept])
+    own, part, rows = normal.columns(at), rough[np.ix_(at, at)], normal.rows.sum()
+    smooth = min(SMOOTH[4:13:4], key=lambda s: held_out(own, part, s).mean())
+    g = solve(own.gram.sum(0), own.moment.sum(0), part, smooth, rows)
+    chosen = first.dependence.only([k for kind, k in kept if kind == "function"])
+    terms = tuple(n for kind, n in kept if kind == "term")
+    smaller = replace(first, dependence=chosen, terms=terms)
+    return (chosen, terms, g, smaller), float(np.sqrt(data.dim * held_out(own, part, smooth).mean()))
+
+
+def _groups(of: Model, dim: int) -> dict:
+    """What may be dropped as a whole -> its columns: functions of given products, node terms; free ones together."""
+    size, out = of.space.size, {}
+    for k in range(len(of.dependence.functions)):
+        out["function", k] = np.arange(k * size, (k + 1) * size)
+    at = size * len(of.dependence.functions)
+    for name in of.terms:
+        width = dim if TERMS[name].by_axis else 1
+        out["term", name] = np.arange(at, at + width)
+        at += width
+    return out
+
+
+def _rank(group) -> int:
+    kind, name = group
+    return ELIMINATION.index(name) if kind == "term" else -1
+
+
+def _smoothed(fine: Model, data: Table, predicted: np.ndarray, scale: float) -> tuple[PairSpline, dict]:
+    """The fit of all receivers, with the smoothness and the number of knots that held-out trajectories want."""
+    functions, dim = len(fine.dependence.functions), data.dim
+    for _ in range(2):
+        weight = _weights(data.target, predicted, scale)
+        normal = normal_equations(fine, data, weight, scale)
+        levels, at, to = [], fine, np.eye(normal.moment.shape[1])
+        while True:
+            own = normal.mapped(to) if len(levels) else normal
+            rough = penalty(at, own.moment.shape[1])
+            errors = [held_out(own, rough, s).mean() for s in SMOOTH]
+            levels.append((min(errors), int(np.argmin(errors)), at, own, rough))
+            if len(levels) == LEVELS or len(at.space.breaks) - 1 < 16 or len(at.space.breaks) % 2 == 0:
+                break
+            coarse, back = at.space.coarser()
+            nodes = own.moment.shape[1] - functions * at.space.size
+            step = np.zeros((own.moment.shape[1], functions * coarse.size + nodes))
+            step[: functions * at.space.size, : functions * coarse.size] = np.kron(np.eye(functions), back)
+            step[functions * at.space.size :, functions * coarse.size :] = np.eye(nodes)
+            to, at = to @ step, replace(at, space=coarse)
+        error, index, at, own, rough = min(levels, key=lambda level: level[0])
+        smooth = SMOOTH[index]
+        gram, rows = own.gram.sum(0), own.rows.sum()
+        g = solve(gram, own.moment.sum(0), rough, smooth, rows)
+        predicted = _predicted(at, g, data) * scale
+    matrix = gram + rows * smooth * rough
+    matrix[np.diag_indices_from(matrix)] += 1e-13 * np.trace(gram) / len(gram)
+    covariance = np.linalg.pinv(matrix, hermitian=True) * error
+    size = at.space.size
+    curves = g[: size * functions].reshape(functions, size).T * scale
+    low, high = at.space.breaks[[0, -1]]
+    sides = _tails(at, curves, covariance, scale, low, high)
+    values, k = {}, size * functions
+    for name in at.terms:
+        width = dim if TERMS[name].by_axis else 1
+        values[name], k = TERMS[name].value(g[k : k + width] * scale / at.sizes[name]), k + width
+    about = {"intervals": len(at.space.breaks) - 1, "smoothness": float(smooth)}
+    about |= {"range": [float(np.exp(v) * at.space.unit) for v in (low, high)]}
+    relative = float(np.sqrt(dim * error))
+    return PairSpline(at.space, at.dependence, curves, *sides, values, relative), about
+
+
+def _tails(of: Model, curves, covariance, scale, low, high):
+    """Tails of every function; free ones, which mean something together only, have one in common."""
+    size, count = of.space.size, curves.shape[1]
+
+    def value(k):
+        return lambda x: of.space.values(curves[:, k], x)
+
+    def error(k):
+        part = covariance[k * size : (k + 1) * size, k * size : (k + 1) * size]
+
+        def at(x):
+            rows = of.space.matrix(x).toarray()
+            return scale * np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", rows, part, rows), 0.0))
+
+        return at
+
+    if of.dependence.kind == GIVEN:
+        both = [tails(value(k), error(k), low, high) for k in range(count)]
+    else:
+        together = tails(
+            lambda x: np.sqrt((of.space.values(curves, x) ** 2).sum(1)),
+            lambda x: np.sqrt(sum(error(k)(x) ** 2 for k in range(count))),
+            low,
+            high,
+        )
+        both = [together] * count
+    return [inward for inward, _ in both], [outward for _, outward in both]

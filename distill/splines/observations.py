@@ -1,0 +1,67 @@
+"""Pairs of a dataset as a messages file has them, but for messages: what a fit without a network sees."""
+
+import numpy as np
+
+from distill.files.dataset import Dataset
+from distill.files.properties import of_edges, property_named
+from distill.network.edges import edges_of
+from distill.physics.record import system_of
+from distill.physics.system import pair_force
+
+GRAPHS, EDGES = 40_000, 1_200_000  # drawn unless told otherwise; edges count where frames have thousands
+
+
+def observations(dataset: Dataset, split: str = "train", graphs: int | None = None, seed: int = 0) -> dict:
+    """Edges of ``graphs`` frames of ``split`` drawn with ``seed``, 0 for all, None for ``GRAPHS`` or as many as have
+    ``EDGES``; arrays by the names of ``fields.MESSAGE_FIELDS``, without what a network says.
+
+    ``force`` [edge, dim] is there where the system is known. Edges to held particles are left out: what holds them
+    is no pair force. ``UserError`` for a box without a cutoff or a split without trajectories.
+    """
+    trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]
+    source, total = edges_of(dataset), len(trajectories) * frames
+    every = trajectories.repeat(frames) * frames + np.tile(np.arange(frames), len(trajectories))
+    if graphs is None:
+        some = every[np.linspace(0, total - 1, min(total, 16)).astype(int)]
+        graphs = int(min(GRAPHS, max(1, EDGES * len(some) / max(1, source.count(some)))))
+    if 0 < graphs < total:
+        every = every[np.sort(np.random.default_rng([seed, 71]).choice(total, graphs, replace=False))]
+    return edges_of_frames(dataset, every, source)
+
+
+def edges_of_frames(dataset: Dataset, number: np.ndarray, source=None) -> dict:
+    """Edges of the frames ``number`` (trajectory x frames + frame), see ``observations``."""
+    source = source or edges_of(dataset)
+    parts = [_part(dataset, source, some) for some in source.batches(number, 60_000)]
+    out = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+    system = system_of(dataset.meta.system)
+    if system is not None:
+        out["force"] = pair_force(system, out["dx"], out["r"], of_edges(out))
+    return out
+
+
+def _part(dataset: Dataset, source, number: np.ndarray) -> dict:
+    trajectory, frame = np.divmod(number, dataset.pos.shape[1])
+    graph, counts = source.arrays(number)
+    i, j, n, dim = graph.receiver, graph.sender, dataset.n, dataset.dim
+    if held := dataset.meta.system.held:
+        free = ~np.isin(i % n, held)
+        i, j, dx, r = i[free], j[free], graph.dx[free], graph.r[free]
+    else:
+        free, dx, r = slice(None), graph.dx, graph.r
+    vel, acc = (dataset.arrays[k][trajectory, frame].reshape(-1, dim) for k in ("vel", "acc"))
+    out = {
+        "receiver": (i % n).astype(np.int32),
+        "sender": (j % n).astype(np.int32),
+        "trajectory": np.repeat(trajectory, counts)[free].astype(np.int32),
+        "frame": np.repeat(frame, counts)[free].astype(np.int32),
+        "dx": dx,
+        "r": r,
+        "vel_i": vel.take(i, 0),
+        "vel_j": vel.take(j, 0),
+        "acc_i": acc.take(i, 0),
+    }
+    for name, values in dataset.properties.items():
+        flat = values[trajectory].reshape(-1)
+        out |= dict(zip(property_named(name).fields, (flat.take(i), flat.take(j)), strict=True))
+    return out

@@ -1,0 +1,102 @@
+"""The read-out without a network: a pair force of splines, and the node terms beside it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from distill.files.properties import of_edges
+from distill.messages.net_forces import Nodes, state_of
+from distill.physics.terms import direction, force
+from distill.splines.curves import Space
+from distill.splines.dependence import Dependence
+from distill.splines.tails import Tail
+
+SPLINES = "splines"  # in place of a gauge
+
+
+@dataclass
+class PairSpline:
+    """F_ij = f (x_i - x_j)/r with f = sum_p phi_p(p_i, p_j) c_p(r), and ``node_values`` (term -> value) beside it.
+
+    Takes the place of a ``messages.read_out.ReadOut``. ``coefficients`` [curve, function] in ``space``; ``inward`` and
+    ``outward`` a ``Tail`` for each function. ``error``: mean |residual| / (c + |T|) of net forces m_i a_i on
+    trajectories left out. ``about``: how it was fitted, JSON-ready.
+    """
+
+    space: Space
+    dependence: Dependence
+    coefficients: np.ndarray
+    inward: list[Tail]
+    outward: list[Tail]
+    node_values: dict
+    error: float
+    about: dict = field(default_factory=dict)
+
+    gauge = SPLINES
+    antisymmetrise = False
+
+    @property
+    def node_terms(self) -> tuple[str, ...]:
+        return tuple(self.node_values)
+
+    def curves(self, r: np.ndarray) -> np.ndarray:
+        """c_p at distances ``r``, tails included: [row, function]."""
+        x = self.space.log(np.asarray(r, float))
+        out = self.space.values(self.coefficients, x)
+        for side, beyond in ((self.inward, np.less), (self.outward, np.greater)):
+            for k, tail in enumerate(side):
+                there = np.flatnonzero(beyond(x, tail.join))
+                if len(there):
+                    at = self.space.values(self.coefficients[:, k], np.array([tail.join]))
+                    out[there, k] = at * tail(x[there])
+        return out
+
+    def radial_of(self, ends: dict) -> np.ndarray:
+        """f [row] from the variables of a pair law (``r``, ``m_i``, ...) [row]."""
+        return (self.dependence(ends) * self.curves(ends["r"])).sum(1)
+
+    def radial(self, edges: dict) -> np.ndarray:
+        """f [edge] on the edges of a messages file or of ``observations``."""
+        return self.radial_of(of_edges(edges))
+
+    def force(self, edges: dict, nodes: Nodes | None = None) -> np.ndarray:
+        """F_ij [edge, dim]; ``nodes`` is not needed."""
+        return self.radial(edges)[:, None] * direction(edges["dx"].astype(float), edges["r"].astype(float))
+
+    plain_force = force
+
+    def node_force(self, edges: dict, nodes: Nodes) -> np.ndarray:
+        """The node terms of every receiver, a force [node, dim]."""
+        return force(self.node_values, state_of(edges, nodes.first))
+
+    def account(self) -> dict:
+        """JSON-ready: what it is and how it was found."""
+        return {
+            "gauge": self.gauge,
+            "why": self.about["why"],
+            "held_out_error": self.error,
+            "held_out_errors": {SPLINES: self.error},
+            "net_errors": {},
+            "sideways": {},
+            "third_law": {},
+            "node_terms": list(self.node_terms),
+            "antisymmetrised": False,
+        }
+
+    def description(self) -> dict:
+        """JSON-ready: ``about``, and of every function of the properties its tails."""
+        unit = self.space.unit
+        return self.about | {
+            "tails": [
+                {
+                    "function": name,
+                    "inside": float(np.exp(inward.join) * unit),
+                    "power_inside": inward.power,
+                    "bend_inside": inward.bend,
+                    "beyond": float(np.exp(outward.join) * unit),
+                    "power_beyond": outward.power,
+                }
+                for name, inward, outward in zip(self.dependence.names, self.inward, self.outward, strict=True)
+            ],
+            "node_values": {k: np.asarray(v).tolist() for k, v in self.node_values.items()},
+        }
