@@ -16,6 +16,7 @@ ORDER = (
     "physics",
     "network",
     "messages",
+    "splines",
     "search",
     "law",
     "generalization",

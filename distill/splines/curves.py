@@ -61,9 +61,16 @@ class Space:
         out = BSpline(self.knots, coefficients, DEGREE)(inside)
         return out * self.envelope(inside).reshape(-1, *[1] * (out.ndim - 1))
 
+    @property
+    def middles(self) -> np.ndarray:
+        """Greville's abscissae, where each of the B-splines counts most: [size]."""
+        knots = self.knots
+        at = np.mean([knots[k : k + self.size] for k in range(1, DEGREE + 1)], axis=0)
+        return np.clip(at, *self.breaks[[0, -1]])  # a mean of equal numbers may be rounded
+
     def roughness(self) -> np.ndarray:
         """Second differences [size - 2, size] of the coefficients, 0 for those of a straight line in log r."""
-        at = np.array([self.knots[k + 1 : k + 1 + DEGREE].mean() for k in range(self.size)])  # Greville's abscissae
+        at = self.middles
         out = np.zeros((self.size - 2, self.size))
         for k in range(self.size - 2):
             left, right = at[k + 1] - at[k], at[k + 2] - at[k + 1]
@@ -74,7 +81,7 @@ class Space:
     def coarser(self) -> tuple["Space", np.ndarray]:
         """The space of every second break, and [size, its size]: its curves in coefficients of this one."""
         coarse = replace(self, breaks=self.breaks[::2])
-        at = np.array([self.knots[k + 1 : k + 1 + DEGREE].mean() for k in range(self.size)])
+        at = self.middles
         own = BSpline.design_matrix(at, self.knots, DEGREE).toarray()
         return coarse, np.linalg.solve(own, BSpline.design_matrix(at, coarse.knots, DEGREE).toarray())
 
