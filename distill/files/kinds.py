@@ -213,6 +213,27 @@ class ReadOutScores(ReadOutRecord):
     median_relative_error: float  # |F - F_true| / |F_true|
 
 
+class SplineScores(Part):
+    """The pair force as splines, fitted to the net forces of the frames whose messages are read; no network."""
+
+    r2_all: float  # of its force against the true pair force, over all edges
+    r2_trim90: float  # over the 90 % of edges with the smallest error
+    median_relative_error: float  # |F - F_true| / |F_true|
+    held_out_error: float  # relative error of net forces on trajectories left out
+    dependence: str  # on properties: given, products of them; free, any smooth functions
+    functions: list[str]  # of the properties that multiply a curve each
+    held_out_by_dependence: dict[str, float]  # what ``dependence`` was chosen by
+    why: str  # the choice in a sentence
+    node_values: dict[str, float | list[float]]  # of the terms beside the pair force that the fit needs
+    intervals: int  # of each curve in log r
+    smoothness: float  # strength of the penalty on second differences
+    range: list[float]  # smallest and largest distance of the data
+    tails: list[dict]  # of each function: where its curve is not known any more, and the powers it goes on by
+    receivers: int  # whose net forces it is fitted to
+    edges: int  # of these
+    cpu_seconds: float  # of the fit
+
+
 class LinearFit(Made):
     """outputs/<run>/linear_fit.json."""
 
@@ -235,6 +256,7 @@ class LinearFit(Made):
     active_components: int  # that pruning or relaxation kept
     channel_map_r2: list[list[float]]  # R^2 of each top component with each component of the best target
     read_out: ReadOutScores  # the force from all components, by net forces alone
+    splines: SplineScores | None = None  # the baseline without a network; null: made by a former version
     potential: Potential | None = None  # against the pair potential; null where the system is not known
 
     STAGE, FORMAT = "fit_linear", 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-MESSAGES, CONTROL = "messages", "control"
+MESSAGES, CONTROL, SPLINES = "messages", "control", "splines"
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import AXES
 from distill.physics.record import system_of
+from distill.physics.terms import direction
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage
+from distill.splines.fit import fit_pair_force
 from distill.statistics import metrics
 
 
@@ -53,7 +55,7 @@ def fit_linear(
 
     result, drawn = measure(messages, loaded["train"], meta, cutoff, seed)
     title = f"{run}: messages against true {drawn['target']}"
-    figure = plots.linear_fit(drawn["message"], drawn["fitted"], drawn["labels"], drawn["scores"], title)
+    figure = plots.linear_fit(*(drawn[k] for k in ("message", "fitted", "labels", "scores", "forces")), title)
     save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
     what = "mean KL" if "logvar" in messages else "standard deviation"
     figure = plots.importance_bars(
@@ -71,6 +73,7 @@ def fit_linear(
         best_target=best,
         **shown,
         read_out_r2_all=fit.read_out.r2_all,
+        splines_r2_all=fit.splines.r2_all,
         edges=fit.n_edges,
     )
 
@@ -96,6 +99,8 @@ def measure(
     read = read_out.read_out(train[0], nodes, about.antisymmetric, seed, about.doubted, about.network_error)
     estimated = read.force(messages, nodes_of(messages))
     central = read_out.centrality(estimated, messages["dx"], messages["r"])
+    spline = fit_pair_force(train[0], nodes, seed)
+    splined = spline.force(messages)
     result = {
         **{k: getattr(meta, k) for k in ("run", "split", "variant", "recipe")},
         "n_edges": len(messages["r"]),
@@ -114,11 +119,21 @@ def measure(
             **{k: v for k, v in central.items() if k != "radial"},
             **read_out.score_forces(estimated, targets["force"]),
         },
+        "splines": {
+            **spline.description(),
+            **read_out.score_forces(splined, targets["force"]),
+            "held_out_error": spline.error,
+        },
         "potential": potential_scores(messages, meta.system, chosen, estimated),
     }
     design = np.column_stack([targets[best], np.ones(len(chosen))])
     fitted = design @ np.array(scores[best]["coefficients"]).T
     pick = np.random.default_rng(seed).permutation(len(chosen))[:cutoff]
+    unit = direction(messages["dx"].astype(float), messages["r"].astype(float))
+
+    def along(force):
+        return (force * unit).sum(1)
+
     symbol = distinct[best].symbol
     labels = [
         " ".join(f"{c:+.2g} ${symbol}_{a}$" for c, a in zip(row[:dim], AXES, strict=False))
@@ -131,6 +146,13 @@ def measure(
         "labels": labels,
         "scores": list(both),
         "target": best.replace("_", " "),
+        "forces": {
+            label: (along(force)[pick], along(targets["force"])[pick], result[name])
+            for label, name, force in (
+                ("read-out of the messages", "read_out", estimated),
+                ("splines, no network", "splines", splined),
+            )
+        },
     }
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from distill.files.dataset import Dataset
 from distill.files.kinds import MessagesRecord, RunConfig
 from distill.law import selection
-from distill.law.sources import CONTROL, Source
+from distill.law.sources import CONTROL, SPLINES, Source
 from distill.messages.net_forces import Nodes
 from distill.messages.read_out import ReadOut
+from distill.splines.fit import fit_pair_force
+from distill.splines.pair_spline import PairSpline
 
 
 @dataclass(frozen=True)
@@ -36,5 +38,21 @@ def control(m: Material) -> Source:
     return Source(CONTROL, "accelerations, no network", what, node_terms=m.read.node_terms)
 
 
-RIVALS: dict[str, Callable[[Material], Source]] = {CONTROL: control}
+def of_splines(spline: PairSpline, messages: dict) -> Source:
+    """The force of a spline fit as a source; the node terms come with it."""
+    about = spline.description()
+    if about["dependence"] == "given":
+        how = "times products of the properties"
+    else:
+        how = "times smooth functions of each end's properties"
+    what = f"splines in the distance {how}, fitted to the accelerations, without a network"
+    force, terms = spline.force(messages), spline.node_terms
+    return Source(SPLINES, "splines, no network", what, force, terms, spline.node_values, about["cpu_seconds"])
+
+
+def splines(m: Material) -> Source:
+    return of_splines(fit_pair_force(m.messages, m.nodes, m.seed), m.messages)
+
+
+RIVALS: dict[str, Callable[[Material], Source]] = {CONTROL: control, SPLINES: splines}
 DEFAULT = (CONTROL,)

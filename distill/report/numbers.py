@@ -28,6 +28,8 @@ def numbers(run: str) -> dict:
         row |= {k: getattr(f, k) for k in FIT}
         row |= {f"{k}_{t}": getattr(v, k) for k in ("r2_trim90", "r2_all") for t, v in f.targets.items()}
         row |= {"read_out_gauge": f.read_out.gauge, "read_out_r2_trim90": f.read_out.r2_trim90}
+        if f.splines:
+            row |= {f"splines_{k}": getattr(f.splines, k) for k in ("r2_all", "r2_trim90", "median_relative_error")}
     if law := found.get("law"):
         row |= law_numbers(law) | {"data_verdict": asdict(law.data_verdict)}
     if against := found.get("generalization"):

@@ -43,29 +43,32 @@ def save_bytes(figure: Figure, kind: str = "png") -> bytes:
     return out.getvalue()
 
 
-def linear_fit(message, fitted, labels, scores, title) -> Figure:
-    """Standardised message components against their best linear combination of true forces.
+def linear_fit(message, fitted, labels, scores, forces, title) -> Figure:
+    """Standardised message components against their best linear combination of true forces; then pair forces along
+    the line of centres, estimated against true, by the messages and without a network.
 
-    message, fitted [edge, D]; labels: x label of each panel; scores: (r2_all, r2_trim90) of each.
+    message, fitted [edge, D]; labels: x label of each panel; scores: (r2_all, r2_trim90) of each; ``forces``: label ->
+    (estimated [edge], true [edge], scores by name).
     """
-    count = message.shape[1]
-    figure = Figure(figsize=(3.9 * count, 3.9), layout="constrained")
-    for k, axis in enumerate(np.atleast_1d(figure.subplots(1, count))):
-        lim = np.quantile(np.abs(fitted[:, k]), 0.9) * 1.5 or 1.0  # a few encounters would hide all the rest
-        inside = (np.abs(fitted[:, k]) < lim) & (np.abs(message[:, k]) < lim)
+    panels = [
+        (fitted[:, k], message[:, k], labels[k], f"message component {k + 1}", scores[k])
+        for k in range(message.shape[1])
+    ]
+    panels += [
+        (true, force, "true pair force", label, (said["r2_all"], said["r2_trim90"]))
+        for label, (force, true, said) in forces.items()
+    ]
+    figure = Figure(figsize=(3.9 * len(panels), 3.9), layout="constrained")
+    for axis, (x, y, across, up, (all_of, trimmed)) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        lim = np.quantile(np.abs(x), 0.9) * 1.5 or 1.0  # a few encounters would hide all the rest
+        inside = (np.abs(x) < lim) & (np.abs(y) < lim)
         axis.plot([-lim, lim], [-lim, lim], color=ACCENT, lw=1, zorder=3)
-        axis.scatter(fitted[inside, k], message[inside, k], s=3, alpha=0.25, color=INK, lw=0, rasterized=True)
-        axis.set(xlim=(-lim, lim), ylim=(-lim, lim), xlabel=labels[k], ylabel=f"message component {k + 1}")
-        axis.text(
-            0.04,
-            0.96,
-            f"$R^2$ = {scores[k][0]:.4f} (all)\n$R^2$ = {scores[k][1]:.4f} (best 90 %)",
-            transform=axis.transAxes,
-            va="top",
-        )
-        outside = len(message) - int(inside.sum())
-        if outside:
-            axis.set_title(f"{outside} of {len(message)} points lie outside", fontsize=8, color=MUTED)
+        axis.scatter(x[inside], y[inside], s=3, alpha=0.25, color=INK, lw=0, rasterized=True)
+        axis.set(xlim=(-lim, lim), ylim=(-lim, lim), xlabel=across, ylabel=up)
+        told = f"$R^2$ = {all_of:.4f} (all)\n$R^2$ = {trimmed:.4f} (best 90 %)"
+        axis.text(0.04, 0.96, told, transform=axis.transAxes, va="top")
+        if outside := len(x) - int(inside.sum()):
+            axis.set_title(f"{outside} of {len(x)} points lie outside", fontsize=8, color=MUTED)
         axis.locator_params(axis="x", nbins=4)  # more of "-0.015" do not fit beside each other
     figure.suptitle(title)
     return figure

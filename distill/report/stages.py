@@ -104,6 +104,16 @@ def messages(m) -> str:
         f" reaches R² {r2(fit.read_out.r2_all)} (all), {r2(fit.read_out.r2_trim90)} (best 90 %)"
         f" with the true pair forces; n: {n}.</p>"
     )
+    if fit.splines:
+        dependence = " ".join(code(name) for name in fit.splines.functions[:8])
+        dependence = f"of {dependence}" if fit.splines.dependence == "given" else "of smooth functions of each end"
+        body += (
+            f'<p class="note">Without any network: splines in r, as factors {dependence}, fitted to the net forces of'
+            f" the same frames in {shown(fit.splines.cpu_seconds)} s of CPU time, reach R²"
+            f" {r2(fit.splines.r2_all)} (all), {r2(fit.splines.r2_trim90)} (best 90 %). Median relative errors:"
+            f" {percent(fit.splines.median_relative_error)}, of the read-out"
+            f" {percent(fit.read_out.median_relative_error)}.</p>"
+        )
     if m.cut_off and fit.potential:
         body += (
             f'<p class="note">Not potentials: with the {text(fit.potential.what)} the same fit reaches R²'

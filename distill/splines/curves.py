@@ -12,23 +12,21 @@ from scipy.interpolate import BSpline
 from scipy.sparse import csr_array, diags_array
 
 DEGREE = 3
+MOST_POWER = 14.0  # of an envelope
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """exp of a polynomial in log r, continued by straight lines outside ``[low, high]``."""
+    """(1 + (r_0/r)^2)^(power/2): a power of r inwards of ``bend`` = log r_0, level outwards, where a force may reach as
+    far as it likes; smooth, so that the splines need not undo it.
+    """
 
-    coefficients: np.ndarray  # highest power first
-    low: float
-    high: float
+    bend: float
+    power: float
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """At log distances ``x``."""
-        inside = np.clip(x, self.low, self.high)
-        slope = np.polyval(np.polyder(self.coefficients), inside) if len(self.coefficients) > 1 else 0.0
-        # outwards level: how far a force reaches is not known there
-        log = np.polyval(self.coefficients, inside) + np.where(x < self.low, slope, 0.0) * (x - inside)
-        return np.exp(np.clip(log, -200, 200))
+        return np.exp(np.clip(0.5 * self.power * np.logaddexp(0.0, 2 * (self.bend - x)), -200, 200))
 
 
 @dataclass(frozen=True)
@@ -101,19 +99,20 @@ def envelope(x: np.ndarray, size: np.ndarray) -> Envelope:
     """From the net force ``size`` [receiver] of receivers whose nearest particle is at the log distance ``x``.
 
     Close to another particle a net force is that pair's, and medians over groups of receivers show how it rises. The
-    groups double from the closest receivers on.
+    groups grow from the closest receivers on.
     """
     order, groups, at, width = np.argsort(x, kind="stable"), [], 0, 16
     while at < len(order):
         groups.append(order[at : at + width])
         at, width = at + width, min(int(1.5 * width), max(16, len(order) // 12))
-    if len(groups) > 1 and len(groups[-1]) < 8:
-        groups[-2] = np.concatenate([groups[-2], groups.pop()])
-    middle = np.array([np.median(x[g]) for g in groups])
-    typical = np.array([np.median(size[g]) for g in groups])
+    middle, typical = (np.array([np.median(v[g]) for g in groups]) for v in (x, size))
     some = typical > 1e-12 * typical.max()
-    degree = min(4, max(0, int(some.sum()) - 2)) if np.ptp(middle) > 1e-6 else 0
-    if some.sum() < 2:
-        return Envelope(np.zeros(1), float(x.min()), float(x.max()))
-    polynomial = np.polynomial.Polynomial.fit(middle[some], np.log(typical[some]), degree)
-    return Envelope(polynomial.convert().coef[::-1].copy(), float(middle[some].min()), float(middle[some].max()))
+    middle, y = middle[some], np.log(typical[some])
+    best = (np.inf, Envelope(float(middle.max()), 0.0))
+    for bend in np.linspace(middle.min(), middle.max(), 24) if len(y) > 2 else ():
+        rise = 0.5 * np.logaddexp(0.0, 2 * (bend - middle))
+        power = np.clip(np.cov(rise, y)[0, 1] / max(rise.var(ddof=1), 1e-300), 0.0, MOST_POWER)
+        left = float(np.var(y - power * rise))
+        if left < best[0]:
+            best = (left, Envelope(float(bend), float(power)))
+    return best[1]

@@ -180,7 +180,5 @@ def tensor(ends: Mapping, names: Sequence[str], powers: Mapping, pieces: int = 1
                 _Numbers(float(low), float(high), pieces, log, powers.get(v, 0.0), unit) for v in (own, other)
             )
         own_bases[name] = bases
-        functions = [
-            f | {name: (k, m)} for f in functions for k in range(len(bases[0])) for m in range(len(bases[1]))
-        ]
+        functions = [f | {name: (k, m)} for f in functions for k in range(len(bases[0])) for m in range(len(bases[1]))]
     return Dependence(FREE, tuple(Ends(own_bases, of) for of in functions))

@@ -8,6 +8,7 @@ and whether products are enough; all of them then determine the curves, as smoot
 
 import time
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from distill.splines.dependence import FREE, GIVEN, Dependence
 from distill.splines.normal_equations import (
     FOLDS,
     Model,
-    Normal,
     Table,
     held_out,
     model,
@@ -44,6 +44,7 @@ HUBER = 2.0  # residuals of more median residuals than that count less
 EXACT = 1e-4  # relative error that no weight goes below and that no term is worth keeping for
 GAINED = 3e-3  # share of the held-out squared error that a function or term has to be worth, and in every fold
 LEVELS = 3  # numbers of knots that are tried, each half the one before
+POWERS = np.arange(-2, 3.01, 0.25)  # of a sender's positive property
 BETTER = 0.8  # of the given products' held-out error that free functions must come down to
 
 
@@ -66,13 +67,15 @@ def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE)
     shape = envelope(near, size / scale)
     x = np.log(data.r / unit)
     few = data.some(FIRST, seed)
-    found, weight, errors = {}, {}, {}
+    found, errors = {}, {}
     names = dependences.varying(of_receivers(edges))
     for kind in kinds:
-        ways = _dependence(kind, few, names, near, size)
-        if ways is None or (found and min(errors.values()) <= 10 * EXACT):
-            continue
-        found[kind], errors[kind] = _chosen(ways, x, shape, unit, few, scale)
+        if found and min(errors.values()) <= 10 * EXACT:
+            continue  # nothing is left to be found
+        for ways in _ways(kind, few, names, shape, unit):
+            tried, missed = _chosen(ways, x, shape, unit, few, scale)
+            if missed < (1 - GAINED) * errors.get(kind, np.inf):
+                found[kind], errors[kind] = tried, missed
     best = min(errors, key=errors.get)
     if GIVEN in errors and errors[best] > BETTER * errors[GIVEN]:
         best = GIVEN
@@ -94,15 +97,9 @@ def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE)
 
 
 def _why(best: str, errors: dict) -> str:
-    numbers = {k: f"{100 * e:.3g} %" for k, e in errors.items()}
-    if len(errors) == 1:
-        reason = f"{numbers[best]} of held-out net forces left"
-        return f"properties {best}: {reason}"
-    other = next(k for k in errors if k != best)
-    verb = "more than" if errors[best] <= errors[other] else "not clearly more than"
-    return f"properties {best}: {numbers[best]} of held-out net forces left, {verb} {other} ones: {numbers[other]}".replace(
-        "more than", "against" if verb == "more than" else "no clear gain by"
-    )
+    told = [f"{100 * errors[k]:.3g} % by {k} functions" for k in sorted(errors, key=best.__ne__)]
+    note = "; the simpler ones, where the others are not clearly better" if errors[best] > min(errors.values()) else ""
+    return f"held-out net forces missed: {', '.join(told)} of the properties{note}"
 
 
 def _intervals(columns: int, functions: int, limits) -> int:
@@ -110,41 +107,45 @@ def _intervals(columns: int, functions: int, limits) -> int:
     return int(np.clip(columns // functions - 3, *limits)) // 4 * 4
 
 
-def _dependence(kind: str, data: Table, names, near, size) -> Dependence | None:
+def _ways(kind: str, data: Table, names, shape, unit: float) -> list[Dependence]:
+    """What is tried of this kind, fewest functions first: free functions of some of the properties or of all."""
     if kind == GIVEN:
-        return dependences.products(data.ends, names)
-    if not names:
-        return None  # nothing that could be free
-    ways = dependences.tensor(data.ends, names, _powers(data, names))
-    return ways if len(ways.functions) * (FIRST_SIZES[0][0] + 3) <= FIRST_SIZES[1][2] else None
+        return [dependences.products(data.ends, names)]
+    powers, out = _powers(data, names, shape, unit), []
+    for count in range(1, len(names) + 1):
+        for some in combinations(names, count):
+            ways = dependences.tensor(data.ends, some, powers, 2 if count == 1 else 1)
+            if len(ways.functions) * (FIRST_SIZES[0][0] + 3) <= FIRST_SIZES[1][2]:
+                out.append(ways)
+    return out
 
 
-def _powers(data: Table, names) -> dict:
-    """Powers of positive properties of both ends in net forces, from receivers with one sender much closer than the
-    others: the variable -> power, roughly.
+def _powers(data: Table, names, shape, unit: float) -> dict:
+    """Powers of positive properties of both ends in net forces, variable -> power, roughly: those with which the
+    envelope of the force comes closest to the sizes of net forces. Free functions are then of order one.
     """
-    positive = [n for n in names if property_named(n).positive]
-    if not positive:
-        return {}
-    owner = np.repeat(np.arange(len(data)), np.diff(data.start))
-    order = np.lexsort((data.r, owner))
-    nearest = order[data.start[:-1]]
-    degree = np.diff(data.start)
-    second = order[np.minimum(data.start[:-1] + 1, len(order) - 1)]
-    alone = (degree == 1) | (data.r[nearest] < 0.4 * data.r[second])
-    size = np.linalg.norm(data.target, axis=1)
-    use = np.flatnonzero(alone & (size > 0))
-    if len(use) < 30:
-        return {}
-    x = np.log(data.r[nearest[use]])
-    variables = [v for n in positive for v in property_named(n).variables]
-    design = np.column_stack([np.ones(len(use)), x, x**2, x**3, *(np.log(data.ends[v][nearest[use]]) for v in variables)])
-    y, root = np.log(size[use]), np.ones(len(use))
-    for _ in range(6):
-        found = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
-        error = np.abs(y - design @ found)
-        root = 1 / np.sqrt(np.maximum(error, np.median(error) + 1e-9))
-    return dict(zip(variables, np.clip(found[4:], -4, 4).round(2).tolist(), strict=True))
+    size, out = np.linalg.norm(data.target, axis=1), {}
+    use = size > 0
+    pull = shape(np.log(data.r / unit))[:, None] * data.unit
+    for name in (n for n in names if property_named(n).positive):
+        own, other = property_named(name).variables
+        receiver, best = np.log(data.ends[own][data.start[:-1]][use]), (np.inf, 0.0, 0.0)
+        sender = data.ends[other] / typical_size(data.ends[other])
+        for power in POWERS:
+            sums = np.linalg.norm(data.sum(pull * sender[:, None] ** power), axis=1)
+            some = sums[use] > 0
+            x = np.log(sums[use][some])
+            design = np.column_stack([np.ones(len(x)), x, x**2, receiver[some]])
+            y, root = np.log(size[use][some]), np.ones(len(x))
+            for _ in range(5):
+                found = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+                error = np.abs(y - design @ found)
+                root = 1 / np.sqrt(np.maximum(error, np.median(error) + 1e-9))
+            if error.mean() < best[0]:
+                best = (error.mean(), found[3], power)
+        out |= {own: round(float(np.clip(best[1], -4, 4)), 2), other: float(best[2])}
+        pull = pull * sender[:, None] ** best[2]
+    return out
 
 
 def _weights(target: np.ndarray, predicted: np.ndarray, scale: float) -> np.ndarray:
@@ -270,7 +271,7 @@ def _smoothed(fine: Model, data: Table, predicted: np.ndarray, scale: float) -> 
     size = at.space.size
     curves = g[: size * functions].reshape(functions, size).T * scale
     low, high = at.space.breaks[[0, -1]]
-    sides = _tails(at, curves, covariance, scale, low, high)
+    sides = _tails(at, curves, covariance, scale)
     values, k = {}, size * functions
     for name in at.terms:
         width = dim if TERMS[name].by_axis else 1
@@ -281,7 +282,7 @@ def _smoothed(fine: Model, data: Table, predicted: np.ndarray, scale: float) -> 
     return PairSpline(at.space, at.dependence, curves, *sides, values, relative), about
 
 
-def _tails(of: Model, curves, covariance, scale, low, high):
+def _tails(of: Model, curves, covariance, scale):
     """Tails of every function; free ones, which mean something together only, have one in common."""
     size, count = of.space.size, curves.shape[1]
 
@@ -298,13 +299,12 @@ def _tails(of: Model, curves, covariance, scale, low, high):
         return at
 
     if of.dependence.kind == GIVEN:
-        both = [tails(value(k), error(k), low, high) for k in range(count)]
+        both = [tails(value(k), error(k), of.space.breaks) for k in range(count)]
     else:
         together = tails(
             lambda x: np.sqrt((of.space.values(curves, x) ** 2).sum(1)),
             lambda x: np.sqrt(sum(error(k)(x) ** 2 for k in range(count))),
-            low,
-            high,
+            of.space.breaks,
         )
         both = [together] * count
     return [inward for inward, _ in both], [outward for _, outward in both]

@@ -122,8 +122,8 @@ class Model:
 def model(space: Space, dependence: Dependence, terms, data: Table) -> Model:
     sizes = {}
     for name in terms:
-        columns = [np.linalg.norm(np.broadcast_to(c, data.target.shape), axis=1) for c in TERMS[name].columns(data.state)]
-        sizes[name] = max(typical_size(c) for c in columns)
+        columns = [np.broadcast_to(c, data.target.shape) for c in TERMS[name].columns(data.state)]
+        sizes[name] = max(typical_size(np.linalg.norm(c, axis=1)) for c in columns)
     return Model(space, dependence, tuple(terms), sizes)
 
 

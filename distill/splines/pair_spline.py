@@ -93,6 +93,7 @@ class PairSpline:
                     "inside": float(np.exp(inward.join) * unit),
                     "power_inside": inward.power,
                     "bend_inside": inward.bend,
+                    "softening_inside": float(inward.soft * np.exp(inward.join) * unit),
                     "beyond": float(np.exp(outward.join) * unit),
                     "power_beyond": outward.power,
                 }
