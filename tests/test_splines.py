@@ -83,6 +83,7 @@ def test_the_curve_its_product_and_the_drag_are_found(known):
     assert found.node_values["drag"] == pytest.approx(0.3, abs=1e-3)
     fresh = pairs_data(gravity, seed=1)
     assert np.median(error(found, fresh)) < 1e-4
+    assert np.median(error(found, fresh)) < found.error < 0.01
     assert error(found, fresh).max() < 0.15  # some pairs are closer than any before
 
 

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from distill.files.properties import of_receivers, property_named
-from distill.messages.net_forces import Nodes
+from distill.messages.net_forces import Nodes, relative_l1
 from distill.physics.terms import ELIMINATION, TERMS
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
@@ -22,6 +22,7 @@ from distill.splines.dependence import FREE, GIVEN, Dependence
 from distill.splines.normal_equations import (
     FOLDS,
     Model,
+    Normal,
     Table,
     held_out,
     model,
@@ -278,8 +279,18 @@ def _smoothed(fine: Model, data: Table, predicted: np.ndarray, scale: float) -> 
         values[name], k = TERMS[name].value(g[k : k + width] * scale / at.sizes[name]), k + width
     about = {"intervals": len(at.space.breaks) - 1, "smoothness": float(smooth)}
     about |= {"range": [float(np.exp(v) * at.space.unit) for v in (low, high)]}
-    relative = float(np.sqrt(dim * error))
+    relative = _held_out_error(at, data, own, rough, smooth, scale)
     return PairSpline(at.space, at.dependence, curves, *sides, values, relative), about
+
+
+def _held_out_error(of: Model, data: Table, own: Normal, rough, smooth: float, scale: float) -> float:
+    """Mean |residual| / (c + |T|) of net forces, each by the fit to the other folds."""
+    gram, moment, rows, out = own.gram.sum(0), own.moment.sum(0), own.rows, []
+    for k in np.flatnonzero(rows):
+        held = data.of(np.flatnonzero(data.fold == k))
+        g = solve(gram - own.gram[k], moment - own.moment[k], rough, smooth, rows.sum() - rows[k])
+        out.append(relative_l1(_predicted(of, g, held) * scale, held.target, scale))
+    return float(np.average(out, weights=rows[rows > 0]))
 
 
 def _tails(of: Model, curves, covariance, scale):

@@ -53,7 +53,10 @@ class Table:
         """``count`` receivers drawn at random."""
         if count >= len(self):
             return self
-        pick = np.sort(np.random.default_rng([seed, 73]).choice(len(self), count, replace=False))
+        return self.of(np.sort(np.random.default_rng([seed, 73]).choice(len(self), count, replace=False)))
+
+    def of(self, pick: np.ndarray) -> "Table":
+        """The receivers of these numbers, in ascending order."""
         degree = np.diff(self.start)[pick]
         edges = np.repeat(self.start[pick] - np.cumsum(degree) + degree, degree) + np.arange(degree.sum())
         return Table(
