@@ -312,12 +312,21 @@ class ResponseLaw(Part):
     what: str  # what these mean
 
 
+class DroppedTerm(Part):
+    name: str  # of the term
+    value: float | list[float]  # that was fitted
+    standard_error: float | list[float | None] | None  # of it; null: too few trajectories
+    why: str  # it was dropped
+
+
 class NodeLaw(Part):
     text: str  # the acceleration
     latex: str  # the same
     dim: int  # space dimensions
     terms: dict[str, float | list[float]]  # of the net force (m_i a_i as a rule) beside the pair forces, by name
     response: ResponseLaw | None = None  # to the net force; null: a = S/m
+    standard_errors: dict[str, float | list[float]] = none(dict)  # of the terms, where there are trajectories enough
+    dropped: list[DroppedTerm] = none(list)  # terms that the data do not need
 
 
 class Worst(Part):
@@ -460,6 +469,12 @@ class Residuals(Part):
     text: str  # in a sentence
 
 
+class BetterLaw(Part):
+    label: str  # how it was found
+    text: str  # its pair force
+    error: float  # of accelerations, as the law's
+
+
 class DataVerdict(Part):
     trusted: bool  # all of the following hold
     why: str  # or which do not
@@ -468,6 +483,9 @@ class DataVerdict(Part):
     held_out_error: float  # of the law
     network_error: float  # of the network
     n: int  # receivers
+    skill: Skill | None = None  # of the network on these receivers
+    better: BetterLaw | None = None  # found in another way, predicts them better
+    violations: list[str] = none(list)  # what the read-out force does that no central pair law without velocities can
 
 
 class Leftover(Part):
@@ -477,6 +495,7 @@ class Leftover(Part):
     tangential_median: float  # of |F_t|/|F|
     central: bool  # sideways_share is negligible
     velocity_free: bool  # velocity_share is negligible
+    third_law: float | None = None  # median |F_ij + F_ji| / (|F_ij| + |F_ji|) as read out; null: no edge has a reverse
     n_edges: int  # that this was asked of
     text: str  # in a sentence
 
@@ -565,7 +584,8 @@ class LawRecord(Made):
 class Errors(Part):
     mae: float | None  # mean absolute error of a component; null: nothing is finite
     mae_trim90: float | None  # of the best 90 % of vectors
-    median_relative_error: float | None  # of vectors
+    mae_relative: float | None = None  # mae over the mean size of a true component; null: no force at all
+    median_relative_error: float | None  # of vectors that are not negligible beside those of interpolation
     r2: float | None  # over components
     n: int  # vectors that are finite
     n_not_finite: int  # and that are not

@@ -9,7 +9,7 @@ from distill.files.properties import variables
 from distill.files.storage import finite_or_none
 from distill.formulas.latex import to_latex
 from distill.formulas.text import to_text
-from distill.law import constants, residuals, selection, trust, verdict
+from distill.law import constants, node_terms, residuals, selection, trust, verdict
 from distill.law.receivers import fit_node_terms, law_acceleration, law_error
 from distill.law.scene import of_dataset
 from distill.law.sources import Source
@@ -36,7 +36,7 @@ class Finding:
     """A law and how it came about: what was searched, what stood before any refit, what the refit made of it.
 
     ``front`` and ``before`` are None for a source without an estimate of the force. ``law``: with its round constants,
-    ``known``: what the data know of them.
+    ``known``: what the data know of them, ``beside``: what they know of its node terms, as in ``kinds.NodeLaw``.
     """
 
     source: Source
@@ -45,6 +45,7 @@ class Finding:
     refined: selection.Refined
     law: Law
     known: dict
+    beside: dict
 
     @property
     def cpu_seconds(self) -> float:
@@ -75,8 +76,13 @@ def finding(source: Source, front: Front | None, ground: selection.Ground, datas
     else:
         before = Law(front.expr, source.node, chain, cutoff_of(dataset), own.properties)
         refined = selection.refine_on_accelerations(front.rows, own, chain)
+    needed, errors, dropped = node_terms.needed(refined.law, own)
+    if dropped:
+        own = own.beside(tuple(needed.node))
+        refined = replace(refined, law=needed, held_out=law_error(needed, own.held))
     law, known = _examined(refined, own)
-    return Finding(source, front, before, refined, replace(law, cutoff=cutoff_of(dataset)), known)
+    beside = {"standard_errors": errors, "dropped": dropped}
+    return Finding(source, front, before, refined, replace(law, cutoff=cutoff_of(dataset)), known, beside)
 
 
 def _examined(refined, ground) -> tuple[Law, dict]:
@@ -110,6 +116,15 @@ class Judge:
         """What a law leaves on whole trajectories."""
         return residuals.structure(law, of_dataset(self.dataset, law, self.seed), refined.data.acc.size)
 
+    def skill(self) -> dict:
+        """Of the network on the receivers left out."""
+        return trust.skill(self.ground.held, self.ground.many)
+
+    def other(self, found: Finding) -> trust.Other:
+        """A rival's law, to compare with."""
+        short = to_text(found.law.pair, 4).replace(" ", "")
+        return trust.Other(found.source.label, short, law_error(found.law, self.ground.held))
+
     def acceleration_error(self, law: Law) -> dict:
         """Of a law and of the network, on the same receivers."""
         return {
@@ -131,7 +146,7 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge) -> dict:
     law, refined, system = main.law, main.refined, judge.system
     content = {
         "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
-        "node": law.node_json(judge.dim),
+        "node": law.node_json(judge.dim) | main.beside,
         **main.known,
         "pair_unrounded": to_text(refined.law.pair),
         "from_messages": before_json(main, judge),
@@ -140,10 +155,12 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge) -> dict:
         "acceleration_error": judge.acceleration_error(law),
         "truth": None if judge.truth is None else verdict.describe_truth(system, judge.truth),
         "verdict": judge.verdict(law) or {"recovered": None, "why": "the true law is not known here"},
-        "data_verdict": trust.without_truth(refined, judge.left(law, refined)),
+        "data_verdict": trust.without_truth(
+            refined, judge.left(law, refined), [judge.other(o) for o in rivals], judge.skill()
+        ),
     }
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
-        content[form.NAME] = form.account(law.pair, refined.data, main.source.node_terms, system)
+        content[form.NAME] = form.account(law.pair, refined.data, tuple(law.node), system)
         content["from_messages"][form.NAME] = form.values(main.front.expr, system)
     return content
 
@@ -164,7 +181,7 @@ def rival_json(found: Finding, judge: Judge) -> dict:
         "what": found.source.what,
         "before_refit": before_json(found, judge),
         "pair": found.law.pair_json(),
-        "node": found.law.node_json(judge.dim),
+        "node": found.law.node_json(judge.dim) | found.beside,
         "acceleration_error": judge.acceleration_error(found.law),
         "verdict": judge.verdict(found.law),
         "cpu_seconds": found.cpu_seconds,

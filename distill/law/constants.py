@@ -81,16 +81,20 @@ def spread_of(fits: np.ndarray, count: int) -> np.ndarray:
     return np.sqrt((len(fits) - 1) / len(fits) * ((fits - fits.mean(0)) ** 2).sum(0))
 
 
+def groups(trajectory: np.ndarray):
+    """For each of ``GROUPS`` groups of trajectories in turn, which rows [row] are left without it."""
+    known = np.unique(trajectory)
+    group = np.random.default_rng(17).permutation(len(known)) % GROUPS
+    of = group[np.searchsorted(known, trajectory)]
+    return [of != g for g in range(min(GROUPS, len(known)))]
+
+
 def jackknife_fits(form, symbols, values, data: Receivers, node_terms=(), size=None) -> list:
     """The constants [k] fitted without each of ``GROUPS`` groups of trajectories in turn; fits that lose one of
     the constants are left out.
     """
-    known = np.unique(data.trajectory)
-    group = np.random.default_rng(17).permutation(len(known)) % GROUPS
-    of = group[np.searchsorted(known, data.trajectory)]
     fits = []
-    for g in range(min(GROUPS, len(known))):
-        keep = of != g
+    for keep in groups(data.trajectory):
         part = acceleration_objective(data.subset(keep), node_terms, None if size is None else size[keep])
         found = parametrise(part.fit(with_constants(form, symbols, values), 20)[0])[2]
         if len(found) == len(values):  # a constant that became 1 or 0 may merge

@@ -1,25 +1,89 @@
 """How far a law can be trusted where the truth is not known: what the data alone say."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-def without_truth(refined, left: dict) -> dict:
+import numpy as np
+
+from distill.law.receivers import Receivers
+from distill.law.residuals import NOTHING
+from distill.statistics.metrics import acceleration_error
+
+AS_WELL = 1.05  # times the network's error: no worse
+BETTER = 0.95  # times the law's error: another law is better
+STABLE = 0.5  # share of draws that choose the same formula
+THIRD_LAW = 0.1  # median |F_ij + F_ji| / (|F_ij| + |F_ji|) from which action and reaction are said to differ
+
+
+@dataclass(frozen=True)
+class Other:
+    """A law found in another way: ``label`` as in tables, ``text`` of its pair force, ``error`` as the law's."""
+
+    label: str
+    text: str
+    error: float
+
+
+def skill(held: Receivers, training: Receivers) -> dict:
+    """Errors of the accelerations ``held``: the network's, and of predicting zero and the mean of ``training``."""
+    mean = np.broadcast_to(training.acc.mean(0), held.acc.shape)
+    guesses = {"network": held.predicted, "zero": np.zeros_like(held.acc), "mean": mean}
+    return {name: acceleration_error(values, held.acc) for name, values in guesses.items()}
+
+
+def violations(leftover: Mapping, third_law: float | None = None, position: Mapping | None = None) -> list[str]:
+    """In a word and a number each: what the read-out force does that no central pair law without velocities can.
+
+    ``leftover``: of ``assumptions.leftover``; ``position``: of ``node_function.position_dependence``.
+    """
+    out = []
+    if not leftover["central"]:
+        out.append(f"not central ({100 * leftover['sideways_share']:.2g} % sideways)")
+    if not leftover["velocity_free"]:
+        out.append(f"depends on velocity ({100 * leftover['velocity_share']:.2g} %)")
+    if third_law is not None and third_law > THIRD_LAW:
+        out.append(f"action is not reaction (off by {third_law:.2g})")
+    if position is not None and position["depends"]:
+        out.append(f"depends on place (R2 {position['r2_held_out']:.2f})")
+    return out
+
+
+def without_truth(refined, left: Mapping, others: Sequence[Other] = (), known: Mapping | None = None) -> dict:
     """What data alone say of a refined law (``held_out``, ``network``, ``receivers``, ``chosen_share``).
 
-    ``trusted``: it predicts accelerations no worse than its network, what it leaves is not predictable
-    (``left`` from ``residuals.structure``), and other trajectories would have chosen the same formula. Wrong
-    exponents pass the first of these, not the second.
+    ``trusted``: it predicts accelerations no worse than its network, and the network better than zero or the mean
+    (``known`` from ``skill``); no law found in another way (``others``) predicts them better; what it leaves is noise
+    (``left`` from ``residuals.structure``); other trajectories would have chosen the same formula. Wrong exponents pass
+    the first of these, not the structure of what is left.
     """
-    ok = {
-        "predicts worse than its network": refined.held_out <= 1.05 * refined.network,
-        left["text"]: not left["structured"],
-        f"chosen in {100 * refined.chosen_share:.0f} % of draws only": refined.chosen_share >= 0.5,
-    }
-    failed = [what for what, good in ok.items() if not good]
+    error, failed = refined.held_out, []
+    well = error <= AS_WELL * refined.network
+    if not well:
+        failed.append(f"it predicts worse than its network (error {error:.2g} against {refined.network:.2g})")
+    if known is not None and (lowest := min(known["zero"], known["mean"])) <= max(known["network"], error):
+        whose = "the network predicts" if lowest <= known["network"] else "it predicts"
+        which = "zero" if known["zero"] <= known["mean"] else "the mean"
+        worse = max(known["network"], error) if whose == "it predicts" else known["network"]
+        failed.append(f"{whose} no better than {which} does (error {worse:.2g} against {lowest:.2g})")
+    better = min((o for o in others if o.error < BETTER * error), key=lambda o: o.error, default=None)
+    better = better if error > NOTHING else None
+    if better is not None:
+        failed.append(f"the law from {better.label} predicts better (error {better.error:.2g} against {error:.2g})")
+    if left["structured"]:
+        failed.append(left["text"])
+    if refined.chosen_share < STABLE:
+        failed.append(f"it is chosen in {100 * refined.chosen_share:.0f} % of draws of the trajectories only")
+    against = f"its network {refined.network:.2g}"
+    against += f", predicting zero {known['zero']:.2g}" if known else ""
+    good = f"it predicts trajectories left out (error {error:.2g}; {against}), {left['text']}, and the choice is stable"
     return {
         "trusted": not failed,
-        "why": "; ".join(failed) or f"no worse than its network, {left['text']}, and the choice is stable",
-        "law_predicts_as_well_as_network": ok["predicts worse than its network"],
-        "residuals": left,
-        "held_out_error": refined.held_out,
+        "why": "; ".join(failed) or good,
+        "law_predicts_as_well_as_network": well,
+        "residuals": dict(left),
+        "held_out_error": error,
         "network_error": refined.network,
         "n": refined.receivers,
+        "skill": None if known is None else dict(known),
+        "better": None if better is None else {"label": better.label, "text": better.text, "error": better.error},
     }

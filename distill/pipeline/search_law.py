@@ -14,11 +14,11 @@ from distill.files.kinds import LawRecord, RunConfig
 from distill.files.messages import load_messages
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance, sha256
-from distill.files.storage import save_bytes
-from distill.law import account
+from distill.files.storage import finite_or_none, save_bytes
+from distill.law import account, trust
 from distill.law.sources import MESSAGES, Source
 from distill.messages import assumptions, read_out
-from distill.messages.net_forces import node_values, nodes_of
+from distill.messages.net_forces import node_values, nodes_of, third_law_residual
 from distill.physics.law import Law
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
 from distill.pipeline.rivals import RIVALS, Material
@@ -105,6 +105,7 @@ def search_law(
     tell(read, meta.doubted)
     force = read.force(messages, nodes)
     left = assumptions.leftover(force, messages, seed)
+    left["third_law"] = finite_or_none(third_law_residual(read.plain_force(messages, nodes), nodes))
     if not (left["central"] and left["velocity_free"]):
         warn(f"the radial law leaves out part of the read-out force ({left['text']})")
     beside = node_values(force, messages, nodes, read.node_terms)
@@ -137,6 +138,8 @@ def search_law(
     law, content = found.law, account.compose(found, compared, account.Judge(messages, ground, dataset, seed))
     if "node" in fronts:
         content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, force, dataset, seed)
+    position = content.get("node_search", {}).get("position")
+    content["data_verdict"]["violations"] = trust.violations(left, left["third_law"], position)
     if sr_on_inputs:
         content["sr_on_inputs"] = on_inputs(run, dataset, law, options, rows, raw_inputs)
 
