@@ -389,7 +389,14 @@ def test_answers_say_in_which_relation_the_law_stands():
 def test_lines_for_the_terminal():
     law = records.build(kinds.LawRecord, examined())
     fit = records.build(kinds.LinearFit, filled(kinds.LinearFit, r2_all=0.9, r2_trim90=0.99, n_edges=77))
-    lines = words.summary(law, generalization(interpolation=set_json(), wide=set_json(1e-3)), fit)
+    lines = words.summary(
+        law,
+        generalization(interpolation=set_json(), wide=set_json(1e-3)),
+        fit,
+        kinds.Skill(network=0.01, zero=0.4, mean=0.3),
+    )
+    assert lines[0] == "network          error 0.01 of the accelerations left out (predicting zero 0.4, the mean 0.3)"
+    lines = lines[1:]
     assert lines[0].startswith("law found        f = 1.002 * q_i") and lines[2] == (
         "verdict          recovered: within tolerance"
     )
@@ -408,6 +415,39 @@ def test_lines_for_the_terminal():
     assert words.rollout_lines(drifting)[1:] == [
         "momentum         drifts by 1.00×10⁻¹² of its scale under the law, n/a under the network (medians at the end)"
     ]
+
+
+def test_a_law_without_a_known_truth_is_judged_in_the_last_line():
+    data = {
+        "trusted": False,
+        "why": "what the law leaves lasts from frame to frame",
+        "violations": ["not central (9 %)"],
+    }
+    data |= {"better": {"label": "accelerations, no network", "text": "1/r", "error": 0.003}, "skill": None}
+    unknown = {"recovered": None, "why": "the true law is not known here"}
+    law = law_record(truth=None, verdict=unknown, data_verdict=filled(kinds.DataVerdict, **data))
+    lines = words.summary(
+        law, generalization(interpolation=set_json()), None, kinds.Skill(network=0.5, zero=0.4, mean=0.6)
+    )
+    assert lines[0].endswith("no better than predicting zero, it has learned nothing")
+    said = (
+        "by the data alone the law is not to be trusted: what the law leaves lasts from frame to frame; the better law,"
+    )
+    said += " from accelerations, no network: f = 1/r; the force read from the network is not central (9 %)"
+    assert lines[-1] == f"verdict          {said}"
+    assert sum(line.startswith("verdict") for line in lines) == 1
+
+
+def test_exactness_is_the_laws_own():
+    """A network that has diverged makes no law exact."""
+    far = set_json(1e-3)
+    far["gnn"]["mae"], far["law"]["mae_relative"] = 1e12, 1e-3
+    one = records.build(kinds.SetErrors, far)
+    assert not words.exact(one) and "exact" not in words.ratio_words(one)
+    assert "exact" not in words.compared({"interpolation": one, "wide": one})
+    far["law"]["mae_relative"] = 1e-15
+    one = records.build(kinds.SetErrors, far)
+    assert words.ratio_words(one) == "exact to rounding" and "exact to rounding" in words.compared({"wide": one})
 
 
 def test_ratios_and_the_worst_set():

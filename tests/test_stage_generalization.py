@@ -146,6 +146,7 @@ def test_held_particles_are_left_out_of_errors():
     assert extrapolation.errors(pred, true, held=(0,)) | {} == {
         "mae": 0.0,
         "mae_trim90": 0.0,
+        "mae_relative": 0.0,
         "median_relative_error": 0.0,
         "r2": 0.0,
         "n": 10,
@@ -157,6 +158,17 @@ def test_held_particles_are_left_out_of_errors():
 def test_no_force_anywhere_leaves_the_absolute_error():
     out = extrapolation.errors(np.full((4, 2, 2), 0.5), np.zeros((4, 2, 2)))
     assert out["mae"] == 0.5 and out["median_relative_error"] is None and out["r2"] is None
+
+
+def test_forces_that_have_died_out_have_no_relative_error():
+    """A force of 1e-144 is none: whoever predicts 1e-9 there is not off by 135 orders of magnitude."""
+    true = np.full((10, 3, 2), 1e-144)
+    true[:4] = 1.0
+    out = extrapolation.errors(true + 1e-9, true, typical=1.0)
+    assert out["median_relative_error"] == pytest.approx(1e-9)
+    out = extrapolation.errors(true[4:] + 1e-9, true[4:], typical=1.0)
+    assert out["median_relative_error"] is None and out["mae"] == pytest.approx(1e-9)
+    json.dumps(out, allow_nan=False)
 
 
 # ---------------------------------------------------------------- the script

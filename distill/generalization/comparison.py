@@ -8,15 +8,18 @@ from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from distill.files.dataset import Dataset
 from distill.generalization import extrapolation, rollout
-from distill.generalization.extrapolation import Made
+from distill.generalization.extrapolation import INTERPOLATION, Made
 from distill.physics.record import system_of
 from distill.physics.system import System
 from distill.shell import extensions
 from distill.shell.errors import UserError
 from distill.shell.kinds import Kind
 from distill.shell.stage import progress
+from distill.statistics.metrics import typical_size
 
 FRESH_SEED = 1_000_003  # unlike that of any dataset
 ERRORS_ARE = "mae: mean over components; n: particles times frames"
@@ -53,13 +56,16 @@ def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law) -> 
             raise UserError(whose, "give another --seed")
         made = kind.fresh(args, dataset, system)
     unit, network = kind.unit(system), network_acceleration(model, dataset)
+    like = made.sets[INTERPOLATION]
+    inertia = like.properties["mass"][..., None] if unit else 1.0
+    typical = typical_size(np.linalg.norm(inertia * like.acc, axis=-1))
     sets = progress(made.sets.items(), desc="errors of law and network", unit="set")
     result = {
         "truth": None if system is None else {"system": system.name, "law": system.law},
         "force_unit": unit,
         "errors_are": f"of {f'forces, mass * acc, in {unit}' if unit else 'accelerations'}; {ERRORS_ARE}",
         "simulations": {name: states.report for name, states in made.sets.items() if states.report},
-        "sets": {name: extrapolation.compare(s, network, law.acceleration, bool(unit)) for name, s in sets},
+        "sets": {name: extrapolation.compare(s, network, law.acceleration, bool(unit), typical) for name, s in sets},
         "skipped_sets": made.skipped,
     }
     if system is None:

@@ -21,6 +21,7 @@ from distill.statistics import metrics
 FACTORS = {"wide": 3.0, "heavy": 3.0, "close": 0.3}
 LONGER = 3  # "longer" and the rollouts run for this many training times
 INTERPOLATION = "interpolation"
+NO_FORCE = 1e-9  # times the typical force of interpolation
 NOTHING_KNOWN = "the true law is not known here, so nothing beyond the dataset can be labelled"
 
 
@@ -180,23 +181,32 @@ def _make_and_send(send, about, maker, arguments):
 # ---------------------------------------------------------------- errors
 
 
-def errors(pred: np.ndarray, true: np.ndarray, held=()) -> dict:
+def errors(pred: np.ndarray, true: np.ndarray, held=(), typical: float = 0.0) -> dict:
     """Errors of accelerations [graph, particle, dim] of the particles that are free.
 
     ``metrics.prediction_errors`` over the finite predictions, the MAE of the best 90 % of them, and the
-    numbers of those that are not finite; null where there is nothing to average.
+    numbers of those that are not finite; null where there is nothing to average. Vectors below ``NO_FORCE`` times
+    ``typical`` have no relative error: far away from each other some forces are 1e-144.
     """
     free = ~np.isin(np.arange(true.shape[1]), held)
     pred, true = (np.asarray(a, dtype=float)[:, free].reshape(-1, true.shape[2]) for a in (pred, true))
     finite = np.isfinite(pred).all(-1)
-    out = {"mae": None, "mae_trim90": None, "median_relative_error": None, "r2": None, "n": int(finite.sum())}
+    out = {
+        "mae": None,
+        "mae_trim90": None,
+        "mae_relative": None,
+        "median_relative_error": None,
+        "r2": None,
+        "n": int(finite.sum()),
+    }
     out["n_not_finite"] = int((~finite).sum())
     if not out["n"]:
         return out
     pred, true = pred[finite], true[finite]
     if (true != 0).any():
         with np.errstate(over="ignore"):
-            found = metrics.prediction_errors(pred, true)
+            found = metrics.prediction_errors(pred, true, NO_FORCE * typical)
+            found["mae_relative"] = found["mae"] / float(np.abs(true).mean())
         out |= {k: finite_or_none(v) for k, v in found.items() if k != "n"}
     else:  # no force at all: only the absolute error means something
         out["mae"] = finite_or_none(np.abs(pred - true).mean())
@@ -205,17 +215,17 @@ def errors(pred: np.ndarray, true: np.ndarray, held=()) -> dict:
     return out
 
 
-def compare(states: States, network, law, forces: bool = False) -> dict:
+def compare(states: States, network, law, forces: bool = False, typical: float = 0.0) -> dict:
     """Errors of two functions (pos, vel, properties[, box]) -> accelerations on one set, and their ratio.
 
-    ``forces``: of mass * acc in place of accelerations.
+    ``forces``: of mass * acc in place of accelerations. ``typical``: their size in the data that the law is from.
     """
     out = {"what": states.what, "graphs": len(states), "particles": states.pos.shape[1]}
     box = {} if states.box is None else {"box": states.box}
     scale = states.properties["mass"][..., None] if forces else 1.0
     with np.errstate(all="ignore"):
         for name, function in (("gnn", network), ("law", law)):
-            out[name] = errors(scale * function(*states.state, **box), scale * states.acc, states.held)
+            out[name] = errors(scale * function(*states.state, **box), scale * states.acc, states.held, typical)
     gnn, law_mae = out["gnn"]["mae"], out["law"]["mae"]
     usable = gnn and law_mae is not None and not out["law"]["n_not_finite"]
     out["law_over_gnn_mae"] = finite_or_none(law_mae / gnn) if usable else None

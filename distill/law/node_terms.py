@@ -21,8 +21,8 @@ NEGLIGIBLE = 1e-6  # mean relative error of the accelerations: nothing is needed
 
 
 def needed(law: Law, ground: Ground) -> tuple[Law, dict, list[dict]]:
-    """(``law`` with the node terms of ``ground`` that the data need; their standard errors by name, null where there
-    are too few trajectories; those dropped: name, value, standard_error, why).
+    """(``law`` with the node terms of ``ground`` that the data need; their standard errors by name, none where there
+    are too few trajectories; those dropped, as ``kinds.DroppedTerm``).
     """
     dropped: list[dict] = []
     while law.node:
@@ -39,7 +39,10 @@ def needed(law: Law, ground: Ground) -> tuple[Law, dict, list[dict]]:
                 law = without
                 break
         else:
-            return law, {name: _json(law.node[name], error)["standard_error"] for name, error in errors.items()}, dropped
+            known = {
+                name: _json(law.node[name], e)["standard_error"] for name, e in errors.items() if np.isfinite(e).all()
+            }
+            return law, known, dropped
     return law, {}, dropped
 
 

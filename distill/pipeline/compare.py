@@ -45,7 +45,8 @@ def compare(
     check_law(found, law_path, run, folder)
     law = law_of(found)
     inputs = {"law": law_path, "weights": folder / "model.safetensors", "config": folder / "config.json"}
-    dataset = dataset_of_run(run, records.load(RunConfig, inputs["config"]))
+    config = records.load(RunConfig, inputs["config"])
+    dataset = dataset_of_run(run, config)
     inputs["dataset"] = dataset.path
     kind = next(k for k in reversed(comparisons()) if k.takes(dataset))
     args = Namespace(**common, **resolve(kind, comparisons(), flags, quick))
@@ -74,7 +75,7 @@ def compare(
     report = write_report(run)
     first = result.sets[INTERPOLATION]
     told = {"mae_law": first.law.mae, "mae_gnn": first.gnn.mae, "n": first.law.n, "sets": len(result.sets)}
-    return stage.done(report, summary(found, result, gather(run).linear_fit), **told)
+    return stage.done(report, summary(found, result, gather(run).linear_fit, config.skill), **told)
 
 
 def check_law(law: LawRecord, path: Path, run: str, folder: Path) -> None:

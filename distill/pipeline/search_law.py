@@ -22,6 +22,7 @@ from distill.messages.net_forces import node_values, nodes_of, third_law_residua
 from distill.physics.law import Law
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
 from distill.pipeline.rivals import RIVALS, Material
+from distill.report.words import trust_words
 from distill.search import whole_system
 from distill.search.engine import USUAL, CannotStartError, SearchOptions
 from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
@@ -166,7 +167,12 @@ def search_law(
         told = {"recovered": verdict.recovered, "in_range": verdict.relative_error_in_range}
         told |= {"extrapolated": verdict.relative_error_extrapolated}
     told |= {"error_law": error.law, "error_gnn": error.gnn, "receivers": error.n, "engine": options.engine}
-    return stage.done(out, law=f"f = {record.pair.short}", **told)
+    lines = []
+    if verdict.recovered is None:
+        lines = [f"verdict  {trust_words(record)}"]
+    if better := record.data_verdict.better:
+        told |= {"better": f"f = {better.text} ({better.label})"}
+    return stage.done(out, lines, law=f"f = {record.pair.short}", **told)
 
 
 def tell(read: read_out.ReadOut, doubted: list[str]) -> None:

@@ -3,7 +3,7 @@
 from distill.formulas.text import parse, to_text
 from distill.report.page import code, details, formula, guarded, missing, percent, shown, table, text
 from distill.report.parts import added
-from distill.report.words import verdict_word, worst_point
+from distill.report.words import numbers, trust_words, verdict_word, worst_point
 
 
 def law(m) -> str:
@@ -137,8 +137,8 @@ def choice(law) -> str:
         seen = "" if met is None else f"; {met} of {tried} restarts met its form"
         told = f"{percent(early.chosen_share)} of bootstrap draws of held-out rows{seen}"
         rows.append(["Row chosen again from the messages alone", told])
-    word = "can be trusted" if law.data_verdict.trusted else "is not to be trusted"
-    rows.append(["By the data alone, without the truth", f"{word}: {text(law.data_verdict.why)}"])
+    said = trust_words(law).removeprefix("by the data alone the law ")
+    rows.append(["By the data alone, without the truth", text(said)])
     rows.append(["What a central law without velocities leaves out", text(law.leftover.text)])
     listed = [[shown(c.complexity), shown(c.held_out), code(c.equation)] for c in refined.candidates]
     tried = f'<p class="note">{text(refined.why)}</p>' + table(["complexity", "held-out error", "formula"], listed)
@@ -149,6 +149,14 @@ def choice(law) -> str:
 def node(law) -> str:
     """What a particle does with the sum of its forces, composed and searched."""
     body = f"<p>{formula(law.node.latex, 19, law.node.text)}</p>"
+    rows = [
+        [text(k.replace("_", " ")), numbers(v), numbers(law.node.standard_errors.get(k))]
+        for k, v in law.node.terms.items()
+    ]
+    body += table(["term", "value", "standard error"], rows) if rows else ""
+    if law.node.dropped:
+        told = "; ".join(f"{d.name.replace('_', ' ')} {numbers(d.value)}: {d.why}" for d in law.node.dropped)
+        body += f'<p class="note">Not needed by the data: {text(told)}.</p>'
     if searched := law.node_search:
         body += table([], [["Searched instead of assumed", f"{code(searched.equation)}<br>{text(searched.text)}"]])
     return f"<h3>What a particle does with its forces</h3>{body}"

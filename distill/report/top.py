@@ -25,16 +25,26 @@ def headline(m: Material) -> str:
         what = "There is no law yet: the search for a formula has not been run."
         return missing(what, f"python symbolic_reg.py --run {m.run}")
     verdict = law.verdict
-    out = f'<p class="answer">{text(words.answer(law, m.generalization))}</p>'
+    skill = (m.config and m.config.skill) or law.data_verdict.skill
+    out = f'<p class="note">Network: {text(words.skill_words(skill))}.</p>' if skill else ""
+    out += f'<p class="answer">{text(words.answer(law, m.generalization))}</p>'
     out += f'<p><span class="badge {COLOURS[verdict.recovered]}">{words.verdict_word(verdict)}</span>'
     if (good := verdict.softening_recovered) is not None:
         said = f"{'close range' if m.cut_off else 'softening'} {'' if good else 'not '}recovered"
         out += f'<span class="badge {"good" if good else "open"}">{said}</span>'
+    data = law.data_verdict
+    out += "".join(f'<span class="badge bad">{text(one)}</span>' for one in data.violations)
+    if data.better:
+        out += f'<span class="badge bad">{text(f"better without: {data.better.label}")}</span>'
     out += f'</p><p class="note">{text(verdict.why)}</p>'
+    if data.better:
+        told = f"predicts held-out accelerations better (error {words.shown(data.better.error)}"
+        told += f" against {words.shown(data.held_out_error)}): f = {data.better.text}"
+        out += f'<p class="note">The law from {text(data.better.label)} {text(told)}.</p>'
     if equal := verdict.equivalence:
         said = f"{text(equal.text)}. {text(words.worst_point(equal))}"
         out += f'<p class="note">Compared with the true law: {said}.</p>'
-    extra = ", ".join(f"{k.replace('_', ' ')} {_numbers(v)}" for k, v in law.node.terms.items())
+    extra = ", ".join(f"{k.replace('_', ' ')} {words.numbers(v)}" for k, v in law.node.terms.items())
     out += '<div class="laws">' + law_card("Law found", law.pair, "found", extra=extra)
     if truth := law.truth:
         known = [f"drag {words.shown(truth.drag)}"] if truth.drag else []
@@ -44,14 +54,6 @@ def headline(m: Material) -> str:
         why = text(words.truth_words(law, m.generalization))
         out += f'<div class="law"><h3>True law</h3><p class="note">{why}</p></div></div>'
     return out + f'<div class="tiles">{tiles(m)}</div>'
-
-
-def _numbers(value) -> str:
-    """A number or a vector; components that are rounding beside the largest are 0."""
-    if not isinstance(value, list):
-        return words.shown(value)
-    largest = max(abs(v) for v in value)
-    return f"({', '.join(words.shown(v if abs(v) > words.ROUNDING * largest else 0.0) for v in value)})"
 
 
 def tiles(m: Material) -> str:

@@ -2,7 +2,16 @@
 
 import math
 
-from distill.files.kinds import Equivalence, Generalization, LawRecord, LinearFit, Rollouts, SetErrors, Verdict
+from distill.files.kinds import (
+    Equivalence,
+    Generalization,
+    LawRecord,
+    LinearFit,
+    Rollouts,
+    SetErrors,
+    Skill,
+    Verdict,
+)
 from distill.generalization.extrapolation import INTERPOLATION
 from distill.report import parts
 
@@ -25,6 +34,14 @@ def shown(value, digits: int = 3) -> str:
         return f"{value:,.0f}" if "e" in text else text
     mantissa, exponent = f"{value:.{max(digits - 1, 1)}e}".split("e")
     return f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
+
+
+def numbers(value) -> str:
+    """A number or a vector; components that are rounding beside the largest are 0."""
+    if not isinstance(value, list):
+        return shown(value)
+    largest = max(abs(v) for v in value)
+    return f"({', '.join(shown(v if abs(v) > ROUNDING * largest else 0.0) for v in value)})"
 
 
 def power(value: float) -> str:
@@ -62,17 +79,41 @@ def worst_point(equivalence: Equivalence) -> str:
     return f"Worst of all points compared: {off} at {at} ({values}; {RANGES[worst.range]})"
 
 
+# ---------------------------------------------------------------- trust, and the network's quality
+
+
+def skill_words(skill: Skill) -> str:
+    """How good the network is beside no network at all, in a sentence without its full stop."""
+    nothing = min((skill.zero, "zero"), (skill.mean, "the mean"))
+    good = skill.network < nothing[0]
+    how = f"error {shown(skill.network)} of the accelerations left out"
+    others = f"predicting zero {shown(skill.zero)}, the mean {shown(skill.mean)}"
+    return f"{how} ({others})" + ("" if good else f": no better than predicting {nothing[1]}, it has learned nothing")
+
+
+def trust_words(law: LawRecord) -> str:
+    """How far the law can be trusted by the data alone, in a sentence without its full stop."""
+    data = law.data_verdict
+    said = f"by the data alone the law {'can be trusted' if data.trusted else 'is not to be trusted'}: {data.why}"
+    if data.better:
+        said += f"; the better law, from {data.better.label}: f = {data.better.text}"
+    if data.violations:
+        said += f"; the force read from the network is {', '.join(data.violations)}"
+    return said
+
+
 # ---------------------------------------------------------------- lines for the terminal
 
 
-def summary(law: LawRecord, result: Generalization, fit: LinearFit | None) -> list[str]:
-    """The few lines a user reads at the end."""
+def summary(law: LawRecord, result: Generalization, fit: LinearFit | None, skill: Skill | None = None) -> list[str]:
+    """The few lines a user reads at the end: the network's quality first, and the verdict last where it is by the data
+    alone. ``skill``: on the validation split; None: as law.json has it.
+    """
     true = f"f = {law.truth.text}" if law.truth else truth_words(law, result)
-    lines = [
-        f"law found        f = {law.pair.text}",
-        f"true law         {true}",
-        f"verdict          {verdict_word(law.verdict)}: {law.verdict.why}",
-    ]
+    skill, judged = skill or law.data_verdict.skill, law.verdict.recovered is not None
+    lines = [f"network          {skill_words(skill)}"] if skill else []
+    lines += [f"law found        f = {law.pair.text}", f"true law         {true}"]
+    lines += [f"verdict          {verdict_word(law.verdict)}: {law.verdict.why}"] if judged else []
     if equal := law.verdict.equivalence:
         lines += [f"compared         {equal.text}", f"                 {worst_point(equal)}"]
     if law.rivals and law.truth:
@@ -89,7 +130,8 @@ def summary(law: LawRecord, result: Generalization, fit: LinearFit | None) -> li
             lines.append(f"{label:<16} {both}: the law's is {ratio_words(one)}; {name}, {one.law.n} {what}")
     if isinstance(result.rollouts, Rollouts):
         lines += rollout_lines(result.rollouts)
-    return lines + parts.added("lines", law, result)
+    lines += parts.added("lines", law, result)
+    return lines if judged else [*lines, f"verdict          {trust_words(law)}"]
 
 
 def rollout_lines(r: Rollouts) -> list[str]:
@@ -117,13 +159,21 @@ def factor(one: SetErrors) -> float | None:
     return math.inf if one.law.mae == 0 else one.gnn.mae / one.law.mae
 
 
+def exact(one: SetErrors) -> bool:
+    """Whether the law's own error is rounding; how large the network's is says nothing of it."""
+    law = one.law
+    if law.mae is None or law.n_not_finite:
+        return False
+    return law.mae == 0 or (law.mae_relative is not None and law.mae_relative < ROUNDING)
+
+
 def ratio_words(one: SetErrors) -> str:
     """The law's error on one set against the network's: ``12 times smaller``."""
     ratio = factor(one)
     if ratio is None:
         bad = one.law.n_not_finite
         return f"not finite for {bad:,} of {bad + one.law.n:,}" if bad else "n/a"
-    if ratio > 0.01 / ROUNDING:
+    if exact(one):
         return "exact to rounding"
     return f"{times(ratio)} smaller" if ratio >= 1 else f"{times(1 / ratio)} larger"
 
@@ -150,7 +200,7 @@ def worst_extrapolation(sets: dict) -> str | None:
     def gain(name):
         ratio = factor(sets[name])
         error = sets[name].gnn.median_relative_error or 0.0
-        return -1.0 if ratio is None else min(ratio, 0.01 / ROUNDING), -error
+        return (-1.0 if ratio is None else math.inf if exact(sets[name]) else ratio), -error
 
     return min(beyond, key=gain, default=None)
 
@@ -187,7 +237,7 @@ def answer(law: LawRecord, generalization: Generalization | None) -> str:
         data = law.data_verdict
         well = "at least as well as the network" if data.law_predicts_as_well_as_network else "worse than the network"
         said = f"{truth_words(law, generalization)} The distilled law predicts held-out accelerations {well}."
-        said += f" {'It can be trusted' if data.trusted else 'It is not to be trusted'}: {data.why}."
+        said += f" {trust_words(law).replace('by the data alone the law is', 'It is').replace('by the data alone the law', 'It')}."
         one = generalization and generalization.sets.get(INTERPOLATION)
         if one and one.law.median_relative_error is not None:
             said += f" Its median error on new data is {percent(one.law.median_relative_error)}."
@@ -204,18 +254,18 @@ def truth_words(law: LawRecord, generalization: Generalization | None) -> str:
 def compared(sets: dict) -> str:
     """One sentence on law against network over all sets."""
     beyond = {k: factor(v) for k, v in sets.items() if k != INTERPOLATION}
-    inside = factor(sets[INTERPOLATION]) if INTERPOLATION in sets else None
     if not beyond:
-        return f"On held-out data {_against(inside)}."
+        return f"On held-out data {_against(sets.get(INTERPOLATION))}."
     lost = [k.replace("_", " ") for k, v in beyond.items() if v is None or v < 1]
     if not lost:
         reached = {w: [getattr(sets[k], w).median_relative_error for k in beyond] for w in ("law", "gnn")}
         worst = {w: percent(max(v)) if None not in v else "n/a" for w, v in reached.items()}
         network = f" (median errors reach {worst['law']}, the network’s {worst['gnn']})"
-        if min(beyond.values()) > 0.01 / ROUNDING:
+        least = max((sets[k] for k in beyond), key=lambda one: (not exact(one), -(factor(one) or 0.0)))
+        if exact(least):
             network = f" (the network’s median error reaches {worst['gnn']})"
         kinds = f"On {_count(len(beyond))} kinds of data unlike the training data"
-        return f"{kinds} {_against(min(beyond.values()), 'at least ')}{network}."
+        return f"{kinds} {_against(least, 'at least ')}{network}."
     if len(lost) == len(beyond):
         return "On no kind of data unlike the training data is it better than the network."
     kept = len(beyond) - len(lost)
@@ -225,10 +275,11 @@ def compared(sets: dict) -> str:
     )
 
 
-def _against(ratio, least: str = "") -> str:
+def _against(one: SetErrors | None, least: str = "") -> str:
+    ratio = one and factor(one)
     if ratio is None:
         return "it cannot be compared with the network"
-    if ratio > 0.01 / ROUNDING:
+    if exact(one):
         return "it is exact to rounding"
     if ratio < 1:
         return f"its error is {times(1 / ratio)} larger than the network’s"

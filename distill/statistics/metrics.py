@@ -95,10 +95,10 @@ def channel_map(message: np.ndarray, force: np.ndarray) -> np.ndarray:
     return (a.T @ b / len(a)) ** 2
 
 
-def relative_errors(pred: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """|pred - true| / |true| of vectors [..., dim] (where the truth is not 0)."""
+def relative_errors(pred: np.ndarray, true: np.ndarray, least: float = 0.0) -> np.ndarray:
+    """|pred - true| / |true| of vectors [..., dim] with |true| > ``least``."""
     size = np.linalg.norm(true, axis=-1)
-    return np.linalg.norm(pred - true, axis=-1)[size > 0] / size[size > 0]
+    return np.linalg.norm(pred - true, axis=-1)[size > least] / size[size > least]
 
 
 def acceleration_error(pred: np.ndarray, true: np.ndarray) -> float:
@@ -107,11 +107,14 @@ def acceleration_error(pred: np.ndarray, true: np.ndarray) -> float:
     return float((np.abs(pred - true) / (typical_size(size) + size)[..., None]).mean())
 
 
-def prediction_errors(pred: np.ndarray, true: np.ndarray) -> dict:
-    """Errors of accelerations [..., dim]: mae and r2 over components, median relative error of vectors."""
+def prediction_errors(pred: np.ndarray, true: np.ndarray, least: float = 0.0) -> dict:
+    """Errors of accelerations [..., dim]: mae and r2 over components, median relative error of vectors longer than
+    ``least`` (nan: there is none).
+    """
+    relative = relative_errors(pred, true, least)
     return {
         "mae": float(np.abs(pred - true).mean()),
-        "median_relative_error": float(np.median(relative_errors(pred, true))),
+        "median_relative_error": float(np.median(relative)) if relative.size else float("nan"),
         "r2": r_squared(true.reshape(-1), pred.reshape(-1)),
         "n": int(np.prod(true.shape[:-1])),
     }
