@@ -91,10 +91,10 @@ def skill_words(skill: Skill) -> str:
     return f"{how} ({others})" + ("" if good else f": no better than predicting {nothing[1]}, it has learned nothing")
 
 
-def trust_words(law: LawRecord) -> str:
+def trust_words(law: LawRecord, subject: str = "by the data alone the law") -> str:
     """How far the law can be trusted by the data alone, in a sentence without its full stop."""
     data = law.data_verdict
-    said = f"by the data alone the law {'can be trusted' if data.trusted else 'is not to be trusted'}: {data.why}"
+    said = f"{subject} {'can be trusted' if data.trusted else 'is not to be trusted'}: {data.why}"
     if data.better:
         said += f"; the better law, from {data.better.label}: f = {data.better.text}"
     if data.violations:
@@ -237,7 +237,7 @@ def answer(law: LawRecord, generalization: Generalization | None) -> str:
         data = law.data_verdict
         well = "at least as well as the network" if data.law_predicts_as_well_as_network else "worse than the network"
         said = f"{truth_words(law, generalization)} The distilled law predicts held-out accelerations {well}."
-        said += f" {trust_words(law).replace('by the data alone the law is', 'It is').replace('by the data alone the law', 'It')}."
+        said += f" {trust_words(law, 'It')}."
         one = generalization and generalization.sets.get(INTERPOLATION)
         if one and one.law.median_relative_error is not None:
             said += f" Its median error on new data is {percent(one.law.median_relative_error)}."
