@@ -103,7 +103,6 @@ def search_law(
     dataset = dataset_of_run(run, config)
     nodes = nodes_of(messages)
     read = read_out.read_out(messages, nodes, meta.antisymmetric, seed, meta.doubted, meta.network_error)
-    tell(read, meta.doubted)
     force = read.force(messages, nodes)
     left = assumptions.leftover(force, messages, seed)
     left["third_law"] = finite_or_none(third_law_residual(read.plain_force(messages, nodes), nodes))
@@ -132,6 +131,7 @@ def search_law(
         options, reason = instead(options, exc)
         fronts = run_searches(todo, options, threads, place, digest)
     of_rivals = {o.name: fronts.pop(o.name, None) for o in others}
+    tell(read, meta.doubted)
 
     ground = account.ground_of(messages, nodes, dataset, seed, quick)
     found = account.finding(main, fronts["radial"], ground, dataset)
