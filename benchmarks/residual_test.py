@@ -23,7 +23,7 @@ from distill.formulas.text import parse, to_text
 from distill.law import selection
 from distill.law.receivers import law_error
 from distill.law.residuals import structure
-from distill.law.scene import _edges, of_dataset
+from distill.law.scene import edges, of_dataset
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 from distill.shell import paths
@@ -86,7 +86,7 @@ def messages_of(case: data.Case, seed: int) -> dict:
     k, f = training[chosen // frames], chosen % frames
     cutoff = arrays.get("cutoff")
     law = Law(parse("1/r", ("r",)), cutoff=None if cutoff is None else float(cutoff))
-    graph, i, j, dx = _edges(arrays["pos"][k, f], law, arrays.get("box"))
+    graph, i, j, dx = edges(arrays["pos"][k, f], law, arrays.get("box"))
     out = {"receiver": i, "sender": j, "trajectory": k[graph], "frame": f[graph], "dx": dx}
     out |= {"r": np.linalg.norm(dx, axis=1), "vel_i": arrays["vel"][k, f][graph, i]}
     for name in ("mass", "charge"):

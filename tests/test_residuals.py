@@ -159,3 +159,25 @@ def test_origin_and_units_change_nothing():
     shifted = structure(law, of_dataset(replace(case.dataset, arrays=moved), law), numbers)
     assert shifted["follows"] == first["follows"]
     assert shifted["r2_held_out"] == pytest.approx(first["r2_held_out"], rel=1e-6)
+
+
+# ---------------------------------------------------------------- the benchmark
+
+
+def test_the_benchmark_counts_right_calls(monkeypatch, tmp_path, capsys):
+    whole = benchmark.todo(1, benchmark.EACH)
+    groups = [name.split("_")[0] for name in whole]
+    assert (groups.count("missing"), groups.count("complete"), groups.count("differences")) == (40, 40, 19)
+    rows = {f"missing_trap_{k}": {"missing": True, "structured": k > 0} for k in range(4)}
+    rows["complete_r1_0"] = {"missing": False, "structured": False}
+    found = benchmark.counted(rows)
+    assert (found["missing"]["right"], found["missing"]["n"], found["complete"]["right"]) == (3, 4, 1)
+    monkeypatch.setattr(benchmark.paths, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(benchmark, "measure", lambda arguments: rows["complete_r1_0"] | {"n": 9, "text": "noise"})
+    call = ["--seed", "910", "--each", "1", "--kinds", "springs", "--development"]
+    assert benchmark.main(call) == 0
+    monkeypatch.setattr(benchmark, "measure", None)  # what is finished is found done
+    assert benchmark.main(call) == 0
+    assert "complete                 1 of 1" in capsys.readouterr().out
+    stored = benchmark.sections.read(tmp_path / "residual_test.json")["s910"]
+    assert stored["counts"]["complete"]["n"] == 1 and stored["hardware"] and stored["date"] and "git" in stored

@@ -70,8 +70,8 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
     kept = unseen if len(unseen) >= FEWEST else np.arange(len(pos))
     box = dataset.arrays.get("box")
     length = min(STRETCH, frames, max(1, len(kept) * frames // STRETCHES))
-    edges = _edges_a_frame(pos[kept[0], 0].astype(float), law, box)
-    count = max(1, min(ROWS // n, EDGES // max(edges, 1)))  # frames
+    in_a_frame = _edges_a_frame(pos[kept[0], 0].astype(float), law, box)
+    count = max(1, min(ROWS // n, EDGES // max(in_a_frame, 1)))  # frames
     if count < length * STRETCHES:
         length = max(1, min(length, count // STRETCHES))
     whole = [(k, at) for k in kept for at in range(0, frames - length + 1, length)]
@@ -85,7 +85,7 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
     def rows(values):
         return values[:, :, free].reshape(-1, *values.shape[3:])
 
-    frame, i, j, dx = _edges(pos.reshape(-1, n, pos.shape[-1]), law, box)
+    frame, i, j, dx = edges(pos.reshape(-1, n, pos.shape[-1]), law, box)
     number = np.full(n, -1)
     number[free] = np.arange(len(free))
     felt = number[i] >= 0
@@ -121,7 +121,7 @@ def _edges_a_frame(pos: np.ndarray, law: Law, box) -> int:
     return 2 * (n - 1) if law.chain else n * (n - 1)
 
 
-def _edges(pos: np.ndarray, law: Law, box) -> tuple:
+def edges(pos: np.ndarray, law: Law, box) -> tuple:
     """``frame, i, j [edge]`` and ``dx`` = x_i - x_j [edge, dim] of ``pos`` [frame, particle, dim]."""
     frames, n = pos.shape[:2]
     if law.cutoff is not None:
