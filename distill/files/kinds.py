@@ -343,13 +343,14 @@ class ConstantPair(Part):
     true: float  # of the true law
     found: float  # of the law found
     off: float  # |found/true - 1|
+    judged: bool = True  # whether data reach it
 
 
 class Equivalence(Part):
     relation: str  # same, same up to a constant factor, same functional form, or different
     factor: float | None  # law over truth, for the first two
     constants: list[ConstantPair]  # where the law has the true form
-    off: float | None  # the largest of their deviations
+    off: float | None  # the largest deviation of those judged
     symbolic: bool | None  # whether algebra confirms what samples say; null: not asked
     worst: Worst  # the sample where the law is furthest off
     relative_error_is: str  # definition
@@ -361,15 +362,24 @@ class Equivalence(Part):
 class Verdict(Part):
     recovered: bool | None  # null: the truth is not known
     why: str  # in words
-    relative_error_in_range: float | None = None  # from the 5 % to the 95 % quantile of training distances
-    relative_error_extrapolated: float | None = None  # to 3 times the largest; inwards where the force is cut off
-    relative_error_near: float | None = None  # below the 5 % quantile
-    softening_recovered: bool | None = None  # whether that is below 5 %
-    scale: float | None = None  # factor that brings the law closest; the errors are told after it
-    symbolic_equal: bool | None = None  # the same formula once constants are rounded
-    node_error: float | None = None  # relative error of what acts beside the pair forces
+    same_form: bool | None = None  # form, constants within 1 % and node terms are right, whatever the errors
+    failed: list[str] = none(list)  # of form, constants, node terms, in, near, extrapolated
+    relative_error_in_range: float | None = None  # of accelerations, |a_law - a|/(c + |a|), mean; null: not finite
+    relative_error_near: float | None = None  # of single pairs down to the closest that ten times the data meet
+    relative_error_extrapolated: float | None = None  # to 3 times the largest distance; inwards with a cutoff
+    tails: dict[str, float | None] = none(dict)  # 99.9 % quantiles of these errors
+    allowed_errors: dict[str, float] = none(dict)  # of their means; their tails may be 30 times as large
+    network_errors: dict[str, float] = none(dict)  # the network's, which set them; none where there is no network
+    softening_recovered: bool | None = None  # form, constants and errors near are right; null: data do not reach it
+    not_judged: list[str] = none(list)  # constants that no data reach, a sentence each
+    node_error: float | None = None  # of what acts beside the pair forces: as a share of it, of |a| where there is none
     ranges: dict[str, list[float]] = none(dict)  # distances compared
-    n_samples: int | None = None  # in each range
+    closest: float | None = None  # pair of the data judged on
+    split: str | None = None  # of these
+    n_receivers: int | None = None  # in range
+    n_samples: int | None = None  # pairs in each of the other ranges
+    scale: float | None = None  # of earlier versions: factor that brings the law closest
+    symbolic_equal: bool | None = None  # of earlier versions: the same formula once constants are rounded
     equivalence: Equivalence | None = None  # the relation of the two formulas
 
 

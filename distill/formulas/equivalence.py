@@ -9,6 +9,7 @@ law's text (ten digits).
 """
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import sympy as sp
@@ -90,13 +91,15 @@ def same_rational(a: sp.Expr, b: sp.Expr, tolerance: float = 0.03) -> bool:
 # ---------------------------------------------------------------- the relation
 
 
-def equivalence(law: sp.Expr, truth, samples: dict) -> dict:
+def equivalence(law: sp.Expr, truth, samples: dict, unseen: Collection[int] = ()) -> dict:
     """In which of ``RELATIONS`` the pair law ``law`` stands to ``truth``, JSON-ready.
 
     ``truth``: a formula, or a function of the columns (then its form is not known and the third relation is
-    not looked for). ``samples``: name of a range -> columns (variable name -> [sample]). Keys: ``relation``;
-    ``factor`` (law over truth, for the first two, else null); ``constants`` [{name, role, true, found, off}]
-    and ``off`` (the largest of their deviations) wherever the law has the true form; ``symbolic``: whether
+    not looked for). ``samples``: name of a range -> columns (variable name -> [sample]). ``unseen``: numbers of
+    the constants of ``form_of(truth)`` that no data reach; they may have any value, and may be gone. Keys:
+    ``relation``; ``factor`` (law over truth, for the first two, else null); ``constants`` [{name, role, true,
+    found, off, judged}] and ``off`` (the largest deviation of those that are judged) wherever the law has the
+    true form; ``symbolic``: whether
     algebra confirms what the samples say; ``variables``: r and those that either formula has; ``worst``: the
     sample where the law is furthest off (``ERROR_IS``; null error: the law is not finite there); ``text``: one
     sentence.
@@ -128,7 +131,7 @@ def equivalence(law: sp.Expr, truth, samples: dict) -> dict:
         relation = "same up to a constant factor"
     if known and finite and factor > 0:
         rows = np.concatenate([np.unique(np.linspace(p.start, p.stop - 1, ROWS).astype(int)) for p in parts])
-        constants, fitted = _constants(law, truth, columns, value, weights(value), factor, rows)
+        constants, fitted = _constants(law, truth, columns, value, weights(value), factor, rows, unseen)
         if relation == "different" and constants:
             relation = "same functional form"
     symbolic = None
@@ -139,7 +142,7 @@ def equivalence(law: sp.Expr, truth, samples: dict) -> dict:
         "relation": relation,
         "factor": factor if relation in RELATIONS[:2] else None,
         "constants": constants,
-        "off": max((c["off"] for c in constants), default=None),
+        "off": max((c["off"] for c in constants if c["judged"]), default=None),
         "symbolic": symbolic,
         "worst": worst,
         "relative_error_is": ERROR_IS,
@@ -161,7 +164,7 @@ def _worst(off, value, target, columns, ends, ranges) -> dict:
     }
 
 
-def _constants(law, truth, columns, value, weights, factor, rows) -> tuple[list[dict], sp.Expr | None]:
+def _constants(law, truth, columns, value, weights, factor, rows, unseen) -> tuple[list[dict], sp.Expr | None]:
     """The constants of the true form in the law and that form with them, or nothing where it is another."""
     try:
         form = form_of(truth)
@@ -180,11 +183,10 @@ def _constants(law, truth, columns, value, weights, factor, rows) -> tuple[list[
         if k not in fit.free and c.compared is None:
             continue
         found = float(at[k])
-        if not 1 / KEPT <= found / c.value / (factor if c.outer else 1.0) <= KEPT:
+        if k not in unseen and not 1 / KEPT <= found / c.value / (factor if c.outer else 1.0) <= KEPT:
             return [], None
-        out.append(
-            {"name": f"c{len(out)}", "role": c.role, "true": c.value, "found": found, "off": abs(found / c.value - 1)}
-        )
+        about = {"true": c.value, "found": found, "off": abs(found / c.value - 1), "judged": k not in unseen}
+        out.append({"name": f"c{len(out)}", "role": c.role} | about)
     return out, form.expr.xreplace({c.symbol: sp.Float(float(v)) for c, v in zip(form.constants, at, strict=True)})
 
 
@@ -207,7 +209,7 @@ def _sentence(result: dict) -> str:
     if relation == "same up to a constant factor":
         return f"{relation} {result['factor']:.5g}"
     if relation == "same functional form":
-        return f"{relation}, constants off by {_percent(result['off'])}"
+        return relation if result["off"] is None else f"{relation}, constants off by {_percent(result['off'])}"
     at = ", ".join(f"{n} = {worst['point'][n]:.3g}" for n in result["variables"])
     wrong = "not finite" if worst["relative_error"] is None else f"{_percent(worst['relative_error'])} off"
     return f"different: {wrong} at {at}"

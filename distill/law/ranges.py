@@ -1,0 +1,168 @@
+"""Where a law is compared with the truth, and how far its accelerations are off there.
+
+in            the configurations of the judged data themselves: the accelerations of their receivers
+near          single pairs, from the closest pair that ten times as much data would meet to the 5 % quantile of
+              the distances
+extrapolated  single pairs, from the largest distance to ``FAR`` times it; where the force is cut off, from
+              ``INWARDS`` of the smallest distance to it: where a hotter fluid goes
+
+All errors are of accelerations, |a_law - a|/(c + |a|) of vectors, c the typical |a| of the data; that of a single
+pair is f/m_i. ``a`` is made of the true law, never of labels, so that noise on these is no error of the law.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from distill.files.properties import in_messages, of_edges, variables
+from distill.messages.net_forces import state_of
+from distill.physics.terms import State, direction
+from distill.statistics.metrics import typical_size
+
+FAR = 3.0
+INWARDS = 0.9
+LOW = 0.05  # quantile of the distances at which "near" ends
+LONGER = 10.0  # the closest pair is that of data this many times as many
+TAIL_SHARE = 0.01  # of the distances, the smallest: what the closest one of more data is estimated from
+SAMPLES = 4000  # of a range of single pairs
+STEPS = 8  # of distance, for the network's error near
+MOST_EDGES = 300_000  # of the configurations
+QUANTILE = 0.999  # of the errors, beside their mean: a wrong core is met rarely
+NAMES = ("in", "near", "extrapolated")
+
+
+@dataclass(frozen=True)
+class Error:
+    """Of accelerations in one range: mean and ``QUANTILE``; infinite where the law is not finite."""
+
+    mean: float
+    tail: float
+
+
+def closest_distance(r: np.ndarray, longer: float = LONGER) -> float:
+    """The closest pair expected in ``longer`` times as much data as the distances ``r`` [pair].
+
+    For small x, P(r < x) is taken as proportional to x^k, k being estimated from the smallest ``TAIL_SHARE`` of
+    the distances (at least 20; Hill's estimator): k is 2 and 3 for points spread evenly in two and three
+    dimensions, less where particles attract each other, much more at a repulsive core. The smallest of N draws
+    goes as N^(-1/k), so it is the one seen times ``longer``^(-1/k).
+    """
+    count = min(max(int(TAIL_SHARE * len(r)), 20), len(r) - 1)
+    if count < 1:
+        return float(r.min())
+    smallest = np.sort(np.partition(r, count)[: count + 1])
+    spread = float(np.mean(np.log(smallest[count] / smallest[:count])))  # 1/k
+    return float(smallest[0] * longer**-spread)
+
+
+def pairs(edges: dict, low: float, high: float, seed: int) -> dict:
+    """Distances log-uniform in [low, high] with the properties of both ends drawn from the data."""
+    rng = np.random.default_rng([seed, 77])
+    pick = rng.integers(len(edges["r"]), size=SAMPLES)
+    return of_edges(edges, pick) | {"r": np.exp(rng.uniform(np.log(low), np.log(high), SAMPLES))}
+
+
+class Ranges:
+    """The three ranges of the judged data with the true accelerations in them.
+
+    ``truth(columns)``: the true f [pair] from variable -> [pair]. ``edges``: a messages table, of any split;
+    ``true_node_force`` [edge, dim] or None, then only pair forces are compared.
+    """
+
+    def __init__(self, truth: Callable, edges: dict, true_node_force, cutoff: float | None, seed: int):
+        r = edges["r"].astype(float)
+        self.closest, self.low, self.top = float(r.min()), float(np.quantile(r, LOW)), float(r.max())
+        self.near = closest_distance(r)
+        beyond = (self.top, FAR * self.top) if cutoff is None else (INWARDS * self.closest, self.closest)
+        self.limits = {"in": (self.low, self.top), "near": (self.near, self.low), "extrapolated": beyond}
+        # only the relation of the two formulas is asked at single pairs in range
+        self.samples = {name: pairs(edges, *limit, seed) for name, limit in self.limits.items()}
+        self.names = variables(in_messages(edges))
+        self.truth, self.edges = truth, edges
+        self._configurations(true_node_force)
+
+    def _configurations(self, true_node_force) -> None:
+        edges = self.edges
+        numbers = edges["trajectory"].astype(np.int64), edges["frame"].astype(np.int64), edges["receiver"]
+        sizes = [int(x.max()) + 1 for x in numbers]
+        key = (numbers[0] * sizes[1] + numbers[1]) * sizes[2] + numbers[2]
+        _, first, of_edge = np.unique(key, return_index=True, return_inverse=True)
+        step = -(-len(key) // MOST_EDGES)
+        kept = of_edge % step == 0
+        self.pick = np.flatnonzero(kept)
+        self.of = of_edge[self.pick] // step
+        self.first = first[::step]
+        self.columns = of_edges(edges, self.pick)
+        self.unit = direction(edges["dx"][self.pick].astype(float), self.columns["r"])
+        self.state: State = state_of(edges, self.first)
+        self.true_values = self.truth(self.columns)
+        self.true_node = None if true_node_force is None else np.asarray(true_node_force, float)[self.first]
+        force = self.net(self.true_values) + (0.0 if self.true_node is None else self.true_node)
+        self.true_acc = force / self.state.mass[:, None]
+        self.size = np.linalg.norm(self.true_acc, axis=1)
+        self.typical = typical_size(self.size)
+
+    @property
+    def receivers(self) -> int:
+        return len(self.first)
+
+    def net(self, values: np.ndarray) -> np.ndarray:
+        """Sum of the pair forces of every receiver [receiver, dim], f being ``values`` [edge]."""
+        pushed = (values[:, None] * self.unit).T
+        return np.stack([np.bincount(self.of, column, len(self.first)) for column in pushed], 1)
+
+    def errors(self, pair: Callable, node: np.ndarray | None = None) -> dict[str, Error]:
+        """Range -> error of the pair force ``pair(columns)``; ``node`` [receiver, dim]: the law's node force."""
+        with np.errstate(all="ignore"):
+            left = self.net(pair(self.columns) - self.true_values)
+            if node is not None and self.true_node is not None:
+                left = left + node - self.true_node
+            out = {"in": self.told(np.linalg.norm(left, axis=1) / self.state.mass / (self.typical + self.size))}
+            for name in NAMES[1:]:
+                columns = self.samples[name]
+                true, mass = self.truth(columns), columns["m_i"]
+                off = np.abs(pair(columns) - true) / mass
+                out[name] = self.told(off / (self.typical + np.abs(true) / mass))
+        return out
+
+    @staticmethod
+    def told(errors: np.ndarray) -> Error:
+        errors = np.where(np.isfinite(errors), errors, np.inf)
+        return Error(float(errors.mean()), float(np.quantile(errors, QUANTILE, method="higher")))
+
+    def node_errors(self, node: np.ndarray) -> tuple[float, float | None]:
+        """What the law's node force ``node`` [receiver, dim] misses: as an error of accelerations (mean), and as a
+        share of the true node force, None where there is none.
+        """
+        left, size = (np.linalg.norm(v, axis=1) for v in (node - self.true_node, self.true_node))
+        share = float(left.mean() / size.mean()) if size.any() else None
+        return float(np.mean(left / self.state.mass / (self.typical + self.size))), share
+
+    def network_errors(self) -> dict[str, float]:
+        """Range -> the network's error (mean), nothing where the table has no predictions.
+
+        Against the true law where all of that is known, against the labels where node forces are not. Near, that of
+        the receivers whose closest pair is there, averaged over distances as the single pairs are, log-uniformly.
+        Nothing is known of it beyond; it is taken as in range, which is the most that can be asked of a law.
+        """
+        if "acc_pred_i" not in self.edges:
+            return {}
+        labels = self.edges["acc_i"][self.first].astype(float)
+        true = labels if self.true_node is None else self.true_acc
+        size = np.linalg.norm(true, axis=1)
+        off = np.linalg.norm(self.edges["acc_pred_i"][self.first].astype(float) - true, axis=1)
+        off /= typical_size(size) + size
+        everywhere = float(off.mean())
+        nearest = np.full(len(self.first), np.inf)
+        np.minimum.at(nearest, self.of, self.columns["r"])
+        step = np.digitize(nearest, np.geomspace(self.closest, self.low, STEPS + 1)[1:])
+        close = [off[step == k].mean() for k in range(STEPS) if (step == k).any()]
+        return dict.fromkeys(NAMES, everywhere) | ({"near": float(np.mean(close))} if close else {})
+
+    def change_at_closest(self, pair: Callable) -> float:
+        """Median relative change of the true force at the closest pair seen, were it ``pair``."""
+        columns = self.samples["near"] | {"r": np.full(SAMPLES, self.closest)}
+        with np.errstate(all="ignore"):
+            true = self.truth(columns)
+            return float(np.median(np.abs(pair(columns) - true) / np.abs(true)))
