@@ -7,6 +7,7 @@ Differences of positions ~ N(0, 1.5) in every component, log m ~ N(0, 1), q = +-
 import numpy as np
 
 from distill.files.properties import VARIABLES
+from distill.physics.integrate import integrate
 from distill.physics.law import AXES
 from distill.physics.system import acceleration, pair_force
 from distill.physics.systems import SYSTEMS, load_system
@@ -14,6 +15,7 @@ from distill.physics.systems import SYSTEMS, load_system
 SPREAD = 1.5  # standard deviation of a component of x_i - x_j
 TRIM = 0.98  # share of pairs kept, those of the smallest force
 PARTICLES = 4
+STEPS = 500  # of the system's dt, in a trajectory
 LARGEST_CONDITION = 10  # of the matrix that mixes the components of the force
 SMALLEST_COEFFICIENT = 0.15
 
@@ -91,6 +93,22 @@ def graphs(system: str, dim: int, count: int, rng) -> dict:
     found |= {"vel_i": np.zeros_like(d), "vel_j": np.zeros_like(d), "acc_i": acc[k, i], "acc_pred_i": acc[k, i]}
     named = dict(zip(VARIABLES, (r, *ends.values()), strict=True))
     return found | {"force": pair_force(load_system(system), d, r, named)}
+
+
+def simulated(system: str, dim: int, trajectories: int, frames: int, seed: int) -> dict:
+    """``trajectories`` of 4 particles, ``frames`` of each over its usual time, as the arrays of a messages file without
+    ``message``: every ordered pair an edge.
+    """
+    known = load_system(system)
+    run = integrate(known, PARTICLES, dim, trajectories, frames, max(1, STEPS // frames), seed)
+    i, j = np.nonzero(~np.eye(PARTICLES, dtype=bool))
+    k, f, e = (a.reshape(-1) for a in np.indices((trajectories, frames, len(i))))
+    i, j = i[e], j[e]
+    d = run["pos"][k, f, i] - run["pos"][k, f, j]
+    out = {"receiver": i, "sender": j, "trajectory": k, "frame": f, "dx": d, "r": np.linalg.norm(d, axis=1)}
+    out |= {f"{name}_{end}": run[name][k, of] for name in ("mass", "charge") for end, of in (("i", i), ("j", j))}
+    out |= {f"vel_{end}": run["vel"][k, f, of] for end, of in (("i", i), ("j", j))}
+    return out | {"acc_i": run["acc"][k, f, i], "acc_pred_i": run["acc"][k, f, i]}
 
 
 def axis_names(dim: int) -> list[str]:

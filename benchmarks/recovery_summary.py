@@ -119,15 +119,16 @@ def near_misses(cells: list[dict]) -> dict:
     rows = [r for cell in cells for r in cell.get("rows", [])]
     failed = [cell for cell in cells if cell.get("error") is not None]
     rates = {"all": summarise(rows)}
-    rates |= {kind: summarise(part) for (kind,), part in groups(rows, ("kind",)).items()}
+    rates |= {group: summarise(part) for (group,), part in groups(rows, ("group",)).items()}
     head = list(rates["all"]["given"])
     lines = [
-        [f"{kind}, {stage}", *map(shown_entry, found[stage].values())]
+        [f"{group}, {stage}", *map(shown_entry, found[stage].values())]
         for stage in ("given", "refitted")
-        for kind, found in rates.items()
+        for group, found in rates.items()
+        if found[stage]["judged"]
     ]
     note = f"\n\ncells failed: {len(failed)} ({failed[0]['error']})" if failed else ""
-    table = markdown(["fault, stage", *(h.replace("_", " ") for h in head)], lines) + note
+    table = markdown(["laws, stage", *(h.replace("_", " ") for h in head)], lines) + note
     cells = [{k: v for k, v in cell.items() if k != "rows"} for cell in cells]
     return {"cells": cells, "rows": rows, "rates": rates, "table": table}
 

@@ -197,9 +197,11 @@ def near_misses() -> str:
         "wrong_called_recovered": "... called recovered",
         "wrong_predicting_as_well_as_network": "... predict as well as a network with 1 % error",
         "wrong_trusted_without_truth": "... trusted without the truth",
+        "right": "right laws, respelt or refitted",
+        "right_refused": "... refused",
     }
     lines = [
-        [f"{kind}, {stage}", *(told(found[stage][k]) for k in columns)]
+        [f"{kind}, {stage}", *(told(found[stage].get(k)) for k in columns)]
         for stage in ("given", "refitted")
         for kind, found in rates.items()
     ]

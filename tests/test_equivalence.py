@@ -12,6 +12,7 @@ from distill.formulas.forms import form_of
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse
 from distill.law import verdict
+from distill.law.ranges import pairs
 from distill.physics.law import Law
 from distill.physics.systems import SYSTEMS
 
@@ -68,8 +69,10 @@ def judged(data, system, text, truth=None):
 def test_true_laws_are_recognised_however_they_are_spelt(data, system, text, relation):
     found = judged(data, system, text)
     assert found["equivalence"]["relation"] == relation, found["equivalence"]["text"]
-    # a jump that is off by half a percent is all there is to get wrong in that law
-    assert found["recovered"] or (system, relation) == ("discontinuous", FORM)
+    equal = found["equivalence"]
+    off = abs(equal["factor"] - 1) if relation == FACTOR else equal["off"]
+    assert found["same_form"] is (relation == SAME or off < 0.0101), found["why"]
+    assert found["recovered"] or relation != SAME
 
 
 def constants(found):
@@ -99,7 +102,7 @@ def test_thresholds_are_located(data, at):
     assert of["added to r"]["found"] == pytest.approx(-0.95, rel=1e-8)
     # a jump without any threshold in the text: known as far as the samples lie close
     of = constants(judged(data, "discontinuous", f"(1.98 - 2*r)*0.5*(1 + sign(r - {at}))"))
-    assert of["threshold of r"]["found"] == pytest.approx(at, rel=1e-3)
+    assert of["threshold of r"]["found"] == pytest.approx(at, rel=3e-3)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def near_misses():
 def in_range(data, system):
     """The samples of the verdict in range, the true law there and the weights of relative errors."""
     r = data[system]["r"]
-    columns = list(verdict.samples(data[system], *np.quantile(r, [0.05, 0.95]), 0).values())
+    columns = list(pairs(data[system], *np.quantile(r, [0.05, 0.95]), 0).values())
     truth = parse(SYSTEMS[system].law, VARIABLES)
     values = compile_numpy(truth, NAMES)(*columns)
     return truth, columns, values, 1 / (0.05 * np.median(np.abs(values)) + np.abs(values))
@@ -232,7 +235,7 @@ def in_range(data, system):
 def test_near_misses_are_neither_recovered_nor_the_same(data):
     cases = near_misses()
     assert len(set(cases)) >= 200
-    scale_wrong, known = 0, {name: in_range(data, name) for name in ("spring", "r1", "r2", "charge")}
+    known = {name: in_range(data, name) for name in ("spring", "r1", "r2", "charge")}
     for system, text, refit in cases:
         law, (truth, columns, values, weights) = parse(text, VARIABLES), known[system]
         if refit:
@@ -241,8 +244,7 @@ def test_near_misses_are_neither_recovered_nor_the_same(data):
         found = verdict.against_truth(Law(law), truth, data[system], None)
         said = found["equivalence"]
         assert not found["recovered"] and said["relation"] == DIFFERENT, (system, text, said["text"])
-        scale_wrong += found["why"] == "wrong: scale"
-    assert scale_wrong == 4  # the wrong signs: everywhere else it is the form that is wrong
+        assert "form" in found["failed"]
 
 
 # ---------------------------------------------------------------- the errors

@@ -16,7 +16,7 @@ from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.physics.law import Law
 from distill.report import document, page, plots, provenance, words
-from distill.report.law import before_and_after
+from distill.report.law import against_the_truth, before_and_after
 from distill.report.material import is_stale
 from distill.report.page import display_fractions, formula
 from distill.shell import paths
@@ -81,7 +81,6 @@ def law_json(**changes) -> dict:
         "softening_recovered": False,
         "relative_error_in_range": 0.0021,
         "relative_error_extrapolated": 0.0034,
-        "scale": 1.001,
         "why": "within tolerance",
     }
     early = {"text": "0.97*q_i*q_j/r^2", "latex": r"0.97\frac{q_i q_j}{r^2}"}
@@ -381,8 +380,8 @@ def test_answers_say_in_which_relation_the_law_stands():
     assert said(True, equivalence=relation("same")) == "Found: the distilled law is the true one."
     assert "though its form is another" in said(True, equivalence=relation("different"))
     assert said(False, equivalence=relation("different")) == "Not found: the distilled law is not the true one."
-    assert "the true form but other constants" in said(False, equivalence=relation(), why="wrong: scale")
-    missing = said(False, equivalence=relation("same"), why="wrong: node terms")
+    assert "the true form but other constants" in said(False, equivalence=relation(), failed=["constants"])
+    missing = said(False, equivalence=relation("same"), failed=["node terms", "in"])
     assert "the true pair force, but not what acts beside it" in missing
 
 
@@ -505,10 +504,19 @@ def test_table_marks_a_row_and_formats_numbers():
     assert "1.00×10⁻⁹" in out and "<tr class=marked>" in out and "n/a" in out
 
 
-def test_errors_of_the_law_from_the_messages_name_the_factor_they_are_told_after():
+def test_errors_of_the_law_from_the_messages_are_told():
     verdict = {"recovered": True, "why": "x", "relative_error_in_range": 2.5e-5, "relative_error_extrapolated": 4e-5}
-    early = law_json()["from_messages"] | {"verdict": verdict | {"scale": 0.97}}
-    assert "multiplied by the best factor, 0.97." in before_and_after(law_record(from_messages=early))
+    early = law_json()["from_messages"] | {"verdict": verdict}
+    assert "off by 0.0025 % within range and 0.004 % beyond." in before_and_after(law_record(from_messages=early))
+
+
+def test_errors_and_what_was_not_judged_stand_beside_the_relation():
+    errors = {"relative_error_in_range": 2e-4, "relative_error_near": 0.01, "relative_error_extrapolated": None}
+    three = dict.fromkeys(("in", "near", "extrapolated"), 0.001)
+    said = {"tails": three, "allowed_errors": three, "not_judged": ["not judged: the constant 0.01 added to r"]}
+    page = against_the_truth(law_record(verdict={"recovered": False, "why": "x"} | errors | said))
+    assert "0.02 % in the mean, one in a thousand 0.1 %; allowed in the mean: 0.1 %" in page
+    assert "Accelerations near off by" in page and "Not judged" in page and "the constant 0.01 added to r" in page
 
 
 def test_the_numbers_below_an_axis_do_not_overlap():

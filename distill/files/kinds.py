@@ -378,8 +378,6 @@ class Verdict(Part):
     split: str | None = None  # of these
     n_receivers: int | None = None  # in range
     n_samples: int | None = None  # pairs in each of the other ranges
-    scale: float | None = None  # of earlier versions: factor that brings the law closest
-    symbolic_equal: bool | None = None  # of earlier versions: the same formula once constants are rounded
     equivalence: Equivalence | None = None  # the relation of the two formulas
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from distill.files.properties import in_messages, of_edges, variables
 from distill.messages.net_forces import state_of
+from distill.physics.responses import Response
 from distill.physics.terms import State, direction
 from distill.statistics.metrics import typical_size
 
@@ -67,10 +68,19 @@ class Ranges:
     """The three ranges of the judged data with the true accelerations in them.
 
     ``truth(columns)``: the true f [pair] from variable -> [pair]. ``edges``: a messages table, of any split;
-    ``true_node_force`` [edge, dim] or None, then only pair forces are compared.
+    ``true_node_force`` [edge, dim] or None, then only pair forces are compared. ``response``: of particles to their
+    net force, None for a = F/m.
     """
 
-    def __init__(self, truth: Callable, edges: dict, true_node_force, cutoff: float | None, seed: int):
+    def __init__(
+        self,
+        truth: Callable,
+        edges: dict,
+        true_node_force,
+        cutoff: float | None = None,
+        seed: int = 0,
+        response: Response | None = None,
+    ):
         r = edges["r"].astype(float)
         self.closest, self.low, self.top = float(r.min()), float(np.quantile(r, LOW)), float(r.max())
         self.near = closest_distance(r)
@@ -80,9 +90,9 @@ class Ranges:
         self.samples = {name: pairs(edges, *limit, seed) for name, limit in self.limits.items()}
         self.names = variables(in_messages(edges))
         self.truth, self.edges = truth, edges
-        self._configurations(true_node_force)
+        self._configurations(true_node_force, response)
 
-    def _configurations(self, true_node_force) -> None:
+    def _configurations(self, true_node_force, response) -> None:
         edges = self.edges
         numbers = edges["trajectory"].astype(np.int64), edges["frame"].astype(np.int64), edges["receiver"]
         sizes = [int(x.max()) + 1 for x in numbers]
@@ -98,8 +108,11 @@ class Ranges:
         self.state: State = state_of(edges, self.first)
         self.true_values = self.truth(self.columns)
         self.true_node = None if true_node_force is None else np.asarray(true_node_force, float)[self.first]
-        force = self.net(self.true_values) + (0.0 if self.true_node is None else self.true_node)
-        self.true_acc = force / self.state.mass[:, None]
+        self.net_force = self.net(self.true_values) + (0.0 if self.true_node is None else self.true_node)
+        if response is None:
+            self.true_acc = self.net_force / self.state.mass[:, None]
+        else:
+            self.true_acc = response.acceleration(self.net_force, self.state.vel, self.state.variables)
         self.size = np.linalg.norm(self.true_acc, axis=1)
         self.typical = typical_size(self.size)
 
@@ -112,13 +125,13 @@ class Ranges:
         pushed = (values[:, None] * self.unit).T
         return np.stack([np.bincount(self.of, column, len(self.first)) for column in pushed], 1)
 
-    def errors(self, pair: Callable, node: np.ndarray | None = None) -> dict[str, Error]:
-        """Range -> error of the pair force ``pair(columns)``; ``node`` [receiver, dim]: the law's node force."""
+    def errors(self, pair: Callable, respond: Callable) -> dict[str, Error]:
+        """Range -> error of the pair force ``pair(columns)``; ``respond`` (net pair forces [receiver, dim], state) ->
+        accelerations: what the law's particles do with these.
+        """
         with np.errstate(all="ignore"):
-            left = self.net(pair(self.columns) - self.true_values)
-            if node is not None and self.true_node is not None:
-                left = left + node - self.true_node
-            out = {"in": self.told(np.linalg.norm(left, axis=1) / self.state.mass / (self.typical + self.size))}
+            left = np.linalg.norm(respond(self.net(pair(self.columns)), self.state) - self.true_acc, axis=1)
+            out = {"in": self.told(left / (self.typical + self.size))}
             for name in NAMES[1:]:
                 columns = self.samples[name]
                 true, mass = self.truth(columns), columns["m_i"]
@@ -133,7 +146,7 @@ class Ranges:
 
     def node_errors(self, node: np.ndarray) -> tuple[float, float | None]:
         """What the law's node force ``node`` [receiver, dim] misses: as an error of accelerations (mean), and as a
-        share of the true node force, None where there is none.
+        share of the true node force, None where there is none. To be asked where all of the truth is known.
         """
         left, size = (np.linalg.norm(v, axis=1) for v in (node - self.true_node, self.true_node))
         share = float(left.mean() / size.mean()) if size.any() else None

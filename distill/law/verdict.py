@@ -4,13 +4,15 @@
 
 form        the pair law is the true one however it is spelt, every constant within ``CONSTANTS``; one that no data
             reach, as a softening may be, is not judged, and the verdict says so
-node terms  what acts beside the pair forces within ``CONSTANTS`` too, and nothing added that matters
+node terms  what acts beside the pair forces within ``CONSTANTS`` too, and nothing added that changes accelerations
+            by more than their errors may be, or by more than ``ALONE``
 errors      of accelerations, in range, near and beyond (``distill.law.ranges``): in the mean at most ``SHARE`` of
             the network's error there, but never asked to be below ``ROUNDING`` nor allowed above ``CONSTANTS``;
             where there is no network, ``ALONE``. One in a thousand may reach ``TAIL`` times as much.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import sympy as sp
@@ -25,6 +27,7 @@ from distill.formulas.text import to_text
 from distill.formulas.tree import complexity
 from distill.law.ranges import NAMES, Error, Ranges
 from distill.physics.law import Law
+from distill.physics.responses import Response
 from distill.physics.system import radial_force
 
 CONSTANTS = 0.01  # relative deviation of a constant of the law, or of a node term
@@ -44,6 +47,7 @@ def against_truth(
     cutoff: float | None = None,
     network_error: float | None = None,
     split: str | None = None,
+    response: Response | None = None,
 ) -> dict:
     """Verdict where the truth is known, JSON-ready: the fields of ``kinds.Verdict``.
 
@@ -53,22 +57,21 @@ def against_truth(
     in it; ``split`` is its name. ``true_node_force`` [edge, dim]: the true force on the receiver that no pair makes;
     None: only the pair law is judged. ``cutoff``: of the force, None for none. ``network_error``: of the network on
     such data; without it that of ``acc_pred_i`` in ``edges``, range by range, if it is there.
+    ``response``: the true one of particles to their net force; None for a = F/m.
     """
     known = isinstance(truth, sp.Expr)
-    ranges = Ranges(_function(truth, edges), edges, true_node_force, cutoff, seed)
+    ranges = Ranges(_function(truth, edges), edges, true_node_force, cutoff, seed, response)
     network = ranges.network_errors() if network_error is None else dict.fromkeys(NAMES, float(network_error))
     allowed = {k: float(np.clip(SHARE * network[k], ROUNDING, CONSTANTS)) if network else ALONE for k in NAMES}
-    unseen = _unseen(truth, ranges, allowed) if known else {}
+    unseen = _unseen(truth, ranges, allowed, response) if known else {}
     relation = equivalence(law.pair, truth, ranges.samples, unseen)
-    node = None if true_node_force is None else law.node_force(ranges.state) + np.zeros_like(ranges.true_acc)
-    pair = _function(law.pair, edges)
-    errors = ranges.errors(pair, node)
-    failed = _form(relation, known)
-    node_error = None
-    if node is not None:
-        error, share = ranges.node_errors(node)
+    judged = law if true_node_force is not None else replace(law, node={})
+    errors = ranges.errors(_function(law.pair, edges), judged.respond)
+    failed, node_error = _form(relation, known), None
+    if true_node_force is not None:
+        error, share = ranges.node_errors(law.node_force(ranges.state) + np.zeros_like(ranges.true_acc))
         node_error = error if share is None else share
-        if error > allowed["in"] or (share or 0.0) > CONSTANTS:
+        if error > min(allowed["in"], ALONE) or (share or 0.0) > CONSTANTS:
             failed["node terms"] = f"node terms off by {_percent(node_error)}" + (" of |a|" if share is None else "")
     for name, error in errors.items():
         if not _within(error, allowed[name]):
@@ -105,8 +108,7 @@ def _function(force, edges: dict) -> Callable:
     """f [pair] of variable -> [pair], from a formula or a function of the columns."""
     if not isinstance(force, sp.Expr):
         return lambda columns: np.asarray(force(*columns.values()), dtype=float)
-    law = Law(force)
-    used = sorted(symbol.name for symbol in law.pair.free_symbols)
+    used = sorted(symbol.name for symbol in force.free_symbols)
     compiled = compile_numpy(force, used)
     return lambda columns: compiled(*(columns[name] for name in used)) + np.zeros(len(columns["r"]))
 
@@ -115,17 +117,23 @@ def _within(error: Error, allowed: float) -> bool:
     return error.mean <= allowed and error.tail <= TAIL * allowed
 
 
-def _unseen(truth: sp.Expr, ranges: Ranges, allowed: dict[str, float]) -> dict[int, str]:
+def _unseen(truth: sp.Expr, ranges: Ranges, allowed: dict[str, float], response) -> dict[int, str]:
     """Constants of the true form (by number) without which no acceleration would change by more than a law may be
     off, and a sentence for each: nothing that these data have can judge them.
     """
     form, out = form_of(truth), {}
+    node = 0.0 if ranges.true_node is None else ranges.true_node
+    true = Law(truth, response=response)
     values = {c.symbol: sp.Float(c.value) for c in form.constants}
     for k, constant in enumerate(form.constants):
         if constant.outer or constant.compared is not None:
             continue
-        without = _function(form.expr.xreplace(values | {constant.symbol: sp.Integer(0)}), ranges.edges)
-        if all(_within(error, allowed[name]) for name, error in ranges.errors(without).items()):
+        try:
+            without = _function(form.expr.xreplace(values | {constant.symbol: sp.Integer(0)}), ranges.edges)
+            errors = ranges.errors(without, lambda net, state: true.respond(net + node, state))
+        except (TypeError, ValueError, OverflowError):  # no number without it: then it matters
+            continue
+        if all(_within(error, allowed[name]) for name, error in errors.items()):
             change = _percent(ranges.change_at_closest(without))
             out[k] = (
                 f"not judged: the constant {constant.value:.4g} {constant.role}, which changes the force by {change}"

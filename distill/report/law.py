@@ -35,11 +35,11 @@ def before_and_after(law) -> str:
     cards = law_card("From the messages alone", law.from_messages, "", 21)
     cards += law_card("Constants refitted on accelerations", law.pair, "found", 21)
     about = ""
-    if verdict := law.from_messages.verdict:  # its errors are told after the factor that fits best
+    if verdict := law.from_messages.verdict:
         inside, far = (percent(getattr(verdict, f"relative_error_{k}")) for k in ("in_range", "extrapolated"))
         about = (
-            f" The first alone: {verdict_word(verdict)}; off the true force by {inside} within range, {far} beyond,"
-            f" once multiplied by the best factor, {verdict.scale:.5g}."
+            f" The first alone: {verdict_word(verdict)}; its accelerations are off by {inside} within range and {far}"
+            " beyond."
         )
     return (
         f'<div class="laws">{cards}</div><p class="note" style="margin-top:10px">The first is what the network’s'
@@ -90,13 +90,22 @@ def against_the_truth(law) -> str:
         said = "different" if equal.relation == "different" else equal.text  # its worst point follows
         where, point = worst_point(equal).split(": ", 1)
         rows += [["Relation", text(said) + how[equal.symbolic]], [text(where), text(point)]]
-    if verdict.scale is not None:
-        rows.append(["Factor that brings the law closest to the truth", shown(verdict.scale, 6)])
+    if verdict.tails:
+        for key, where in {"in": "within range", "near": "near", "extrapolated": "beyond"}.items():
+            field = "in_range" if key == "in" else key
+            mean, tail = getattr(verdict, f"relative_error_{field}"), verdict.tails[key]
+            told = f"{percent(mean)} in the mean, one in a thousand {percent(tail)}"
+            bar = percent(verdict.allowed_errors[key])
+            rows.append([f"Accelerations {where} off by", f"{told}; allowed in the mean: {bar}"])
+    rows += [["Not judged", text(said.removeprefix("not judged: "))] for said in verdict.not_judged]
     if verdict.ranges:
         inside, far, near = (
             f"{shown(a)} to {shown(b)}" for a, b in (verdict.ranges[k] for k in ("in", "extrapolated", "near"))
         )
-        told = f"{inside} within range, {far} beyond, {near} close by; n {shown(verdict.n_samples)} each"
+        told = f"{inside} within range, {far} beyond, {near} close by"
+        if verdict.n_receivers:
+            told += f"; n {shown(verdict.n_receivers)} receivers within range, {shown(verdict.n_samples)} pairs"
+            told += " in each of the others"
         rows.append(["Distances r compared", told])
     if not rows:
         return ""

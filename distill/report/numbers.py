@@ -40,7 +40,7 @@ def numbers(run: str) -> dict:
 FIT = ("r2_all", "r2_trim90", "best_target", "top_share", "n_graphs", "n_edges")
 VERDICT = (
     *("recovered", "softening_recovered", "relative_error_in_range", "relative_error_extrapolated"),
-    *("relative_error_near", "scale", "node_error", "symbolic_equal"),
+    *("relative_error_near", "same_form", "node_error"),
 )
 
 

@@ -64,7 +64,7 @@ def tiles(m: Material) -> str:
         where = "closer than any of its pairs" if m.cut_off else "beyond the range of the data"
         beyond = f"{words.percent(verdict.relative_error_extrapolated)} {where}"
         inside = words.percent(verdict.relative_error_in_range)
-        out.append(tile(inside, "off the true pair force, within range", beyond))
+        out.append(tile(inside, "off the true accelerations, within range", beyond))
     if fit:
         whole = f"{words.r2_text(fit.r2_all)} over all {fit.n_edges:,} edges"
         what = "R² of messages with true forces, best 90 % of edges"

@@ -211,7 +211,7 @@ def answer(law: LawRecord, generalization: Generalization | None) -> str:
     inside, outside = verdict.relative_error_in_range, verdict.relative_error_extrapolated
     deviation = ""
     if inside is not None:
-        deviation = f"it deviates from the truth by {percent(inside)} within the range of the data"
+        deviation = f"its accelerations deviate from the truth by {percent(inside)} within the range of the data"
         deviation += f" and by {percent(outside)} beyond it" if outside is not None else ""
         if max(inside, outside or 0) < ROUNDING:
             deviation = "the two agree to rounding, within the range of the data and beyond it"
@@ -228,7 +228,7 @@ def answer(law: LawRecord, generalization: Generalization | None) -> str:
             said += " At very short range (the softening) it is not."
     elif verdict.recovered is False:
         what = f"has the true form but other constants ({near})" if near else "is not the true one"
-        if verdict.why == "wrong: node terms":
+        if verdict.failed and "node terms" in verdict.failed and not {"form", "constants"} & set(verdict.failed):
             what = f"has the true pair force{f' ({near})' if near else ''}, but not what acts beside it"
         said = f"Not found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
         if not truth:
