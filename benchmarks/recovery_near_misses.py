@@ -28,6 +28,7 @@ from distill.law import trust, verdict
 from distill.law.ranges import FAR, closest_distance
 from distill.law.receivers import acceleration_objective, law_error, receivers
 from distill.law.residuals import structure
+from distill.law.scene import of_receivers
 from distill.messages.net_forces import nodes_of, state_of
 from distill.physics.law import Law
 from distill.statistics.metrics import typical_size
@@ -87,11 +88,12 @@ def _logarithmic(rng, low: float, high: float, signed: bool = True) -> float:
 class Fault:
     """What is done to a true law: ``make(truth, about, rng)`` gives (pair force, node terms added, size).
 
-    ``about``: typical distance ``r``, ``closest`` and ``top`` distance and typical ``force`` of the data.
+    ``about``: typical distance ``r``, ``closest`` and ``top`` distance and typical ``force`` of the data. ``never``:
+    laws that it leaves in their form, where a small one is no fault of the form.
     """
 
-    def __init__(self, make, low: float, high: float, signed: bool = True):
-        self.make, self.low, self.high, self.signed = make, low, high, signed
+    def __init__(self, make, low: float, high: float, signed: bool = True, never: tuple = ()):
+        self.make, self.low, self.high, self.signed, self.never = make, low, high, signed, never
 
     def __call__(self, truth, about, rng):
         size = _logarithmic(rng, self.low, self.high, self.signed)
@@ -142,23 +144,24 @@ def _without(of):
     return make
 
 
+SPRINGS = ("spring", "damped")
 UNEQUAL = (M_I - M_J) / (M_I + M_J)
 SMALL = {
-    "exponent": Fault(lambda f, a, s: f * (R + _exact(0.01)) ** _exact(s), 0.005, 0.1),
+    "exponent": Fault(lambda f, a, s: f * (R + _exact(0.01)) ** _exact(s), 0.005, 0.1, never=("power",)),
     "mass power": Fault(lambda f, a, s: f * (M_I * M_J) ** _exact(s), 0.005, 0.05),
     "third law, masses": Fault(lambda f, a, s: f * (M_I / M_J) ** _exact(s), 0.003, 0.05),
     "third law, charges": Fault(lambda f, a, s: f * (1 + _exact(s) * Q_I), 0.005, 0.05),
     "third law, sum": Fault(lambda f, a, s: f * (1 + _exact(s) * UNEQUAL), 0.005, 0.05),
-    "weak constant": Fault(_term(lambda x: 1), 1e-3, 0.03),
+    "weak constant": Fault(_term(lambda x: 1), 1e-3, 0.03, never=SPRINGS),
     "weak 1/r^3": Fault(_term(lambda x: 1 / x**3), 1e-3, 0.03),
-    "weak r": Fault(_term(lambda x: x), 1e-3, 0.03),
+    "weak r": Fault(_term(lambda x: x), 1e-3, 0.03, never=SPRINGS),
     "weak mass term": Fault(_term(lambda x: M_I * M_J / x), 1e-3, 0.03),
     "weak exp": Fault(_term(lambda x: sp.exp(-x)), 1e-3, 0.03),
     "small core": Fault(_core, 0.02, 0.3, signed=False),
     "repulsive core": Fault(_repulsive, 0.02, 0.3, signed=False),
     "Plummer": Fault(_plummer, 0.3, 3.0, signed=False),
     "far cutoff": Fault(_cutoff, 0.9, 2.5, signed=False),
-    "screening": Fault(lambda f, a, s: f * sp.exp(-R / _exact(s)), 200.0, 2000.0, signed=False),
+    "screening": Fault(lambda f, a, s: f * sp.exp(-R / _exact(s)), 200.0, 2000.0, signed=False, never=("screened",)),
     "scale": Fault(lambda f, a, s: f * sp.Float(1 + s), 0.011, 0.03),
     "softening or rest length": Fault(lambda f, a, s: _beside_r(f, 1 + s), 0.015, 1.0, signed=False),
     "drag": Fault(lambda f, a, s: (f, {"drag": s}), 0.005, 0.05, signed=False),
@@ -271,7 +274,8 @@ class Bench:
         state = state_of(edges, slice(None))
         self.true_node = Law(self.truth, self.node).node_force(state)
         order = data.generator(seed, law if law in SYSTEMS else "r2", dim).permutation(len(nodes.first))
-        parts = order[:TRAINING], order[TRAINING : 2 * TRAINING]
+        count = min(TRAINING, len(order) // 2)
+        parts = order[:count], order[count : 2 * count]
         self.train, self.held = (receivers(edges, nodes, p) for p in parts)
         true = Law(self.truth, self.node)
         for part in (self.train, self.held):  # of this law, which need not be the system's
@@ -288,8 +292,9 @@ class Bench:
     def near_miss(self, index: int) -> dict:
         """The near-miss number ``index`` of all: small and gross ones in turn."""
         size, table = (("small", SMALL), ("gross", GROSS))[index // len(LAWS) // len(DIMS) % 2]
-        names = list(table)
-        name = names[self.rng(0).permutation(len(names))[index // len(LAWS) // len(DIMS) // 2 % len(names)]]
+        names = [name for name, fault in table.items() if self.law not in fault.never]
+        turn = index // len(LAWS) // len(DIMS) // 2
+        name = names[self.rng(0).permutation(len(names))[turn % len(names)]]
         pair, node, drawn = table[name](self.truth, self.about, self.rng(1, index))
         if "constant_acceleration" in node:
             node = {"constant_acceleration": np.eye(self.dim)[-1] * node["constant_acceleration"]}
@@ -336,7 +341,7 @@ class Bench:
             raise ValueError(f"{to_text(law.pair, 6)}: {exc}") from exc
         error, held = law_error(law, self.held), self.held
         refined = SimpleNamespace(held_out=error, network=NETWORK_ERROR, receivers=len(held.acc), chosen_share=1.0)
-        alone = trust.without_truth(refined, structure(law, held, self.seed))
+        alone = trust.without_truth(refined, structure(law, of_receivers(held), self.train.acc.size))
         largest = self.deviation(law)
         return {
             "text": to_text(law.pair, 6),

@@ -303,7 +303,12 @@ def test_near_misses_from_the_command_line(outputs, capsys):
     assert "0 of 1 cells are done" in text and "| all, given | 1 | 1 | 0 |" in text
     path = outputs / "recovery" / "recovery_near_misses_development.json"
     content = json.loads(path.read_text())["sections"]["custom"]
-    assert len(content["rows"]) == 1 and content["hardware"] and content["date"] and "sympy" in content["versions"]
+    assert (
+        [r["group"] for r in content["rows"]] == ["small", "right"]
+        and content["hardware"]
+        and content["date"]
+        and "sympy" in content["versions"]
+    )
     assert all(c["cpu_s"] > 0.1 and c["peak_mb"] > 20 and c["error"] is None for c in content["cells"])
     recovery.main(command)
     assert "1 of 1 cells are done" in capsys.readouterr().out
@@ -327,8 +332,13 @@ def test_wrong_calls_are_one_line(tmp_path):
     refused(run(tmp_path, "benchmarks/recovery.py", "plantd"), "did you mean 'planted'", code=2)
 
 
+SIZE = {"trajectories": 1, "frames": 1}
+
+
 def test_a_cell_that_fails_is_reported(outputs):
-    found = cells.run_all([cells.Measurement("near-misses", "bad", {"law": "nothing", "count": 1, "seed": 100})], 1)
+    found = cells.run_all(
+        [cells.Measurement("near-misses", "bad", {"law": "nothing", "dim": 2, "seed": 100} | SIZE)], 1
+    )
     assert "nothing" in found[0]["row"]["error"] and found[0]["row"]["peak_mb"] > 0
     table = summary.summarise("near-misses", [c["row"] for c in found])["table"]
     assert "cells failed: 1" in table

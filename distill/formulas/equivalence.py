@@ -20,7 +20,7 @@ from distill.formulas.functions import greater
 from distill.formulas.program import compile_numpy
 from distill.formulas.tree import complexity
 
-TOLERANCE = 1e-4  # largest relative error, anywhere, of two laws that are called the same
+TOLERANCE = 1e-5  # largest relative error, anywhere, of two laws that are called the same
 KEPT = 10.0  # a constant off by more than this factor, gone, or of the other sign makes another form
 ROWS = 400  # of each range, for a fit; whatever it finds is then held to all rows
 MOST_CONSTANTS = 12

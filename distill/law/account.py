@@ -98,19 +98,25 @@ def _examined(refined, ground) -> tuple[Law, dict]:
 
 
 class Judge:
-    """What every law of a run is judged by: accelerations left out, and the truth where that is known."""
+    """What every law of a run is judged by: accelerations left out, and the truth where that is known.
 
-    def __init__(self, messages: dict, ground: selection.Ground, dataset, seed: int = 0):
-        self.messages, self.ground, self.dataset, self.seed, self.dim = messages, ground, dataset, seed, dataset.dim
+    ``test``: the messages of test trajectories, on which laws are compared with the truth; without them that is done
+    on those of ``messages``, and said.
+    """
+
+    def __init__(self, messages: dict, ground: selection.Ground, dataset, seed: int = 0, test: dict | None = None):
+        self.edges, self.split = (messages, "training") if test is None else (test, "test")
+        self.ground, self.dataset, self.seed, self.dim = ground, dataset, seed, dataset.dim
         self.system, self.cutoff = record.system_of(dataset.meta.system), cutoff_of(dataset)
         self.truth = verdict.true_law(self.system, variables(ground.properties))
-        self.true_node = None if self.truth is None else true_node_force(self.system, messages, dataset)
+        self.true_node = None if self.truth is None else true_node_force(self.system, self.edges, dataset)
 
     def verdict(self, law: Law) -> dict | None:
         """The one verdict there is, on pair force and node terms; None where the truth is not known."""
         if self.truth is None:
             return None
-        return verdict.against_truth(law, self.truth, self.messages, self.true_node, self.seed, self.cutoff)
+        known = {"split": self.split, "response": self.system.response}
+        return verdict.against_truth(law, self.truth, self.edges, self.true_node, self.seed, self.cutoff, **known)
 
     def left(self, law: Law, refined: selection.Refined) -> dict:
         """What a law leaves on whole trajectories."""

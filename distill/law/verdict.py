@@ -73,12 +73,13 @@ def against_truth(
         node_error = error if share is None else share
         if error > min(allowed["in"], ALONE) or (share or 0.0) > CONSTANTS:
             failed["node terms"] = f"node terms off by {_percent(node_error)}" + (" of |a|" if share is None else "")
+    of = f" of {split} trajectories" if split else ""
     for name, error in errors.items():
         if not _within(error, allowed[name]):
-            failed[name] = f"accelerations {WHERE[name]} off by {_error(error)}"
+            failed[name] = f"accelerations{of} {WHERE[name]} off by {_error(error)}"
     told = _listed({name: error.mean for name, error in errors.items()})
     bar = _bar(allowed, network)
-    good = f"{relation['text']}; accelerations off by {told} ({bar})"
+    good = f"{relation['text']}; accelerations{of} off by {told} ({bar})"
     first = [] if set(failed) & {"form", "constants"} else [relation["text"]]
     bad = "; ".join(first + list(failed.values())) + (f" ({bar})" if set(failed) & set(WHERE) else "")
     return {

@@ -77,6 +77,8 @@ def search_law(
     config = records.load(RunConfig, config_path)
     messages, meta = load_messages(path, run)
     stage, out, inputs = Stage("symbolic_reg", run), folder / "law.json", {"messages": path, "config": config_path}
+    test_path = messages_path(run, "test")  # laws are judged on it where it is there
+    inputs |= {"messages_test": test_path} if test_path.is_file() else {}
     if len(np.unique(messages["trajectory"])) < 2:
         found = f"{relative(path)} is of one trajectory, expected at least 2: laws are judged on trajectories left out"
         raise UserError(found, f"python extract_messages.py --run {run} --split all, or train on more trajectories")
@@ -136,7 +138,9 @@ def search_law(
     ground = account.ground_of(messages, nodes, dataset, seed, quick)
     found = account.finding(main, fronts["radial"], ground, dataset)
     compared = [account.finding(o, of_rivals[o.name], ground, dataset) for o in others]
-    law, content = found.law, account.compose(found, compared, account.Judge(messages, ground, dataset, seed))
+    test = load_messages(test_path, run)[0] if "messages_test" in inputs else None
+    judge = account.Judge(messages, ground, dataset, seed, test)
+    law, content = found.law, account.compose(found, compared, judge)
     if "node" in fronts:
         content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, force, dataset, seed)
     position = content.get("node_search", {}).get("position")
@@ -164,8 +168,11 @@ def search_law(
     record = records.save(LawRecord, out, made | content)
     verdict, error, told = record.verdict, record.acceleration_error, {"trusted": record.data_verdict.trusted}
     if verdict.recovered is not None:
-        told = {"recovered": verdict.recovered, "in_range": verdict.relative_error_in_range}
+        told = {"recovered": verdict.recovered}
+        told |= {"relation": verdict.equivalence.text} if verdict.equivalence else {}
+        told |= {"in_range": verdict.relative_error_in_range, "near": verdict.relative_error_near}
         told |= {"extrapolated": verdict.relative_error_extrapolated}
+        told |= {"not_judged": len(verdict.not_judged)} if verdict.not_judged else {}
     told |= {"error_law": error.law, "error_gnn": error.gnn, "receivers": error.n, "engine": options.engine}
     lines = []
     if verdict.recovered is None:
