@@ -128,7 +128,7 @@ def test_wrong_laws_are_refused(gravity, text, failed):
 
 def test_what_acts_beside_the_pairs_is_judged(gravity):
     extra = judged(gravity, GRAVITY, node={"drag": 0.02})
-    assert extra["failed"][0] == "node terms" and "node terms off by" in extra["why"] and not extra["same_form"]
+    assert extra["failed"][0] == "node terms" and "a node term too many" in extra["why"] and not extra["same_form"]
     assert judged(gravity, GRAVITY, node={"drag": 1e-6})["recovered"]  # too small for any acceleration to tell
     assert not judged(gravity, GRAVITY, node={"drag": 0.02}, network_error=10.0)["recovered"]
     damped = messages("damped", trajectories=100)
@@ -136,6 +136,13 @@ def test_what_acts_beside_the_pairs_is_judged(gravity):
     for drag, good in ((0.5, True), (0.5002, True), (0.51, False), (0.0, False), (-0.5, False)):
         found = judged(damped, law, law, {"drag": drag}, true)
         assert found["recovered"] is good, (drag, found["why"])
+    for drag, field in ((0.5, 0.005), (0.501, 0.005)):  # small beside the drag, but no part of it
+        found = judged(damped, law, law, {"drag": drag, "constant_force": np.array([0.0, field])}, true)
+        assert "node terms" in found["failed"] and "too many" in found["why"]
+    both = true + damped["mass_i"][:, None] * np.array([0.0, -1.0])
+    for drag, gravity_off, good in ((0.5, 0, True), (0.503, 0, True), (0.503, 0.003, True), (0.5, 0.02, False)):
+        node = {"drag": drag, "constant_acceleration": np.array([0.0, -1.0 - gravity_off])}
+        assert judged(damped, law, law, node, both)["same_form"] is good
     assert judged(damped, law, law, {}, true)["failed"] == ["node terms", "in"]
     pair = verdict.against_truth(Law(parse(law, VARIABLES), {"drag": 3.0}), parse(law, VARIABLES), damped, None)
     assert pair["recovered"] and pair["node_error"] is None

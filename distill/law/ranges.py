@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.files.properties import in_messages, of_edges, variables
-from distill.messages.net_forces import state_of
+from distill.messages.net_forces import node_design, state_of
 from distill.physics.responses import Response
-from distill.physics.terms import State, direction
+from distill.physics.terms import ELIMINATION, TERMS, State, direction
 from distill.statistics.metrics import typical_size
 
 FAR = 3.0
@@ -145,12 +145,37 @@ class Ranges:
         return Error(float(errors.mean()), float(np.quantile(errors, QUANTILE, method="higher")))
 
     def node_errors(self, node: np.ndarray) -> tuple[float, float | None]:
-        """What the law's node force ``node`` [receiver, dim] misses: as an error of accelerations (mean), and as a
-        share of the true node force, None where there is none. To be asked where all of the truth is known.
+        """What the law's node force ``node`` [receiver, dim] has that no true term has, as an error of accelerations
+        (mean), and how far it is off in the true terms, as a share of the true node force: None where there is none.
+
+        A true force that no ``TERMS`` make is taken as one term. To be asked where all of the truth is known.
         """
-        left, size = (np.linalg.norm(v, axis=1) for v in (node - self.true_node, self.true_node))
-        share = float(left.mean() / size.mean()) if size.any() else None
-        return float(np.mean(left / self.state.mass / (self.typical + self.size))), share
+        rows = np.sqrt(np.repeat(1 / (self.typical + self.size), self.true_node.shape[1]))
+        true, left = ((v / self.state.mass[:, None]).reshape(-1) for v in (self.true_node, node - self.true_node))
+        span = self._true_terms(true, rows)
+        within = span @ np.linalg.lstsq(rows[:, None] * span, rows * left, rcond=None)[0]
+        within, extra, true = (v.reshape(self.true_node.shape) for v in (within, left - within, true))
+        within, extra, true = (np.linalg.norm(v, axis=1) for v in (within, extra, true))
+        share = float(within.mean() / true.mean()) if true.any() else None
+        return float(np.mean(extra / (self.typical + self.size))), share
+
+    def _true_terms(self, true: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Columns [receiver x dim, number] of the terms that the true node accelerations ``true`` consist of."""
+
+        def missed(names):
+            design = rows[:, None] * node_design(self.state, names)
+            return np.linalg.norm(rows * true - design @ np.linalg.lstsq(design, rows * true, rcond=None)[0])
+
+        names, small = list(TERMS), 1e-6 * np.linalg.norm(rows * true)
+        if not true.any():
+            return np.empty((len(true), 0))
+        if missed(names) > small:
+            return true[:, None]
+        for name in ELIMINATION:
+            rest = [n for n in names if n != name]
+            if rest and missed(rest) <= small:
+                names = rest
+        return node_design(self.state, names)
 
     def network_errors(self) -> dict[str, float]:
         """Range -> the network's error (mean), nothing where the table has no predictions.
