@@ -140,7 +140,7 @@ def test_what_acts_beside_the_pairs_is_judged(gravity):
         found = judged(damped, law, law, {"drag": drag, "constant_force": np.array([0.0, field])}, true)
         assert "node terms" in found["failed"] and "too many" in found["why"]
     both = true + damped["mass_i"][:, None] * np.array([0.0, -1.0])
-    for drag, gravity_off, good in ((0.5, 0, True), (0.503, 0, True), (0.503, 0.003, True), (0.5, 0.02, False)):
+    for drag, gravity_off, good in ((0.5, 0, True), (0.503, 0, True), (0.503, 0.003, True), (0.5, 0.012, False)):
         node = {"drag": drag, "constant_acceleration": np.array([0.0, -1.0 - gravity_off])}
         assert judged(damped, law, law, node, both)["same_form"] is good
     assert judged(damped, law, law, {}, true)["failed"] == ["node terms", "in"]

@@ -372,7 +372,7 @@ class Verdict(Part):
     network_errors: dict[str, float] = none(dict)  # the network's, which set them; none where there is no network
     softening_recovered: bool | None = None  # form, constants and errors near are right; null: data do not reach it
     not_judged: list[str] = none(list)  # constants that no data reach, a sentence each
-    node_error: float | None = None  # of what acts beside the pair forces: as a share of it, of |a| where there is none
+    node_error: float | None = None  # of a true node term's value, the largest; of |a| where there is no true one
     ranges: dict[str, list[float]] = none(dict)  # distances compared
     closest: float | None = None  # pair of the data judged on
     split: str | None = None  # of these

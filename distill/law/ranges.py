@@ -146,36 +146,38 @@ class Ranges:
 
     def node_errors(self, node: np.ndarray) -> tuple[float, float | None]:
         """What the law's node force ``node`` [receiver, dim] has that no true term has, as an error of accelerations
-        (mean), and how far it is off in the true terms, as a share of the true node force: None where there is none.
+        (mean), and the largest relative deviation of the value of a true term: None where there is none.
 
         A true force that no ``TERMS`` make is taken as one term. To be asked where all of the truth is known.
         """
         rows = np.sqrt(np.repeat(1 / (self.typical + self.size), self.true_node.shape[1]))
         true, left = ((v / self.state.mass[:, None]).reshape(-1) for v in (self.true_node, node - self.true_node))
-        span = self._true_terms(true, rows)
-        within = span @ np.linalg.lstsq(rows[:, None] * span, rows * left, rcond=None)[0]
-        within, extra, true = (v.reshape(self.true_node.shape) for v in (within, left - within, true))
-        within, extra, true = (np.linalg.norm(v, axis=1) for v in (within, extra, true))
-        share = float(within.mean() / true.mean()) if true.any() else None
-        return float(np.mean(extra / (self.typical + self.size))), share
+        worst = None
+        if true.any():
+            terms = self._true_terms(true, rows)
+            span, ends = np.hstack(terms), np.cumsum([t.shape[1] for t in terms])[:-1]
+            off, value = (_solved(span, v, rows) for v in (left, true))
+            parts = zip(np.split(off, ends), np.split(value, ends), strict=True)
+            worst = float(max(np.linalg.norm(a) / np.linalg.norm(b) for a, b in parts))
+            left = left - span @ off
+        extra = np.linalg.norm(left.reshape(self.true_node.shape), axis=1)
+        return float(np.mean(extra / (self.typical + self.size))), worst
 
-    def _true_terms(self, true: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Columns [receiver x dim, number] of the terms that the true node accelerations ``true`` consist of."""
+    def _true_terms(self, true: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
+        """For every term that the true node accelerations ``true`` consist of, columns [receiver x dim, number]."""
 
         def missed(names):
-            design = rows[:, None] * node_design(self.state, names)
-            return np.linalg.norm(rows * true - design @ np.linalg.lstsq(design, rows * true, rcond=None)[0])
+            design = node_design(self.state, names)
+            return np.linalg.norm(rows * (true - design @ _solved(design, true, rows)))
 
         names, small = list(TERMS), 1e-6 * np.linalg.norm(rows * true)
-        if not true.any():
-            return np.empty((len(true), 0))
         if missed(names) > small:
-            return true[:, None]
+            return [true[:, None]]
         for name in ELIMINATION:
             rest = [n for n in names if n != name]
             if rest and missed(rest) <= small:
                 names = rest
-        return node_design(self.state, names)
+        return [node_design(self.state, [name]) for name in names]
 
     def network_errors(self) -> dict[str, float]:
         """Range -> the network's error (mean), nothing where the table has no predictions.
@@ -204,3 +206,8 @@ class Ranges:
         with np.errstate(all="ignore"):
             true = self.truth(columns)
             return float(np.median(np.abs(pair(columns) - true) / np.abs(true)))
+
+
+def _solved(design: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Coefficients of the columns of ``design`` [row, column] that fit ``values`` [row] best, rows weighted."""
+    return np.linalg.lstsq(weights[:, None] * design, weights * values, rcond=None)[0]
