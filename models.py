@@ -21,6 +21,8 @@ from distill.network.edges import Edges
 from distill.network.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows
 from distill.network.recipes import NEEDED_BY_WIDE_MASSES
 
+POWER_RATE = 10.0  # a step of Adam moves all parameters alike, and powers have further to go than weights
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -124,7 +126,7 @@ class GNN(MessagePassing):
             self.node_mlp = mlp(node_inputs, [width] * c.depth, dim * (c.message_dim + 1) + gate, c.activation)
         else:
             self.node_mlp = mlp(node_inputs + c.message_dim, [width] * c.depth, dim + gate, c.activation)
-        if gate:  # of log m_i at nodes; of log m_i, log m_j, log r and 1 at edges
+        if gate:  # powers of m_i at nodes; of m_i, m_j and r and a factor's logarithm at edges; times POWER_RATE
             self.node_powers, self.edge_powers = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(4))
         self.activation = activation_layer("relu" if c.edge_model == "cust" else c.activation)
         self.register_buffer("active", torch.ones(c.message_dim))
@@ -215,7 +217,7 @@ class GNN(MessagePassing):
                 r = apart.norm(dim=1, keepdim=True) + self.edge_in.least
                 logs = torch.cat([log_mass_i, log_mass_j, r.log()], 1)
                 powers = (logs * self.edge_powers[:3]).sum(1, keepdim=True) + self.edge_powers[3]
-                gate = (gate + powers).clamp(-30, 30)
+                gate = (gate + POWER_RATE * powers).clamp(-30, 30)
             gate = gate.exp()
         if c.gaussian:
             # logvar is clamped only against overflow of exp
@@ -269,7 +271,7 @@ class GNN(MessagePassing):
         """What the node MLP says [node, column], times exp of its last column where there is a gate."""
         if not self.config.wide_masses:
             return out
-        exponent = out[:, -1:].clamp(-15, 15) + self._log_mass(features) * self.node_powers
+        exponent = out[:, -1:].clamp(-15, 15) + self._log_mass(features) * (POWER_RATE * self.node_powers)
         return out[:, :-1] * exponent.clamp(-30, 30).exp()
 
     # ------------------------------------------------------------ components and what they send

@@ -5,19 +5,24 @@ import sys
 import numpy as np
 import pytest
 import torch
-from planted import messages, states
+from planted import messages, states, write_dataset
 from scripts import ROOT
 from test_models import NEWTON, network, state
 
+import distill
+from distill.files import records
 from distill.files.dataset import Dataset
+from distill.files.kinds import MessagesRecord, RunConfig
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of, third_law_residual, typical_sizes
 from distill.network.data import typical_sizes as sizes_of_bodies
 from distill.network.edges import all_pairs
 from distill.network.losses import prediction_loss
 from distill.pipeline.train import resolve
+from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.statistics.metrics import spans_decades
+from models import POWER_RATE
 
 WIDE = NEWTON | {"wide_masses": True}
 
@@ -25,8 +30,8 @@ WIDE = NEWTON | {"wide_masses": True}
 def wide_network(**options):
     model = network(**(WIDE | options))
     with torch.no_grad():
-        model.node_powers.fill_(-1.0)
-        model.edge_powers.copy_(torch.tensor([1.0, 1.0, -2.0, 0.5]))
+        model.node_powers.fill_(-1.0 / POWER_RATE)
+        model.edge_powers.copy_(torch.tensor([1.0, 1.0, -2.0, 0.5]) / POWER_RATE)
     return model
 
 
@@ -229,3 +234,24 @@ def test_accelerations_are_second_derivatives_of_the_series():
     found = accelerations(np.stack(out), first, last, t)
     true = np.stack([-(omega**2) * np.sin(omega * t), -(omega**2) * np.cos(omega * t), 6 * t], 1)
     assert np.allclose(found, true, rtol=1e-6, atol=1e-7)
+
+
+# ---------------------------------------------------------------- from flag to record
+
+
+def test_messages_say_what_was_doubted_and_how_good_the_network_is(tmp_path, monkeypatch):
+    for name in ("datasets", "model_weights", "outputs"):
+        monkeypatch.setattr(paths, name.upper(), tmp_path / name)
+    write_dataset(tmp_path / "datasets", trajectories=20)
+    for recipe, asked, doubted in (
+        ("newton", {}, []),
+        ("newton", {"antisymmetric": False}, ["antisymmetric"]),
+        ("paper", {}, []),  # made without a prior, which is no doubt
+    ):
+        options = {"recipe": recipe, "tag": "x".join([recipe, *asked]), "quick": True, "threads": 1}
+        run = distill.train("r2_n4_d2_s0", **options, **asked)[0].path.name
+        distill.extract_messages(run, split="train", quick=True)
+        about = records.load(MessagesRecord, tmp_path / "outputs" / run / "messages_train.json")
+        config = records.load(RunConfig, tmp_path / "model_weights" / run / "config.json")
+        assert about.doubted == doubted
+        assert about.network_error == config.skill.network > 0

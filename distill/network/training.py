@@ -26,7 +26,7 @@ from distill.shell.paths import relative
 from distill.shell.processes import on_ending
 from distill.shell.stage import progress
 from distill.statistics.metrics import acceleration_error
-from models import GNN, ModelConfig, keep_top
+from models import GNN, POWER_RATE, ModelConfig, keep_top
 
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
 CHECKPOINT_SECONDS = 10.0
@@ -73,7 +73,7 @@ class Trainer:
         if data.powers is not None:
             with torch.no_grad():
                 for own, start in zip((self.model.node_powers, self.model.edge_powers), data.powers, strict=True):
-                    own.copy_(torch.tensor(start))
+                    own.copy_(torch.tensor(start) / POWER_RATE)
         if self.options.get("silent_start"):
             silence(self.model.edge_mlp, self.model.node_mlp)
         self.noise = torch.Generator(device).manual_seed(seed + 1)
@@ -175,7 +175,10 @@ class Trainer:
         frames = np.arange(len(self.x_val))[:: max(1, len(self.x_val) // count)][:count]
         parts = [self.model.messages(x, edges) for x, edges in self._validation(frames)]
         logvar = torch.cat([v for _, v in parts]) if self.variant.gaussian else None
-        return message_importance(torch.cat([m for m, _ in parts]), logvar)
+        message = torch.cat([m for m, _ in parts])
+        if self.model.config.wide_masses and logvar is None:  # by its share of every message, whatever their sizes
+            message = message / message.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        return message_importance(message, logvar)
 
     def _validation(self, frames: np.ndarray):
         """Features [node, column] and edges of these validation graphs, some at a time."""
