@@ -21,6 +21,8 @@ from distill.network.losses import prediction_loss
 from distill.pipeline.train import resolve
 from distill.shell import paths
 from distill.shell.errors import UserError
+from distill.splines.dependence import FREE, GIVEN
+from distill.splines.fit import kinds_where
 from distill.statistics.metrics import spans_decades
 from models import POWER_RATE
 
@@ -201,6 +203,14 @@ def test_a_flag_that_doubts_the_third_law_is_honoured():
     by_shares = read_out.read_out(m | shares, nodes, False, doubted=["antisymmetric"])
     assert not by_shares.antisymmetrise
     assert np.allclose(by_shares.force(m, nodes), broken, rtol=1e-4, atol=1e-4 * np.abs(broken).max())
+
+
+def test_splines_do_not_build_in_a_law_that_is_doubted():
+    m = messages()
+    assert kinds_where(["antisymmetric"], m) == (FREE,)
+    assert kinds_where([], m) == kinds_where(["linear_node"], m) == (GIVEN, FREE)
+    same = {k: np.ones_like(v) if k.startswith(("mass_", "charge_")) else v for k, v in m.items()}
+    assert GIVEN in kinds_where(["antisymmetric"], same)  # there is nothing that functions could be of
 
 
 def test_typical_sizes_are_by_body_where_masses_are_wide():

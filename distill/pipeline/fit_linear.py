@@ -17,7 +17,7 @@ from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage
-from distill.splines.fit import fit_pair_force
+from distill.splines.fit import fit_pair_force, kinds_where
 from distill.statistics import metrics
 
 
@@ -99,7 +99,7 @@ def measure(
     read = read_out.read_out(train[0], nodes, about.antisymmetric, seed, about.doubted, about.network_error)
     estimated = read.force(messages, nodes_of(messages))
     central = read_out.centrality(estimated, messages["dx"], messages["r"])
-    spline = fit_pair_force(train[0], nodes, seed)
+    spline = fit_pair_force(train[0], nodes, seed, kinds_where(train[1].doubted, train[0]))
     splined = spline.force(messages)
     result = {
         **{k: getattr(meta, k) for k in ("run", "split", "variant", "recipe")},

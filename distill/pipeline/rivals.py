@@ -13,7 +13,7 @@ from distill.law import selection
 from distill.law.sources import CONTROL, SPLINES, Source
 from distill.messages.net_forces import Nodes
 from distill.messages.read_out import ReadOut
-from distill.splines.fit import fit_pair_force
+from distill.splines.fit import fit_pair_force, kinds_where
 from distill.splines.pair_spline import PairSpline
 
 
@@ -51,7 +51,8 @@ def of_splines(spline: PairSpline, messages: dict) -> Source:
 
 
 def splines(m: Material) -> Source:
-    return of_splines(fit_pair_force(m.messages, m.nodes, m.seed), m.messages)
+    kinds = kinds_where(m.meta.doubted, m.messages)
+    return of_splines(fit_pair_force(m.messages, m.nodes, m.seed, kinds), m.messages)
 
 
 RIVALS: dict[str, Callable[[Material], Source]] = {CONTROL: control, SPLINES: splines}

@@ -7,6 +7,7 @@ and whether products are enough; all of them then determine the curves, as smoot
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import combinations
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from distill.files.properties import of_receivers, property_named
 from distill.messages.net_forces import Nodes, relative_l1
+from distill.messages.read_out import THIRD_LAW
 from distill.physics.terms import ELIMINATION, TERMS
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
@@ -101,6 +103,14 @@ def _why(best: str, errors: dict) -> str:
     told = [f"{100 * errors[k]:.3g} % by {k} functions" for k in sorted(errors, key=best.__ne__)]
     note = "; the simpler ones, where the others are not clearly better" if errors[best] > min(errors.values()) else ""
     return f"held-out net forces missed: {', '.join(told)} of the properties{note}"
+
+
+def kinds_where(doubted: Collection[str], edges: dict) -> tuple[str, ...]:
+    """``kinds`` for data whose third law is among the ``doubted`` assumptions (``MessagesRecord``), or is not: given
+    products have it built in. Without a property that varies there are no others.
+    """
+    free = THIRD_LAW in doubted and dependences.varying(of_receivers(edges))
+    return (FREE,) if free else (GIVEN, FREE)
 
 
 def _intervals(columns: int, functions: int, limits) -> int:
