@@ -8,11 +8,13 @@ from matplotlib.figure import Figure
 
 from distill.report.plots import ACCENT, INK, MUTED, SOFT
 
-AMBER = "#e0a030"
+AMBER, GREEN = "#e0a030", "#3a9a5b"
 MEASURES = {
+    "from_messages_recovered": ("from the messages, before any refit", ACCENT, "s"),
+    "untrained_before_refit_recovered": ("untrained network, before any refit", MUTED, "v"),
+    "splines_before_refit_recovered": ("splines, before any refit", GREEN, "^"),
     "recovered": ("after the refit on accelerations", SOFT, "o"),
-    "from_messages_recovered": ("from the messages alone", ACCENT, "s"),
-    "control_recovered": ("control: accelerations, no network", AMBER, "D"),
+    "control_recovered": ("control: the refit, no network", AMBER, "D"),
 }
 FLOOR = 1e-18  # where a ratio of exactly 0 is drawn
 BAND = "#f1f4f7"
@@ -31,19 +33,22 @@ def recovery(runs: dict[str, list[dict]]) -> Figure:
     height = max(3.2, 0.27 * len(names) + 1.2)
     figure = Figure(figsize=(11, height + 3.6), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(height, 3.6))
+    measures = {k: v for k, v in MEASURES.items() if summary.rate(clean + noisy, k)["n"]}
     if names:
-        _rates(upper.subplots(1, len(MEASURES), sharey=True), names, parts)
+        _rates(np.atleast_1d(upper.subplots(1, len(measures), sharey=True)), names, parts, measures)
         what = f"runs found / runs, 95 % intervals that count data sets; {_pooled(clean)}"
         upper.suptitle(f"How often the law is found ({what})", fontsize=11)
     left, right = lower.subplots(1, 2, width_ratios=(1.5, 1))
     _ratios(left, clean)
-    _noise(right, [r for r in clean if r["dim"] == 2 and r["variant"] == "l1"], noisy)
+    _noise(right, [r for r in clean if r["dim"] == 2 and r["variant"] == "l1"], noisy, measures)
     return figure
 
 
 def _pooled(rows) -> str:
     seeds, dims = (sorted({r[k] for r in rows}) for k in ("seed", "dim"))
-    return f"{' and '.join(f'{d}-D' for d in dims)}, {len(seeds)} seed{'s' * (len(seeds) > 1)} each"
+    commits = sorted({str(r["commit"])[:7] for r in rows if r.get("commit")})
+    made = f", at {' '.join(commits)}" if commits else ""
+    return f"{' and '.join(f'{d}-D' for d in dims)}, seeds {' '.join(map(str, seeds))}{made}"
 
 
 def _interval(axis, found: dict, at: float, colour, marker, vertical=False):
@@ -56,9 +61,9 @@ def _interval(axis, found: dict, at: float, colour, marker, vertical=False):
     axis.errorbar(**place, fmt=marker, color=colour, ms=6, lw=2.2, capsize=0, zorder=3, clip_on=False)
 
 
-def _rates(axes: Sequence, names, parts):
+def _rates(axes: Sequence, names, parts, measures):
     systems = list(dict.fromkeys(s for s, _ in names))
-    for axis, (key, (title, colour, marker)) in zip(axes, MEASURES.items(), strict=True):
+    for axis, (key, (title, colour, marker)) in zip(axes, measures.items(), strict=True):
         for at, name in enumerate(names):
             found = summary.rate(parts[name], key)
             if systems.index(name[0]) % 2 == 0:
@@ -67,6 +72,7 @@ def _rates(axes: Sequence, names, parts):
             text = f"{found['successes']}/{found['n']}" if found["n"] else "–"
             axis.text(1.06, at, text, va="center", fontsize=8, color=INK if found["n"] else MUTED)
         axis.set(xlim=(-0.03, 1.24), ylim=(len(names) - 0.5, -0.5), title=title)
+        axis.title.set_fontsize(9)
         axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
         axis.grid(axis="x", color=MUTED, alpha=0.3, lw=0.6)
         axis.tick_params(axis="y", length=0)
@@ -75,7 +81,7 @@ def _rates(axes: Sequence, names, parts):
     for system in systems:
         middle = np.mean([k for k, name in enumerate(names) if name[0] == system])
         axes[0].annotate(system, (-0.33, middle), weight="bold", **place)
-    axes[1].set_xlabel("share of runs")
+    axes[len(axes) // 2].set_xlabel("share of networks, or of data sets where no trained network is needed")
 
 
 def _ratios(axis, rows):
@@ -116,16 +122,17 @@ def _level(row) -> tuple[bool, float]:
     return row.get("noise_is") == "added", row["noise"]
 
 
-def _noise(axis, clean, noisy):
+def _noise(axis, clean, noisy, measures):
     """Rates against noise, over all systems that were run with noise."""
     systems = list(dict.fromkeys(r["system"] for r in noisy))
     rows = [r for r in clean if r["system"] in systems] + noisy
     levels = sorted({_level(r) for r in rows})
     if not noisy:
         axis.text(0.5, 0.5, "not measured", ha="center", va="center", color=MUTED, transform=axis.transAxes)
-    for k, (key, (_, colour, marker)) in enumerate(MEASURES.items()):
+    width = 0.8 / max(len(measures), 1)
+    for k, (key, (_, colour, marker)) in enumerate(measures.items()):
         for at, level in enumerate(levels):
-            place = at + 0.27 * (k - 1)
+            place = at + width * (k - (len(measures) - 1) / 2)
             found = summary.rate([r for r in rows if _level(r) == level], key)
             _interval(axis, found, place, colour, marker, True)
             text = f"{found['successes']}/{found['n']}" if found["n"] else "–"
