@@ -49,13 +49,13 @@ LAWS = (
     "|control, no network|MAE law / network|at 300 K"
 )
 MEASURED = (
-    "*From the messages alone*: before any refit, which measures the network; *after the refit*: constants fitted to the "
-    "accelerations, which measures the refit; *control*: the same refit from fixed formulas, without a network."
+    "*From the messages alone*: before any refit, which measures the network; *after the refit*: constants fitted to "
+    "the accelerations, which measures the refit; *control*: the same refit from fixed formulas, without a network."
 )
 WITH_PRIORS = (
-    "R² with the pair force is bought by priors in the rows of the newton recipe ({}), and is that of a network without "
-    "them in the rows of the paper recipe, positions as differences and geometric inputs apart, which a periodic box "
-    "needs. All of one data set: networks of one seed are no independent trials."
+    "R² with the pair force is bought by priors in the rows of the newton recipe ({}), and is that of a network "
+    "without them in the rows of the paper recipe, positions as differences and geometric inputs apart, which a "
+    "periodic box needs. All of one data set: networks of one seed are no independent trials."
 )
 ROWS = (
     "|1 GNN MAE|2 messages against potential, R²|3 messages against force, R²"

@@ -385,6 +385,37 @@ def test_answers_say_in_which_relation_the_law_stands():
     assert "the true pair force, but not what acts beside it" in missing
 
 
+def test_what_the_network_had_to_do_with_it():
+    """Every claim of the sentence is that of a verdict: turn one round and the claim goes."""
+
+    def said(messages, law, splines=(None, None), untrained=(None, None), errors=(0.1, 0.1, 0.1)):
+        def rival(label, found, error):
+            one = filled(kinds.Rival, label=label, verdict={"recovered": found[1], "why": "x"})
+            one["before_refit"] = filled(kinds.BeforeRefit, verdict={"recovered": found[0], "why": "x"})
+            return one | {"acceleration_error": filled(kinds.AccelerationErrors, law=error)}
+
+        record = law_json(verdict={"recovered": law, "why": "x"})
+        record["from_messages"]["verdict"] = None if messages is None else {"recovered": messages, "why": "x"}
+        record["acceleration_error"]["law"] = errors[0]
+        record["rivals"] = {
+            "splines": rival("splines", splines, errors[1]),
+            "untrained": rival("the untrained", untrained, errors[2]),
+        }
+        return words.owed(records.build(kinds.LawRecord, record))
+
+    assert said(True, True, (False, True)) == (
+        "The messages had the law before any refit; no rival had that was read alike. After the refit it is found"
+        " without the trained network too: splines."
+    )
+    assert "and so had: splines." in said(True, True, (True, False)) and "none of the rivals" in said(True, True)
+    assert "did not have the law: the refit" in said(False, True)
+    assert "Neither the messages nor the refit have" in said(False, False)
+    assert "too: splines; the untrained." in said(False, False, (False, True), (False, True))
+    assert "better than by this law by that of: the untrained." in said(True, True, errors=(0.1, 0.09, 0.01))
+    assert "better" not in said(True, True, errors=(1e-16, 1e-17, 0.1))  # rounding
+    assert said(None, None).startswith("No rival predicts")
+
+
 def test_lines_for_the_terminal():
     law = records.build(kinds.LawRecord, examined())
     fit = records.build(kinds.LinearFit, filled(kinds.LinearFit, r2_all=0.9, r2_trim90=0.99, n_edges=77))

@@ -1,9 +1,12 @@
 """The section of the report on the law: how it came about, how it stands to the truth, how sure it is."""
 
 from distill.formulas.text import parse, to_text
+from distill.report import words
 from distill.report.page import code, details, formula, guarded, missing, percent, shown, table, text
 from distill.report.parts import added
 from distill.report.words import numbers, trust_words, verdict_word, worst_point
+
+COLOURS = {True: "good", False: "bad", None: "open"}  # of verdicts
 
 
 def law(m) -> str:
@@ -50,36 +53,51 @@ def before_and_after(law) -> str:
 
 
 def ways(law) -> str:
-    """What the same data give by other ways: the rivals, and a search on the raw inputs."""
-    inputs, early = law.sr_on_inputs, law.from_messages
+    """What the network had to do with the law: the messages beside the rivals, before and after the same refit."""
+    rows = [way("messages of the trained network", law.from_messages, law, law)]
+    rows += [way(other.label, other.before_refit, other, law) for other in law.rivals.values()]
+    known = law.truth is not None
+    groups = [("", 1), ("before the refit on accelerations", 1 + known), ("after it", 2 + known)]
+    head = ["the force is from", "law", *(["verdict"] * known), "law", *(["verdict"] * known), "held-out error"]
+    rows = [[cell for k, cell in enumerate(row) if known or k not in (2, 4)] for row in rows]
+    body = f"<p>{text(words.owed(law))}</p>" if law.rivals else ""
+    body += table(head, rows, "", 0, groups)
+    others, error = law.rivals.values(), law.acceleration_error
+    notes = [f"<b>{text(o.label)}</b>: {text(o.what)} ({shown(o.cpu_seconds)} s of CPU time)" for o in others]
+    notes.append(f"held-out error: {text(error.what)}; the network’s own is {shown(error.gnn)}")
+    body += f'<p class="note">{"; ".join(notes)}.</p>'
+    return f"<h3>What the network had to do with it</h3>{body}{inputs(law.sr_on_inputs)}"
 
-    def row(label, found, verdict, score):
-        relation = verdict.equivalence.text if verdict and verdict.equivalence else "—"
-        brief = to_text(parse(found.text, found.variables), 4)
-        return [label, code(brief), verdict_word(verdict), text(relation), "—" if score is None else shown(score)]
 
-    rows = [
-        row("messages alone", early, early.verdict, None),
-        row("messages, then accelerations", law.pair, law.verdict, law.acceleration_error.law),
-    ]
-    notes = []
-    for other in law.rivals.values():
-        label, alone = text(other.label), other.before_refit
-        if alone:
-            rows.append(row(f"{label}: before the refit", alone, alone.verdict, None))
-        after = f"{label}, then accelerations" if alone else label
-        rows.append(row(after, other.pair, other.verdict, other.acceleration_error.law))
-        notes.append(f"{label[:1].upper() + label[1:]}: {text(other.what)}, {shown(other.cpu_seconds)} s of CPU time.")
-    if rows[2:]:
-        notes.append("A law that these find too is no evidence for the network.")
-    body = table(["from", "law", "verdict", "compared with the true law", "held-out error"], rows, "", 1)
-    if inputs:
-        errors = {"formula": inputs.held_out_error, "law": inputs.law_error, "network": inputs.network_error}
-        told = ", ".join(f"{who} {shown(value)}" for who, value in errors.items() if value is not None)
-        found = f"{code(inputs.equation)} (complexity {shown(inputs.complexity)})"
-        body += table([], [["Search on the inputs of the whole system", found], ["Errors on held-out data", told]])
-        notes.append(f"Inputs: {text(inputs.what)}.")
-    return f'<h3>The same data by other ways</h3>{body}<p class="note">{" ".join(notes)}</p>'
+def way(label: str, before, after, law) -> list[str]:
+    """A row: where the force is from, its law before the refit (``BeforeRefit`` or None) and after."""
+    nothing = '<span class="note">nothing is read</span>'
+    early = [brief(before), judged(before.verdict)] if before else [nothing, "—"]
+    return [text(label), *early, brief(after.pair), judged(after.verdict), shown(after.acceleration_error.law)]
+
+
+def brief(pair) -> str:
+    return f'<span class="brief">{code(to_text(parse(pair.text, pair.variables), 4))}</span>'
+
+
+def judged(verdict) -> str:
+    """The verdict in its colour, with the relation to the true law below it."""
+    if not verdict:
+        return "—"
+    equal = verdict.equivalence
+    relation = f'<br><span class="note">{text(equal.text)}</span>' if equal and not verdict.recovered else ""
+    return f'<span class="{COLOURS[verdict.recovered]}">{verdict_word(verdict)}</span>{relation}'
+
+
+def inputs(found) -> str:
+    """The search on the raw inputs of the whole system, where it was asked for."""
+    if not found:
+        return ""
+    errors = {"formula": found.held_out_error, "law": found.law_error, "network": found.network_error}
+    told = ", ".join(f"{who} {shown(value)}" for who, value in errors.items() if value is not None)
+    formula_found = f"{code(found.equation)} (complexity {shown(found.complexity)})"
+    body = table([], [["Search on the inputs of the whole system", formula_found], ["Errors on held-out data", told]])
+    return f'{body}<p class="note">Inputs: {text(found.what)}.</p>'
 
 
 def against_the_truth(law) -> str:

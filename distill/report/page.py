@@ -225,6 +225,7 @@ thead tr.groups > * { border-bottom: 0; padding-bottom: 0; }
 tbody th { font-weight: 500; } td.number, th.number, .line { white-space: nowrap; }
 tr.marked > * { background: var(--mark); font-weight: 600; } tr.marked > th { padding-left: 8px; }
 code { font: .86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+.brief { display: inline-block; min-width: 16ch; }
 pre { overflow-x: auto; font-size: .82rem; margin: 8px 0; white-space: pre-wrap; }
 .missing { border-left: 3px solid var(--open); padding: 4px 0 4px 14px; color: var(--soft); }
 .note { color: var(--soft); font-size: .86rem; max-width: 72ch; }

@@ -5,12 +5,12 @@ import numpy as np
 from distill.files.dataset import load_dataset
 from distill.files.fields import SPLITS
 from distill.messages.gauges import gauge_named
+from distill.network.recipes import PRIORS
 from distill.physics.neighbours import unwrap
 from distill.report import parts, plots
 from distill.report.material import history
 from distill.report.page import code, details, formula, image, missing, percent, r2, shown, table, text
 
-PRIORS = ("antisymmetric", "translation_invariant", "geometric_inputs", "exp_gate", "linear_node", "log_mass")
 FIGURES_A_ROW = 3
 DRAWN = 12  # particles in a periodic box
 
@@ -67,7 +67,7 @@ def training(m) -> str:
     if not (c := m.config):
         return missing("The network has not been trained.", "python train.py --dataset ...")
     unit = f" {m.units['acc']}" if "acc" in m.units else ""
-    priors = ", ".join(k.replace("_", " ") for k in PRIORS if c.model.get(k))
+    priors = ", ".join(priors_of(c))
     loss, seconds = text(c.options["loss"]), f"{shown(c.seconds)} s on {text(c.device)}"
     mae = f"{shown(c.validation_mae)}{text(unit)} an acceleration component"
     size = f"width {shown(c.options['hidden'])}, {shown(c.options['message_dim'])} message components"
@@ -85,6 +85,11 @@ def training(m) -> str:
         figure = plots.save_bytes(plots.training_curve(columns, ""))
         body += image(figure, "Losses and validation error", caption)
     return body
+
+
+def priors_of(config) -> list[str]:
+    """What the network knew beforehand, in words."""
+    return [words for k, words in PRIORS.items() if config.model.get(k) or config.options.get(k)]
 
 
 def messages(m) -> str:
@@ -119,6 +124,9 @@ def messages(m) -> str:
             f'<p class="note">Not potentials: with the {text(fit.potential.what)} the same fit reaches R²'
             f" {r2(fit.potential.r2_all)} (all), {r2(fit.potential.r2_trim90)} (best 90 %).</p>"
         )
+    if m.config and (known := priors_of(m.config)):
+        told = f"These R² are bought with what the network knew beforehand: {', '.join(known)}."
+        body += f'<p class="note">{text(told)}</p>'
     caption = "Standardised message components against their best linear combination of true force components."
     body += image(m.folder / "linear_fit.png", "Message components against true forces", caption)
     count = len(fit.top_components)

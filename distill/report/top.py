@@ -2,12 +2,11 @@
 
 from distill.generalization.extrapolation import INTERPOLATION
 from distill.report import parts, words
-from distill.report.law import law_card
+from distill.report.law import COLOURS, law_card
 from distill.report.material import Material
 from distill.report.page import code, missing, text, tile
 
 LEAST, UNLIKE = "where the law gains least", "on data unlike it"
-COLOURS = {True: "good", False: "bad", None: "open"}
 
 
 def header(m: Material) -> str:

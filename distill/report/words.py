@@ -149,6 +149,48 @@ def rollout_lines(r: Rollouts) -> list[str]:
     return lines
 
 
+# ---------------------------------------------------------------- what the law owes to the network
+
+
+def owed(law: LawRecord) -> str:
+    """What the rivals say of the network's part in the law, in sentences; only of laws that can be judged."""
+    early = law.from_messages.verdict
+    better = [one.label for one in law.rivals.values() if _better(one.acceleration_error.law, law)]
+    said = f"Held-out accelerations are predicted better than by this law by that of: {_listed(better)}." * bool(better)
+    if early is None or early.recovered is None:
+        return said or "No rival predicts held-out accelerations clearly better than the law."
+    before = [one.label for one in law.rivals.values() if one.before_refit and _right(one.before_refit.verdict)]
+    after = [one.label for one in law.rivals.values() if _right(one.verdict)]
+    if early.recovered:
+        alone = "The messages had the law before any refit"
+        told = f"{alone}, and so had: {_listed(before)}." if before else f"{alone}; no rival had that was read alike."
+    elif _right(law.verdict):
+        told = "The messages did not have the law: the refit on accelerations found it."
+        told += f" It is read without the trained network from: {_listed(before)}." if before else ""
+    else:
+        told = "Neither the messages nor the refit have the law."
+        told += f" It is read without the trained network from: {_listed(before)}." if before else ""
+    if after:
+        told += f" After the refit it is found without the trained network too: {_listed(after)}."
+    elif _right(law.verdict) and law.rivals:
+        told += " After the refit none of the rivals has it."
+    return f"{told} {said}".strip()
+
+
+def _better(error: float | None, law: LawRecord) -> bool:
+    """Whether a rival's held-out error is clearly below the law's, and that is more than rounding."""
+    own = law.acceleration_error.law
+    return error is not None and (own is None or (own > ROUNDING and error < 0.8 * own))
+
+
+def _right(verdict: Verdict | None) -> bool:
+    return bool(verdict and verdict.recovered)
+
+
+def _listed(names: list[str]) -> str:
+    return "; ".join(names)
+
+
 # ---------------------------------------------------------------- law against network
 
 
