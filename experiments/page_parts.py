@@ -5,6 +5,7 @@ from functools import cache
 from statistics import median
 
 import argon_tables
+import evidence_parts
 import page_code
 import recovery_parts
 import table_parts
@@ -108,10 +109,13 @@ def lines_of_recovery() -> list[tuple[str, list[dict]]]:
 
 
 def recovery() -> str:
-    """The short table, of what was measured beside all rivals where that is there."""
+    """The short table, of what was measured beside all rivals where that is there, and what else was measured beside
+    the networks, in plain sentences.
+    """
     lines = lines_of_recovery()
     rivals = [line for line in lines if recovery_parts.with_rivals(line[1])]
-    return table_of_recovery(rivals or lines, interval=False)
+    said = evidence_parts.sentences(of_benchmark("newton"))
+    return table_of_recovery(rivals or lines, interval=False) + (f"\n\n{said}" if said else "")
 
 
 def table_of_recovery(lines, interval: bool, more=()) -> str:
@@ -367,6 +371,10 @@ PARTS = {
     "recovery": recovery,
     "recovery-in-full": recovery_in_full,
     "priors": without_priors,
+    "splines": evidence_parts.of("splines", evidence_parts.splines),
+    "nonlinear": evidence_parts.of("nonlinear", evidence_parts.nonlinear),
+    "masses": evidence_parts.of("masses", evidence_parts.masses),
+    "residual-test": evidence_parts.of("residual_test", evidence_parts.residual_test),
     "near-misses": near_misses,
     "planted": planted,
     "short-training": short_training,

@@ -1,0 +1,85 @@
+"""What stands beside the networks: each part of the pages says what its result file holds, and nothing without it."""
+
+import evidence_parts as evidence
+import page_parts
+import pytest
+import recovery_parts
+
+from distill.files.storage import save_json
+from distill.shell import paths
+
+ABOUT = {"arguments": {"seeds": [1, 2]}, "hardware": "an abacus", "date": "today"}
+ABOUT |= {"git": {"commit": "0123456789", "dirty": False}}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    return tmp_path / "results"
+
+
+def test_nothing_is_said_before_it_is_measured(results):
+    for name in ("splines", "nonlinear", "masses", "residual-test"):
+        assert page_parts.PARTS[name]() == ""
+    assert evidence.sentences([{"system": "r2", "dim": 2, "seed": 1, "r2_all": 0.9}]) == ""
+
+
+def of_splines(seed: int, r2: float, noise="none") -> dict:
+    numbers = {"r2_all_min": r2, "r2_trim90_min": 1.0, "median_relative_error_max": 2e-4, "cpu_seconds": 4.5}
+    return {"system": "r2", "dim": 2, "seed": seed, "noise": noise} | numbers
+
+
+def test_splines_and_networks_are_compared_on_the_same_data_sets(results):
+    summary = {"fits": 3, "reach_bar": 2, "bar": 0.999, "worst_r2_all": 0.99949, "cpu_seconds_max": 4.5}
+    rows = [of_splines(1, 0.99999), of_splines(2, 0.99949), of_splines(3, 1.0), of_splines(1, 0.5, "added")]
+    save_json(results / "splines.json", {"rows": rows, "summary": {"none": summary}, "provenance": ABOUT})
+    networks = [{"system": "r2", "dim": 2, "seed": k, "r2_all": v} for k, v in ((1, 0.999), (1, 0.9), (2, 0.9997))]
+    said = evidence.sentences(networks)
+    assert "in 1 of the 2 data sets" in said and "worst draw of edges 0.9994" in said and "some of `r2`" in said
+    text = page_parts.PARTS["splines"]()
+    assert "| r2, 2-D, no noise | 3 | 0.9994 | 1 | 0.0002 | 4.5 |" in text and "in 2 of 3 fits" in text
+    assert "| r2, 2-D, noise added | 1 | 0.500 |" in text and "Seeds 1, 2; an abacus; today; commit `0123456`;" in text
+
+
+@pytest.mark.parametrize(
+    "value, shown", [(1.0, "1"), (0.999958, "0.99995"), (0.9994999, "0.9994"), (0.105, "0.105"), (-2658.0, "-2.66e+03")]
+)
+def test_an_r2_is_rounded_down(value, shown):
+    assert evidence.below_one(value) == shown
+
+
+def test_responses_are_counted_beside_their_rivals(results):
+    def row(system, seed, recovered):
+        rivals = {"splines": {"pair": "r", "error": 0.2, "recovered": False}}
+        found = {"recovered": recovered, "from_messages_recovered": False, "error_law": 1e-3, "error_network": 0.01}
+        return {"system": system, "variant": "l1", "seed": seed, "rivals": rivals} | found
+
+    failed = {"system": "mond", "variant": "l1", "seed": 2, "error": "train.py: no disk"}
+    rows = [row("saturating", 1, True), row("saturating", 2, True), row("mond", 1, False), failed]
+    save_json(results / "nonlinear.json", {"sections": {"2-D": ABOUT | {"rows": rows, "recovered_is": "both right"}}})
+    text = page_parts.PARTS["nonlinear"]()
+    assert "| saturating, 2-D | 2 | 0/2 [0, 66] | 2/2 [34, 100] | 0/2 [0, 66] | 0.001 · 0.01 · 0.2 |" in text
+    assert "| mond, 2-D | 2 | 0/2 [0, 66] | 0/2 [0, 66] | 0/1 [0, 79] |" in text and "both right" in text
+    assert evidence.sentences([]).endswith("through the network 2/4, splines 0/3.")
+
+
+def test_columns_are_those_that_were_measured():
+    old = {"system": "r2", "dim": 2, "seed": 1, "recipe": "newton", "recovered": True, "from_messages_recovered": True}
+    old |= {"r2_all": 0.99996, "control_recovered": False, "law_over_gnn_mae": {"interpolation": 0.0, "wide": 0.25}}
+    new = old | {"untrained_recovered": True, "untrained_before_refit_recovered": False, "splines_r2_all": 1.0}
+    columns = [recovery_parts.SIZE, recovery_parts.R2_SPLINES, *recovery_parts.verdicts(False), *recovery_parts.ERRORS]
+    heads = [[c.head for c in recovery_parts.table([("r2", rows)], columns)[1]] for rows in ([old], [old, new])]
+    assert set(heads[1]) - set(heads[0]) == {"R² of splines", "untrained network", "untrained, after the refit"}
+    assert recovery_parts.table([("r2", [old])], columns)[0].endswith("| r2 | 1 (1) | 1/1 | 1/1 | 0/1 | 0 | 0.2 |")
+    assert not recovery_parts.with_rivals([old]) and recovery_parts.with_rivals([new])
+
+
+def test_what_is_of_an_older_measure_says_so(monkeypatch):
+    """Its label goes when the rivals have been measured; lines without them leave README.md then."""
+    rows = page_parts.value("recovery_pipeline", "sections/newton/rows")
+    new = [r | {"untrained_recovered": False, "untrained_before_refit_recovered": False} for r in rows]
+    lines = [("new", new), ("before", rows)]
+    monkeypatch.setattr(page_parts, "lines_of_recovery", lambda: lines)
+    assert "| new |" in page_parts.recovery() and "before" not in page_parts.recovery().split("Columns")[0]
+    monkeypatch.setattr(page_parts, "lines_of_recovery", lambda: lines[1:])
+    assert page_parts.recovery().startswith("**Measured before the comparisons were made strong** (seeds ")
