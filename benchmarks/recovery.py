@@ -42,9 +42,9 @@ ALL = ("spring", "r1", "r2", "charge")
 HARD = ("damped", "discontinuous", "superposition")
 
 
-def matrix(systems=ALL, dims=(2,), variants=("l1",), noise=(0.0,), noise_is="multiplied", without=("",)) -> dict:
+def matrix(systems=ALL, dims=(2,), variants=("l1",), noise=(0.0,), noise_is="multiplied", without=("",), n=4) -> dict:
     made = {"systems": systems, "dims": dims, "variants": variants}
-    return made | {"noise": noise, "noise_is": noise_is, "without": without}
+    return made | {"noise": noise, "noise_is": noise_is, "without": without, "n": n}
 
 
 MATRICES = {
@@ -53,6 +53,7 @@ MATRICES = {
     "hard": matrix(HARD),
     "noise": matrix(noise=(0.01, 0.05)),
     "added-noise": matrix(noise=(0.01, 0.05), noise_is="added"),
+    "argon": matrix(("lj",), (3,), ("l1", "bottleneck", "kl", "pruning", "std", "standard"), n=258),
     "priors": matrix(("r1", "charge"), without=tuple(WITHOUT)),
 }
 PLANTED = {"laws": ALL, "dims": (2, 3), "noise": (0.005, 0.02), "paths": ("components", "radial")}
@@ -98,7 +99,7 @@ def parse(argv):
     add("--noise-is", choices=sorted(NOISE), help="how it is put on: " + narrow)
     add("--without", nargs="+", choices=[k for k in WITHOUT if k], help="priors to switch off, one each; " + narrow)
     add("--recipe", default="newton", help="of train.py")
-    add("--n", type=positive_int, default=4, help="particles")
+    add("--n", type=positive_int, help="particles; " + narrow)
     add("--targets", nargs="+", default=["radial", "node"], help="of symbolic_reg.py")
     add("--rivals", nargs="*", choices=RIVALS, default=list(RIVALS), help="beside the first network of a dataset (all)")
     add = command("near-misses", "laws that are nearly right")
@@ -160,7 +161,7 @@ def chosen(args, preset: dict) -> tuple[dict, bool]:
     """``preset`` with what the command line changes, and whether it changes anything."""
 
     def comparable(value):
-        return value if isinstance(value, str) else tuple(value)
+        return value if isinstance(value, str | int) else tuple(value)
 
     own = {k: comparable(getattr(args, k)) for k in preset if getattr(args, k) is not None}
     return preset | own, any(own[k] != comparable(preset[k]) for k in own)
@@ -179,8 +180,8 @@ def planted(args) -> tuple[str, list[Measurement]]:
 
 def pipeline(args) -> tuple[str, list[Measurement]]:
     what, narrowed = chosen(args, MATRICES[args.matrix])
-    narrowed = narrowed or (args.recipe, args.n) != ("newton", 4)
-    own = {k: getattr(args, k) for k in ("seeds", "recipe", "n", "targets", "rivals")}
+    narrowed = narrowed or args.recipe != "newton"
+    own = {k: getattr(args, k) for k in ("seeds", "recipe", "targets", "rivals")}
     made = pipelines(**what, **own)
     return "custom" if narrowed else args.matrix, made
 

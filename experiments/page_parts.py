@@ -84,6 +84,7 @@ def of_cells(cells: Cells, **where) -> list[dict]:
 
 
 FOUR, HARD = ("spring", "r1", "r2", "charge"), ("damped", "discontinuous", "superposition")
+VARIANTS_OF_ARGON = ("l1", "bottleneck", "kl", "pruning", "std", "standard")
 NOISES = {"noise": "noise", "added-noise": "added noise"}  # section: in words
 BEFORE = (
     "**Measured before the comparisons were made strong** (seeds {seeds}; commits {commits}), and to be replaced: the"
@@ -102,6 +103,7 @@ def lines_of_recovery() -> list[tuple[str, list[dict]]]:
         for section, words in NOISES.items()
         for x in (0.01, 0.05)
     ]
+    lines.append(("argon", of_benchmark("argon")))
     in_table = {"system": PAIR_SYSTEMS, "n": (4,), "tag": ("",), "variant": VARIANTS}
     lines.append(("the four, paper recipe", of_cells(committed(CELLS), recipe=("paper",), **in_table)))
     lines += [(f"argon, {k} recipe", of_cells(committed(ARGON), recipe=(k,))) for k in ("newton", "paper")]
@@ -140,6 +142,7 @@ def recovery_in_full() -> str:
     lines += [("all of `l1`, `bottleneck`, `pruning`", of_benchmark("newton"))]
     lines += [("`standard`, the same systems", of_benchmark("standard"))]
     lines += [(s, of_benchmark("hard", system=s)) for s in HARD]
+    lines += [(f"argon, {v}", of_benchmark("argon", variant=v)) for v in VARIANTS_OF_ARGON]
     lines += [
         (f"{s}, 2-D, `l1`, {100 * x:g} % {words}", of_benchmark(section, system=s, noise=x))
         for section, words in NOISES.items()
@@ -151,6 +154,7 @@ def recovery_in_full() -> str:
     parts = [table_of_recovery(rivals, True, [recovery_parts.COSTS])] if rivals else []
     before = [line for line in lines + lines_of_recovery() * bool(rivals) if not recovery_parts.with_rivals(line[1])]
     parts += [table_of_recovery(before, True)] if before else []
+    parts += [constants] if (constants := recovery_parts.constants_of_argon(of_benchmark("argon"))) else []
     sections = value("recovery_pipeline", "sections")
     return "\n\n".join([*parts, made("recovery_pipeline", *(k for k in sections if k != "custom"))])
 

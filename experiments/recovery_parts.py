@@ -138,3 +138,16 @@ def legend(columns: list[Column]) -> str:
 def with_rivals(rows: list[dict]) -> bool:
     """Whether these rows were measured beside an untrained network."""
     return any("untrained_recovered" in r for r in rows)
+
+
+def constants_of_argon(rows: list[dict]) -> str:
+    """How far sigma and epsilon are from the true ones, in a sentence; nothing without such rows."""
+    told = []
+    for prefix, when in (("from_messages_", "from the messages, before the refit"), ("", "after it")):
+        off = {k: [abs(r[f"{prefix}{k}_off"]) for r in rows if f"{prefix}{k}_off" in r] for k in ("sigma", "epsilon")}
+        if off["sigma"]:
+            entries = [
+                f"{k} {100 * median(v):.2g} % in the median, {100 * max(v):.2g} % at most" for k, v in off.items() if v
+            ]
+            told.append(f"{when}: the form in {len(off['sigma'])} of {len(rows)} networks, {', '.join(entries)}")
+    return f"Argon's constants are off by, {'; '.join(told)}." if told else ""

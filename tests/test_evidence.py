@@ -83,3 +83,11 @@ def test_what_is_of_an_older_measure_says_so(monkeypatch):
     assert "| new |" in page_parts.recovery() and "before" not in page_parts.recovery().split("Columns")[0]
     monkeypatch.setattr(page_parts, "lines_of_recovery", lambda: lines[1:])
     assert page_parts.recovery().startswith("**Measured before the comparisons were made strong** (seeds ")
+
+
+def test_constants_of_argon():
+    rows = [{"from_messages_sigma_off": -0.001, "from_messages_epsilon_off": 0.004, "sigma_off": 1e-9}, {}]
+    said = recovery_parts.constants_of_argon(rows)
+    assert "before the refit: the form in 1 of 2 networks, sigma 0.1 % in the median, 0.1 % at most" in said
+    assert "epsilon 0.4 %" in said and "after it: the form in 1 of 2 networks, sigma 1e-07 %" in said
+    assert recovery_parts.constants_of_argon([{}]) == ""

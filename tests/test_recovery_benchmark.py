@@ -206,7 +206,7 @@ def test_presets_have_the_sizes_reported():
         section, made = recovery.pipeline(args)
         assert section == matrix
         sizes[matrix] = len({c.name for c in made})
-    assert sizes == {"newton": 72, "standard": 24, "hard": 9, "noise": 24, "added-noise": 24, "priors": 54}
+    assert sizes == {"newton": 72, "standard": 24, "hard": 9, "noise": 24, "added-noise": 24, "argon": 18, "priors": 54}
     args = recovery.parse(["pipeline", "--systems", "r2", "--seeds", "1501"])
     assert recovery.pipeline(args)[0] == "custom"
 
@@ -245,7 +245,12 @@ def test_numbers_of_a_law():
     found = law_numbers(law)
     assert found["from_messages_within_5"] is True and found["control_recovered"] is False
     law.from_messages.verdict = None
-    assert law_numbers(law)["from_messages_within_5"] is None
+    found = law_numbers(law)
+    assert found["from_messages_within_5"] is None and "sigma_off" not in found
+    one = {"value": 3.4034, "true": 3.4}
+    law.from_messages.lennard_jones = {"sigma": one, "epsilon": one | {"true": None}}
+    found = law_numbers(law)
+    assert found["from_messages_sigma_off"] == pytest.approx(1e-3) and "from_messages_epsilon_off" not in found
 
 
 # ---------------------------------------------------------------- seeds and command line

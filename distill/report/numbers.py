@@ -63,6 +63,9 @@ def law_numbers(law: LawRecord) -> dict:
         if early := rival.before_refit:
             row |= {f"{name}_before_refit": early.text}
             row |= {f"{name}_before_refit_recovered": getattr(early.verdict, "recovered", None)}
+    for prefix, found in (("", law.lennard_jones), ("from_messages_", law.from_messages.lennard_jones)):
+        known = {name: (found or {}).get(name) or {} for name in ("sigma", "epsilon")}
+        row |= {f"{prefix}{k}_off": one["value"] / one["true"] - 1 for k, one in known.items() if one.get("true")}
     row["chosen_share"] = law.refinement.chosen_share
     row |= {f"acceleration_error_{k}": getattr(law.acceleration_error, k) for k in ("law", "gnn")}
     return row | {"symbolic_s": law.seconds}
