@@ -554,7 +554,8 @@ def test_the_numbers_below_an_axis_do_not_overlap():
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     values = np.random.default_rng(0).uniform(-0.0123, 0.0123, (100, 2))
-    figure = plots.linear_fit(values, values, ["", ""], [(1, 1), (1, 1)], "")
+    splines = {"splines": (values[:, 0], values[:, 1], {"r2_all": 1.0, "r2_trim90": 1.0})}
+    figure = plots.linear_fit(values, values, ["", ""], [(1, 1), (1, 1)], splines, "")
     FigureCanvasAgg(figure).draw()
     for axis in figure.axes:
         low, high = axis.get_xlim()
