@@ -151,7 +151,7 @@ def recovery_in_full() -> str:
     ]
     lines = [line for line in lines if line[1]]
     rivals = [line for line in lines if recovery_parts.with_rivals(line[1])]
-    parts = [table_of_recovery(rivals, True, [recovery_parts.COSTS])] if rivals else []
+    parts = [table_of_recovery(rivals, True, [recovery_parts.NETWORK, recovery_parts.COSTS])] if rivals else []
     before = [line for line in lines + lines_of_recovery() * bool(rivals) if not recovery_parts.with_rivals(line[1])]
     parts += [table_of_recovery(before, True)] if before else []
     parts += [constants] if (constants := recovery_parts.constants_of_argon(of_benchmark("argon"))) else []

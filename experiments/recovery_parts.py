@@ -42,6 +42,14 @@ def middle(key: str) -> Callable[[list[dict]], str]:
     return entry
 
 
+def error(key: str) -> Callable[[list[dict]], str]:
+    def entry(rows):
+        known = [r[key] for r in rows if r.get(key) is not None]
+        return f"{median(known):.2g}" if known else NONE
+
+    return entry
+
+
 def largest(inside: bool) -> Callable[[list[dict]], str]:
     """The largest of errors of laws over those of their networks."""
 
@@ -111,16 +119,18 @@ def verdicts(interval: bool) -> list[Column]:
     ]
 
 
+NETWORK = Column(
+    "network's error",
+    "mean relative error of the network's accelerations on data left out, median",
+    error("acceleration_error_gnn"),
+)
+
+
 def of_network() -> list[Column]:
     """What a network is without any refit, and after it."""
-    error = Column(
-        "network's error",
-        "mean relative error of the network's accelerations on data left out, median",
-        middle("acceleration_error_gnn"),
-    )
     trimmed = Column("... best 90 %", "the same of the 90 % that fit best", middle("r2_trim90"))
     kept = [c for c in verdicts(False) if c.head in ("**from the messages**", "after the refit")]
-    return [SIZE, error, R2, trimmed, *kept]
+    return [SIZE, NETWORK, R2, trimmed, *kept]
 
 
 def table(lines: list[tuple[str, list[dict]]], columns: list[Column]) -> tuple[str, list[Column]]:
