@@ -125,7 +125,7 @@ def messages(m) -> str:
             f" {r2(fit.potential.r2_all)} (all), {r2(fit.potential.r2_trim90)} (best 90 %).</p>"
         )
     if m.config and (known := priors_of(m.config)):
-        told = f"These R² are bought with what the network knew beforehand: {', '.join(known)}."
+        told = f"The R² of the messages are bought with what the network knew beforehand: {', '.join(known)}."
         body += f'<p class="note">{text(told)}</p>'
     caption = "Standardised message components against their best linear combination of true force components."
     body += image(m.folder / "linear_fit.png", "Message components against true forces", caption)
