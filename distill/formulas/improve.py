@@ -128,7 +128,7 @@ def descent(expr, objective, met: set) -> list[sp.Expr]:
 
 def repair(expr, objective, rounds: int = 3) -> tuple[sp.Expr, float]:
     """Change the structure where that helps: at every node A try A + p, A + p z, A z and A / z for every
-    feature z. All are ranked to first order, the best ``KEPT`` sums and as many products are refitted, and
+    feature z, and for the product of a property of both ends, which may matter where neither does alone (q_i q_j). All are ranked to first order, the best ``KEPT`` sums and as many products are refitted, and
     the best is accepted if the score falls by more than ``GAIN``; up to ``rounds`` changes. Terms that a later
     change made useless are dropped at the end.
     """
@@ -155,7 +155,8 @@ def _changed(expr, objective):
         program, slots, weights, missing = found
         grads = program.gradients(slots)
         sums, products = [], []
-        Z = np.column_stack(objective.columns)
+        features = [*objective.symbols, *_pair_products(objective)]
+        Z = np.column_stack([*objective.columns, *(objective.values(z) for z in features[len(objective.symbols) :])])
         one = np.ones((objective.rows, 1))
         nodes = [n for n in sp.preorder_traversal(expr) if n.is_Symbol or n.is_Add or n.is_Mul]
         for node in dict.fromkeys(nodes):
@@ -164,11 +165,18 @@ def _changed(expr, objective):
                 continue
             g, a = objective.full(grads[slot])[:, None], objective.full(slots[slot])[:, None]
             H = weights[:, None] * objective.apply(np.hstack([g * one, g * Z, g * a, g * a * Z, g * a / Z]))
-            _rank(node, H, missing, objective.symbols, sums, products)
+            _rank(node, H, missing, features, sums, products)
     # sorted by gain; ties keep the order of the walk, so the result is reproducible
     sums.sort(key=lambda c: -c[0])
     products.sort(key=lambda c: -c[0])
     return [expr.xreplace({node: new(node)}) for _, node, new in sums[:KEPT] + products[:KEPT]]
+
+
+def _pair_products(objective) -> list[sp.Expr]:
+    """z_i z_j of every property that both ends have among the features."""
+    named = dict(zip(objective.names, objective.symbols, strict=True))
+    stems = [n[:-2] for n in objective.names if n.endswith("_i") and f"{n[:-2]}_j" in named]
+    return [named[f"{stem}_i"] * named[f"{stem}_j"] for stem in stems]
 
 
 def _rank(node, H, missing, symbols, sums, products):

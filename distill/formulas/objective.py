@@ -9,7 +9,7 @@ first-order effect of any change to the formula cost one backward sweep (``progr
 All functions are deterministic and never raise for a formula that cannot be evaluated: its score is infinite.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import sympy as sp
@@ -66,10 +66,12 @@ class Objective:
         except (ValueError, TypeError, OverflowError):
             return None
 
-    def problem(self, program: Program, linear: Sequence[int] = ()) -> Problem:
-        """The fit of a ``program`` of the features and of constants, linear in those with the numbers ``linear``."""
+    def problem(self, program: Program, linear: Sequence[int] = (), extra: Iterable = ()) -> Problem:
+        """The fit of a ``program`` of the features, of further columns ``extra`` [row] and of constants, linear in those
+        with the numbers ``linear``.
+        """
         f_scale = None if self.loss == "linear" else self.f_scale
-        return Problem(program, self.columns, self.target, self.weights, self.rows, self.apply, f_scale, linear)
+        return Problem(program, [*self.columns, *extra], self.target, self.weights, self.rows, self.apply, f_scale, linear)
 
     def linearised(self, expr: sp.Expr) -> tuple | None:
         """(program, its slots, weights [residual], what is missing [residual]): what is missing should be

@@ -1,10 +1,11 @@
 """The embedded engine: genetic programming by pyoperon, then polish and repair with ``distill.formulas``.
 
-A restart is one NSGA-II run on (error, length) over 500 rows, its front turned into sympy, polished, and its
+First the families of ``formulas.families`` are fitted; what they find enters the front like any other row, and counts
+as one that agrees. A restart is one NSGA-II run on (error, length) over 500 rows, its front turned into sympy, polished, and its
 best rows repaired; the fronts of all restarts are merged. Restarts stop as soon as the row that would be chosen
 leaves nothing but noise (``noise.py``: no search can then lower the loss), else once two agree near the lowest loss
 and explain most of the target. Agreement is no proof (two restarts have agreed on a wrong polynomial, and on a
-constant), hence at least four by default and a larger population every third time. pyoperon's trees do not pickle:
+constant), hence at least three by default and a larger population every third time. pyoperon's trees do not pickle:
 sympy trees leave this module.
 """
 
@@ -17,6 +18,7 @@ from importlib import metadata, util
 import numpy as np
 import sympy as sp
 
+from distill.formulas.families import propose
 from distill.formulas.functions import FUNCTIONS
 from distill.formulas.improve import descent, polish, prune, repair
 from distill.formulas.switches import switch
@@ -30,7 +32,7 @@ from distill.shell import stage
 from distill.statistics.metrics import typical_size
 
 SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED, DESCENTS = 500, 2000, 800, 4, 3
-LEAST_RESTARTS = 4  # unless only noise is left
+LEAST_RESTARTS = 3  # unless only noise is left
 JUDGED_ROWS = 4000  # at most, of the test whether only noise is left
 LONG_FROM = 30  # nodes asked for
 LOCAL_STEPS = 5  # of Levenberg-Marquardt on the constants of every new tree
@@ -51,6 +53,10 @@ def find(X, y, names, options: SearchOptions) -> tuple[list[sp.Expr], dict]:
     )
     front, lowest, forms, evaluations, done, started = [], [], [], 0, False, time.perf_counter()
     unit = unit_charges(X, names)
+    known = _rows(propose(small), fit)
+    front = pareto(known)
+    if front:
+        lowest.append(min(costs(front, loss, price)))
     bar = stage.progress(total=options.restarts, desc="search", unit="restart") if options.progress else None
     for k in range(options.restarts):
         sample = rng.permutation(usable)[:SEARCH_ROWS]
@@ -64,7 +70,7 @@ def find(X, y, names, options: SearchOptions) -> tuple[list[sp.Expr], dict]:
         if bar is not None:
             bar.set_postfix(loss=f"{min((r.loss for r in front), default=np.inf):.3g}")
             bar.update()
-        agree = sum(v <= min(lowest) + 0.1 for v in lowest)
+        agree = sum(v <= min(lowest) + 0.1 for v in lowest)  # the families among them
         most = True
         if least is None:
             # longer rows are still on the front, for a later restart to find the short form of what they say
@@ -77,7 +83,9 @@ def find(X, y, names, options: SearchOptions) -> tuple[list[sp.Expr], dict]:
             break
     if bar is not None:
         bar.close()
-    info = {"restarts": k + 1, "restarts_agreeing": int(agree), "evaluations": int(evaluations)}
+    own = lowest[len(lowest) - (k + 1) :]
+    info = {"restarts": k + 1, "restarts_agreeing": sum(v <= min(lowest) + 0.1 for v in own)}
+    info |= {"families": len(known), "evaluations": int(evaluations)}
     info["only_noise_left"] = done if least is None else None  # None: not looked at
     info["forms"] = forms  # of each restart, for the search to count those that met the formula it chooses
     return [sp.Add(*[sp.Float(scale) * t for t in sp.Add.make_args(r.expr)]) for r in front], info
@@ -215,16 +223,23 @@ def _apply(kind, args):
     return _KINDS[kind].symbolic(*args)
 
 
+def _rows(exprs, fit) -> list[Row]:
+    """The formulas polished on ``fit``, those that can be evaluated."""
+    out = []
+    for expr in exprs:
+        if not expr.has(sp.zoo, sp.nan, sp.oo, sp.I):
+            expr, score = polish(expr, fit, 30)
+            out += [Row(complexity(expr), score, "", expr)] if np.isfinite(score) else []
+    return out
+
+
 def _improve(exprs, fit, small, max_complexity):
     """Polish every formula, repair the best, prune the last: front rows."""
 
     def row(expr):
-        if expr.has(sp.zoo, sp.nan, sp.oo, sp.I):
-            return []
-        expr, score = polish(expr, fit, 30)
-        return [Row(complexity(expr), score, "", expr)] if np.isfinite(score) else []
+        return _rows([expr], fit)
 
-    front = pareto([r for e in dict.fromkeys(exprs) for r in row(e)])
+    front = pareto(_rows(dict.fromkeys(exprs), fit))
     for r in front:  # a switch shows in the simplest row as well as in the best
         switched, score = switch(r.expr, small)
         front = front + (row(switched) if score < r.loss else [])
