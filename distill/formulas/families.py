@@ -26,6 +26,7 @@ KNOTS = 8
 STARTED, EVALUATIONS = 2, 60  # starts of a family that are followed, and how far
 GAIN = 0.3  # share of the loss that a second product has to take away
 NEAR = 1.5  # products whose loss is within this factor of the best one's are tried too
+ENOUGH = 1.1  # times the loss of a pair with free radial dependences: one form for both is not worse than that
 KEPT = 10  # formulas returned
 ROUNDED = 4  # ... of the best families whose exponents are rounded
 
@@ -66,7 +67,9 @@ FAMILIES = (
         lambda r, a, t: a[0] * r ** t[0] + a[1] * r ** t[1],
         lambda x: list(itertools.combinations((-13.0, -7.0, -4.0, -3.0, -2.0, -1.0, 1.0, 3.0), 2)),
     ),
-    Family("softened power", 1, lambda r, a, t: a[0] * (r + t[1]) ** t[0], lambda x: _pairs((*FEW[:3], -4.0), _soft(x))),
+    Family(
+        "softened power", 1, lambda r, a, t: a[0] * (r + t[1]) ** t[0], lambda x: _pairs((*FEW[:3], -4.0), _soft(x))
+    ),
     Family(
         "Plummer",
         1,
@@ -130,6 +133,16 @@ def propose(objective: Objective) -> list[sp.Expr]:
         return curves.found() if curves.usable else []
 
 
+def products(objective: Objective) -> list[sp.Expr]:
+    """Every product of different properties among the features that are not constant, 1 first; of more than
+    ``MOST_FACTORS`` properties the products of two.
+    """
+    known = zip(objective.symbols, objective.names, objective.columns, strict=True)
+    properties = [s for s, n, c in known if n not in (RADIUS, *DIRECTIONS) and np.ptp(c) > 0]
+    most = len(properties) if len(properties) <= MOST_FACTORS else 2
+    return [sp.Mul(*c) for k in range(most + 1) for c in itertools.combinations(properties, k)]
+
+
 class Curves:
     """The fits of the families to one objective."""
 
@@ -140,13 +153,7 @@ class Curves:
         distance = objective.columns[objective.names.index(RADIUS)]
         self.usable = bool((distance > 0).all()) and np.ptp(distance) > 0
         self.d = [by_name[n] for n in DIRECTIONS if n in by_name]
-        properties = [
-            s
-            for n, s in by_name.items()
-            if n not in (RADIUS, *DIRECTIONS) and np.ptp(objective.columns[objective.names.index(n)]) > 0
-        ]
-        most = len(properties) if len(properties) <= MOST_FACTORS else 2
-        self.products = [sp.Mul(*c) for k in range(most + 1) for c in itertools.combinations(properties, k)]
+        self.products = products(objective)
         if not self.usable:
             return
         self.typical = float(np.median(distance))
@@ -181,8 +188,8 @@ class Curves:
         loss = np.sum(r**2) if o.loss == "linear" else np.sum(np.sqrt(1 + (r / o.f_scale) ** 2) - 1)
         return float(loss) if np.isfinite(loss) else np.inf
 
-    def preferred(self) -> tuple[list, tuple | None]:
-        """(products, best first, that alone explain nearly as much as the best one; the best pair or None)."""
+    def preferred(self) -> tuple[list, tuple | None, float]:
+        """(products, best first, that alone explain nearly as much as the best one; the best pair or None; its loss)."""
         spans = {p: self._span(p) for p in self.products}
         losses = {p: self._loss(s) for p, s in spans.items()}
         order = sorted(self.products, key=lambda p: losses[p])
@@ -191,17 +198,18 @@ class Curves:
         pairs = {p: self._loss(np.hstack([spans[best], spans[p]])) for p in self.products if p != best}
         second = min(pairs, key=pairs.get, default=None)
         if second is None or not pairs[second] < (1 - GAIN) * losses[best]:
-            return single, None
-        return single, (best, second)
+            return single, None, np.inf
+        return single, (best, second), pairs[second]
 
     def found(self) -> list[sp.Expr]:
-        single, pair = self.preferred()
+        single, pair, enough = self.preferred()
         fits = []
         for product in single:
             fits += [self._one(product, f) for f in FAMILIES if not (self.d and f.linear > 1)]
         if pair is not None:
-            fits += [self._shared(pair, f) for f in FAMILIES if f.linear == 1]
-            if not self.d:
+            shared = [self._shared(pair, f) for f in FAMILIES if f.linear == 1]
+            fits += shared
+            if not self.d and min((f[0] for f in shared if f is not None), default=np.inf) > ENOUGH * enough:
                 fits += self._separate(pair)
         fits = sorted((f for f in fits if f is not None), key=lambda f: f[0])
         objective, out = self.objective, []

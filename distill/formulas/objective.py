@@ -71,7 +71,9 @@ class Objective:
         with the numbers ``linear``.
         """
         f_scale = None if self.loss == "linear" else self.f_scale
-        return Problem(program, [*self.columns, *extra], self.target, self.weights, self.rows, self.apply, f_scale, linear)
+        return Problem(
+            program, [*self.columns, *extra], self.target, self.weights, self.rows, self.apply, f_scale, linear
+        )
 
     def linearised(self, expr: sp.Expr) -> tuple | None:
         """(program, its slots, weights [residual], what is missing [residual]): what is missing should be

@@ -7,17 +7,18 @@ formula wins when the trajectories are drawn again, and what the runner-up lacke
 """
 
 import copy
+import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import sympy as sp
 
 from distill.files.properties import in_messages, message_fields
+from distill.formulas.families import products, propose
 from distill.formulas.improve import open_up, prune, round_exponents
 from distill.formulas.switches import mend, refine_thresholds
-from distill.formulas.text import parse
 from distill.formulas.tree import canonical, complexity, parametrise, with_scales
 from distill.law.receivers import (
     Receivers,
@@ -39,7 +40,12 @@ LARGEST_ROW = 30
 STEEP = 5  # exponents from here on are fitted again on accelerations
 DRAWS = 200
 SMALL, LARGE, HELD_OUT = 800, 8000, 4000  # receivers: to fit candidates, to fit the law, to judge
-CONTROL_STARTS = ("0.1*r", "0.1/r")
+CONTROL_SHAPES = (1, -1, -2)  # powers of r: the control starts from each times every product of properties, and
+CONTROL_STARTS = 6  # goes on with so many of them, the best, beside what the families of forms give
+CONTROL_IS = (
+    "the same refit, repair and choice on accelerations, without a network or messages, from every product of the"
+    " properties times r, 1/r and 1/r^2 and from the families of radial forms that the searches fit too"
+)
 
 
 @dataclass
@@ -120,11 +126,11 @@ class Ground:
         expr, score = open_up(with_scales(self.canonical(expr)), self.fit)
         return self.canonical(round_exponents(expr, self.fit, score)[0])
 
-    def freed(self, expr: sp.Expr) -> sp.Expr | None:
-        """``expr`` polished with its steep exponents free, None if it has none: messages tell r^-12.5 from r^-13 no
-        better than their own error, and the search has rounded what it found.
+    def freed(self, expr: sp.Expr, least: float = STEEP) -> sp.Expr | None:
+        """``expr`` polished with its exponents from ``least`` on free, None if it has none: messages tell r^-12.5 from
+        r^-13 no better than their own error, and the search has rounded what it found.
         """
-        steep = [p for p in expr.atoms(sp.Pow) if p.exp.is_Rational and abs(p.exp) >= STEEP and p.base.free_symbols]
+        steep = [p for p in expr.atoms(sp.Pow) if p.exp.is_Rational and abs(p.exp) >= least and p.base.free_symbols]
         if not steep:
             return None
         free = expr.xreplace({p: sp.Pow(p.base, sp.Float(p.exp), evaluate=False) for p in steep})
@@ -168,6 +174,9 @@ def refine_on_accelerations(rows: Sequence[Row], ground: Ground, chain: bool, ro
         if min(c.error for c in tried.values()) <= ground.check.tiny:
             break
         add(ground.mended(expr, rounds))
+        freed = ground.freed(expr, 1)
+        if freed is not None:
+            add(ground.judged(freed, True))
     found = list(tried.values())
     best = found[choose(found, ground)]
     add(ground.judged(ground.polished(prune(best.expr, ground.fit, 0.05)[0]), best.repaired))
@@ -295,7 +304,23 @@ def runner_up(candidates, chosen, ground) -> dict | None:
 
 
 def control(ground: Ground, chain: bool) -> Refined:
-    """The same refit, repair and choice from ``CONTROL_STARTS``, without messages: what accelerations alone
-    give away. Only a law that this does not find is evidence for the network.
+    """The same refit, repair and choice without messages: what accelerations alone give away (``CONTROL_IS``). Only a
+    law that this does not find is evidence for the network.
     """
-    return refine_on_accelerations([Row(0, 0.0, t, parse(t, ("r",))) for t in CONTROL_STARTS], ground, chain, rounds=5)
+    cpu = time.process_time()
+    found = refine_on_accelerations([Row(0, 0.0, "", e) for e in control_starts(ground)], ground, chain, rounds=5)
+    return replace(found, cpu_seconds=time.process_time() - cpu)
+
+
+def control_starts(ground: Ground) -> list[sp.Expr]:
+    """Formulas from the accelerations alone, most promising last: products of properties times powers of r, each with
+    its scale fitted, and what the families give.
+    """
+    objective = ground.fit
+    r = objective.symbols[objective.names.index("r")]
+    tried = []
+    for product, power in itertools.product(products(objective), CONTROL_SHAPES):
+        expr, score = objective.fit(sp.Float(0.1) * product * r**power)
+        tried.append((score, len(tried), expr))
+    best = [expr for _, _, expr in sorted(tried)[:CONTROL_STARTS]]
+    return [*best[::-1], *propose(objective)]

@@ -31,11 +31,7 @@ class Material:
 
 
 def control(m: Material) -> Source:
-    what = (
-        f"the same refit, repair and choice on accelerations from {' and '.join(selection.CONTROL_STARTS)}, without a"
-        " network"
-    )
-    return Source(CONTROL, "accelerations, no network", what, node_terms=m.read.node_terms)
+    return Source(CONTROL, "accelerations, no network", selection.CONTROL_IS, node_terms=m.read.node_terms)
 
 
 def of_splines(spline: PairSpline, messages: dict) -> Source:

@@ -53,7 +53,7 @@ def find(X, y, names, options: SearchOptions) -> tuple[list[sp.Expr], dict]:
     )
     front, lowest, forms, evaluations, done, started = [], [], [], 0, False, time.perf_counter()
     unit = unit_charges(X, names)
-    known = _rows(propose(small), fit)
+    known = _rows([e for e in propose(small) if "exp" in options.operators or not e.has(sp.exp)], fit)
     front = pareto(known)
     if front:
         lowest.append(min(costs(front, loss, price)))
