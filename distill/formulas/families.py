@@ -157,6 +157,7 @@ class Curves:
         if not self.usable:
             return
         self.typical = float(np.median(distance))
+        self.x = sp.Symbol("#x", real=True)  # r in units of the typical one: fits do not depend on the unit
         self.hats = self._free_radial(distance)
         self.columns = {s: c for s, c in zip(objective.symbols, objective.columns, strict=True)}
 
@@ -189,7 +190,7 @@ class Curves:
         return float(loss) if np.isfinite(loss) else np.inf
 
     def preferred(self) -> tuple[list, tuple | None, float]:
-        """(products, best first, that alone explain nearly as much as the best one; the best pair or None; its loss)."""
+        """(products, best first, that alone explain nearly as much as the best; the best pair or None; its loss)."""
         spans = {p: self._span(p) for p in self.products}
         losses = {p: self._loss(s) for p, s in spans.items()}
         order = sorted(self.products, key=lambda p: losses[p])
@@ -229,22 +230,22 @@ class Curves:
     def _one(self, product, family: Family):
         a, t = _symbols("a", family.linear), _symbols("t", _count(family))
         if not self.d:
-            return self._fit(product * family.form(self.r, a, t), a, t, family.starts(self.typical))
+            return self._fit(product * family.form(self.x, a, t), a, t, family.starts(1.0))
         along, offset = _symbols("a", len(self.d)), _symbols("b", 1)
         direction = sp.Add(*[c * d for c, d in zip(along, self.d, strict=True)])
-        form = product * direction * family.form(self.r, (sp.S.One,), t) / self.r + offset[0]
-        return self._fit(form, (*along, *offset), t, family.starts(self.typical))
+        form = product * direction * family.form(self.x, (sp.S.One,), t) / self.r + offset[0]
+        return self._fit(form, (*along, *offset), t, family.starts(1.0))
 
     def _shared(self, pair, family: Family):
         """One form of the distance for two products, each with a factor of its own."""
         t = _symbols("t", _count(family))
-        shape = family.form(self.r, (sp.S.One,), t)
+        shape = family.form(self.x, (sp.S.One,), t)
         if not self.d:
             a = _symbols("a", 2)
-            return self._fit((a[0] * pair[0] + a[1] * pair[1]) * shape, a, t, family.starts(self.typical))
+            return self._fit((a[0] * pair[0] + a[1] * pair[1]) * shape, a, t, family.starts(1.0))
         a, offset = _symbols("a", 2 * len(self.d)), _symbols("b", 1)
         terms = [c * p * d for c, (p, d) in zip(a, itertools.product(pair, self.d), strict=True)]
-        return self._fit(sp.Add(*terms) * shape / self.r + offset[0], (*a, *offset), t, family.starts(self.typical))
+        return self._fit(sp.Add(*terms) * shape / self.r + offset[0], (*a, *offset), t, family.starts(1.0))
 
     def _separate(self, pair):
         """A form of the distance for each of two products: each is chosen beside a free one of the other, then both are
@@ -258,8 +259,10 @@ class Curves:
             rest, tried = sp.Add(*[c * h for c, h in zip(coefficients, free, strict=True)]), []
             for family in (f for f in FAMILIES if _count(f) <= 1):
                 t, own = _symbols("t", _count(family)), a[: family.linear]
-                form = product * family.form(self.r, own, t) + rest
-                fit = self._fit(form, (*own, *coefficients), t, family.starts(self.typical), dict(zip(free, extra.T)))
+                form = product * family.form(self.x, own, t) + rest
+                fit = self._fit(
+                    form, (*own, *coefficients), t, family.starts(1.0), dict(zip(free, extra.T, strict=True))
+                )
                 if fit is not None:
                     tried.append((fit[0], len(tried), family, fit[2]))
             chosen.append([(family, t) for _, _, family, t in sorted(tried, key=lambda x: x[:2])[:2]])
@@ -268,8 +271,8 @@ class Curves:
             soft1, soft2 = self._softened(one, t1), self._softened(two, t2)
             for (f, s1), (g, s2) in itertools.product(soft1, soft2):
                 a, t = _symbols("a", f.linear + g.linear), _symbols("t", len(s1) + len(s2))
-                form = pair[0] * f.form(self.r, a[: f.linear], t[: len(s1)])
-                form += pair[1] * g.form(self.r, a[f.linear :], t[len(s1) :])
+                form = pair[0] * f.form(self.x, a[: f.linear], t[: len(s1)])
+                form += pair[1] * g.form(self.x, a[f.linear :], t[len(s1) :])
                 out.append(self._fit(form, a, t, [(*s1, *s2)]))
         return out
 
@@ -278,14 +281,14 @@ class Curves:
         if family.name not in ("power", "power and constant") or t[0] >= 0:
             return [(family, t)]
         soft = next(f for f in FAMILIES if f.name == "softened power")
-        return [(family, t), (soft, (t[0], 0.01 * self.typical))]
+        return [(family, t), (soft, (t[0], 0.01))]
 
     def _fit(self, form, linear, nonlinear, starts, extra=None):
         """(loss, formula, nonlinear constants) of the best fit of ``form``, or None.
 
         ``extra``: columns [row] by symbol, for free functions that are no part of a formula.
         """
-        o, columns = self.objective, dict(extra or {})
+        o, columns = self.objective, {self.x: self.columns[self.r] / self.typical} | (extra or {})
         program = o.compiled(form, (*columns, *linear, *nonlinear))
         if program is None:
             return None
@@ -308,6 +311,7 @@ class Curves:
             return None
         symbols = (*linear, *nonlinear)
         expr = form.xreplace({s: sp.Float(float(v)) for s, v in zip(symbols, best[1], strict=True)})
+        expr = canonical(expr.xreplace({self.x: self.r / sp.Float(self.typical)}))
         if not extra and (expr.has(sp.zoo, sp.nan, sp.oo, sp.I) or not np.isfinite(o.score(expr))):
             return None
         return best[0], expr, tuple(float(v) for v in best[1][len(linear) :])

@@ -128,9 +128,10 @@ def descent(expr, objective, met: set) -> list[sp.Expr]:
 
 def repair(expr, objective, rounds: int = 3) -> tuple[sp.Expr, float]:
     """Change the structure where that helps: at every node A try A + p, A + p z, A z and A / z for every
-    feature z, and for the product of a property of both ends, which may matter where neither does alone (q_i q_j). All are ranked to first order, the best ``KEPT`` sums and as many products are refitted, and
-    the best is accepted if the score falls by more than ``GAIN``; up to ``rounds`` changes. Terms that a later
-    change made useless are dropped at the end.
+    feature z and for z_i z_j of a property of both ends, which may matter where neither does alone. All are ranked
+    to first order, the best ``KEPT`` sums and as many products are refitted, and the best is accepted if the score
+    falls by more than ``GAIN``; up to ``rounds`` changes. Terms that a later change made useless are dropped at the
+    end.
     """
     score, before = objective.score(expr), expr
     for _ in range(rounds):

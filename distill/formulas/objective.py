@@ -67,8 +67,8 @@ class Objective:
             return None
 
     def problem(self, program: Program, linear: Sequence[int] = (), extra: Iterable = ()) -> Problem:
-        """The fit of a ``program`` of the features, of further columns ``extra`` [row] and of constants, linear in those
-        with the numbers ``linear``.
+        """The fit of a ``program`` of the features, of further columns ``extra`` [row] and of constants, linear in
+        those with the numbers ``linear``.
         """
         f_scale = None if self.loss == "linear" else self.f_scale
         return Problem(

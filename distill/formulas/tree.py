@@ -93,8 +93,9 @@ def canonical(expr: sp.Expr, unit_charges: bool = False) -> sp.Expr:
             if base.is_Add and exponent.is_number:
                 c, inner = leading(base)
                 if exponent.is_Integer or c.is_positive:
-                    scale = sp.Float(float(c) ** float(exponent)) if c.is_Float else c**exponent
-                    return scale * inner**exponent
+                    scale = _number_to_the(c, exponent)
+                    if scale is not None:
+                        return scale * inner**exponent
             return e if exponent is e.exp else base**exponent
         if unit_charges and isinstance(e, sp.Abs) and is_charge(str(e.args[0])):
             return sp.S.One
@@ -113,6 +114,17 @@ def canonical(expr: sp.Expr, unit_charges: bool = False) -> sp.Expr:
         if expr == before:
             break
     return expr
+
+
+def _number_to_the(c, exponent):
+    """``c**exponent``; None where a float cannot hold it."""
+    if not c.is_Float:
+        return c**exponent
+    try:
+        value = float(c) ** float(exponent)
+    except OverflowError:
+        return None
+    return sp.Float(value) if value else None
 
 
 def complexity(expr: sp.Expr) -> int:

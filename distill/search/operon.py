@@ -1,12 +1,12 @@
 """The embedded engine: genetic programming by pyoperon, then polish and repair with ``distill.formulas``.
 
 First the families of ``formulas.families`` are fitted; what they find enters the front like any other row, and counts
-as one that agrees. A restart is one NSGA-II run on (error, length) over 500 rows, its front turned into sympy, polished, and its
-best rows repaired; the fronts of all restarts are merged. Restarts stop as soon as the row that would be chosen
-leaves nothing but noise (``noise.py``: no search can then lower the loss), else once two agree near the lowest loss
-and explain most of the target. Agreement is no proof (two restarts have agreed on a wrong polynomial, and on a
-constant), hence at least three by default and a larger population every third time. pyoperon's trees do not pickle:
-sympy trees leave this module.
+as one vote. A restart is one NSGA-II run on (error, length) over 500 rows, its front turned into sympy, polished, and
+its best rows repaired; the fronts of all restarts are merged. Restarts stop as soon as the row that would be chosen
+leaves nothing but noise (``noise.py``: no search can then lower the loss), else once two votes agree near the lowest
+loss and explain most of the target. Agreement is no proof (two restarts have agreed on a wrong polynomial, and on a
+constant), hence at least three restarts by default and a larger population every third time. pyoperon's trees do not
+pickle: sympy trees leave this module.
 """
 
 import functools
