@@ -82,13 +82,16 @@ def parse(argv):
     narrow = "instead of the matrix's; goes to the section 'custom'"
     add = command("planted", "the symbolic-regression engine alone")
     add("--engine", choices=("operon", "pysr"), default="operon")
+    add(
+        "--forms", action="store_true", help="radial forces that are no system's, 'radial' only: section <engine>_forms"
+    )
     add("--laws", nargs="+", choices=ALL, help="instead of all; goes to the section 'custom', as the next three do")
     add("--dims", nargs="+", type=int, choices=(2, 3))
     add("--noise", nargs="+", type=fraction)
     add("--paths", nargs="+", choices=PLANTED["paths"])
     add("--rows", type=positive_int, default=4000, help="rows of a search")
     add("--restarts", type=positive_int, default=8, help="operon: at most this many")
-    add("--min-restarts", type=positive_int, default=4, help="operon: at least this many")
+    add("--min-restarts", type=positive_int, default=3, help="operon: at least this many")
     add("--niterations", type=positive_int, default=100, help="pysr: iterations")
     add = command("pipeline", "all six stages")
     add("--matrix", choices=sorted(MATRICES), default="newton")
@@ -168,14 +171,19 @@ def chosen(args, preset: dict) -> tuple[dict, bool]:
 
 
 def planted(args) -> tuple[str, list[Measurement]]:
+    from recovery_data import FORMS
+
+    from distill.search.engine import USUAL
     from distill.search.registry import resolve_engine
 
     resolve_engine(args.engine)
-    what, narrowed = chosen(args, PLANTED)
-    options = {"operators": ["+", "-", "*", "/", "square"], "max_complexity": 30}
+    preset = PLANTED | ({"laws": tuple(FORMS), "paths": ("radial",)} if args.forms else {})
+    what, narrowed = chosen(args, preset)
+    options = {"operators": list(USUAL), "max_complexity": 30}
     options |= {k: getattr(args, k) for k in ("rows", "restarts", "min_restarts", "niterations")}
     made = import_module(MODULES["planted"]).cells(**what, seeds=args.seeds, engine=args.engine, options=options)
-    return "custom" if narrowed else args.engine, [Measurement("planted", *item) for item in made.items()]
+    section = args.engine + ("_forms" if args.forms else "")
+    return "custom" if narrowed else section, [Measurement("planted", *item) for item in made.items()]
 
 
 def pipeline(args) -> tuple[str, list[Measurement]]:

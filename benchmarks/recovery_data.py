@@ -1,7 +1,7 @@
 """Planted data of ``recovery.py``: pairs and graphs whose law is known. Dimensionless units, G = k = 1.
 
 Differences of positions ~ N(0, 1.5) in every component, log m ~ N(0, 1), q = +-1, forces from
-``distill.physics.systems`` with their softening.
+``distill.physics.systems`` with their softening, or a form of ``FORMS``.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from distill.files.properties import VARIABLES
 from distill.physics.integrate import integrate
 from distill.physics.law import AXES
-from distill.physics.system import acceleration, pair_force
+from distill.physics.system import System, acceleration, pair_force
 from distill.physics.systems import SYSTEMS, load_system
 
 SPREAD = 1.5  # standard deviation of a component of x_i - x_j
@@ -19,10 +19,28 @@ STEPS = 500  # of the system's dt, in a trajectory
 LARGEST_CONDITION = 10  # of the matrix that mixes the components of the force
 SMALLEST_COEFFICIENT = 0.15
 
+# radial forces beside those of the systems; all but the first are in the list of ``distill.formulas.families``
+FORMS = {
+    "logarithmic": "-m_i*m_j*log(1 + 1/(r + 0.1))",
+    "cube": "-m_i*m_j/(r + 0.1)^3",
+    "yukawa": "q_i*q_j*exp(-r/1.5)*(1/r + 1/1.5)/r",
+    "screened": "-m_i*m_j*exp(-r/2.0)/(r + 0.1)^2",
+    "plummer": "-m_i*m_j*r/(r^2 + 0.04)^1.5",
+    "gaussian": "3.0*r*exp(-0.5*r^2)",
+    "morse": "2.0*(exp(-2.4*(r - 1.0)) - exp(-1.2*(r - 1.0)))",
+    "charged_spring": "q_i*q_j/(r + 0.1)^2 - 1.0*(r - 1.0)",
+    "lennard_jones": "80.0*(2*(0.3/r)^13 - (0.3/r)^7)",
+}
+
+
+def planted_system(name: str) -> System:
+    """A system of the table, or the one with that of ``FORMS``, which has a force and no potential."""
+    return System(name, None, law=FORMS[name], charges="sign") if name in FORMS else load_system(name)
+
 
 def generator(seed: int, *what) -> np.random.Generator:
     """A stream of its own for every seed and case: systems, dimensions and noises share no draw."""
-    names = list(SYSTEMS)
+    names = [*SYSTEMS, *FORMS]
     numbers = [names.index(w) if isinstance(w, str) else round(1e4 * w) for w in what]
     return np.random.default_rng([seed, 2006, *numbers])
 
@@ -32,7 +50,7 @@ def pairs_at(system: str, d: np.ndarray, rng) -> dict:
     r = np.linalg.norm(d, axis=1)
     mass, charge = np.exp(rng.standard_normal((2, len(d)))), rng.choice([-1.0, 1.0], (2, len(d)))
     ends = dict(zip(VARIABLES, (r, *mass, *charge), strict=True))
-    return ends | {"d": d, "force": pair_force(load_system(system), d, r, ends)}
+    return ends | {"d": d, "force": pair_force(planted_system(system), d, r, ends)}
 
 
 def select(pairs: dict, index) -> dict:
@@ -82,7 +100,7 @@ def graphs(system: str, dim: int, count: int, rng) -> dict:
     pos = rng.normal(0, SPREAD / np.sqrt(2), (count, PARTICLES, dim))
     mass = np.exp(rng.standard_normal((count, PARTICLES)))
     charge = rng.choice([-1.0, 1.0], (count, PARTICLES))
-    acc = acceleration(load_system(system), pos, np.zeros_like(pos), {"mass": mass, "charge": charge})
+    acc = acceleration(planted_system(system), pos, np.zeros_like(pos), {"mass": mass, "charge": charge})
     i, j = np.nonzero(~np.eye(PARTICLES, dtype=bool))
     k = np.repeat(np.arange(count), len(i))
     i, j = np.tile(i, count), np.tile(j, count)
@@ -92,7 +110,7 @@ def graphs(system: str, dim: int, count: int, rng) -> dict:
     found = {"receiver": i, "sender": j, "trajectory": k, "frame": np.zeros_like(k), "dx": d, "r": r, **ends}
     found |= {"vel_i": np.zeros_like(d), "vel_j": np.zeros_like(d), "acc_i": acc[k, i], "acc_pred_i": acc[k, i]}
     named = dict(zip(VARIABLES, (r, *ends.values()), strict=True))
-    return found | {"force": pair_force(load_system(system), d, r, named)}
+    return found | {"force": pair_force(planted_system(system), d, r, named)}
 
 
 def simulated(system: str, dim: int, trajectories: int, frames: int, seed: int) -> dict:

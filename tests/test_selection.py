@@ -5,14 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import sympy as sp
 from planted import messages
 
 from distill.files.properties import VARIABLES
-from distill.formulas.improve import descent
+from distill.formulas.improve import descent, repair
 from distill.formulas.objective import Objective
 from distill.formulas.switches import gap, mend, switch, thresholds
 from distill.formulas.text import parse, to_text
-from distill.formulas.tree import complexity
+from distill.formulas.tree import canonical, complexity
 from distill.law import constants, selection
 from distill.law.receivers import acceleration_objective, receivers
 from distill.messages.net_forces import nodes_of
@@ -134,6 +135,31 @@ def test_the_control_finds_springs_and_says_so():
     m = messages("spring", trajectories=300)
     found = selection.control(ground_of(m), False)
     assert to_text(found.law.pair, 6) in ("-2.0 * (r - 0.99)", "-2.0 * r + 1.98") and found.cpu_seconds > 0
+
+
+@pytest.mark.parametrize("noise", [0.0, pytest.param(0.05, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "system, products", [("charge", {"q_i*q_j"}), ("superposition", {"q_i*q_j", "m_i*m_j"})], ids=["charge", "both"]
+)
+def test_the_control_reaches_products_of_properties(system, products, noise):
+    """With charges of +1 and -1 neither q_i nor q_j gains anything alone, and the messages are not looked at."""
+    m = messages(system, trajectories=200, seed=910)
+    m = noisy(m, noise) | {"message": np.zeros_like(m["message"])}
+    found = selection.control(ground_of(m), False).law.pair
+    plain = {str(sp.Mul(*t.free_symbols)) for t in sp.Add.make_args(sp.expand(sp.fraction(found)[0]))}
+    assert plain == products, found
+    (softened,) = [p for p in found.atoms(sp.Pow) if p.base.is_Add]
+    assert softened.exp == -2 and float(softened.base.subs({s: 0 for s in found.free_symbols})) == pytest.approx(
+        0.01, rel=1e-6 if not noise else 0.2
+    )
+
+
+def test_repair_inserts_a_product_of_both_ends_at_once():
+    rng = np.random.default_rng(0)
+    r, q, p = rng.uniform(0.2, 4, 900), *rng.choice([-1.0, 1.0], (2, 900))
+    objective = Objective.direct(np.column_stack([r, q, p]), 2.0 * q * p / r, ["r", "q_i", "q_j"])
+    found, score = repair(parse("0.1/r", ["r", "q_i", "q_j"]), objective, 1)
+    assert score < 1e-12 and to_text(canonical(found, unit_charges=True)) == "2.0 * q_i * q_j / r"
 
 
 # ---------------------------------------------------------------- constants
