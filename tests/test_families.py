@@ -80,6 +80,8 @@ def test_a_message_component_has_its_direction():
     y = X["q_i"] * X["q_j"] * (0.3 * X["dx"] - 0.8 * X["dy"]) / (X["r"] * (X["r"] + 0.1) ** 2) + 0.25
     objective = Objective(X, y)
     assert objective.score(propose(objective)[-1]) < 1e-10 * np.var(y)
+    objective = Objective(X, (0.3 * X["dx"] - 0.8 * X["dy"]) * (X["r"] - 0.99) / X["r"] + 0.25)
+    assert objective.score(propose(objective)[-1]) < 1e-10
 
 
 def test_nothing_is_proposed_without_a_distance():

@@ -119,6 +119,9 @@ FAMILIES = (
     ),
 )
 
+# beside the direction of a message component there is one linear constant a direction: the line's offset is not linear
+SHIFTED = Family("shifted line", 1, lambda r, a, t: a[0] * (r + t[0]), lambda x: [(-3 * x,), (-x,), (-0.3 * x,), (x,)])
+
 
 def propose(objective: Objective) -> list[sp.Expr]:
     """Formulas of the families for the best products of properties, from simple to complex, each with a lower loss than
@@ -153,6 +156,7 @@ class Curves:
         distance = objective.columns[objective.names.index(RADIUS)]
         self.usable = bool((distance > 0).all()) and np.ptp(distance) > 0
         self.d = [by_name[n] for n in DIRECTIONS if n in by_name]
+        self.families = [*(f for f in FAMILIES if f.linear == 1), SHIFTED] if self.d else FAMILIES
         self.products = products(objective)
         if not self.usable:
             return
@@ -206,9 +210,9 @@ class Curves:
         single, pair, enough = self.preferred()
         fits = []
         for product in single:
-            fits += [self._one(product, f) for f in FAMILIES if not (self.d and f.linear > 1)]
+            fits += [self._one(product, f) for f in self.families]
         if pair is not None:
-            shared = [self._shared(pair, f) for f in FAMILIES if f.linear == 1]
+            shared = [self._shared(pair, f) for f in self.families if f.linear == 1]
             fits += shared
             if not self.d and min((f[0] for f in shared if f is not None), default=np.inf) > ENOUGH * enough:
                 fits += self._separate(pair)
