@@ -48,12 +48,12 @@ def parse(argv):
     )
     add("--raw-inputs", action="store_true", help="with --sr-on-inputs: positions of all particles as they are")
     add = parser.add_argument_group("search").add_argument
-    add("--operators", nargs="+", choices=OPERATORS, help="(+ - * / square exp; in a box pow as well)")
+    add("--operators", nargs="+", choices=OPERATORS, help="(+ - * / square; in a box pow as well)")
     add("--loss", choices=LOSSES, default="relative", help="what a row is fitted to")
     add("--rows", type=positive_int, default=4000, help="edges (or particles) drawn for a search")
     add("--max-complexity", type=positive_int, default=30, help="nodes of a formula")
     add("--restarts", type=positive_int, default=8, help="operon: at most this many")
-    add("--min-restarts", type=positive_int, default=3, help="operon: at least this many")
+    add("--min-restarts", type=positive_int, default=4, help="operon: at least this many")
     add("--niterations", type=positive_int, default=100, help="pysr: iterations")
     add(
         "--guesses",

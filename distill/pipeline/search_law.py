@@ -52,7 +52,7 @@ def search_law(
     rows: int = 4000,
     max_complexity: int = 30,
     restarts: int = 8,
-    min_restarts: int = 3,
+    min_restarts: int = 4,
     niterations: int = 100,
     guesses: bool = True,
     time_limit: float | None = None,
@@ -67,7 +67,7 @@ def search_law(
 
     ``rivals``: other ways to a law, names of ``pipeline.rivals.RIVALS``, each searched and refitted alike.
     ``sr_on_inputs``: the baseline without a network too, on ``raw_inputs`` or ordered ones (``whole_system``).
-    ``operators``: + - * / square exp where None, and pow in a box. The other options are those of ``SearchOptions``.
+    ``operators``: + - * / square where None, and pow in a box. The other options are those of ``SearchOptions``.
     ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
     that then cannot start, the next one searches.
     """

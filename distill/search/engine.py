@@ -15,7 +15,7 @@ from distill.search.registry import LOSSES
 from distill.shell.errors import UserError, near_miss
 from distill.statistics.metrics import typical_size
 
-USUAL = ("+", "-", "*", "/", "square", "exp")
+USUAL = ("+", "-", "*", "/", "square")
 HOW = ("threads", "output_directory", "progress", "resume", "node_price")  # these do not change what is searched
 
 
@@ -29,7 +29,7 @@ class SearchOptions:
     niterations: int = 100  # PySR
     max_complexity: int = 30  # nodes of a formula
     restarts: int = 8  # operon: at most
-    # operon: at least; None: 3, fewer once a formula leaves nothing but noise (``noise.explained``), more while the
+    # operon: at least; None: 4, fewer once a formula leaves nothing but noise (``noise.explained``), more while the
     # best explains little
     min_restarts: int | None = None
     seed: int = 0

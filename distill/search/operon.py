@@ -5,7 +5,7 @@ as one vote. A restart is one NSGA-II run on (error, length) over 500 rows, its 
 its best rows repaired; the fronts of all restarts are merged. Restarts stop as soon as the row that would be chosen
 leaves nothing but noise (``noise.py``: no search can then lower the loss), else once two votes agree near the lowest
 loss and explain most of the target. Agreement is no proof (two restarts have agreed on a wrong polynomial, and on a
-constant), hence at least three restarts by default and a larger population every third time. pyoperon's trees do not
+constant), hence at least four restarts by default and a larger population every third time. pyoperon's trees do not
 pickle: sympy trees leave this module.
 """
 
@@ -32,7 +32,7 @@ from distill.shell import stage
 from distill.statistics.metrics import typical_size
 
 SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED, DESCENTS = 500, 2000, 800, 4, 3
-LEAST_RESTARTS = 3  # unless only noise is left
+LEAST_RESTARTS = 4  # unless only noise is left
 JUDGED_ROWS = 4000  # at most, of the test whether only noise is left
 LONG_FROM = 30  # nodes asked for
 LOCAL_STEPS = 5  # of Levenberg-Marquardt on the constants of every new tree
