@@ -196,11 +196,26 @@ def needed(found: dict) -> str:
     return f"**Where the response to the net force is not a = F/m, the law is recovered**: {told}."
 
 
+def refused(rates: dict) -> str:
+    """How many wrong laws were called recovered, as given and refitted, and right ones refused."""
+    given, refitted = rates["given"], rates["refitted"]
+    wrong, passed = (given[k] + refitted[k] for k in ("wrong", "wrong_called_recovered"))
+    if "right" not in given:  # before small faults and right laws were among them
+        return f"Of {wrong} wrong laws with gross faults {passed} were called recovered by the verdict of that time."
+    right, refused_ = (given[k] + refitted[k] for k in ("right", "right_refused"))
+    told = f"Of {wrong} wrong laws, half of them only slightly, {passed} were called recovered"
+    return f"{told}; of {right} right ones, respelt or refitted, {refused_} were refused."
+
+
 def sentences(networks: list[dict]) -> str:
-    """README.md in plain words: what was measured of splines and of non-linear responses, nothing otherwise."""
+    """README.md in plain words: what was measured of splines, of non-linear responses and of laws that are nearly
+    right, nothing otherwise.
+    """
     said = []
     if found := stored("splines"):
         said.append(against_networks(found, networks))
     if found := stored("nonlinear"):
         said.append(needed(found))
-    return "\n".join(s for s in said if s)
+    if found := stored("recovery_near_misses"):
+        said.append(refused(found["sections"]["all"]["rates"]["all"]))
+    return " ".join(s for s in said if s)

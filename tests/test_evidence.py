@@ -91,3 +91,13 @@ def test_constants_of_argon():
     assert "before the refit: the form in 1 of 2 networks, sigma 0.1 % in the median, 0.1 % at most" in said
     assert "epsilon 0.4 %" in said and "after it: the form in 1 of 2 networks, sigma 1e-07 %" in said
     assert recovery_parts.constants_of_argon([{}]) == ""
+
+
+def test_wrong_laws_called_recovered_are_told(results):
+    counts = {"wrong": 200, "wrong_called_recovered": 0}, {"wrong": 128, "wrong_called_recovered": 2}
+    one = dict(zip(("given", "refitted"), counts, strict=True))
+    assert "Of 328 wrong laws with gross faults 2 were" in evidence.refused(one)
+    for stage in one.values():
+        stage |= {"right": 50, "right_refused": 1}
+    said = evidence.refused(one)
+    assert said.endswith("2 were called recovered; of 100 right ones, respelt or refitted, 2 were refused.")
