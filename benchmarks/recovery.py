@@ -57,6 +57,7 @@ MATRICES = {
     "priors": matrix(("r1", "charge"), without=tuple(WITHOUT)),
 }
 PLANTED = {"laws": ALL, "dims": (2, 3), "noise": (0.005, 0.02), "paths": ("components", "radial")}
+PLANTED |= {"noise_is": "added"}
 SEEDS = {"planted": range(301, 306), "pipeline": FRESH, "near-misses": (401,)}
 KINDS = tuple(SEEDS)
 MODULES = {"planted": "recovery_planted", "near-misses": "recovery_near_misses"}  # imported late: --help is at once
@@ -88,6 +89,7 @@ def parse(argv):
     add("--laws", nargs="+", choices=ALL, help="instead of all; goes to the section 'custom', as the next three do")
     add("--dims", nargs="+", type=int, choices=(2, 3))
     add("--noise", nargs="+", type=fraction)
+    add("--noise-is", choices=sorted(NOISE), help="how it is put on (added)")
     add("--paths", nargs="+", choices=PLANTED["paths"])
     add("--rows", type=positive_int, default=4000, help="rows of a search")
     add("--restarts", type=positive_int, default=8, help="operon: at most this many")

@@ -83,14 +83,16 @@ def mixing(dim: int, rows: int, rng) -> np.ndarray:
             return c
 
 
-def sent(force: np.ndarray, coefficients: np.ndarray, noise: float, rng, typical=None) -> np.ndarray:
-    """Messages c . F + offset + noise [edge, component]; offset and noise in units of the standard deviation of
-    c . F over ``typical`` forces [., dim] (``force`` if None), the offset 0.5 times a normal number.
+def sent(force, coefficients, noise: float, rng, typical=None, noise_is: str = "added") -> np.ndarray:
+    """Messages c . F + offset + noise [edge, component] of forces [edge, dim]; offset and noise in units of the
+    standard deviation of c . F over ``typical`` forces [., dim] (``force`` if None), the offset 0.5 times a normal number.
+    Noise that is "multiplied" has each message's own size for its unit instead.
     """
     clean = force @ coefficients.T
     spread = ((force if typical is None else typical) @ coefficients.T).std(0)
     offset = 0.5 * spread * rng.standard_normal(len(coefficients))
-    return clean + offset + noise * spread * rng.standard_normal(clean.shape)
+    size = np.abs(clean) if noise_is == "multiplied" else spread
+    return clean + offset + noise * size * rng.standard_normal(clean.shape)
 
 
 def graphs(system: str, dim: int, count: int, rng) -> dict:

@@ -6,10 +6,10 @@ radial      as many messages as dimensions, mixed at random, on graphs of 4 part
             (the accelerations) and no pair force; search for f(r, m_i, m_j, q_i, q_j) = F . d/r.
 
 The noise is the same for all rows, relative to the standard deviation of c . F, so squared errors are the loss
-of the search. A row counts if its error is below 2 % of the standard deviation on fresh noise-free data, both
-in range and with r uniform from half the median to 3 times the largest training distance. "Up to constants": a
-linear function of the true force components (components) or one factor (radial) is fitted in range, and holds
-for both.
+of the search; with --noise-is multiplied it is in proportion to each message instead. A row counts if its error is
+below 2 % of the standard deviation on fresh noise-free data, both in range and with r uniform from half the median to
+3 times the largest training distance. "Up to constants": a linear function of the true force components (components)
+or one factor (radial) is fitted in range, and holds for both.
 """
 
 import itertools
@@ -32,13 +32,16 @@ OPTIONS = "engine loss operators restarts min_restarts niterations max_complexit
 JUDGED = 4000  # pairs a formula is judged on, in range and far each
 
 
-def cells(laws, dims, noise, seeds, paths, engine: str, options: dict) -> dict[str, dict]:
+def cells(laws, dims, noise, seeds, paths, engine: str, options: dict, noise_is: str = "added") -> dict[str, dict]:
     """Arguments of every cell by its name."""
     common = {"engine": engine, "loss": LOSS, "limit": LIMIT} | options
+    word = {"added": "noise", "multiplied": "multiplied"}[noise_is]
+    if noise_is != "added":
+        common["noise_is"] = noise_is
     out = {}
     for k, law, dim, x, path in itertools.product(seeds, laws, dims, noise, paths):
         own = {"path": path, "law": law, "dim": dim, "noise": x, "seed": k}
-        out[f"{engine}_{path}_{law}_d{dim}_noise{x:g}_s{k}"] = own | common
+        out[f"{engine}_{path}_{law}_d{dim}_{word}{x:g}_s{k}"] = own | common
     return out
 
 
@@ -46,7 +49,8 @@ def measure(arguments: dict) -> dict:
     """One cell: plant, search, judge every row of the front. ``arguments`` as from ``cells``."""
     a = arguments
     rng = data.generator(a["seed"], a["law"], a["dim"], a["noise"], float(PATHS.index(a["path"])))
-    planted = (component if a["path"] == "components" else radial)(a["law"], a["dim"], a["noise"], a["rows"], rng)
+    plant, how = (component if a["path"] == "components" else radial), a.get("noise_is", "added")
+    planted = plant(a["law"], a["dim"], a["noise"], a["rows"], rng, how)
     X, y, names, limit, about = planted
     front = search(X, y, names, SearchOptions(progress=False, **{k: a[k] for k in OPTIONS}))
     r = X[:, names.index("r")]
@@ -65,23 +69,23 @@ def measure(arguments: dict) -> dict:
     return found | {k: front.info.get(k) for k in ("restarts", "evaluations")} | about
 
 
-def component(law: str, dim: int, noise: float, rows: int, rng) -> tuple:
+def component(law: str, dim: int, noise: float, rows: int, rng, noise_is: str = "added") -> tuple:
     """(features [row, feature], message [row], names, largest |F|, what to report)."""
     pairs, limit = data.in_range(law, dim, rows, rng)
     c = data.mixing(dim, 1, rng)
-    y = data.sent(pairs["force"], c, noise, rng)[:, 0]
+    y = data.sent(pairs["force"], c, noise, rng, None, noise_is)[:, 0]
     X = np.column_stack([pairs["d"], *(pairs[v] for v in VARIABLES)])
     return X, y, [*data.axis_names(dim), *VARIABLES], limit, {"mixing": c.tolist()}
 
 
-def radial(law: str, dim: int, noise: float, rows: int, rng) -> tuple:
+def radial(law: str, dim: int, noise: float, rows: int, rng, noise_is: str = "added") -> tuple:
     """As ``component``; y is the radial force of ``rows`` pairs, each taken once, read out of all messages."""
     pairs_a_graph = data.PARTICLES * (data.PARTICLES - 1) // 2
     m = data.graphs(law, dim, int(1.1 * rows / pairs_a_graph) + 10, rng)
     size = np.linalg.norm(m["force"], axis=1)
     limit = float(np.quantile(size, data.TRIM))
     c = data.mixing(dim, dim, rng)
-    m["message"] = data.sent(m["force"], c, noise, rng, m["force"][size <= limit])
+    m["message"] = data.sent(m["force"], c, noise, rng, m["force"][size <= limit], noise_is)
     m["active"] = np.ones(dim, dtype=np.int8)
     nodes = nodes_of(m)
     read = read_out.read_out(m, nodes, False, 0)

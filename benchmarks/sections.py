@@ -1,5 +1,7 @@
 """Files of results with sections, one for every command: ``results/<benchmark>.json``."""
 
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -9,9 +11,10 @@ from distill.report.numbers import hardware
 
 
 def about(command: str, args, start: float) -> dict:
-    """Provenance, machine and date of what ``command`` has measured since ``start``."""
+    """Provenance, command line, machine and date of what ``command`` has measured since ``start``."""
     made = provenance(f"benchmarks/{command}", vars(args), {}, time.time() - start)
-    return made | {"hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
+    line = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return made | {"command_line": line, "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
 
 
 def read(path: Path) -> dict[str, dict]:

@@ -25,7 +25,7 @@ ORDER = (
 BOUGHT = (
     "**What the newton columns measure.** The paper recipe is the network without priors. The newton recipe knows "
     f"beforehand: {', '.join(PRIORS.values())}. Its R² is bought by these, and is no reproduction of the paper's: the "
-    "paper's numbers belong beside the paper recipe's. What each prior buys: [docs/results.md](results.md)."
+    "paper's numbers belong beside the paper recipe's."
 )
 
 

@@ -164,3 +164,17 @@ def test_the_truth_deviates_from_itself_nowhere(benches):
         assert bench.deviation(Law(bench.truth, bench.node)) < 1e-12
         if not bench.node:  # a drag may cancel pair forces in an acceleration
             assert bench.deviation(Law(1.05 * bench.truth)) == pytest.approx(0.05, rel=0.1)
+
+
+def test_noise_on_messages_is_added_or_multiplied():
+    force, c = np.array([[3.0, 0.0], [0.01, 0.0]]).repeat(4000, 0), np.array([[1.0, 0.0]])
+
+    def off(noise_is):
+        clean, noisy = (data.sent(force, c, x, np.random.default_rng(5), None, noise_is) for x in (0, 0.1))
+        return [(noisy - clean)[part].std() for part in (slice(None, 4000), slice(4000, None))]
+
+    spread = (force @ c.T).std()
+    assert off("added") == pytest.approx([0.1 * spread] * 2, rel=0.05)
+    assert off("multiplied") == pytest.approx([0.3, 0.001], rel=0.05)
+    made = planted.cells(["r2"], [2], [0.02], [1], ["radial"], "operon", OPTIONS, "multiplied")
+    assert list(made) == ["operon_radial_r2_d2_multiplied0.02_s1"]
