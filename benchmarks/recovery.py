@@ -56,8 +56,7 @@ MATRICES = {
     "argon": matrix(("lj",), (3,), ("l1", "bottleneck", "kl", "pruning", "std", "standard"), n=258),
     "priors": matrix(("r1", "charge"), without=tuple(WITHOUT)),
 }
-PLANTED = {"laws": ALL, "dims": (2, 3), "noise": (0.005, 0.02), "paths": ("components", "radial")}
-PLANTED |= {"noise_is": "added"}
+PLANTED = {"laws": ALL, "dims": (2, 3), "noise": (0.005, 0.02), "noise_is": "added", "paths": ("components", "radial")}
 SEEDS = {"planted": range(301, 306), "pipeline": FRESH, "near-misses": (401,)}
 KINDS = tuple(SEEDS)
 MODULES = {"planted": "recovery_planted", "near-misses": "recovery_near_misses"}  # imported late: --help is at once

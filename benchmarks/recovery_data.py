@@ -85,8 +85,8 @@ def mixing(dim: int, rows: int, rng) -> np.ndarray:
 
 def sent(force, coefficients, noise: float, rng, typical=None, noise_is: str = "added") -> np.ndarray:
     """Messages c . F + offset + noise [edge, component] of forces [edge, dim]; offset and noise in units of the
-    standard deviation of c . F over ``typical`` forces [., dim] (``force`` if None), the offset 0.5 times a normal number.
-    Noise that is "multiplied" has each message's own size for its unit instead.
+    standard deviation of c . F over ``typical`` forces [., dim] (``force`` if None), the offset 0.5 times a normal
+    number. Noise that is "multiplied" has each message's own size for its unit instead.
     """
     clean = force @ coefficients.T
     spread = ((force if typical is None else typical) @ coefficients.T).std(0)
