@@ -1,10 +1,11 @@
 """Search for the equations behind the messages and compose the force law.
 
-reads   outputs/<run>/messages_train.npz  and the run's dataset
+reads   outputs/<run>/messages_train.npz  and the run's dataset; with --dataset that alone
 writes  outputs/<run>/symbolic/<target>/hall_of_fame.csv  front.json
         outputs/<run>/pareto.png  law.json
 
 example:  python symbolic_reg.py --run r2_n4_d2_s0__l1-newton__s0
+          python symbolic_reg.py --dataset r2_n4_d2_s0        into outputs/r2_n4_d2_s0__splines/
 
 Targets: "radial", the radial force f(r, m_i, m_j, q_i, q_j) from the read-out of all components that
 was fitted on net forces; "components", the most important message components in dx, dy, r, m, q as in
@@ -19,6 +20,7 @@ from argparse import BooleanOptionalAction
 
 import distill
 from distill.formulas.functions import OPERATORS
+from distill.pipeline.forces import FORCE_FROM
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
 from distill.pipeline.rivals import RIVALS
 from distill.search.registry import DEFAULT_TARGETS, ENGINES, LOSSES, TARGETS
@@ -29,9 +31,17 @@ from distill.shell.threads import set_threads
 
 def parse(argv):
     parser = Parser(__doc__)
-    add, default = parser.add_argument, list(DEFAULT_TARGETS)
-    add("--run", required=True, help="name (or path) of a folder in model_weights/")
-    add("--targets", nargs="+", choices=TARGETS, default=default, help="what to search; the law needs radial")
+    add, usual = parser.add_argument, " ".join(DEFAULT_TARGETS)
+    which = parser.add_mutually_exclusive_group(required=True).add_argument
+    which("--run", help="name (or path) of a folder in model_weights/")
+    which("--dataset", help="in place of a run: splines fitted to the accelerations of this dataset, without a network")
+    add(
+        "--force-from",
+        choices=FORCE_FROM,
+        help="the pair force that is searched: messages, splines fitted to accelerations, or both, the splines as one"
+        " of the --rivals (messages; of a dataset splines)",
+    )
+    add("--targets", nargs="+", choices=TARGETS, help=f"what to search; the law needs radial ({usual})")
     add("--engine", choices=("auto", *ENGINES), default="auto", help="auto: pysr if Julia is ready here")
     add(
         "--rivals",

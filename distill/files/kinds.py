@@ -190,9 +190,9 @@ class Potential(Scores):
 
 
 class ReadOutRecord(Part):
-    """The pair force read from all message components by means of net forces alone."""
+    """The pair force read from all message components by means of net forces alone, or from these by splines."""
 
-    gauge: str  # what the messages are: force, acceleration (F/m_i), charge_force (q_i F), or jacobian
+    gauge: str  # what the messages are: force, acceleration (F/m_i), charge_force (q_i F), or jacobian; or splines
     why: str  # the choice in a sentence
     held_out_error: float  # mean relative error of net forces on particles left out
     held_out_errors: dict[str, float | None]  # the same by gauge
@@ -430,6 +430,7 @@ class Refinement(Part):
 class AccelerationErrors(Part):
     law: float | None  # of the law
     gnn: float | None = None  # of the network
+    splines: float | None = None  # of the splines that the law is from, where there is no network
     n: int | None = None  # receivers
     what: str = ""  # definition
 
@@ -558,6 +559,7 @@ class LawRecord(Made):
     """outputs/<run>/law.json."""
 
     run: str  # whose law
+    source: str = "messages"  # of the pair force that was searched; splines: fitted to accelerations, see ``read_out``
     engine: str  # that searched
     engine_reason: str  # why this one
     chain: bool  # only neighbours interact

@@ -25,6 +25,11 @@ def run_name(dataset: str, variant: str, recipe: str, seed: int, tag: str = "") 
     return checked(name, "choose another --tag, or rename the dataset's file")
 
 
+def splines_name(dataset: str) -> str:
+    """Of the folder in outputs/ with the law of a dataset without a network."""
+    return checked(f"{dataset}__splines", "rename the dataset's file")
+
+
 def run_name_of(name_or_path: str) -> str:
     """The name of a run given by name or, as shell completion does, by its folder in model_weights/ or outputs/."""
     path = Path(name_or_path)

@@ -39,8 +39,13 @@ def compare(
     """
     run = run_name_of(run)
     common = {k: v for k, v in locals().items() if k != "flags"}
-    folder, out = run_dir(run), paths.OUTPUTS / run
+    out = paths.OUTPUTS / run
     law_path, result_path, report = (out / name for name in ("law.json", "generalization.json", "report.html"))
+    if law_path.is_file() and (found := records.load(LawRecord, law_path)).arguments.get("dataset"):
+        said = f"{relative(law_path)} is the law of a dataset without a network: there is none to compare it with"
+        data = found.arguments["dataset"]
+        raise UserError(said, f"see its report.html, or train:  python train.py --dataset {data}")
+    folder = run_dir(run)
     found = records.load(LawRecord, law_path)
     check_law(found, law_path, run, folder)
     law = law_of(found)

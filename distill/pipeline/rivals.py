@@ -19,14 +19,16 @@ from distill.splines.pair_spline import PairSpline
 
 @dataclass(frozen=True)
 class Material:
-    """What a rival may use: messages and what they are from. ``read``: what was read from the network's own."""
+    """What a rival may use: messages and what they are from. ``read``: what was read from the network's own, or the
+    splines where there is no network (``config`` and ``meta`` are None then).
+    """
 
-    config: RunConfig
+    config: RunConfig | None
     dataset: Dataset
     messages: dict
-    meta: MessagesRecord
+    meta: MessagesRecord | None
     nodes: Nodes
-    read: ReadOut
+    read: ReadOut | PairSpline
     seed: int
 
 
@@ -53,3 +55,4 @@ def splines(m: Material) -> Source:
 
 RIVALS: dict[str, Callable[[Material], Source]] = {CONTROL: control, SPLINES: splines}
 DEFAULT = (CONTROL,)
+NO_NETWORK = (CONTROL, SPLINES)  # those that need none

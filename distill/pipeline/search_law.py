@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from distill.files import records
-from distill.files.dataset import Dataset, dataset_of_run
-from distill.files.kinds import LawRecord, RunConfig
+from distill.files.dataset import Dataset
+from distill.files.kinds import LawRecord
 from distill.files.messages import load_messages
-from distill.files.names import messages_path, run_dir, run_name_of
+from distill.files.names import messages_path
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import finite_or_none, save_bytes
 from distill.law import account, trust
-from distill.law.sources import MESSAGES, Source
-from distill.messages import assumptions, read_out
-from distill.messages.net_forces import node_values, nodes_of, third_law_residual
+from distill.law.sources import MESSAGES, SPLINES
+from distill.messages import assumptions
+from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
+from distill.pipeline.forces import BOTH, OF_DATASET, where_from
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
-from distill.pipeline.rivals import RIVALS, Material
 from distill.report.words import trust_words
 from distill.search import whole_system
 from distill.search.engine import USUAL, CannotStartError, SearchOptions
@@ -29,7 +29,6 @@ from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
 from distill.search.targets import Target, load_front, radial_target, save_front, search_target, searches
 from distill.shell import paths
 from distill.shell.errors import UserError
-from distill.shell.paths import relative
 from distill.shell.processes import GUARD, workers
 from distill.shell.stage import Done, Stage, progress, warn
 
@@ -40,9 +39,11 @@ SHARES = ("tangential_share", "tangential_median")
 
 
 def search_law(
-    run: str,
+    run: str | None = None,
     *,
-    targets: tuple = DEFAULT_TARGETS,
+    dataset: str | None = None,
+    force_from: str | None = None,
+    targets: tuple | None = None,
     engine: str = "auto",
     rivals: tuple = DEFAULT_RIVALS,
     sr_on_inputs: bool = False,
@@ -65,31 +66,34 @@ def search_law(
     """Search the ``targets`` of ``run`` with ``engine`` and compose the law; writes law.json, pareto.png and a folder
     for each target.
 
+    ``force_from``: the pair force that is searched, "messages", "splines" fitted to accelerations, or "both", the
+    splines as a rival; None for messages, or for splines where a ``dataset`` stands in place of a trained ``run``.
+    ``targets``: None for ``DEFAULT_TARGETS``, those among them that need no network.
     ``rivals``: other ways to a law, names of ``pipeline.rivals.RIVALS``, each searched and refitted alike.
     ``sr_on_inputs``: the baseline without a network too, on ``raw_inputs`` or ordered ones (``whole_system``).
     ``operators``: + - * / square where None, and pow in a box. The other options are those of ``SearchOptions``.
     ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
     that then cannot start, the next one searches.
     """
-    run = run_name_of(run)
-    arguments = dict(locals())
-    folder, path, config_path = paths.OUTPUTS / run, messages_path(run, "train"), run_dir(run) / "config.json"
-    config = records.load(RunConfig, config_path)
-    messages, meta = load_messages(path, run)
-    stage, out, inputs = Stage("symbolic_reg", run), folder / "law.json", {"messages": path, "config": config_path}
-    test_path = messages_path(run, "test")  # laws are judged on it where it is there
-    inputs |= {"messages_test": test_path} if test_path.is_file() else {}
-    if len(np.unique(messages["trajectory"])) < 2:
-        found = f"{relative(path)} is of one trajectory, expected at least 2: laws are judged on trajectories left out"
-        raise UserError(found, f"python extract_messages.py --run {run} --split all, or train on more trajectories")
+    if force_from is None:
+        force_from = MESSAGES if dataset is None else SPLINES
+    if force_from == BOTH:
+        force_from, rivals = MESSAGES, (*rivals, SPLINES)
+    if targets is None:
+        targets = DEFAULT_TARGETS if dataset is None else OF_DATASET
+    rivals = tuple(name for name in dict.fromkeys(rivals) if name != force_from)
+    given = where_from(run, dataset, force_from, targets, rivals)
+    run, dataset = given.run, None if dataset is None else given.dataset.name
+    arguments = {k: v for k, v in locals().items() if k != "given"}
+    folder, inputs = paths.OUTPUTS / run, given.inputs
+    stage, out = Stage("symbolic_reg", run), folder / "law.json"
     if "radial" not in targets:
         raise UserError("the law is composed from the radial target", "add radial to --targets")
     chosen, reason = resolve_engine(engine)
-    in_a_box = bool(config.model.get("periodic"))
-    if in_a_box and sr_on_inputs:
+    if given.periodic and sr_on_inputs:
         raise UserError("--sr-on-inputs does not know periodic boxes", "leave it out")
     # from distances alone, whole powers up to the 13th do not come out of products
-    arguments["operators"] = tuple(operators or (*USUAL, *(("pow",) if in_a_box else ())))
+    arguments["operators"] = tuple(operators or (*USUAL, *(("pow",) if given.periodic else ())))
     arguments |= {"engine": chosen, "targets": list(targets), "rivals": list(rivals)}
     if quick:
         arguments |= {"restarts": 1, "min_restarts": 1, "rows": min(rows, QUICK_ROWS)}
@@ -102,29 +106,17 @@ def search_law(
         print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
 
-    dataset = dataset_of_run(run, config)
-    nodes = nodes_of(messages)
-    read = read_out.read_out(messages, nodes, meta.antisymmetric, seed, meta.doubted, meta.network_error)
-    force = read.force(messages, nodes)
-    left = assumptions.leftover(force, messages, seed)
+    forces = given.forces(seed, quick)
+    data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
+    left = assumptions.leftover(main.force, messages, seed)
     left["third_law"] = finite_or_none(third_law_residual(read.plain_force(messages, nodes), nodes))
     if not (left["central"] and left["velocity_free"]):
         warn(f"the radial law leaves out part of the read-out force ({left['text']})")
-    beside = node_values(force, messages, nodes, read.node_terms)
-    main = Source(
-        MESSAGES,
-        "messages",
-        "all messages of the trained network, mixed so that they add up to its net forces",
-        force,
-        read.node_terms,
-        beside,
-    )
-    material = Material(config, dataset, messages, meta, nodes, read, seed)
-    others = [RIVALS[name](material) for name in dict.fromkeys(rivals)]
+    others = [forces.rival(name, seed) for name in rivals]
 
-    todo = searches(targets, messages, nodes, read, force, rows, seed)
+    todo = searches(targets, messages, nodes, read, main.force, rows, seed)
     todo += [radial_target(o.name, messages, o.force, rows, seed) for o in others if o.force is not None]
-    place, digest = folder / "symbolic", sha256(path)
+    place, digest = folder / "symbolic", sha256(next(iter(inputs.values())))
     try:
         fronts = run_searches(todo, options, threads, place, digest)
     except CannotStartError as exc:
@@ -133,20 +125,19 @@ def search_law(
         options, reason = instead(options, exc)
         fronts = run_searches(todo, options, threads, place, digest)
     of_rivals = {o.name: fronts.pop(o.name, None) for o in others}
-    tell(read, meta.doubted)
+    forces.tell()
 
-    ground = account.ground_of(messages, nodes, dataset, seed, quick)
-    found = account.finding(main, fronts["radial"], ground, dataset)
-    compared = [account.finding(o, of_rivals[o.name], ground, dataset) for o in others]
-    test = load_messages(test_path, run)[0] if "messages_test" in inputs else None
-    judge = account.Judge(messages, ground, dataset, seed, test)
+    ground = account.ground_of(messages, nodes, data, seed, quick)
+    found = account.finding(main, fronts["radial"], ground, data)
+    compared = [account.finding(o, of_rivals[o.name], ground, data) for o in others]
+    judge = account.Judge(messages, ground, data, seed, forces.test(seed))
     law, content = found.law, account.compose(found, compared, judge)
     if "node" in fronts:
-        content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, force, dataset, seed)
+        content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, main.force, data, seed)
     position = content.get("node_search", {}).get("position")
     content["data_verdict"]["violations"] = trust.violations(left, left["third_law"], position)
     if sr_on_inputs:
-        content["sr_on_inputs"] = on_inputs(run, dataset, law, options, rows, raw_inputs)
+        content["sr_on_inputs"] = on_inputs(run, data, law, options, rows, raw_inputs)
 
     columns = {
         name: (np.array([r.complexity for r in f.rows]), np.array([r.loss for r in f.rows]), f.chosen)
@@ -157,6 +148,7 @@ def search_law(
     made["versions"] |= load_engine(options.engine).versions()
     made |= {
         "run": run,
+        "source": main.name,
         "engine": options.engine,
         "engine_reason": reason,
         "chain": law.chain,
@@ -165,6 +157,8 @@ def search_law(
         "leftover": left,
         "targets": {name: account.target_json(name, f) for name, f in fronts.items()},
     }
+    if forces.config is None:  # what "network" stands for in the choice is the splines
+        content["acceleration_error"] |= {"gnn": None, "splines": content["acceleration_error"]["gnn"]}
     record = records.save(LawRecord, out, made | content)
     verdict, error, told = record.verdict, record.acceleration_error, {"trusted": record.data_verdict.trusted}
     if verdict.recovered is not None:
@@ -173,25 +167,19 @@ def search_law(
         told |= {"in_range": verdict.relative_error_in_range, "near": verdict.relative_error_near}
         told |= {"extrapolated": verdict.relative_error_extrapolated}
         told |= {"not_judged": len(verdict.not_judged)} if verdict.not_judged else {}
-    told |= {"error_law": error.law, "error_gnn": error.gnn, "receivers": error.n, "engine": options.engine}
+    told["error_law"] = error.law
+    told |= {"error_splines": error.splines} if forces.config is None else {"error_gnn": error.gnn}
+    told |= {"receivers": error.n, "engine": options.engine}
     lines = []
     if verdict.recovered is None:
         lines = [f"verdict  {trust_words(record)}"]
     if better := record.data_verdict.better:
         told |= {"better": f"f = {better.text} ({better.label})"}
+    if forces.config is None:  # no later stage writes it
+        from distill.report.document import write_report
+
+        write_report(run)
     return stage.done(out, lines, law=f"f = {record.pair.short}", **told)
-
-
-def tell(read: read_out.ReadOut, doubted: list[str]) -> None:
-    """Warn where a linear read-out loses what the network knows, and of the third law where it was doubted."""
-    if read.loses:
-        taken = "its Jacobian is read" if read.gauge == read_out.JACOBIAN else "still the best there is"
-        own = "not known" if read.network is None else f"{read.network:.2g}"
-        lost = f"{read.lost:.2g} of the network's net forces (its own error: {own})"
-        warn(f"the messages, mixed linearly, lose {lost}; {taken}")
-    if read_out.THIRD_LAW in doubted and read.gauge in read.third_law:
-        broken = read.third_law[read.gauge]
-        warn(f"the third law is not imposed: |F_ij + F_ji| is {broken:.2g} of |F_ij| + |F_ji| (median)")
 
 
 def on_inputs(run: str, dataset: Dataset, law: Law, options: SearchOptions, rows: int, raw: bool) -> dict:

@@ -1,0 +1,160 @@
+"""Where the pair force comes from that ``symbolic_reg`` searches: a run's messages, splines, or a dataset alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from distill.files import records
+from distill.files.dataset import Dataset, dataset_of_run, load_dataset
+from distill.files.fields import SPLITS
+from distill.files.kinds import MessagesRecord, RunConfig
+from distill.files.messages import load_messages
+from distill.files.names import messages_path, run_dir, run_name_of, splines_name
+from distill.law.sources import MESSAGES, SPLINES, Source
+from distill.messages import read_out
+from distill.messages.net_forces import Nodes, node_values, nodes_of
+from distill.pipeline.rivals import NO_NETWORK, RIVALS, Material, of_splines
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+from distill.shell.stage import warn
+from distill.splines.fit import fit_pair_force
+from distill.splines.observations import observations
+from distill.splines.pair_spline import PairSpline
+
+BOTH = "both"
+FORCE_FROM = (MESSAGES, SPLINES, BOTH)
+OF_DATASET = ("radial",)  # targets, where none are asked for
+NEED_NO_NETWORK = ("radial", "node")
+QUICK_GRAPHS, TEST_GRAPHS = 400, 10_000
+
+
+@dataclass
+class Forces:
+    """Pairs of frames as in a messages file, and the estimate of their force that is searched.
+
+    ``read``: the read-out of the messages, or the splines. Without a network ``messages`` holds no messages, its
+    ``acc_pred_i`` are the accelerations by the splines, and ``config`` and ``meta`` are None.
+    """
+
+    run: str
+    inputs: dict[str, Path]
+    dataset: Dataset
+    messages: dict
+    nodes: Nodes
+    read: read_out.ReadOut | PairSpline
+    main: Source
+    config: RunConfig | None = None
+    meta: MessagesRecord | None = None
+
+    def rival(self, name: str, seed: int) -> Source:
+        """Another way to a law from the same data."""
+        of = Material(self.config, self.dataset, self.messages, self.meta, self.nodes, self.read, seed)
+        return RIVALS[name](of)
+
+    def test(self, seed: int) -> dict | None:
+        """Pairs of the test split with what is predicted of them, for the verdict; None where none were extracted."""
+        if self.config is None:
+            split = self.dataset.arrays["split"] == SPLITS.index("test")
+            return _with_predictions(self.dataset, "test", TEST_GRAPHS, seed, self.read) if split.any() else None
+        path = self.inputs.get("messages_test")
+        return load_messages(path, self.run)[0] if path else None
+
+    def tell(self) -> None:
+        """Warn where a linear read-out loses what the network knows, and of the third law where it was doubted."""
+        read = self.read
+        if isinstance(read, PairSpline):
+            return
+        if read.loses:
+            taken = "its Jacobian is read" if read.gauge == read_out.JACOBIAN else "still the best there is"
+            own = "not known" if read.network is None else f"{read.network:.2g}"
+            lost = f"{read.lost:.2g} of the network's net forces (its own error: {own})"
+            warn(f"the messages, mixed linearly, lose {lost}; {taken}")
+        if read_out.THIRD_LAW in self.meta.doubted and read.gauge in read.third_law:
+            broken = read.third_law[read.gauge]
+            warn(f"the third law is not imposed: |F_ij + F_ji| is {broken:.2g} of |F_ij| + |F_ji| (median)")
+
+
+class OfRun:
+    """A trained run: ``force`` reads its messages, or fits splines to the accelerations of the same frames."""
+
+    def __init__(self, run: str, force_from: str):
+        self.run, self.splines = run_name_of(run), force_from == SPLINES
+        path, config = messages_path(self.run, "train"), run_dir(self.run) / "config.json"
+        self.config = records.load(RunConfig, config)
+        self.messages, self.meta = load_messages(path, self.run)
+        self.inputs = {"messages": path, "config": config}
+        if (test := messages_path(self.run, "test")).is_file():
+            self.inputs["messages_test"] = test  # laws are judged on it where it is there
+        self.periodic = bool(self.config.model.get("periodic"))
+        if len(np.unique(self.messages["trajectory"])) < 2:
+            raise _of_one_trajectory(path, f"python extract_messages.py --run {run} --split all, or train on more")
+
+    def forces(self, seed: int, quick: bool) -> Forces:
+        dataset, messages = dataset_of_run(self.run, self.config), self.messages
+        nodes = nodes_of(messages)
+        if self.splines:
+            read = fit_pair_force(messages, nodes, seed)
+            main = of_splines(read, messages)
+        else:
+            read = read_out.read_out(
+                messages, nodes, self.meta.antisymmetric, seed, self.meta.doubted, self.meta.network_error
+            )
+            main = of_messages(read, messages, nodes)
+        return Forces(self.run, self.inputs, dataset, messages, nodes, read, main, self.config, self.meta)
+
+
+class OfDataset:
+    """A dataset without a network: splines, fitted to the accelerations of its training split."""
+
+    def __init__(self, name: str):
+        self.dataset = load_dataset(name)
+        self.run, self.periodic = splines_name(self.dataset.name), self.dataset.periodic
+        self.inputs = {"dataset": self.dataset.path}
+        if len(self.dataset.trajectories("train")) < 2:
+            raise _of_one_trajectory(self.dataset.path, "put more trajectories into its training split")
+
+    def forces(self, seed: int, quick: bool) -> Forces:
+        edges = observations(self.dataset, "train", QUICK_GRAPHS if quick else None, seed)
+        nodes = nodes_of(edges)
+        read = fit_pair_force(edges, nodes, seed)
+        edges["acc_pred_i"] = _predicted(read, edges, nodes)
+        return Forces(self.run, self.inputs, self.dataset, edges, nodes, read, of_splines(read, edges))
+
+
+def _with_predictions(dataset: Dataset, split: str, graphs: int, seed: int, read: PairSpline) -> dict:
+    edges = observations(dataset, split, graphs, seed)
+    return edges | {"acc_pred_i": _predicted(read, edges, nodes_of(edges))}
+
+
+def _predicted(read: PairSpline, edges: dict, nodes: Nodes) -> np.ndarray:
+    """Accelerations of the receivers by the splines [edge, dim]."""
+    mass = edges["mass_i"][nodes.first].astype(float)[:, None]
+    return ((nodes.sum(read.force(edges)) + read.node_force(edges, nodes)) / mass)[nodes.of_edge]
+
+
+def where_from(run: str | None, dataset: str | None, force_from: str, targets, rivals) -> OfRun | OfDataset:
+    """``UserError`` unless one of ``run`` and ``dataset`` is given, and a network is where one is needed."""
+    if (run is None) == (dataset is None):
+        raise UserError("give either a trained run or a dataset", "--run NAME or --dataset NAME")
+    if dataset is None:
+        return OfRun(run, force_from)
+    needed = [f"--force-from {force_from}"] if force_from != SPLINES else []
+    needed += [f"--targets {name}" for name in targets if name not in NEED_NO_NETWORK]
+    needed += [f"--rivals {name}" for name in rivals if name not in NO_NETWORK]
+    if needed:
+        found = f"{needed[0]} needs a trained network, and a dataset alone has none"
+        raise UserError(found, f"leave it out, or train:  python train.py --dataset {dataset}")
+    return OfDataset(dataset)
+
+
+def of_messages(read: read_out.ReadOut, messages: dict, nodes: Nodes) -> Source:
+    force = read.force(messages, nodes)
+    what = "all messages of the trained network, mixed so that they add up to its net forces"
+    beside = node_values(force, messages, nodes, read.node_terms)
+    return Source(MESSAGES, "messages", what, force, read.node_terms, beside)
+
+
+def _of_one_trajectory(path: Path, fix: str) -> UserError:
+    found = f"{relative(path)} is of one trajectory, expected at least 2: laws are judged on trajectories left out"
+    return UserError(found, fix)
