@@ -49,6 +49,26 @@ def test_every_stage_ends_in_one_line_that_names_it_and_its_output(whole):
         assert (folder / last.split("-> ")[1]).exists(), last
 
 
+def test_a_dataset_alone_gives_a_law_by_splines(folder):
+    out = f"{DATASET}__splines"
+    words = ("symbolic_reg.py", "--dataset", DATASET, "--engine", "operon", "--quick")
+    assert out in ok(run(folder, *words, "--rivals"))
+    law = content(folder, "outputs", out, "law.json")
+    assert law["source"] == "splines" and law["read_out"]["gauge"] == "splines"
+    assert law["acceleration_error"]["gnn"] is None and law["acceleration_error"]["splines"] < 0.02
+    assert list(law["targets"]) == ["radial"] and not law["rivals"]
+    page = (folder / "outputs" / out / "report.html").read_text()
+    assert law["pair"]["latex"] and "The search for the formula" in page
+    refused(run(folder, "test_generalization.py", "--run", out), "without a network", "python train.py")
+    refused(run(folder, *words, "--targets", "radial", "shared"), "--targets shared needs a trained network")
+    refused(run(folder, *words, "--force-from", "both"), "needs a trained network")
+
+
+def test_splines_stand_beside_the_messages(whole):
+    splines = content(whole[0], "outputs", RUN, "linear_fit.json")["splines"]
+    assert splines["functions"] == ["m_i*m_j"] and splines["r2_trim90"] > 0.99
+
+
 def test_files_say_where_they_come_from_and_that_they_are_quick(whole):
     folder, _ = whole
     made = [folder / "outputs" / RUN / name for name in ("messages_test", "linear_fit", "law", "generalization")]
