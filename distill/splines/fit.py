@@ -8,7 +8,7 @@ and whether products are enough; all of them then determine the curves, as smoot
 
 import time
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -46,6 +46,7 @@ ROUNDS = 3  # of robust weights
 HUBER = 2.0  # residuals of more median residuals than that count less
 EXACT = 1e-4  # relative error that no weight goes below and that no term is worth keeping for
 GAINED = 3e-3  # share of the held-out squared error that a function or term has to be worth, and in every fold
+WEIGHED = 40_000  # receivers whose fit gives the weights of all
 LEVELS = 3  # numbers of knots that are tried, each half the one before
 POWERS = np.arange(-2, 3.01, 0.25)  # of a sender's positive property
 BETTER = 0.8  # of the given products' held-out error that free functions must come down to
@@ -76,7 +77,7 @@ def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE)
         if found and min(errors.values()) <= 10 * EXACT:
             continue  # nothing is left to be found
         for ways in _ways(kind, few, names, shape, unit):
-            tried, missed = _chosen(ways, x, shape, unit, few, scale)
+            tried, missed = _chosen(ways, x, shape, unit, few, scale, BETTER * errors.get(GIVEN, np.inf))
             if missed < (1 - GAINED) * errors.get(kind, np.inf):
                 found[kind], errors[kind] = tried, missed
     best = min(errors, key=errors.get)
@@ -84,8 +85,7 @@ def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE)
         best = GIVEN
     ways, terms, coefficients, first = found[best]
     fine = model(space(x, _intervals(SIZES[2], len(ways.functions), SIZES[:2]), shape, unit), ways, terms, data)
-    prediction = _predicted(first, coefficients, data) * scale
-    out, about = _smoothed(fine, data, prediction, scale)
+    out, about = _smoothed(fine, data, (first, coefficients), scale, seed)
     about |= {
         "why": _why(best, errors),
         "dependence": best,
@@ -181,12 +181,13 @@ def _predicted(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray:
     return data.sum(radial[:, None] * data.unit) + of.node_columns(data.state) @ coefficients[size * count :]
 
 
-def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float) -> tuple[tuple, float]:
+def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float) -> tuple[tuple, float]:
     """((dependence, terms, coefficients, model), held-out relative error) of the functions and node terms that are
-    taken up one after the other, each time the one that the held-out error gains most by.
+    taken up one after the other, each time the one that the held-out error gains most by. Free functions belong
+    together; where they do not reach the error ``goal`` with all node terms, no choice among these is made.
     """
-    count, predicted = len(ways.functions), None
-    for fewest, most, columns in (FIRST_SIZES[0],) * ROUNDS + FIRST_SIZES[1:]:
+    count, predicted, rounds = len(ways.functions), None, 1 if ways.kind == FREE else ROUNDS
+    for fewest, most, columns in (FIRST_SIZES[0],) * rounds + FIRST_SIZES[1:]:
         first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, TERMS, data)
         if predicted is None:
             weight = (scale / (scale + np.linalg.norm(data.target, axis=1))) ** 2
@@ -209,6 +210,8 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float) -> tupl
     all_of = [n for n in groups if n[0] == "function"] if ways.kind == FREE else []
     kept, floor = list(all_of), EXACT**2 / data.dim
     best = error(kept) if kept else np.full(FOLDS, np.inf)
+    if kept and np.sqrt(data.dim * np.median(error(list(groups)))) > goal:
+        groups = {n: groups[n] for n in kept}
     while best.mean() > floor:
         trials = {n: error([*kept, n]) for n in groups if n not in kept and (kept or n[0] == "function")}
         gains = {n: e for n, e in trials.items() if e.mean() < (1 - GAINED) * best.mean() and (e <= best).all()}
@@ -230,7 +233,7 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float) -> tupl
     chosen = first.dependence.only([k for kind, k in kept if kind == "function"])
     terms = tuple(n for kind, n in kept if kind == "term")
     smaller = replace(first, dependence=chosen, terms=terms)
-    return (chosen, terms, g, smaller), float(np.sqrt(data.dim * held_out(own, part, smooth).mean()))
+    return (chosen, terms, g, smaller), float(np.sqrt(data.dim * np.median(held_out(own, part, smooth))))
 
 
 def _groups(of: Model, dim: int) -> dict:
@@ -251,56 +254,73 @@ def _rank(group) -> int:
     return ELIMINATION.index(name) if kind == "term" else -1
 
 
-def _smoothed(fine: Model, data: Table, predicted: np.ndarray, scale: float) -> tuple[PairSpline, dict]:
-    """The fit of all receivers, with the smoothness and the number of knots that held-out trajectories want."""
-    functions, dim = len(fine.dependence.functions), data.dim
-    for _ in range(2):
-        weight = _weights(data.target, predicted, scale)
-        normal = normal_equations(fine, data, weight, scale)
-        levels, at, to = [], fine, np.eye(normal.moment.shape[1])
-        while True:
-            own = normal.mapped(to) if len(levels) else normal
-            rough = penalty(at, own.moment.shape[1])
-            errors = [held_out(own, rough, s).mean() for s in SMOOTH]
-            levels.append((min(errors), int(np.argmin(errors)), at, own, rough))
-            if len(levels) == LEVELS or len(at.space.breaks) - 1 < 16 or len(at.space.breaks) % 2 == 0:
-                break
-            coarse, back = at.space.coarser()
-            nodes = own.moment.shape[1] - functions * at.space.size
-            step = np.zeros((own.moment.shape[1], functions * coarse.size + nodes))
-            step[: functions * at.space.size, : functions * coarse.size] = np.kron(np.eye(functions), back)
-            step[functions * at.space.size :, functions * coarse.size :] = np.eye(nodes)
-            to, at = to @ step, replace(at, space=coarse)
-        error, index, at, own, rough = min(levels, key=lambda level: level[0])
-        smooth = SMOOTH[index]
-        gram, rows = own.gram.sum(0), own.rows.sum()
-        g = solve(gram, own.moment.sum(0), rough, smooth, rows)
-        predicted = _predicted(at, g, data) * scale
-    matrix = gram + rows * smooth * rough
-    matrix[np.diag_indices_from(matrix)] += 1e-13 * np.trace(gram) / len(gram)
-    covariance = np.linalg.pinv(matrix, hermitian=True) * error
-    size = at.space.size
+@dataclass(frozen=True)
+class _Fit:
+    """One fit: coefficients over ``scale``, and the normal equations and penalty that they solve."""
+
+    of: Model
+    normal: Normal
+    rough: np.ndarray
+    smooth: float
+    error: float  # mean weighted squared error held out
+
+    def coefficients(self, without: int | None = None) -> np.ndarray:
+        """Of all folds, or of all but one."""
+        n = self.normal
+        gram, moment, rows = n.gram.sum(0), n.moment.sum(0), n.rows.sum()
+        if without is not None:
+            gram, moment, rows = gram - n.gram[without], moment - n.moment[without], rows - n.rows[without]
+        return solve(gram, moment, self.rough, self.smooth, rows)
+
+    def covariance(self) -> np.ndarray:
+        matrix = self.normal.gram.sum(0) + self.normal.rows.sum() * self.smooth * self.rough
+        matrix[np.diag_indices_from(matrix)] += 1e-13 * np.trace(matrix) / len(matrix)
+        return np.linalg.pinv(matrix, hermitian=True) * self.error
+
+
+def _smoothest(fine: Model, data: Table, predicted: np.ndarray, scale: float, strengths) -> _Fit:
+    """With the smoothness among ``strengths`` and the number of knots that held-out trajectories want."""
+    normal = normal_equations(fine, data, _weights(data.target, predicted, scale), scale)
+    at, functions, levels = fine, len(fine.dependence.functions), []
+    while True:
+        rough = penalty(at, normal.moment.shape[1])
+        errors = [held_out(normal, rough, s).mean() for s in strengths]
+        levels.append(_Fit(at, normal, rough, float(strengths[int(np.argmin(errors))]), float(min(errors))))
+        if len(levels) == LEVELS or len(at.space.breaks) - 1 < 16 or len(at.space.breaks) % 2 == 0:
+            return min(levels, key=lambda fit: fit.error)
+        coarse, back = at.space.coarser()
+        wide, narrow = functions * at.space.size, functions * coarse.size
+        nodes = normal.moment.shape[1] - wide
+        to = np.zeros((wide + nodes, narrow + nodes))
+        to[:wide, :narrow], to[wide:, narrow:] = np.kron(np.eye(functions), back), np.eye(nodes)
+        normal, at = normal.mapped(to), replace(at, space=coarse)
+
+
+def _smoothed(fine: Model, data: Table, first: tuple[Model, np.ndarray], scale: float, seed: int) -> tuple:
+    """(the fit of all receivers, what is told of it). ``first``: a model and coefficients that give its weights."""
+    dim, some = data.dim, data.some(WEIGHED, seed)
+    fit = _smoothest(fine, some, _predicted(*first, some) * scale, scale, SMOOTH[2::4])
+    fit = _smoothest(fine, data, _predicted(fit.of, fit.coefficients(), data) * scale, scale, SMOOTH)
+    at, g = fit.of, fit.coefficients()
+    functions, size = len(at.dependence.functions), at.space.size
     curves = g[: size * functions].reshape(functions, size).T * scale
-    low, high = at.space.breaks[[0, -1]]
-    sides = _tails(at, curves, covariance, scale)
+    sides = _tails(at, curves, fit.covariance(), scale)
     values, k = {}, size * functions
     for name in at.terms:
         width = dim if TERMS[name].by_axis else 1
         values[name], k = TERMS[name].value(g[k : k + width] * scale / at.sizes[name]), k + width
-    about = {"intervals": len(at.space.breaks) - 1, "smoothness": float(smooth)}
-    about |= {"range": [float(np.exp(v) * at.space.unit) for v in (low, high)]}
-    relative = _held_out_error(at, data, own, rough, smooth, scale)
-    return PairSpline(at.space, at.dependence, curves, *sides, values, relative), about
+    about = {"intervals": len(at.space.breaks) - 1, "smoothness": fit.smooth}
+    about |= {"range": [float(np.exp(v) * at.space.unit) for v in at.space.breaks[[0, -1]]]}
+    return PairSpline(at.space, at.dependence, curves, *sides, values, _held_out_error(fit, data, scale)), about
 
 
-def _held_out_error(of: Model, data: Table, own: Normal, rough, smooth: float, scale: float) -> float:
+def _held_out_error(fit: _Fit, data: Table, scale: float) -> float:
     """Mean |residual| / (c + |T|) of net forces, each by the fit to the other folds."""
-    gram, moment, rows, out = own.gram.sum(0), own.moment.sum(0), own.rows, []
-    for k in np.flatnonzero(rows):
+    folds, out = np.flatnonzero(fit.normal.rows), []
+    for k in folds:
         held = data.of(np.flatnonzero(data.fold == k))
-        g = solve(gram - own.gram[k], moment - own.moment[k], rough, smooth, rows.sum() - rows[k])
-        out.append(relative_l1(_predicted(of, g, held) * scale, held.target, scale))
-    return float(np.average(out, weights=rows[rows > 0]))
+        out.append(relative_l1(_predicted(fit.of, fit.coefficients(k), held) * scale, held.target, scale))
+    return float(np.average(out, weights=fit.normal.rows[folds]))
 
 
 def _tails(of: Model, curves, covariance, scale):
