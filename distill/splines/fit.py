@@ -47,6 +47,7 @@ HUBER = 2.0  # residuals of more median residuals than that count less
 EXACT = 1e-4  # relative error that no weight goes below and that no term is worth keeping for
 GAINED = 3e-3  # share of the held-out squared error that a function or term has to be worth, and in every fold
 WEIGHED = 40_000  # receivers whose fit gives the weights of all
+PAIRS = 40  # that stand for all where free functions are continued
 LEVELS = 3  # numbers of knots that are tried, each half the one before
 POWERS = np.arange(-2, 3.01, 0.25)  # of a sender's positive property
 BETTER = 0.8  # of the given products' held-out error that free functions must come down to
@@ -304,7 +305,7 @@ def _smoothed(fine: Model, data: Table, first: tuple[Model, np.ndarray], scale: 
     at, g = fit.of, fit.coefficients()
     functions, size = len(at.dependence.functions), at.space.size
     curves = g[: size * functions].reshape(functions, size).T * scale
-    sides = _tails(at, curves, fit.covariance(), scale)
+    sides = _tails(at, curves, fit.covariance(), scale, data)
     values, k = {}, size * functions
     for name in at.terms:
         width = dim if TERMS[name].by_axis else 1
@@ -323,29 +324,29 @@ def _held_out_error(fit: _Fit, data: Table, scale: float) -> float:
     return float(np.average(out, weights=fit.normal.rows[folds]))
 
 
-def _tails(of: Model, curves, covariance, scale):
-    """Tails of every function; free ones, which mean something together only, have one in common."""
+def _tails(of: Model, curves, covariance, scale: float, data: Table) -> tuple[list, list]:
+    """Tails of every function; free ones, which mean something together only, have those of the force on some pairs."""
     size, count = of.space.size, curves.shape[1]
 
-    def value(k):
-        return lambda x: of.space.values(curves[:, k], x)
+    def both(factors):  # of the root mean square over rows of factors [pair, function]
+        def value(x):
+            forces = of.space.values(curves, x) @ factors.T
+            return forces[:, 0] if len(factors) == 1 else np.sqrt((forces**2).mean(1))
 
-    def error(k):
-        part = covariance[k * size : (k + 1) * size, k * size : (k + 1) * size]
+        def error(x):
+            rows, out = of.space.matrix(x).toarray(), 0.0
+            for factor in factors:
+                used = np.flatnonzero(factor)
+                pick = np.concatenate([np.arange(k * size, (k + 1) * size) for k in used])
+                columns = np.hstack([factor[k] * rows for k in used])
+                out = out + np.maximum(((columns @ covariance[np.ix_(pick, pick)]) * columns).sum(1), 0.0)
+            return scale * np.sqrt(out / len(factors))
 
-        def at(x):
-            rows = of.space.matrix(x).toarray()
-            return scale * np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", rows, part, rows), 0.0))
-
-        return at
+        return tails(value, error, of.space.breaks)
 
     if of.dependence.kind == GIVEN:
-        both = [tails(value(k), error(k), of.space.breaks) for k in range(count)]
+        sides = [both(one) for one in np.eye(count)[:, None]]
     else:
-        together = tails(
-            lambda x: np.sqrt((of.space.values(curves, x) ** 2).sum(1)),
-            lambda x: np.sqrt(sum(error(k)(x) ** 2 for k in range(count))),
-            of.space.breaks,
-        )
-        both = [together] * count
-    return [inward for inward, _ in both], [outward for _, outward in both]
+        some = np.linspace(0, len(data.r) - 1, PAIRS).astype(int)
+        sides = [both(of.dependence({k: v[some] for k, v in data.ends.items()}))] * count
+    return [inward for inward, _ in sides], [outward for _, outward in sides]

@@ -1,7 +1,8 @@
 """How a curve goes on where there are no data: by a power of r fitted to its ends, so that it does not explode.
 
 Inwards a softened power, r^s (1 + r/rho)^k: a singular force, one that levels off and one between them alike. Outwards
-a power alone. The join is where the curve is known to ``KNOWN`` of itself: with noise the last few pairs say little.
+a power alone. The join is where the curve is known to ``KNOWN`` of itself, or about as well as anywhere: with noise the
+last few pairs say little.
 """
 
 from dataclasses import dataclass
@@ -46,9 +47,8 @@ def tails(value, error, breaks: np.ndarray) -> tuple[Tail, Tail]:
     """
     grid = np.linspace(*breaks[[0, -1]], 400)
     size, sd = np.abs(value(grid)), error(grid)
-    known = np.flatnonzero(sd <= KNOWN * size)
-    if not len(known):
-        known = np.array([int(np.argmin(sd / np.maximum(size, 1e-300)))])
+    share = sd / np.maximum(size, 1e-300)
+    known = np.flatnonzero(share <= max(KNOWN, 3 * share.min()))
     return (
         _tail(value, error, grid[known[0]], breaks[-1], breaks, INWARD, SOFT),
         _tail(value, error, grid[known[-1]], breaks[0], breaks, OUTWARD, ()),
