@@ -21,6 +21,8 @@ SECTIONS = (  # each takes the ``Material`` of a run and returns HTML
     ("Rollouts", comparison.rollouts),
     ("How this was made", provenance.provenance),
 )
+# without a network there is nothing to say there
+OF_NETWORKS = (stages.training, stages.messages, comparison.generalization, comparison.rollouts)
 FOOTER = (
     "<footer>Method after M. Cranmer et al., Discovering Symbolic Models from Deep Learning with Inductive"
     " Biases, 2020 (arXiv:2006.11287). This page stands alone and loads nothing from elsewhere.</footer>"
@@ -31,7 +33,8 @@ def write_report(run: str) -> Path:
     """Write outputs/<run>/report.html and return its path. Missing stages do not fail it."""
     m = gather(run)
     body = f"<header>{top.header(m)}{guarded(top.headline, m)}</header>"
-    for number, (title, function) in enumerate(SECTIONS, 1):
+    sections = [entry for entry in SECTIONS if entry[1] not in OF_NETWORKS] if m.alone else SECTIONS
+    for number, (title, function) in enumerate(sections, 1):
         body += section(number, title, guarded(function, m))
     path = m.folder / "report.html"
     save_text(path, page(f"Force law of {run}", body + FOOTER))

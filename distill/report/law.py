@@ -1,6 +1,7 @@
 """The section of the report on the law: how it came about, how it stands to the truth, how sure it is."""
 
 from distill.formulas.text import parse, to_text
+from distill.law.sources import SPLINES
 from distill.report import words
 from distill.report.page import code, details, formula, guarded, missing, percent, shown, table, text
 from distill.report.parts import added
@@ -33,9 +34,15 @@ def law_card(title: str, one, kind: str = "", size: float = 31.0, extra: str = "
     return f'<div class="law {kind}"><h3>{text(title)}</h3><div class="big">{big}</div>{code(plain)}{more}</div>'
 
 
+def of_source(law) -> str:
+    """What the force was read from that was searched, in a word."""
+    return "splines" if law.source == SPLINES else "messages"
+
+
 def before_and_after(law) -> str:
     """The law of the messages alone beside the one refitted on accelerations."""
-    cards = law_card("From the messages alone", law.from_messages, "", 21)
+    name = of_source(law)
+    cards = law_card(f"From the {name} alone", law.from_messages, "", 21)
     cards += law_card("Constants refitted on accelerations", law.pair, "found", 21)
     about = ""
     if verdict := law.from_messages.verdict:
@@ -43,6 +50,12 @@ def before_and_after(law) -> str:
         about = (
             f" The first alone: {verdict_word(verdict)}; its accelerations are off by {inside} within range and {far}"
             " beyond."
+        )
+    if law.source == SPLINES:
+        return (
+            f'<div class="laws">{cards}</div><p class="note" style="margin-top:10px">The first is what splines say that'
+            " were fitted to the accelerations, without any network; the constants of the second were fitted directly"
+            f" on the accelerations of the training data.{about}</p>"
         )
     return (
         f'<div class="laws">{cards}</div><p class="note" style="margin-top:10px">The first is what the network’s'
@@ -54,19 +67,24 @@ def before_and_after(law) -> str:
 
 def ways(law) -> str:
     """What the network had to do with the law: the messages beside the rivals, before and after the same refit."""
-    rows = [way("messages of the trained network", law.from_messages, law, law)]
+    own = "splines, no network" if law.source == SPLINES else "messages of the trained network"
+    rows = [way(own, law.from_messages, law, law)]
     rows += [way(other.label, other.before_refit, other, law) for other in law.rivals.values()]
     known = law.truth is not None
     groups = [("", 1), ("before the refit on accelerations", 1 + known), ("after it", 2 + known)]
     head = ["the force is from", "law", *(["verdict"] * known), "law", *(["verdict"] * known), "held-out error"]
     rows = [[cell for k, cell in enumerate(row) if known or k not in (2, 4)] for row in rows]
-    body = f"<p>{text(words.owed(law))}</p>" if law.rivals else ""
+    body = f"<p>{text(words.owed(law))}</p>" if law.rivals and law.source != SPLINES else ""
     body += table(head, rows, "", 0, groups)
     others, error = law.rivals.values(), law.acceleration_error
     notes = [f"<b>{text(o.label)}</b>: {text(o.what)} ({shown(o.cpu_seconds)} s of CPU time)" for o in others]
-    notes.append(f"held-out error: {text(error.what)}; the network’s own is {shown(error.gnn)}")
+    whose = (
+        f"the network’s own is {shown(error.gnn)}" if error.splines is None else f"the splines’ {shown(error.splines)}"
+    )
+    notes.append(f"held-out error: {text(error.what)}; {whose}")
     body += f'<p class="note">{"; ".join(notes)}.</p>'
-    return f"<h3>What the network had to do with it</h3>{body}{inputs(law.sr_on_inputs)}"
+    title = "The same data by other ways" if law.source == SPLINES else "What the network had to do with it"
+    return f"<h3>{title}</h3>{body}{inputs(law.sr_on_inputs)}"
 
 
 def way(label: str, before, after, law) -> list[str]:
@@ -158,12 +176,12 @@ def choice(law) -> str:
     rows.append(["Chosen again", f"{percent(refined.chosen_share)} ({text(refined.chosen_share_is)})"])
     if lost := early.runner_up:
         told = f"{code(lost.equation)}<br>{text(lost.why_it_lost)}"
-        rows.append(["Runner-up from the messages alone", told])
+        rows.append([f"Runner-up from the {of_source(law)} alone", told])
     if early.chosen_share is not None:
         met, tried = early.restarts_with_chosen, early.restarts
         seen = "" if met is None else f"; {met} of {tried} restarts met its form"
         told = f"{percent(early.chosen_share)} of bootstrap draws of held-out rows{seen}"
-        rows.append(["Row chosen again from the messages alone", told])
+        rows.append([f"Row chosen again from the {of_source(law)} alone", told])
     said = trust_words(law).removeprefix("by the data alone the law ")
     rows.append(["By the data alone, without the truth", text(said)])
     rows.append(["What a central law without velocities leaves out", text(law.leftover.text)])
@@ -196,14 +214,18 @@ def facts(law) -> str:
     others = ", ".join(f"{text(k.replace('_', ' '))} {shown(v)}" for k, v in linear.items())
     gauge = text(read.gauge.replace("_", " "))
     told = f"{gauge} (held-out errors of linear read-outs: {others or shown(read.held_out_error)})"
-    rows = [["Gauge of the messages", told]]
+    if law.source == SPLINES:
+        told = f"{text(read.why)}; mean relative error of held-out net forces {shown(read.held_out_error)}"
+    rows = [["Splines" if law.source == SPLINES else "Gauge of the messages", told]]
     if read.third_law:
         rows.append(["Why this read-out", text(read.why)])
     share = f"{percent(read.tangential_share)} of its square, median {percent(read.tangential_median)}"
     rows.append(["Part of the read-out force that is not central", share])
-    told = f"law {shown(error.law)}, network {shown(error.gnn)}; n {shown(error.n)}"
+    other = f"network {shown(error.gnn)}" if error.splines is None else f"splines {shown(error.splines)}"
+    told = f"law {shown(error.law)}, {other}; n {shown(error.n)}"
     rows.append(["Mean relative error of held-out accelerations", told])
     rows.append(["Complexity (nodes)", shown(law.pair.complexity)])
     rows.append(["Search engine", f"{text(law.engine)} ({text(law.engine_reason)})"])
     latex = details("LaTeX", f"<pre>{text('f = ' + law.pair.latex)}</pre>")
-    return f"<h3>How it was read from the network</h3>{table([], rows)}{latex}"
+    how = "fitted and searched" if law.source == SPLINES else "read from the network"
+    return f"<h3>How it was {how}</h3>{table([], rows)}{latex}"

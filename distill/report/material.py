@@ -38,6 +38,11 @@ class Material:
         return paths.OUTPUTS / self.run
 
     @property
+    def alone(self) -> bool:
+        """Whether the law is of a dataset, without a network."""
+        return self.law is not None and self.law.arguments.get("dataset") is not None
+
+    @property
     def system(self) -> SystemRecord:
         """That of the dataset, or of the run where the dataset has gone; without a name where it is not known."""
         known = [one.system for one in (self.dataset, self.config) if one and one.system.name]

@@ -13,7 +13,8 @@ def header(m: Material) -> str:
     system = m.system.name or (m.config.dataset if m.config else m.run)
     size = f"{m.config.n} particles in {m.config.dim} dimensions · " if m.config else ""
     parts = [f'<p class="kicker">{text(size)}run {code(m.run)}</p>']
-    parts.append(f"<h1>{text(f'The force law of “{system}”, distilled from a graph network')}</h1>")
+    how = "found by splines, without a network" if m.alone else "distilled from a graph network"
+    parts.append(f"<h1>{text(f'The force law of “{system}”, {how}')}</h1>")
     if any(record.quick for record in m.made().values()):
         parts.append('<p class="open"><strong>Made with --quick:</strong> tiny sizes, numbers mean nothing.</p>')
     return "".join(parts + [f'<p class="missing">{text(p)}</p>' for p in m.problems])
