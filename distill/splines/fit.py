@@ -32,6 +32,7 @@ from distill.splines.normal_equations import (
     penalty,
     solve,
     table,
+    typical,
 )
 from distill.splines.pair_spline import PairSpline
 from distill.splines.tails import tails
@@ -197,7 +198,7 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
         normal = normal_equations(first, data, weight, scale)
         rough = penalty(first, normal.moment.shape[1])
         if columns == FIRST_SIZES[0][2]:
-            errors = [held_out(normal, rough, s).mean() for s in SMOOTH[::3]]
+            errors = [typical(held_out(normal, rough, s)) for s in SMOOTH[::3]]
             smooth = SMOOTH[::3][int(np.argmin(errors))]
             g = solve(normal.gram.sum(0), normal.moment.sum(0), rough, smooth, normal.rows.sum())
             predicted = _predicted(first, g, data) * scale
@@ -206,35 +207,35 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
     def error(names):
         at = np.concatenate([groups[n] for n in names])
         own, part = normal.columns(at), rough[np.ix_(at, at)]
-        return min((held_out(own, part, s) for s in SMOOTH[4:13:4]), key=np.mean)
+        return min((held_out(own, part, s) for s in SMOOTH[4:13:4]), key=typical)
 
     all_of = [n for n in groups if n[0] == "function"] if ways.kind == FREE else []
     kept, floor = list(all_of), EXACT**2 / data.dim
     best = error(kept) if kept else np.full(FOLDS, np.inf)
-    if kept and np.sqrt(data.dim * np.median(error(list(groups)))) > goal:
+    if kept and np.sqrt(data.dim * typical(error(list(groups)))) > goal:
         groups = {n: groups[n] for n in kept}
-    while best.mean() > floor:
+    while typical(best) > floor:
         trials = {n: error([*kept, n]) for n in groups if n not in kept and (kept or n[0] == "function")}
-        gains = {n: e for n, e in trials.items() if e.mean() < (1 - GAINED) * best.mean() and (e <= best).all()}
+        gains = {n: e for n, e in trials.items() if typical(e) < (1 - GAINED) * typical(best) and (e <= best).all()}
         if not gains:
             break
         # of terms that are the same here, with equal masses, the one that others drop last
-        least = min(e.mean() for e in gains.values())
-        add = max((n for n in gains if gains[n].mean() <= (1 + 1e-6) * least), key=_rank)
+        least = min(map(typical, gains.values()))
+        add = max((n for n in gains if typical(gains[n]) <= (1 + 1e-6) * least), key=_rank)
         kept, best = [*kept, add], gains[add]
     for name in [n for n in kept if n not in all_of and n != kept[0]]:  # what later ones have made needless
         without = [n for n in kept if n != name]
-        if (trial := error(without)).mean() <= max((1 + GAINED) * best.mean(), floor):
-            kept, best = without, min(best, trial, key=np.mean)
+        if typical(trial := error(without)) <= max((1 + GAINED) * typical(best), floor):
+            kept, best = without, min(best, trial, key=typical)
     kept = [n for n in groups if n in kept]
     at = np.concatenate([groups[n] for n in kept])
     own, part, rows = normal.columns(at), rough[np.ix_(at, at)], normal.rows.sum()
-    smooth = min(SMOOTH[4:13:4], key=lambda s: held_out(own, part, s).mean())
+    smooth = min(SMOOTH[4:13:4], key=lambda s: typical(held_out(own, part, s)))
     g = solve(own.gram.sum(0), own.moment.sum(0), part, smooth, rows)
     chosen = first.dependence.only([k for kind, k in kept if kind == "function"])
     terms = tuple(n for kind, n in kept if kind == "term")
     smaller = replace(first, dependence=chosen, terms=terms)
-    return (chosen, terms, g, smaller), float(np.sqrt(data.dim * np.median(held_out(own, part, smooth))))
+    return (chosen, terms, g, smaller), float(np.sqrt(data.dim * typical(held_out(own, part, smooth))))
 
 
 def _groups(of: Model, dim: int) -> dict:
@@ -285,7 +286,7 @@ def _smoothest(fine: Model, data: Table, predicted: np.ndarray, scale: float, st
     at, functions, levels = fine, len(fine.dependence.functions), []
     while True:
         rough = penalty(at, normal.moment.shape[1])
-        errors = [held_out(normal, rough, s).mean() for s in strengths]
+        errors = [typical(held_out(normal, rough, s)) for s in strengths]
         levels.append(_Fit(at, normal, rough, float(strengths[int(np.argmin(errors))]), float(min(errors))))
         if len(levels) == LEVELS or len(at.space.breaks) - 1 < 16 or len(at.space.breaks) % 2 == 0:
             return min(levels, key=lambda fit: fit.error)
@@ -305,7 +306,7 @@ def _smoothed(fine: Model, data: Table, first: tuple[Model, np.ndarray], scale: 
     at, g = fit.of, fit.coefficients()
     functions, size = len(at.dependence.functions), at.space.size
     curves = g[: size * functions].reshape(functions, size).T * scale
-    sides = _tails(at, curves, fit.covariance(), scale, data)
+    sides = _tails(fit, curves, scale, data)
     values, k = {}, size * functions
     for name in at.terms:
         width = dim if TERMS[name].by_axis else 1
@@ -324,8 +325,9 @@ def _held_out_error(fit: _Fit, data: Table, scale: float) -> float:
     return float(np.average(out, weights=fit.normal.rows[folds]))
 
 
-def _tails(of: Model, curves, covariance, scale: float, data: Table) -> tuple[list, list]:
+def _tails(fit: _Fit, curves, scale: float, data: Table) -> tuple[list, list]:
     """Tails of every function; free ones, which mean something together only, have those of the force on some pairs."""
+    of, covariance, noise = fit.of, fit.covariance(), float(np.sqrt(data.dim * fit.error))
     size, count = of.space.size, curves.shape[1]
 
     def both(factors):  # of the root mean square over rows of factors [pair, function]
@@ -342,7 +344,7 @@ def _tails(of: Model, curves, covariance, scale: float, data: Table) -> tuple[li
                 out = out + np.maximum(((columns @ covariance[np.ix_(pick, pick)]) * columns).sum(1), 0.0)
             return scale * np.sqrt(out / len(factors))
 
-        return tails(value, error, of.space.breaks)
+        return tails(value, error, of.space.breaks, noise)
 
     if of.dependence.kind == GIVEN:
         sides = [both(one) for one in np.eye(count)[:, None]]

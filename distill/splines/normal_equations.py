@@ -19,6 +19,7 @@ from distill.statistics.metrics import typical_size
 
 FOLDS = 5
 CHUNK = 2048  # receivers at once
+LEAST = 1e-18  # squared errors below are rounding
 RIDGE = 1e-11  # of the mean squared size of a column: what the data do not determine at all stays small
 
 
@@ -191,6 +192,13 @@ def solve(gram, moment, rough, smooth: float, rows: float) -> np.ndarray:
         except LinAlgError:
             ridge *= 10
     return np.linalg.lstsq(matrix, moment, rcond=None)[0]
+
+
+def typical(errors: np.ndarray) -> float:
+    """Geometric mean of the errors of folds: that of a fold with pairs closer than all others have, which no smooth
+    curve foretells, must not decide for all.
+    """
+    return float(np.exp(np.log(np.maximum(errors, LEAST)).mean()))
 
 
 def held_out(normal: Normal, rough: np.ndarray, smooth: float) -> np.ndarray:

@@ -41,14 +41,15 @@ def _bent(step: np.ndarray, soft: float) -> np.ndarray:
     return np.logaddexp(np.log(soft), step) - np.log1p(soft)
 
 
-def tails(value, error, breaks: np.ndarray) -> tuple[Tail, Tail]:
+def tails(value, error, breaks: np.ndarray, noise: float = KNOWN) -> tuple[Tail, Tail]:
     """Inwards and outwards, of a curve whose ``value(x)`` and standard ``error(x)`` are known at log distances between
-    the first and the last of the ``breaks`` of its spline.
+    the first and the last of the ``breaks`` of its spline. ``noise``: relative error of what it was fitted to; without
+    any, less than ``KNOWN`` is asked for.
     """
     grid = np.linspace(*breaks[[0, -1]], 400)
     size, sd = np.abs(value(grid)), error(grid)
     share = sd / np.maximum(size, 1e-300)
-    known = np.flatnonzero(share <= max(KNOWN, 3 * share.min()))
+    known = np.flatnonzero(share <= max(float(np.clip(noise, SURE, KNOWN)), 3 * share.min()))
     return (
         _tail(value, error, grid[known[0]], breaks[-1], breaks, INWARD, SOFT),
         _tail(value, error, grid[known[-1]], breaks[0], breaks, OUTWARD, ()),
