@@ -18,7 +18,7 @@ from distill.pipeline.rivals import NO_NETWORK, RIVALS, Material, of_splines
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
-from distill.splines.fit import fit_pair_force
+from distill.splines.fit import fit_pair_force, kinds_where
 from distill.splines.observations import observations
 from distill.splines.pair_spline import PairSpline
 
@@ -94,7 +94,7 @@ class OfRun:
         dataset, messages = dataset_of_run(self.run, self.config), self.messages
         nodes = nodes_of(messages)
         if self.splines:
-            read = fit_pair_force(messages, nodes, seed)
+            read = fit_pair_force(messages, nodes, seed, kinds_where(self.meta.doubted, messages))
             main = of_splines(read, messages)
         else:
             read = read_out.read_out(

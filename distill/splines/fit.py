@@ -221,7 +221,7 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
             break
         # of terms that are the same here, with equal masses, the one that others drop last
         least = min(map(typical, gains.values()))
-        add = max((n for n in gains if typical(gains[n]) <= (1 + 1e-6) * least), key=_rank)
+        add = max((n for n in gains if typical(gains[n]) <= max((1 + 1e-6) * least, floor)), key=_rank)
         kept, best = [*kept, add], gains[add]
     for name in [n for n in kept if n not in all_of and n != kept[0]]:  # what later ones have made needless
         without = [n for n in kept if n != name]
