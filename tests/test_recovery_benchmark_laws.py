@@ -43,6 +43,28 @@ def test_planted_messages_are_as_described():
     assert not np.allclose(residual.mean(0), 0, atol=0.01)
 
 
+POTENTIALS = {  # minus their derivatives are the forms: signs and exponents checked by differences
+    "cube": lambda r, m, q: -0.5 * m / (r + 0.1) ** 2,
+    "yukawa": lambda r, m, q: q * np.exp(-r / 1.5) / r,
+    "plummer": lambda r, m, q: -m / np.sqrt(r**2 + 0.04),
+    "gaussian": lambda r, m, q: 3.0 * np.exp(-0.5 * r**2),
+    "lennard_jones": lambda r, m, q: 80 * 0.3 / 6 * ((0.3 / r) ** 12 - (0.3 / r) ** 6),
+}
+
+
+@pytest.mark.parametrize("form", data.FORMS)
+def test_planted_forms_are_forces_along_the_line_of_centres(form):
+    pairs, limit = data.in_range(form, 2, 300, data.generator(100, form, 2))
+    radial, size = (pairs["force"] * pairs["d"]).sum(1) / pairs["r"], np.linalg.norm(pairs["force"], axis=1)
+    assert np.allclose(np.abs(radial), size) and 0 < size.max() <= limit
+    if form in POTENTIALS:
+        m, q, h = pairs["m_i"] * pairs["m_j"], pairs["q_i"] * pairs["q_j"], 1e-5 * pairs["r"]
+        slope = (POTENTIALS[form](pairs["r"] + h, m, q) - POTENTIALS[form](pairs["r"] - h, m, q)) / (2 * h)
+        assert np.allclose(radial, -slope, rtol=1e-5, atol=1e-7)
+    acc = data.graphs(form, 2, 3, data.generator(100, form, 2))["acc_i"]
+    assert np.isfinite(acc).all()
+
+
 def test_read_out_undoes_the_mixture_without_pair_forces():
     X, y, names, _, about = planted.radial("charge", 3, 0.005, 500, data.generator(100, "charge", 3))
     columns = dict(zip(names, X.T, strict=True))
