@@ -22,16 +22,25 @@ def polish(expr: sp.Expr, objective: Objective, max_nfev: int = 60) -> tuple[sp.
 
 def round_exponents(expr, objective, score=None) -> tuple[sp.Expr, float]:
     """Replace fitted exponents by the nearest multiple of 1/2 where the score rises by at most ``TOLERANCE``."""
-    score = objective.score(expr) if score is None else score
-    powers = [p for p in expr.atoms(sp.Pow) if p.exp.is_Float]
-    for power in sorted(powers, key=str) if len(powers) > 1 else powers:
-        exponent = sp.Rational(round(2 * float(power.exp)), 2)
+    score, tried = objective.score(expr) if score is None else score, set()
+    while True:
+        # a refit changes the other exponents too: they are looked up again
+        powers = sorted((p for p in expr.atoms(sp.Pow) if p.exp.is_Float and _rounding(p) not in tried), key=str)
+        if not powers:
+            return expr, score
+        power = powers[0]
+        tried.add(_rounding(power))
+        exponent = _rounding(power)[1]
         if abs(float(exponent) - float(power.exp)) > 0.3:
             continue
         trial, new = objective.fit(tidy(expr.xreplace({power: power.base**exponent})))
         if new <= max(score * (1 + TOLERANCE), objective.tiny):
             expr, score = trial, min(score, new)
-    return expr, score
+
+
+def _rounding(power) -> tuple:
+    """(form of the base, nearest multiple of 1/2) of a power with a fitted exponent."""
+    return parametrise(power.base)[0], sp.Rational(round(2 * float(power.exp)), 2)
 
 
 def open_up(expr, objective) -> tuple[sp.Expr, float]:
