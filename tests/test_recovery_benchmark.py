@@ -244,6 +244,9 @@ def test_numbers_of_a_law():
     law.rivals = {"control": records.build(kinds.Rival, other)}
     found = law_numbers(law)
     assert found["from_messages_within_5"] is True and found["control_recovered"] is False
+    for name, known in (("control", None), ("untrained", False)):  # where no force could be read there is no law
+        law.rivals = {name: records.build(kinds.Rival, other | {"before_refit": None})}
+        assert law_numbers(law).get(f"{name}_before_refit_recovered") is known
     law.from_messages.verdict = None
     found = law_numbers(law)
     assert found["from_messages_within_5"] is None and "sigma_off" not in found

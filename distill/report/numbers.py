@@ -7,6 +7,7 @@ from pathlib import Path
 
 from distill.files import records
 from distill.files.kinds import LawRecord, Verdict
+from distill.law.sources import CONTROL
 from distill.report.material import history, sources
 from distill.statistics.rates import wilson
 
@@ -63,6 +64,8 @@ def law_numbers(law: LawRecord) -> dict:
         if early := rival.before_refit:
             row |= {f"{name}_before_refit": early.text}
             row |= {f"{name}_before_refit_recovered": getattr(early.verdict, "recovered", None)}
+        elif name != CONTROL and rival.verdict:  # nothing could be read: that is no law
+            row[f"{name}_before_refit_recovered"] = False
     for prefix, found in (("", law.lennard_jones), ("from_messages_", law.from_messages.lennard_jones)):
         known = {name: (found or {}).get(name) or {} for name in ("sigma", "epsilon")}
         row |= {f"{prefix}{k}_off": one["value"] / one["true"] - 1 for k, one in known.items() if one.get("true")}
