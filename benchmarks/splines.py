@@ -20,6 +20,7 @@ from distill.files.dataset import Dataset, load_dataset
 from distill.files.names import dataset_name
 from distill.files.provenance import provenance
 from distill.files.storage import load_json, save_json
+from distill.fluid.lennard_jones import KJ_PER_MOL
 from distill.messages.net_forces import net_force, nodes_of
 from distill.messages.read_out import score_forces
 from distill.pipeline.simulate import noisy
@@ -87,6 +88,7 @@ def argon(name: str, graphs: int, seed: int = 0) -> dict:
     weight = 1 / (np.median(np.abs(f)) + np.abs(f))
     start = (r[np.argmax(f < 0)] / 2 ** (1 / 6), float(-f.min()))
     (sigma, epsilon), _ = curve_fit(_lennard_jones, r, f, start, sigma=1 / weight)
+    epsilon /= KJ_PER_MOL
     true = dataset.meta.system.parameters
     return {
         "dataset": dataset.name,
@@ -95,11 +97,12 @@ def argon(name: str, graphs: int, seed: int = 0) -> dict:
         "receivers": len(error),
         "sigma": float(sigma),
         "epsilon": float(epsilon),
-        "true": true,
+        "true": {k: true[k] for k in ("sigma", "epsilon") if k in true},
+        "closest_training_pair": closest,
         "cpu_seconds": cpu,
         "edges": said["edges"],
         "intervals": said["intervals"],
-        "unit": "force of the dataset: mass x length / time^2",
+        "units": "A, kJ/mol; net forces in the dataset's own, kJ/mol/nm for those of simulate.py",
     }
 
 

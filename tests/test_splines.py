@@ -1,7 +1,10 @@
 """The baseline without a network: what splines find in net forces, against forces that are known."""
 
+import json
+
 import numpy as np
 import pytest
+import splines
 
 from distill.files.dataset import Dataset
 from distill.files.kinds import DatasetRecord, SystemRecord
@@ -251,3 +254,24 @@ def test_too_little_to_fit_is_said():
     edges = pairs_data(gravity, graphs=50)
     with pytest.raises(UserError, match="no force"):
         fitted(edges | {"acc_i": 0 * edges["acc_i"]})
+
+
+def test_the_benchmark_keeps_what_it_holds_and_counts_the_worst_draw(tmp_path, monkeypatch):
+    made = []
+
+    def row(system, dim, seed, noise, quick):
+        made.append((system, noise))
+        scores = [0.9995, 0.9985 if noise == "none" and system == "r2" else 0.99999]
+        told = {"r2_all_min": min(scores), "r2_trim90_min": 1.0, "median_relative_error_max": 0.1, "cpu_seconds": 11.0}
+        return {"system": system, "dim": dim, "seed": seed, "noise": noise, "r2_all": scores} | told
+
+    monkeypatch.setattr(splines, "row", row)
+    out = tmp_path / "splines.json"
+    words = ["--seeds", "910", "--dims", "2", "--noises", "none", "added", "--out", str(out)]
+    splines.main([*words, "--systems", "r1"])
+    splines.main([*words, "--systems", "r1", "r2"])
+    assert made == [("r1", "none"), ("r1", "added"), ("r2", "none"), ("r2", "added")]
+    found = json.loads(out.read_text())
+    assert len(found["rows"]) == 4 and {"commit", "dirty", "date"} <= found["rows"][0]["made"].keys()
+    assert found["summary"]["none"]["reach_bar"] == 1 and found["summary"]["added"]["reach_bar"] == 2
+    assert found["summary"]["none"]["within_cpu_bar"] == 0
