@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import residual_data as data
 import residual_test as benchmark
-from planted import messages
+from planted import messages, write_dataset
 
+from distill.files.dataset import load_dataset
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.law import residuals, selection
@@ -109,6 +110,17 @@ def test_in_a_box():
     assert case.dataset.periodic and not found["structured"], found["text"]
     found, case = judged("field", True, ("multiplicative", 0.05), 3, (64, 3))
     assert case.dataset.periodic and found["structured"] and found["follows"][0] == "position", found["text"]
+
+
+def test_a_hanging_chain_with_a_particle_held(tmp_path):
+    write_dataset(tmp_path, "string", "string", trajectories=60, frames=8, n=5)
+    dataset = load_dataset(str(tmp_path / "string.npz"))
+    normal = np.random.default_rng(77).standard_normal(dataset.acc.shape)
+    dataset.arrays["acc"] = dataset.acc * (1 + 0.05 * normal)
+    right = Law(parse("-2.0*(r - 0.99)", ("r",)), {"constant_acceleration": np.array([0.0, -1.0])}, chain=True)
+    assert not (found := structure(right, of_dataset(dataset, right)))["structured"], found["text"]
+    found = structure(replace(right, node={}), of_dataset(dataset, right))
+    assert found["structured"] and found["follows"][0] == "position", found  # a field, here a uniform one
 
 
 def test_constants_that_are_off_are_no_noise():

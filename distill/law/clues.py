@@ -82,8 +82,9 @@ def _time(scene: Scene, law: np.ndarray) -> list[np.ndarray]:
         return []
     edges = np.quantile(scene.time, np.linspace(0, 1, TIMES + 1)[1:-1])
     part = np.searchsorted(edges, scene.time, side="right")
-    during = [(part == k).astype(float) for k in np.unique(part)]
-    return _times([law, *_axes(scene)], during) if len(during) > 1 else []
+    during = [part == k for k in np.unique(part)]
+    changes = [d - d.mean() for d in during[1:]]  # what is always there is no matter of time
+    return _times([law, *_axes(scene)], changes)
 
 
 def _hats(r: np.ndarray, count: int, inner: float = 0.002) -> list[np.ndarray]:
