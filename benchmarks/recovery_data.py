@@ -21,7 +21,7 @@ SMALLEST_COEFFICIENT = 0.15
 
 # radial forces beside those of the systems; all but the first are in the list of ``distill.formulas.families``
 FORMS = {
-    "logarithmic": "-m_i*m_j*log(1 + 1/(r + 0.1))",
+    "rational": "m_i*m_j*(r - 1.0)/(r^3 + 0.5)",
     "cube": "-m_i*m_j/(r + 0.1)^3",
     "yukawa": "q_i*q_j*exp(-r/1.5)*(1/r + 1/1.5)/r",
     "screened": "-m_i*m_j*exp(-r/2.0)/(r + 0.1)^2",

@@ -94,6 +94,12 @@ FAMILIES = (
         lambda x: _pairs(_screens(x), FEW),
     ),
     Family(
+        "softened, screened inverse square",
+        1,
+        lambda r, a, t: a[0] * sp.exp(-t[0] * r) * (r + t[1]) ** -2,
+        lambda x: _pairs(_screens(x), _soft(x)),
+    ),
+    Family(
         "Yukawa",
         2,
         lambda r, a, t: (a[0] * r + a[1]) * sp.exp(-t[0] * r) / r**2,
