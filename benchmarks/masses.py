@@ -38,15 +38,19 @@ from distill.statistics.metrics import acceleration_error
 RESULTS = paths.ROOT / "results" / "masses.json"
 TRAJECTORIES = 1000  # of gravity, 100 frames each
 GRAPHS = 3000  # whose messages are read
-# one frame has 90 edges, and the planets always move the same way round, so that velocities would tell all
-TRAINING = {"gravity": {}, "solar": {"batch_size": 64, "velocities": False}}
+# one frame of the planets has 90 edges, and they always move the same way round, so that velocities would tell all. The
+# variants that pick components pick those of the few largest forces; a bottleneck has no others
+TRAINING = {
+    "gravity": {"variant": "l1"},
+    "solar": {"variant": "bottleneck", "batch_size": 64, "velocities": False},
+}
 
 
 def parse(argv):
     parser = Parser(__doc__)
     parser.add_argument("kind", choices=TRAINING, help="which bodies")
     parser.add_argument("--seeds", nargs="+", type=non_negative_int, required=True, help="of data and training")
-    parser.add_argument("--variant", default="l1", help="of the network")
+    parser.add_argument("--variant", help="of the network (default: gravity l1, solar bottleneck)")
     parser.add_argument("--epochs", type=positive_int, help="for train.py (default: the recipe's)")
     parser.add_argument("--threads", type=positive_int, default=1, help="numerical threads")
     return parser.parse_args(argv)
@@ -64,8 +68,8 @@ def dataset_for(kind: str, seed: int) -> str:
 def row(kind: str, seed: int, args) -> dict:
     """One dataset through all stages."""
     start = time.process_time()
-    training = TRAINING[kind] | ({"epochs": args.epochs} if args.epochs else {})
-    run = distill.train(dataset_for(kind, seed), variant=args.variant, seed=seed, **training)[0].path.name
+    asked = {name: getattr(args, name) for name in ("variant", "epochs") if getattr(args, name)}
+    run = distill.train(dataset_for(kind, seed), seed=seed, **TRAINING[kind] | asked)[0].path.name
     distill.extract_messages(run, max_graphs=GRAPHS, seed=seed)
     distill.search_law(run, targets=("radial",), engine="operon", seed=seed)
     config = records.load(RunConfig, run_dir(run) / "config.json")
