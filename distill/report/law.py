@@ -81,8 +81,8 @@ def ways(law) -> str:
     whose = (
         f"the network’s own is {shown(error.gnn)}" if error.splines is None else f"the splines’ {shown(error.splines)}"
     )
-    notes.append(f"held-out error: {text(error.what)}; {whose}")
-    body += f'<p class="note">{"; ".join(notes)}.</p>'
+    notes.append(f"<b>held-out error</b>: {text(error.what)}; {whose}")
+    body += f'<ul class="note">{"".join(f"<li>{note}.</li>" for note in notes)}</ul>'
     title = "The same data by other ways" if law.source == SPLINES else "What the network had to do with it"
     return f"<h3>{title}</h3>{body}{inputs(law.sr_on_inputs)}"
 
