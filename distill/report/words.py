@@ -266,8 +266,6 @@ def answer(law: LawRecord, generalization: Generalization | None) -> str:
         said = f"Found: the distilled law {what}" + (f"; {deviation}." if deviation else ".")
         if not truth:
             said = "Found: a law that passes every test possible without knowing the truth."
-        elif verdict.softening_recovered is False:
-            said += " At very short range (the softening) it is not."
     elif verdict.recovered is False:
         what = f"has the true form but other constants ({near})" if near else "is not the true one"
         if verdict.failed and "node terms" in verdict.failed and not {"form", "constants"} & set(verdict.failed):
