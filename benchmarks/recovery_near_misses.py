@@ -103,8 +103,8 @@ class Fault:
 
 def _beside_r(truth, by: float):
     """The constants added to r, a softening or a rest length, times ``by``."""
-    sums = [a for a in truth.atoms(sp.Add) if len(a.args) == 2 and R in a.args and any(x.is_Float for x in a.args)]
-    return truth.xreplace({a: R + by * (a - R) for a in sums})
+    sums = [a for a in truth.atoms(sp.Add) if a.has(R) and a.as_coeff_Add()[0] != 0]
+    return truth.xreplace({a: a.as_coeff_Add()[1] + by * a.as_coeff_Add()[0] for a in sums})
 
 
 def _term(shape):

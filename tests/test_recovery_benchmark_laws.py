@@ -1,6 +1,7 @@
 """benchmarks/recovery.py: planted messages whose law has to come out, and near-misses that have to be refused."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -134,11 +135,12 @@ def test_near_misses_are_refused(benches, law, index):
 
 
 def test_every_fault_makes_another_law(benches):
-    for name, fault in [*near.SMALL.items(), *near.GROSS.items()]:
-        bench = benches["r2"]
+    for law, (name, fault) in product(("r2", "damped"), [*near.SMALL.items(), *near.GROSS.items()]):
+        bench = benches[law]
         pair, node, size = fault(bench.truth, bench.about, np.random.default_rng(0))
         node = {k: np.full(2, v) if k == "constant_acceleration" else v for k, v in node.items()}
-        assert bench.deviation(Law(pair, node)) > 10 * near.UNSEEN, name
+        node = {k: node.get(k, 0.0) + bench.node.get(k, 0.0) for k in {**bench.node, **node}}
+        assert bench.deviation(Law(pair, node)) > 10 * near.UNSEEN, (law, name)
         assert fault.low <= abs(size) <= fault.high
     for text in near.KNOWN.values():
         parse(text, VARIABLES)
