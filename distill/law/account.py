@@ -101,11 +101,20 @@ class Judge:
     """What every law of a run is judged by: accelerations left out, and the truth where that is known.
 
     ``test``: the messages of test trajectories, on which laws are compared with the truth; without them that is done
-    on those of ``messages``, and said.
+    on those of ``messages``, and said. ``network``: whether what they predict is a network's, which a law has to beat.
     """
 
-    def __init__(self, messages: dict, ground: selection.Ground, dataset, seed: int = 0, test: dict | None = None):
-        self.edges, self.split = (messages, "training") if test is None else (test, "test")
+    def __init__(
+        self,
+        messages: dict,
+        ground: selection.Ground,
+        dataset,
+        seed: int = 0,
+        test: dict | None = None,
+        network: bool = True,
+    ):
+        edges, self.split = (messages, "training") if test is None else (test, "test")
+        self.edges = edges if network else {k: v for k, v in edges.items() if k != "acc_pred_i"}
         self.ground, self.dataset, self.seed, self.dim = ground, dataset, seed, dataset.dim
         self.system, self.cutoff = record.system_of(dataset.meta.system), cutoff_of(dataset)
         self.truth = verdict.true_law(self.system, variables(ground.properties))

@@ -130,7 +130,7 @@ def search_law(
     ground = account.ground_of(messages, nodes, data, seed, quick)
     found = account.finding(main, fronts["radial"], ground, data)
     compared = [account.finding(o, of_rivals[o.name], ground, data) for o in others]
-    judge = account.Judge(messages, ground, data, seed, forces.test(seed))
+    judge = account.Judge(messages, ground, data, seed, forces.test(seed), network=forces.config is not None)
     law, content = found.law, account.compose(found, compared, judge)
     if "node" in fronts:
         content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, main.force, data, seed)
