@@ -54,11 +54,12 @@ def write_dataset(folder, name="r2_n4_d2_s0", system="r2", **options):
     return path
 
 
-def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, components=4, **options):
+def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, components=4, off=0.01, **options):
     """A messages file's arrays whose first ``dim`` components are a linear map of the true force.
 
     ``gauge``: what is sent, "force", "acceleration" (F/m_i) or "charge_force" (q_i F); the remaining
-    components are small noise that cancels in no sum. ``noise`` is relative to each message.
+    components are small noise that cancels in no sum. ``noise`` is relative to each message, ``off`` of the network's
+    predictions to the accelerations.
     """
     data = states(system, seed=seed, **options)
     trajectories, frames, n, dim = data["pos"].shape
@@ -78,7 +79,7 @@ def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, compone
     sent = (np.ones(len(r)) * factor)[:, None] * force @ mixing
     sent = sent * (1 + noise * rng.normal(size=sent.shape))
     rest = 1e-3 * rng.normal(size=(len(r), components - dim))
-    acc = data["acc"][t, f, receiver]
+    predicted = data["acc"] * (1 + off * rng.normal(size=data["acc"].shape))
     return {
         "message": np.hstack([sent, rest]),
         "receiver": receiver,
@@ -90,8 +91,8 @@ def messages(system="r2", mixing=None, gauge="force", noise=0.0, seed=0, compone
         "vel_i": data["vel"][t, f, receiver],
         "vel_j": data["vel"][t, f, sender],
         **ends,
-        "acc_i": acc,
-        "acc_pred_i": acc * (1 + 0.01 * rng.normal(size=acc.shape)),
+        "acc_i": data["acc"][t, f, receiver],
+        "acc_pred_i": predicted[t, f, receiver],
         "active": np.ones(components, dtype=np.int8),
         "force": force,
     }

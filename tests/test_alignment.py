@@ -40,7 +40,7 @@ def test_r2_of_noise_is_zero():
 
 
 def test_swapping_sender_and_receiver_shows():
-    m = messages("r2", gauge="acceleration")
+    m = messages("r2", gauge="acceleration", off=0)
     swapped = m | {a: m[b] for a, b in (("mass_i", "mass_j"), ("mass_j", "mass_i"))}
     assert scores(m)["acceleration"]["r2_all"] == pytest.approx(1, abs=1e-9)
     assert scores(swapped)["acceleration"]["r2_all"] < 0.9
@@ -79,7 +79,7 @@ def test_read_out_finds_the_gauge_and_the_force_from_net_forces_alone(gauge):
 
 
 def test_read_out_survives_encounters_that_dominate_every_mean():
-    m = messages("r2", trajectories=200)
+    m = messages("r2", trajectories=200, off=0)
     m["message"][:, :2] *= 1e-4  # the messages' own units do not matter
     nodes = nodes_of(m)
     read = read_out.read_out(m, nodes, True)
@@ -187,14 +187,18 @@ def test_jacobian_finds_the_force_where_a_gauge_of_the_receiver_hides_it(gauge):
 
 
 @pytest.mark.parametrize("gauge", ["force", "acceleration", "charge_force"])
-@pytest.mark.parametrize("bend", [0.0, 0.4])
-def test_a_fixed_read_out_is_kept_where_it_is_enough(gauge, bend):
-    m, nodes = through_a_node(gauge, shift=False, bend=bend)
+def test_a_fixed_read_out_is_kept_where_it_is_enough(gauge):
+    m, nodes = through_a_node(gauge, shift=False)
     read = read_out.read_out(m, nodes, False)
-    assert read.gauge == gauge
+    assert read.gauge == gauge and read.error < 1e-6
     assert read_out.score_forces(read.force(m, nodes), m["force"])["r2_all"] > 0.9999
-    if bend:  # the network's own Jacobian is then the worse witness
-        assert read.net_errors["jacobian"] > read.net_errors[gauge]
+
+
+def test_a_read_out_is_of_the_network_and_not_of_the_data():
+    """A node that bends what is sent to it makes wrong predictions of right messages: the read-out owns up to both."""
+    m, nodes = through_a_node("force", shift=False, bend=0.4)
+    found = read_out.score_forces(read_out.read_out(m, nodes, False).force(m, nodes), m["force"])
+    assert 1.1 < np.mean(m["acc_pred_i"] / m["acc_i"]) < 1.4 and found["r2_all"] < 0.95
 
 
 def test_a_shrunk_force_obeys_the_third_law_and_still_loses():
@@ -205,7 +209,8 @@ def test_a_shrunk_force_obeys_the_third_law_and_still_loses():
     shrunk = dataclasses.replace(linear, weights=0.3 * linear.weights)
     chosen = read_out._better(shrunk, shares, m, nodes, held_out)
     assert chosen.gauge == "jacobian" and chosen.third_law["force"] < 1.1 * chosen.third_law["jacobian"]
-    assert read_out._better(linear, shares, m, nodes, held_out).gauge == "force"
+    both = read_out._better(linear, shares, m, nodes, held_out)  # two ways to the same force
+    assert both.net_errors["force"] == pytest.approx(both.net_errors["jacobian"], rel=0.2)
 
 
 def test_reverse_edges_are_trusted_by_the_net_force_they_are_part_of():

@@ -23,7 +23,7 @@ PULL = np.array([0.0, -1.0])
 
 def planted(system="spring", field=None, **options):
     """(messages, nodes, read-out, its force) of a system; ``field`` [dim] is a uniform acceleration to add."""
-    m = messages(system, trajectories=60, **options)
+    m = messages(system, trajectories=60, off=0, **options)
     if field is not None:
         m["acc_i"], m["acc_pred_i"] = m["acc_i"] + field, m["acc_pred_i"] + field
     nodes = nodes_of(m)
@@ -71,7 +71,9 @@ def test_node_rows_are_receivers_times_axes_and_leave_trajectories_out():
     left_out = np.unique(data.at[0][data.held])
     assert not np.isin(left_out, data.at[0][~data.held]).any() and 10 < len(left_out) < 30
     assert set(mass) <= set(m["mass_i"][nodes.first][~data.held])
-    assert np.array_equal(m["acc_i"][nodes.first], data.acc)
+    assert np.array_equal(m["acc_pred_i"][nodes.first], data.acc)
+    seen = node_function.node_data(m | {"acc_i": m["acc_i"] + 1}, nodes, read, force, key="acc_i")
+    assert np.array_equal(m["acc_i"][nodes.first] + 1, seen.acc) and np.array_equal(seen.predicted, data.acc)
 
 
 def test_a_field_leaves_the_target_and_stays_on_record():

@@ -190,11 +190,13 @@ class Potential(Scores):
 
 
 class ReadOutRecord(Part):
-    """The pair force read from all message components by means of net forces alone, or from these by splines."""
+    """The pair force read from all message components by means of the net forces that the network predicts, or from
+    those of the data by splines.
+    """
 
     gauge: str  # what the messages are: force, acceleration (F/m_i), charge_force (q_i F), or jacobian; or splines
     why: str  # the choice in a sentence
-    held_out_error: float  # mean relative error of net forces on particles left out
+    held_out_error: float  # mean relative difference from these net forces, particles left out
     held_out_errors: dict[str, float | None]  # the same by gauge
     linear_loses: float | None = None  # the same of a linear read-out's against the network's own predictions
     network_error: float | None = None  # of the network, beside which that is small or not

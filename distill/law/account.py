@@ -234,7 +234,7 @@ def refinement_json(refined) -> dict:
 
 def node_json(front, law: Law, messages: dict, nodes: Nodes, read: ReadOut, force, dataset, seed=0) -> dict:
     """The node function searched beside the composed one, and whether a field in space is left over."""
-    data = node_function.node_data(messages, nodes, read, force, seed)
+    data = node_function.node_data(messages, nodes, read, force, seed, "acc_i")
     out = node_function.compare_with_composed(front, law, data)
     pos = dataset.arrays["pos"][data.at].astype(float)
     return out | {

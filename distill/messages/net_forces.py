@@ -57,8 +57,8 @@ def node_columns(state: State, factor: np.ndarray, terms) -> np.ndarray:
     return np.hstack(columns) if columns else np.empty((len(factor), 0))
 
 
-def net_force(messages: dict, nodes: Nodes, key: str = "acc_i") -> np.ndarray:
-    """m_i a_i [node, dim], of the data or (``key`` "acc_pred_i") of the network."""
+def net_force(messages: dict, nodes: Nodes, key: str = "acc_pred_i") -> np.ndarray:
+    """m_i a_i [node, dim] of the network, by which messages are read, or of another array of accelerations."""
     return messages["mass_i"][nodes.first].astype(float)[:, None] * messages[key][nodes.first]
 
 
@@ -118,7 +118,8 @@ def relative_l1(pred, target, c):
 
 
 def terms_by_third_law(messages: dict, nodes: Nodes) -> tuple[tuple[str, ...], np.ndarray]:
-    """Node terms (names, weights of ``node_columns``) from sums of m_i a_i over graphs, where pair forces cancel.
+    """Node terms (names, weights of ``node_columns``) from sums over graphs of the network's m_i a_i, where pair forces
+    cancel.
 
     In a fit beside the messages a gauge b(x_i) may take the place of a drag or a field; here nothing can. With
     particles held, the sums run over the edges that have a reverse (by their ``acc_share``), with the node terms in
@@ -129,7 +130,6 @@ def terms_by_third_law(messages: dict, nodes: Nodes) -> tuple[tuple[str, ...], n
     part = nodes.sum(paired) / np.bincount(nodes.of_edge)[:, None]  # of a receiver's edges; 1 if nothing is held
     state, net = state_of(messages, nodes.first), net_force(messages, nodes)
     pull = nodes.sum(paired * messages["mass_i"][:, None] * messages["acc_share"])
-    pull += part * (net - net_force(messages, nodes, "acc_pred_i"))  # the network's own error is no drag
     frame = np.stack([messages[k][nodes.first] for k in ("trajectory", "frame")])
     graph = np.unique(frame, axis=1, return_inverse=True)[1].reshape(-1)
 

@@ -69,16 +69,17 @@ class NodeData:
         return np.random.default_rng(len(left)).permutation(left)[:count]
 
 
-def node_data(messages: dict, nodes, read, force: np.ndarray, seed: int = 0) -> NodeData:
+def node_data(messages: dict, nodes, read, force: np.ndarray, seed: int = 0, key: str = "acc_pred_i") -> NodeData:
     """The receivers of a messages file; a third of the trajectories held out (of the receivers, if there are
     fewer than three trajectories).
 
     ``read`` is the ``read_out.ReadOut`` that gave ``force`` [edge, dim]. Its uniform fields are fitted here
-    beside the net force, together with its drags: those stay in the target, for the search to find.
+    beside the net force, together with its drags: those stay in the target, for the search to find. The target is what
+    the network predicts, so that the search sees no label; or (``key`` "acc_i") the data's accelerations.
     """
     first = nodes.first
     get = lambda key: messages[key][first].astype(float)  # noqa: E731
-    net, state, acc = nodes.sum(force), state_of(messages, first), get("acc_i")
+    net, state, acc = nodes.sum(force), state_of(messages, first), get(key)
     at = tuple(messages[k][first] for k in ("trajectory", "frame", "receiver"))
     groups = at[0] if len(np.unique(at[0])) > 2 else np.arange(len(first))
     held = held_out(groups, seed)

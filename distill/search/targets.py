@@ -61,7 +61,7 @@ def searches(wanted, messages, nodes, read, force, rows: int = 4000, seed: int =
 
     radial: f of the read-out force. component_k: the k-th most important message component.
     shared: one f behind the dim most important components, whatever their mixture (no accelerations needed).
-    node: a_i less the fitted uniform fields from the read-out's net force R, v and the receiver's properties, all axes
+    node: the network's a_i less the fitted uniform fields from R, the read-out's net force, v and properties, all axes
     in one (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
     """
     edges = rows_drawn(messages, rows, seed)
