@@ -188,8 +188,8 @@ def read_out(
     """The read-out of pair forces that the data favour, linear in the messages or by the Jacobian; no pair force seen.
 
     Linear: weighted ridge (weights towards the mean relative L1 error, ridge 1e-8 on scaled columns) of all
-    active components on the network's net forces of 80 % of the particles, gauge by the error on the rest. Errors are those
-    of accelerations, which networks learn: T = F is divided by m_i, or light bodies would not count. Beside the
+    active components on the network's net forces of 80 % of the particles, gauge by the error on the rest. Errors are
+    those of accelerations, which networks learn: T = F is divided by m_i, or light bodies would not count. Beside the
     messages stand the node terms (drag, fields), so that they stay out of the pair force; those that the
     held-out error does not miss are dropped. Messages with ``acc_share`` have the Jacobian's force as a further
     candidate: where the messages are forces up to a mixture (``antisymmetric`` and a linear node), only if the linear
