@@ -7,11 +7,12 @@ writes  outputs/<run>/symbolic/<target>/hall_of_fame.csv  front.json
 example:  python symbolic_reg.py --run r2_n4_d2_s0__l1-newton__s0
           python symbolic_reg.py --dataset r2_n4_d2_s0        into outputs/r2_n4_d2_s0__splines/
 
-Targets: "radial", the radial force f(r, m_i, m_j, q_i, q_j) from the read-out of all components that
-was fitted on net forces; "components", the most important message components in dx, dy, r, m, q as in
-the paper; "shared", one radial function behind these components, their mixture found with it; "node",
-the node function from the read-out's net force. The law is composed from the radial target: every
-formula on its front is refitted on training accelerations, the best is kept.
+Targets: "radial", the radial force f(r, m_i, m_j, q_i, q_j) from the read-out of all components that was
+fitted on the net forces that the network predicts; "components", the most important message components
+in dx, dy, r, m, q as in the paper; "shared", one radial function behind these components, their mixture
+found with it; "node", the node function from the read-out's net force. No search sees a label. The law is
+composed from the radial target: every formula on its front is refitted on training accelerations, the
+best is kept.
 
 engines: pysr needs Julia (make pysr); operon is installed with the requirements.
 """
@@ -48,7 +49,8 @@ def parse(argv):
         nargs="*",
         choices=RIVALS,
         default=list(DEFAULT_RIVALS),
-        help="other ways to a law from the same data, each refitted and judged alike; control: the refit alone",
+        help="other ways to a law from the same data, each refitted and judged alike; control: the refit alone,"
+        " untrained: the network before its first step, splines: fitted to the accelerations",
     )
     add(
         "--sr-on-inputs",

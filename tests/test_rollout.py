@@ -65,10 +65,11 @@ def test_a_true_law_follows_the_truth_and_keeps_the_energy(name):
     wrong = Law(parse(f"1.3*({system.law})", VARIABLES), node, system.neighbours_only)
     out = rollout.compare(system, law.acceleration, wrong.acceleration, pos, vel, properties, 0.5, 2, frames=21)
     models = out["models"]
-    assert max(models["law"]["position_error"]["median"]) < 1e-7
-    assert models["law"]["final_energy_drift_median"] < 1e-8
+    assert max(models["law"]["position_error"]["median"]) < 1e-4  # at the tolerance of both
+    assert models["law"]["final_energy_drift_median"] < 1e-5
     assert models["truth"]["final_energy_drift_median"] < 1e-8  # with drag: energy and work against it
     assert models["gnn"]["final_energy_drift_median"] > 1e-3
+    assert models["law"]["rtol"] == models["gnn"]["rtol"] == rollout.TOLERANCE
     assert models["law"]["followed_for"] == 1.0 and not models["law"]["failed"]
     json.dumps(out, allow_nan=False)
 

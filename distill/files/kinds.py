@@ -434,6 +434,7 @@ class AccelerationErrors(Part):
     gnn: float | None = None  # of the network
     splines: float | None = None  # of the splines that the law is from, where there is no network
     n: int | None = None  # receivers
+    split: str | None = None  # test; training: there were no messages of test trajectories
     what: str = ""  # definition
 
 

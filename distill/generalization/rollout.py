@@ -15,7 +15,8 @@ from distill.files.storage import finite_or_none
 from distill.physics import dormand_prince
 from distill.physics.system import acceleration, energy, energy_terms, power_lost, receiver_variables
 
-TOLERANCES = {"truth": 1e-9, "law": 1e-9, "truth_loose": 1e-6, "gnn": 1e-5}  # rtol; atol is a tenth of it
+TOLERANCE = 1e-6  # rtol of law and network alike, and of a second truth, which says what it is good for
+TOLERANCES = {"truth": 1e-9, "law": TOLERANCE, "truth_loose": TOLERANCE, "gnn": TOLERANCE}  # atol is a tenth of it
 FRAMES = 121
 MAX_STEPS = 20_000  # of one trajectory; decides before the clock does on any ordinary machine
 SECONDS = 60.0  # of one model: a limit against hanging

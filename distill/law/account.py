@@ -10,10 +10,17 @@ from distill.files.storage import finite_or_none
 from distill.formulas.latex import to_latex
 from distill.formulas.text import to_text
 from distill.law import constants, node_terms, residuals, selection, trust, verdict
-from distill.law.receivers import fit_node_terms, law_acceleration, law_error
+from distill.law.receivers import (
+    Receivers,
+    fit_node_terms,
+    law_acceleration,
+    law_error,
+    network_error,
+    receivers,
+)
 from distill.law.scene import of_dataset
 from distill.law.sources import Source
-from distill.messages.net_forces import Nodes
+from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics import record
 from distill.physics.law import Law
@@ -116,6 +123,7 @@ class Judge:
         edges, self.split = (messages, "training") if test is None else (test, "test")
         self.edges = edges if network else {k: v for k, v in edges.items() if k != "acc_pred_i"}
         self.ground, self.dataset, self.seed, self.dim = ground, dataset, seed, dataset.dim
+        self.unseen = ground.held if test is None else some_receivers(test, len(ground.held.acc), seed)
         self.system, self.cutoff = record.system_of(dataset.meta.system), cutoff_of(dataset)
         self.truth = verdict.true_law(self.system, variables(ground.properties))
         self.true_node = None if self.truth is None else true_node_force(self.system, self.edges, dataset)
@@ -141,13 +149,25 @@ class Judge:
         return trust.Other(found.source.label, short, law_error(found.law, self.ground.held))
 
     def acceleration_error(self, law: Law) -> dict:
-        """Of a law and of the network, on the same receivers."""
+        """Of a law and of the network, on the same receivers: of test trajectories, which nothing was fitted to or
+        chosen by, or where there are no messages of them of the trajectories that chose the law.
+        """
+        whose = "of test trajectories"
+        if self.split != "test":
+            whose = "left out of the fits; their trajectories chose the law, for there are no messages of test ones"
         return {
-            "law": law_error(law, self.ground.held),
-            "gnn": float(self.ground.network.mean()),
-            "n": len(self.ground.held.acc),
-            "what": "mean |a - a_data| / (c + |a_data|) of components, receivers of trajectories left out",
+            "law": law_error(law, self.unseen),
+            "gnn": network_error(self.unseen),
+            "n": len(self.unseen.acc),
+            "split": self.split,
+            "what": f"mean |a - a_data| / (c + |a_data|) of components, receivers {whose}",
         }
+
+
+def some_receivers(messages: dict, count: int, seed: int) -> Receivers:
+    """At most ``count`` receivers of a messages file, drawn at random."""
+    nodes = nodes_of(messages)
+    return receivers(messages, nodes, np.random.default_rng([seed, 67]).permutation(len(nodes.first))[:count])
 
 
 # ---------------------------------------------------------------- the account

@@ -107,6 +107,12 @@ def receiver_errors(expr, objective: Objective, dim: int) -> np.ndarray:
     return np.where(np.isfinite(errors), errors, np.inf)
 
 
+def network_error(data: Receivers) -> float:
+    """Mean over components of |a_network - a|/(c + |a|), as ``law_error``."""
+    plain = acceleration_objective(data)
+    return float(np.mean(np.abs(plain.weights * ((data.predicted - data.acc).reshape(-1)))))
+
+
 def law_error(law: Law, data: Receivers) -> float:
     """Mean over components of |a_law - a|/(c + |a|), the score of ``acceleration_objective``."""
     plain = acceleration_objective(data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-MESSAGES, CONTROL, SPLINES = "messages", "control", "splines"
+MESSAGES, CONTROL, UNTRAINED, SPLINES = "messages", "control", "untrained", "splines"
 
 
 @dataclass(frozen=True)

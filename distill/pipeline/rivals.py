@@ -4,15 +4,18 @@ A rival is one entry of ``RIVALS``, a function of ``Material`` that gives a ``So
 searched, refitted, chosen and judged as that of the messages is.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from distill.files.dataset import Dataset
 from distill.files.kinds import MessagesRecord, RunConfig
 from distill.law import selection
-from distill.law.sources import CONTROL, SPLINES, Source
-from distill.messages.net_forces import Nodes
+from distill.law.sources import CONTROL, SPLINES, UNTRAINED, Source
+from distill.messages import read_out
+from distill.messages.net_forces import Nodes, node_values
 from distill.messages.read_out import ReadOut
+from distill.shell.errors import UserError
 from distill.splines.fit import fit_pair_force, kinds_where
 from distill.splines.pair_spline import PairSpline
 
@@ -53,6 +56,24 @@ def splines(m: Material) -> Source:
     return of_splines(fit_pair_force(m.messages, m.nodes, m.seed, kinds), m.messages)
 
 
-RIVALS: dict[str, Callable[[Material], Source]] = {CONTROL: control, SPLINES: splines}
+def untrained(m: Material) -> Source:
+    """Messages of a network that has learnt nothing; no estimate of the force where they are constant."""
+    from distill.messages.untrained import untrained_messages  # torch, which a search does without
+
+    started = time.process_time()
+    own = untrained_messages(m.config, m.dataset, m.messages)
+    what = "the messages of the same network before its first step, read out alike"
+    try:
+        read = read_out.read_out(own, m.nodes, m.meta.antisymmetric, m.seed, m.meta.doubted)
+    except UserError as exc:
+        what = f"{what}; {exc.message.partition(':')[0]}, so that the refit starts as without a network"
+        return Source(UNTRAINED, "untrained network", what, cpu_seconds=time.process_time() - started)
+    force = read.force(own, m.nodes)
+    node = node_values(force, own, m.nodes, read.node_terms)
+    seconds = time.process_time() - started
+    return Source(UNTRAINED, "untrained network", what, force, read.node_terms, node, seconds)
+
+
+RIVALS: dict[str, Callable[[Material], Source]] = {CONTROL: control, UNTRAINED: untrained, SPLINES: splines}
 DEFAULT = (CONTROL,)
 NO_NETWORK = (CONTROL, SPLINES)  # those that need none

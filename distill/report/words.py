@@ -7,6 +7,7 @@ from distill.files.kinds import (
     Generalization,
     LawRecord,
     LinearFit,
+    RolloutModel,
     Rollouts,
     SetErrors,
     Skill,
@@ -134,12 +135,17 @@ def summary(law: LawRecord, result: Generalization, fit: LinearFit | None, skill
     return lines if judged else [*lines, f"verdict          {trust_words(law)}"]
 
 
+def _tolerances(*models: RolloutModel) -> str:
+    """The relative tolerances that the models were integrated at: one, unless a file says otherwise."""
+    return " and ".join(power(value) for value in dict.fromkeys(m.rtol for m in models))
+
+
 def rollout_lines(r: Rollouts) -> list[str]:
     """How long the rollouts follow the truth, and drifts of the momenta at their end where these are conserved."""
     law, gnn = r.models["law"], r.models["gnn"]
     lines = [
         f"rollouts         the law follows the truth for {law.followed_for:.3g} time units,"
-        f" the network for {gnn.followed_for:.3g} (horizon {r.horizon:.3g}, n {r.n})"
+        f" the network for {gnn.followed_for:.3g} (horizon {r.horizon:.3g}, n {r.n}, rtol {_tolerances(law, gnn)})"
     ]
     for key, label in (("momentum", "momentum"), ("angular_momentum", "angular momentum")):
         if getattr(law, f"{key}_drift"):
