@@ -65,7 +65,7 @@ def parse(argv):
     add("--rows", type=positive_int, default=4000, help="edges (or particles) drawn for a search")
     add("--max-complexity", type=positive_int, default=30, help="nodes of a formula")
     add("--restarts", type=positive_int, default=8, help="operon: at most this many")
-    add("--min-restarts", type=positive_int, default=4, help="operon: at least this many")
+    add("--min-restarts", type=positive_int, default=3, help="operon: at least this many")
     add("--niterations", type=positive_int, default=100, help="pysr: iterations")
     add(
         "--guesses",

@@ -92,7 +92,7 @@ def parse(argv):
     add("--paths", nargs="+", choices=PLANTED["paths"])
     add("--rows", type=positive_int, default=4000, help="rows of a search")
     add("--restarts", type=positive_int, default=8, help="operon: at most this many")
-    add("--min-restarts", type=positive_int, default=4, help="operon: at least this many")
+    add("--min-restarts", type=positive_int, default=3, help="operon: at least this many")
     add("--niterations", type=positive_int, default=100, help="pysr: iterations")
     add = command("pipeline", "all six stages")
     add("--matrix", choices=sorted(MATRICES), default="newton")

@@ -53,7 +53,7 @@ def search_law(
     rows: int = 4000,
     max_complexity: int = 30,
     restarts: int = 8,
-    min_restarts: int = 4,
+    min_restarts: int = 3,
     niterations: int = 100,
     guesses: bool = True,
     time_limit: float | None = None,

@@ -29,7 +29,7 @@ class SearchOptions:
     niterations: int = 100  # PySR
     max_complexity: int = 30  # nodes of a formula
     restarts: int = 8  # operon: at most
-    # operon: at least; None: 4, fewer once a formula leaves nothing but noise (``noise.explained``), more while the
+    # operon: at least; None: 3, fewer once a formula leaves nothing but noise (``noise.explained``), more while the
     # best explains little
     min_restarts: int | None = None
     seed: int = 0

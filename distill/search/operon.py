@@ -5,7 +5,7 @@ as one vote. A restart is one NSGA-II run on (error, length) over 500 rows, its 
 its best rows repaired; the fronts of all restarts are merged. Restarts stop as soon as the row that would be chosen
 leaves nothing but noise (``noise.py``: no search can then lower the loss), else once two votes agree near the lowest
 loss and explain most of the target. Agreement is no proof (two restarts have agreed on a wrong polynomial, and on a
-constant), hence at least four restarts by default and a larger population every third time. pyoperon's trees do not
+constant), hence at least three restarts by default and a larger population every third time. pyoperon's trees do not
 pickle: sympy trees leave this module.
 """
 
@@ -25,14 +25,14 @@ from distill.formulas.switches import switch
 from distill.formulas.text import symbols_for
 from distill.formulas.tree import canonical, complexity, parametrise
 from distill.search.choice import costs, pareto
-from distill.search.engine import Engine, SearchOptions, objective_for, unit_charges
+from distill.search.engine import USUAL, Engine, SearchOptions, objective_for, unit_charges
 from distill.search.front import Row
 from distill.search.noise import explained
 from distill.shell import stage
 from distill.statistics.metrics import typical_size
 
 SEARCH_ROWS, POLISH_ROWS, REPAIR_ROWS, REPAIRED, DESCENTS = 500, 2000, 800, 4, 3
-LEAST_RESTARTS = 4  # unless only noise is left
+LEAST_RESTARTS = 3  # unless only noise is left
 JUDGED_ROWS = 4000  # at most, of the test whether only noise is left
 LONG_FROM = 30  # nodes asked for
 LOCAL_STEPS = 5  # of Levenberg-Marquardt on the constants of every new tree
@@ -53,7 +53,9 @@ def find(X, y, names, options: SearchOptions) -> tuple[list[sp.Expr], dict]:
     )
     front, lowest, forms, evaluations, done, started = [], [], [], 0, False, time.perf_counter()
     unit = unit_charges(X, names)
-    known = _rows([e for e in propose(small) if "exp" in options.operators or not e.has(sp.exp)], fit)
+    # who leaves operators out wants formulas without them
+    allowed = "exp" in options.operators or set(USUAL) <= set(options.operators)
+    known = _rows([e for e in propose(small) if allowed or not e.has(sp.exp)], fit)
     front = pareto(known)
     if front:
         lowest.append(min(costs(front, loss, price)))
