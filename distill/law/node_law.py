@@ -1,0 +1,361 @@
+"""A response read from a network whose node model is free, with the pair law behind it.
+
+Where a particle does not respond by a = S/m, a network without a linear node still has to send what superposes: its
+messages are a linear image of the pair forces. ``read`` finds that image from directions alone (``search.mixing``), up
+to a factor and without any acceleration. The net forces S so read, and the network's own accelerations, give alpha and
+beta of every receiver, a = alpha S + beta v; f, alpha and beta are searched as formulas. From there on data decide:
+pair laws and responses are composed, refitted and repaired end to end on accelerations, Newton's response among them,
+and the simplest that is not significantly worse than the best on trajectories left out is taken.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import sympy as sp
+
+from distill.files.properties import in_messages, message_fields, of_edges
+from distill.files.storage import finite_or_none
+from distill.formulas.improve import prune, repair
+from distill.formulas.text import parse, symbols_for, to_text
+from distill.formulas.tree import canonical, complexity, parametrise, with_constants
+from distill.law.composition import Bench, Candidate, Composition
+from distill.law.constants import GROUPS, round_number, spread_of
+from distill.law.receivers import receivers
+from distill.law.selection import choose
+from distill.messages import read_out
+from distill.messages.net_forces import Nodes, state_of
+from distill.physics.responses import response_variables
+from distill.physics.terms import direction
+from distill.search.mixing import Mixing, central_mixing
+from distill.search.targets import Target, varying
+from distill.shell.errors import UserError
+from distill.statistics.metrics import typical_size
+
+PAIR, ALPHA, BETA = "pair", "alpha", "beta"
+SEARCH = {"restarts": 3, "min_restarts": 2, "max_complexity": 20}  # of a family
+MIXING_ROWS = 4000
+_SV = symbols_for(("sv",))[0]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A function of alpha or beta that is searched in its place: a square root or a quotient is no luck then.
+
+    ``forth(values, sv)`` and ``back(formula, sign)``, ``sign`` that of the values.
+    """
+
+    name: str  # of the target
+    of: str
+    forth: Callable
+    back: Callable
+
+
+FAMILIES = (
+    Family("alpha", ALPHA, lambda y, sv: y, lambda e, sign: e),
+    Family("alpha_inverse", ALPHA, lambda y, sv: 1 / y, lambda e, sign: 1 / e),
+    Family("alpha_square", ALPHA, lambda y, sv: y**2, lambda e, sign: sign * sp.sqrt(e)),
+    Family("alpha_inverse_square", ALPHA, lambda y, sv: y**-2, lambda e, sign: sign / sp.sqrt(e)),
+    Family("beta", BETA, lambda y, sv: y, lambda e, sign: e),
+    # motion that may run backwards in time has a beta that is odd in S . v
+    Family("beta_odd", BETA, lambda y, sv: y / sv, lambda e, sign: e * _SV),
+    Family("beta_odd_square", BETA, lambda y, sv: (y / sv) ** 2, lambda e, sign: sign * sp.sqrt(e) * _SV),
+)
+CANCELS = 0.2  # net forces below this share of the sum of their parts are mostly error
+LARGEST = 0.95  # quantile of |S| up to which responses are searched: few messages say how they go on
+APART = 0.2  # squared sine of the angle between S and v from which a tells alpha from beta
+SIDEWAYS = 2.0  # times the network's error: accelerations across S below that need no beta
+SMALL, LARGE, HELD_OUT = 600, 4000, 3000  # receivers: to fit candidates, to fit the law, to judge
+LARGEST_ROW, ROUNDS, REPAIRS = 20, 3, 3
+GAIN = 0.1  # a repair must lower the error by that share
+NEWTON = "1.0/m_i"
+
+
+@dataclass
+class Read:
+    """The pair forces of the messages up to a factor: ``force`` [edge, dim], ``net`` [receiver, dim]."""
+
+    force: np.ndarray
+    net: np.ndarray
+    mixing: Mixing
+    needs_beta: bool
+    sideways: float  # mean relative size of what the network's accelerations have across S
+    network_error: float
+
+
+def read(messages: dict, nodes: Nodes, seed: int = 0) -> Read:
+    """Pair forces up to a factor, such that the network's accelerations follow them and m a and S are of one size.
+
+    No accelerations of the data and no true forces are looked at but for the network's error, which says when a part
+    across S is worth a search. ``UserError`` where messages have fewer components than there are dimensions.
+    """
+    dim = messages["dx"].shape[1]
+    top = read_out.top_components(read_out.importance(messages), dim)
+    sent = messages["message"][:, top].astype(float)
+    unit = direction(messages["dx"].astype(float), messages["r"].astype(float))
+    if sent.shape[1] < dim or (np.ptp(sent, axis=0) == 0).any():
+        raise UserError(f"fewer than {dim} components of the messages say anything: no pair force can be read")
+    pick = np.random.default_rng([seed, 47]).permutation(len(sent))[:MIXING_ROWS]
+    mixing = central_mixing(sent[pick], unit[pick])
+    force = (sent - mixing.b) @ np.linalg.pinv(mixing.A).T
+    net, acc, state = (
+        nodes.sum(force),
+        messages["acc_pred_i"][nodes.first].astype(float),
+        state_of(messages, nodes.first),
+    )
+    along = (acc * net).sum(1)
+    sign = 1.0 if np.median(along) >= 0 else -1.0
+    factor = sign * typical_size(np.linalg.norm(state.mass[:, None] * acc, axis=1))
+    factor /= typical_size(np.linalg.norm(net, axis=1))
+    force, net = factor * force, factor * net
+    size = np.linalg.norm(acc, axis=1)
+    across = acc - ((acc * net).sum(1) / np.maximum((net**2).sum(1), 1e-300))[:, None] * net
+    weights = 1 / (typical_size(size) + size)
+    sideways = float(np.mean(np.linalg.norm(across, axis=1) * weights))
+    missed = np.linalg.norm(acc - messages["acc_i"][nodes.first], axis=1)
+    error = float(np.mean(missed * weights))
+    return Read(force, net, mixing, sideways > SIDEWAYS * error, sideways, error)
+
+
+def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int) -> list[Target]:
+    """The targets f, alpha and, where accelerations are not along S, beta; all from the network alone."""
+    rng = np.random.default_rng([seed, 53])
+    edges = rng.permutation(len(found.force))[:rows]
+    unit = direction(messages["dx"][edges].astype(float), messages["r"][edges].astype(float))
+    out = [Target(PAIR, varying(of_edges(messages, edges)), (found.force[edges] * unit).sum(1))]
+    state, net = state_of(messages, nodes.first), found.net
+    acc, vel = messages["acc_pred_i"][nodes.first].astype(float), state.vel
+    s2, v2, sv = (net**2).sum(1), (vel**2).sum(1), (net * vel).sum(1)
+    parts = nodes.sum(np.linalg.norm(found.force, axis=1))
+    use = (np.sqrt(s2) > CANCELS * parts) & (s2 <= np.quantile(s2, LARGEST**2))
+    if found.needs_beta:
+        det = s2 * v2 - sv**2
+        use &= det > APART * s2 * v2
+        det = np.where(use, det, 1.0)
+        alpha = ((acc * net).sum(1) * v2 - (acc * vel).sum(1) * sv) / det
+        beta = ((acc * vel).sum(1) * s2 - (acc * net).sum(1) * sv) / det
+        wanted = {ALPHA: alpha, BETA: beta}
+    else:
+        wanted = {ALPHA: (acc * net).sum(1) / np.maximum(s2, 1e-300)}
+    features = {"s": np.sqrt(s2), "v": np.sqrt(v2), "sv": sv} | state.variables
+    for family in FAMILIES:
+        if family.of in wanted:
+            values = wanted[family.of]
+            tell = use & (values > 0 if family.of == ALPHA else np.abs(sv) > 0.1 * np.sqrt(s2 * v2))
+            pick = rng.permutation(np.flatnonzero(tell))[:rows]
+            here = varying({k: v[pick] for k, v in features.items()})
+            out.append(Target(family.name, here, family.forth(values[pick], sv[pick]), SEARCH))
+    return out
+
+
+def rows_of(fronts: dict, which: str, unit_charges: bool) -> list[sp.Expr]:
+    """Formulas for ``which`` (pair, alpha or beta) on the ``fronts`` of its families."""
+    if which == PAIR:
+        return [canonical(r.expr, unit_charges) for r in fronts[PAIR].rows if _usable(r.expr) and r.expr.free_symbols]
+    out = []
+    for family in FAMILIES:
+        if family.of == which and family.name in fronts:
+            front = fronts[family.name]
+            sign = np.sign(front.info.get("median", 1.0)) or 1.0
+            out += [canonical(family.back(r.expr, sp.Float(sign)), unit_charges) for r in front.rows if _usable(r.expr)]
+    return [e for e in dict.fromkeys(out) if not e.has(sp.zoo, sp.nan, sp.oo, sp.I)]
+
+
+# ---------------------------------------------------------------- composition, on accelerations
+
+
+class Ground:
+    """The receivers that compositions are fitted, chosen and judged on, split by whole trajectories."""
+
+    def __init__(self, messages: dict, nodes: Nodes, seed: int = 0, small=SMALL, large=LARGE, held_out=HELD_OUT):
+        rng = np.random.default_rng([seed, 5])
+        trajectory = messages["trajectory"][nodes.first]
+        known = rng.permutation(np.unique(trajectory))
+        third = max(1, len(known) // 3)
+        order = rng.permutation(len(nodes.first))
+        chooses = np.isin(trajectory[order], known[:third])
+        judges = np.isin(trajectory[order], known[third : third + max(1, len(known) // 10)])
+        self.properties = in_messages(messages)
+        self.unit_charges = bool(np.all(np.abs(messages["charge_i"]) == 1))
+        fit = order[~chooses & ~judges]
+
+        def bench(pick):
+            return Bench(receivers(messages, nodes, pick), self.unit_charges)
+
+        self.few, self.many = bench(fit[:small]), bench(fit[:large])
+        self.held, self.last = bench(order[chooses][:held_out]), bench(order[judges][:held_out])
+        fields = message_fields(self.properties)
+        self.pair_inputs = [v for v, k in fields.items() if v == "r" or np.ptp(messages[k]) > 0]
+        state = state_of(messages, nodes.first)
+        self.own_inputs = ["s", "v", "sv", *(k for k, v in state.variables.items() if np.ptp(v) > 0)]
+        self.choice = SimpleNamespace(
+            held=SimpleNamespace(trajectory=self.held.data.trajectory), check=SimpleNamespace(tiny=self.held.tiny)
+        )
+
+
+@dataclass
+class Found:
+    """The composition chosen, its constants fitted on ``Ground.many``."""
+
+    form: Composition
+    candidates: list[Candidate]
+    chosen: Candidate
+    rounded: list
+    ground: Ground
+    cpu_seconds: float
+
+    @property
+    def is_newton(self) -> bool:
+        """Whether the response is a = c S/m: then the law is one with a linear node."""
+        left = self.form.alpha * sp.Symbol("m_i", positive=True)
+        return self.form.beta == 0 and not left.free_symbols
+
+
+def compose(fronts: dict, ground: Ground) -> Found:
+    """Pair law and response from the ``fronts`` of the searches, refitted, repaired and chosen on accelerations."""
+    cpu, tried = time.process_time(), {}
+
+    def add(form: Composition, nfev: int = 40) -> Candidate:
+        candidate = Candidate(fitted := ground.few.fit(form, nfev), ground.held.errors(fitted))
+        key = tuple(parametrise(part)[0] for part in fitted.parts)
+        if key not in tried or candidate.error < tried[key].error:
+            tried[key] = candidate
+        return candidate
+
+    def best() -> Composition:
+        found = list(tried.values())
+        return found[choose(found, ground.choice)].form
+
+    names = response_variables(ground.properties)
+    pairs, alphas, betas = (rows_of(fronts, which, ground.unit_charges) for which in (PAIR, ALPHA, BETA))
+    betas = [*betas, sp.S.Zero]
+    add(Composition(fronts[PAIR].expr, fronts[ALPHA].expr))
+    for _ in range(2):
+        for pair in pairs:
+            add(Composition(pair, best().alpha, best().beta))
+        for alpha in alphas:
+            add(Composition(best().pair, alpha, best().beta))
+        for beta in betas if len(betas) > 1 else ():
+            add(Composition(best().pair, best().alpha, beta))
+        if min(c.error for c in tried.values()) <= ground.held.tiny:
+            break
+    add(Composition(best().pair, parse(NEWTON, names)))  # Newton's response
+    for _ in range(ROUNDS):
+        lowest = min(c.error for c in tried.values())
+        if lowest <= ground.held.tiny:
+            break
+        for start in _worth_repair(list(tried.values()), ground):
+            _repair(start, ground, add)
+        if min(c.error for c in tried.values()) > (1 - GAIN) * lowest:
+            break
+    _shorten(best(), ground, add)
+    found = list(tried.values())
+    chosen = found[choose(found, ground.choice)]
+    form = ground.many.fit(chosen.form, 100)
+    form, rounded = _rounded(form, ground)
+    return Found(form, found, chosen, rounded, ground, time.process_time() - cpu)
+
+
+def _usable(expr: sp.Expr) -> bool:
+    return complexity(expr) <= LARGEST_ROW
+
+
+def _worth_repair(found: Sequence[Candidate], ground: Ground) -> list[Composition]:
+    """The choice so far, the best, and the simplest within twice the best: what lacks one factor looks poor."""
+    lowest = min(c.error for c in found)
+    picks = [found[choose(found, ground.choice)], min(found, key=lambda c: c.error)]
+    picks.append(min((c for c in found if c.error <= 2 * lowest), key=lambda c: (c.complexity, c.error)))
+    return list(dict.fromkeys(c.form for c in picks))
+
+
+def _objectives(form: Composition, ground: Ground):
+    """(part, formula, linear objective) of the parts of ``form``."""
+    few = ground.few
+    own = ground.own_inputs
+    out = [("pair", form.pair, few.pair_objective(form, ground.pair_inputs))]
+    out.append(("alpha", form.alpha, few.alpha_objective(form, own)))
+    if form.beta != 0:
+        out.append(("beta", form.beta, few.beta_objective(form, own)))
+    return [one for one in out if one[2] is not None]
+
+
+def _repair(form: Composition, ground: Ground, add) -> None:
+    for name, expr, objective in _objectives(form, ground):
+        changed, _ = repair(expr, objective, REPAIRS)
+        if changed != expr:
+            parts = dict(zip(("pair", "alpha", "beta"), form.parts, strict=True))
+            add(Composition(**(parts | {name: changed})))
+
+
+def _shorten(form: Composition, ground: Ground, add) -> None:
+    """Terms and factors that a later change made useless are dropped from each part."""
+    for _ in range(2):
+        for name, expr, objective in _objectives(form, ground):
+            changed, _ = prune(expr, objective, 0.05)
+            if changed != expr:
+                parts = dict(zip(("pair", "alpha", "beta"), form.parts, strict=True))
+                form = add(Composition(**(parts | {name: changed}))).form
+
+
+# ---------------------------------------------------------------- constants
+
+
+def _rounded(form: Composition, ground: Ground) -> tuple[Composition, list]:
+    """(``form`` with the round constants that the data allow, JSON-ready list of all constants with their errors).
+
+    Standard errors: delete-group jackknife over trajectories, as in ``constants``. Symbols are c0, c1, ... through
+    pair law, alpha and beta.
+    """
+    bench = ground.many
+    known = np.unique(bench.data.trajectory)
+    group = np.random.default_rng(17).permutation(len(known)) % GROUPS
+    of = group[np.searchsorted(known, bench.data.trajectory)]
+    values, fits = _values(form), []
+    for g in range(min(GROUPS, len(known))):
+        part = Bench(bench.data.subset(of != g), ground.unit_charges)
+        found = _values(part.fit(form, 15))
+        if len(found) == len(values):
+            fits.append(found)
+    spread = spread_of(np.array(fits), len(values))
+    score, final = bench.score(form), values.copy()
+    for k in np.argsort(spread / np.maximum(np.abs(values), 1e-300), kind="stable"):
+        number = round_number(values[k], spread[k])
+        trial = final.copy()
+        if number is None:
+            continue
+        trial[k] = number
+        if bench.score(_with_values(form, trial)) <= max(1.01 * score, 10 * bench.tiny):
+            final = trial
+    told = []
+    for k, (value, error) in enumerate(zip(values, spread, strict=True)):
+        was = None if final[k] == value else float(value)
+        told.append({"symbol": f"c{k}", "value": float(final[k]), "standard_error": finite_or_none(error)})
+        told[-1]["snapped_from"] = was
+    return _with_values(form, final), told
+
+
+def _values(form: Composition) -> np.ndarray:
+    return np.concatenate([parametrise(part)[2] for part in form.parts])
+
+
+def _with_values(form: Composition, values) -> Composition:
+    parts, at = [], 0
+    for part in form.parts:
+        pexpr, symbols, own = parametrise(part)
+        parts.append(with_constants(pexpr, symbols, values[at : at + len(own)]))
+        at += len(own)
+    return Composition(*parts)
+
+
+def form_text(form: Composition) -> str:
+    """f, alpha and beta with c0, c1, ... for their constants."""
+    at, out = 0, []
+    for name, part in zip(("f", "alpha", "beta"), form.parts, strict=True):
+        pexpr, symbols, own = parametrise(part)
+        named = {s: sp.Symbol(f"c{at + k}") for k, s in enumerate(symbols)}
+        at += len(own)
+        if part != 0:
+            out.append(f"{name} = {to_text(pexpr.xreplace(named), 6)}")
+    return "; ".join(out)
