@@ -53,6 +53,13 @@ def parse(argv):
         " untrained: the network before its first step, splines: fitted to the accelerations",
     )
     add(
+        "--node",
+        choices=("auto", "linear", "function"),
+        default="auto",
+        help="what a particle does with its net force S: linear: a = S/m; function: a = alpha S + beta v is searched"
+        " too; auto: function if the network was trained with --no-linear-node",
+    )
+    add(
         "--sr-on-inputs",
         action="store_true",
         help="also search on the whole system's inputs: the baseline without"

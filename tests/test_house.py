@@ -19,6 +19,7 @@ ORDER = (
     "splines",
     "search",
     "law",
+    "response",
     "generalization",
     "report",
     "fluid",

@@ -361,6 +361,16 @@ class Equivalence(Part):
     text: str  # one sentence
 
 
+class ResponseVerdict(Part):
+    """The response of the law against the true one, at the true net forces."""
+
+    factor: float  # true pair law over the law's: what pair law and response share is taken off
+    errors: dict[str, float]  # mean |a_law - a|/|a| in range (5 % to 95 % of |S|), near (below), extrapolated (above)
+    alpha: str  # its relation to the true one
+    beta: str  # the same
+    truth: dict[str, str]  # the true formulas
+
+
 class Verdict(Part):
     recovered: bool | None  # null: the truth is not known
     why: str  # in words
@@ -381,6 +391,7 @@ class Verdict(Part):
     n_receivers: int | None = None  # in range
     n_samples: int | None = None  # pairs in each of the other ranges
     equivalence: Equivalence | None = None  # the relation of the two formulas
+    response: ResponseVerdict | None = None  # where either law has one
 
 
 class RunnerUp(Part):
@@ -558,6 +569,24 @@ class InputsBaseline(Part):
     what: str  # was searched
 
 
+class NodeChoice(Part):
+    """Newton's a = S/m, or a response found behind the messages: which of the two the data want."""
+
+    chosen: str  # function or linear
+    why: str  # in a sentence
+    held_out_function: float | None  # mean relative error of accelerations left out, with the response found
+    held_out_linear: float | None  # with a linear node
+    network_error: float  # of the network on the same receivers
+    n: int  # of these
+    pair: str  # the pair law found with the response
+    alpha: str  # of a = alpha S + beta v
+    beta: str  # the same
+    across: float  # share of the squared messages that no pair force along the line of centres explains
+    sideways: float  # mean relative size of what the network's accelerations have across S
+    cpu_seconds: float  # of composition, refit, repair and choice
+    what: str  # is known and what is convention
+
+
 class LawRecord(Made):
     """outputs/<run>/law.json."""
 
@@ -585,6 +614,7 @@ class LawRecord(Made):
     data_verdict: DataVerdict  # without the truth
     lennard_jones: dict | None = None  # sigma and epsilon with errors, where the law has that form
     node_search: NodeSearch | None = None  # where the target node was searched
+    node_choice: NodeChoice | None = None  # where a response was looked for
     sr_on_inputs: InputsBaseline | None = None  # where it was asked for
 
     STAGE, FORMAT = "symbolic_reg", 2

@@ -23,6 +23,8 @@ from distill.physics.law import Law
 from distill.pipeline.forces import BOTH, OF_DATASET, where_from
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
 from distill.report.words import trust_words
+from distill.response import account as response_account
+from distill.response import behind
 from distill.search import whole_system
 from distill.search.engine import USUAL, CannotStartError, SearchOptions
 from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
@@ -35,6 +37,7 @@ from distill.shell.stage import Done, Stage, progress, warn
 QUICK_ROWS = 500
 OPTIONS = ("engine", "loss", "operators", "niterations", "max_complexity", "restarts", "min_restarts")
 OPTIONS += ("seed", "time_limit", "deterministic", "guesses")  # of the search that are a stage's
+LINEAR = {"label": "linear node", "what": "the same network read as if every particle responded by a = S/m"}
 SHARES = ("tangential_share", "tangential_median")
 
 
@@ -46,6 +49,7 @@ def search_law(
     targets: tuple | None = None,
     engine: str = "auto",
     rivals: tuple = DEFAULT_RIVALS,
+    node: str = "auto",
     sr_on_inputs: bool = False,
     raw_inputs: bool = False,
     operators: tuple | None = None,
@@ -70,6 +74,8 @@ def search_law(
     splines as a rival; None for messages, or for splines where a ``dataset`` stands in place of a trained ``run``.
     ``targets``: None for ``DEFAULT_TARGETS``, those among them that need no network.
     ``rivals``: other ways to a law, names of ``pipeline.rivals.RIVALS``, each searched and refitted alike.
+    ``node``: "linear", every particle responds by a = S/m to its net force S; "function", the response is searched too
+    (``distill.response``); "auto": where the network was trained without a linear node but with the third law.
     ``sr_on_inputs``: the baseline without a network too, on ``raw_inputs`` or ordered ones (``whole_system``).
     ``operators``: + - * / square where None, and pow in a box. The other options are those of ``SearchOptions``.
     ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
@@ -108,7 +114,8 @@ def search_law(
 
     forces = given.forces(seed, quick)
     data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
-    left = assumptions.leftover(main.force, messages, seed)
+    behind_it = behind.read(messages, nodes, seed) if _looks_behind(node, forces, force_from) else None
+    left = assumptions.leftover(main.force if behind_it is None else behind_it.force, messages, seed)
     left["third_law"] = finite_or_none(third_law_residual(read.plain_force(messages, nodes), nodes))
     if not (left["central"] and left["velocity_free"]):
         warn(f"the radial law leaves out part of the read-out force ({left['text']})")
@@ -116,6 +123,8 @@ def search_law(
 
     todo = searches(targets, messages, nodes, read, main.force, rows, seed)
     todo += [radial_target(o.name, messages, o.force, rows, seed) for o in others if o.force is not None]
+    if behind_it is not None:
+        todo += behind.searches(messages, nodes, behind_it, rows, seed, quick)
     place, digest = folder / "symbolic", sha256(next(iter(inputs.values())))
     try:
         fronts = run_searches(todo, options, threads, place, digest)
@@ -132,6 +141,13 @@ def search_law(
     compared = [account.finding(o, of_rivals[o.name], ground, data) for o in others]
     judge = account.Judge(messages, ground, data, seed, forces.test(seed), network=forces.config is not None)
     law, content = found.law, account.compose(found, compared, judge)
+    if behind_it is not None:
+        composed = behind.compose(fronts, behind.Ground(messages, nodes, seed))
+        content["node_choice"] = response_account.choice(composed, found, behind_it)
+        if content["node_choice"]["chosen"] == "function":
+            content["rivals"]["linear_node"] = account.rival_json(found, judge) | LINEAR
+            law, instead_of = response_account.replaced(composed, fronts, found, judge, compared)
+            content |= instead_of
     if "node" in fronts:
         content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, main.force, data, seed)
     position = content.get("node_search", {}).get("position")
@@ -180,6 +196,17 @@ def search_law(
 
         write_report(run)
     return stage.done(out, lines, law=f"f = {record.pair.short}", **told)
+
+
+def _looks_behind(node: str, forces, force_from: str) -> bool:
+    """Whether a response is looked for; ``UserError`` where it was asked for and there are no messages to read."""
+    if node == "linear" or (node == "auto" and (forces.config is None or force_from != MESSAGES)):
+        return False
+    if forces.config is None or force_from != MESSAGES:
+        raise UserError("--node function reads the messages of a network", "give --run, and not --force-from splines")
+    model = forces.config.model
+    free = not model.get("linear_node") and model.get("antisymmetric") and not model.get("periodic")
+    return node == "function" or bool(free)
 
 
 def on_inputs(run: str, dataset: Dataset, law: Law, options: SearchOptions, rows: int, raw: bool) -> dict:

@@ -20,8 +20,7 @@ from distill.files.properties import in_messages, message_fields, of_edges
 from distill.files.storage import finite_or_none
 from distill.formulas.improve import prune, repair
 from distill.formulas.text import parse, symbols_for, to_text
-from distill.formulas.tree import canonical, complexity, parametrise, with_constants
-from distill.law.composition import Bench, Candidate, Composition
+from distill.formulas.tree import canonical, complexity, parametrise, rebuild, with_constants
 from distill.law.constants import GROUPS, round_number, spread_of
 from distill.law.receivers import receivers
 from distill.law.selection import choose
@@ -29,6 +28,7 @@ from distill.messages import read_out
 from distill.messages.net_forces import Nodes, state_of
 from distill.physics.responses import response_variables
 from distill.physics.terms import direction
+from distill.response.composition import Bench, Candidate, Composition
 from distill.search.mixing import Mixing, central_mixing
 from distill.search.targets import Target, varying
 from distill.shell.errors import UserError
@@ -37,7 +37,8 @@ from distill.statistics.metrics import typical_size
 PAIR, ALPHA, BETA = "pair", "alpha", "beta"
 SEARCH = {"restarts": 3, "min_restarts": 2, "max_complexity": 20}  # of a family
 MIXING_ROWS = 4000
-_SV = symbols_for(("sv",))[0]
+SOFT = 0.02  # of the median distance: where the fit of a constant beside r starts
+_R, _SV = symbols_for(("r", "sv"))
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ FAMILIES = (
     Family("beta", BETA, lambda y, sv: y, lambda e, sign: e),
     # motion that may run backwards in time has a beta that is odd in S . v
     Family("beta_odd", BETA, lambda y, sv: y / sv, lambda e, sign: e * _SV),
-    Family("beta_odd_square", BETA, lambda y, sv: (y / sv) ** 2, lambda e, sign: sign * sp.sqrt(e) * _SV),
 )
+SHARED = "beta_shared"  # beta/alpha, for what both have in common, like a mass or a Lorentz factor, cancels in it
 CANCELS = 0.2  # net forces below this share of the sum of their parts are mostly error
 LARGEST = 0.95  # quantile of |S| up to which responses are searched: few messages say how they go on
 APART = 0.2  # squared sine of the angle between S and v from which a tells alpha from beta
-SIDEWAYS = 2.0  # times the network's error: accelerations across S below that need no beta
+SIDEWAYS = 0.01  # mean relative size of accelerations across S up to which no beta is searched
 SMALL, LARGE, HELD_OUT = 600, 4000, 3000  # receivers: to fit candidates, to fit the law, to judge
-LARGEST_ROW, ROUNDS, REPAIRS = 20, 3, 3
+LARGEST_ROW, SHARE_ROW, ROUNDS, REPAIRS = 20, 7, 3, 3
 GAIN = 0.1  # a repair must lower the error by that share
 NEWTON = "1.0/m_i"
 
@@ -82,14 +83,12 @@ class Read:
     mixing: Mixing
     needs_beta: bool
     sideways: float  # mean relative size of what the network's accelerations have across S
-    network_error: float
 
 
 def read(messages: dict, nodes: Nodes, seed: int = 0) -> Read:
     """Pair forces up to a factor, such that the network's accelerations follow them and m a and S are of one size.
 
-    No accelerations of the data and no true forces are looked at but for the network's error, which says when a part
-    across S is worth a search. ``UserError`` where messages have fewer components than there are dimensions.
+    No accelerations of the data and no true forces are looked at. ``UserError`` where messages have fewer components than there are dimensions.
     """
     dim = messages["dx"].shape[1]
     top = read_out.top_components(read_out.importance(messages), dim)
@@ -114,9 +113,7 @@ def read(messages: dict, nodes: Nodes, seed: int = 0) -> Read:
     across = acc - ((acc * net).sum(1) / np.maximum((net**2).sum(1), 1e-300))[:, None] * net
     weights = 1 / (typical_size(size) + size)
     sideways = float(np.mean(np.linalg.norm(across, axis=1) * weights))
-    missed = np.linalg.norm(acc - messages["acc_i"][nodes.first], axis=1)
-    error = float(np.mean(missed * weights))
-    return Read(force, net, mixing, sideways > SIDEWAYS * error, sideways, error)
+    return Read(force, net, mixing, sideways > SIDEWAYS, sideways)
 
 
 def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int) -> list[Target]:
@@ -147,20 +144,42 @@ def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int) ->
             pick = rng.permutation(np.flatnonzero(tell))[:rows]
             here = varying({k: v[pick] for k, v in features.items()})
             out.append(Target(family.name, here, family.forth(values[pick], sv[pick]), SEARCH))
+    if found.needs_beta:
+        pick = rng.permutation(np.flatnonzero(use & (np.abs(alpha) > 0)))[:rows]
+        here = varying({k: v[pick] for k, v in features.items()})
+        out.append(Target(SHARED, here, beta[pick] / alpha[pick], SEARCH))
     return out
 
 
-def rows_of(fronts: dict, which: str, unit_charges: bool) -> list[sp.Expr]:
-    """Formulas for ``which`` (pair, alpha or beta) on the ``fronts`` of its families."""
+def rows_of(fronts: dict, which: str, unit_charges: bool, length: float = 1.0) -> list[sp.Expr]:
+    """Formulas for ``which`` (pair, alpha or beta) on the ``fronts`` of its families; ``length``: a typical distance."""
     if which == PAIR:
-        return [canonical(r.expr, unit_charges) for r in fronts[PAIR].rows if _usable(r.expr) and r.expr.free_symbols]
+        own = [canonical(r.expr, unit_charges) for r in fronts[PAIR].rows if _usable(r.expr) and r.expr.free_symbols]
+        return list(dict.fromkeys(canonical(e, unit_charges) for one in own for e in (one, *_softened(one, length))))
     out = []
     for family in FAMILIES:
         if family.of == which and family.name in fronts:
             front = fronts[family.name]
             sign = np.sign(front.info.get("median", 1.0)) or 1.0
-            out += [canonical(family.back(r.expr, sp.Float(sign)), unit_charges) for r in front.rows if _usable(r.expr)]
+            back = [family.back(r.expr, sp.Float(sign)) for r in front.rows if _usable(r.expr)]
+            # a root of a square: the sign stands before it
+            out += [canonical(e.replace(sp.Abs, lambda inside: inside), unit_charges) for e in back]
     return [e for e in dict.fromkeys(out) if not e.has(sp.zoo, sp.nan, sp.oo, sp.I)]
+
+
+def _softened(expr: sp.Expr, length: float) -> list[sp.Expr]:
+    """``expr`` with r + c for r, and with (r + c)^n for every r^n + c: close by, messages tell little. A response that
+    hides large forces hides how they end.
+    """
+
+    def change(e):
+        if e.is_Add and len(e.args) == 2:
+            number, power = sorted(e.args, key=lambda a: not a.is_Float)
+            if number.is_Float and number > 0 and power.is_Pow and power.base.is_Symbol and power.exp.is_Integer:
+                return (power.base + sp.Float(float(number) ** (1 / float(power.exp)))) ** power.exp
+        return e
+
+    return [rebuild(expr, change), expr.xreplace({_R: _R + sp.Float(SOFT * length)})]
 
 
 # ---------------------------------------------------------------- composition, on accelerations
@@ -229,8 +248,10 @@ def compose(fronts: dict, ground: Ground) -> Found:
         return found[choose(found, ground.choice)].form
 
     names = response_variables(ground.properties)
-    pairs, alphas, betas = (rows_of(fronts, which, ground.unit_charges) for which in (PAIR, ALPHA, BETA))
+    length = float(np.median(ground.few.data.features["r"]))
+    pairs, alphas, betas = (rows_of(fronts, which, ground.unit_charges, length) for which in (PAIR, ALPHA, BETA))
     betas = [*betas, sp.S.Zero]
+    shares = [r.expr for r in fronts[SHARED].rows if complexity(r.expr) <= SHARE_ROW] if SHARED in fronts else []
     add(Composition(fronts[PAIR].expr, fronts[ALPHA].expr))
     for _ in range(2):
         for pair in pairs:
@@ -239,6 +260,10 @@ def compose(fronts: dict, ground: Ground) -> Found:
             add(Composition(best().pair, alpha, best().beta))
         for beta in betas if len(betas) > 1 else ():
             add(Composition(best().pair, best().alpha, beta))
+        pair = best().pair
+        for alpha in alphas if shares else ():
+            for share in shares:
+                add(Composition(pair, alpha, canonical(share * alpha, ground.unit_charges)), 20)
         if min(c.error for c in tried.values()) <= ground.held.tiny:
             break
     add(Composition(best().pair, parse(NEWTON, names)))  # Newton's response

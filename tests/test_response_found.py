@@ -1,0 +1,204 @@
+"""A response found behind messages: what is read, composed, fitted, chosen and judged."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import sympy as sp
+from planted import messages
+
+from distill.files.properties import VARIABLES
+from distill.formulas.text import parse
+from distill.law.receivers import receivers
+from distill.messages.net_forces import nodes_of
+from distill.physics.law import Law
+from distill.physics.responses import RESPONSES, Response, response_variables
+from distill.physics.systems import SYSTEMS
+from distill.response import account, behind
+from distill.response.behind import Ground
+from distill.response.composition import Bench, Composition
+from distill.response.judge import against_truth
+from distill.search.front import Front, Row
+
+OWN = response_variables()
+DRAGGED = replace(SYSTEMS["r1"], response=Response("dragged", "1/(m_i*(1 + s/5.0))", "-0.3*v/m_i"))
+
+
+def form(pair, alpha, beta="0"):
+    return Composition(parse(pair, VARIABLES), parse(alpha, OWN), parse(beta, OWN))
+
+
+def truth(system):
+    return form(system.law, system.response.alpha, system.response.beta)
+
+
+def bench(system, count=150):
+    m = messages(system, trajectories=count, frames=1)
+    nodes = nodes_of(m)
+    return Bench(receivers(m, nodes, np.arange(len(nodes.first))))
+
+
+SYSTEMS_HERE = {"saturating": SYSTEMS["saturating"], "mond": SYSTEMS["mond"], "dragged": DRAGGED}
+every_one = pytest.mark.parametrize("system", SYSTEMS_HERE.values(), ids=SYSTEMS_HERE)
+
+
+@every_one
+def test_the_truth_leaves_nothing_and_wrong_constants_come_back_to_it(system):
+    one, true = bench(system), truth(system)
+    assert one.score(true) < 1e-12
+    shifted = Composition(*(part.xreplace({c: c * 1.3 for c in part.atoms(sp.Float)}) for part in true.parts))
+    assert one.score(shifted) > 0.01
+    found = one.fit(shifted, 200)
+    assert one.score(found) < 1e-8
+
+
+@every_one
+def test_the_slope_is_that_of_finite_differences_and_the_response_turns_round(system):
+    one, true = bench(system, 40), truth(system)
+    net = one.net_of(true)
+    slope = one.slope(true, net)
+    for axis in range(2):
+        step = 1e-6 * np.eye(2)[axis]
+        change = (one.response(true, net + step) - one.response(true, net - step)) / 2e-6
+        np.testing.assert_allclose(slope[:, :, axis], change, rtol=1e-4, atol=1e-6)
+    far = replace(true, pair=1.4 * true.pair)  # starts from other net forces
+    asked, _, found = one.asked_for(far)
+    assert found.mean() > 0.95
+    np.testing.assert_allclose(asked[found], net[found], rtol=1e-4, atol=1e-6)
+
+
+def test_the_scale_of_the_pair_law_goes_into_the_response():
+    one, true = bench(SYSTEMS["saturating"]), truth(SYSTEMS["saturating"])
+    other = form("-3.0*m_i*m_j/(r + 0.01)", "3.0/(m_i*(9.0 + 3.0*s/5.0))")
+    assert one.score(other) < 1e-12
+    assert str(other.normalised().pair) == str(true.normalised().pair)
+    np.testing.assert_allclose(one.response(other.normalised(), one.net_of(true)), one.data.acc, rtol=1e-9)
+
+
+@pytest.mark.parametrize("part", ["pair", "alpha", "beta"])
+def test_each_part_is_fitted_by_a_linear_objective(part):
+    one, true = bench(DRAGGED), truth(DRAGGED)
+    objective = {
+        "pair": lambda: one.pair_objective(true, VARIABLES),
+        "alpha": lambda: one.alpha_objective(true, OWN),
+        "beta": lambda: one.beta_objective(true, OWN),
+    }[part]()
+    expr = getattr(true, part)
+    assert objective.score(expr) < 1e-6
+    values = np.random.default_rng(0).normal(size=(objective.rows, 2))
+    both = objective.apply(values)
+    np.testing.assert_allclose(both[:, 0] + 2 * both[:, 1], objective.apply(values[:, 0] + 2 * values[:, 1]), atol=1e-9)
+
+
+# ---------------------------------------------------------------- read from messages
+
+
+def test_pair_forces_are_read_up_to_a_factor_and_no_label_is_looked_at():
+    m = messages("saturating", trajectories=60, noise=0.003)
+    nodes = nodes_of(m)
+    found = behind.read(m, nodes)
+    assert not found.needs_beta and found.sideways < 0.02
+    c = np.sum(found.force * m["force"]) / np.sum(m["force"] ** 2)
+    assert c > 0
+    size = np.linalg.norm(m["force"], axis=1)
+    assert np.median(np.linalg.norm(found.force / c - m["force"], axis=1) / size) < 0.01
+    shuffled = m | {"acc_i": np.random.default_rng(0).permutation(m["acc_i"])}
+    again = behind.read(shuffled, nodes)
+    np.testing.assert_array_equal(found.force, again.force)
+    for one, other in zip(
+        behind.searches(m, nodes, found, 300, 0), behind.searches(shuffled, nodes, again, 300, 0), strict=False
+    ):
+        np.testing.assert_array_equal(one.y, other.y)
+
+
+def test_alpha_and_beta_of_every_receiver():
+    m = messages(DRAGGED, trajectories=60)
+    m["acc_pred_i"] = m["acc_i"]
+    nodes = nodes_of(m)
+    found = behind.read(m, nodes)
+    assert found.needs_beta
+    targets = {t.name: t for t in behind.searches(m, nodes, found, 400, 0)}
+    v, mass = (targets["beta"].features[k] for k in ("v", "m_i"))
+    np.testing.assert_allclose(targets["beta"].y, -0.3 * v / mass, rtol=0.02, atol=1e-3)
+    shared = targets["beta_shared"]
+    assert np.corrcoef(shared.y, -shared.features["v"] * (1 + shared.features["s"]))[0, 1] > 0.8
+
+
+# ---------------------------------------------------------------- composed, chosen, judged
+
+
+def front(*texts, names=VARIABLES):
+    return Front(
+        [Row(k + 3, 1.0 / (k + 1), t, parse(t, names)) for k, t in enumerate(texts)], "none", len(texts) - 1, ""
+    )
+
+
+def fronts(alpha):
+    """Fronts that hold no formula of the right form for f."""
+    return {"pair": front("-0.3*m_i*m_j", "-0.3*m_i*m_j/r"), "alpha": front("0.5/m_i", alpha, names=OWN)}
+
+
+def composed(system, alpha, **options):
+    m = messages(system, trajectories=240, frames=1, **options)
+    nodes = nodes_of(m)
+    return behind.compose(fronts(alpha), Ground(m, nodes, small=300, large=500, held_out=200)), m, nodes
+
+
+def test_pair_law_and_response_are_repaired_refitted_and_judged():
+    found, m, nodes = composed("saturating", "0.5/(m_i + 0.1*m_i*s)")
+    assert not found.is_newton and found.ground.last.score(found.form) < 1e-6
+    system = SYSTEMS["saturating"]
+    law = found.form.law(found.ground.properties)
+    verdict = against_truth(law, system.formula, system.response, m, nodes)
+    assert verdict["recovered"], verdict["why"]
+    assert verdict["response"]["errors"]["extrapolated"] < 1e-4
+    newton = against_truth(Law(system.formula), system.formula, system.response, m, nodes)
+    assert not newton["recovered"] and "response" in newton["why"]
+
+
+def test_a_linear_node_wins_where_it_is_true():
+    found, m, nodes = composed("r1", "0.5/(m_i + 0.1*m_i*s)")
+    assert found.is_newton
+    linear = SimpleNamespace(law=Law(SYSTEMS["r1"].formula))
+    read = behind.read(m, nodes)
+    assert account.choice(found, linear, read)["chosen"] == "linear"
+
+
+def test_a_response_wins_where_accelerations_do_not_superpose():
+    found, m, nodes = composed("saturating", "0.5/(m_i + 0.1*m_i*s)")
+    linear = SimpleNamespace(law=Law(SYSTEMS["saturating"].formula))
+    told = account.choice(found, linear, behind.read(m, nodes))
+    assert told["chosen"] == "function" and told["held_out_linear"] > 100 * told["held_out_function"]
+
+
+@pytest.mark.parametrize(
+    "pair, alpha, right",
+    [
+        ("-2.0*m_i*m_j/(r + 0.01)", "0.5/(m_i*(1 + s/10.0))", True),  # the factor that both share
+        ("-m_i*m_j/(r + 0.01)", "1/(m_i*(1 + s/5.2))", False),
+        ("-m_i*m_j/(r + 0.01)", "1/(m_i*(1 + s/5.0 + 0.003*s^2))", False),
+        ("-m_i*m_j/(r + 0.01)^1.03", "1/(m_i*(1 + s/5.0))", False),
+        ("-m_j*m_i/(r + 0.01)", "1/(m_i + m_i*s/5.0)", True),
+        ("-m_i*m_j/(r + 0.01)", "sqrt(1/(m_i*(1 + s/5.0))^2)", True),
+    ],
+)
+def test_the_verdict_tells_right_from_wrong(pair, alpha, right):
+    m = messages("saturating", trajectories=60)
+    system, law = SYSTEMS["saturating"], form(pair, alpha).law(("mass", "charge"))
+    assert against_truth(law, system.formula, system.response, m, nodes_of(m))["recovered"] == right
+
+
+def test_the_relativistic_response_is_judged_with_its_velocity_part():
+    m, system = messages("r1", trajectories=60), SYSTEMS["relativistic"]
+    for key in ("vel_i", "vel_j"):
+        m[key] = 0.2 * m[key]
+    nodes = nodes_of(m)
+    net = nodes.sum(m["force"])
+    own = {"m_i": m["mass_i"][nodes.first]}
+    acc = RESPONSES["relativistic"].acceleration(net, m["vel_i"][nodes.first], own)
+    m["acc_i"], m["acc_pred_i"] = acc[nodes.of_edge], 1.01 * acc[nodes.of_edge]
+    pair = SYSTEMS["r1"].formula
+    for beta, right in ((system.response.beta, True), ("0", False), ("-sv/(m_i*4.0)", False)):
+        law = Law(pair, response=Response("found", system.response.alpha, beta))
+        assert against_truth(law, pair, system.response, m, nodes)["recovered"] == right
