@@ -88,7 +88,8 @@ class Read:
 def read(messages: dict, nodes: Nodes, seed: int = 0) -> Read:
     """Pair forces up to a factor, such that the network's accelerations follow them and m a and S are of one size.
 
-    No accelerations of the data and no true forces are looked at. ``UserError`` where messages have fewer components than there are dimensions.
+    No accelerations of the data and no true forces are looked at. ``UserError`` where messages have fewer components
+    than there are dimensions.
     """
     dim = messages["dx"].shape[1]
     top = read_out.top_components(read_out.importance(messages), dim)
@@ -152,7 +153,7 @@ def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int) ->
 
 
 def rows_of(fronts: dict, which: str, unit_charges: bool, length: float = 1.0) -> list[sp.Expr]:
-    """Formulas for ``which`` (pair, alpha or beta) on the ``fronts`` of its families; ``length``: a typical distance."""
+    """Formulas for ``which`` (pair, alpha or beta) on the ``fronts`` of its families; ``length``: a typical r."""
     if which == PAIR:
         own = [canonical(r.expr, unit_charges) for r in fronts[PAIR].rows if _usable(r.expr) and r.expr.free_symbols]
         return list(dict.fromkeys(canonical(e, unit_charges) for one in own for e in (one, *_softened(one, length))))
