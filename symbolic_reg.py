@@ -13,6 +13,7 @@ in dx, dy, r, m, q as in the paper; "shared", one radial function behind these c
 found with it; "node", the node function from the read-out's net force. No search sees a label. The law is
 composed from the radial target: every formula on its front is refitted on training accelerations, the
 best is kept.
+Of a network trained with --no-linear-node the response of a particle to its net force is searched too (docs/method.md).
 
 engines: pysr needs Julia (make pysr); operon is installed with the requirements.
 """

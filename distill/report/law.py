@@ -204,6 +204,15 @@ def node(law) -> str:
         body += f'<p class="note">Not needed by the data: {text(told)}.</p>'
     if searched := law.node_search:
         body += table([], [["Searched instead of assumed", f"{code(searched.equation)}<br>{text(searched.text)}"]])
+    if choice := law.node_choice:
+        rows = [["Response searched", f"a = ({code(choice.alpha)}) S + ({code(choice.beta)}) v"]]
+        rows.append(["behind the pair law", code(choice.pair)])
+        rows.append(["Response or a = S/m", f"{text(choice.why)}; the network {shown(choice.network_error)}"])
+        if (verdict := law.verdict) and verdict.response:
+            one = verdict.response
+            told = f"alpha: {text(one.alpha)}<br>beta: {text(one.beta)}"
+            rows.append(["Compared with the true response", told])
+        body += table([], rows) + f'<p class="note">{text(choice.what)}.</p>'
     return f"<h3>What a particle does with its forces</h3>{body}"
 
 
