@@ -142,7 +142,7 @@ _ENTRIES = (
     Response(
         "saturating",
         f"1/(m_i*(1 + s/{SATURATION}))",
-        summary=f"m a = S/(1 + |S|/{SATURATION:g}): no force accelerates more than {SATURATION:g}/m",
+        summary=f"m a = S/(1 + s/{SATURATION:g}), s the size of S: no force accelerates more than {SATURATION:g}/m",
     ),
     Response(
         "relativistic",
@@ -157,7 +157,7 @@ _ENTRIES = (
     Response(
         "mond",
         f"sqrt({A0}/(m_i*(s + {ROUNDED})))",
-        summary=f"a = sqrt({A0:g} |S|/m) along S, rounded at small forces: deep MOND"
+        summary=f"a = sqrt({A0:g} s/m) along S, s its size, rounded at small forces: deep MOND"
         " (M. Milgrom, Astrophys. J. 270, 365, 1983)",
     ),
 )
