@@ -117,8 +117,11 @@ def read(messages: dict, nodes: Nodes, seed: int = 0) -> Read:
     return Read(force, net, mixing, sideways > SIDEWAYS, sideways)
 
 
-def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int) -> list[Target]:
-    """The targets f, alpha and, where accelerations are not along S, beta; all from the network alone."""
+def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int, quick: bool = False) -> list[Target]:
+    """The targets f, alpha and, where accelerations are not along S, beta; all from the network alone. ``quick``: with
+    the restarts of the other targets.
+    """
+    options = {k: v for k, v in SEARCH.items() if not (quick and "restarts" in k)}
     rng = np.random.default_rng([seed, 53])
     edges = rng.permutation(len(found.force))[:rows]
     unit = direction(messages["dx"][edges].astype(float), messages["r"][edges].astype(float))
@@ -144,11 +147,11 @@ def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int) ->
             tell = use & (values > 0 if family.of == ALPHA else np.abs(sv) > 0.1 * np.sqrt(s2 * v2))
             pick = rng.permutation(np.flatnonzero(tell))[:rows]
             here = varying({k: v[pick] for k, v in features.items()})
-            out.append(Target(family.name, here, family.forth(values[pick], sv[pick]), SEARCH))
+            out.append(Target(family.name, here, family.forth(values[pick], sv[pick]), options))
     if found.needs_beta:
         pick = rng.permutation(np.flatnonzero(use & (np.abs(alpha) > 0)))[:rows]
         here = varying({k: v[pick] for k, v in features.items()})
-        out.append(Target(SHARED, here, beta[pick] / alpha[pick], SEARCH))
+        out.append(Target(SHARED, here, beta[pick] / alpha[pick], options))
     return out
 
 
