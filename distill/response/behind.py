@@ -70,6 +70,8 @@ APART = 0.2  # squared sine of the angle between S and v from which a tells alph
 SIDEWAYS = 0.01  # mean relative size of accelerations across S up to which no beta is searched
 SMALL, LARGE, HELD_OUT = 600, 4000, 3000  # receivers: to fit candidates, to fit the law, to judge
 LARGEST_ROW, SHARE_ROW, ROUNDS, REPAIRS = 20, 7, 3, 3
+SYMMETRIC = 1e-4  # mean relative difference of F_ij and -F_ji that a fit may leave
+PROMISING = 20  # compositions that are fitted to the end before any is repaired
 GAIN = 0.1  # a repair must lower the error by that share
 NEWTON = "1.0/m_i"
 
@@ -180,7 +182,7 @@ def _softened(expr: sp.Expr, length: float) -> list[sp.Expr]:
         if e.is_Add and len(e.args) == 2:
             number, power = sorted(e.args, key=lambda a: not a.is_Float)
             if number.is_Float and number > 0 and power.is_Pow and power.base.is_Symbol and power.exp.is_Integer:
-                return (power.base + sp.Float(float(number) ** (1 / float(power.exp)))) ** power.exp
+                return (power.base + sp.Float(SOFT * length)) ** power.exp
         return e
 
     return [rebuild(expr, change), expr.xreplace({_R: _R + sp.Float(SOFT * length)})]
@@ -217,6 +219,15 @@ class Ground:
             held=SimpleNamespace(trajectory=self.held.data.trajectory), check=SimpleNamespace(tiny=self.held.tiny)
         )
 
+    def symmetric(self, pair: sp.Expr) -> bool:
+        """Whether f is the same for both ends, up to what fits leave: action is reaction."""
+        here = self.few.data.features
+        there = {k[:-2] + {"_i": "_j", "_j": "_i"}[k[-2:]] if k != "r" else k: v for k, v in here.items()}
+        one, other = (self.few.value(pair, {k: columns[k] for k in here}) for columns in (here, there))
+        with np.errstate(all="ignore"):
+            off = np.abs(one - other) / (np.abs(one) + np.abs(other) + 1e-300)
+        return bool(np.nanmean(off) < SYMMETRIC) if np.isfinite(off).any() else False
+
 
 @dataclass
 class Found:
@@ -238,11 +249,13 @@ class Found:
 
 def compose(fronts: dict, ground: Ground) -> Found:
     """Pair law and response from the ``fronts`` of the searches, refitted, repaired and chosen on accelerations."""
-    cpu, tried = time.process_time(), {}
+    cpu, tried, third_law = time.process_time(), {}, False
 
-    def add(form: Composition, nfev: int = 40) -> Candidate:
+    def add(form: Composition, nfev: int = 60) -> Candidate:
         candidate = Candidate(fitted := ground.few.fit(form, nfev), ground.held.errors(fitted))
         key = tuple(parametrise(part)[0] for part in fitted.parts)
+        if third_law and not ground.symmetric(fitted.pair):
+            return candidate  # a factor of one particle belongs to its response
         if key not in tried or candidate.error < tried[key].error:
             tried[key] = candidate
         return candidate
@@ -255,8 +268,10 @@ def compose(fronts: dict, ground: Ground) -> Found:
     length = float(np.median(ground.few.data.features["r"]))
     pairs, alphas, betas = (rows_of(fronts, which, ground.unit_charges, length) for which in (PAIR, ALPHA, BETA))
     betas = [*betas, sp.S.Zero]
+    symmetric = [pair for pair in pairs if ground.symmetric(pair)]
+    third_law, pairs = bool(symmetric), symmetric or pairs
     shares = [r.expr for r in fronts[SHARED].rows if complexity(r.expr) <= SHARE_ROW] if SHARED in fronts else []
-    add(Composition(fronts[PAIR].expr, fronts[ALPHA].expr))
+    add(Composition(pairs[-1], fronts[ALPHA].expr))
     for _ in range(2):
         for pair in pairs:
             add(Composition(pair, best().alpha, best().beta))
@@ -267,10 +282,16 @@ def compose(fronts: dict, ground: Ground) -> Found:
         pair = best().pair
         for alpha in alphas if shares else ():
             for share in shares:
-                add(Composition(pair, alpha, canonical(share * alpha, ground.unit_charges)), 20)
+                add(Composition(pair, alpha, canonical(share * alpha, ground.unit_charges)))
         if min(c.error for c in tried.values()) <= ground.held.tiny:
             break
     add(Composition(best().pair, parse(NEWTON, names)))  # Newton's response
+    met = set()
+    for candidate in sorted(tried.values(), key=lambda c: (c.error, c.complexity)):
+        form = parametrise(candidate.form.alpha)[0]
+        if form not in met and len(met) < PROMISING:  # the best with each alpha, for a fit may be slow to come down
+            met.add(form)
+            add(candidate.form, 400)
     for _ in range(ROUNDS):
         lowest = min(c.error for c in tried.values())
         if lowest <= ground.held.tiny:

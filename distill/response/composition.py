@@ -20,7 +20,7 @@ from distill.formulas.fit import BAD, full
 from distill.formulas.objective import MAX_CONSTANTS, Objective
 from distill.formulas.program import Fixed, Program
 from distill.formulas.text import symbols_for, to_text
-from distill.formulas.tree import canonical, complexity, parametrise, with_constants, with_scales
+from distill.formulas.tree import canonical, complexity, parametrise, rebuild, with_constants, with_scales
 from distill.law.receivers import Receivers
 from distill.physics.law import Law
 from distill.physics.responses import Response
@@ -28,6 +28,7 @@ from distill.search.shared import leading_one
 from distill.statistics.metrics import typical_size
 
 F_SCALE = 0.01  # of the soft l1 loss, as in the fit of a law with Newton's response
+WORST = 10.0  # relative error that a receiver can count for
 NEWTON_STEPS = 30  # to turn a response round
 S, SV = symbols_for(("s", "sv"))
 
@@ -60,12 +61,28 @@ class Composition:
             alpha, beta = sp.Float(factor) * self.alpha.xreplace(scaled), self.beta.xreplace(scaled)
         else:
             alpha, beta = self.alpha, self.beta
-        return Composition(pair, canonical(alpha, unit_charges), canonical(beta, unit_charges))
+        return Composition(pair, *(canonical(_roots_of_one(part), unit_charges) for part in (alpha, beta)))
 
     def law(self, properties, chain: bool = False) -> Law:
         beta = "0" if self.beta == 0 else to_text(self.beta)
         response = Response("found", to_text(self.alpha), beta, "found from the network", properties=tuple(properties))
         return Law(self.pair, {}, chain, properties=tuple(properties), response=response)
+
+
+def _roots_of_one(expr: sp.Expr) -> sp.Expr:
+    """``expr`` with sqrt(a + b z) as sqrt(a) sqrt(1 + (b/a) z): a factor before it and one inside are one constant."""
+
+    def change(e):
+        if e.is_Pow and e.base.is_Add and e.exp.is_Rational and not e.exp.is_Integer:
+            number, rest = e.base.as_coeff_Add()
+            if number.is_Float and number > 0:
+                return (
+                    sp.Float(float(number) ** float(e.exp))
+                    * (1 + sp.Add(*[t / number for t in sp.Add.make_args(rest)])) ** e.exp
+                )
+        return e
+
+    return rebuild(expr, change)
 
 
 @dataclass
@@ -125,10 +142,12 @@ class Bench:
             return alpha * net + beta * self.data.state.vel
 
     def errors(self, form: Composition) -> np.ndarray:
-        """Mean over the components of the relative error [receiver]; infinite where it is not finite."""
+        """Mean over the components of the relative error [receiver], at most ``WORST``: so much where it is not finite,
+        as of a root at the fastest particle while its constants are still a little off.
+        """
         with np.errstate(all="ignore"):
             missed = np.abs(self.response(form, self.net_of(form)) - self.data.acc).mean(1) * self.weights
-        return np.where(np.isfinite(missed), missed, np.inf)
+        return np.where(np.isfinite(missed), np.minimum(missed, WORST), WORST)
 
     def score(self, form: Composition) -> float:
         return float(np.mean(self.errors(form)))
