@@ -40,11 +40,17 @@ def system_of(about: SystemRecord) -> System | None:
     else:
         system = SYSTEMS.get(about.name)
     system = system and system.as_described(about)
-    same = ("law", "drag", "neighbours_only", "response")
-    there = None if system is None else describe(system)
-    if system is None or about.variant == "original" or any(getattr(about, k) != there[k] for k in same):
+    same = ("law", "drag", "neighbours_only")
+    if system is None or about.variant == "original" or any(getattr(about, k) != getattr(system, k) for k in same):
         return None  # "original": the slips of the authors' code, which former versions could simulate
+    if _formulas(about.response) != _formulas(describe(system)["response"]):
+        return None
     return system
+
+
+def _formulas(response: dict | None) -> dict | None:
+    """What a response does, its name and summary apart."""
+    return response and {k: v for k, v in response.items() if k not in ("name", "summary")}
 
 
 def _from_same_file(about):
