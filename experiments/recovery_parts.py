@@ -146,8 +146,10 @@ def legend(columns: list[Column]) -> str:
 
 
 def with_rivals(rows: list[dict]) -> bool:
-    """Whether these rows were measured beside an untrained network."""
-    return any("untrained_recovered" in r for r in rows)
+    """Whether these rows are of the benchmark that runs rivals, beside one network of each data set: it tells what
+    noise is, too.
+    """
+    return any("noise_is" in r for r in rows)
 
 
 def constants_of_argon(rows: list[dict]) -> str:

@@ -71,13 +71,13 @@ def test_columns_are_those_that_were_measured():
     heads = [[c.head for c in recovery_parts.table([("r2", rows)], columns)[1]] for rows in ([old], [old, new])]
     assert set(heads[1]) - set(heads[0]) == {"R² of splines", "untrained network", "untrained, after the refit"}
     assert recovery_parts.table([("r2", [old])], columns)[0].endswith("| r2 | 1 (1) | 1/1 | 1/1 | 0/1 | 0 | 0.2 |")
-    assert not recovery_parts.with_rivals([old]) and recovery_parts.with_rivals([new])
+    assert not recovery_parts.with_rivals([old]) and recovery_parts.with_rivals([old | {"noise_is": None}])
 
 
 def test_what_is_of_an_older_measure_says_so(monkeypatch):
     """Its label goes when the rivals have been measured; lines without them leave README.md then."""
     rows = page_parts.value("recovery_pipeline", "sections/newton/rows")
-    new = [r | {"untrained_recovered": False, "untrained_before_refit_recovered": False} for r in rows]
+    new = [r | {"noise_is": None, "untrained_before_refit_recovered": False} for r in rows]
     lines = [("new", new), ("before", rows)]
     monkeypatch.setattr(page_parts, "lines_of_recovery", lambda: lines)
     assert "| new |" in page_parts.recovery() and "before" not in page_parts.recovery().split("Columns")[0]
