@@ -73,7 +73,7 @@ def test_the_law_of_planted_messages_is_one_of_spins(tmp_path, monkeypatch):
     front = targets.search_target(target, SearchOptions(restarts=1, min_restarts=1, progress=False))
     ground = account.ground_of(m, nodes, dataset, 0, quick=True)
     found, control = (
-        account.finding(Source(name, name, name, force, read.node_terms), rows, ground, dataset)
+        account.finding(Source(name, name, name, force, read.node_terms), rows, ground, m, dataset)
         for name, rows in (("messages", front), ("control", None))
     )
     content = account.compose(found, [control], account.Judge(m, ground, dataset))

@@ -19,7 +19,7 @@ from distill.law.receivers import (
     receivers,
 )
 from distill.law.scene import of_dataset
-from distill.law.sources import Source
+from distill.law.sources import Source, sharpened
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics import record
@@ -71,7 +71,7 @@ def cutoff_of(dataset) -> float | None:
     return float(dataset.cutoff) if "cutoff" in dataset.arrays else None
 
 
-def finding(source: Source, front: Front | None, ground: selection.Ground, dataset) -> Finding:
+def finding(source: Source, front: Front | None, ground: selection.Ground, messages: dict, dataset) -> Finding:
     """What the refit on accelerations makes of the ``front`` of formulas searched in the force of ``source``.
 
     Without a front the refit starts from the fixed formulas of the control. The same for every source: who is
@@ -81,7 +81,8 @@ def finding(source: Source, front: Front | None, ground: selection.Ground, datas
     if front is None:
         before, refined = None, selection.control(own, chain)
     else:
-        before = Law(front.expr, source.node, chain, cutoff_of(dataset), own.properties)
+        expr = own.canonical(sharpened(front.expr, source.force, messages))
+        before = Law(expr, source.node, chain, cutoff_of(dataset), own.properties)
         refined = selection.refine_on_accelerations(front.rows, own, chain)
     needed, errors, dropped = node_terms.needed(refined.law, own)
     if dropped:
@@ -196,7 +197,7 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge) -> dict:
     }
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
         content[form.NAME] = form.account(law.pair, refined.data, tuple(law.node), system)
-        content["from_messages"][form.NAME] = form.values(main.front.expr, system)
+        content["from_messages"][form.NAME] = form.values(main.before.pair, system)
     return content
 
 

@@ -137,8 +137,8 @@ def search_law(
     forces.tell()
 
     ground = account.ground_of(messages, nodes, data, seed, quick)
-    found = account.finding(main, fronts["radial"], ground, data)
-    compared = [account.finding(o, of_rivals[o.name], ground, data) for o in others]
+    found = account.finding(main, fronts["radial"], ground, messages, data)
+    compared = [account.finding(o, of_rivals[o.name], ground, messages, data) for o in others]
     judge = account.Judge(messages, ground, data, seed, forces.test(seed), network=forces.config is not None)
     law, content = found.law, account.compose(found, compared, judge)
     if behind_it is not None:
