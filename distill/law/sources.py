@@ -37,7 +37,7 @@ class Source:
 
 
 def sharpened(expr: sp.Expr, force: np.ndarray, messages: dict) -> sp.Expr:
-    """``expr`` with its constants fitted to the estimate ``force`` on ALL edges, an overall factor of each term included.
+    """``expr`` with its constants fitted to the estimate ``force`` on ALL edges, a factor of each term included.
 
     A search sees a few thousand edges, of which few are close pairs, and minimises squares. An estimate's errors have
     heavy tails, and close pairs are what tells a softening from none: hence all edges and a loss that is linear beyond
