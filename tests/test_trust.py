@@ -32,7 +32,7 @@ def test_a_law_is_trusted_if_nothing_speaks_against_it():
 @pytest.mark.parametrize(
     ("against", "said"),
     [
-        ({"held_out": 0.02}, "predicts worse than its network"),
+        ({"held_out": 0.02}, "predicts worse than the network"),
         ({"chosen_share": 0.3}, "30 % of draws"),
         ({"left": {"structured": True, "text": "what the law leaves lasts"}}, "what the law leaves lasts"),
         ({"skill": SKILL | {"network": 0.35}, "network": 0.35}, "the network predicts no better than the mean"),

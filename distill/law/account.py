@@ -124,6 +124,7 @@ class Judge:
         edges, self.split = (messages, "training") if test is None else (test, "test")
         self.edges = edges if network else {k: v for k, v in edges.items() if k != "acc_pred_i"}
         self.ground, self.dataset, self.seed, self.dim = ground, dataset, seed, dataset.dim
+        self.source = "network" if network else "splines"
         self.unseen = ground.held if test is None else some_receivers(test, len(ground.held.acc), seed)
         self.system, self.cutoff = record.system_of(dataset.meta.system), cutoff_of(dataset)
         self.truth = verdict.true_law(self.system, variables(ground.properties))
@@ -136,18 +137,25 @@ class Judge:
         known = {"split": self.split, "response": self.system.response}
         return verdict.against_truth(law, self.truth, self.edges, self.true_node, self.seed, self.cutoff, **known)
 
+    def trust(self, main: Finding, rivals: Sequence[Finding]) -> dict:
+        """What the data alone say of the law of ``main``."""
+        errors = {"held_out": law_error(main.law, self.unseen), "network": network_error(self.unseen)}
+        refined = replace(main.refined, receivers=len(self.unseen.acc), **errors)
+        left, others = self.left(main.law, main.refined), [self.other(one) for one in rivals]
+        return trust.without_truth(refined, left, others, self.skill(), self.source)
+
     def left(self, law: Law, refined: selection.Refined) -> dict:
         """What a law leaves on whole trajectories."""
         return residuals.structure(law, of_dataset(self.dataset, law, self.seed), refined.data.acc.size)
 
     def skill(self) -> dict:
-        """Of the network on the receivers left out."""
-        return trust.skill(self.ground.held, self.ground.many)
+        """Of the network on the receivers that judge laws."""
+        return trust.skill(self.unseen, self.ground.many)
 
     def other(self, found: Finding) -> trust.Other:
         """A rival's law, to compare with."""
         short = to_text(found.law.pair, 4).replace(" ", "")
-        return trust.Other(found.source.label, short, law_error(found.law, self.ground.held))
+        return trust.Other(found.source.label, short, law_error(found.law, self.unseen))
 
     def acceleration_error(self, law: Law) -> dict:
         """Of a law and of the network, on the same receivers: of test trajectories, which nothing was fitted to or
@@ -191,9 +199,7 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge) -> dict:
         "acceleration_error": judge.acceleration_error(law),
         "truth": None if judge.truth is None else verdict.describe_truth(system, judge.truth),
         "verdict": judge.verdict(law) or {"recovered": None, "why": "the true law is not known here"},
-        "data_verdict": trust.without_truth(
-            refined, judge.left(law, refined), [judge.other(o) for o in rivals], judge.skill()
-        ),
+        "data_verdict": judge.trust(main, rivals),
     }
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
         content[form.NAME] = form.account(law.pair, refined.data, tuple(law.node), system)

@@ -48,20 +48,22 @@ def violations(leftover: Mapping, third_law: float | None = None, position: Mapp
     return out
 
 
-def without_truth(refined, left: Mapping, others: Sequence[Other] = (), known: Mapping | None = None) -> dict:
+def without_truth(
+    refined, left: Mapping, others: Sequence[Other] = (), known: Mapping | None = None, source: str = "network"
+) -> dict:
     """What data alone say of a refined law (``held_out``, ``network``, ``receivers``, ``chosen_share``).
 
     ``trusted``: it predicts accelerations no worse than its network, and the network better than zero or the mean
     (``known`` from ``skill``); no law found in another way (``others``) predicts them better; what it leaves is noise
     (``left`` from ``residuals.structure``); other trajectories would have chosen the same formula. Wrong exponents pass
-    the first of these, not the structure of what is left.
+    the first of these, not the structure of what is left. ``source``: what forces were read from.
     """
     error, failed = refined.held_out, []
     well = error <= AS_WELL * refined.network
     if not well:
-        failed.append(f"it predicts worse than its network (error {error:.2g} against {refined.network:.2g})")
+        failed.append(f"it predicts worse than the {source} (error {error:.2g} against {refined.network:.2g})")
     if known is not None and (lowest := min(known["zero"], known["mean"])) <= max(known["network"], error):
-        whose = "the network predicts" if lowest <= known["network"] else "it predicts"
+        whose = f"the {source} predicts" if lowest <= known["network"] else "it predicts"
         which = "zero" if known["zero"] <= known["mean"] else "the mean"
         worse = max(known["network"], error) if whose == "it predicts" else known["network"]
         failed.append(f"{whose} no better than {which} does (error {worse:.2g} against {lowest:.2g})")
@@ -73,7 +75,7 @@ def without_truth(refined, left: Mapping, others: Sequence[Other] = (), known: M
         failed.append(left["text"])
     if refined.chosen_share < STABLE:
         failed.append(f"it is chosen in {100 * refined.chosen_share:.0f} % of draws of the trajectories only")
-    against = f"its network {refined.network:.2g}"
+    against = f"the {source} {refined.network:.2g}"
     against += f", predicting zero {known['zero']:.2g}" if known else ""
     good = f"it predicts trajectories left out (error {error:.2g}; {against}), {left['text']}, and the choice is stable"
     return {
