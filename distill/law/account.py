@@ -137,7 +137,7 @@ class Judge:
         known = {"split": self.split, "response": self.system.response}
         return verdict.against_truth(law, self.truth, self.edges, self.true_node, self.seed, self.cutoff, **known)
 
-    def trust(self, main: Finding, rivals: Sequence[Finding]) -> dict:
+    def by_data(self, main: Finding, rivals: Sequence[Finding]) -> dict:
         """What the data alone say of the law of ``main``."""
         errors = {"held_out": law_error(main.law, self.unseen), "network": network_error(self.unseen)}
         refined = replace(main.refined, receivers=len(self.unseen.acc), **errors)
@@ -199,7 +199,7 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge) -> dict:
         "acceleration_error": judge.acceleration_error(law),
         "truth": None if judge.truth is None else verdict.describe_truth(system, judge.truth),
         "verdict": judge.verdict(law) or {"recovered": None, "why": "the true law is not known here"},
-        "data_verdict": judge.trust(main, rivals),
+        "data_verdict": judge.by_data(main, rivals),
     }
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
         content[form.NAME] = form.account(law.pair, refined.data, tuple(law.node), system)
