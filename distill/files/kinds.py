@@ -587,6 +587,18 @@ class NodeChoice(Part):
     what: str  # is known and what is convention
 
 
+class Trajectories(Part):
+    """How many trajectories of the messages did what."""
+
+    shared: bool  # too few to have some for each
+    read_out: int  # to which the read-out was fitted, by the network's predictions
+    search: int  # whose edges were searched
+    fit: int | None  # on whose accelerations formulas were refitted; null: two thirds of all
+    choice: int | None  # that chose among them; null: the other third
+    test: int  # of the final errors; 0: those that chose
+    text: str  # in a sentence
+
+
 class LawRecord(Made):
     """outputs/<run>/law.json."""
 
@@ -596,6 +608,7 @@ class LawRecord(Made):
     engine_reason: str  # why this one
     chain: bool  # only neighbours interact
     cutoff: float | None  # beyond it there is no force
+    trajectories: Trajectories | None = None  # which did what
     read_out: ReadOutRecord  # the pair force from messages that was searched
     leftover: Leftover  # what a pair law of this kind cannot say
     targets: dict[str, TargetRecord]  # every search

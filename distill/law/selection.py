@@ -29,6 +29,7 @@ from distill.law.receivers import (
     receiver_errors,
     receivers,
 )
+from distill.messages import roles
 from distill.physics.law import Law
 from distill.search.front import Row
 
@@ -91,16 +92,17 @@ class Ground:
         trajectory = messages["trajectory"][nodes.first]
         known = np.unique(trajectory)
         left_out = rng.permutation(known)[: max(1, len(known) // 3)]
+        own = roles.roles(messages, seed) or {"choice": left_out, "fit": np.setdiff1d(known, left_out)}
         order = rng.permutation(len(nodes.first))
-        out = np.isin(trajectory[order], left_out)
-        self.held = receivers(messages, nodes, order[out][:held_out])
-        self.many = receivers(messages, nodes, order[~out][:large])
+        out, fitted = (order[np.isin(trajectory[order], own[role])] for role in ("choice", "fit"))
+        self.held = receivers(messages, nodes, out[:held_out])
+        self.many = receivers(messages, nodes, fitted[:large])
         self.node_terms = tuple(node_terms)
         # a constant input tells nothing, and in a repair it would stand in for a constant
         self.properties = in_messages(messages)
         fields = message_fields(self.properties)
         inputs = [v for v, k in fields.items() if v == "r" or np.ptp(messages[k]) > 0]
-        self._few, self._inputs = receivers(messages, nodes, order[~out][:small]), inputs
+        self._few, self._inputs = receivers(messages, nodes, fitted[:small]), inputs
         self.unit_charges = bool(np.all(np.abs(messages["charge_i"]) == 1))
         self.dim = self.held.acc.shape[1]
         self._aim()

@@ -6,9 +6,9 @@ network itself predicts: the summed messages of each receiver are fitted to T_i,
 gauge is the one whose fit holds best on particles left out of it.
 
 No label is touched, neither accelerations of the data nor forces: what is read is what the network has learnt, and a
-law searched in it owes nothing to a second look at the data. Nothing is lost by it. The network's errors are no
-function of the sums that the fit could follow, so they average out: on three networks that were trained the gauge and
-the R^2 were those of a fit to the data's accelerations, and the force differed by a share of 3e-5 to 1.5e-4.
+law searched in it owes nothing to a second look at the data. Nothing is lost by it: on three trained networks gauge
+and R^2 were those of a fit to the data's accelerations, and the force differed from that fit's by a share of 3e-5 to
+1.5e-4, less than it differs from the true one.
 
 No fixed mixture undoes a general A(x_i): for networks that may use one, or seem to, the force by the Jacobian of the
 node model (``acc_share``) is a further candidate.
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from distill.files.properties import of_edges, of_receivers
+from distill.messages import roles
 from distill.messages.gauges import ACCELERATION, Gauge, gauge_named, gauges
 from distill.messages.net_forces import (
     NEGLIGIBLE,
@@ -27,6 +28,7 @@ from distill.messages.net_forces import (
     drop_terms,
     net_force,
     node_columns,
+    nodes_of,
     relative_l1,
     ridge,
     state_of,
@@ -196,8 +198,11 @@ def read_out(
     read-out loses more of the network's predictions than those are wrong by, ``network`` (its error when it was
     trained; ``ACCURATE`` if not known), so that it is clearly worse than they are. ``_better`` says how one is taken.
     ``doubted``: assumptions that were switched off (``MessagesRecord``): without the third law nothing is
-    antisymmetrised. Raises ``UserError`` if the messages carry nothing.
+    antisymmetrised. Fitted on trajectories of its own (``roles``), which ``seed`` draws. Raises ``UserError`` if the
+    messages carry nothing.
     """
+    own = roles.part("read_out", messages, seed)
+    messages, nodes = (messages, nodes) if own is messages else (own, nodes_of(own))
     active = np.flatnonzero((messages["active"] > 0) & (messages["message"].std(0) > 0))
     if not len(active):
         raise UserError(

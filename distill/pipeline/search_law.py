@@ -17,7 +17,7 @@ from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import finite_or_none, save_bytes
 from distill.law import account, trust
 from distill.law.sources import MESSAGES, SPLINES
-from distill.messages import assumptions
+from distill.messages import assumptions, roles
 from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
 from distill.pipeline.forces import BOTH, OF_DATASET, where_from
@@ -139,7 +139,8 @@ def search_law(
     ground = account.ground_of(messages, nodes, data, seed, quick)
     found = account.finding(main, fronts["radial"], ground, messages, data)
     compared = [account.finding(o, of_rivals[o.name], ground, messages, data) for o in others]
-    judge = account.Judge(messages, ground, data, seed, forces.test(seed), network=forces.config is not None)
+    test = forces.test(seed)
+    judge = account.Judge(messages, ground, data, seed, test, network=forces.config is not None)
     law, content = found.law, account.compose(found, compared, judge)
     if behind_it is not None:
         composed = behind.compose(fronts, behind.Ground(messages, nodes, seed))
@@ -169,6 +170,7 @@ def search_law(
         "engine_reason": reason,
         "chain": law.chain,
         "cutoff": law.cutoff,
+        "trajectories": roles.account(messages, test, seed),
         "read_out": read.account() | {k: left[k] for k in SHARES},
         "leftover": left,
         "targets": {name: account.target_json(name, f) for name, f in fronts.items()},

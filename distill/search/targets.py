@@ -10,7 +10,7 @@ from distill.files import records
 from distill.files.kinds import FrontRecord
 from distill.files.properties import of_edges
 from distill.files.storage import finite_or_none
-from distill.messages import read_out
+from distill.messages import read_out, roles
 from distill.physics.law import AXES
 from distill.physics.terms import direction
 from distill.search import node_function
@@ -46,7 +46,8 @@ class Target:
 
 def rows_drawn(messages: dict, rows: int, seed: int) -> np.ndarray:
     """Numbers of the edges that searches see, the same for every estimate of the force."""
-    return np.random.default_rng([seed, 41]).permutation(len(messages["r"]))[:rows]
+    edges = roles.edges_of("search", messages, seed)
+    return edges[np.random.default_rng([seed, 41]).permutation(len(edges))[:rows]]
 
 
 def radial_target(name: str, messages: dict, force: np.ndarray, rows: int = 4000, seed: int = 0) -> Target:
