@@ -30,19 +30,19 @@ from distill.shell.flags import Parser, positive_int
 from distill.shell.stage import Done, Stage, progress, run_script
 from distill.shell.threads import set_threads
 from distill.splines.fit import fit_pair_force
-from distill.splines.observations import observations
+from distill.splines.observations import GRAPHS, observations
 
 SYSTEMS = ("spring", "r1", "r2", "charge", "superposition", "damped")
-GRAPHS, DRAWS, TEST_GRAPHS, NOISE = 40_000, 10, 10_000, 0.05
+DRAWS, TEST_GRAPHS, NOISE = 10, 10_000, 0.05
 NOISES = {"none": (0.0, 0.0), "multiplied": (NOISE, 0.0), "added": (0.0, NOISE)}
 BARS = {"none": 0.999, "multiplied": 0.99, "added": 0.99}  # of the smallest R2 of the draws
 CPU_BAR = 10.0
 KEY = ("system", "dim", "seed", "noise")
 
 
-def fitted(dataset: Dataset, graphs: int | None, seed: int):
+def fitted(dataset: Dataset, seed: int):
     """(splines, their description, CPU seconds of the fit, closest pair, nodes and edges fitted to)."""
-    edges = observations(dataset, "train", graphs, seed)
+    edges = observations(dataset, "train", GRAPHS, seed)
     start = time.process_time()
     nodes = nodes_of(edges)
     spline = fit_pair_force(edges, nodes, seed)
@@ -57,7 +57,7 @@ def row(system: str, dim: int, seed: int, noise: str, quick: bool) -> dict:
     dataset = load_dataset(name)
     clean, tests = dataset.acc, [observations(dataset, "test", TEST_GRAPHS, k) for k in range(DRAWS)]
     dataset.arrays["acc"] = noisy(clean, seed, *NOISES[noise])
-    spline, said, cpu, closest = fitted(dataset, GRAPHS, seed)
+    spline, said, cpu, closest = fitted(dataset, seed)
     scores = [score_forces(spline.force(test), test["force"]) for test in tests]
     return {
         **dict(zip(KEY, (system, dim, seed, noise), strict=True)),
@@ -78,7 +78,7 @@ def row(system: str, dim: int, seed: int, noise: str, quick: bool) -> dict:
 def argon(name: str, graphs: int, seed: int = 0) -> dict:
     """Net forces and constants of Lennard-Jones from the curve, on a dataset of argon."""
     dataset = load_dataset(name)
-    spline, said, cpu, closest = fitted(dataset, None, seed)
+    spline, said, cpu, closest = fitted(dataset, seed)
     test = observations(dataset, "test", graphs, seed)
     nodes = nodes_of(test)
     error = np.abs(nodes.sum(spline.force(test)) - net_force(test, nodes))

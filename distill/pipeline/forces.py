@@ -19,7 +19,7 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
 from distill.splines.fit import fit_pair_force, kinds_where
-from distill.splines.observations import observations
+from distill.splines.observations import GRAPHS, observations
 from distill.splines.pair_spline import PairSpline
 
 BOTH = "both"
@@ -115,7 +115,7 @@ class OfDataset:
             raise _of_one_trajectory(self.dataset.path, "put more trajectories into its training split")
 
     def forces(self, seed: int, quick: bool) -> Forces:
-        edges = observations(self.dataset, "train", QUICK_GRAPHS if quick else None, seed)
+        edges = observations(self.dataset, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
         nodes = nodes_of(edges)
         read = fit_pair_force(edges, nodes, seed)
         edges["acc_pred_i"] = _predicted(read, edges, nodes)

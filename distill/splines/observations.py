@@ -11,9 +11,9 @@ from distill.physics.system import pair_force
 GRAPHS, EDGES = 40_000, 1_200_000  # drawn unless told otherwise; edges count where frames have thousands
 
 
-def observations(dataset: Dataset, split: str = "train", graphs: int | None = None, seed: int = 0) -> dict:
-    """Edges of ``graphs`` frames of ``split`` drawn with ``seed``, 0 for all, None for ``GRAPHS`` or as many as have
-    ``EDGES``; arrays by the names of ``fields.MESSAGE_FIELDS``, without what a network says.
+def observations(dataset: Dataset, split: str = "train", graphs: int = GRAPHS, seed: int = 0) -> dict:
+    """Edges of at most ``graphs`` frames of ``split``, and no more than have ``EDGES`` together, drawn with ``seed``:
+    arrays by the names of ``fields.MESSAGE_FIELDS``, without what a network says.
 
     ``force`` [edge, dim] is there where the system is known. Edges to held particles are left out: what holds them
     is no pair force. ``UserError`` for a box without a cutoff or a split without trajectories.
@@ -21,10 +21,9 @@ def observations(dataset: Dataset, split: str = "train", graphs: int | None = No
     trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]
     source, total = edges_of(dataset), len(trajectories) * frames
     every = trajectories.repeat(frames) * frames + np.tile(np.arange(frames), len(trajectories))
-    if graphs is None:
-        some = every[np.linspace(0, total - 1, min(total, 16)).astype(int)]
-        graphs = int(min(GRAPHS, max(1, EDGES * len(some) / max(1, source.count(some)))))
-    if 0 < graphs < total:
+    some = every[np.linspace(0, total - 1, min(total, 16)).astype(int)]
+    graphs = int(min(graphs, max(1, EDGES * len(some) / max(1, source.count(some)))))
+    if graphs < total:
         every = every[np.sort(np.random.default_rng([seed, 71]).choice(total, graphs, replace=False))]
     return edges_of_frames(dataset, every, source)
 
