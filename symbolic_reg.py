@@ -68,7 +68,7 @@ def parse(argv):
     )
     add("--raw-inputs", action="store_true", help="with --sr-on-inputs: positions of all particles as they are")
     add = parser.add_argument_group("search").add_argument
-    add("--operators", nargs="+", choices=OPERATORS, help="(+ - * / square; in a box pow as well)")
+    add("--operators", nargs="+", choices=OPERATORS, help="(+ - * / square exp; in a box pow as well)")
     add("--loss", choices=LOSSES, default="relative", help="what a row is fitted to")
     add("--rows", type=positive_int, default=4000, help="edges (or particles) drawn for a search")
     add("--max-complexity", type=positive_int, default=30, help="nodes of a formula")

@@ -77,7 +77,7 @@ def search_law(
     ``node``: "linear", every particle responds by a = S/m to its net force S; "function", the response is searched too
     (``distill.response``); "auto": where the network was trained without a linear node but with the third law.
     ``sr_on_inputs``: the baseline without a network too, on ``raw_inputs`` or ordered ones (``whole_system``).
-    ``operators``: + - * / square where None, and pow in a box. The other options are those of ``SearchOptions``.
+    ``operators``: + - * / square exp where None, and pow in a box. The other options are those of ``SearchOptions``.
     ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
     that then cannot start, the next one searches.
     """

@@ -15,7 +15,7 @@ from distill.search.registry import LOSSES
 from distill.shell.errors import UserError, near_miss
 from distill.statistics.metrics import typical_size
 
-USUAL = ("+", "-", "*", "/", "square")
+USUAL = ("+", "-", "*", "/", "square", "exp")
 HOW = ("threads", "output_directory", "progress", "resume", "node_price")  # these do not change what is searched
 
 
