@@ -7,8 +7,8 @@ example:  python benchmarks/nonlinear.py --systems saturating relativistic mond 
 
 simulate -> train (newton, --no-linear-node) -> extract -> symbolic_reg -> test_generalization, a run for each system,
 variant and seed. Datasets have the run's seed. A stage that fails is reported in its row and does not stop the others.
-Beside every law stand its rivals: the same network read as if its node were linear, and what was asked for
-with --rivals; none of them is given a response to fit, all add up forces in accelerations.
+Beside every law stand its rivals: the same network read as if its node were linear, what was asked for with --rivals
+(none of these has a response to fit), and the composition without a network, which has.
 """
 
 import time
@@ -70,7 +70,7 @@ def collected(run: str) -> dict:
     law = records.load(LawRecord, path)
     out = {
         "pair": law.pair.text,
-        "response": law.node.text,
+        "response": response_of(law),
         "recovered": law.verdict.recovered,
         "why": law.verdict.why,
         "from_messages": law.from_messages.text,
@@ -92,6 +92,14 @@ def collected(run: str) -> dict:
         sets = records.load(Generalization, beyond).sets
         out["law_over_network_mae"] = {name: one.law_over_gnn_mae for name, one in sets.items()}
     return out
+
+
+def response_of(law: LawRecord) -> str:
+    """What the law says that a particle does with its net force S."""
+    found = law.node.response
+    if found is None:
+        return "a = S/m_i"
+    return f"a = ({found.alpha}) S" + ("" if found.beta == "0" else f" + ({found.beta}) v")
 
 
 def summary(rows: list[dict]) -> dict:

@@ -143,10 +143,13 @@ def search_law(
     judge = account.Judge(messages, ground, data, seed, test, network=forces.config is not None)
     law, content = found.law, account.compose(found, compared, judge)
     if behind_it is not None:
-        composed = behind.compose(fronts, behind.Ground(messages, nodes, seed))
+        receivers = behind.Ground(messages, nodes, seed)
+        composed = behind.compose(fronts, receivers)
         content["node_choice"] = response_account.choice(composed, found, behind_it)
         if content["node_choice"]["chosen"] == "function":
             content["rivals"]["linear_node"] = account.rival_json(found, judge) | LINEAR
+            alone = response_account.rival(behind.control(receivers), judge, found.law.chain)
+            content["rivals"]["response_control"] = alone
             law, instead_of = response_account.replaced(composed, fronts, found, judge, compared)
             content |= instead_of
     if "node" in fronts:

@@ -12,7 +12,7 @@ from distill.law import account, selection, trust
 from distill.law.receivers import law_acceleration, law_error
 from distill.messages.net_forces import nodes_of
 from distill.response import judge as verdicts
-from distill.response.behind import ALPHA, BETA, PAIR, Found, Read, form_text, rows_of
+from distill.response.behind import ALPHA, BETA, CONTROL_IS, PAIR, Found, Read, form_text, rows_of
 from distill.response.composition import Composition
 
 NEWTON_COMPLEXITY = 3  # of 1/m_i
@@ -67,6 +67,29 @@ def choice(found: Found, linear, behind: Read) -> dict:
         "what": "messages are a linear image of forces that add up; f is known up to a factor, leading coefficient 1 by"
         " convention, and a factor of m_i could stand in the response as well but for the third law",
     }
+
+
+def rival(found: Found, judge: account.Judge, chain: bool) -> dict:
+    """What the same composition finds without a network (``behind.control``): an entry of ``rivals``."""
+    law = found.form.law(found.ground.properties, chain)
+    return {
+        "label": "accelerations, no network, response allowed",
+        "what": CONTROL_IS,
+        "before_refit": None,
+        "pair": law.pair_json(),
+        "node": law.node_json(judge.dim),
+        "acceleration_error": judge.acceleration_error(law),
+        "verdict": _verdict(law, judge),
+        "cpu_seconds": found.cpu_seconds,
+    }
+
+
+def _verdict(law, judge: account.Judge) -> dict | None:
+    """On pair law and response; None where the truth is not known as a formula."""
+    if not isinstance(judge.truth, sp.Expr) or "force" not in judge.edges:
+        return None
+    known = judge.truth, judge.system.response, judge.edges, nodes_of(judge.edges), judge.seed
+    return verdicts.against_truth(law, *known, judge.true_node, judge.split)
 
 
 def selection_candidate(found: Found):
@@ -143,10 +166,9 @@ def replaced(found: Found, fronts: dict, linear, judge: account.Judge, rivals=()
         ),
         "lennard_jones": None,
     }
-    if isinstance(judge.truth, sp.Expr) and "force" in judge.edges:
-        known = judge.truth, judge.system.response, judge.edges, nodes_of(judge.edges), judge.seed
-        content["verdict"] = verdicts.against_truth(law, *known, judge.true_node, judge.split)
-        content["from_messages"]["verdict"] = verdicts.against_truth(before, *known, judge.true_node, judge.split)
+    if (told_of := _verdict(law, judge)) is not None:
+        content["verdict"] = told_of
+        content["from_messages"]["verdict"] = _verdict(before, judge)
     return law, content
 
 

@@ -10,13 +10,14 @@ and the simplest that is not significantly worse than the best on trajectories l
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
 import sympy as sp
 
 from distill.files.properties import in_messages, message_fields, of_edges
+from distill.files.properties import variables as pair_variables
 from distill.files.storage import finite_or_none
 from distill.formulas.improve import prune, repair
 from distill.formulas.text import parse, symbols_for, to_text
@@ -29,6 +30,7 @@ from distill.messages.net_forces import Nodes, state_of
 from distill.physics.responses import response_variables
 from distill.physics.terms import direction
 from distill.response.composition import Bench, Candidate, Composition
+from distill.search.front import Front, Row
 from distill.search.mixing import Mixing, central_mixing
 from distill.search.targets import Target, varying
 from distill.shell.errors import UserError
@@ -409,3 +411,36 @@ def form_text(form: Composition) -> str:
         if part != 0:
             out.append(f"{name} = {to_text(pexpr.xreplace(named), 6)}")
     return "; ".join(out)
+
+
+# ---------------------------------------------------------------- the control
+
+
+CONTROL_IS = (
+    "pair law and response composed, refitted, repaired and chosen on accelerations alone, without a network: pair laws"
+    " start from every product of the properties of both ends times r, 1/r and 1/r^2, responses from a = S/m with and"
+    " without a part along v"
+)
+
+
+def control(ground: Ground) -> Found:
+    """The same composition, refit, repair and choice without a network (``CONTROL_IS``); the better of two sets of
+    starts, for more of them may lead astray.
+    """
+    products = [f"{own}*{own[:-2]}_j*" for own in ground.own_inputs if own.endswith("_i")]
+    names, of_pair = response_variables(ground.properties), pair_variables(ground.properties)
+
+    def front(texts, variables):
+        rows = [Row(0, 0.0, text, parse(text, variables)) for text in texts]
+        return Front(rows, "none", len(rows) - 1, "a fixed start")
+
+    def starts(shapes, factors):
+        return front([f"{sign}0.1*{p}{z}" for sign in ("-", "") for p in factors for z in shapes], of_pair)
+
+    found = []
+    for pairs in (starts(("r", "1/r"), products or [""]), starts(("r", "1/r", "1/r^2"), ["", *products])):
+        for betas in ([], ["-0.1*sv/m_i", "-0.1*v/m_i"]):
+            fronts = {PAIR: pairs, ALPHA: front([NEWTON], names)}
+            found.append(compose(fronts | ({BETA: front(betas, names)} if betas else {}), ground))
+    best = min(found, key=lambda f: f.chosen.error)
+    return replace(best, cpu_seconds=sum(f.cpu_seconds for f in found))

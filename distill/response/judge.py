@@ -105,7 +105,7 @@ def _same(relation: dict) -> bool:
 def _rescaled(part: sp.Expr, scale: float, name: str) -> sp.Expr:
     """alpha or beta as a function of the true net force, which is ``scale`` times the law's."""
     c = sp.Float(scale or 1.0)
-    part = part.xreplace({_S: _S / c, _SV: _SV / c})
+    part = part.xreplace({_S: _S / abs(c), _SV: _SV / c})
     return part / c if name == "alpha" else part
 
 
