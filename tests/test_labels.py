@@ -76,7 +76,7 @@ def permuted(m: dict, nodes, *keys) -> dict:
     return m | {k: m[k][nodes.first][other] for k in keys}
 
 
-@pytest.mark.parametrize("made", [linear, by_jacobian])
+@pytest.mark.parametrize("made", [linear, pytest.param(by_jacobian, marks=pytest.mark.slow)])
 def test_labels_permuted_after_training_leave_what_the_messages_say(searched, made):
     m, nodes = made()
     (law, digests), (other, again) = searched(m), searched(permuted(m, nodes, *LABELS))
