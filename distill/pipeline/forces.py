@@ -14,11 +14,10 @@ from distill.files.names import messages_path, run_dir, run_name_of, splines_nam
 from distill.law.sources import MESSAGES, SPLINES, Source
 from distill.messages import read_out
 from distill.messages.net_forces import Nodes, node_values, nodes_of
-from distill.pipeline.rivals import NO_NETWORK, RIVALS, Material, of_splines
+from distill.pipeline.rivals import NO_NETWORK, RIVALS, Material, fitted, of_splines
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
-from distill.splines.fit import fit_pair_force, kinds_where
 from distill.splines.observations import GRAPHS, observations
 from distill.splines.pair_spline import PairSpline
 
@@ -94,7 +93,7 @@ class OfRun:
         dataset, messages = dataset_of_run(self.run, self.config), self.messages
         nodes = nodes_of(messages)
         if self.splines:
-            read = fit_pair_force(messages, nodes, seed, kinds_where(self.meta.doubted, messages))
+            read = fitted(messages, seed, self.meta.doubted)
             main = of_splines(read, messages)
         else:
             read = read_out.read_out(
@@ -117,7 +116,7 @@ class OfDataset:
     def forces(self, seed: int, quick: bool) -> Forces:
         edges = observations(self.dataset, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
         nodes = nodes_of(edges)
-        read = fit_pair_force(edges, nodes, seed)
+        read = fitted(edges, seed)
         edges["acc_pred_i"] = _predicted(read, edges, nodes)
         return Forces(self.run, self.inputs, self.dataset, edges, nodes, read, of_splines(read, edges))
 

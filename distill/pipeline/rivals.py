@@ -12,8 +12,8 @@ from distill.files.dataset import Dataset
 from distill.files.kinds import MessagesRecord, RunConfig
 from distill.law import selection
 from distill.law.sources import CONTROL, SPLINES, UNTRAINED, Source
-from distill.messages import read_out
-from distill.messages.net_forces import Nodes, node_values
+from distill.messages import read_out, roles
+from distill.messages.net_forces import Nodes, node_values, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.shell.errors import UserError
 from distill.splines.fit import fit_pair_force, kinds_where
@@ -51,9 +51,14 @@ def of_splines(spline: PairSpline, messages: dict) -> Source:
     return Source(SPLINES, "splines, no network", what, force, terms, spline.node_values, about["cpu_seconds"])
 
 
+def fitted(messages: dict, seed: int, doubted=()) -> PairSpline:
+    """Splines from the trajectories that are a read-out's (``roles``), without assumptions that were ``doubted``."""
+    own = roles.part("read_out", messages, seed)
+    return fit_pair_force(own, nodes_of(own), seed, kinds_where(doubted, own))
+
+
 def splines(m: Material) -> Source:
-    kinds = kinds_where(m.meta.doubted, m.messages)
-    return of_splines(fit_pair_force(m.messages, m.nodes, m.seed, kinds), m.messages)
+    return of_splines(fitted(m.messages, m.seed, m.meta.doubted), m.messages)
 
 
 def untrained(m: Material) -> Source:
