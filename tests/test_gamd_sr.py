@@ -67,6 +67,7 @@ def test_the_node_function_is_scored_as_a_net_force(both):
     found = gamd_sr.rows(*both, META, *contents("R/m_i"))["net_force_sr"]
     test = both[1]
     size = np.abs(test["acc_i"] * test["mass_i"][:, None]).mean()
-    assert found["equation"] == "R/m_i" and found["mae"] < 1e-6 * size
+    # what is read is fitted to a network's predictions, each off by its own noise
+    assert found["equation"] == "R/m_i" and found["mae"] < 1e-3 * size
     double = gamd_sr.rows(*both, META, *contents("2*R/m_i"))["net_force_sr"]
     assert double["mae"] == pytest.approx(size, rel=1e-3)
