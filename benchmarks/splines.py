@@ -136,7 +136,13 @@ def main(argv=None) -> int:
     add("--seeds", type=int, nargs="+", required=True, help="of the datasets and of the fits")
     add("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="force laws")
     add("--dims", type=int, nargs="+", choices=(2, 3), default=[2, 3], help="space dimensions")
-    add("--noises", nargs="+", choices=NOISES, default=list(NOISES), help=f"on the accelerations, {100 * NOISE:.0f} %% of each")
+    add(
+        "--noises",
+        nargs="+",
+        choices=NOISES,
+        default=list(NOISES),
+        help=f"on the accelerations, {100 * NOISE:.0f} %% of each",
+    )
     add("--argon", metavar="DATASET", help="a dataset of argon to fit as well")
     add("--argon-graphs", type=positive_int, default=40, help="its test frames")
     add("--out", type=Path, default=paths.ROOT / "results" / "splines.json", help="the file written")
