@@ -291,6 +291,12 @@ def runner_up(candidates, chosen, ground) -> dict | None:
     if not rest:
         return None
     second, first = candidates[rest[choose([candidates[k] for k in rest], ground)]], candidates[chosen]
+    about = {"held_out": second.error, "why_it_lost": why_it_lost(second, first)}
+    return {"expr": second.expr, "complexity": second.complexity} | about
+
+
+def why_it_lost(second, first) -> str:
+    """Of two candidates, in words."""
     nodes = second.complexity - first.complexity
     if second.error > first.error and not np.isclose(second.error, first.error, rtol=0.01):
         ratio = second.error / max(first.error, 1e-300)
@@ -298,8 +304,8 @@ def runner_up(candidates, chosen, ground) -> dict | None:
         reason = f"its error on receivers left out is {times} the law's"
     else:
         reason = "it fits receivers left out no better"
-    reason += f", with {nodes} nodes more" if nodes > 0 else f", with {-nodes} nodes less" if nodes < 0 else ""
-    return {"expr": second.expr, "complexity": second.complexity, "held_out": second.error, "why_it_lost": reason}
+    which = "more" if nodes > 0 else "less"
+    return reason + (f", with {abs(nodes)} node{'s' * (abs(nodes) > 1)} {which}" if nodes else "")
 
 
 # ---------------------------------------------------------------- the control

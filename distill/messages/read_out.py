@@ -293,9 +293,10 @@ def _better(linear: ReadOut, jacobian: ReadOut, messages: dict, nodes: Nodes, he
         third_law[g] = third_law_residual(read.plain_force(messages, nodes), nodes)
         score[g] = max(net_errors[g], NEGLIGIBLE) * max(sideways[g], NEGLIGIBLE)
     found, other = (jacobian, linear) if score[JACOBIAN] < score[linear.gauge] else (linear, jacobian)
-    numbers = [f"{net_errors[read.gauge]:.2g} x {sideways[read.gauge]:.2g}" for read in (found, other)]
+    names = {linear.gauge: "linear mixture", JACOBIAN: "Jacobian"}
+    ways = [f"by {names[g]} {net_errors[g]:.2g} x {sideways[g]:.2g}" for g in (found.gauge, other.gauge)]
     how = "antisymmetrised" if jacobian.antisymmetrise else "the third law not imposed"
-    why = f"error of net forces x sideways part, {how}: {numbers[0]}, by {other.gauge} {numbers[1]}"
+    why = f"smaller error of net forces x sideways part of the force, {how}: {', '.join(ways)}"
     jacobian.error = net_errors[JACOBIAN]
     compared = {"net_errors": net_errors, "sideways": sideways, "third_law": third_law}
     known = {"errors": linear.errors | {JACOBIAN: jacobian.error}, "lost": linear.lost, "network": linear.network}

@@ -65,10 +65,11 @@ class Forces:
         if isinstance(read, PairSpline):
             return
         if read.loses:
-            taken = "its Jacobian is read" if read.gauge == read_out.JACOBIAN else "still the best there is"
-            own = "not known" if read.network is None else f"{read.network:.2g}"
-            lost = f"{read.lost:.2g} of the network's net forces (its own error: {own})"
-            warn(f"the messages, mixed linearly, lose {lost}; {taken}")
+            by_jacobian = read.gauge == read_out.JACOBIAN
+            taken = "forces are read with the node model's Jacobian" if by_jacobian else "it is still the best read-out"
+            own = "" if read.network is None else f", which are off by {100 * read.network:.2g} % themselves"
+            lost = f"{100 * read.lost:.2g} % of the network's net forces{own}"
+            warn(f"a linear mixture of the messages misses {lost}; {taken}")
         if read_out.THIRD_LAW in self.meta.doubted and read.gauge in read.third_law:
             broken = read.third_law[read.gauge]
             warn(f"the third law is not imposed: |F_ij + F_ji| is {broken:.2g} of |F_ij| + |F_ji| (median)")

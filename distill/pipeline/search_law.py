@@ -37,7 +37,7 @@ from distill.shell.stage import Done, Stage, progress, warn
 QUICK_ROWS = 500
 OPTIONS = ("engine", "loss", "operators", "niterations", "max_complexity", "restarts", "min_restarts")
 OPTIONS += ("seed", "time_limit", "deterministic", "guesses")  # of the search that are a stage's
-LINEAR = {"label": "linear node", "what": "the same network read as if every particle responded by a = S/m"}
+LINEAR = {"label": "messages, a = S/m", "what": "the same network read as if every particle responded by a = S/m"}
 SHARES = ("tangential_share", "tangential_median")
 
 

@@ -2,10 +2,11 @@
 
 from distill.formulas.text import parse, to_text
 from distill.law.sources import SPLINES
+from distill.messages.read_out import JACOBIAN
 from distill.report import words
 from distill.report.page import code, details, formula, guarded, missing, percent, shown, table, text
 from distill.report.parts import added
-from distill.report.words import numbers, trust_words, verdict_word, worst_point
+from distill.report.words import missed, numbers, response_words, sentence, trust_words, verdict_word, worst_point
 
 COLOURS = {True: "good", False: "bad", None: "open"}  # of verdicts
 
@@ -42,9 +43,16 @@ def of_source(law) -> str:
 def before_and_after(law) -> str:
     """The law of the messages alone beside the one refitted on accelerations."""
     name = of_source(law)
-    cards = law_card(f"From the {name} alone", law.from_messages, "", 21)
-    cards += law_card("Constants refitted on accelerations", law.pair, "found", 21)
+    early, after = (
+        response_words(node.response) if node and node.response else "" for node in (law.from_messages.node, law.node)
+    )
+    cards = law_card(f"From the {name} alone", law.from_messages, "", 21, early)
+    cards += law_card("Constants refitted on accelerations", law.pair, "found", 21, after)
     about = ""
+    if not law.node.response:
+        about = (
+            f" The first is the formula ringed in the search below, its constants fitted to the {name} of all pairs."
+        )
     if verdict := law.from_messages.verdict:
         inside, far = (percent(getattr(verdict, f"relative_error_{k}")) for k in ("in_range", "extrapolated"))
         about = (
@@ -90,12 +98,24 @@ def ways(law) -> str:
 def way(label: str, before, after, law) -> list[str]:
     """A row: where the force is from, its law before the refit (``BeforeRefit`` or None) and after."""
     nothing = '<span class="note">nothing is read</span>'
-    early = [brief(before), judged(before.verdict)] if before else [nothing, "—"]
-    return [text(label), *early, brief(after.pair), judged(after.verdict), shown(after.acceleration_error.law)]
+    early = [brief(before, before.node), judged(before.verdict)] if before else [nothing, "—"]
+    return [
+        text(label),
+        *early,
+        brief(after.pair, after.node),
+        judged(after.verdict),
+        shown(after.acceleration_error.law),
+    ]
 
 
-def brief(pair) -> str:
-    return f'<span class="brief">{code(to_text(parse(pair.text, pair.variables), 4))}</span>'
+def brief(pair, node=None) -> str:
+    """The pair law with few digits, and the response below it where there is one."""
+    said = code(to_text(parse(pair.text, pair.variables), 4))
+    if node and node.response:
+        own = node.response
+        parts = {k: getattr(own, k) for k in ("alpha", "beta") if getattr(own, k) != "0"}
+        said += "".join(f"<br>{k} = {code(to_text(parse(v, own.variables), 4))}" for k, v in parts.items())
+    return f'<span class="brief">{said}</span>'
 
 
 def judged(verdict) -> str:
@@ -103,7 +123,10 @@ def judged(verdict) -> str:
     if not verdict:
         return "—"
     equal = verdict.equivalence
-    relation = f'<br><span class="note">{text(equal.text)}</span>' if equal and not verdict.recovered else ""
+    relation = ""
+    if equal and not verdict.recovered:
+        relation = "another form" if equal.relation == "different" else "; ".join([equal.text, *missed(verdict)])
+        relation = f'<br><span class="note">{text(relation)}</span>'
     return f'<span class="{COLOURS[verdict.recovered]}">{verdict_word(verdict)}</span>{relation}'
 
 
@@ -126,30 +149,33 @@ def against_the_truth(law) -> str:
         said = "different" if equal.relation == "different" else equal.text  # its worst point follows
         where, point = worst_point(equal).split(": ", 1)
         rows += [["Relation", text(said) + how[equal.symbolic]], [text(where), text(point)]]
-    if verdict.tails:
-        for key, where in {"in": "within range", "near": "near", "extrapolated": "beyond"}.items():
-            field = "in_range" if key == "in" else key
-            mean, tail = getattr(verdict, f"relative_error_{field}"), verdict.tails[key]
-            told = f"{percent(mean)} in the mean, one in a thousand {percent(tail)}"
-            bar = percent(verdict.allowed_errors[key])
-            rows.append([f"Accelerations {where} off by", f"{told}; allowed in the mean: {bar}"])
     rows += [["Not judged", text(said.removeprefix("not judged: "))] for said in verdict.not_judged]
-    if verdict.ranges:
-        inside, far, near = (
-            f"{shown(a)} to {shown(b)}" for a, b in (verdict.ranges[k] for k in ("in", "extrapolated", "near"))
-        )
-        told = f"{inside} within range, {far} beyond, {near} close by"
-        if verdict.n_receivers:
-            told += f"; n {shown(verdict.n_receivers)} receivers within range, {shown(verdict.n_samples)} pairs"
-            told += " in each of the others"
-        rows.append(["Distances r compared", told])
-    if not rows:
+    if not rows and not verdict.tails:
         return ""
-    body = f"<h3>Compared with the true law</h3>{table([], rows)}"
+    body = f"<h3>Compared with the true law</h3>{table([], rows) if rows else ''}{accelerations(verdict)}"
     if equal and equal.constants:
         listed = [[text(c.role), shown(c.true, 6), shown(c.found, 6), percent(c.off)] for c in equal.constants]
-        body += table(["constant of the true form", "true", "found", "off by"], listed)
+        body += table(["constant of the true pair law", "true", "found", "off by"], listed)
     return body
+
+
+def accelerations(verdict) -> str:
+    """A row for each range of distances: how far the law's accelerations are off, and what is allowed."""
+    rows = []
+    for key, where in {"near": "closer", "in": "within range", "extrapolated": "beyond"}.items():
+        if key not in verdict.tails:
+            continue
+        low, high = verdict.ranges.get(key, (None, None))
+        mean = getattr(verdict, f"relative_error_{'in_range' if key == 'in' else key}")
+        others = (verdict.tails, verdict.allowed_errors, verdict.network_errors)
+        errors = [f"<span class=line>{percent(e)}</span>" for e in (mean, *(each.get(key) for each in others))]
+        n = verdict.n_receivers if key == "in" else verdict.n_samples
+        rows.append([where, f"<span class=line>{shown(low)} to {shown(high)}</span>", *errors, n])
+    if not rows:
+        return ""
+    head = ["accelerations", "distances r", "mean", "one in a thousand above", "allowed mean", "network’s mean", "n"]
+    about = "Relative errors of accelerations; n: receivers within range, single pairs closer and beyond."
+    return table(head, rows, about, groups=[("", 2), ("the law is off by", 2), ("", 3)])
 
 
 def constants(law) -> str:
@@ -163,7 +189,7 @@ def constants(law) -> str:
         rounded = "—" if c.snapped_from is None else shown(c.snapped_from, 8)
         rows.append([code(c.symbol), shown(c.value, 8), error, rounded])
     listed = table(["constant", "value", "standard error", "rounded from"], rows)
-    note = f'<p class="note">{text(law.constants_note)}.</p>'
+    note = f'<p class="note">{text(sentence(law.constants_note))}.</p>'
     return f"<h3>How well the data know its constants</h3><p>{code(law.form)}</p>{listed}{note}"
 
 
@@ -171,7 +197,7 @@ def choice(law) -> str:
     """What was left out: the runner-up, how often the same formula wins, what no central law can say."""
     refined, early, rows = law.refinement, law.from_messages, []
     if second := refined.runner_up:
-        about = f"complexity {shown(second.complexity)}, held-out error {shown(second.held_out)}"
+        about = f"Complexity {shown(second.complexity)}, held-out error {shown(second.held_out)}"
         rows.append(["Runner-up", f"{code(second.equation)}<br>{about}: {text(second.why_it_lost)}"])
     rows.append(["Chosen again", f"{percent(refined.chosen_share)} ({text(refined.chosen_share_is)})"])
     if lost := early.runner_up:
@@ -205,27 +231,32 @@ def node(law) -> str:
     if searched := law.node_search:
         body += table([], [["Searched instead of assumed", f"{code(searched.equation)}<br>{text(searched.text)}"]])
     if choice := law.node_choice:
-        rows = [["Response searched", f"a = ({code(choice.alpha)}) S + ({code(choice.beta)}) v"]]
-        rows.append(["behind the pair law", code(choice.pair)])
-        rows.append(["Response or a = S/m", f"{text(choice.why)}; the network {shown(choice.network_error)}"])
+        rows = [
+            ["This response, or a = S/m?", f"{text(sentence(choice.why))}; the network {shown(choice.network_error)}"]
+        ]
+        if choice.chosen == "linear":
+            parts = {"alpha": choice.alpha, "beta": choice.beta}
+            rows[0][0] = "A response, or a = S/m?"
+            rows.append(["Response that was not taken", text(response_words(parts))])
+            rows.append(["with the pair law", code(choice.pair)])
         if (verdict := law.verdict) and verdict.response:
             one = verdict.response
             told = f"alpha: {text(one.alpha)}<br>beta: {text(one.beta)}"
             rows.append(["Compared with the true response", told])
-        body += table([], rows) + f'<p class="note">{text(choice.what)}.</p>'
+        body += table([], rows) + f'<p class="note">{text(sentence(choice.what))}.</p>'
     return f"<h3>What a particle does with its forces</h3>{body}"
 
 
 def facts(law) -> str:
     """How the law was read from the network and searched."""
     read, error = law.read_out, law.acceleration_error
-    linear = {k: v for k, v in read.held_out_errors.items() if k != "jacobian"}
+    linear = {k: v for k, v in read.held_out_errors.items() if k != JACOBIAN}
     others = ", ".join(f"{text(k.replace('_', ' '))} {shown(v)}" for k, v in linear.items())
-    gauge = text(read.gauge.replace("_", " "))
+    gauge = "the node model’s Jacobian" if read.gauge == JACOBIAN else text(read.gauge.replace("_", " "))
     told = f"{gauge} (held-out errors of linear read-outs: {others or shown(read.held_out_error)})"
     if law.source == SPLINES:
         told = f"{text(read.why)}; mean relative error of held-out net forces {shown(read.held_out_error)}"
-    rows = [["Splines" if law.source == SPLINES else "Gauge of the messages", told]]
+    rows = [["Splines" if law.source == SPLINES else "Read-out of the messages", told]]
     if read.third_law:
         rows.append(["Why this read-out", text(read.why)])
     share = f"{percent(read.tangential_share)} of its square, median {percent(read.tangential_median)}"

@@ -224,6 +224,7 @@ thead th { color: var(--soft); font-weight: 600; border-bottom-width: 2px; verti
 thead tr.groups > * { border-bottom: 0; padding-bottom: 0; }
 tbody th { font-weight: 500; } td.number, th.number, .line { white-space: nowrap; }
 tr.marked > * { background: var(--mark); font-weight: 600; } tr.marked > th { padding-left: 8px; }
+tr.marked .note { font-weight: 400; }
 code { font: .86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 .brief { display: inline-block; min-width: 16ch; }
 pre { overflow-x: auto; font-size: .82rem; margin: 8px 0; white-space: pre-wrap; }

@@ -7,7 +7,7 @@ from distill.files.fields import SPLITS
 from distill.messages.gauges import gauge_named
 from distill.network.recipes import PRIORS
 from distill.physics.neighbours import unwrap
-from distill.report import parts, plots
+from distill.report import parts, plots, words
 from distill.report.material import history
 from distill.report.page import code, details, formula, image, missing, percent, r2, shown, table, text
 
@@ -20,6 +20,7 @@ def simulation(m) -> str:
     if system.name:
         rows.append(["System", f"{code(system.name)}: {text(system.summary or 'no summary')}"])
         rows.append(["True force", code(system.law) if system.law else "by autodiff of its potential"])
+        rows += [["Response", text(words.response_words(system.response))]] if system.response else []
         rows += [["Outside field", text(system.external_law)]] if system.external_law else []
         rows += [["Drag", shown(system.drag)]] if system.drag else []
         rows += [["Source", text(system.source)]] if system.source else []
@@ -89,7 +90,7 @@ def training(m) -> str:
 
 def priors_of(config) -> list[str]:
     """What the network knew beforehand, in words."""
-    return [words for k, words in PRIORS.items() if config.model.get(k) or config.options.get(k)]
+    return [told for k, told in PRIORS.items() if config.model.get(k) or config.options.get(k)]
 
 
 def messages(m) -> str:
@@ -142,7 +143,7 @@ def search(m) -> str:
         return missing("No fronts of formulas are there.", f"python symbolic_reg.py --run {m.run}")
     body = (
         '<p class="lead">Each point is the most accurate formula of its complexity (number of nodes). The chosen one'
-        " is ringed.</p>"
+        f" is ringed. {text(targets_words(m.law.targets))}</p>"
     )
     fronts = {
         k.replace("_", " "): ([r[0] for r in t.rows], [r[1] for r in t.rows], t.chosen)
@@ -163,3 +164,22 @@ def search(m) -> str:
         listed = table(["complexity", "loss", "formula"], rows, "", target.chosen)
         body += details(f"All {len(rows)} formulas of the front", listed)
     return body
+
+
+TARGETS = {
+    "radial": "the force along the line of centres",
+    "component": "one of the most important message components",
+    "shared": "one radial function behind these components",
+    "node": "acceleration as a function of the net force",
+    "pair": "the force along the line of centres up to a factor, read without accelerations",
+    "alpha": "the response a = alpha S + beta v to the net force S (s its size, v the speed, sv = S.v), or of that what"
+    " its name says",
+    "beta": "likewise (odd: over sv; shared: beta/alpha)",
+}
+
+
+def targets_words(targets) -> str:
+    """What the names of the searches mean, as far as they are known."""
+    first = list(dict.fromkeys(name.split("_")[0] for name in targets))
+    told = "; ".join(f"{name}: {TARGETS[name]}" for name in first if name in TARGETS)
+    return f"{words.sentence(told)}." if told else ""

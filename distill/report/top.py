@@ -26,7 +26,8 @@ def headline(m: Material) -> str:
         return missing(what, f"python symbolic_reg.py --run {m.run}")
     verdict = law.verdict
     skill = (m.config and m.config.skill) or law.data_verdict.skill
-    out = f'<p class="note">Network: {text(words.skill_words(skill))}.</p>' if skill else ""
+    whose = "Splines" if m.alone else "Network"
+    out = f'<p class="note">{whose}: {text(words.skill_words(skill))}.</p>' if skill else ""
     out += f'<p class="answer">{text(words.answer(law, m.generalization))}</p>'
     out += f'<p><span class="badge {COLOURS[verdict.recovered]}">{words.verdict_word(verdict)}</span>'
     if (good := verdict.softening_recovered) is not None:
@@ -36,18 +37,21 @@ def headline(m: Material) -> str:
     out += "".join(f'<span class="badge bad">{text(one)}</span>' for one in data.violations)
     if data.better:
         out += f'<span class="badge bad">{text(f"better without: {data.better.label}")}</span>'
-    out += f'</p><p class="note">{text(verdict.why)}</p>'
+    out += f'</p><p class="note">{text(words.sentence(verdict.why))}.</p>'
     if data.better:
         told = f"predicts held-out accelerations better (error {words.shown(data.better.error)}"
         told += f" against {words.shown(data.held_out_error)}): f = {data.better.text}"
         out += f'<p class="note">The law from {text(data.better.label)} {text(told)}.</p>'
     if equal := verdict.equivalence:
-        said = f"{text(equal.text)}. {text(words.worst_point(equal))}"
-        out += f'<p class="note">Compared with the true law: {said}.</p>'
-    extra = ", ".join(f"{k.replace('_', ' ')} {words.numbers(v)}" for k, v in law.node.terms.items())
-    out += '<div class="laws">' + law_card("Law found", law.pair, "found", extra=extra)
+        said = "" if equal.text in verdict.why else f"Compared with the true law: {equal.text}. "
+        said += f"{words.worst_point(equal)}." if equal.relation != "same" else ""
+        out += f'<p class="note">{text(said)}</p>' if said else ""
+    extra = [words.response_words(law.node.response)] if law.node.response else []
+    extra += [f"{k.replace('_', ' ')} {words.numbers(v)}" for k, v in law.node.terms.items()]
+    out += '<div class="laws">' + law_card("Law found", law.pair, "found", extra=", ".join(extra))
     if truth := law.truth:
-        known = [f"drag {words.shown(truth.drag)}"] if truth.drag else []
+        known = [words.response_words(verdict.response.truth)] if verdict.response else []
+        known += [f"drag {words.shown(truth.drag)}"] if truth.drag else []
         known += [f"outside field: {truth.external}"] if truth.external else []
         out += law_card("True law", truth, extra="; ".join(known)) + "</div>"
     else:

@@ -1,12 +1,15 @@
 """What the numbers of a run amount to, in words: used by the lines on the terminal and by the report."""
 
 import math
+import re
+from collections.abc import Mapping
 
 from distill.files.kinds import (
     Equivalence,
     Generalization,
     LawRecord,
     LinearFit,
+    ResponseLaw,
     RolloutModel,
     Rollouts,
     SetErrors,
@@ -14,6 +17,7 @@ from distill.files.kinds import (
     Verdict,
 )
 from distill.generalization.extrapolation import INTERPOLATION
+from distill.law.verdict import TAIL
 from distill.report import parts
 
 ROUNDING = 1e-12  # relative errors below are those of floating-point arithmetic
@@ -59,11 +63,35 @@ def percent(value) -> str:
     return f"{100 * value:.3g} %" if value == 0 or abs(value) >= 1e-5 else f"{shown(100 * value, 2)} %"
 
 
+def sentence(said: str) -> str:
+    """``said`` with a capital, but for a formula or a name that it begins with."""
+    return said[:1].upper() + said[1:] if said[:2].isalpha() else said
+
+
 def verdict_word(verdict: Verdict | None) -> str:
     """Of a law whose truth is not known (None, or ``recovered`` null): undecided."""
     return {True: "recovered", False: "not recovered", None: "undecided"}[verdict and verdict.recovered]
 
 
+MISSED = {"in": "within range", "near": "close by", "extrapolated": "beyond"}
+
+
+def missed(verdict: Verdict) -> list[str]:
+    """What a law that has the true form is not recovered for, in a few words each."""
+    out = [name for name in verdict.failed if name not in (*MISSED, "form", "constants")]
+    out = [f"wrong: {', '.join(out)}"] if out else []
+    for name, where in MISSED.items():
+        if name in verdict.failed:
+            off = getattr(verdict, f"relative_error_{'in_range' if name == 'in' else name}")
+            told = "not finite" if off is None else f"off by {percent(off)}"
+            bar = verdict.allowed_errors.get(name)
+            if bar is not None and off is not None and off <= bar:  # then it is the tail
+                told, bar = f"off by {percent(verdict.tails.get(name))} in one of a thousand", TAIL * bar
+            out.append(f"accelerations {where} {told}, allowed {percent(bar)}")
+    return out
+
+
+RESPONSE_SYMBOLS = {"s": "its size", "v": "the speed", "sv": "S.v"}  # of a = alpha S + beta v
 RANGES = {
     "in": "within the range of the data",
     "extrapolated": "beyond the range of the data",
@@ -106,6 +134,14 @@ def trust_words(law: LawRecord, subject: str = "by the data alone the law") -> s
 # ---------------------------------------------------------------- lines for the terminal
 
 
+def response_words(response: ResponseLaw | Mapping) -> str:
+    """``a = (alpha) S``, and what S is."""
+    alpha, beta = (response[k] if isinstance(response, Mapping) else getattr(response, k) for k in ("alpha", "beta"))
+    along = "" if beta == "0" else f" + ({beta}) v"
+    used = {name: what for name, what in RESPONSE_SYMBOLS.items() if re.search(rf"\b{name}\b", f"{alpha} {beta}")}
+    return f"a = ({alpha}) S{along}; S the net force" + "".join(f", {name} {what}" for name, what in used.items())
+
+
 def summary(law: LawRecord, result: Generalization, fit: LinearFit | None, skill: Skill | None = None) -> list[str]:
     """The few lines a user reads at the end: the network's quality first, and the verdict last where it is by the data
     alone. ``skill``: on the validation split; None: as law.json has it.
@@ -116,7 +152,11 @@ def summary(law: LawRecord, result: Generalization, fit: LinearFit | None, skill
     lines += [f"law found        f = {law.pair.text}", f"true law         {true}"]
     lines += [f"verdict          {verdict_word(law.verdict)}: {law.verdict.why}"] if judged else []
     if equal := law.verdict.equivalence:
-        lines += [f"compared         {equal.text}", f"                 {worst_point(equal)}"]
+        compared = [] if equal.text in law.verdict.why else [equal.text]
+        compared += [worst_point(equal)] if equal.relation != "same" else []
+        lines += [f"{label:<16} {one}" for label, one in zip(("compared", ""), compared, strict=False)]
+    if response := law.node.response:
+        lines.insert(lines.index(f"law found        f = {law.pair.text}") + 1, f"{'':<16} {response_words(response)}")
     if law.rivals and law.truth:
         others = [f"{name} {verdict_word(rival.verdict)}" for name, rival in law.rivals.items()]
         lines.append(f"by other ways    {', '.join(others)}")
@@ -172,6 +212,10 @@ def owed(law: LawRecord) -> str:
         told = f"{alone}, and so had: {_listed(before)}." if before else f"{alone}; no rival had that was read alike."
     elif _right(law.verdict):
         told = "The messages did not have the law: the refit on accelerations found it."
+        if early.same_form and early.equivalence:
+            short = "; ".join([early.equivalence.text, *missed(early)])
+            told = f"The messages had the form of the law, but not as closely as is asked for ({short});"
+            told += " the refit on accelerations did the rest."
         told += f" It is read without the trained network from: {_listed(before)}." if before else ""
     else:
         told = "Neither the messages nor the refit have the law."
@@ -329,7 +373,8 @@ def _against(one: SetErrors | None, least: str = "") -> str:
         return "it is exact to rounding"
     if ratio < 1:
         return f"its error is {times(1 / ratio)} larger than the network’s"
-    return f"its error is {least}{times(ratio)} smaller than the network’s"
+    told = times(ratio)
+    return f"its error is {'' if told.startswith('over') else least}{told} smaller than the network’s"
 
 
 def _count(n: int) -> str:

@@ -137,8 +137,7 @@ def replaced(found: Found, fronts: dict, linear, judge: account.Judge, rivals=()
                 "equation": told(second.form),
                 "complexity": second.complexity,
                 "held_out": finite_or_none(second.error),
-                "why_it_lost": f"held-out error {second.error:.3g} against {found.chosen.error:.3g},"
-                f" {second.complexity} nodes against {found.chosen.complexity}",
+                "why_it_lost": selection.why_it_lost(second, found.chosen),
             },
             "chosen_share": share,
             "cpu_seconds": found.cpu_seconds,

@@ -74,12 +74,13 @@ def against_truth(
     failed += [] if _same(pair) else ["form"]
     failed += [] if all(map(_same, relations.values())) and max(errors.values()) < CONSTANTS else ["response"]
     told = "; ".join(f"{part}: {relation['text']}" for part, relation in ({"f": pair} | relations).items())
+    off = "more than any number" if in_range is None else f"{100 * in_range:.2g} %"
     kept = f"; wrong: {', '.join(failed)} ({base['why']})" if failed else ""
     return base | {
         "recovered": not failed,
         "same_form": not {"form", "response", "node terms"} & set(failed),
         "failed": failed,
-        "why": f"{told}; accelerations off by {np.inf if in_range is None else in_range:.2g}{kept}",
+        "why": f"{told}; accelerations in range off by {off}{kept}",
         "equivalence": pair,
         "response": {
             "factor": scale,

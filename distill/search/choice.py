@@ -123,6 +123,6 @@ def runner_up(rows: Sequence[Row], chosen: int, loss: str, price: float = NODE_P
             else (f"{nodes} more nodes and no lower held-out error")
         )
     else:
-        reason = f"its held-out error is higher by {by}, too much for {-nodes} nodes less"
+        reason = f"its held-out error is higher by {by}, too much for {-nodes} node{'s' * (nodes < -1)} less"
     lost = {"equation": rows[second].equation, "complexity": rows[second].complexity, "why_it_lost": reason}
     return lost | {"held_out": two if math.isfinite(two) else None}
