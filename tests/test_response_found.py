@@ -6,11 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import sympy as sp
-from planted import messages
+from planted import messages, write_dataset
 
+from distill.files.dataset import load_dataset
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
+from distill.law import account as laws
+from distill.law import selection
 from distill.law.receivers import receivers
+from distill.messages import roles
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 from distill.physics.responses import RESPONSES, Response, response_variables
@@ -147,7 +151,7 @@ def composed(system, alpha, **options):
 
 def test_pair_law_and_response_are_repaired_refitted_and_judged():
     found, m, nodes = composed("saturating", "0.5/(m_i + 0.1*m_i*s)")
-    assert not found.is_newton and found.ground.last.score(found.form) < 1e-6
+    assert not found.is_newton and found.ground.held.score(found.form) < 1e-6
     system = SYSTEMS["saturating"]
     law = found.form.law(found.ground.properties)
     verdict = against_truth(law, system.formula, system.response, m, nodes)
@@ -155,6 +159,46 @@ def test_pair_law_and_response_are_repaired_refitted_and_judged():
     assert verdict["response"]["errors"]["extrapolated"] < 1e-4
     newton = against_truth(Law(system.formula), system.formula, system.response, m, nodes)
     assert not newton["recovered"] and "response" in newton["why"]
+
+
+def test_law_and_rivals_are_judged_on_the_same_receivers_the_control_among_them(tmp_path):
+    found, m, nodes = composed("saturating", "0.5/(m_i + 0.1*m_i*s)")
+    dataset = load_dataset(write_dataset(tmp_path, "saturating_n4_d2_s0", "saturating", trajectories=240, frames=1))
+    test = messages("saturating", trajectories=40, frames=1, seed=1)
+    test["acc_i"] = test["acc_i"] * 1.001  # so that the right law leaves something there, and a rival can do better
+    judge = laws.Judge(m, selection.Ground(m, nodes, ()), dataset, test=test)
+    source = SimpleNamespace(label="linear node")
+    linear = SimpleNamespace(law=Law(SYSTEMS["saturating"].formula), source=source)
+    alone = {"label": "control", "pair": {"text": "-m_i*m_j/r"}, "acceleration_error": {"law": 1e-4}}
+    law, content = account.replaced(found, fronts("0.5/m_i"), linear, judge, (), alone)
+    assert content["acceleration_error"] == judge.acceleration_error(law)
+    assert content["acceleration_error"]["split"] == "test" and content["data_verdict"]["n"] == 160
+    assert content["data_verdict"]["better"]["label"] == "control" and not content["data_verdict"]["trusted"]
+
+
+def test_responses_have_the_trajectories_of_the_other_laws(monkeypatch):
+    monkeypatch.setattr(roles, "EDGES", 100)
+    m = messages("saturating", trajectories=60)
+    nodes, own = nodes_of(m), roles.roles(m)
+    theirs, linear = Ground(m, nodes), selection.Ground(m, nodes, ())
+    for mine, other, role in ((theirs.many.data, linear.many, "fit"), (theirs.held.data, linear.held, "choice")):
+        assert set(mine.trajectory) == set(other.trajectory) == set(own[role])
+    found = behind.read(m, nodes)
+    here = np.isin(m["trajectory"], own["search"])
+    for target in behind.searches(m, nodes, found, 10_000, 0):
+        assert np.isin(target.features["m_i"], m["mass_i"][here]).all()
+
+
+def test_a_softening_that_no_data_reach_is_not_judged_behind_a_response_either():
+    m = messages("saturating", trajectories=60)
+    far = m["r"] > 1.0
+    there = ~np.isin(nodes_of(m).of_edge, nodes_of(m).of_edge[~far])  # receivers without a close pair
+    m = {k: v if k == "active" else v[there] for k, v in m.items()}
+    m["acc_pred_i"] = m["acc_i"] * 1.2
+    system = SYSTEMS["saturating"]
+    law = form("-m_i*m_j/(r + 0.0102)", "1/(m_i*(1 + s/5.0))").law(("mass", "charge"))
+    told = against_truth(law, system.formula, system.response, m, nodes_of(m))
+    assert told["not_judged"] and told["recovered"], told["why"]
 
 
 def test_a_linear_node_wins_where_it_is_true():

@@ -30,6 +30,7 @@ from distill.law.receivers import (
     receivers,
 )
 from distill.messages import roles
+from distill.messages.net_forces import Nodes
 from distill.physics.law import Law
 from distill.search.front import Row
 
@@ -84,17 +85,25 @@ class Refined:
         return self.candidates[self.chosen].repaired
 
 
+def shared_out(messages: dict, nodes: Nodes, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers in ``nodes`` of the receivers that laws are fitted to and of those that they are chosen on, in random
+    order: of the trajectories with these ``roles``, or of two thirds and one third where there are none.
+    """
+    rng = np.random.default_rng([seed, 5])
+    trajectory = messages["trajectory"][nodes.first]
+    known = np.unique(trajectory)
+    left_out = rng.permutation(known)[: max(1, len(known) // 3)]
+    own = roles.roles(messages, seed) or {"choice": left_out, "fit": np.setdiff1d(known, left_out)}
+    order = rng.permutation(len(nodes.first))
+    fitted, chooses = (order[np.isin(trajectory[order], own[role])] for role in ("fit", "choice"))
+    return fitted, chooses
+
+
 class Ground:
     """The receivers that candidates are fitted and judged on; split by whole trajectories."""
 
     def __init__(self, messages, nodes, node_terms, seed=0, small=SMALL, large=LARGE, held_out=HELD_OUT):
-        rng = np.random.default_rng([seed, 5])
-        trajectory = messages["trajectory"][nodes.first]
-        known = np.unique(trajectory)
-        left_out = rng.permutation(known)[: max(1, len(known) // 3)]
-        own = roles.roles(messages, seed) or {"choice": left_out, "fit": np.setdiff1d(known, left_out)}
-        order = rng.permutation(len(nodes.first))
-        out, fitted = (order[np.isin(trajectory[order], own[role])] for role in ("choice", "fit"))
+        fitted, out = shared_out(messages, nodes, seed)
         self.held = receivers(messages, nodes, out[:held_out])
         self.many = receivers(messages, nodes, fitted[:large])
         self.node_terms = tuple(node_terms)

@@ -150,7 +150,7 @@ def search_law(
             content["rivals"]["linear_node"] = account.rival_json(found, judge) | LINEAR
             alone = response_account.rival(behind.control(receivers), judge, found.law.chain)
             content["rivals"]["response_control"] = alone
-            law, instead_of = response_account.replaced(composed, fronts, found, judge, compared)
+            law, instead_of = response_account.replaced(composed, fronts, found, judge, compared, alone)
             content |= instead_of
     if "node" in fronts:
         content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, main.force, data, seed)

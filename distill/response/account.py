@@ -9,7 +9,7 @@ from distill.files.storage import finite_or_none
 from distill.formulas.text import to_text
 from distill.formulas.tree import complexity
 from distill.law import account, selection, trust
-from distill.law.receivers import law_acceleration, law_error
+from distill.law.receivers import law_acceleration
 from distill.messages.net_forces import nodes_of
 from distill.response import judge as verdicts
 from distill.response.behind import ALPHA, BETA, CONTROL_IS, PAIR, Found, Read, form_text, rows_of
@@ -97,27 +97,29 @@ def selection_candidate(found: Found):
     return SimpleNamespace(errors=errors, error=float(np.mean(errors)), complexity=found.form.complexity)
 
 
-def replaced(found: Found, fronts: dict, linear, judge: account.Judge, rivals=()) -> tuple:
+def replaced(found: Found, fronts: dict, linear, judge: account.Judge, rivals=(), alone: dict | None = None) -> tuple:
     """(the law with a response, what ``law.json`` says of it in place of ``linear``, the finding with a linear node);
-    ``rivals``: the other findings.
+    ``rivals``: the other findings, ``alone`` what ``rival`` says of the composition without a network.
     """
     ground, dim = found.ground, judge.dim
+    others = [judge.other(o) for o in (linear, *rivals)]
+    if alone is not None:
+        others.append(trust.Other(alone["label"], alone["pair"]["text"], alone["acceleration_error"]["law"]))
     law = found.form.law(ground.properties, linear.law.chain)
     early, about = from_messages(fronts, found)
     before = early.law(ground.properties, linear.law.chain)
     index = found.candidates.index(found.chosen)
     share = selection.stability(found.candidates, index, ground.choice)
-    last = ground.last
-    network = float(np.mean(np.abs(last.data.predicted - last.data.acc).mean(1) * last.weights))
+    errors = judge.acceleration_error(law)  # on the receivers that judge the rivals
     refined = SimpleNamespace(
-        held_out=law_error(law, last.data),
-        network=network,
-        receivers=len(last.data.acc),
+        held_out=errors["law"],
+        network=errors["gnn"],
+        receivers=errors["n"],
         chosen_share=share,
         data=ground.many.data,
     )
-    others = [c for k, c in enumerate(found.candidates) if k != index]
-    second = others[selection.choose(others, ground.choice)] if others else None
+    rest = [c for k, c in enumerate(found.candidates) if k != index]
+    second = rest[selection.choose(rest, ground.choice)] if rest else None
     content = {
         "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
         "node": law.node_json(dim),
@@ -153,16 +155,8 @@ def replaced(found: Found, fronts: dict, linear, judge: account.Judge, rivals=()
                 for c in found.candidates
             ],
         },
-        "acceleration_error": {
-            "law": refined.held_out,
-            "gnn": network,
-            "n": refined.receivers,
-            "what": "mean |a - a_data| / (c + |a_data|) of components, receivers of trajectories that took no part in"
-            " fit and choice of the law",
-        },
-        "data_verdict": trust.without_truth(
-            refined, judge.left(law, refined), [judge.other(o) for o in (linear, *rivals)], judge.skill()
-        ),
+        "acceleration_error": errors,
+        "data_verdict": trust.without_truth(refined, judge.left(law, refined), others, judge.skill()),
         "lennard_jones": None,
     }
     if (told_of := _verdict(law, judge)) is not None:

@@ -24,8 +24,8 @@ from distill.formulas.text import parse, symbols_for, to_text
 from distill.formulas.tree import canonical, complexity, parametrise, rebuild, with_constants
 from distill.law.constants import GROUPS, round_number, spread_of
 from distill.law.receivers import receivers
-from distill.law.selection import choose
-from distill.messages import read_out
+from distill.law.selection import choose, shared_out
+from distill.messages import read_out, roles
 from distill.messages.net_forces import Nodes, state_of
 from distill.physics.responses import response_variables
 from distill.physics.terms import direction
@@ -92,8 +92,8 @@ class Read:
 def read(messages: dict, nodes: Nodes, seed: int = 0) -> Read:
     """Pair forces up to a factor, such that the network's accelerations follow them and m a and S are of one size.
 
-    No accelerations of the data and no true forces are looked at. ``UserError`` where messages have fewer components
-    than there are dimensions.
+    No accelerations of the data and no true forces are looked at; the mixing is found on trajectories of its own
+    (``roles``). ``UserError`` where messages have fewer components than there are dimensions.
     """
     dim = messages["dx"].shape[1]
     top = read_out.top_components(read_out.importance(messages), dim)
@@ -101,7 +101,8 @@ def read(messages: dict, nodes: Nodes, seed: int = 0) -> Read:
     unit = direction(messages["dx"].astype(float), messages["r"].astype(float))
     if sent.shape[1] < dim or (np.ptp(sent, axis=0) == 0).any():
         raise UserError(f"fewer than {dim} components of the messages say anything: no pair force can be read")
-    pick = np.random.default_rng([seed, 47]).permutation(len(sent))[:MIXING_ROWS]
+    own = roles.edges_of("read_out", messages, seed)
+    pick = own[np.random.default_rng([seed, 47]).permutation(len(own))[:MIXING_ROWS]]
     mixing = central_mixing(sent[pick], unit[pick])
     force = (sent - mixing.b) @ np.linalg.pinv(mixing.A).T
     net, acc, state = (
@@ -127,14 +128,16 @@ def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int, qu
     """
     options = {k: v for k, v in SEARCH.items() if not (quick and "restarts" in k)}
     rng = np.random.default_rng([seed, 53])
-    edges = rng.permutation(len(found.force))[:rows]
+    searched = roles.edges_of("search", messages, seed)
+    edges = rng.permutation(searched)[:rows]
     unit = direction(messages["dx"][edges].astype(float), messages["r"][edges].astype(float))
     out = [Target(PAIR, varying(of_edges(messages, edges)), (found.force[edges] * unit).sum(1))]
     state, net = state_of(messages, nodes.first), found.net
     acc, vel = messages["acc_pred_i"][nodes.first].astype(float), state.vel
     s2, v2, sv = (net**2).sum(1), (vel**2).sum(1), (net * vel).sum(1)
     parts = nodes.sum(np.linalg.norm(found.force, axis=1))
-    use = (np.sqrt(s2) > CANCELS * parts) & (s2 <= np.quantile(s2, LARGEST**2))
+    use = np.isin(nodes.first, searched)
+    use &= (np.sqrt(s2) > CANCELS * parts) & (s2 <= np.quantile(s2, LARGEST**2))
     if found.needs_beta:
         det = s2 * v2 - sv**2
         use &= det > APART * s2 * v2
@@ -194,25 +197,20 @@ def _softened(expr: sp.Expr, length: float) -> list[sp.Expr]:
 
 
 class Ground:
-    """The receivers that compositions are fitted, chosen and judged on, split by whole trajectories."""
+    """The receivers that compositions are fitted to and chosen on: trajectories of the same parts as those that laws
+    with a linear node are fitted to and chosen on (``selection.shared_out``), so that both can be compared.
+    """
 
     def __init__(self, messages: dict, nodes: Nodes, seed: int = 0, small=SMALL, large=LARGE, held_out=HELD_OUT):
-        rng = np.random.default_rng([seed, 5])
-        trajectory = messages["trajectory"][nodes.first]
-        known = rng.permutation(np.unique(trajectory))
-        third = max(1, len(known) // 3)
-        order = rng.permutation(len(nodes.first))
-        chooses = np.isin(trajectory[order], known[:third])
-        judges = np.isin(trajectory[order], known[third : third + max(1, len(known) // 10)])
+        fit, chooses = shared_out(messages, nodes, seed)
         self.properties = in_messages(messages)
         self.unit_charges = bool(np.all(np.abs(messages["charge_i"]) == 1))
-        fit = order[~chooses & ~judges]
 
         def bench(pick):
             return Bench(receivers(messages, nodes, pick), self.unit_charges)
 
         self.few, self.many = bench(fit[:small]), bench(fit[:large])
-        self.held, self.last = bench(order[chooses][:held_out]), bench(order[judges][:held_out])
+        self.held = bench(chooses[:held_out])
         fields = message_fields(self.properties)
         self.pair_inputs = [v for v, k in fields.items() if v == "r" or np.ptp(messages[k]) > 0]
         state = state_of(messages, nodes.first)
