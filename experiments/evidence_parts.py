@@ -167,10 +167,11 @@ def nonlinear(found: dict) -> str:
     what = (
         "Here the sum of the forces is not the acceleration: `saturating` m a = F/(1 + |F|/F0), `relativistic`"
         " a = (F - v(v·F)/c²)/(γm), `mond` a ~ √|F| along F. A pair force can be read from the sums only through the"
-        f" function behind them, which the network learns with it. Recovered: {recovered}. Rivals add up forces in"
-        " accelerations, as nothing tells them otherwise. Brackets: 95 % intervals in per cent."
+        f" function behind them, which the network learns with it. Recovered: {recovered}. Rivals are given a = S/m and"
+        " cannot have these laws, all but `response control`: the composition of pair law and response without a"
+        " network, from fixed starts. Brackets: 95 % intervals in per cent."
     )
-    return "\n\n".join(["## Where the network is needed", what, markdown(head, lines), *notes])
+    return "\n\n".join(["## Where accelerations are not sums of pair forces", what, markdown(head, lines), *notes])
 
 
 def flat(row: dict) -> dict:

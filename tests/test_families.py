@@ -49,6 +49,14 @@ def test_every_form_is_met_without_scatter(law):
     assert all(parse(to_text(e, 17), NAMES).free_symbols == e.free_symbols and to_latex(e) for e in found)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e3, 1e-4])
+@pytest.mark.parametrize("law", ["superposition", "softened r^-3"])
+def test_no_term_is_added_to_fit_rounding_in_any_unit(law, unit):
+    objective, _ = objective_of(law, unit=unit)
+    found = propose(objective)
+    assert sum(objective.score(e) <= objective.tiny for e in found) == 1, [to_text(e, 4) for e in found]
+
+
 @pytest.mark.parametrize("noise", [0.01, 0.05])
 @pytest.mark.parametrize("law", ["Lennard-Jones", "Yukawa", "Morse", "superposition"])
 def test_scatter_does_not_hide_a_form(law, noise):

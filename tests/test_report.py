@@ -389,7 +389,7 @@ def test_answers_say_in_which_relation_the_law_stands():
 def test_what_the_network_had_to_do_with_it():
     """Every claim of the sentence is that of a verdict: turn one round and the claim goes."""
 
-    def said(messages, law, splines=(None, None), untrained=(None, None), errors=(0.1, 0.1, 0.1)):
+    def said(messages, law, splines=(None, None), untrained=(None, None), errors=(0.1, 0.1, 0.1), first="splines"):
         def rival(label, found, error):
             one = filled(kinds.Rival, label=label, verdict={"recovered": found[1], "why": "x"})
             one["before_refit"] = filled(kinds.BeforeRefit, verdict={"recovered": found[0], "why": "x"})
@@ -399,7 +399,7 @@ def test_what_the_network_had_to_do_with_it():
         record["from_messages"]["verdict"] = None if messages is None else {"recovered": messages, "why": "x"}
         record["acceleration_error"]["law"] = errors[0]
         record["rivals"] = {
-            "splines": rival("splines", splines, errors[1]),
+            first: rival("splines", splines, errors[1]),
             "untrained": rival("the untrained", untrained, errors[2]),
         }
         return words.owed(records.build(kinds.LawRecord, record))
@@ -409,6 +409,7 @@ def test_what_the_network_had_to_do_with_it():
         " without the trained network too: splines."
     )
     assert "and so had: splines." in said(True, True, (True, False)) and "none of the rivals" in said(True, True)
+    assert "without the trained" not in said(True, True, (True, True), first="linear_node")  # it is that network
     assert "did not have the law: the refit" in said(False, True)
     assert "Neither the messages nor the refit have" in said(False, False)
     assert "too: splines; the untrained." in said(False, False, (False, True), (False, True))

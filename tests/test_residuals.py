@@ -44,6 +44,7 @@ def test_the_right_law_leaves_rounding_or_noise(gravity):
     found = structure(law, held(noisy))
     assert not found["structured"] and 0.02 < found["left"] < 0.06 and "noise" in found["text"]
     assert found["autocorrelation"] is None and "single frames" in found["text"]
+    assert f"none of {len(found['clues'])} clues predicts 1 % of it at 4 standard errors" in found["text"]  # not more
 
 
 @pytest.mark.parametrize("wrong", ["-0.9*m_i*m_j/(r+0.01)^(19/10)", "-0.9*m_j/(r+0.01)^2", "-1.0*m_i*m_j/(r+0.05)^2"])

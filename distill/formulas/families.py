@@ -232,7 +232,7 @@ class Curves:
                 out.append((complexity(rounded), objective.score(rounded), rounded))
         front, lowest = [], np.inf
         for _, score, expr in sorted(out, key=lambda o: o[:2]):
-            if score < lowest * (1 - 1e-6):
+            if score < lowest * (1 - 1e-6) and lowest > objective.tiny:  # below it a term more fits rounding
                 front.append(expr)
                 lowest = score
         return front[-KEPT:]

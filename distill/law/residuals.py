@@ -1,7 +1,8 @@
 """Does a law leave anything behind that could still be predicted? A test that needs no truth.
 
 What a right law leaves of the accelerations is measurement noise: it does not last from one frame to the next, and
-nothing predicts it. Two kinds of questions are asked of the residuals, each relative to c + |a_law|:
+nothing predicts it. That nothing tried here does is no proof. Two kinds of questions are asked of the residuals, each
+relative to c + |a_law|:
 
 lasting   the product of neighbouring means over 1, 2, 4, 8 frames along trajectories. Where frames are independent its
           sum has mean zero and the variance sum of its squares, whatever the size of the noise and however that
@@ -84,7 +85,8 @@ def _sentence(told, lasts) -> str:
     what = f"what the law leaves ({_share(told['left'])} of the accelerations)"
     seen = f"autocorrelation {told['autocorrelation']:.2f} between frames" if lasts else "single frames only"
     if not told["structured"]:
-        return f"{what} looks like noise ({seen}, nothing predicts it)"
+        bar = f"{100 * MATERIAL:g} % of it at {SIGNIFICANT:g} standard errors"
+        return f"{what} looks like noise ({seen}, none of {len(told['clues'])} clues predicts {bar})"
     parts = []
     if told["follows"]:
         first = told["follows"][0]

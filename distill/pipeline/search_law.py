@@ -16,7 +16,7 @@ from distill.files.names import messages_path
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import finite_or_none, save_bytes
 from distill.law import account, trust
-from distill.law.sources import MESSAGES, SPLINES
+from distill.law.sources import LINEAR_NODE, MESSAGES, SPLINES
 from distill.messages import assumptions, roles
 from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
@@ -147,7 +147,7 @@ def search_law(
         composed = behind.compose(fronts, receivers)
         content["node_choice"] = response_account.choice(composed, found, behind_it)
         if content["node_choice"]["chosen"] == "function":
-            content["rivals"]["linear_node"] = account.rival_json(found, judge) | LINEAR
+            content["rivals"][LINEAR_NODE] = account.rival_json(found, judge) | LINEAR
             alone = response_account.rival(behind.control(receivers), judge, found.law.chain)
             content["rivals"]["response_control"] = alone
             law, instead_of = response_account.replaced(composed, fronts, found, judge, compared, alone)

@@ -17,6 +17,7 @@ from distill.files.kinds import (
     Verdict,
 )
 from distill.generalization.extrapolation import INTERPOLATION
+from distill.law.sources import LINEAR_NODE
 from distill.law.verdict import TAIL
 from distill.report import parts
 
@@ -205,8 +206,9 @@ def owed(law: LawRecord) -> str:
     said = f"Held-out accelerations are predicted better than by this law by that of: {_listed(better)}." * bool(better)
     if early is None or early.recovered is None:
         return said or "No rival predicts held-out accelerations clearly better than the law."
-    before = [one.label for one in law.rivals.values() if one.before_refit and _right(one.before_refit.verdict)]
-    after = [one.label for one in law.rivals.values() if _right(one.verdict)]
+    without = [one for name, one in law.rivals.items() if name != LINEAR_NODE]  # that is the trained network too
+    before = [one.label for one in without if one.before_refit and _right(one.before_refit.verdict)]
+    after = [one.label for one in without if _right(one.verdict)]
     if early.recovered:
         alone = "The messages had the law before any refit"
         told = f"{alone}, and so had: {_listed(before)}." if before else f"{alone}; no rival had that was read alike."
