@@ -19,11 +19,13 @@ from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 from distill.physics.responses import RESPONSES, Response, response_variables
 from distill.physics.systems import SYSTEMS
+from distill.pipeline import search_law
 from distill.response import account, behind
 from distill.response.behind import Ground
 from distill.response.composition import Bench, Composition
 from distill.response.judge import against_truth
 from distill.search.front import Front, Row
+from distill.shell.errors import UserError
 
 OWN = response_variables()
 DRAGGED = replace(SYSTEMS["r1"], response=Response("dragged", "1/(m_i*(1 + s/5.0))", "-0.3*v/m_i"))
@@ -114,6 +116,19 @@ def test_pair_forces_are_read_up_to_a_factor_and_no_label_is_looked_at():
         behind.searches(m, nodes, found, 300, 0), behind.searches(shuffled, nodes, again, 300, 0), strict=False
     ):
         np.testing.assert_array_equal(one.y, other.y)
+
+
+def test_too_little_to_read_is_said():
+    m = messages(SYSTEMS["saturating"], trajectories=40, frames=1)
+    m["message"] = m["force"].copy()
+    dead = m | {"message": m["message"] * [1.0, 0.0]}
+    line = m | {k: m[k][:, :1] for k in ("dx", "message", "vel_i", "vel_j", "acc_i", "acc_pred_i")}
+    cases = (dead, "fewer than 2 components"), (line, "in one dimension")
+    for broken, told in cases:
+        with pytest.raises(UserError, match=f"{told}.*give --node linear"):
+            behind.read(broken, nodes_of(broken))
+        forces = SimpleNamespace(messages=broken, nodes=nodes_of(broken))
+        assert search_law._read_behind("auto", forces, 0) is None
 
 
 def test_alpha_and_beta_of_every_receiver():

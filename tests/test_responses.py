@@ -144,7 +144,8 @@ def test_a_user_s_file_may_have_a_response(tmp_path):
     assert load_system(system_file=file).response is RESPONSES["saturating"]
     file.write_text(PAIR + "response = {'alpha': '1/(m_i + s)', 'beta': '-0.1*v*spin_i'}\n")
     system = load_system(system_file=file)
-    assert system.response.properties == ("mass", "charge", "spin") and system.works
+    assert system.response.properties == system.properties == ("mass", "charge", "spin") and system.works
+    assert integrate(system, 3, 2, 2, 3, 5)["spin"].shape == (2, 3)
     file.write_text(PAIR + "response = {'alpha': '1/m_i', 'beta': '-0.1*v'}\n")
     system = load_system(system_file=file)
     drawn = integrate(system, 3, 2, 4, 6, 5)
@@ -159,6 +160,10 @@ def test_a_user_s_file_may_have_a_response(tmp_path):
         ("response = 3", "expected a name"),
         ("response = {'alpha': '1/(m_i + w)'}", "w"),
         ("response = {'alpha': '1/m_i', 'kinetic': 'm_i*v^2'}", "kinetic is not the energy of motion"),
+        ("response = {'alpha': '1/m_i', 'kinetic': 's'}", "kinetic of the response holds s or sv"),
+        ("response = {'alpha': '1/m_i', 'speed_limit': -1}", "speed_limit of the response is -1"),
+        ("response = {'alpha': '1/m_i', 'speed_limit': 'fast'}", "broken.py: speed_limit of the response is 'fast'"),
+        ("response = {'beta': 'v'}", "broken.py: the response is"),
         (
             "import numpy as np\nresponse = 'relativistic'\ndef initial(rng, n, dim):\n"
             "    x = rng.normal(size=(n, dim))\n    return x, 3 + 0 * x, np.ones(n), np.ones(n)",

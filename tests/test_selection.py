@@ -180,6 +180,15 @@ def test_standard_errors_cover_the_truth_and_shrink_with_noise(gravity):
     assert 2 < errors[0.05] / errors[0.01] < 12
 
 
+def test_one_trajectory_to_fit_has_no_standard_errors(gravity):
+    two = gravity | {"trajectory": gravity["trajectory"] % 2}  # the other one chooses
+    ground = selection.Ground(two, nodes_of(two), ())
+    fitted, _ = selection.final_fit(law("-0.9*m_i*m_j/(r+0.02)^2"), ground)
+    _, known = constants.examine(fitted, ground.many)
+    assert {c["standard_error"] for c in known["constants"]} == {None}
+    assert known["constants_note"].startswith("no standard errors")
+
+
 def test_round_numbers_are_taken_only_where_they_mean_something():
     assert constants.round_number(0.99993, 0.00005) == 1.0
     assert constants.round_number(-1.9997, 0.0004) == -2.0

@@ -217,6 +217,8 @@ def test_a_gas_in_a_box_with_a_cutoff():
     acc = (pull(r)[..., None] * dx / np.where(np.isfinite(r), r, 1.0)[..., None]).sum(-2)
     arrays = {"pos": pos, "vel": 0 * pos, "acc": acc, "mass": np.ones((10, n)), "charge": np.zeros((10, n))}
     arrays |= {"box": box, "cutoff": np.array(cutoff), "split": np.zeros(10, np.int8)}
+    with pytest.raises(UserError, match="gas: no particle.*within reach; a larger 'cutoff'"):
+        observations(Dataset("gas", None, arrays | {"cutoff": np.array(0.01)}))
     edges = observations(Dataset("gas", None, arrays))
     assert edges["r"].max() <= cutoff
     found = fitted(edges)

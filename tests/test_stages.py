@@ -62,6 +62,7 @@ def test_a_dataset_alone_gives_a_law_by_splines(folder):
     refused(run(folder, "test_generalization.py", "--run", out), "without a network", "python train.py")
     refused(run(folder, *words, "--targets", "radial", "shared"), "--targets shared needs a trained network")
     refused(run(folder, *words, "--force-from", "both"), "needs a trained network")
+    refused(run(folder, *words, "--node", "function"), "reads the messages of a network")
 
 
 def test_splines_stand_beside_the_messages(whole):

@@ -18,9 +18,9 @@ NOISE = {"structured": False, "text": "what the law leaves looks like noise"}
 SKILL = {"network": 0.01, "zero": 0.4, "mean": 0.3}
 
 
-def judged(left=NOISE, others=(), skill=SKILL, **changes):
+def judged(left=NOISE, others=(), skill=SKILL, against=(), **changes):
     numbers = {"held_out": 0.005, "network": 0.01, "receivers": 100, "chosen_share": 1.0}
-    return trust.without_truth(SimpleNamespace(**numbers | changes), left, others, skill)
+    return trust.without_truth(SimpleNamespace(**numbers | changes), left, others, skill, against=against)
 
 
 def test_a_law_is_trusted_if_nothing_speaks_against_it():
@@ -34,6 +34,7 @@ def test_a_law_is_trusted_if_nothing_speaks_against_it():
     [
         ({"held_out": 0.02}, "predicts worse than the network"),
         ({"chosen_share": 0.3}, "30 % of draws"),
+        ({"against": ["it was chosen on one trajectory"]}, "it was chosen on one trajectory"),
         ({"left": {"structured": True, "text": "what the law leaves lasts"}}, "what the law leaves lasts"),
         ({"skill": SKILL | {"network": 0.35}, "network": 0.35}, "the network predicts no better than the mean"),
         ({"skill": SKILL | {"zero": 0.004}}, "the network predicts no better than zero"),
@@ -43,6 +44,15 @@ def test_a_law_is_trusted_if_nothing_speaks_against_it():
 def test_whatever_speaks_against_it_is_named(against, said):
     found = judged(**against)
     assert not found["trusted"] and said in found["why"]
+
+
+def test_what_the_data_cannot_say():
+    r = np.array([1.0, 2.0])
+    assert trust.not_told(0.01, 0.3, r, 5) == []
+    assert "without any pair force" in trust.not_told(0.01, 0.01, r, 5)[0]
+    assert "without any pair force" in trust.not_told(1e-16, 2e-16, r, 5)[0]  # both are rounding
+    assert "all distances are 2" in trust.not_told(0.01, 0.3, r[1:], 5)[0]
+    assert "one trajectory" in trust.not_told(0.01, 0.3, r, 1)[0]
 
 
 def test_the_better_law_is_reported_and_rounding_is_no_reason():

@@ -12,6 +12,7 @@ from distill.formulas.text import to_text
 from distill.law import constants, node_terms, residuals, selection, trust, verdict
 from distill.law.receivers import (
     Receivers,
+    error_without_pairs,
     fit_node_terms,
     law_acceleration,
     law_error,
@@ -142,7 +143,13 @@ class Judge:
         errors = {"held_out": law_error(main.law, self.unseen), "network": network_error(self.unseen)}
         refined = replace(main.refined, receivers=len(self.unseen.acc), **errors)
         left, others = self.left(main.law, main.refined), [self.other(one) for one in rivals]
-        return trust.without_truth(refined, left, others, self.skill(), self.source)
+        against = self.against(main.law, refined.held_out, self.unseen, self.ground.held)
+        return trust.without_truth(refined, left, others, self.skill(), self.source, against)
+
+    def against(self, law: Law, error: float, judged: Receivers, chose: Receivers) -> list[str]:
+        """What the data cannot say of a law with that ``error`` on the receivers ``judged``; on ``chose`` it was."""
+        without = error_without_pairs(law, judged)
+        return trust.not_told(error, without, self.edges["r"], len(np.unique(chose.trajectory)))
 
     def left(self, law: Law, refined: selection.Refined) -> dict:
         """What a law leaves on whole trajectories."""

@@ -89,7 +89,7 @@ def _time(scene: Scene, law: np.ndarray) -> list[np.ndarray]:
 
 def _hats(r: np.ndarray, count: int, inner: float = 0.002) -> list[np.ndarray]:
     """Piecewise linear functions of log r that add up to 1, ``count`` [edge]."""
-    x = np.log(r)
+    x = np.log(np.maximum(r, 1e-300))  # particles may coincide
     low, high = np.quantile(x, [inner, 1 - inner])
     place = np.clip((x - low) / ((high - low) or 1.0), 0, 1) * (count - 1)
     return [np.maximum(1 - np.abs(place - k), 0) for k in range(count)]

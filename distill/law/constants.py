@@ -65,7 +65,10 @@ def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charg
         )
         law = with_threshold(law, switched, value)
     rounded = [c for c in report if c["snapped_from"] is not None]
-    what = f"standard errors: delete-group jackknife, {GROUPS} groups of trajectories, {len(data.acc)} receivers"
+    parts, rows = len(groups(data.trajectory)), f"{len(data.acc)} receivers"
+    what = f"standard errors: delete-group jackknife, {parts} groups of trajectories, {rows}"
+    if not parts:
+        what = f"no standard errors: {rows} of one trajectory"
     told = ", ".join(_told(c) for c in rounded)
     note = f"{what}; rounded: {told}" if rounded else f"{what}; nothing was rounded"
     text = to_text(form.xreplace(shown), 6)
@@ -82,8 +85,10 @@ def spread_of(fits: np.ndarray, count: int) -> np.ndarray:
 
 
 def groups(trajectory: np.ndarray):
-    """For each of ``GROUPS`` groups of trajectories in turn, which rows [row] are left without it."""
+    """For each of ``GROUPS`` groups of trajectories in turn, which rows [row] are left without it; none of one."""
     known = np.unique(trajectory)
+    if len(known) < 2:  # nothing would be left
+        return []
     group = np.random.default_rng(17).permutation(len(known)) % GROUPS
     of = group[np.searchsorted(known, trajectory)]
     return [of != g for g in range(min(GROUPS, len(known)))]

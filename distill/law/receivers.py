@@ -123,6 +123,15 @@ def law_error(law: Law, data: Receivers) -> float:
     return value if np.isfinite(value) else 1e300
 
 
+def error_without_pairs(law: Law, data: Receivers) -> float:
+    """As ``law_error``, of the law without its pair force."""
+    plain = acceleration_objective(data)
+    with np.errstate(all="ignore"):
+        r = law.respond(np.zeros_like(data.acc), data.state).reshape(-1) - plain.target
+        value = float(np.mean(np.abs(plain.weights * r)))
+    return value if np.isfinite(value) else 1e300
+
+
 def law_acceleration(law: Law, data: Receivers) -> np.ndarray:
     """The law's accelerations [receiver, dim]."""
     f = law.radial(**data.features)

@@ -11,6 +11,8 @@ from distill.statistics.metrics import acceleration_error
 
 AS_WELL = 1.05  # times the network's error: no worse
 BETTER = 0.95  # times the law's error: another law is better
+ROUNDING = 1e-12  # error of the accelerations
+SAME = 1.0001  # largest over smallest distance up to which there is one distance
 STABLE = 0.5  # share of draws that choose the same formula
 THIRD_LAW = 0.1  # median |F_ij + F_ji| / (|F_ij| + |F_ji|) from which action and reaction are said to differ
 
@@ -48,8 +50,27 @@ def violations(leftover: Mapping, third_law: float | None = None, position: Mapp
     return out
 
 
+def not_told(error: float, without_pairs: float, r: np.ndarray, choosers: int) -> list[str]:
+    """What the data cannot say of a law, a reason each: ``error`` and ``without_pairs``, its error and that without its
+    pair force; ``r``: distances of pairs; ``choosers``: trajectories that the formula was chosen on.
+    """
+    out, (low, high) = [], (float(f(r)) for f in (np.min, np.max))
+    if without_pairs <= max(error, ROUNDING):
+        out.append(f"without any pair force it predicts as well (error {without_pairs:.2g})")
+    if high <= SAME * low:
+        out.append(f"all distances are {low:.4g}: how the force depends on them is not known")
+    if choosers < 2:
+        out.append("it was chosen on one trajectory: whether others would choose the same formula is not known")
+    return out
+
+
 def without_truth(
-    refined, left: Mapping, others: Sequence[Other] = (), known: Mapping | None = None, source: str = "network"
+    refined,
+    left: Mapping,
+    others: Sequence[Other] = (),
+    known: Mapping | None = None,
+    source: str = "network",
+    against: Sequence[str] = (),
 ) -> dict:
     """What data alone say of a refined law (``held_out``, ``network``, ``receivers``, ``chosen_share``).
 
@@ -57,6 +78,7 @@ def without_truth(
     (``known`` from ``skill``); no law found in another way (``others``) predicts them better; what it leaves is noise
     (``left`` from ``residuals.structure``); other trajectories would have chosen the same formula. Wrong exponents pass
     the first of these, not the structure of what is left. ``source``: what forces were read from.
+    ``against``: further reasons, those of ``not_told`` for instance.
     """
     error, failed = refined.held_out, []
     well = error <= AS_WELL * refined.network
@@ -73,6 +95,7 @@ def without_truth(
         failed.append(f"the law from {better.label} predicts better (error {better.error:.2g} against {error:.2g})")
     if left["structured"]:
         failed.append(left["text"])
+    failed += against
     if refined.chosen_share < STABLE:
         failed.append(f"it is chosen in {100 * refined.chosen_share:.0f} % of draws of the trajectories only")
     against = f"the {source} {refined.network:.2g}"

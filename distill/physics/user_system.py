@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.files.properties import KNOWN, USUAL, of_pairs, ordered, usable, variables, with_symbol
+from distill.physics.responses import response_of
 from distill.physics.system import System, arguments, external_force, import_jax, radial_force
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
@@ -109,6 +110,12 @@ def _from_names(names, path, where):
     given.setdefault("source", path.name)
     potential, external = given["potential"], given.get("external")
     taken, given["properties"] = _arguments(potential, where)
+    try:
+        given["response"] = response_of(given.get("response"))
+    except UserError as exc:
+        raise UserError(f"{where}: {exc.message}", exc.fix) from None
+    if given["response"] is not None:  # what only the response depends on is a property too
+        given["properties"] = ordered({*given["properties"], *given["response"].properties})
     order = variables(given["properties"])
 
     def energy(*values):  # in the order of ``System.variables``, then the array module
@@ -195,7 +202,7 @@ def _check_physics(system, where):
                 "correct the law, or leave it out and it is found by differentiation",
             )
     if system.response is not None:
-        _check_response(system.response, rng, where)
+        _check_response(system, rng, where)
     if system.external is not None:
         pos, mass = rng.standard_normal((5, 3, 2)), np.ones((5, 3))
         outside = np.asarray(system.external(jnp.asarray(pos), jnp.asarray(mass), jnp))
@@ -207,13 +214,21 @@ def _check_physics(system, where):
             raise UserError(f"{where}: external_force is not minus the gradient of external")
 
 
-def _check_response(response, rng, where):
+def _check_response(system, rng, where):
     """Finite where forces and speeds are moderate, and its energy of motion and inertia those of it."""
-    jax = import_jax()
-    jnp = jax.numpy
+    jax, response = import_jax(), system.response
+    jnp, limit = jax.numpy, response.speed_limit
+    if limit is not None and not (isinstance(limit, int | float) and 0 < limit < np.inf):
+        raise UserError(f"{where}: speed_limit of the response is {limit!r}, expected a positive number")
+    if lacking := [name for name in response.properties if name not in system.properties]:
+        raise UserError(f"{where}: the response depends on '{lacking[0]}', which is no property of SYSTEM")
     for part in ("alpha", "beta", "kinetic", "inertia"):
         if getattr(response, part) is not None:
-            response.formula(part)
+            used = {symbol.name for symbol in response.formula(part).free_symbols}
+            if part in ("kinetic", "inertia") and used & {"s", "sv"}:
+                raise UserError(
+                    f"{where}: {part} of the response holds s or sv, expected a function of v and properties"
+                )
     force, vel = rng.standard_normal((2, 80, 2))
     vel *= 0.25 * (response.speed_limit or 1.0)
     own = {name: np.exp(0.5 * rng.standard_normal(80)) for name in response.variables if name.endswith("_i")}

@@ -88,6 +88,8 @@ def search_law(
     if targets is None:
         targets = DEFAULT_TARGETS if dataset is None else OF_DATASET
     rivals = tuple(name for name in dict.fromkeys(rivals) if name != force_from)
+    if node == "function" and (dataset is not None or force_from != MESSAGES):
+        raise UserError("--node function reads the messages of a network", "give --run, and not --force-from splines")
     given = where_from(run, dataset, force_from, targets, rivals)
     run, dataset = given.run, None if dataset is None else given.dataset.name
     arguments = {k: v for k, v in locals().items() if k != "given"}
@@ -114,7 +116,7 @@ def search_law(
 
     forces = given.forces(seed, quick)
     data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
-    behind_it = behind.read(messages, nodes, seed) if _looks_behind(node, forces, force_from) else None
+    behind_it = _read_behind(node, forces, seed) if _looks_behind(node, forces, force_from) else None
     left = assumptions.leftover(main.force if behind_it is None else behind_it.force, messages, seed)
     left["third_law"] = finite_or_none(third_law_residual(read.plain_force(messages, nodes), nodes))
     if not (left["central"] and left["velocity_free"]):
@@ -204,14 +206,23 @@ def search_law(
 
 
 def _looks_behind(node: str, forces, force_from: str) -> bool:
-    """Whether a response is looked for; ``UserError`` where it was asked for and there are no messages to read."""
-    if node == "linear" or (node == "auto" and (forces.config is None or force_from != MESSAGES)):
+    """Whether a response is looked for."""
+    if node == "linear" or forces.config is None or force_from != MESSAGES:
         return False
-    if forces.config is None or force_from != MESSAGES:
-        raise UserError("--node function reads the messages of a network", "give --run, and not --force-from splines")
     model = forces.config.model
     free = not model.get("linear_node") and model.get("antisymmetric") and not model.get("periodic")
     return node == "function" or bool(free)
+
+
+def _read_behind(node: str, forces, seed: int) -> behind.Read | None:
+    """None, and a warning, where nothing can be read and that was not asked for."""
+    try:
+        return behind.read(forces.messages, forces.nodes, seed)
+    except UserError as exc:
+        if node != "auto":
+            raise
+        warn(f"{exc.message}; read as a linear node")
+        return None
 
 
 def on_inputs(run: str, dataset: Dataset, law: Law, options: SearchOptions, rows: int, raw: bool) -> dict:

@@ -156,7 +156,13 @@ def replaced(found: Found, fronts: dict, linear, judge: account.Judge, rivals=()
             ],
         },
         "acceleration_error": errors,
-        "data_verdict": trust.without_truth(refined, judge.left(law, refined), others, judge.skill()),
+        "data_verdict": trust.without_truth(
+            refined,
+            judge.left(law, refined),
+            others,
+            judge.skill(),
+            against=judge.against(law, refined.held_out, judge.unseen, ground.held.data),
+        ),
         "lennard_jones": None,
     }
     if (told_of := _verdict(law, judge)) is not None:

@@ -22,7 +22,7 @@ from distill.files.storage import finite_or_none
 from distill.formulas.improve import prune, repair
 from distill.formulas.text import parse, symbols_for, to_text
 from distill.formulas.tree import canonical, complexity, parametrise, rebuild, with_constants
-from distill.law.constants import GROUPS, round_number, spread_of
+from distill.law.constants import groups, round_number, spread_of
 from distill.law.receivers import receivers
 from distill.law.selection import choose, shared_out
 from distill.messages import read_out, roles
@@ -93,14 +93,18 @@ def read(messages: dict, nodes: Nodes, seed: int = 0) -> Read:
     """Pair forces up to a factor, such that the network's accelerations follow them and m a and S are of one size.
 
     No accelerations of the data and no true forces are looked at; the mixing is found on trajectories of its own
-    (``roles``). ``UserError`` where messages have fewer components than there are dimensions.
+    (``roles``). ``UserError`` where messages have fewer components than there are dimensions, or there is
+    but one.
     """
     dim = messages["dx"].shape[1]
+    if dim == 1:
+        raise UserError("in one dimension no direction tells what messages are forces", "give --node linear")
     top = read_out.top_components(read_out.importance(messages), dim)
     sent = messages["message"][:, top].astype(float)
     unit = direction(messages["dx"].astype(float), messages["r"].astype(float))
     if sent.shape[1] < dim or (np.ptp(sent, axis=0) == 0).any():
-        raise UserError(f"fewer than {dim} components of the messages say anything: no pair force can be read")
+        found = f"fewer than {dim} components of the messages say anything: no pair force behind a response can be read"
+        raise UserError(found, "give --node linear, or train with --message-dim and --epochs larger")
     own = roles.edges_of("read_out", messages, seed)
     pick = own[np.random.default_rng([seed, 47]).permutation(len(own))[:MIXING_ROWS]]
     mixing = central_mixing(sent[pick], unit[pick])
@@ -359,12 +363,9 @@ def _rounded(form: Composition, ground: Ground) -> tuple[Composition, list]:
     pair law, alpha and beta.
     """
     bench = ground.many
-    known = np.unique(bench.data.trajectory)
-    group = np.random.default_rng(17).permutation(len(known)) % GROUPS
-    of = group[np.searchsorted(known, bench.data.trajectory)]
     values, fits = _values(form), []
-    for g in range(min(GROUPS, len(known))):
-        part = Bench(bench.data.subset(of != g), ground.unit_charges)
+    for keep in groups(bench.data.trajectory):
+        part = Bench(bench.data.subset(keep), ground.unit_charges)
         found = _values(part.fit(form, 15))
         if len(found) == len(values):
             fits.append(found)

@@ -7,6 +7,7 @@ from distill.files.properties import of_edges, property_named
 from distill.network.edges import edges_of
 from distill.physics.record import system_of
 from distill.physics.system import pair_force
+from distill.shell.errors import UserError
 
 GRAPHS, EDGES = 40_000, 1_200_000  # drawn unless told otherwise; edges count where frames have thousands
 
@@ -16,7 +17,7 @@ def observations(dataset: Dataset, split: str = "train", graphs: int = GRAPHS, s
     arrays by the names of ``fields.MESSAGE_FIELDS``, without what a network says.
 
     ``force`` [edge, dim] is there where the system is known. Edges to held particles are left out: what holds them
-    is no pair force. ``UserError`` for a box without a cutoff or a split without trajectories.
+    is no pair force. ``UserError`` for a box without a cutoff, a split without trajectories or one without edges.
     """
     trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]
     source, total = edges_of(dataset), len(trajectories) * frames
@@ -25,7 +26,11 @@ def observations(dataset: Dataset, split: str = "train", graphs: int = GRAPHS, s
     graphs = int(min(graphs, max(1, EDGES * len(some) / max(1, source.count(some)))))
     if graphs < total:
         every = every[np.sort(np.random.default_rng([seed, 71]).choice(total, graphs, replace=False))]
-    return edges_of_frames(dataset, every, source)
+    out = edges_of_frames(dataset, every, source)
+    if not len(out["r"]):
+        found = f"{dataset.name}: no particle of the {split} split that may move has another within reach"
+        raise UserError(found, "a larger 'cutoff' lets more pairs act" if dataset.periodic else None)
+    return out
 
 
 def edges_of_frames(dataset: Dataset, number: np.ndarray, source=None) -> dict:
