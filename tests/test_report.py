@@ -17,7 +17,7 @@ from distill.formulas.text import parse
 from distill.physics.law import Law
 from distill.physics.responses import Response
 from distill.report import document, page, plots, provenance, words
-from distill.report.law import against_the_truth, before_and_after, ways
+from distill.report.law import against_the_truth, before_and_after, residuals, ways
 from distill.report.material import is_stale
 from distill.report.page import display_fractions, formula
 from distill.shell import paths
@@ -607,3 +607,28 @@ def test_a_law_of_the_true_form_that_is_not_recovered_says_what_it_misses():
     assert said in ways(law)
     early |= {"allowed_errors": {"near": 0.002}, "tails": {"near": 0.07}}
     assert "off by 7 % in one of a thousand, allowed 6 %" in ways(law_record(from_messages=before | {"verdict": early}))
+
+
+def test_a_law_of_a_dataset_without_a_truth_speaks_of_splines_and_is_named_after_the_data(places):
+    splines = {"law": 0.2, "splines": 0.3}
+    unknown = {"recovered": None, "why": "the true law is not known here"}
+    doubt = filled(kinds.DataVerdict, trusted=False, why="it leaves structure", law_predicts_as_well_as_network=True)
+    law = law_json(verdict=unknown, truth=None, source="splines", acceleration_error=splines, data_verdict=doubt)
+    write(places, law=law | {"arguments": {"dataset": "mine"}})
+    page, _ = checked(document.write_report(RUN))
+    assert "“mine”, found by splines" in page and "as well as the splines" in page
+    top = page[: page.index("<section")]
+    assert "the network" not in top and ">not to be trusted<" in top and top.lower().count("not known here") == 2
+
+
+def test_what_predicts_the_residuals_is_listed_best_first():
+    clues = {"time": {"z": 1.25, "r2": -0.001}, "velocity": {"z": 21.0, "r2": 0.31}}
+    known = {"clues": clues, "autocorrelation": 0.9, "autocorrelation_error": 0.01, "n": 8000}
+    out = residuals(records.build(kinds.Residuals, filled(kinds.Residuals, **known)))
+    assert out.index("velocity") < out.index("time") and "0.31" in out and "21" in out and "8,000" in out
+    assert "correlated by 0.9 ± 0.01" in out and "-0.001" not in out
+    assert residuals(records.build(kinds.Residuals, filled(kinds.Residuals))) == ""
+
+
+def test_the_constants_of_the_messages_law_are_not_those_of_the_search():
+    assert "constants fitted to the messages of all pairs" in before_and_after(law_record())

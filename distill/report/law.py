@@ -1,6 +1,7 @@
 """The section of the report on the law: how it came about, how it stands to the truth, how sure it is."""
 
 from distill.formulas.text import parse, to_text
+from distill.law.residuals import MATERIAL, SIGNIFICANT
 from distill.law.sources import SPLINES
 from distill.messages.read_out import JACOBIAN
 from distill.report import words
@@ -55,7 +56,7 @@ def before_and_after(law) -> str:
         )
     if verdict := law.from_messages.verdict:
         inside, far = (percent(getattr(verdict, f"relative_error_{k}")) for k in ("in_range", "extrapolated"))
-        about = (
+        about += (
             f" The first alone: {verdict_word(verdict)}; its accelerations are off by {inside} within range and {far}"
             " beyond."
         )
@@ -213,8 +214,27 @@ def choice(law) -> str:
     rows.append(["What a central law without velocities leaves out", text(law.leftover.text)])
     listed = [[shown(c.complexity), shown(c.held_out), code(c.equation)] for c in refined.candidates]
     tried = f'<p class="note">{text(refined.why)}</p>' + table(["complexity", "held-out error", "formula"], listed)
-    more = details("Formulas that were refitted on accelerations", tried)
+    more = details("Formulas that were refitted on accelerations", tried) + residuals(law.data_verdict.residuals)
     return f"<h3>How sure the choice is</h3>{table([], rows)}{more}"
+
+
+def residuals(left) -> str:
+    """What was tried as a prediction of what the law leaves of the accelerations."""
+    if not left.clues:
+        return ""
+    best = sorted(left.clues.items(), key=lambda one: -one[1].r2)
+    rows = [
+        [text(name), shown(max(clue.r2, 0.0), 2), "—" if clue.z is None else shown(clue.z, 2)] for name, clue in best
+    ]
+    about = (
+        f"What the law leaves of {shown(left.n)} accelerations, predicted on trajectories left out: R² is the share of"
+        f" its square, z its distance from nothing in standard errors (structure: z above {SIGNIFICANT:g}, R² above"
+        f" {MATERIAL:g})."
+    )
+    if left.autocorrelation is not None:
+        error = f" ± {shown(left.autocorrelation_error, 2)}" if left.autocorrelation_error is not None else ""
+        about += f" From one frame to the next it is correlated by {shown(left.autocorrelation, 2)}{error}."
+    return details("What predicts the residuals", table(["predicted from", "R²", "z"], rows, about))
 
 
 def node(law) -> str:

@@ -10,7 +10,7 @@ LEAST, UNLIKE = "where the law gains least", "on data unlike it"
 
 
 def header(m: Material) -> str:
-    system = m.system.name or (m.config.dataset if m.config else m.run)
+    system = m.system.name or (m.config.dataset if m.config else m.law.arguments["dataset"] if m.alone else m.run)
     size = f"{m.config.n} particles in {m.config.dim} dimensions · " if m.config else ""
     parts = [f'<p class="kicker">{text(size)}run {code(m.run)}</p>']
     how = "found by splines, without a network" if m.alone else "distilled from a graph network"
@@ -34,10 +34,13 @@ def headline(m: Material) -> str:
         said = f"{'close range' if m.cut_off else 'softening'} {'' if good else 'not '}recovered"
         out += f'<span class="badge {"good" if good else "open"}">{said}</span>'
     data = law.data_verdict
+    if verdict.recovered is None:
+        said = "trusted by the data" if data.trusted else "not to be trusted"
+        out += f'<span class="badge {COLOURS[data.trusted]}">{said}</span>'
     out += "".join(f'<span class="badge bad">{text(one)}</span>' for one in data.violations)
     if data.better:
         out += f'<span class="badge bad">{text(f"better without: {data.better.label}")}</span>'
-    out += f'</p><p class="note">{text(words.sentence(verdict.why))}.</p>'
+    out += "</p>" if verdict.recovered is None else f'</p><p class="note">{text(words.sentence(verdict.why))}.</p>'
     if data.better:
         told = f"predicts held-out accelerations better (error {words.shown(data.better.error)}"
         told += f" against {words.shown(data.held_out_error)}): f = {data.better.text}"

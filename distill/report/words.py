@@ -327,7 +327,8 @@ def answer(law: LawRecord, generalization: Generalization | None) -> str:
             said = "Not found: the distilled law does not pass the tests possible without knowing the truth."
     else:
         data = law.data_verdict
-        well = "at least as well as the network" if data.law_predicts_as_well_as_network else "worse than the network"
+        whose = "the network" if law.acceleration_error.splines is None else "the splines"
+        well = f"at least as well as {whose}" if data.law_predicts_as_well_as_network else f"worse than {whose}"
         said = f"{truth_words(law, generalization)} The distilled law predicts held-out accelerations {well}."
         said += f" {trust_words(law, 'It')}."
         one = generalization and generalization.sets.get(INTERPOLATION)
