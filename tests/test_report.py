@@ -616,7 +616,11 @@ def test_a_law_of_a_dataset_without_a_truth_speaks_of_splines_and_is_named_after
     law = law_json(verdict=unknown, truth=None, source="splines", acceleration_error=splines, data_verdict=doubt)
     write(places, law=law | {"arguments": {"dataset": "mine"}})
     page, _ = checked(document.write_report(RUN))
-    assert "“mine”, found by splines" in page and "as well as the splines" in page
+    assert (
+        "units are those of the data" in page
+        and "“mine”, found by splines" in page
+        and "as well as the splines" in page
+    )
     top = page[: page.index("<section")]
     assert "the network" not in top and ">not to be trusted<" in top and top.lower().count("not known here") == 2
 

@@ -182,6 +182,7 @@ def search_law(
     }
     if forces.config is None:  # what "network" stands for in the choice is the splines
         content["acceleration_error"] |= {"gnn": None, "splines": content["acceleration_error"]["gnn"]}
+        content["refinement"]["why"] = content["refinement"]["why"].replace("network", "splines")
     record = records.save(LawRecord, out, made | content)
     verdict, error, told = record.verdict, record.acceleration_error, {"trusted": record.data_verdict.trusted}
     if verdict.recovered is not None:

@@ -17,7 +17,8 @@ def law(m) -> str:
     if not m.law:
         return missing("The law has not been searched for.", f"python symbolic_reg.py --run {m.run}")
     units = "; ".join(f"{k} {v}" for k, v in m.units.items())
-    units = f"units: {text(units)}" if units else "units are dimensionless"
+    unknown = "units are dimensionless" if m.system.name else "units are those of the data"
+    units = f"units: {text(units)}" if units else unknown
     lead = (
         "The force on particle i from particle j lies along the line between them. "
         f"Convention: {code(m.law.pair.convention)}; r is the distance, m masses, q charges; {units}."
@@ -213,7 +214,9 @@ def choice(law) -> str:
     rows.append(["By the data alone, without the truth", text(said)])
     rows.append(["What a central law without velocities leaves out", text(law.leftover.text)])
     listed = [[shown(c.complexity), shown(c.held_out), code(c.equation)] for c in refined.candidates]
-    tried = f'<p class="note">{text(refined.why)}</p>' + table(["complexity", "held-out error", "formula"], listed)
+    tried = f'<p class="note">{text(sentence(refined.why))}.</p>' + table(
+        ["complexity", "held-out error", "formula"], listed
+    )
     more = details("Formulas that were refitted on accelerations", tried) + residuals(law.data_verdict.residuals)
     return f"<h3>How sure the choice is</h3>{table([], rows)}{more}"
 
