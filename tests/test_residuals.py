@@ -194,3 +194,13 @@ def test_the_benchmark_counts_right_calls(monkeypatch, tmp_path, capsys):
     assert "complete                 1 of 1" in capsys.readouterr().out
     stored = benchmark.sections.read(tmp_path / "residual_test.json")["s910"]
     assert stored["counts"]["complete"]["n"] == 1 and stored["hardware"] and stored["date"] and "git" in stored
+
+
+def test_noise_that_particles_share_is_noise():
+    """As of a camera that shakes: no physics lasts in it."""
+    rng = np.random.default_rng(0)
+    for shape in ((20, 50, 30, 2), (11, 40, 30, 2)):
+        shaken = (0.3 * rng.normal(size=shape) + rng.normal(size=(*shape[:2], 1, 2)) for _ in range(10))
+        assert not any(residuals.lasting(u)["lasts"] for u in shaken)
+    slow = np.repeat(rng.normal(size=(20, 5, 30, 2)), 10, axis=1)  # what lasts is still seen
+    assert residuals.lasting(slow + 3 * rng.normal(size=slow.shape))["lasts"]

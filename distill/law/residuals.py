@@ -6,11 +6,12 @@ relative to c + |a_law|:
 
 lasting   the product of neighbouring means over 1, 2, 4, 8 frames along trajectories. Where frames are independent its
           sum has mean zero and the variance sum of its squares, whatever the size of the noise and however that
-          depends on the state (sign flips of frames: the null is exact). Errors of finite differences are negatively
-          correlated and count as noise.
+          depends on the state (sign flips of frames: the null is exact), nor does it matter whether particles share
+          it. Errors of finite differences are negatively correlated and count as noise.
 following a fit of what missing physics would make (``clues``) to the residuals of some trajectories, applied to the
           others: the sum of residual times prediction has mean zero if nothing predicts the residuals. Its variance
-          is taken over particles of stretches, so that noise which is correlated in time does not pass for physics.
+          is taken over particles of stretches and over frames, the larger of both, so that noise which is correlated in
+          time, or shared by all particles of a frame, does not pass for physics.
 
 Both are sums over their standard error, so that one bar ``SIGNIFICANT`` serves all. What other constants of the same
 law would take away is taken away first: constants have errors. More than those errors explain is structure too.
@@ -138,6 +139,15 @@ def _clipped(columns: np.ndarray) -> np.ndarray:
     return columns / np.where(scale > 0, scale, 1.0)
 
 
+def _error(terms: np.ndarray, together: np.ndarray) -> float:
+    """Standard error of the sum of ``terms``, each with mean zero: by itself, or, where that is more, all that have one
+    number ``together`` as one, as the particles of a frame are if what measures them shakes. Not where these are so few
+    that no sum could be significant.
+    """
+    each, groups = np.sqrt((terms**2).sum()), np.bincount(together, terms)
+    return float(max(each, np.sqrt((groups**2).sum())) if len(groups) >= 2 * SIGNIFICANT**2 else each)
+
+
 # ---------------------------------------------------------------- do they last?
 
 
@@ -153,7 +163,7 @@ def lasting(u: np.ndarray) -> dict | None:
             break
         block = u[:, : count * length].reshape(len(u), count, length, *u.shape[2:]).mean(2)
         product = (block[:, 1:] * block[:, :-1]).sum(-1)
-        error = np.sqrt((product**2).sum())
+        error = _error(product.reshape(-1), np.arange(product[..., 0].size).repeat(product.shape[2]))
         power = np.sqrt((block[:, 1:] ** 2).sum() * (block[:, :-1] ** 2).sum())
         if not power > 0:
             break
@@ -169,11 +179,12 @@ def lasting(u: np.ndarray) -> dict | None:
 def following(scene: Scene, u: np.ndarray, weight: np.ndarray, found: np.ndarray) -> dict:
     """Name of a clue -> ``z`` of residual times cross-validated prediction and ``r2`` of the latter."""
     fold, cluster = folds(scene), clusters(scene)
+    frame = np.arange(len(u)) // scene.shape[2]
     out = {}
     for name, fields in clues(scene, found).items():
         predicted = cross_fitted(u, fields * weight[:, None, None], fold)
         terms = np.bincount(cluster, (u * predicted).sum(1))
-        error = np.sqrt((terms**2).sum())
+        error = max(np.sqrt((terms**2).sum()), _error((u * predicted).sum(1), frame))
         r2 = 1 - float(((u - predicted) ** 2).sum() / (u**2).sum())
         out[name] = {"z": float(terms.sum() / error) if error > 0 else 0.0, "r2": r2}
     return out

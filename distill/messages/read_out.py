@@ -6,9 +6,10 @@ network itself predicts: the summed messages of each receiver are fitted to T_i,
 gauge is the one whose fit holds best on particles left out of it.
 
 No label is touched, neither accelerations of the data nor forces: what is read is what the network has learnt, and a
-law searched in it owes nothing to a second look at the data. Nothing is lost by it: on three trained networks gauge
-and R^2 were those of a fit to the data's accelerations, and the force differed from that fit's by a share of 3e-5 to
-1.5e-4, less than it differs from the true one.
+law searched in it owes nothing to a second look at the data, but for one number that training left behind: the
+network's error decides where a read-out by the Jacobian is a candidate. Nothing is lost by it: on three trained
+networks gauge and R^2 were those of a fit to the data's accelerations, and the force differed from that fit's by a
+share of 3e-5 to 1.5e-4, less than it differs from the true one.
 
 No fixed mixture undoes a general A(x_i): for networks that may use one, or seem to, the force by the Jacobian of the
 node model (``acc_share``) is a further candidate.
