@@ -157,6 +157,18 @@ def test_a_tail_ends_where_the_curve_is_not_known_any_more():
     np.testing.assert_allclose(soft(inward.join) * inward(x), soft(x), rtol=0.1)
 
 
+def test_particles_that_coincide_pull_nowhere():
+    edges = pairs_data(gravity, graphs=400, closest=0.2)
+    plain = fitted(edges)
+    pair = slice(0, 12, 3)  # some of the first frame's
+    edges = edges | {"dx": edges["dx"].copy(), "r": edges["r"].copy()}
+    edges["dx"][pair], edges["r"][pair] = 0, 0
+    found = fitted(edges)
+    assert (found.force(edges)[pair] == 0).all() and abs(found.error - plain.error) < 0.01
+    with pytest.raises(UserError, match="all particles coincide"):
+        fitted(edges | {"dx": 0 * edges["dx"], "r": 0 * edges["r"]})
+
+
 def test_any_property_of_the_particles_may_matter():
     def force(r, own, other):
         return own["spin"] * other["spin"] / r

@@ -14,6 +14,7 @@ from distill.files.properties import of_edges
 from distill.messages.net_forces import Nodes, state_of
 from distill.physics.terms import TERMS, State, direction
 from distill.splines.curves import Space
+from distill.shell.errors import UserError
 from distill.splines.dependence import Dependence
 from distill.statistics.metrics import typical_size
 
@@ -89,6 +90,10 @@ def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
     state = state_of(edges, first)
     target = state.mass[:, None] * edges["acc_i"][first]
     unit = direction(edges["dx"][sorted_edges].astype(float), ends["r"])
+    if not (apart := ends["r"] > 0).all():  # what coincides has no direction and pulls nowhere, at whatever distance
+        if not apart.any():
+            raise UserError("all particles coincide: there is no distance that a force could depend on")
+        ends["r"] = np.where(apart, ends["r"], ends["r"][apart].min())
     return Table(start, ends["r"], unit, ends, target, state, fold[order])
 
 
