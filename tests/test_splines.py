@@ -157,6 +157,14 @@ def test_a_tail_ends_where_the_curve_is_not_known_any_more():
     np.testing.assert_allclose(soft(inward.join) * inward(x), soft(x), rtol=0.1)
 
 
+@pytest.mark.parametrize(("frames", "n"), [(1, 30), (2, 30), (4, 4)])
+def test_a_few_snapshots_are_enough(frames, n):
+    edges = pairs_data(gravity, graphs=4 * frames, n=n, closest=0.1 if n == 4 else 0.0)
+    number = edges["trajectory"] * 7 + edges["frame"]
+    edges |= {"trajectory": number // frames, "frame": number % frames}
+    assert len(np.unique(edges["trajectory"])) <= 4 and fitted(edges).error < 0.2
+
+
 def test_particles_that_coincide_pull_nowhere():
     edges = pairs_data(gravity, graphs=400, closest=0.2)
     plain = fitted(edges)

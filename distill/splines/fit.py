@@ -22,7 +22,6 @@ from distill.splines import dependence as dependences
 from distill.splines.curves import envelope, space
 from distill.splines.dependence import FREE, GIVEN, Dependence
 from distill.splines.normal_equations import (
-    FOLDS,
     Model,
     Normal,
     Table,
@@ -211,7 +210,7 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
 
     all_of = [n for n in groups if n[0] == "function"] if ways.kind == FREE else []
     kept, floor = list(all_of), EXACT**2 / data.dim
-    best = error(kept) if kept else np.full(FOLDS, np.inf)
+    best = error(kept) if kept else np.full(1, np.inf)
     if kept and np.sqrt(data.dim * typical(error(list(groups)))) > goal:
         groups = {n: groups[n] for n in kept}
     while typical(best) > floor:

@@ -13,8 +13,8 @@ from scipy.sparse import csr_array
 from distill.files.properties import of_edges
 from distill.messages.net_forces import Nodes, state_of
 from distill.physics.terms import TERMS, State, direction
-from distill.splines.curves import Space
 from distill.shell.errors import UserError
+from distill.splines.curves import Space
 from distill.splines.dependence import Dependence
 from distill.statistics.metrics import typical_size
 
@@ -73,13 +73,18 @@ class Table:
 
 
 def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
-    """The receivers of ``edges``; folds are of whole trajectories, or of stretches of time where these are too few."""
+    """The receivers of ``edges``; folds are of whole trajectories, or of stretches of time where these are too
+    few, or of particles where frames are too few as well.
+    """
     trajectory, frame = (edges[k][nodes.first].astype(np.int64) for k in ("trajectory", "frame"))
     _, number = np.unique(trajectory, return_inverse=True)
     if number.max() + 1 >= FOLDS:
         fold = np.random.default_rng([seed, 79]).permutation(number.max() + 1)[number] % FOLDS
-    else:
+    elif len(np.unique(frame)) >= FOLDS:
         fold = FOLDS * (frame - frame.min()) // (np.ptp(frame) + 1)
+    else:
+        receiver = edges["receiver"][nodes.first].astype(np.int64)
+        fold = np.random.default_rng([seed, 79]).permutation(receiver.max() + 1)[receiver] % FOLDS
     order = np.argsort(fold, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
