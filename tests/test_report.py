@@ -465,7 +465,8 @@ def test_a_law_without_a_known_truth_is_judged_in_the_last_line():
     said = (
         "by the data alone the law is not to be trusted: what the law leaves lasts from frame to frame; the better law,"
     )
-    said += " from accelerations, no network: f = 1/r; the force that was read out is not central (9 %)"
+    said += " from accelerations, no network: f = 1/r; the force that was read out breaks what the law assumes:"
+    said += " not central (9 %)"
     assert lines[-1] == f"verdict          {said}"
     assert sum(line.startswith("verdict") for line in lines) == 1
 

@@ -128,7 +128,7 @@ def trust_words(law: LawRecord, subject: str = "by the data alone the law") -> s
     if data.better:
         said += f"; the better law, from {data.better.label}: f = {data.better.text}"
     if data.violations:
-        said += f"; the force that was read out is {', '.join(data.violations)}"
+        said += f"; the force that was read out breaks what the law assumes: {', '.join(data.violations)}"
     return said
 
 
