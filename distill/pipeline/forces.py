@@ -59,14 +59,18 @@ class Forces:
         path = self.inputs.get("messages_test")
         return load_messages(path, self.run)[0] if path else None
 
-    def tell(self) -> None:
-        """Warn where a linear read-out loses what the network knows, and of the third law where it was doubted."""
+    def tell(self, response: bool = False) -> None:
+        """Warn where a linear read-out loses what the network knows, and of the third law where it was doubted.
+
+        ``response``: one is looked for behind the messages, so that a linear read-out is not all there is.
+        """
         read = self.read
         if isinstance(read, PairSpline):
             return
         if read.loses:
             by_jacobian = read.gauge == read_out.JACOBIAN
             taken = "forces are read with the node model's Jacobian" if by_jacobian else "it is still the best read-out"
+            taken += "; a response to the net force is looked for beside it" if response else ""
             own = "" if read.network is None else f", which are off by {100 * read.network:.2g} % themselves"
             lost = f"{100 * read.lost:.2g} % of the network's net forces{own}"
             warn(f"a linear mixture of the messages misses {lost}; {taken}")

@@ -136,7 +136,7 @@ def search_law(
         options, reason = instead(options, exc)
         fronts = run_searches(todo, options, threads, place, digest)
     of_rivals = {o.name: fronts.pop(o.name, None) for o in others}
-    forces.tell()
+    forces.tell(behind_it is not None)
 
     ground = account.ground_of(messages, nodes, data, seed, quick)
     found = account.finding(main, fronts["radial"], ground, messages, data)
