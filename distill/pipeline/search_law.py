@@ -118,7 +118,8 @@ def search_law(
     data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
     behind_it = _read_behind(node, forces, seed) if _looks_behind(node, forces, force_from) else None
     left = assumptions.leftover(main.force if behind_it is None else behind_it.force, messages, seed)
-    left["third_law"] = finite_or_none(third_law_residual(read.plain_force(messages, nodes), nodes))
+    plain = read.plain_force(messages, nodes) if behind_it is None else behind_it.force  # the one whose rest is told
+    left["third_law"] = finite_or_none(third_law_residual(plain, nodes))
     if not (left["central"] and left["velocity_free"]):
         warn(f"the radial law leaves out part of the read-out force ({left['text']})")
     others = [forces.rival(name, seed) for name in rivals]
@@ -148,10 +149,11 @@ def search_law(
         receivers = behind.Ground(messages, nodes, seed)
         composed = behind.compose(fronts, receivers)
         content["node_choice"] = response_account.choice(composed, found, behind_it)
+        # whatever is chosen: where it tells more than the network, that has to be seen
+        alone = response_account.rival(behind.control(receivers), judge, found.law.chain)
+        content["rivals"]["response_control"] = alone
         if content["node_choice"]["chosen"] == "function":
             content["rivals"][LINEAR_NODE] = account.rival_json(found, judge) | LINEAR
-            alone = response_account.rival(behind.control(receivers), judge, found.law.chain)
-            content["rivals"]["response_control"] = alone
             law, instead_of = response_account.replaced(composed, fronts, found, judge, compared, alone)
             content |= instead_of
     if "node" in fronts:
