@@ -594,6 +594,8 @@ def test_a_response_stands_beside_the_pair_law_wherever_that_is_shown(places):
     assert re.search(r"alpha = <code>1 / \(m_i \+ s\)</code><br>beta = <code>-sv / 2", page)
     lines = words.summary(law_record(**changes | {"verdict": verdict}), generalization(), None)
     assert lines[1].strip() == told
+    long = filled(kinds.ResponseLaw, alpha="1.2247448714/m_i", beta="0", variables=["s", "v", "sv", "m_i"])
+    assert words.response_short(records.build(kinds.ResponseLaw, long)) == "a = (1.225/m_i) S"
     lines = words.summary(law_record(**changes | {"verdict": same}), generalization(), None)
     assert not any(line.startswith("compared") for line in lines)  # the verdict has said it
 

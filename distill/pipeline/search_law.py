@@ -22,7 +22,7 @@ from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
 from distill.pipeline.forces import BOTH, OF_DATASET, where_from
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
-from distill.report.words import trust_words
+from distill.report.words import response_short, trust_words
 from distill.response import account as response_account
 from distill.response import behind
 from distill.search import whole_system
@@ -193,6 +193,8 @@ def search_law(
         told |= {"in_range": verdict.relative_error_in_range, "near": verdict.relative_error_near}
         told |= {"extrapolated": verdict.relative_error_extrapolated}
         told |= {"not_judged": len(verdict.not_judged)} if verdict.not_judged else {}
+    if response := record.node.response:  # without it the pair law alone would look like a = F/m
+        told = {"response": response_short(response)} | told
     told["error_law"] = error.law
     told |= {"error_splines": error.splines} if forces.config is None else {"error_gnn": error.gnn}
     told |= {"receivers": error.n, "engine": options.engine}

@@ -16,6 +16,7 @@ from distill.files.kinds import (
     Skill,
     Verdict,
 )
+from distill.formulas.text import parse, to_text
 from distill.generalization.extrapolation import INTERPOLATION
 from distill.law.sources import LINEAR_NODE
 from distill.law.verdict import TAIL
@@ -133,6 +134,12 @@ def trust_words(law: LawRecord, subject: str = "by the data alone the law") -> s
 
 
 # ---------------------------------------------------------------- lines for the terminal
+
+
+def response_short(response: ResponseLaw) -> str:
+    """``a = (alpha) S`` with four digits, for a line."""
+    parts = {k: to_text(parse(getattr(response, k), response.variables), 4) for k in ("alpha", "beta")}
+    return response_words({k: part.replace(" ", "") for k, part in parts.items()}).partition(";")[0]
 
 
 def response_words(response: ResponseLaw | Mapping) -> str:
