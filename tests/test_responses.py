@@ -146,6 +146,8 @@ def test_a_user_s_file_may_have_a_response(tmp_path):
     system = load_system(system_file=file)
     assert system.response.properties == system.properties == ("mass", "charge", "spin") and system.works
     assert integrate(system, 3, 2, 2, 3, 5)["spin"].shape == (2, 3)
+    file.write_text(PAIR + "response = {'alpha': '1/(m_i*(1 + s))', 'properties': 'spin'}\n")
+    assert load_system(system_file=file).properties == ("mass", "charge", "spin")
     file.write_text(PAIR + "response = {'alpha': '1/m_i', 'beta': '-0.1*v'}\n")
     system = load_system(system_file=file)
     drawn = integrate(system, 3, 2, 4, 6, 5)

@@ -176,7 +176,9 @@ def response_of(given) -> Response | None:
             raise UserError(f"there is no response '{given}'{near_miss(given, RESPONSES)}", known)
         return RESPONSES[given]
     if isinstance(given, dict) and "alpha" in given and set(given) <= {f.name for f in fields(Response)}:
-        return Response(**{"name": "user's", "properties": _named_in(given), **given})
+        told = given.get("properties", ())
+        told = (told,) if isinstance(told, str) else told
+        return Response(**{"name": "user's", **given, "properties": ordered({*_named_in(given), *told})})
     raise UserError(f"the response is {given!r}, expected a name, a Response, or a dict with alpha (and beta)")
 
 
