@@ -15,8 +15,9 @@ from distill.formulas.switches import gap, mend, switch, thresholds
 from distill.formulas.text import parse, to_text
 from distill.formulas.tree import canonical, complexity
 from distill.law import constants, selection
-from distill.law.receivers import acceleration_objective, receivers
+from distill.law.receivers import acceleration_objective, law_error, receivers
 from distill.messages.net_forces import nodes_of
+from distill.physics.law import Law
 
 
 @dataclass
@@ -187,6 +188,15 @@ def test_one_trajectory_to_fit_has_no_standard_errors(gravity):
     _, known = constants.examine(fitted, ground.many)
     assert {c["standard_error"] for c in known["constants"]} == {None}
     assert known["constants_note"].startswith("no standard errors")
+
+
+def test_particles_that_coincide_judge_no_law(gravity):
+    two = gravity | {"dx": gravity["dx"].copy(), "r": gravity["r"].copy()}
+    two["dx"][:2], two["r"][:2] = 0, 0
+    nodes = nodes_of(two)
+    plain, some = (receivers(m, nodes, np.arange(20)) for m in (gravity, two))
+    assert 18 <= len(some.acc) < len(plain.acc) == 20
+    assert law_error(Law(law("-m_i*m_j/r^2")), some) < 0.2
 
 
 def test_round_numbers_are_taken_only_where_they_mean_something():

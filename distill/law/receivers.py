@@ -47,9 +47,14 @@ class Receivers:
 
 
 def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
-    """The receivers ``pick`` (numbers in ``nodes``) of a messages file."""
+    """The receivers ``pick`` (numbers in ``nodes``) of a messages file, but for those that coincide with another
+    particle: of a force without a direction no law says anything, and one that is singular would be refused for it.
+    """
     chosen = np.zeros(len(nodes.first), dtype=bool)
     chosen[pick] = True
+    together = np.unique(nodes.of_edge[messages["r"] <= 0])
+    if chosen.sum() > chosen[together].sum():
+        chosen[together] = False
     edges = np.flatnonzero(chosen[nodes.of_edge])
     edges = edges[np.argsort(nodes.of_edge[edges], kind="stable")]
     of = nodes.of_edge[edges]
