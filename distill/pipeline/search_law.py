@@ -22,6 +22,7 @@ from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
 from distill.pipeline.forces import BOTH, OF_DATASET, where_from
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
+from distill.report.material import is_stale
 from distill.report.words import response_short, trust_words
 from distill.response import account as response_account
 from distill.response import behind
@@ -109,6 +110,8 @@ def search_law(
     options = SearchOptions(**{k: arguments[k] for k in OPTIONS}, resume=not overwrite)
     load_engine(chosen).check(options)
     if already_done(out, arguments, inputs, overwrite):
+        if dataset is not None and is_stale(run):
+            _write_report(run)
         return stage.already_done(out)
     if sys.stderr.isatty():
         print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)
@@ -204,10 +207,14 @@ def search_law(
     if better := record.data_verdict.better:
         told |= {"better": f"f = {better.text} ({better.label})"}
     if forces.config is None:  # no later stage writes it
-        from distill.report.document import write_report
-
-        write_report(run)
+        _write_report(run)
     return stage.done(out, lines, law=f"f = {record.pair.short}", **told)
+
+
+def _write_report(run: str) -> None:
+    from distill.report.document import write_report  # matplotlib takes a second
+
+    write_report(run)
 
 
 def _looks_behind(node: str, forces, force_from: str) -> bool:
