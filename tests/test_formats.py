@@ -134,6 +134,7 @@ def test_shapes_and_kinds_that_disagree(dataset, change, words):
 
 def test_missing_damaged_and_wrong_kind(dataset, tmp_path):
     fails(tmp_path / "r2_n4_d2_s1.npz", "does not exist", "did you mean 'r2_n4_d2_s0'", "python simulate.py")
+    fails(tmp_path / "mine.npz", "does not exist", "datasets that are there: r2_n4_d2_s0")
     whole = dataset.read_bytes()
     dataset.write_bytes(whole[: len(whole) // 2])
     fails(dataset, "damaged or half-written")

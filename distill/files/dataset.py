@@ -1,6 +1,7 @@
 """Datasets: ``datasets/<dataset>.npz`` with the JSON beside it, see ``fields.DATASET_FIELDS``."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,10 +69,11 @@ def load_dataset(name_or_path: str) -> Dataset:
     path = dataset_path(name_or_path)
     if not path.is_file():
         known = [p.stem for p in path.parent.glob("*.npz")] if path.parent.is_dir() else []
-        raise UserError(
-            f"{relative(path)} does not exist{near_miss(path.stem, known)}",
-            f"run this first:  python simulate.py --system {path.stem.split(chr(95))[0]}",
-        )
+        simulated = re.match(r"(.+?)_n\d+_d\d+_s\d+", path.stem)  # as simulate.py names them
+        fix = "datasets that are there: " + ", ".join(sorted(known)[:8]) if known else "see docs/formats.md"
+        if simulated:
+            fix = f"run this first:  python simulate.py --system {simulated[1]}"
+        raise UserError(f"{relative(path)} does not exist{near_miss(path.stem, known)}", fix)
     side = path.with_suffix(".json")
     ours = "make it again with the command of its .json and --overwrite" if side.is_file() else "see docs/formats.md"
     arrays = load_npz(path, DATASET_FIELDS, "dataset", ours)

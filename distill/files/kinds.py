@@ -261,7 +261,7 @@ class LinearFit(Made):
     splines: SplineScores | None = None  # the baseline without a network; null: made by a former version
     potential: Potential | None = None  # against the pair potential; null where the system is not known
 
-    STAGE, FORMAT = "fit_linear", 1
+    STAGE, FORMAT = "fit_linear", 2
     COMMAND = "python fit_linear.py --run {run}"
 
 
