@@ -24,6 +24,7 @@ from distill.response import account, behind
 from distill.response.behind import Ground
 from distill.response.composition import Bench, Composition
 from distill.response.judge import against_truth
+from distill.response.units import Units, units_of
 from distill.search.front import Front, Row
 from distill.shell.errors import UserError
 
@@ -261,3 +262,53 @@ def test_the_relativistic_response_is_judged_with_its_velocity_part():
     for beta, right in ((system.response.beta, True), ("0", False), ("-sv/(m_i*4.0)", False)):
         law = Law(pair, response=Response("found", system.response.alpha, beta))
         assert against_truth(law, pair, system.response, m, nodes)["recovered"] == right
+
+
+# ---------------------------------------------------------------- units
+
+LENGTH, MASS, TIME = 1e3, 1e-6, 10.0
+OTHER = Units({"r": LENGTH, "m_i": MASS, "m_j": MASS, "v": LENGTH / TIME, "sv": LENGTH / TIME}, LENGTH / TIME**2)
+
+TURNED = {
+    "pair": lambda e: OTHER.undone(Composition(e, sp.S.One)).pair,
+    "alpha": lambda e: OTHER.undone(Composition(sp.S.One, e)).alpha,
+}
+
+
+def in_other_units(m):
+    """A messages file whose lengths are in thousandths, whose masses in millions and whose times in tenths."""
+    by = {"dx": LENGTH, "r": LENGTH} | dict.fromkeys(("vel_i", "vel_j"), LENGTH / TIME)
+    by |= dict.fromkeys(("mass_i", "mass_j"), MASS) | dict.fromkeys(("acc_i", "acc_pred_i"), LENGTH / TIME**2)
+    return {k: v * by[k] if k in by else v for k, v in m.items()}
+
+
+@pytest.mark.parametrize("how", ["composed", pytest.param("control", marks=pytest.mark.slow)])
+def test_what_is_found_does_not_depend_on_units(how):
+    m = messages("saturating", trajectories=240, frames=1)
+    size = dict(small=300, large=500, held_out=200)
+    own, other = (Ground(a, nodes_of(a), **size) for a in (m, in_other_units(m)))
+    if how == "composed":
+        start = fronts("0.5/(m_i + 0.1*m_i*s)")
+        turned = {k: [replace(r, expr=turn(r.expr)) for r in start[k].rows] for k, turn in TURNED.items()}
+        scaled = {k: replace(start[k], rows=rows) for k, rows in turned.items()}
+        one, two = behind.compose(start, own), behind.compose(scaled, other)
+    else:
+        one, two = behind.control(own), behind.control(other)
+    assert two.chosen.error == pytest.approx(one.chosen.error, rel=0.05, abs=1e-6)
+    bench = other.held  # spellings may differ: which coefficient of a sum is 1 goes by their sizes
+    accelerations = [bench.response(f, bench.net_of(f)) for f in (OTHER.undone(one.form), two.form)]
+    np.testing.assert_allclose(*accelerations, rtol=1e-4, atol=1e-6 * np.abs(accelerations[0]).max())
+
+
+def test_units_change_a_formula_as_they_change_data():
+    m = messages(DRAGGED, trajectories=40, frames=1)
+    one, two = (Bench(receivers(a, nodes_of(a), np.arange(len(nodes_of(a).first)))) for a in (m, in_other_units(m)))
+    there = OTHER.undone(truth(DRAGGED))
+    assert one.score(truth(DRAGGED)) < 1e-12 and two.score(there) < 1e-10
+    inside = units_of(two.data)
+    assert set(inside.of) >= {"r", "m_i", "m_j", "v", "sv"} and inside.of["m_i"] == 1e-6
+    scaled = Bench(inside.data(two.data))
+    part = Composition(inside.pair(there.pair), inside.alpha(there.alpha), inside.beta(there.beta))
+    assert scaled.score(part) < 1e-10
+    switched = parse("m_i*greater(r, 2000.0)", VARIABLES)
+    assert OTHER.pair(switched) == parse("1e-6*m_i*greater(r, 2.0)", VARIABLES)

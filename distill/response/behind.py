@@ -8,6 +8,7 @@ pair laws and responses are composed, refitted and repaired end to end on accele
 and the simplest that is not significantly worse than the best on trajectories left out is taken.
 """
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from distill.messages.net_forces import Nodes, state_of
 from distill.physics.responses import response_variables
 from distill.physics.terms import direction
 from distill.response.composition import Bench, Candidate, Composition
+from distill.response.units import ONE, Units, units_of
 from distill.search.front import Front, Row
 from distill.search.mixing import Mixing, central_mixing
 from distill.search.targets import Target, varying
@@ -223,6 +225,14 @@ class Ground:
             held=SimpleNamespace(trajectory=self.held.data.trajectory), check=SimpleNamespace(tiny=self.held.tiny)
         )
 
+    def within(self, units: Units) -> "Ground":
+        """The same receivers with their data in ``units``."""
+        out = copy.copy(self)
+        out.few, out.many, out.held = (
+            Bench(units.data(bench.data), self.unit_charges) for bench in (self.few, self.many, self.held)
+        )
+        return out
+
     def symmetric(self, pair: sp.Expr) -> bool:
         """Whether f is the same for both ends, up to what fits leave: action is reaction."""
         here = self.few.data.features
@@ -253,6 +263,28 @@ class Found:
 
 def compose(fronts: dict, ground: Ground) -> Found:
     """Pair law and response from the ``fronts`` of the searches, refitted, repaired and chosen on accelerations."""
+    units = units_of(ground.many.data)
+    return _in_units_of_the_data(_composed(fronts, ground.within(units), units), units, ground)
+
+
+def _in_units_of_the_data(found: Found, units: Units, ground: Ground) -> Found:
+    """``found`` in ``units``, turned into laws of the data; their constants are rounded there."""
+
+    def back(form: Composition) -> Composition:
+        return form if units.undone(form) == form else units.undone(form).normalised(ground.unit_charges)
+
+    cpu = time.process_time()
+    told = {id(c): Candidate(back(c.form), c.errors) for c in found.candidates}
+    form, rounded = _rounded(back(found.form), ground)
+    candidates = [told[id(c)] for c in found.candidates]
+    cpu = found.cpu_seconds + time.process_time() - cpu
+    return Found(form, candidates, told[id(found.chosen)], rounded, ground, cpu)
+
+
+def _composed(fronts: dict, ground: Ground, units: Units) -> Found:
+    """``compose`` in the units of ``ground``, before any rounding; the ``fronts`` are of the data, ``ONE``: of these
+    ``units``.
+    """
     cpu, tried, third_law = time.process_time(), {}, False
 
     def add(form: Composition, nfev: int = 60) -> Candidate:
@@ -270,12 +302,15 @@ def compose(fronts: dict, ground: Ground) -> Found:
 
     names = response_variables(ground.properties)
     length = float(np.median(ground.few.data.features["r"]))
+    length *= units.of.get("r", 1.0)  # as the fronts have it
     pairs, alphas, betas = (rows_of(fronts, which, ground.unit_charges, length) for which in (PAIR, ALPHA, BETA))
-    betas = [*betas, sp.S.Zero]
+    pairs, alphas = [units.pair(e) for e in pairs], [units.alpha(e) for e in alphas]
+    betas = [*(units.beta(e) for e in betas), sp.S.Zero]
     symmetric = [pair for pair in pairs if ground.symmetric(pair)]
     third_law, pairs = bool(symmetric), symmetric or pairs
-    shares = [r.expr for r in fronts[SHARED].rows if complexity(r.expr) <= SHARE_ROW] if SHARED in fronts else []
-    add(Composition(pairs[-1], fronts[ALPHA].expr))
+    rows = fronts[SHARED].rows if SHARED in fronts else ()
+    shares = [units.share(r.expr) for r in rows if complexity(r.expr) <= SHARE_ROW]
+    add(Composition(pairs[-1], units.alpha(fronts[ALPHA].expr)))
     for _ in range(2):
         for pair in pairs:
             add(Composition(pair, best().alpha, best().beta))
@@ -308,8 +343,7 @@ def compose(fronts: dict, ground: Ground) -> Found:
     found = list(tried.values())
     chosen = found[choose(found, ground.choice)]
     form = ground.many.fit(chosen.form, 100)
-    form, rounded = _rounded(form, ground)
-    return Found(form, found, chosen, rounded, ground, time.process_time() - cpu)
+    return Found(form, found, chosen, [], ground, time.process_time() - cpu)
 
 
 def _usable(expr: sp.Expr) -> bool:
@@ -366,7 +400,7 @@ def _rounded(form: Composition, ground: Ground) -> tuple[Composition, list]:
     values, fits = _values(form), []
     for keep in groups(bench.data.trajectory):
         part = Bench(bench.data.subset(keep), ground.unit_charges)
-        found = _values(part.fit(form, 15))
+        found = _values(part.fit(form, 15, 0.0))
         if len(found) == len(values):
             fits.append(found)
     spread = spread_of(np.array(fits), len(values))
@@ -436,10 +470,12 @@ def control(ground: Ground) -> Found:
     def starts(shapes, factors):
         return front([f"{sign}0.1*{p}{z}" for sign in ("-", "") for p in factors for z in shapes], of_pair)
 
-    found = []
+    units, found = units_of(ground.many.data), []
+    inside = ground.within(units)
     for pairs in (starts(("r", "1/r"), products or [""]), starts(("r", "1/r", "1/r^2"), ["", *products])):
         for betas in ([], ["-0.1*sv/m_i", "-0.1*v/m_i"]):
             fronts = {PAIR: pairs, ALPHA: front([NEWTON], names)}
-            found.append(compose(fronts | ({BETA: front(betas, names)} if betas else {}), ground))
-    best = min(found, key=lambda f: f.chosen.error)
-    return replace(best, cpu_seconds=sum(f.cpu_seconds for f in found))
+            found.append(_composed(fronts | ({BETA: front(betas, names)} if betas else {}), inside, ONE))
+    chosen = min(found, key=lambda f: f.chosen.error)
+    best, cpu_seconds = _in_units_of_the_data(chosen, units, ground), sum(f.cpu_seconds for f in found)
+    return replace(best, cpu_seconds=cpu_seconds + best.cpu_seconds - chosen.cpu_seconds)

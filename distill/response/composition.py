@@ -154,18 +154,20 @@ class Bench:
 
     # ------------------------------------------------------------ all constants together
 
-    def fit(self, form: Composition, max_nfev: int = 40) -> Composition:
-        """``form`` with all its constants fitted; as it was where that is no better."""
+    def fit(self, form: Composition, max_nfev: int = 40, least: float = 1e-3) -> Composition:
+        """``form`` with all its constants fitted; as it was where that is no better. ``least``: what a constant is
+        taken to be at least where the steps of the fit are measured; 0 for constants that are known nearly.
+        """
         form = form.normalised(self.unit_charges)
         parts = [parametrise(form.pair), parametrise(with_scales(form.alpha))]
         parts.append(parametrise(form.beta if form.beta == 0 else with_scales(form.beta)))
-        fitted = self._solve(parts, max_nfev)
+        fitted = self._solve(parts, max_nfev, least)
         if fitted is None:
             return form
         new = Composition(*fitted).normalised(self.unit_charges)
         return new if self.score(new) <= self.score(form) else form
 
-    def _solve(self, parts, max_nfev):
+    def _solve(self, parts, max_nfev, least):
         """The three formulas with the best constants, or None."""
         counts = [len(p[2]) for p in parts]
         if not 0 < sum(counts) <= MAX_CONSTANTS:
@@ -223,11 +225,12 @@ class Bench:
         start = np.concatenate([p[2] for p in parts])
         if not np.isfinite(start).all():
             return None
+        scale = np.where(start == 0, 1.0, np.maximum(np.abs(start), least))
         with np.errstate(all="ignore"):
             try:
                 found = least_squares(
                     residual, start, jacobian, loss="soft_l1", f_scale=F_SCALE, max_nfev=max_nfev,
-                    x_scale=np.maximum(np.abs(start), 1e-3), ftol=1e-12, xtol=1e-10, gtol=1e-14,
+                    x_scale=scale, ftol=1e-12, xtol=1e-10, gtol=1e-14,
                 )  # fmt: skip
             except (ValueError, np.linalg.LinAlgError):
                 return None
