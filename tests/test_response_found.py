@@ -14,6 +14,7 @@ from distill.formulas.text import parse
 from distill.law import account as laws
 from distill.law import selection
 from distill.law.receivers import receivers
+from distill.law.sources import Source
 from distill.messages import roles
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
@@ -190,6 +191,20 @@ def test_law_and_rivals_are_judged_on_the_same_receivers_the_control_among_them(
     assert content["acceleration_error"] == judge.acceleration_error(law)
     assert content["acceleration_error"]["split"] == "test" and content["data_verdict"]["n"] == 160
     assert content["data_verdict"]["better"]["label"] == "control" and not content["data_verdict"]["trusted"]
+
+
+def test_a_composition_without_a_network_is_seen_where_the_linear_law_is_chosen(tmp_path):
+    m = messages("saturating", trajectories=60, frames=1)
+    nodes = nodes_of(m)
+    dataset = load_dataset(write_dataset(tmp_path, "saturating_n4_d2_s0", "saturating", trajectories=60, frames=1))
+    ground = selection.Ground(m, nodes, (), small=60, large=60, held_out=60)
+    source = Source("messages", "messages", "a test", np.zeros_like(m["force"]))
+    linear = laws.finding(source, front("-0.3*m_i*m_j/r"), ground, m, dataset)
+    alone = {"label": "control", "pair": {"text": "-m_i*m_j/r"}, "acceleration_error": {"law": 1e-4}}
+    judge = laws.Judge(m, ground, dataset)
+    told = laws.compose(linear, (), judge, [account.other(alone)])["data_verdict"]
+    assert told["better"]["label"] == "control" and not told["trusted"]
+    assert laws.compose(linear, (), judge)["data_verdict"]["better"] is None
 
 
 def test_responses_have_the_trajectories_of_the_other_laws(monkeypatch):

@@ -138,11 +138,12 @@ class Judge:
         known = {"split": self.split, "response": self.system.response}
         return verdict.against_truth(law, self.truth, self.edges, self.true_node, self.seed, self.cutoff, **known)
 
-    def by_data(self, main: Finding, rivals: Sequence[Finding]) -> dict:
-        """What the data alone say of the law of ``main``."""
+    def by_data(self, main: Finding, rivals: Sequence[Finding], further: Sequence[trust.Other] = ()) -> dict:
+        """What the data alone say of the law of ``main``; ``further``: laws that are no findings of this kind."""
         errors = {"held_out": law_error(main.law, self.unseen), "network": network_error(self.unseen)}
         refined = replace(main.refined, receivers=len(self.unseen.acc), **errors)
-        left, others = self.left(main.law, main.refined), [self.other(one) for one in rivals]
+        left = self.left(main.law, main.refined)
+        others = [*(self.other(one) for one in rivals), *further]
         against = self.against(main.law, refined.held_out, self.unseen, self.ground.held)
         return trust.without_truth(refined, left, others, self.skill(), self.source, against)
 
@@ -189,10 +190,11 @@ def some_receivers(messages: dict, count: int, seed: int) -> Receivers:
 # ---------------------------------------------------------------- the account
 
 
-def compose(main: Finding, rivals: Sequence[Finding], judge: Judge) -> dict:
+def compose(main: Finding, rivals: Sequence[Finding], judge: Judge, further: Sequence[trust.Other] = ()) -> dict:
     """JSON-ready account of the law ``main.law`` and of what else was found in the same data.
 
     ``from_messages`` is the row chosen before any acceleration of the data was seen; ``rivals``: by name.
+    ``further``: other laws that it is compared with where the data judge it.
     """
     law, refined, system = main.law, main.refined, judge.system
     content = {
@@ -206,7 +208,7 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge) -> dict:
         "acceleration_error": judge.acceleration_error(law),
         "truth": None if judge.truth is None else verdict.describe_truth(system, judge.truth),
         "verdict": judge.verdict(law) or {"recovered": None, "why": "the true law is not known here"},
-        "data_verdict": judge.by_data(main, rivals),
+        "data_verdict": judge.by_data(main, rivals, further),
     }
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
         content[form.NAME] = form.account(law.pair, refined.data, tuple(law.node), system)

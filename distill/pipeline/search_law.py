@@ -147,13 +147,15 @@ def search_law(
     compared = [account.finding(o, of_rivals[o.name], ground, messages, data) for o in others]
     test = forces.test(seed)
     judge = account.Judge(messages, ground, data, seed, test, network=forces.config is not None)
-    law, content = found.law, account.compose(found, compared, judge)
-    if behind_it is not None:
+    if behind_it is None:
+        law, content = found.law, account.compose(found, compared, judge)
+    else:
         receivers = behind.Ground(messages, nodes, seed)
         composed = behind.compose(fronts, receivers)
-        content["node_choice"] = response_account.choice(composed, found, behind_it)
         # whatever is chosen: where it tells more than the network, that has to be seen
         alone = response_account.rival(behind.control(receivers), judge, found.law.chain)
+        law, content = found.law, account.compose(found, compared, judge, [response_account.other(alone)])
+        content["node_choice"] = response_account.choice(composed, found, behind_it)
         content["rivals"]["response_control"] = alone
         if content["node_choice"]["chosen"] == "function":
             content["rivals"][LINEAR_NODE] = account.rival_json(found, judge) | LINEAR

@@ -97,14 +97,18 @@ def selection_candidate(found: Found):
     return SimpleNamespace(errors=errors, error=float(np.mean(errors)), complexity=found.form.complexity)
 
 
+def other(alone: dict) -> trust.Other:
+    """A composition without a network, as ``rival`` tells it, to compare laws with."""
+    return trust.Other(alone["label"], alone["pair"]["text"], alone["acceleration_error"]["law"])
+
+
 def replaced(found: Found, fronts: dict, linear, judge: account.Judge, rivals=(), alone: dict | None = None) -> tuple:
     """(the law with a response, what ``law.json`` says of it in place of ``linear``, the finding with a linear node);
     ``rivals``: the other findings, ``alone`` what ``rival`` says of the composition without a network.
     """
     ground, dim = found.ground, judge.dim
     others = [judge.other(o) for o in (linear, *rivals)]
-    if alone is not None:
-        others.append(trust.Other(alone["label"], alone["pair"]["text"], alone["acceleration_error"]["law"]))
+    others += [] if alone is None else [other(alone)]
     law = found.form.law(ground.properties, linear.law.chain)
     early, about = from_messages(fronts, found)
     before = early.law(ground.properties, linear.law.chain)
