@@ -115,7 +115,11 @@ def verdicts(interval: bool) -> list[Column]:
         column("after the refit", "constants fitted to the accelerations: measures the refit", "recovered"),
         column("untrained, after the refit", "the same refit behind the untrained network", "untrained_recovered"),
         column("splines, after the refit", "the same refit behind the splines", "splines_recovered"),
-        column("control, after the refit", "the same refit of formulas that are listed beforehand, nothing read", "control_recovered"),
+        column(
+            "control, after the refit",
+            "the same refit of formulas that are listed beforehand, nothing read",
+            "control_recovered",
+        ),
     ]
 
 
