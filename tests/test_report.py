@@ -277,7 +277,7 @@ def test_text_from_files_is_escaped(places):
     [
         ("{", "not valid JSON"),
         ('{"stage": "fit_linear", "format": 0}', "linear_fit.json is of another version"),
-        ('{"stage": "fit_linear", "format": 1}', "linear_fit.json: &#x27;run&#x27; is missing; make it again:"),
+        ('{"stage": "fit_linear", "format": 2}', "linear_fit.json: &#x27;run&#x27; is missing; make it again:"),
     ],
 )
 def test_a_file_that_cannot_be_read_costs_its_part_only(places, text, told):
