@@ -10,6 +10,8 @@ Source of the systems: M. Cranmer et al., arXiv:2006.11287, appendix on simulati
 published simulation code; where we depart from the latter, ``source`` says so.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from distill.files.properties import USUAL
@@ -211,40 +213,24 @@ _ENTRIES = (
         summary="a free chain of springs that falls on a smooth repelling ball",
         source="the authors' simulation code; the ball's potential, which overflowed there, is ours",
     ),
-    System(
-        "saturating",
-        lambda r, m_i, m_j, q_i, q_j, xp: m_i * m_j * xp.log(r + SOFTENING),
-        law="-m_i*m_j/(r + 0.01)",
-        dt=0.005,
-        softening=SOFTENING,
-        response=RESPONSES["saturating"],
-        summary=f"attraction as 1/r of particles whose response saturates: {RESPONSES['saturating'].summary}",
-        source="ours: forces that superpose behind accelerations that do not",
-    ),
-    System(
-        "relativistic",
-        lambda r, m_i, m_j, q_i, q_j, xp: q_i * q_j / (r + SOFTENING),
-        law="q_i*q_j/(r + 0.01)^2",
-        dt=0.001,
-        softening=SOFTENING,
-        charges="sign",
-        response=RESPONSES["relativistic"],
-        summary=f"charges of +1 and -1 that move at relativistic speeds: {RESPONSES['relativistic'].summary}",
-        source="ours: forces that superpose behind accelerations that do not; nothing is retarded",
-    ),
-    System(
-        "mond",
-        lambda r, m_i, m_j, q_i, q_j, xp: -m_i * m_j / (r + SOFTENING),
-        law="-m_i*m_j/(r + 0.01)^2",
-        dt=0.001,
-        softening=SOFTENING,
-        response=RESPONSES["mond"],
-        summary=f"Newton's gravity behind the response of deep MOND: {RESPONSES['mond'].summary}",
-        source="ours: forces that superpose behind accelerations that do not",
-    ),
+)
+_PAIRS = {s.name: s for s in _ENTRIES}
+_RESPONDING = tuple(
+    replace(
+        _PAIRS[pair],
+        name=name,
+        response=RESPONSES[name],
+        summary=f"{what}: {RESPONSES[name].summary}",
+        source=f"ours: forces that superpose behind accelerations that do not{more}",
+    )
+    for name, pair, what, more in (
+        ("saturating", "r1", "attraction as 1/r of particles whose response saturates", ""),
+        ("relativistic", "charge", "charges of +1 and -1 that move at relativistic speeds", "; nothing is retarded"),
+        ("mond", "r2", "Newton's gravity behind the response of deep MOND", ""),
+    )
 )
 # An extension defines ``SYSTEMS``, a list of its own: they may have other units and other simulations.
-_ALL = [*_ENTRIES, *(system for module in extensions.modules("systems") for system in module.SYSTEMS)]
+_ALL = [*_ENTRIES, *_RESPONDING, *(system for module in extensions.modules("systems") for system in module.SYSTEMS)]
 SYSTEMS: dict[str, System] = {s.name: s for s in _ALL}
 
 
