@@ -373,8 +373,7 @@ def _repair(form: Composition, ground: Ground, add) -> None:
     for name, expr, objective in _objectives(form, ground):
         changed, _ = repair(expr, objective, REPAIRS)
         if changed != expr:
-            parts = dict(zip(("pair", "alpha", "beta"), form.parts, strict=True))
-            add(Composition(**(parts | {name: changed})))
+            add(replace(form, **{name: changed}))
 
 
 def _shorten(form: Composition, ground: Ground, add) -> None:
@@ -383,8 +382,7 @@ def _shorten(form: Composition, ground: Ground, add) -> None:
         for name, expr, objective in _objectives(form, ground):
             changed, _ = prune(expr, objective, 0.05)
             if changed != expr:
-                parts = dict(zip(("pair", "alpha", "beta"), form.parts, strict=True))
-                form = add(Composition(**(parts | {name: changed}))).form
+                form = add(replace(form, **{name: changed})).form
 
 
 # ---------------------------------------------------------------- constants

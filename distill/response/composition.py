@@ -10,7 +10,7 @@ can be turned round: the net force that a measured acceleration asks for is line
 and beta each work on a linear ``Objective``, and all constants are fitted together afterwards.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import sympy as sp
@@ -324,7 +324,3 @@ class Bench:
 
     def _objective(self, features, target, weights, apply) -> Objective:
         return Objective(features, target, weights, apply, loss="soft_l1", f_scale=F_SCALE, metric="relative")
-
-
-def with_part(form: Composition, name: str, expr: sp.Expr) -> Composition:
-    return replace(form, **{name: expr})
