@@ -191,26 +191,10 @@ def search_law(
         content["acceleration_error"] |= {"gnn": None, "splines": content["acceleration_error"]["gnn"]}
         content["refinement"]["why"] = content["refinement"]["why"].replace("network", "splines")
     record = records.save(LawRecord, out, made | content)
-    verdict, error, told = record.verdict, record.acceleration_error, {"trusted": record.data_verdict.trusted}
-    if verdict.recovered is not None:
-        told = {"recovered": verdict.recovered}
-        told |= {"relation": verdict.equivalence.text} if verdict.equivalence else {}
-        told |= {"in_range": verdict.relative_error_in_range, "near": verdict.relative_error_near}
-        told |= {"extrapolated": verdict.relative_error_extrapolated}
-        told |= {"not_judged": len(verdict.not_judged)} if verdict.not_judged else {}
-    if response := record.node.response:  # without it the pair law alone would look like a = F/m
-        told = {"response": response_short(response)} | told
-    told["error_law"] = error.law
-    told |= {"error_splines": error.splines} if forces.config is None else {"error_gnn": error.gnn}
-    told |= {"receivers": error.n, "engine": options.engine}
-    lines = []
-    if verdict.recovered is None:
-        lines = [f"verdict  {trust_words(record)}"]
-    if better := record.data_verdict.better:
-        told |= {"better": f"f = {better.text} ({better.label})"}
     if forces.config is None:  # no later stage writes it
         _write_report(run)
-    return stage.done(out, lines, law=f"f = {record.pair.short}", **told)
+    lines = [f"verdict  {trust_words(record)}"] if record.verdict.recovered is None else []
+    return stage.done(out, lines, **_headline(record))
 
 
 def _write_report(run: str) -> None:
@@ -237,6 +221,25 @@ def _read_behind(node: str, forces, seed: int) -> behind.Read | None:
             raise
         warn(f"{exc.message}; read as a linear node")
         return None
+
+
+def _headline(record: LawRecord) -> dict:
+    """What the last line of the stage says of the law."""
+    verdict, error, told = record.verdict, record.acceleration_error, {"trusted": record.data_verdict.trusted}
+    if verdict.recovered is not None:
+        told = {"recovered": verdict.recovered}
+        told |= {"relation": verdict.equivalence.text} if verdict.equivalence else {}
+        told |= {"in_range": verdict.relative_error_in_range, "near": verdict.relative_error_near}
+        told |= {"extrapolated": verdict.relative_error_extrapolated}
+        told |= {"not_judged": len(verdict.not_judged)} if verdict.not_judged else {}
+    if response := record.node.response:  # without it the pair law alone would look like a = F/m
+        told = {"response": response_short(response)} | told
+    told["error_law"] = error.law
+    told |= {"error_splines": error.splines} if error.gnn is None else {"error_gnn": error.gnn}
+    told |= {"receivers": error.n, "engine": record.engine}
+    if better := record.data_verdict.better:
+        told |= {"better": f"f = {better.text} ({better.label})"}
+    return {"law": f"f = {record.pair.short}"} | told
 
 
 def on_inputs(run: str, dataset: Dataset, law: Law, options: SearchOptions, rows: int, raw: bool) -> dict:
