@@ -157,6 +157,19 @@ def test_factors_that_are_alike_are_merged():
     o = objective("-2.0*m_i/((r+0.1)*(r+0.2))", noise=0)  # unlike factors stay
     kept, score = prune(parse("-2.0*m_i/((r+0.1)*(r+0.2))", NAMES), o)
     assert len(kept.atoms(sp.Add)) == 2 and score < 1e-9
+    o = objective("-2.0*m_i/(r+0.1)^2", noise=0)  # one above the line, three below
+    assert text(prune(parse("-2.0*m_i*(r+0.0999999)/(r+0.1)^3", NAMES), o)[0], 6) == "-2.0 * m_i / (r + 0.1)^2"
+    o = objective("-2.0*m_i*(r+0.3)/(r+0.1)^3", noise=0)
+    kept, score = prune(parse("-2.0*m_i*(r+0.3)/(r+0.1)^3", NAMES), o)
+    assert len(kept.atoms(sp.Add)) == 2 and score < 1e-9
+
+
+def test_an_exponential_of_little_is_its_argument():
+    o = objective("-2.0*m_i/(r+0.1)", noise=0)
+    law, score = prune(parse("1e7*(exp(-2.0e-7*m_i/(r+0.1)) - 1.0)", NAMES), o)
+    assert text(law, 6) == "-2.0 * m_i / (r + 0.1)" and score < 1e-6
+    o = objective("exp(-2.0*r) - 1.0", noise=0)  # one of much stays
+    assert prune(parse("exp(-2.0*r) - 1.0", NAMES), o)[0].has(sp.exp)
 
 
 def test_a_fit_that_cannot_win_is_not_written_out():

@@ -77,7 +77,9 @@ def prune(expr, objective, tolerance: float = TOLERANCE) -> tuple[sp.Expr, float
 
 
 def _shorter(expr):
-    """Formulas with one term or one factor less, or with two unlike factors made alike, each once."""
+    """Formulas with one term or one factor less, with two unlike factors made alike, or with an exponential made its
+    first two terms, each once.
+    """
     found = {}
     for node in sp.preorder_traversal(expr):
         if node.is_Add:
@@ -85,6 +87,8 @@ def _shorter(expr):
         elif node.is_Mul:
             shorter = [node.func(*_others(node, a)) for a in node.args if not a.is_number]
             shorter += _alike(node)
+        elif isinstance(node, sp.exp):
+            shorter = [1 + node.args[0]]  # exp(u) - 1 where u is small is u, spelt with an error
         else:
             continue
         for new in shorter:
@@ -99,13 +103,16 @@ def _others(node, a):
 
 
 def _alike(node):
-    """``1/(r (r + c))`` as ``1/(r + c)**2`` and the like: powers of bases in the same variables made one power."""
+    """``1/(r (r + c))`` as ``1/(r + c)**2``, ``(r + a)/(r + b)**3`` too: powers of bases in the same variables made
+    one power, those on both sides of the line only where both are sums.
+    """
     powers = [a.as_base_exp() for a in node.args if not a.is_number]
     out = []
     for k, (base, exponent) in enumerate(powers):
         for other, same in powers[k + 1 :]:
-            known = exponent.is_Rational and same.is_Rational and exponent * same > 0
-            if known and base.free_symbols == other.free_symbols and (base.is_Add or other.is_Add):
+            known = exponent.is_Rational and same.is_Rational
+            sums = base.is_Add + other.is_Add >= (1 if exponent * same > 0 else 2) if known else False
+            if sums and base.free_symbols == other.free_symbols:
                 rest = node / (base**exponent * other**same)
                 out += [rest * kept ** (exponent + same) for kept in (base, other) if kept.is_Add]
     return out
