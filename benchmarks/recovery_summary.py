@@ -10,6 +10,7 @@ INTERPOLATION = "interpolation"
 # what is counted in the rows of a pipeline: key, heading
 PIPELINE = {
     "from_messages_recovered": "from the messages, before the refit",
+    "from_messages_same_form": "... the form, constants within 1 %",
     "from_messages_within_5": "... within 5 %",
     "from_messages_softening_recovered": "... softening",
     "untrained_before_refit_recovered": "untrained network, before the refit",
