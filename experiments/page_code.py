@@ -17,16 +17,23 @@ def systems() -> str:
 
 def arrays() -> str:
     """Every array of datasets and messages, with the comment beside it."""
-    numbers, parts = {"f": "float", "i": "integer"}, []
+    numbers, parts = {"f": "float", "g": "float, NaN where not there", "i": "integer"}, []
     meanings = dict(re.findall(r'^    "(\w+)": \(.*\),  # (.*)$', inspect.getsource(fields), re.MULTILINE))
     for title, found in (("A dataset", fields.DATASET_FIELDS), ("Messages", fields.MESSAGE_FIELDS)):
         lines = []
         for name, (axes, kind, needed) in found.items():
-            shape = f"[{', '.join(axes)}]" if axes else "a number"
+            shape = shape_of(axes)
             meaning = meanings.get(name, "").replace("|", r"\|")
             lines.append([f"`{name}`", shape, numbers[kind], "yes" if needed else "no", meaning])
         parts += [f"**{title}**", markdown(["array", "axes", "kind", "required", "meaning"], lines)]
     return "\n\n".join(parts)
+
+
+def shape_of(axes: tuple) -> str:
+    if not axes:
+        return "a number"
+    shape = f"[{', '.join(axes)}]".replace("(", "").replace(")", "")
+    return f"[{', '.join(axes[1:])}] or {shape}" if axes[0].startswith("(") else shape
 
 
 def json_files() -> str:

@@ -105,6 +105,50 @@ def test_not_finite_positions(dataset, bad):
     pos = states(trajectories=10)["pos"]
     pos[3, 1, 2, 0] = bad
     fails(broken(dataset, pos=pos), "'pos'", "1 NaN or infinite")
+    pos[3, 1, 2] = bad
+    seen = np.ones((10, 5, 4))
+    seen[3, 1, 2] = 0
+    if np.isnan(bad):
+        fails(broken(dataset, pos=pos), "trajectory 3, frame 1, particle 2", "import_tracks.py")
+        assert load_dataset(str(broken(dataset, pos=pos, seen=seen.astype(bool)))).there.sum() == 10 * 5 * 4 - 1
+
+
+def test_a_particle_that_is_not_there(dataset):
+    """NaN is allowed in all components of what was not seen, and in every frame two particles have to be left."""
+    arrays = states(trajectories=10)
+    seen, observed = np.ones((10, 5, 4), bool), arrays["pos"].copy()
+    seen[2, 3, 1] = seen[4, :, 0] = False
+    observed[~seen] = np.nan
+    gone = arrays["pos"].copy()
+    gone[4, :, 0] = np.nan  # it never was there; the other is filled in
+    gaps = {"pos": gone, "seen": seen, "observed": observed, "vel": None, "acc": None, "noise": 0.1, "window": 7}
+    loaded = load_dataset(str(broken(dataset, **gaps)))
+    assert (loaded.was_seen == seen).all() and (loaded.there == seen).sum() == 10 * 5 * 4 - 1
+    acc = np.where(seen[..., None], arrays["acc"], np.nan)
+    fails(broken(dataset, pos=arrays["pos"], observed=None, acc=acc, seen=~seen), "'acc' holds")
+    half = observed.copy()
+    half[2, 3, 1, 0] = 1.0
+    fails(broken(dataset, **gaps | {"observed": half}), "trajectory 2, frame 3, particle 1", "some components")
+    gone[6, :, 1:] = np.nan
+    seen[6, :, 1:] = False
+    observed[6, :, 1:] = np.nan
+    fails(broken(dataset, **gaps | {"observed": observed}), "trajectory 6", "two particles")
+
+
+def test_positions_alone_are_a_dataset_and_a_stage_that_needs_more_says_so(dataset, capsys):
+    loaded = load_dataset(str(broken(dataset, vel=None, acc=None, mass=None, charge=None)))
+    assert (loaded.mass == 1).all() and (loaded.charge == 0).all() and loaded.assumed == ("mass", "charge")
+    assert capsys.readouterr().err.count("\n") == 1
+    for name in ("vel", "acc"):
+        with pytest.raises(UserError, match=f"holds no .*'{name}'.*import_tracks.py"):
+            getattr(loaded, name)
+    assert start_of(loaded)["frames"] == 5
+
+
+def test_times_of_every_trajectory(dataset):
+    t = np.cumsum(np.random.default_rng(0).uniform(0.1, 1, (10, 5)), axis=1)
+    assert (load_dataset(str(broken(dataset, t=t))).times == t).all()
+    assert (load_dataset(str(broken(dataset, t=t[0]))).times == t[0]).all()
 
 
 @pytest.mark.parametrize("mass", [0.0, -1.0])
@@ -123,7 +167,11 @@ def test_one_particle(dataset):
     [
         ({"vel": np.zeros((10, 5, 3, 2))}, ("'vel' has 3 along 'particle'", "'pos' has 4")),
         ({"mass": np.ones((10, 4, 1))}, ("'mass' has shape (10, 4, 1)", "2 axes")),
-        ({"acc": None}, ("not a dataset", "lacks acc")),
+        ({"pos": None}, ("not a dataset", "lacks pos")),
+        ({"t": np.ones((9, 5))}, ("'t' has 9 along 'trajectory'",)),
+        ({"t": np.ones((1, 10, 5))}, ("'t' has shape (1, 10, 5)", "2 axes")),
+        ({"observed": np.ones((10, 5, 4, 2)), "t": np.zeros(5)}, ("'t' does not increase",)),
+        ({"observed": np.ones((10, 5, 4, 2)), "window": 0}, ("'window' is 0",)),
         ({"mass": np.array([["a"] * 4] * 10)}, ("'mass' has type",)),
         ({"split": np.full(10, 7)}, ("'split' holds values other",)),
     ],

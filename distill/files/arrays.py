@@ -71,7 +71,7 @@ def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: 
 # what zip, zlib and NumPy raise on files that are damaged, encrypted or made for something else
 _DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError)
 _DAMAGE += (RuntimeError, SyntaxError)
-_KINDS = {"f": "fiub", "i": "iub"}  # letter of a field -> NumPy's kinds that are taken for it
+_KINDS = {"f": "fiub", "g": "fiub", "i": "iub"}  # letter of a field -> NumPy's kinds that are taken for it
 
 
 def _first_line(exc: Exception) -> str:
@@ -92,7 +92,7 @@ def _own_kind(array: np.ndarray, kind: str) -> np.ndarray:
 
 
 def check_fields(arrays: dict, fields: dict, where: str, fix: str | None = None) -> None:
-    """Check names, numbers of axes, agreeing sizes, kinds and finiteness."""
+    """Check names, numbers of axes, agreeing sizes, kinds and finiteness (``fields.DATASET_FIELDS``)."""
     sizes: dict[str, tuple[int, str]] = {}
     for name, (axes, kind, required) in fields.items():
         if name not in arrays:
@@ -102,12 +102,16 @@ def check_fields(arrays: dict, fields: dict, where: str, fix: str | None = None)
         array = np.asarray(arrays[name])
         if array.dtype.kind not in _KINDS[kind]:
             raise UserError(f"{where}: '{name}' has type {array.dtype}, expected numbers ({kind})", fix)
+        if axes and axes[0].startswith("("):
+            axes = (axes[0].strip("()"), *axes[1:])
+            axes = axes[len(axes) - array.ndim :] if array.ndim == len(axes) - 1 else axes
         if array.ndim != len(axes):
             raise UserError(f"{where}: '{name}' has shape {array.shape}, expected {len(axes)} axes {list(axes)}", fix)
         for axis, size in zip(axes, array.shape, strict=True):
             known, owner = sizes.setdefault(axis, (size, name))
             if size != known:
                 raise UserError(f"{where}: '{name}' has {size} along '{axis}' where '{owner}' has {known}", fix)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).sum())
+        fine = np.isfinite(array) if kind != "g" else ~np.isinf(array)
+        if not fine.all():
+            bad = int((~fine).sum())
             raise UserError(f"{where}: '{name}' holds {bad} NaN or infinite values", fix)

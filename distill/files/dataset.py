@@ -11,6 +11,7 @@ import numpy as np
 from distill.files import records
 from distill.files.arrays import check_fields, load_npz
 from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
+from distill.files.gaps import check_gaps
 from distill.files.kinds import DatasetRecord, RunConfig
 from distill.files.names import dataset_path
 from distill.files.properties import USUAL, ordered, usable
@@ -20,20 +21,51 @@ from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
 from distill.shell.stage import warn
 
+MAY_LACK = {"vel": "velocities", "acc": "accelerations"}
+
 
 @dataclass
 class Dataset:
-    """A dataset in memory; arrays as in ``DATASET_FIELDS``, ``meta`` the JSON beside it, if any."""
+    """A dataset in memory; arrays as in ``DATASET_FIELDS``, ``meta`` the JSON beside it, if any.
+
+    ``vel`` and ``acc`` need not be among the arrays: ``UserError`` for a stage that asks for one that is not.
+    ``assumed``: names of ``mass`` and ``charge`` where the file has none, and ones or zeros were put in their place.
+    """
 
     name: str
     path: Path
     arrays: dict
     meta: DatasetRecord = field(default_factory=DatasetRecord)
+    assumed: tuple[str, ...] = ()
 
     def __getattr__(self, key):
         if key != "arrays" and key in self.arrays:
             return self.arrays[key]
+        if key in MAY_LACK:
+            raise self.lacks(key)
         raise AttributeError(key)
+
+    def lacks(self, key: str) -> UserError:
+        """What a stage says that needs ``vel`` or ``acc`` where the file has none."""
+        told = f"{relative(self.path)} holds no {MAY_LACK[key]} ('{key}'), which this stage needs"
+        if "observed" in self.arrays:
+            return UserError(told, f"measure them, or start from positions:  python symbolic_reg.py --dataset {self.name}")
+        return UserError(told, f"make a dataset of its positions:  python import_tracks.py {relative(self.path)}")
+
+    @property
+    def times(self) -> np.ndarray:
+        """Times of the frames [trajectory, frame]."""
+        return np.broadcast_to(self.t, self.pos.shape[:2])
+
+    @property
+    def there(self) -> np.ndarray:
+        """Whether a particle is in a frame at all, seen or filled in [trajectory, frame, particle]."""
+        return np.isfinite(self.pos[..., 0])
+
+    @property
+    def was_seen(self) -> np.ndarray:
+        """Whether a particle was observed in a frame [trajectory, frame, particle]."""
+        return self.arrays["seen"] != 0 if "seen" in self.arrays else np.ones(self.pos.shape[:3], dtype=bool)
 
     @property
     def properties(self) -> dict[str, np.ndarray]:
@@ -77,7 +109,7 @@ def load_dataset(name_or_path: str) -> Dataset:
     side = path.with_suffix(".json")
     ours = "make it again with the command of its .json and --overwrite" if side.is_file() else "see docs/formats.md"
     arrays = load_npz(path, DATASET_FIELDS, "dataset", ours)
-    where = relative(path)
+    where, assumed = relative(path), [name for name in USUAL if name not in arrays]
     trajectories, frames, n, dim = arrays["pos"].shape
     if min(trajectories, frames) < 1:
         raise UserError(f"{where}: 'pos' has shape {arrays['pos'].shape}, expected at least one frame")
@@ -85,8 +117,12 @@ def load_dataset(name_or_path: str) -> Dataset:
         raise UserError(f"{where} has {n} particle, expected at least 2: one particle feels no pair force")
     if dim not in (1, 2, 3):
         raise UserError(f"{where} has {dim} space dimensions, expected 1, 2 or 3")
+    if "mass" in assumed:
+        warn(f"{where} holds no masses: all particles are taken to have the same, 1")
+        arrays["mass"] = np.ones((trajectories, n))
     if not (arrays["mass"] > 0).all():
         raise UserError(f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive")
+    check_gaps(arrays, where)
     check_box(arrays, where)
     columns = take_columns(arrays, where)
     check_magnitudes(arrays, where, columns)
@@ -97,7 +133,7 @@ def load_dataset(name_or_path: str) -> Dataset:
     elif not np.isin(arrays["split"], (0, 1, 2)).all():
         raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
     meta = records.load(DatasetRecord, side) if side.is_file() else DatasetRecord()
-    dataset = Dataset(path.stem, path, arrays, meta)
+    dataset = Dataset(path.stem, path, arrays, meta, tuple(assumed))
     if lacking := sorted(set(meta.system.properties) - set(dataset.properties)):
         lacks = f"{where} lacks '{lacking[0]}' [trajectory, particle], a property of the particles of its system"
         raise UserError(f"{lacks} '{meta.system.name}' ({relative(side)})", "put it back, or " + ours)
@@ -108,7 +144,8 @@ def save_dataset(path: Path, arrays: dict, about: dict) -> None:
     """Write a dataset and the JSON beside it. An ``.npz`` of ours is never there without its JSON, whenever we are
     cut off: one that stands alone is somebody else's.
     """
-    check_fields(arrays, DATASET_FIELDS, f"what was to be written to {relative(path)}")
+    check_fields(arrays, DATASET_FIELDS, where := f"what was to be written to {relative(path)}")
+    check_gaps(arrays, where)
     side = records.text(DatasetRecord, about).encode()
     save_together({path.with_suffix(".json"): side, path: lambda file: np.savez(file, **arrays)})
 
@@ -117,7 +154,7 @@ def check_magnitudes(arrays: dict, where: str, columns: Iterable[str] = ()) -> N
     """``UserError`` for numbers that networks cannot compute with: in float32, squares of vectors included."""
     for name in ("pos", "vel", "acc", "mass", "charge", *columns):
         low, high = (1e-18, 1e18) if name in ("pos", "vel", "acc") else (1e-37, 1e37)
-        ends = [float(f(arrays[name])) for f in (np.min, np.max)] if name in arrays else [0.0]
+        ends = [float(f(arrays[name])) for f in (np.nanmin, np.nanmax)] if name in arrays else [0.0]
         for size in (max(map(abs, ends)), *ends[: name == "mass"]):
             if size > high or 0 < size < low:
                 found = f"{where}: '{name}' holds magnitudes like {size:.3g}, expected {low:g} to {high:g}"
@@ -169,7 +206,8 @@ def start_digest(dataset: Dataset) -> str:
     digest = hashlib.sha256()
     mass, charge, *further = dataset.properties.values()
     split = dataset.split.astype(np.int8)
-    for array in (mass, charge, dataset.pos[:, 0], dataset.vel[:, 0], split, *further):
+    first = [dataset.arrays[name][:, 0] for name in ("pos", "vel") if name in dataset.arrays]
+    for array in (mass, charge, *first, split, *further):
         digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 
@@ -194,7 +232,7 @@ def dataset_of_run(run: str, config: RunConfig) -> Dataset:
 
 def start_of(dataset: Dataset) -> dict:
     """What ``dataset_of_run`` knows a dataset by that was simulated again: goes into a run's ``config.json``."""
-    return {"sha256": start_digest(dataset), "frames": dataset.pos.shape[1], "t": dataset.t[[0, -1]].tolist()}
+    return {"sha256": start_digest(dataset), "frames": dataset.pos.shape[1], "t": dataset.times[0, [0, -1]].tolist()}
 
 
 def make_split(trajectories: int, seed: int) -> np.ndarray:

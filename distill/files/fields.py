@@ -4,14 +4,20 @@ from distill.files.properties import USUAL, message_fields
 
 SPLITS = ("train", "validation", "test")  # the numbers 0, 1, 2 in a dataset's ``split``
 
-# name: (axes, dtype kind, required); equal axis names must have equal sizes
+# name: (axes, dtype kind, required); equal axis names must have equal sizes. Kinds: f float, g float with NaN where a
+# particle is not there (see ``gaps``), i integer. A first axis in brackets may be missing.
 DATASET_FIELDS = {
-    "pos": (("trajectory", "frame", "particle", "dim"), "f", True),
-    "vel": (("trajectory", "frame", "particle", "dim"), "f", True),
-    "acc": (("trajectory", "frame", "particle", "dim"), "f", True),  # what the network learns
-    "mass": (("trajectory", "particle"), "f", True),
+    "pos": (("trajectory", "frame", "particle", "dim"), "g", True),  # smoothed where there is ``observed``
+    "vel": (("trajectory", "frame", "particle", "dim"), "g", False),
+    "acc": (("trajectory", "frame", "particle", "dim"), "g", False),  # what the network learns; absent: windows are
+    "mass": (("trajectory", "particle"), "f", False),  # ones if absent
     "charge": (("trajectory", "particle"), "f", False),  # zeros if absent
-    "t": (("frame",), "f", False),
+    "t": (("(trajectory)", "frame"), "f", False),  # the number of the frame if absent
+    "seen": (("trajectory", "frame", "particle"), "i", False),  # whether the particle was observed; absent: always
+    "observed": (("trajectory", "frame", "particle", "dim"), "g", False),  # positions as they were seen, with noise
+    "noise": ((), "f", False),  # standard deviation of a coordinate of ``observed``
+    "window": ((), "i", False),  # frames K of a window
+    "film": (("trajectory",), "i", False),  # the recording that it was cut from; absent: each is one of its own
     "split": (("trajectory",), "i", False),  # 0 train, 1 validation, 2 test; 80/10/10 if absent
     "energy_drift": (("trajectory",), "f", False),  # max |E(t) - E(0)| / energy scale
     "box": (("dim",), "f", False),  # side lengths of a periodic box; positions need not be wrapped into it

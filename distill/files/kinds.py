@@ -48,7 +48,8 @@ class Made(Record):
 
 def format_of(stage: str) -> int:
     """The format of the file that ends ``stage``; 1 for what is no hand-off."""
-    return {kind.STAGE: kind.FORMAT for kind in Made.__subclasses__()}.get(stage, 1)
+    formats = {name: kind.FORMAT for kind in Made.__subclasses__() for name in (kind.STAGE, *kind.ALSO)}
+    return formats.get(stage, 1)
 
 
 # ---------------------------------------------------------------- datasets
@@ -94,8 +95,11 @@ class DatasetRecord(Made):
     report: dict = none(dict)  # of the simulation: trajectories redone and dropped, drifts of energy, steps
     acceleration_noise: float = 0.0  # relative noise put on the accelerations
     additive_noise: float = 0.0  # noise added to them, in units of their median length
+    measured: list[str] = none(list)  # arrays that an imported file held; ``inputs`` names the file
+    derived: dict[str, str] = none(dict)  # other arrays -> what they were made of
 
     STAGE, FORMAT, ELSEWHERE = "simulate", 1, True
+    ALSO = ("import_tracks", "degrade")
     COMMAND = "python simulate.py with the flags of the dataset"
 
 

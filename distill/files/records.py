@@ -33,7 +33,8 @@ class Record(Part):
     """What every file kind says first: the stage that wrote it and the format it is in.
 
     A class gives ``STAGE``; ``FORMAT``, a number that goes up when what was written before cannot be read any more;
-    ``COMMAND``, which makes the file, with {run} and {split}; ``ELSEWHERE``: whether it may be made by other means.
+    ``COMMAND``, which makes the file, with {run} and {split}; ``ELSEWHERE``: whether it may be made by other means;
+    ``ALSO``: other stages that write such files.
     """
 
     stage: str = ""  # the stage that wrote the file
@@ -43,6 +44,7 @@ class Record(Part):
     FORMAT: ClassVar[int]
     COMMAND: ClassVar[str]
     ELSEWHERE: ClassVar[bool] = False
+    ALSO: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def fix(cls, path: Path) -> str:
@@ -68,7 +70,7 @@ def load(kind: type[K], path: Path, fix: str | None = None) -> K:
     stage, version = content.get("stage"), content.get("format")
     if stage is None and kind.ELSEWHERE:
         fix = "correct it, or take it away: nothing in it is required"
-    elif stage != kind.STAGE:
+    elif stage not in (kind.STAGE, *kind.ALSO):
         raise UserError(f"{relative(path)} was written by {stage or 'no stage of this project'}, not {kind.STAGE}", fix)
     elif version != kind.FORMAT:
         raise UserError(f"{relative(path)} is of another version (format {version}, expected {kind.FORMAT})", fix)
@@ -91,7 +93,8 @@ def text(kind: type[K], content: dict) -> str:
 
 
 def _checked(kind: type[K], content: dict) -> K:
-    return build(kind, plain(content) | {"stage": kind.STAGE, "format": kind.FORMAT}, strict=True)
+    stage = content.get("stage") if content.get("stage") in kind.ALSO else kind.STAGE
+    return build(kind, plain(content) | {"stage": stage, "format": kind.FORMAT}, strict=True)
 
 
 def build(kind, content: dict, at: str = "", strict: bool = False):

@@ -124,7 +124,7 @@ def make_sets(system, n, dim, frames, spacing, trajectories, limit, seed, simula
 def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
     """The only set there is where the truth is unknown: the dataset's test split with its own labels."""
     index = dataset.trajectories("test")
-    arrays = {k: dataset.arrays[k][index] for k in ("pos", "vel", "acc", *dataset.properties)}
+    arrays = {k: getattr(dataset, k)[index] for k in ("pos", "vel", "acc", *dataset.properties)}
     arrays["box"] = dataset.arrays.get("box")
     held = dataset.meta.system.held
     what = "the dataset's test trajectories with the accelerations stored there"

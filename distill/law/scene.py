@@ -64,7 +64,7 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
     """Stretches of the trajectories that were not trained on (of all, where these are few): whole ones where there are
     at most ``ROWS`` rows and ``EDGES`` edges in them, else drawn at random. ``law`` says which pairs may act.
     """
-    pos, vel, acc = (dataset.arrays[k] for k in ("pos", "vel", "acc"))
+    pos, vel, acc = (getattr(dataset, k) for k in ("pos", "vel", "acc"))
     frames, n = pos.shape[1:3]
     unseen = np.flatnonzero(dataset.split != 0)
     kept = unseen if len(unseen) >= FEWEST else np.arange(len(pos))
@@ -93,7 +93,7 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
     ends = [{name: v.reshape(-1, n)[frame, e] for name, v in properties.items()} for e in (i, j)]
     r = np.linalg.norm(dx, axis=1)
     flat_vel = vel.reshape(-1, n, vel.shape[-1])
-    t = dataset.t[when] if dataset.t.ndim == 1 else when
+    t = dataset.times[k[:, None], when]
 
     def predict(one: Law) -> np.ndarray:
         return rows(one.acceleration(pos, vel, properties, box))

@@ -54,8 +54,8 @@ class Extraction:
     def part(self, number: np.ndarray) -> dict:
         """Arrays of a few frames at once; edges in the order of frames, then receivers, then senders."""
         trajectory, frame = np.divmod(number, self.dataset.pos.shape[1])
-        n, arrays, config = self.dataset.n, self.dataset.arrays, self.model.config
-        pos, vel, acc = (arrays[k][trajectory, frame] for k in ("pos", "vel", "acc"))
+        n, config = self.dataset.n, self.model.config
+        pos, vel, acc = (getattr(self.dataset, k)[trajectory, frame] for k in ("pos", "vel", "acc"))
         properties = {name: values[trajectory] for name, values in self.dataset.properties.items()}
         edges = self.source(number)
         network = self._network(node_features(pos, vel, properties, config.properties), edges)

@@ -53,7 +53,7 @@ def _part(dataset: Dataset, source, number: np.ndarray) -> dict:
         i, j, dx, r = i[free], j[free], graph.dx[free], graph.r[free]
     else:
         free, dx, r = slice(None), graph.dx, graph.r
-    vel, acc = (dataset.arrays[k][trajectory, frame].reshape(-1, dim) for k in ("vel", "acc"))
+    vel, acc = (getattr(dataset, k)[trajectory, frame].reshape(-1, dim) for k in ("vel", "acc"))
     out = {
         "receiver": (i % n).astype(np.int32),
         "sender": (j % n).astype(np.int32),
