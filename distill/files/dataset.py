@@ -49,7 +49,9 @@ class Dataset:
         """What a stage says that needs ``vel`` or ``acc`` where the file has none."""
         told = f"{relative(self.path)} holds no {MAY_LACK[key]} ('{key}'), which this stage needs"
         if "observed" in self.arrays:
-            return UserError(told, f"measure them, or start from positions:  python symbolic_reg.py --dataset {self.name}")
+            return UserError(
+                told, f"measure them, or start from positions:  python symbolic_reg.py --dataset {self.name}"
+            )
         return UserError(told, f"make a dataset of its positions:  python import_tracks.py {relative(self.path)}")
 
     @property
