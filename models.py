@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from distill.files.scales import Scales
 from distill.network.data import FIRST_INPUTS
 from distill.network.edges import Edges
 from distill.network.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows
@@ -47,6 +48,10 @@ class ModelConfig:
                            (r^p - r_mean)/r_spread of the nearest image in place of positions and of log r, p =
                            ``r_power``, the node model no positions. Goes with translation_invariant and
                            geometric_inputs.
+    length, time, units    what the inputs are in units of (``Scales``): positions and distances, times, and each of the
+                           properties (none: 1). Accelerations come out in the same: the model knows no other units,
+                           but for ``Edges.dx``, which is in that of the data.
+    centre                 where positions are counted from, without translation_invariant; none: from the origin.
     edge_model             layers of the edge model, H = ``hidden``; github.com/BernardoRicci/symbolic_deep_learning
                            has the last two, with H = 300 and 100 components:
                            mlp   ``depth`` hidden layers of H units (the paper);
@@ -77,9 +82,18 @@ class ModelConfig:
     wide_masses: bool = False
     log_mass_mean: float = 0.0  # with ``wide_masses`` only
     velocities: bool = True
+    length: float = 1.0
+    time: float = 1.0
+    units: tuple[float, ...] = ()
+    centre: tuple[float, ...] = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "properties", tuple(self.properties))  # a list where it comes from JSON
+        for name in ("properties", "units", "centre"):  # lists where they come from JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not all(unit > 0 for unit in (self.length, self.time, *self.units)):
+            raise ValueError("units are positive")
+        if len(self.units) not in (0, len(self.properties)) or len(self.centre) not in (0, self.dim):
+            raise ValueError("a unit for each property, and a centre for each axis, or none")
         if min(self.dim, self.message_dim, self.hidden, self.depth) < 1 or not self.acc_scale > 0:
             raise ValueError("dimensions, components, widths, depths and the unit of accelerations are positive")
         if self.wide_masses and not all(getattr(self, name) for name in NEEDED_BY_WIDE_MASSES):
@@ -88,6 +102,10 @@ class ModelConfig:
             raise ValueError("log_mass is for particles with a mass")
         if self.periodic and not (self.translation_invariant and self.geometric_inputs):
             raise ValueError("a network for a periodic box needs translation_invariant and geometric_inputs")
+
+    @property
+    def scales(self) -> Scales:
+        return Scales(self.length, self.time, dict(zip(self.properties, self.units, strict=False)))
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -160,7 +178,7 @@ class GNN(MessagePassing):
             sender=sender,
             position=position,
             log_mass=self._log_mass(h) if self.config.wide_masses else None,
-            dx=edges.dx,
+            dx=None if edges.dx is None else edges.dx / self.config.length,
             reverse=edges.reverse,
             components=components,
             normal=normal,

@@ -11,11 +11,13 @@ import torch
 
 from distill.files.dataset import Dataset
 from distill.files.properties import of_edges, property_named
-from distill.network.data import node_features
+from distill.network.data import Inputs
 from distill.network.edges import Edges, edges_of
 from distill.physics.record import system_of
 from distill.physics.system import pair_force
 from models import GNN
+
+LEAST = 1e-25  # unit below which small accelerations leave the range of 32 bits
 
 
 class Extraction:
@@ -30,6 +32,7 @@ class Extraction:
         self.edges_at_once = edges_at_once  # None: ``edges.EDGES_AT_ONCE``
         self.parameter = next(model.parameters())  # for its type and device
         self.system = system_of(dataset.meta.system)
+        self.inputs = Inputs.of(model.config)
         self.source = edges_of(dataset, device=self.parameter.device)
         self.held = dataset.meta.system.held
         self.with_shares = True
@@ -58,7 +61,7 @@ class Extraction:
         pos, vel, acc = (getattr(self.dataset, k)[trajectory, frame] for k in ("pos", "vel", "acc"))
         properties = {name: values[trajectory] for name, values in self.dataset.properties.items()}
         edges = self.source(number)
-        network = self._network(node_features(pos, vel, properties, config.properties), edges)
+        network = self._network(self.inputs.features(pos, vel, properties, config.properties), edges)
         acc_pred, alone = network.pop("acc_pred"), network.pop("acc_alone", None)
         graph, counts = self.source.arrays(number)
         i, j, own = graph.receiver, graph.sender, {"dx": graph.dx, "r": graph.r, **network}
@@ -108,4 +111,13 @@ class Extraction:
                 out["logvar"] = model.spread(logvar, components.kept)
         if self.with_shares:
             out["acc_share"] = model.acceleration_shares(nodes, edges, message, node)
-        return {k: v.cpu().numpy() for k, v in out.items()}
+        out, unit = {k: v.cpu().numpy() for k, v in out.items()}, self.inputs.scales.acceleration
+        return {k: in_data_units(v, unit) if k.startswith("acc_") else v for k, v in out.items()}
+
+
+def in_data_units(acc: np.ndarray, unit: float) -> np.ndarray:
+    """Accelerations of a network times their ``unit``, in 64 bits where 32 have no such numbers."""
+    if unit == 1:
+        return acc
+    fits = LEAST < unit < 1 / LEAST
+    return (acc * np.float64(unit)).astype(acc.dtype if fits else np.float64)

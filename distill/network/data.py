@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.files.dataset import Dataset
+from distill.files.scales import ONE, Scales
 from distill.network.edges import EdgeSource, edges_of, spread_over
 
 FIRST_INPUTS = ("charge", "mass")  # the paper's order
@@ -31,14 +32,45 @@ def inputs_of(dataset: Dataset) -> tuple[str, ...]:
     return FIRST_INPUTS + tuple(name for name in dataset.properties if name not in FIRST_INPUTS)
 
 
-def dataset_features(dataset: Dataset, trajectories: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features [graph, particle, column] and accelerations [graph, particle, dim] as float32.
+@dataclass(frozen=True)
+class Inputs:
+    """How states become the inputs of a network: ``scales``, and where positions are counted from: ``centre`` [dim], or
+    the middle of the particles of each frame where only differences matter (``invariant``). All in float64: networks
+    have seven digits, which an origin far away would take up.
+    """
+
+    scales: Scales = ONE
+    invariant: bool = False
+    centre: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, config) -> "Inputs":
+        """Of a network with this ``models.ModelConfig``."""
+        return cls(config.scales, config.translation_invariant, config.centre)
+
+    def features(self, pos, vel, properties: Mapping, order: Sequence[str]) -> np.ndarray:
+        """``node_features`` in the units of the network."""
+        scales, pos = self.scales, np.asarray(pos, float)
+        if self.invariant:
+            pos = pos - pos.mean(-2, keepdims=True)
+        elif self.centre:
+            pos = pos - np.asarray(self.centre)
+        own = {name: np.asarray(properties[name], float) / scales.of(name) for name in order}
+        return node_features(pos / scales.length, np.asarray(vel, float) / scales.speed, own, order)
+
+
+def dataset_features(
+    dataset: Dataset, trajectories: np.ndarray, inputs: Inputs | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features [graph, particle, column] and accelerations [graph, particle, dim] as float32, in the units of
+    ``inputs``.
 
     One graph is one frame of one trajectory; graphs are ordered by trajectory, then frame.
     """
+    inputs, arrays = inputs or Inputs(), (dataset.pos[trajectories], dataset.vel[trajectories])
     properties = {name: values[trajectories][:, None, :] for name, values in dataset.properties.items()}
-    x = node_features(dataset.pos[trajectories], dataset.vel[trajectories], properties, inputs_of(dataset))
-    acc = dataset.acc[trajectories]
+    x = inputs.features(*arrays, properties, inputs_of(dataset))
+    acc = dataset.acc[trajectories] / inputs.scales.acceleration
     return tuple(a.reshape(-1, *a.shape[2:]).astype(np.float32) for a in (x, acc))
 
 
@@ -67,28 +99,37 @@ class TrainingData:
 
 
 def load(
-    dataset: Dataset, device: str, quick: bool, r_power: float | None = None, wide_masses: bool = False
+    dataset: Dataset,
+    device: str,
+    quick: bool,
+    r_power: float | None = None,
+    wide_masses: bool = False,
+    inputs: Inputs | None = None,
 ) -> TrainingData:
-    """The training and validation splits of a dataset; ``r_power``, in a box only, and ``wide_masses``: see
-    ``models.ModelConfig``.
+    """The training and validation splits of a dataset in the units of ``inputs``; ``r_power``, in a box only, and
+    ``wide_masses``: see ``models.ModelConfig``.
     """
+    inputs = inputs or Inputs()
     limit, limit_val = (QUICK_FRAMES if dataset.periodic else QUICK_GRAPHS) if quick else (None, VALIDATION_GRAPHS)
-    rank_most, a_frame, told = VALIDATION_GRAPHS, None, {"properties": inputs_of(dataset)}
+    scales, rank_most, a_frame = inputs.scales, VALIDATION_GRAPHS, None
+    told = {"properties": inputs_of(dataset), "length": scales.length, "time": scales.time, "centre": inputs.centre}
+    told["units"] = tuple(scales.of(name) for name in told["properties"]) if scales.properties else ()
     edges = edges_of(dataset, "train", limit, device)
     if dataset.periodic:
-        mean, spread, a_frame = edges.sample(r_power)
+        mean, spread, a_frame = edges.sample(r_power, scales.length)
         limit_val = limit_val if quick else max(1, int(VALIDATION_EDGES / a_frame))
         rank_most = max(1, int(RANK_EDGES / a_frame))
         told |= {"periodic": True, "r_power": r_power, "r_mean": mean, "r_spread": spread}
     edges_val = edges_of(dataset, "validation", limit_val, device)
-    tensors = *of_split(dataset, "train", limit, device), *of_split(dataset, "validation", limit_val, device)
+    parts = ("train", limit), ("validation", limit_val)
+    tensors = [tensor for part in parts for tensor in of_split(dataset, *part, device, inputs)]
     data = TrainingData(*tensors, edges, edges_val, rank_most, a_frame, told)
     if wide_masses:
         told |= {
             "wide_masses": True,
-            "log_mass_mean": float(np.log(dataset.mass[dataset.trajectories("train")]).mean()),
+            "log_mass_mean": float(np.log(dataset.mass[dataset.trajectories("train")] / scales.of("mass")).mean()),
         }
-        sizes = (typical_sizes(dataset, s, m) for s, m in (("train", limit), ("validation", limit_val)))
+        sizes = (typical_sizes(dataset, *part, scales.acceleration) for part in parts)
         data.powers = first_powers(dataset)
         data.typical, data.typical_val = (torch.as_tensor(size).to(device) for size in sizes)
     return data
@@ -114,18 +155,22 @@ def first_powers(dataset: Dataset) -> tuple[list[float], list[float]]:
     return [-1.0], [p, p, 0.0, -float(np.median(pull))]
 
 
-def typical_sizes(dataset: Dataset, split: str, limit: int | None) -> np.ndarray:
-    """Median |a| of every particle along its trajectory [graph, particle], graphs as those of ``of_split``."""
-    size = np.linalg.norm(dataset.acc[dataset.trajectories(split)], axis=-1)
+def typical_sizes(dataset: Dataset, split: str, limit: int | None, unit: float = 1.0) -> np.ndarray:
+    """Median |a| of every particle along its trajectory [graph, particle] in units of ``unit``, graphs as those of
+    ``of_split``.
+    """
+    size = np.linalg.norm(dataset.acc[dataset.trajectories(split)] / unit, axis=-1)
     typical = np.median(size, axis=1, keepdims=True)
     typical = np.where(typical > 0, typical, np.median(size) or 1.0)
     out = np.broadcast_to(typical, size.shape).reshape(-1, size.shape[-1]).astype(np.float32)
     return out[spread_over(len(out), limit)] if limit and len(out) > limit else out
 
 
-def of_split(dataset: Dataset, split: str, limit: int | None, device) -> tuple[Tensor, Tensor]:
+def of_split(
+    dataset: Dataset, split: str, limit: int | None, device, inputs: Inputs | None = None
+) -> tuple[Tensor, Tensor]:
     """``dataset_features`` of a split as tensors; of ``limit`` graphs spread over all trajectories, if given."""
-    x, acc = dataset_features(dataset, dataset.trajectories(split))
+    x, acc = dataset_features(dataset, dataset.trajectories(split), inputs)
     if limit and len(x) > limit:
         pick = spread_over(len(x), limit)
         x, acc = x[pick], acc[pick]

@@ -163,8 +163,9 @@ class CutoffEdges(FrameEdges):
                 self._kept[frame], self._room = found, self._room - size
         return found
 
-    def sample(self, power: float = 1.0) -> tuple[float, float, float]:
-        """Mean and standard deviation of r^power over the edges of a few frames, and the mean number of edges a frame.
+    def sample(self, power: float = 1.0, unit: float = 1.0) -> tuple[float, float, float]:
+        """Mean and standard deviation of (r/unit)^power over the edges of a few frames, and the mean number of edges a
+        frame.
 
         ``UserError`` if there are no pairs within the cutoff.
         """
@@ -173,7 +174,7 @@ class CutoffEdges(FrameEdges):
         count, r = float(np.mean([len(a) for a in r])), np.concatenate(r)
         if not len(r):
             raise UserError(f"no pair of particles comes within the cutoff {self.cutoff:g}", "use a larger 'cutoff'")
-        scaled = r**power
+        scaled = (r / unit) ** power
         return float(scaled.mean()), float(scaled.std()) or 1.0, count
 
 

@@ -6,21 +6,22 @@ import numpy as np
 import torch
 
 from distill.files.dataset import Dataset
-from distill.network.data import node_features
+from distill.network.data import Inputs
 from distill.network.edges import EdgeSource, cutoff_of, edges_for
 
 
 @torch.no_grad()
 def accelerations(model, source: EdgeSource, pos, vel, properties) -> np.ndarray:
-    """Predicted accelerations, shaped as ``pos, vel [frame, particle, dim]``, a few frames at a time.
+    """Predicted accelerations in the unit of the data, shaped as ``pos, vel [frame, particle, dim]``, a few frames at a time.
 
     ``source``: the edges of these frames; ``properties``: name -> [frame, particle], the network's at least.
     """
     parameter = next(model.parameters())
-    x = torch.as_tensor(node_features(pos, vel, properties, model.config.properties)).to(parameter)
+    inputs = Inputs.of(model.config)
+    x = torch.as_tensor(inputs.features(pos, vel, properties, model.config.properties)).to(parameter)
     parts = source.batches(np.arange(len(x)))
     out = [model(x[part].flatten(0, 1), source(part))[0] for part in parts]
-    return torch.cat(out).reshape(pos.shape).double().cpu().numpy()
+    return inputs.scales.acceleration * torch.cat(out).reshape(pos.shape).double().cpu().numpy()
 
 
 def network_acceleration(model, dataset: Dataset, double: bool = False):

@@ -10,7 +10,7 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from models import GNN, ModelConfig
 
-LATER = ("wide_masses", "log_mass_mean", "velocities")  # options that came after published weights
+LATER = ("wide_masses", "log_mass_mean", "velocities", "length", "time", "units", "centre")  # options that came after published weights
 
 
 def load_run(run: str, device: str = "cpu") -> tuple[GNN, RunConfig]:
