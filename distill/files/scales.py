@@ -70,7 +70,9 @@ def far_from_one(dataset: Dataset, scales: Scales) -> list[str]:
     sizes = {"lengths": scales.length, "times": scales.time} | {f"{k}": v for k, v in scales.properties.items()}
     out = [f"{name} like {size:.3g}" for name, size in sizes.items() if not 1 / FAR < size < FAR]
     away = np.linalg.norm(centre_of(dataset)) if not dataset.periodic else 0.0
-    return out + ([f"positions {away / scales.length:.3g} distances from the origin"] if away > FAR * scales.length else [])
+    return out + (
+        [f"positions {away / scales.length:.3g} distances from the origin"] if away > FAR * scales.length else []
+    )
 
 
 def centre_of(dataset: Dataset) -> np.ndarray:

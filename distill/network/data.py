@@ -52,11 +52,17 @@ class Inputs:
         """``node_features`` in the units of the network."""
         scales, pos = self.scales, np.asarray(pos, float)
         if self.invariant:
-            pos = pos - pos.mean(-2, keepdims=True)
+            pos = pos - _middle(pos)
         elif self.centre:
             pos = pos - np.asarray(self.centre)
         own = {name: np.asarray(properties[name], float) / scales.of(name) for name in order}
         return node_features(pos / scales.length, np.asarray(vel, float) / scales.speed, own, order)
+
+
+def _middle(pos: np.ndarray) -> np.ndarray:
+    """Mean place of the particles that are there [..., 1, dim]."""
+    there = np.isfinite(pos)
+    return np.where(there, pos, 0.0).sum(-2, keepdims=True) / np.maximum(there.sum(-2, keepdims=True), 1)
 
 
 def dataset_features(

@@ -12,7 +12,8 @@ from distill.network.edges import EdgeSource, cutoff_of, edges_for
 
 @torch.no_grad()
 def accelerations(model, source: EdgeSource, pos, vel, properties) -> np.ndarray:
-    """Predicted accelerations in the unit of the data, shaped as ``pos, vel [frame, particle, dim]``, a few frames at a time.
+    """Predicted accelerations in the unit of the data, shaped as ``pos, vel [frame, particle, dim]``, a few frames at
+    a time.
 
     ``source``: the edges of these frames; ``properties``: name -> [frame, particle], the network's at least.
     """

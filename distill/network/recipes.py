@@ -26,6 +26,7 @@ class Recipe:
     times_n       options that are multiplied by the number of particles there: weights of penalties summed over
                   edges that stand beside a loss summed over particles
     wide_masses   whether masses over many decades (``metrics.spans_decades``) change the network
+    scaled        whether networks work in units of their training data (``files.scales``), from its centre
     """
 
     options: dict
@@ -35,6 +36,7 @@ class Recipe:
     in_a_box: dict = field(default_factory=dict)
     times_n: tuple[str, ...] = ()
     wide_masses: bool = False
+    scaled: bool = False
 
 
 def paper_batch_size(n: int) -> int:
@@ -93,6 +95,7 @@ NEWTON = Recipe(
     3_000,
     16_000,
     wide_masses=True,
+    scaled=True,
     in_a_box=dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
 )
 RECIPES = {"paper": PAPER, "newton": NEWTON}

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from distill.files.scales import ONE, Scales, centre_of
 from distill.files.tensors import load_tensors, save_tensors
-from distill.network.data import load
+from distill.network.data import Inputs, load
 from distill.network.layers import silence
 from distill.network.losses import BY_BODY, prediction_loss
 from distill.network.recipes import components_kept, lr_factor
@@ -39,21 +40,37 @@ class Trainer:
     """Trains one network on one dataset; see ``recipes`` for the ``options``.
 
     ``identity`` (JSON-able) says which run a checkpoint belongs to; ``checkpoint`` is its file; ``like`` is a
-    ``Trainer`` on the same dataset whose tensors are shared.
+    ``Trainer`` on the same dataset whose tensors are shared. ``scales``: the units that it works in, None: as the data
+    are, from where they are.
     """
 
     def __init__(
-        self, dataset, variant, options, seed, device, precision, checkpoint: Path, identity, quick, like=None
+        self,
+        dataset,
+        variant,
+        options,
+        seed,
+        device,
+        precision,
+        checkpoint: Path,
+        identity,
+        quick,
+        like=None,
+        scales: Scales | None = None,
     ):
         self.variant, self.options, self.seed, self.device = VARIANTS[variant], options, seed, device
         self.bf16, self.checkpoint, self.identity = precision == "bf16", checkpoint, identity
         self.n, self.dim, self.chain = dataset.n, dataset.dim, dataset.meta.system.neighbours_only
         held = set(dataset.meta.system.held)  # what holds them is no pair force
         self.free = [k for k in range(self.n) if k not in held]
+        invariant = options["translation_invariant"]
+        centre = () if scales is None or invariant else tuple(centre_of(dataset).tolist())
+        inputs = Inputs(scales or ONE, invariant, centre)
+        self.unit = inputs.scales.acceleration  # of all accelerations here
         data = (
             like.data
             if like
-            else load(dataset, device, quick, options.get("r_power"), options.get("wide_masses", False))
+            else load(dataset, device, quick, options.get("r_power"), options.get("wide_masses", False), inputs)
         )
         self.data, self.x, self.acc, self.x_val, self.acc_val = data, data.x, data.acc, data.x_val, data.acc_val
         median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
@@ -189,7 +206,8 @@ class Trainer:
     def evaluate(self, train_loss: float, penalty: float) -> dict:
         """One row of the history: means over the steps since the last one, and validation errors.
 
-        validation_mae is the mean over particles and components; the paper's test loss sums them.
+        validation_mae is the mean over particles and components, in the unit of the data; the paper's test loss sums
+        them.
         """
         acc = self.acc_val
         pred = torch.cat([self.model(x, edges)[0] for x, edges in self._validation(np.arange(len(acc)))])
@@ -202,7 +220,7 @@ class Trainer:
             train_loss=train_loss,
             penalty=penalty,
             validation_loss=float(loss),
-            validation_mae=float(error.abs().mean()),
+            validation_mae=self.unit * float(error.abs().mean()),
             active=int(self.model.active.sum()),
         )
         if not all(abs(v) < float("inf") for v in row.values()):

@@ -10,7 +10,15 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from models import GNN, ModelConfig
 
-LATER = ("wide_masses", "log_mass_mean", "velocities", "length", "time", "units", "centre")  # options that came after published weights
+LATER = (
+    "wide_masses",
+    "log_mass_mean",
+    "velocities",
+    "length",
+    "time",
+    "units",
+    "centre",
+)  # options that came after published weights
 
 
 def load_run(run: str, device: str = "cpu") -> tuple[GNN, RunConfig]:
@@ -48,7 +56,7 @@ def model_config(content: dict) -> ModelConfig:
     for name, like in ModelConfig(dim=1, message_dim=1).as_dict().items():
         if name not in content and name not in LATER:
             raise ValueError(f"'model.{name}' is missing")
-        value, kind = content.get(name, like), {tuple: list, float: int | float}.get(type(like), type(like))
+        value, kind = content.get(name, like), {tuple: list | tuple, float: int | float}.get(type(like), type(like))
         if not isinstance(value, kind) or isinstance(value, bool) != isinstance(like, bool):
             raise ValueError(f"'model.{name}' is {value!r}")
     return ModelConfig(**content)

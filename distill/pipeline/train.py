@@ -9,6 +9,7 @@ from distill.files.dataset import Dataset, load_dataset, start_of
 from distill.files.kinds import RunConfig
 from distill.files.names import run_name
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
+from distill.files.scales import far_from_one, scales_of
 from distill.files.storage import save_together
 from distill.network.recipes import BOX_NEEDS, NEEDED_BY_WIDE_MASSES, RECIPES, box_changes, defaults, enough_epochs
 from distill.network.variants import VARIANTS
@@ -188,7 +189,15 @@ class Job:
         variant, options, seed, precision, quick = (
             given[k] for k in ("variant", "options", "seed", "precision", "quick")
         )
-        trainer = Trainer(dataset, variant, options, seed, device, precision, self.checkpoint, identity, quick, like)
+        scales = scales_of(dataset)
+        if not RECIPES[given["recipe"]].scaled:
+            if far := far_from_one(dataset, scales):
+                own = f"the recipe '{given['recipe']}' takes data as they are"
+                warn(f"{own}, and {', '.join(far)} are far from 1: rescale them, or use --recipe newton")
+            scales = None
+        trainer = Trainer(
+            dataset, variant, options, seed, device, precision, self.checkpoint, identity, quick, like, scales
+        )
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.resuming:
             trainer.restore()
