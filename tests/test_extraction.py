@@ -145,7 +145,7 @@ def test_a_further_property_is_one_more_input_and_stands_at_both_ends_of_an_edge
     found = edges_of(model, dataset, *frames)
     for end, particle in (("spin_i", "receiver"), ("spin_j", "sender")):
         assert np.array_equal(found[end], dataset.spin[found["trajectory"], found[particle]])
-    x = dataset_features(dataset, np.array([2]))[0]
+    x = dataset_features(dataset, 2 * dataset.pos.shape[1] + np.arange(2))
     assert np.allclose(x[0, :, 4:], np.stack([dataset.arrays[k][2] for k in order], -1))
     dataset.arrays["spin"] = dataset.spin + 1
     assert not np.allclose(edges_of(model, dataset, *frames)["acc_pred_i"], found["acc_pred_i"])

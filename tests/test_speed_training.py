@@ -16,9 +16,10 @@ def test_operations_of_a_step_are_those_that_torch_counts(n):
     batch = 5
     member = speed_training.trainer(n, 40, batch, "float32")
     member.model.double()  # float64 goes through torch's own products, which its counter knows
-    x, acc = member.x[:batch].double(), member.acc[:batch].double()
+    x, wanted = member.x[:batch].double(), {"acc": member.labels.acc[:batch].double()}
     with FlopCounterMode(display=False) as counter:
-        member.loss(member.model(x.flatten(0, 1), all_pairs(n, batch))[0], acc).backward()
+        pred = member.model(x.flatten(0, 1), all_pairs(n, batch))[0]
+        member.loss(member.labels.combine(pred, wanted), wanted).backward()
     assert counter.get_total_flops() / batch == pytest.approx(speed_training.flops(n), rel=0.01)
 
 

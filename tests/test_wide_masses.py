@@ -16,7 +16,7 @@ from distill.files.kinds import MessagesRecord, RunConfig
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of, third_law_residual, typical_sizes
 from distill.network.data import typical_sizes as sizes_of_bodies
-from distill.network.edges import all_pairs
+from distill.network.edges import all_pairs, graphs_of
 from distill.network.losses import prediction_loss
 from distill.pipeline.train import resolve
 from distill.shell import paths
@@ -120,7 +120,7 @@ def test_without_velocities_nothing_depends_on_them():
 def test_every_body_is_weighed_on_its_own_scale(tmp_path):
     dataset = dataset_with(log_uniform(4, 40), tmp_path)
     size = np.linalg.norm(dataset.acc, axis=-1)
-    typical = sizes_of_bodies(dataset, "train", None)
+    typical = sizes_of_bodies(dataset, "train", graphs_of(dataset, "train"))
     rows = dataset.trajectories("train")
     assert typical.shape == (len(rows) * 5, 4)
     assert np.allclose(typical.reshape(len(rows), 5, 4), np.median(size[rows], axis=1)[:, None], rtol=1e-5)

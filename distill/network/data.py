@@ -1,5 +1,6 @@
 """What a network eats: node features, and what it is trained and validated on as tensors on the device."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from distill.files.dataset import Dataset
 from distill.files.scales import ONE, Scales
-from distill.network.edges import EdgeSource, edges_of, spread_over
+from distill.network.edges import EdgeSource, edges_of, graphs_of
+from distill.network.labels import Labels, labels_of
 
 FIRST_INPUTS = ("charge", "mass")  # the paper's order
 VALIDATION_GRAPHS = 10_000
@@ -20,9 +22,11 @@ QUICK_GRAPHS, QUICK_FRAMES = (512, 256), (64, 8)  # of training and validation; 
 def node_features(pos, vel, properties: Mapping, order: Sequence[str] = FIRST_INPUTS) -> np.ndarray:
     """``[..., particle, 2 dim + property]``: position, velocity, and the properties in that order.
 
-    pos, vel [..., particle, dim]; ``properties``: name -> [..., particle] (broadcast against pos).
+    pos, vel [..., particle, dim], 0 for NaN, of particles that are not there; vel None: zeros. ``properties``: name
+    -> [..., particle] (broadcast against pos).
     """
     shape = (*pos.shape[:-1], 1)
+    pos, vel = (np.nan_to_num(a) for a in (pos, np.zeros_like(pos) if vel is None else vel))
     columns = [np.broadcast_to(np.asarray(properties[name])[..., None], shape) for name in order]
     return np.concatenate([pos, vel, *columns], -1)
 
@@ -56,7 +60,8 @@ class Inputs:
         elif self.centre:
             pos = pos - np.asarray(self.centre)
         own = {name: np.asarray(properties[name], float) / scales.of(name) for name in order}
-        return node_features(pos / scales.length, np.asarray(vel, float) / scales.speed, own, order)
+        vel = None if vel is None else np.asarray(vel, float) / scales.speed
+        return node_features(pos / scales.length, vel, own, order)
 
 
 def _middle(pos: np.ndarray) -> np.ndarray:
@@ -65,24 +70,19 @@ def _middle(pos: np.ndarray) -> np.ndarray:
     return np.where(there, pos, 0.0).sum(-2, keepdims=True) / np.maximum(there.sum(-2, keepdims=True), 1)
 
 
-def dataset_features(
-    dataset: Dataset, trajectories: np.ndarray, inputs: Inputs | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Features [graph, particle, column] and accelerations [graph, particle, dim] as float32, in the units of
-    ``inputs``.
-
-    One graph is one frame of one trajectory; graphs are ordered by trajectory, then frame.
+def dataset_features(dataset: Dataset, graphs: np.ndarray, inputs: Inputs | None = None) -> np.ndarray:
+    """Features [graph, particle, column] as float32, in the units of ``inputs``, of the graphs of these numbers,
+    trajectory x frames + frame.
     """
-    inputs, arrays = inputs or Inputs(), (dataset.pos[trajectories], dataset.vel[trajectories])
-    properties = {name: values[trajectories][:, None, :] for name, values in dataset.properties.items()}
-    x = inputs.features(*arrays, properties, inputs_of(dataset))
-    acc = dataset.acc[trajectories] / inputs.scales.acceleration
-    return tuple(a.reshape(-1, *a.shape[2:]).astype(np.float32) for a in (x, acc))
+    trajectory, frame = np.divmod(graphs, dataset.pos.shape[1])
+    properties = {name: values[trajectory] for name, values in dataset.properties.items()}
+    pos, vel = (None if a is None else a[trajectory, frame] for a in (dataset.pos, dataset.arrays.get("vel")))
+    return (inputs or Inputs()).features(pos, vel, properties, inputs_of(dataset)).astype(np.float32)
 
 
 @dataclass
 class TrainingData:
-    """Features [graph, particle, column], accelerations [graph, particle, dim] and edges of two splits.
+    """Features [graph, particle, column], labels and edges of two splits.
 
     ``rank_most``: graphs of validation by which components are ranked, at most. Where graphs have edges of their own
     ``edges_a_frame`` is their mean number, else None; ``told`` is what ``models.ModelConfig`` has to know of the data.
@@ -91,9 +91,9 @@ class TrainingData:
     """
 
     x: Tensor
-    acc: Tensor
     x_val: Tensor
-    acc_val: Tensor
+    labels: Labels
+    labels_val: Labels
     edges: EdgeSource
     edges_val: EdgeSource
     rank_most: int
@@ -120,25 +120,38 @@ def load(
     scales, rank_most, a_frame = inputs.scales, VALIDATION_GRAPHS, None
     told = {"properties": inputs_of(dataset), "length": scales.length, "time": scales.time, "centre": inputs.centre}
     told["units"] = tuple(scales.of(name) for name in told["properties"]) if scales.properties else ()
-    edges = edges_of(dataset, "train", limit, device)
+    edges = edges_of(dataset, graphs := graphs_of(dataset, "train", limit), device)
     if dataset.periodic:
         mean, spread, a_frame = edges.sample(r_power, scales.length)
         limit_val = limit_val if quick else max(1, int(VALIDATION_EDGES / a_frame))
         rank_most = max(1, int(RANK_EDGES / a_frame))
         told |= {"periodic": True, "r_power": r_power, "r_mean": mean, "r_spread": spread}
-    edges_val = edges_of(dataset, "validation", limit_val, device)
-    parts = ("train", limit), ("validation", limit_val)
-    tensors = [tensor for part in parts for tensor in of_split(dataset, *part, device, inputs)]
-    data = TrainingData(*tensors, edges, edges_val, rank_most, a_frame, told)
+    edges_val = edges_of(dataset, graphs_val := graphs_of(dataset, "validation", limit_val), device)
+    x, x_val = (torch.as_tensor(dataset_features(dataset, g, inputs)).to(device) for g in (graphs, graphs_val))
+    labels, labels_val = (labels_of(dataset, g, device, scales.acceleration) for g in (graphs, graphs_val))
+    data = TrainingData(x, x_val, labels, labels_val, edges, edges_val, rank_most, a_frame, told)
     if wide_masses:
         told |= {
             "wide_masses": True,
             "log_mass_mean": float(np.log(dataset.mass[dataset.trajectories("train")] / scales.of("mass")).mean()),
         }
-        sizes = (typical_sizes(dataset, *part, scales.acceleration) for part in parts)
         data.powers = first_powers(dataset)
+        both = ("train", graphs), ("validation", graphs_val)
+        sizes = (typical_sizes(dataset, s, g, scales.acceleration) for s, g in both)
         data.typical, data.typical_val = (torch.as_tensor(size).to(device) for size in sizes)
     return data
+
+
+def body_sizes(dataset: Dataset, split: str) -> np.ndarray:
+    """Median |a| of every particle along its trajectory [trajectory, particle] of a split; NaN where none is known."""
+    if "acc" in dataset.arrays:
+        size = np.linalg.norm(dataset.acc[dataset.trajectories(split)], axis=-1)
+    else:
+        labels = labels_of(dataset, graphs_of(dataset, split), "cpu")
+        size = np.where(labels.there.numpy() > 0, np.linalg.norm(labels.acc.numpy(), axis=-1), np.nan)
+        size = size.reshape(-1, dataset.pos.shape[1], dataset.n)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # the median of nothing is NaN
+        return np.nanmedian(size, axis=1)
 
 
 def first_powers(dataset: Dataset) -> tuple[list[float], list[float]]:
@@ -149,10 +162,8 @@ def first_powers(dataset: Dataset) -> tuple[list[float], list[float]]:
     on their mass, between 0 (forces that do not know masses) and 1 (gravity), the factor such that the typical
     acceleration is 1. From no powers at all, heavy bodies that thousands of light ones pull at do not train.
     """
-    train = dataset.trajectories("train")
-    log_mass = np.log(dataset.mass[train])
+    log_mass, size = np.log(dataset.mass[dataset.trajectories("train")]), body_sizes(dataset, "train")
     log_mass = log_mass - log_mass.mean()
-    size = np.median(np.linalg.norm(dataset.acc[train], axis=-1), axis=1)
     there = size > 0
     slope = np.polyfit(log_mass[there], np.log(size[there]), 1)[0] if there.any() else 0.0
     p = float(np.clip(1 + slope, 0, 1))
@@ -161,23 +172,10 @@ def first_powers(dataset: Dataset) -> tuple[list[float], list[float]]:
     return [-1.0], [p, p, 0.0, -float(np.median(pull))]
 
 
-def typical_sizes(dataset: Dataset, split: str, limit: int | None, unit: float = 1.0) -> np.ndarray:
-    """Median |a| of every particle along its trajectory [graph, particle] in units of ``unit``, graphs as those of
-    ``of_split``.
+def typical_sizes(dataset: Dataset, split: str, graphs: np.ndarray, unit: float = 1.0) -> np.ndarray:
+    """The ``body_sizes`` of a split, in units of ``unit``, in the graphs of these numbers [graph, particle]; their
+    median where a body has none.
     """
-    size = np.linalg.norm(dataset.acc[dataset.trajectories(split)] / unit, axis=-1)
-    typical = np.median(size, axis=1, keepdims=True)
-    typical = np.where(typical > 0, typical, np.median(size) or 1.0)
-    out = np.broadcast_to(typical, size.shape).reshape(-1, size.shape[-1]).astype(np.float32)
-    return out[spread_over(len(out), limit)] if limit and len(out) > limit else out
-
-
-def of_split(
-    dataset: Dataset, split: str, limit: int | None, device, inputs: Inputs | None = None
-) -> tuple[Tensor, Tensor]:
-    """``dataset_features`` of a split as tensors; of ``limit`` graphs spread over all trajectories, if given."""
-    x, acc = dataset_features(dataset, dataset.trajectories(split), inputs)
-    if limit and len(x) > limit:
-        pick = spread_over(len(x), limit)
-        x, acc = x[pick], acc[pick]
-    return torch.as_tensor(x).to(device), torch.as_tensor(acc).to(device)
+    size = body_sizes(dataset, split) / unit
+    size = np.where(size > 0, size, np.nanmedian(size) or 1.0).astype(np.float32)
+    return size[np.searchsorted(dataset.trajectories(split), graphs // dataset.pos.shape[1])]

@@ -112,6 +112,41 @@ def all_pairs(n: int, graphs: int = 1, chain: bool = False, device="cpu") -> Edg
     return Edges(index, torch.as_tensor(reverse).to(device), degree=n - 1 if not chain or n == 2 else 0)
 
 
+class PresentEdges(PairEdges):
+    """The same among the particles that are there: ``pos`` of others is NaN, and they have no edges."""
+
+    constant = False
+
+    def __init__(self, n: int, chain: bool, device, pos: np.ndarray):
+        super().__init__(n, chain, device, pos)
+        self.there = np.isfinite(pos).all(2)
+        self._there = torch.as_tensor(self.there).to(self.device)
+
+    def __call__(self, frames, receivers=None):
+        every = super().__call__(frames)
+        there = self._there[torch.as_tensor(frames, device=self.device)].flatten()
+        keep = there[every.index].all(0)
+        place = keep.cumsum(0) - 1
+        return Edges(every.index[:, keep], place[every.reverse[keep]])
+
+    def arrays(self, frames):
+        sender, receiver, reverse = _pairs(self.n, len(frames), self.chain)
+        there = self.there[frames].reshape(-1)
+        keep = there[sender] & there[receiver]
+        sender, receiver, reverse = sender[keep], receiver[keep], (np.cumsum(keep) - 1)[reverse[keep]]
+        pos = self.pos[frames].reshape(-1, self.pos.shape[2])
+        dx = pos.take(receiver, 0) - pos.take(sender, 0)
+        counts = keep.reshape(len(frames), -1).sum(1)
+        return Neighbours(sender, receiver, reverse, dx, np.linalg.norm(dx, axis=1)), counts
+
+    def count(self, frames):
+        there = self.there[frames]
+        if self.chain:
+            return 2 * int((there[:, 1:] & there[:, :-1]).sum())
+        count = there.sum(1)
+        return int((count * (count - 1)).sum())
+
+
 class FrameEdges(EdgeSource):
     """Frames with edges of their own: ``neighbours(frame)`` gives those of one."""
 
@@ -155,8 +190,9 @@ class CutoffEdges(FrameEdges):
         """The edges of one frame: indices int32, ``dx`` and ``r`` float64."""
         found = self._kept.get(frame)
         if found is None:
-            found = radius_graph(self.pos[frame], self.box, self.cutoff)
-            whole = (a.astype(np.int32) for a in (found.sender, found.receiver, found.reverse))
+            there = np.flatnonzero(np.isfinite(self.pos[frame]).all(1))
+            found = radius_graph(self.pos[frame][there], self.box, self.cutoff)
+            whole = (a.astype(np.int32) for a in (there[found.sender], there[found.receiver], found.reverse))
             found = Neighbours(*whole, found.dx, found.r)
             size = sum(a.nbytes for a in vars(found).values())
             if size <= self._room:
@@ -183,19 +219,30 @@ def edges_for(
 ) -> EdgeSource:
     """The edges of ``pos [frame, particle, dim]``: within ``cutoff`` in a box, of a chain, or all pairs."""
     if box is None:
-        return PairEdges(pos.shape[1], chain, device, pos)
+        kind = PairEdges if np.isfinite(pos).all() else PresentEdges
+        return kind(pos.shape[1], chain, device, pos)
     return CutoffEdges(pos, box, cutoff, device, memory)
 
 
-def edges_of(dataset: Dataset, split: str | None = None, limit: int | None = None, device="cpu") -> EdgeSource:
-    """The edges of a dataset's frames by trajectory and then frame, or of a split as ``data.of_split`` has them."""
-    chain = dataset.meta.system.neighbours_only
-    if split and not dataset.periodic:
+def graphs_of(dataset: Dataset, split: str = "all", limit: int | None = None) -> np.ndarray:
+    """Numbers (trajectory x frames + frame) of the frames of a split, by trajectory and then frame; of ``limit``, if
+    there are more, spread evenly. Where only positions are known, whole trajectories: windows need them.
+    """
+    trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]
+    if "acc" in dataset.arrays or not limit:
+        every = (trajectories[:, None] * frames + np.arange(frames)).ravel()
+        return every[spread_over(len(every), limit)] if limit and len(every) > limit else every
+    few = max(1, limit // frames)
+    trajectories = trajectories[spread_over(len(trajectories), few)] if len(trajectories) > few else trajectories
+    return (trajectories[:, None] * frames + np.arange(frames)).ravel()
+
+
+def edges_of(dataset: Dataset, graphs: np.ndarray | None = None, device="cpu") -> EdgeSource:
+    """The edges of a dataset's frames by trajectory and then frame, or of the ``graphs`` of these numbers alone."""
+    chain, pos = dataset.meta.system.neighbours_only, dataset.pos.reshape(-1, *dataset.pos.shape[2:])
+    if not dataset.periodic and graphs is not None and np.isfinite(pos).all():
         return PairEdges(dataset.n, chain, device)  # needs no copy of the positions
-    pos = dataset.pos if split is None else dataset.pos[dataset.trajectories(split)]
-    pos = pos.reshape(-1, *pos.shape[2:])
-    if limit and len(pos) > limit:
-        pos = pos[spread_over(len(pos), limit)]
+    pos = pos if graphs is None else pos[graphs]
     box = dataset.arrays.get("box")
     return edges_for(pos, chain, box, None if box is None else cutoff_of(dataset), device)
 

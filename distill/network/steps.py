@@ -41,9 +41,8 @@ class Stepper:
         self.rates = torch.tensor([first.rate(k) for k in range(first.total)], device=self.device)
         self.at = torch.zeros(1, dtype=torch.long, device=self.device)  # steps done
         self.sums = torch.zeros(len(members), 2, device=self.device)
-        graphs = len(first.x)
-        self.order = torch.zeros(len(members), graphs, dtype=torch.long, device=self.device)
-        self.offsets = torch.arange(first.batch, device=self.device)
+        self.order = torch.zeros(len(members), len(first.order(0)), dtype=torch.long, device=self.device)
+        self.offsets = torch.arange(first.drawn, device=self.device)
         self._epoch, self._graph, self._eager_left = -1, None, 0
         self.changed()
 
@@ -134,12 +133,12 @@ class Stepper:
     def _step(self) -> None:
         options, first = self.options, self.members[0]
         self.lr.copy_(self.rates.index_select(0, self.at)[0])  # indexing by a tensor would wait for its value
-        start = (self.at % first.steps_per_epoch) * first.batch
-        pick = self.order.index_select(1, start + self.offsets)
-        x, acc = first.x[pick], first.acc[pick]  # [member, graph, particle, ...]
-        typical = None if first.typical is None else first.typical[pick]
+        start = (self.at % first.steps_per_epoch) * first.drawn
+        stretch = self.order.index_select(1, start + self.offsets)
+        graphs = first.labels.graphs(stretch)
+        x, wanted = first.x[graphs], first.wanted(stretch)  # [member, graph, particle, ...]
         receivers = first.receivers()
-        edges = first.data.edges(pick[0], receivers)
+        edges = first.data.edges(graphs[0], receivers)
         if options["augment"]:
             dim = first.dim
             shift = torch.stack([torch.randn(dim, generator=m.noise, device=self.device) for m in self.members])
@@ -149,43 +148,43 @@ class Stepper:
             shape = edges.index.size(1), self.width
             normal = torch.stack([torch.randn(shape, generator=m.noise, device=self.device) for m in self.members])
         if self.stacked:
-            losses = self._together(x, acc, edges, normal, typical)
+            losses = self._together(x, wanted, edges, normal)
         else:
             normal = None if normal is None else normal[0]
-            batch = x[0], acc[0], edges, normal, self.components, self.weights[0]
-            typical = None if typical is None else typical[0]
-            losses = self._losses(first.model, *batch, receivers, typical)[None]
+            wanted = {name: values[0] for name, values in wanted.items()}
+            batch = x[0], wanted, edges, normal, self.components, self.weights[0]
+            losses = self._losses(first.model, *batch, receivers)[None]
         self.optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         self.optimizer.step()
         self.sums += losses.detach()
         self.at += 1
 
-    def _losses(self, model, x, acc, edges, normal, components, weight, receivers=None, typical=None) -> torch.Tensor:
-        """Loss and weighted penalty [2] of one member on one batch; ``receivers``: whose errors count, if not all;
-        ``typical`` as in ``Trainer.loss``.
+    def _losses(self, model, x, wanted, edges, normal, components, weight, receivers=None) -> torch.Tensor:
+        """Loss and weighted penalty [2] of one member on one batch; ``wanted``: see ``Trainer.wanted``; ``receivers``:
+        whose errors count, if not all.
         """
         first, graphs = self.members[0], self.members[0].batch
         # weights are used once a step, and a cache of their casts would be captured with it
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, first.bf16, cache_enabled=False):
             pred, message, logvar = model(x.flatten(0, 1), edges, normal, components)
-        loss = first.loss(pred.float(), acc, receivers, typical)
+        loss = first.loss(first.labels.combine(pred.float(), wanted), wanted, receivers)
         penalty = torch.zeros((), device=self.device)
         sent = message.float(), None if logvar is None else logvar.float()
         for k, variant in enumerate(self.penalised):
             penalty = penalty + weight[k] * variant.penalty(*sent, first.n, graphs, first.dim)
         return torch.stack([loss, penalty])
 
-    def _together(self, x, acc, edges, normal, typical) -> torch.Tensor:
+    def _together(self, x, wanted, edges, normal) -> torch.Tensor:
         """``_losses`` of every member [member, 2], the matrix products of all in one call each."""
         template = self.members[0].model
         names = [name for name, _ in template.named_parameters()]
-        batched = (*self.components, normal, typical)
+        batched = (*self.components, normal)
 
-        def one(parameters, x, acc, weight, kept, mask, normal, typical):
+        def one(parameters, x, wanted, weight, kept, mask, normal):
             call = lambda *inputs: functional_call(template, parameters, inputs)  # noqa: E731
-            return self._losses(call, x, acc, edges, normal, Components(kept, mask), weight, None, typical)
+            return self._losses(call, x, wanted, edges, normal, Components(kept, mask), weight)
 
         return torch.vmap(one, (0, 0, 0, 0, *(None if a is None else 0 for a in batched)))(
-            dict(zip(names, self.parameters, strict=True)), x, acc, self.weights, *batched
+            dict(zip(names, self.parameters, strict=True)), x, wanted, self.weights, *batched
         )

@@ -72,8 +72,8 @@ class Trainer:
             if like
             else load(dataset, device, quick, options.get("r_power"), options.get("wide_masses", False), inputs)
         )
-        self.data, self.x, self.acc, self.x_val, self.acc_val = data, data.x, data.acc, data.x_val, data.acc_val
-        median = float(torch.linalg.vector_norm(self.acc, dim=2).median()) or 1.0
+        self.data, self.x, self.x_val, self.labels = data, data.x, data.x_val, data.labels
+        median = float(torch.linalg.vector_norm(self.labels.present(), dim=1).median()) or 1.0
         self.scale = median if options["scale_output"] else 1.0
         torch.manual_seed(seed)
         self.model = GNN(
@@ -94,18 +94,20 @@ class Trainer:
         if self.options.get("silent_start"):
             silence(self.model.edge_mlp, self.model.node_mlp)
         self.noise = torch.Generator(device).manual_seed(seed + 1)
-        self.cumulative = None
+        self.stretches, self.cumulative = self.labels.stretches(), None
         if options["close_sampling"]:  # close encounters more often: they decide the worst errors
-            size, least = self.acc.abs(), 1e-3 * median
+            size, least = self.labels.sizes(), 1e-3 * median
             if data.typical is not None:
                 size, least = size / data.typical[..., None], 1e-3
-            weight = size.amax((1, 2)).clamp(min=least) ** options["close_sampling"]
-            self.cumulative = weight.double().cumsum(0)
+            size = self.labels.largest(size.amax((1, 2)), self.stretches)
+            self.cumulative = (size.clamp(min=least) ** options["close_sampling"]).double().cumsum(0)
         # accelerations of light and heavy bodies differ as their masses: each is seen on its own scale
         by_body = data.typical is not None and options["loss"] in BY_BODY
         self.typical, self.typical_val = (data.typical, data.typical_val) if by_body else (None, None)
-        self.batch = min(options["batch_size"], len(self.x))
-        self.steps_per_epoch = len(self.x) // self.batch
+        length = self.labels.length
+        self.drawn = max(1, min(options["batch_size"], len(self.x)) // length)  # stretches a step
+        self.batch = self.drawn * length
+        self.steps_per_epoch = max(1, len(self.x) // self.batch)
         self.total = max(1, round(options["epochs"] * self.steps_per_epoch))
         self.every = max(1, self.total // EVALUATIONS)  # steps between two rows of the history
         self.step, self.history, self.penalised, self.cpu_seconds = 0, [], True, 0.0
@@ -119,17 +121,24 @@ class Trainer:
     # ------------------------------------------------------------ what a step needs (steps.py)
 
     def order(self, epoch: int) -> torch.Tensor:
-        """Indices [graph] of the graphs drawn in ``epoch``: a permutation, or with replacement."""
+        """Where the stretches begin that are drawn in ``epoch`` [stretch]: a permutation, or with replacement."""
         if self._order[0] != epoch:
             generator = torch.Generator(self.device).manual_seed(1_000_003 * (self.seed + 1) + epoch)
+            count = len(self.stretches)
             if self.cumulative is None:
-                drawn = torch.randperm(len(self.x), generator=generator, device=self.device)
+                drawn = torch.randperm(count, generator=generator, device=self.device)
             else:
-                u = torch.rand(len(self.x), generator=generator, device=self.device, dtype=torch.float64)
+                u = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
                 drawn = torch.searchsorted(self.cumulative, u * self.cumulative[-1])
-                drawn.clamp_(max=len(self.x) - 1)
-            self._order = (epoch, drawn)
+                drawn.clamp_(max=count - 1)
+            needed = self.steps_per_epoch * self.drawn
+            self._order = (epoch, self.stretches[drawn.repeat(-(-needed // count))[:needed]])
         return self._order[1]
+
+    def wanted(self, stretch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the loss needs of the stretches that begin at ``stretch`` [..., stretch]: see ``Labels.of``."""
+        of = self.labels.of(stretch)
+        return of if self.typical is None else of | {"typical": self.typical[self.labels.first(stretch)]}
 
     def rate(self, step: int) -> float:
         """Learning rate of the step after ``step`` steps."""
@@ -146,22 +155,20 @@ class Trainer:
         drawn = [torch.randperm(self.n, generator=self.noise, device=self.device)[:count] for _ in range(self.batch)]
         return torch.cat([k * self.n + nodes for k, nodes in enumerate(drawn)])
 
-    def loss(self, pred, acc, nodes=None, typical=None):
-        """``prediction_loss`` of pred [node, dim] and acc [graph, particle, dim], free particles only, or ``nodes``.
-
-        ``typical`` [graph, particle]: scales of the accelerations, in place of one for all.
+    def loss(self, pred, of: dict, nodes=None):
+        """``prediction_loss`` of pred [row, particle, dim] against ``of``: acc, and where there are such, typical (scales
+        of accelerations, in place of one for all), noise and there [row, particle]. Of free particles, or ``nodes``.
         """
-        scale = self.scale if typical is None else typical.flatten()
+        rows, n = pred.shape[:2]
         if nodes is not None:
-            scale = scale if typical is None else scale[nodes]
-            return prediction_loss(
-                pred[nodes], acc.flatten(0, 1)[nodes], self.options["loss"], len(nodes) / len(acc), scale
-            )
-        pred = pred.view_as(acc)
-        if len(self.free) < self.n:
-            pred, acc = pred[:, self.free], acc[:, self.free]
-            scale = scale if typical is None else typical[:, self.free].flatten()
-        return prediction_loss(pred.flatten(0, 1), acc.flatten(0, 1), self.options["loss"], len(self.free), scale)
+            n, at = len(nodes) / rows, lambda values: values.flatten(0, 1)[nodes]
+        elif len(self.free) < self.n:
+            n, at = len(self.free), lambda values: values[:, self.free].flatten(0, 1)
+        else:
+            at = lambda values: values.flatten(0, 1)  # noqa: E731
+        scale = at(of["typical"]) if "typical" in of else self.scale
+        beside = {name: at(of[name]) for name in ("noise", "there") if name in of}
+        return prediction_loss(at(pred), at(of["acc"]), self.options["loss"], n, scale, **beside)
 
     # ------------------------------------------------------------ pruning, relaxation, evaluation
 
@@ -209,10 +216,10 @@ class Trainer:
         validation_mae is the mean over particles and components, in the unit of the data; the paper's test loss sums
         them.
         """
-        acc = self.acc_val
-        pred = torch.cat([self.model(x, edges)[0] for x, edges in self._validation(np.arange(len(acc)))])
-        loss = self.loss(pred, acc, typical=self.typical_val)
-        error = (pred.view_as(acc) - acc)[:, self.free]
+        of = self._predicted()
+        loss, there = self.loss(of["pred"], of), of.get("there", None)
+        error = (of["pred"] - of["acc"])[:, self.free]
+        error = error if there is None else error[there[:, self.free] > 0]
         row = dict(
             step=self.step,
             epoch=round(self.step / self.steps_per_epoch, 3),
@@ -230,17 +237,29 @@ class Trainer:
             )
         return row
 
+    def _predicted(self) -> dict[str, torch.Tensor]:
+        """Labels of the validation graphs, ``Labels.whole``, with what the network makes of them."""
+        frames = self._validation(np.arange(len(self.x_val)))
+        pred = torch.cat([self.model(x, edges)[0] for x, edges in frames]).view(*self.x_val.shape[:2], -1)
+        typical = {} if self.typical_val is None else {"typical": self.typical_val}
+        return self.data.labels_val.whole(pred, **typical)
+
     @torch.no_grad()
     def skill(self) -> dict:
         """Errors (``metrics.acceleration_error``) over the free particles of the validation graphs: the network's, that
-        of predicting zero and that of predicting the mean of the training accelerations.
+        of predicting zero and that of predicting the mean of the training accelerations. Of noisy labels also, as
+        ``noise``, that of predicting the truth.
         """
-        frames = np.arange(len(self.acc_val))
-        pred = torch.cat([self.model(x, edges)[0] for x, edges in self._validation(frames)]).view_as(self.acc_val)
-        true = self.acc_val[:, self.free].flatten(0, 1).double().cpu().numpy()
-        mean = self.acc[:, self.free].double().mean((0, 1)).cpu().numpy()
-        said = {"network": pred[:, self.free].flatten(0, 1).double().cpu().numpy(), "zero": 0.0 * true, "mean": mean}
-        return {name: acceleration_error(values, true) for name, values in said.items()}
+        of = {name: values[:, self.free].double().cpu() for name, values in self._predicted().items()}
+        there = of["there"] > 0 if "there" in of else torch.ones(of["acc"].shape[:2], dtype=torch.bool)
+        true, pred = of["acc"][there].numpy(), of["pred"][there].numpy()
+        mean = self.labels.mean(self.free).cpu().numpy()
+        said = {"network": pred, "zero": 0.0 * true, "mean": mean}
+        out = {name: acceleration_error(values, true) for name, values in said.items()}
+        if "noise" in of:
+            off = np.random.default_rng(0).normal(size=true.shape) * of["noise"][there].numpy()[:, None]
+            out["noise"] = acceleration_error(true + off, true)
+        return out
 
     # ------------------------------------------------------------ the checkpoint
 

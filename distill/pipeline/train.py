@@ -98,7 +98,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     small = dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64) if quick else {}
     options |= small
     if dataset.periodic:
-        from distill.network.edges import edges_of
+        from distill.network.edges import edges_of, graphs_of
 
         for name, needed in BOX_NEEDS.items():
             if (given := asked.get(name, needed)) != needed:
@@ -107,7 +107,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
                     f"{relative(dataset.path)} has a periodic box, where absolute positions mean nothing",
                     f"leave {f'--no-{flag}' if isinstance(given, bool) else f'--{flag} {given:g}'} out",
                 )
-        changes = box_changes(recipe, options, dataset.n, edges_of(dataset, "train").sample()[2])
+        changes = box_changes(recipe, options, dataset.n, edges_of(dataset, graphs_of(dataset, "train")).sample()[2])
         options |= {k: v for k, v in changes.items() if not (quick and k == "epochs")}
     options |= {k: v for k, v in asked.items() if k in options}
     if not quick and "epochs" not in asked:
