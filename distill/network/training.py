@@ -156,8 +156,9 @@ class Trainer:
         return torch.cat([k * self.n + nodes for k, nodes in enumerate(drawn)])
 
     def loss(self, pred, of: dict, nodes=None):
-        """``prediction_loss`` of pred [row, particle, dim] against ``of``: acc, and where there are such, typical (scales
-        of accelerations, in place of one for all), noise and there [row, particle]. Of free particles, or ``nodes``.
+        """``prediction_loss`` of pred [row, particle, dim] against ``of``: acc and, where there are such, typical
+        (scales of accelerations, in place of one for all), noise and there [row, particle]. Of free particles, or
+        ``nodes``.
         """
         rows, n = pred.shape[:2]
         if nodes is not None:
