@@ -18,7 +18,7 @@ A stage is imported when it is first asked for: importing ``distill`` costs noth
 
 import importlib
 
-STAGES = ("simulate", "train", "extract_messages", "fit_linear", "search_law", "compare")
+STAGES = ("simulate", "import_tracks", "train", "extract_messages", "fit_linear", "search_law", "compare")
 
 
 def __getattr__(name: str):

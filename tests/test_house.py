@@ -14,6 +14,7 @@ ORDER = (
     "statistics",
     "formulas",
     "physics",
+    "tracks",
     "network",
     "messages",
     "splines",

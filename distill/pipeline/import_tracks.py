@@ -1,0 +1,115 @@
+"""A dataset from tracks that somebody else recorded or simulated: the stage ``import_tracks``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from distill.files import records
+from distill.files.dataset import load_dataset, save_dataset
+from distill.files.kinds import DatasetRecord
+from distill.files.names import checked
+from distill.files.provenance import already_done, provenance
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+from distill.shell.stage import Done, Stage
+from distill.tracks import names
+from distill.tracks.asked import Asked
+from distill.tracks.blocks import Cut
+from distill.tracks.complete import Completed, complete
+from distill.tracks.read import files_read, read
+from distill.tracks.said import summary
+
+STAGE = "import_tracks"
+WINDOW = 11  # frames that positions alone need in a block, at least
+QUICK_TRAJECTORIES = 60
+
+
+def import_tracks(
+    files: str | Path | Sequence[str | Path],
+    *,
+    name: str | None = None,
+    columns: Sequence[str] | dict[str, str] = (),
+    leave_out: Sequence[str] = (),
+    dt: float | None = None,
+    mass: float | None = None,
+    box: Sequence[float] | None = None,
+    cutoff: float | None = None,
+    split: str = "auto",
+    block_frames: int | None = None,
+    gap: int | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    overwrite: bool = False,
+    quick: bool = False,
+) -> Done:
+    """Read ``files`` and write datasets/<name>.npz and .json (``name``: that of the first file).
+
+    ``columns``: {ours: theirs}, or words "ours=theirs". ``UserError`` for what cannot be understood, and for a
+    dataset of that name that this stage did not make.
+    """
+    arguments = {k: v for k, v in locals().items() if k not in ("files", "columns")}
+    sources = [Path(f) for f in ([files] if isinstance(files, str | Path) else files)]
+    columns = dict(columns) if isinstance(columns, dict) else names.pairs(columns)
+    cut = Cut(split, block_frames, gap, seed, 1)
+    asked = Asked(columns, tuple(leave_out), dt, tuple(box) if box else None, cut)
+    name = checked(name or sources[0].name.split(".")[0], "give another --name")
+    path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name)
+    arguments |= {"name": name, "columns": columns, "files": [p.name for p in sources]}
+    if not all(p.is_file() for p in sources):
+        read(sources, asked)  # says what is wrong
+    opened = {f"file_{k}" if k else "file": p for k, p in enumerate(files_read(sources))}
+    may_be_done = _ours(path, list(opened.values()), arguments["files"], overwrite)
+    if may_be_done and already_done(path.with_suffix(".json"), arguments, opened, overwrite):
+        return stage.already_done(path)
+    tracks = read(sources, asked)
+    done = complete(tracks, relative(sources[0]), mass, cutoff, box)
+    if quick:
+        done.arrays = {k: v[:QUICK_TRAJECTORIES] if _by_trajectory(k, v, done) else v for k, v in done.arrays.items()}
+    lines, numbers = summary(tracks, done, None)
+    count, frames, n, dim = done.arrays["pos"].shape
+    about = provenance(STAGE, arguments, opened, stage.seconds)
+    for source in about["inputs"].values():
+        source["path"] = Path(source["path"]).name  # where it lay is nobody else's business
+    about |= {
+        "n": n,
+        "dim": dim,
+        "report": numbers | {"noticed": done.lines},
+        "measured": done.measured,
+        "derived": done.derived,
+        "system": {"held": done.held},
+    }
+    save_dataset(path, done.arrays, about)
+    load_dataset(str(path))
+    return stage.done(
+        path,
+        [f"  {line}" for line in done.lines + lines],
+        trajectories=count,
+        frames=frames,
+        n=n,
+        dim=dim,
+        missing=numbers["missing_share"],
+    )
+
+
+def _by_trajectory(name: str, value: np.ndarray, done: Completed) -> bool:
+    return name not in ("t", "box", "cutoff", "noise", "window") or (name == "t" and value.ndim == 2)
+
+
+def _ours(path: Path, opened: list[Path], names_of: list[str], overwrite: bool) -> bool:
+    """Whether the dataset at ``path`` is there and may be replaced; ``UserError`` for one that is somebody else's."""
+    fix = "give another --name"
+    if any(path.resolve() == p.resolve() for p in opened):
+        raise UserError(f"{relative(path)} is the file that is to be imported: it would be overwritten", fix)
+    if not path.is_file():
+        return False
+    side = path.with_suffix(".json")
+    if not side.is_file():
+        raise UserError(f"{relative(path)} is there and was not made by import_tracks.py", fix)
+    record = records.load(DatasetRecord, side)
+    if record.stage != STAGE:
+        raise UserError(f"{relative(path)} is there and was made by {record.stage or 'somebody else'}", fix)
+    if (former := record.arguments.get("files")) != names_of and not overwrite:
+        raise UserError(f"{relative(path)} is there and was made from {', '.join(former)}", fix + ", or --overwrite")
+    return True

@@ -1,0 +1,57 @@
+"""Which reader is for which file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+from distill.tracks import arrays, tables
+from distill.tracks.asked import Asked
+from distill.tracks.tracks import Tracks
+
+READERS = tables.READERS | arrays.READERS
+NO = {
+    ".xlsx": "a spreadsheet: export it as CSV",
+    ".xls": "a spreadsheet: export it as CSV",
+    ".ods": "a spreadsheet: export it as CSV",
+    ".mat": "of MATLAB: save it with -v7.3 and rename it .h5, or write a CSV with writetable",
+    ".pkl": "a pickle, which may run anything: write a CSV or .npz",
+    ".pickle": "a pickle, which may run anything: write a CSV or .npz",
+    ".pt": "of PyTorch, a pickle, which may run anything: write a CSV or .npz",
+    ".pth": "of PyTorch, a pickle, which may run anything: write a CSV or .npz",
+    ".mp4": "a film: track its particles first (trackpy, TrackMate, ...) and give their table",
+    ".avi": "a film: track its particles first (trackpy, TrackMate, ...) and give their table",
+    ".tif": "an image: track its particles first (trackpy, TrackMate, ...) and give their table",
+}
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that says what the file is, packed or not."""
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] in (".gz", ".bz2", ".xz"):
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def read(paths: Sequence[Path], asked: Asked) -> Tracks:
+    """The tracks in ``paths``, files of one kind; ``UserError`` for what cannot be read."""
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{relative(path)} does not exist")
+        if path.is_dir():
+            raise UserError(f"{relative(path)} is a folder", "name its files, as in  folder/*.csv")
+        if path.stat().st_size == 0:
+            raise UserError(f"{relative(path)} is empty", "copy it again")
+    kinds = {kind_of(path) for path in paths}
+    if len(kinds) > 1:
+        raise UserError(f"files of different kinds were given: {', '.join(sorted(kinds))}", "import them one by one")
+    kind = kinds.pop()
+    if kind in NO:
+        raise UserError(f"{relative(paths[0])} is {NO[kind].partition(': ')[0]}", NO[kind].partition(": ")[2])
+    reader = READERS.get(kind, tables.read_text)
+    return reader(paths, asked)
+
+
+def files_read(paths: Sequence[Path]) -> list[Path]:
+    """All files that ``read`` opens for ``paths``."""
+    return arrays.companions(paths) if kind_of(paths[0]) == ".npy" else list(paths)

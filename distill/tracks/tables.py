@@ -1,0 +1,89 @@
+"""Long tables, a row a particle and frame: CSV, TSV and other text, and Parquet."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
+from distill.shell.stage import progress
+from distill.tracks import names, text
+from distill.tracks.asked import Asked
+from distill.tracks.rows import Rows
+from distill.tracks.tracks import Tracks
+
+
+def read_text(paths: Sequence[Path], asked: Asked) -> Tracks:
+    """Tables of text; each file is a recording of its own, or several where it has a column for that."""
+    rows = Rows(named(paths))
+    for path in paths:
+        layout = text.layout(path)
+        columns = _wanted(layout.columns, asked, relative(path))
+        if not layout.header and not asked.columns:
+            raise UserError(
+                f"{relative(path)} does not name its {len(layout.columns)} columns",
+                "say what they are by their number:  --columns t=1 particle=2 x=3 y=4",
+            )
+        if layout.units:
+            rows.lines.append(f"{layout.units} lines of words below the header of {path.name} are passed over")
+        found = names.of_columns(columns, asked.columns, relative(path))
+        start = rows.count
+        rows.line = lambda row, layout=layout, start=start: text.line_of_row(layout, row - start)
+        _add(rows, text.parts(layout, list(found.values())), found, path.name if len(paths) > 1 else None)
+    return rows.tracks(asked.cut, asked.dt or 1.0)
+
+
+def read_parquet(paths: Sequence[Path], asked: Asked) -> Tracks:
+    """Parquet, by ``pyarrow``, which is no requirement."""
+    parquet = _pyarrow()
+    rows = Rows(named(paths))
+    for path in paths:
+        try:
+            file = parquet.ParquetFile(path)
+        except Exception as exc:  # pyarrow's own kinds, which are loaded with it
+            raise UserError(f"{relative(path)} is no Parquet file ({str(exc)[:80]})", "copy it again") from None
+        columns = _wanted(file.schema_arrow.names, asked, relative(path))
+        found = names.of_columns(columns, asked.columns, relative(path))
+        _add(rows, _batches(file, list(found.values())), found, path.name if len(paths) > 1 else None)
+    return rows.tracks(asked.cut, asked.dt or 1.0)
+
+
+def _pyarrow():
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise UserError("reading Parquet needs the package pyarrow", "pip install pyarrow") from None
+    return pyarrow.parquet
+
+
+def _batches(file, columns: list[str]) -> Iterator[dict]:
+    for batch in file.iter_batches(batch_size=text.ROWS, columns=columns):
+        part = {name: batch.column(batch.schema.names.index(name)) for name in columns}
+        yield {name: _array(column) for name, column in part.items()}
+
+
+def _array(column) -> np.ndarray:
+    values = column.to_numpy(zero_copy_only=False)
+    return values.astype(np.float64) if values.dtype.kind in "fiub" else values
+
+
+def _add(rows: Rows, parts: Iterator, found: dict, recording) -> None:
+    for part in progress(parts, desc="reading", unit="part"):
+        rows.add({ours: part[theirs] for ours, theirs in found.items()}, recording)
+
+
+def _wanted(columns: Sequence[str], asked: Asked, where: str) -> list[str]:
+    for name in asked.leave_out:
+        if name not in columns:
+            raise UserError(f"{where} has no column '{name}' to leave out", f"it has: {', '.join(columns)}")
+    return [name for name in columns if name not in asked.leave_out]
+
+
+def named(paths: Sequence[Path]) -> str:
+    """The files as messages call them."""
+    return relative(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
+
+
+READERS = {suffix: read_text for suffix in (".csv", ".tsv", ".txt", ".dat", ".tab", ".asc")}
+READERS |= {suffix: read_parquet for suffix in (".parquet", ".pq")}

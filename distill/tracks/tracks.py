@@ -1,0 +1,48 @@
+"""What every reader hands on: ``Tracks``, the arrays of a dataset as far as the file had them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Tracks:
+    """Arrays as in ``files.fields.DATASET_FIELDS``, and ``force``; NaN in ``pos`` where a particle was not seen.
+
+    ``properties``: name -> [trajectory, particle] (mass and charge among them). ``t`` [frame] or [trajectory, frame].
+    ``film`` [trajectory]: the recording that each was cut from; ``split`` [trajectory] or None. ``lines``: what was
+    noticed, a sentence each. ``recordings``: how many the files held.
+    """
+
+    pos: np.ndarray
+    t: np.ndarray
+    vel: np.ndarray | None = None
+    acc: np.ndarray | None = None
+    force: np.ndarray | None = None
+    properties: dict[str, np.ndarray] = field(default_factory=dict)
+    box: np.ndarray | None = None
+    film: np.ndarray | None = None
+    split: np.ndarray | None = None
+    spaced: bool = True  # whether ``t`` was in the file; else it is the number of the frame
+    recordings: int = 0
+    held: list[int] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)  # rows read, doubled, without a place, ...
+
+    VECTORS = ("pos", "vel", "acc", "force")
+
+    @property
+    def size(self) -> tuple[int, int, int, int]:
+        return self.pos.shape
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Whether a particle has a place [trajectory, frame, particle]."""
+        return np.isfinite(self.pos).all(-1)
+
+    @property
+    def times(self) -> np.ndarray:
+        return np.broadcast_to(self.t, self.pos.shape[:2])
+
+    def vectors(self) -> dict[str, np.ndarray]:
+        return {name: a for name in self.VECTORS if (a := getattr(self, name)) is not None}
