@@ -14,6 +14,7 @@ ORDER = (
     "statistics",
     "formulas",
     "physics",
+    "windows",
     "tracks",
     "network",
     "messages",

@@ -51,4 +51,8 @@ MESSAGE_FIELDS = {
     "acc_alone_i": (("edge", "dim"), "f", False),  # of a linear node: the network's for the receiver without messages
     "active": (("component",), "i", True),  # 1 where pruning or relaxation kept the component
     "force": (("edge", "dim"), "f", False),  # true pair force on i, where the system is known
+    # of windows (``distill.windows``), whose receiver has the pairs of several frames; ``frame`` is the middle one
+    "weight": (("edge",), "f", False),  # of the pair in its receiver's acceleration; 1 if absent
+    "at": (("edge",), "i", False),  # frame in which the pair was seen; ``frame`` if absent
+    "acc_noise": (("edge",), "f", False),  # standard deviation of a component of acc_i, where it is known
 }

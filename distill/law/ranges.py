@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.files.properties import in_messages, of_edges, variables
-from distill.messages.net_forces import node_design, state_of
+from distill.messages.net_forces import node_design, state_of, weighted
 from distill.physics.responses import Response
 from distill.physics.terms import ELIMINATION, TERMS, State, direction
 from distill.statistics.metrics import typical_size
@@ -104,7 +104,7 @@ class Ranges:
         self.of = of_edge[self.pick] // step
         self.first = first[::step]
         self.columns = of_edges(edges, self.pick)
-        self.unit = direction(edges["dx"][self.pick].astype(float), self.columns["r"])
+        self.unit = weighted(direction(edges["dx"][self.pick].astype(float), self.columns["r"]), edges, self.pick)
         self.state: State = state_of(edges, self.first)
         self.true_values = self.truth(self.columns)
         self.true_node = None if true_node_force is None else np.asarray(true_node_force, float)[self.first]

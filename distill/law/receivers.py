@@ -13,7 +13,7 @@ import sympy as sp
 
 from distill.files.properties import of_edges
 from distill.formulas.objective import Objective
-from distill.messages.net_forces import Nodes, fit_terms, node_design, state_of
+from distill.messages.net_forces import Nodes, fit_terms, node_design, state_of, weighted
 from distill.physics.law import Law
 from distill.physics.terms import State, direction
 from distill.statistics.metrics import typical_size
@@ -24,12 +24,13 @@ class Receivers:
     """Some receivers with all their edges, edges ordered by receiver."""
 
     features: dict  # variables of a pair law -> [edge]
-    unit: np.ndarray  # (x_i - x_j)/r [edge, dim]
+    unit: np.ndarray  # (x_i - x_j)/r [edge, dim], of windows times the weight of the pair
     start: np.ndarray  # first edge of each receiver
     acc: np.ndarray  # [receiver, dim]
     predicted: np.ndarray  # the network's [receiver, dim]
     state: State  # vel [receiver, dim], properties [receiver]
     trajectory: np.ndarray  # [receiver]
+    noise: np.ndarray | None = None  # standard deviation of a component of ``acc`` [receiver], where it is known
 
     def subset(self, keep: np.ndarray) -> "Receivers":
         """The receivers where ``keep`` [receiver] is true."""
@@ -43,6 +44,7 @@ class Receivers:
             self.predicted[keep],
             self.state.of(keep),
             self.trajectory[keep],
+            None if self.noise is None else self.noise[keep],
         )
 
 
@@ -61,9 +63,11 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
     start = np.flatnonzero(np.r_[True, of[1:] != of[:-1]])
     first = edges[start]
     features = of_edges(messages, edges)
-    unit = direction(messages["dx"][edges].astype(float), features["r"])
+    unit = weighted(direction(messages["dx"][edges].astype(float), features["r"]), messages, edges)
     acc, predicted = (messages[k][first].astype(float) for k in ("acc_i", "acc_pred_i"))
-    return Receivers(features, unit, start, acc, predicted, state_of(messages, first), messages["trajectory"][first])
+    noise = messages["acc_noise"][first].astype(float) if "acc_noise" in messages else None
+    trajectory = messages["trajectory"][first]
+    return Receivers(features, unit, start, acc, predicted, state_of(messages, first), trajectory, noise)
 
 
 def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=None) -> Objective:

@@ -1,6 +1,7 @@
 """The receivers of a messages file, their net forces, and fits to these.
 
-A receiver (node) is one particle in one frame. Beside the pair forces a net force m_i a_i may hold node
+A receiver (node) is one particle in one frame, or in one window of frames (``distill.windows``): then it has the pairs
+of all of them as edges, each with a ``weight`` in what is summed. Beside the pair forces a net force m_i a_i may hold node
 terms (drag, uniform fields; ``physics.terms``), which belong to the receiver and to no pair.
 """
 
@@ -17,33 +18,51 @@ NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping 
 
 @dataclass
 class Nodes:
-    """Receivers of a messages file: one entry a particle and frame. ``of_edge`` [edge] is its number."""
+    """Receivers of a messages file: one entry a particle and frame (or window). ``of_edge`` [edge] is its number."""
 
     of_edge: np.ndarray
     first: np.ndarray  # an edge of each node
     reverse: np.ndarray | None  # position of edge (j, i) for edge (i, j)
     pairs: tuple[np.ndarray, np.ndarray]  # the edges that have a reverse, and their reverses
+    weight: np.ndarray | None = None  # [edge], None for ones
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Sum over each receiver's edges: [edge, ...] -> [node, ...]."""
+        """Weighted sum over each receiver's edges: [edge, ...] -> [node, ...]."""
         columns = values.reshape(len(values), -1)
+        columns = columns if self.weight is None else columns * self.weight[:, None]
         out = [np.bincount(self.of_edge, column, len(self.first)) for column in columns.T]
         return np.stack(out, -1).reshape(len(self.first), *values.shape[1:])
 
+    def senders(self) -> np.ndarray:
+        """Number of senders of each receiver [node, 1], of windows in the weighted mean over its frames."""
+        return self.sum(np.ones((len(self.of_edge), 1)))
+
 
 def nodes_of(messages: dict) -> Nodes:
-    """Group edges by receiver and find each edge's reverse (None if some edge has none)."""
-    sizes = [int(messages[k].max()) + 1 for k in ("trajectory", "frame")]
+    """Group edges by receiver and find each edge's reverse (None if some edge has none): the same pair in the same
+    frame, seen from its other end. Of windows that overlap, any that has it.
+    """
+    seen = messages.get("at", messages["frame"])
+    frames = int(max(messages["frame"].max(), seen.max())) + 1
     n = int(max(messages["receiver"].max(), messages["sender"].max())) + 1
-    graph = messages["trajectory"].astype(np.int64) * sizes[1] + messages["frame"]
+    trajectory = messages["trajectory"].astype(np.int64) * frames
+    graph = trajectory + messages["frame"]
     _, first, of_edge = np.unique(graph * n + messages["receiver"], return_index=True, return_inverse=True)
+    graph = trajectory + seen
     key = (graph * n + messages["receiver"]) * n + messages["sender"]
     back = (graph * n + messages["sender"]) * n + messages["receiver"]
     order = np.argsort(key)
     place = np.searchsorted(key[order], back).clip(max=len(key) - 1)
     reverse = order[place]
     found = np.flatnonzero(key[reverse] == back)
-    return Nodes(of_edge, first, reverse if len(found) == len(key) else None, (found, reverse[found]))
+    weight = messages.get("weight")
+    weight = None if weight is None else weight.astype(float)
+    return Nodes(of_edge, first, reverse if len(found) == len(key) else None, (found, reverse[found]), weight)
+
+
+def weighted(values: np.ndarray, messages: dict, pick=slice(None)) -> np.ndarray:
+    """``values`` [edge, dim] of the edges ``pick`` times their weights in what is summed over a receiver's edges."""
+    return values * messages["weight"][pick].astype(float)[:, None] if "weight" in messages else values
 
 
 def state_of(messages: dict, first: np.ndarray) -> State:
@@ -127,7 +146,7 @@ def terms_by_third_law(messages: dict, nodes: Nodes) -> tuple[tuple[str, ...], n
     """
     paired = np.zeros((len(nodes.of_edge), 1))
     paired[nodes.pairs[0]] = 1.0
-    part = nodes.sum(paired) / np.bincount(nodes.of_edge)[:, None]  # of a receiver's edges; 1 if nothing is held
+    part = nodes.sum(paired) / nodes.senders()  # of a receiver's edges; 1 if nothing is held
     state, net = state_of(messages, nodes.first), net_force(messages, nodes)
     pull = nodes.sum(paired * messages["mass_i"][:, None] * messages["acc_share"])
     frame = np.stack([messages[k][nodes.first] for k in ("trajectory", "frame")])

@@ -170,7 +170,7 @@ class ReadOut:
             if self.alone:
                 node_force = net_force(messages, nodes, "acc_alone_i")
             share = messages["mass_i"].astype(float)[:, None] * messages["acc_share"]
-            return share - (node_force / np.bincount(nodes.of_edge)[:, None])[nodes.of_edge]
+            return share - (node_force / nodes.senders())[nodes.of_edge]
         sent = messages["message"].astype(float) @ self.weights
         return gauge_named(self.gauge).to_force(sent, of_receivers(messages))
 

@@ -11,7 +11,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.sparse import csr_array
 
 from distill.files.properties import of_edges
-from distill.messages.net_forces import Nodes, state_of
+from distill.messages.net_forces import Nodes, state_of, weighted
 from distill.physics.terms import TERMS, State, direction
 from distill.shell.errors import UserError
 from distill.splines.curves import Space
@@ -30,11 +30,12 @@ class Table:
 
     start: np.ndarray
     r: np.ndarray  # [edge]
-    unit: np.ndarray  # [edge, dim]
+    unit: np.ndarray  # [edge, dim], of windows times the weight of the pair
     ends: dict  # variable -> [edge]
     target: np.ndarray  # m a [receiver, dim]
     state: State
     fold: np.ndarray  # [receiver], ascending
+    noise: np.ndarray  # [receiver], standard deviation of a component of the target; 0 where it is not known
 
     @property
     def dim(self) -> int:
@@ -69,6 +70,7 @@ class Table:
             self.target[pick],
             self.state.of(pick),
             self.fold[pick],
+            self.noise[pick],
         )
 
 
@@ -94,12 +96,13 @@ def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
     first = nodes.first[order]
     state = state_of(edges, first)
     target = state.mass[:, None] * edges["acc_i"][first]
-    unit = direction(edges["dx"][sorted_edges].astype(float), ends["r"])
+    unit = weighted(direction(edges["dx"][sorted_edges].astype(float), ends["r"]), edges, sorted_edges)
+    noise = state.mass * edges["acc_noise"][first] if "acc_noise" in edges else np.zeros(len(first))
     if not (apart := ends["r"] > 0).all():  # what coincides has no direction and pulls nowhere, at whatever distance
         if not apart.any():
             raise UserError("all particles coincide: there is no distance that a force could depend on")
         ends["r"] = np.where(apart, ends["r"], ends["r"][apart].min())
-    return Table(start, ends["r"], unit, ends, target, state, fold[order])
+    return Table(start, ends["r"], unit, ends, target, state, fold[order], noise)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,121 @@
+"""Windows of observed positions: exact where they have to be, and weighted edges for everything downstream."""
+
+import numpy as np
+import pytest
+from planted import messages
+
+from distill.messages.net_forces import nodes_of
+from distill.splines.normal_equations import table
+from distill.windows.noise import noise_of
+from distill.windows.weak_form import windows
+
+LENGTHS = (3, 5, 11, 21)
+
+
+def frames(uneven, count=40):
+    """(times [trajectory, frame], seen [trajectory, frame, particle]); uneven ones have gaps."""
+    rng = np.random.default_rng(4)
+    if not uneven:
+        return np.tile(0.05 * np.arange(count), (6, 1)), np.ones((6, count, 3), bool)
+    seen = rng.random((6, count, 3)) > 0.12
+    return 0.05 * np.cumsum(rng.uniform(0.5, 1.5, (6, count)), 1), seen
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_rest_and_constant_velocity_drop_out_exactly(uneven, length):
+    t, seen = frames(uneven)
+    rest = np.broadcast_to(np.random.default_rng(0).normal(size=(6, 1, 3, 2)), (6, 40, 3, 2))
+    known = np.ones_like(seen)
+    found = windows(rest, seen, known, t, length)
+    assert len(found) > 20 and not found.target.any()
+    moving = windows(rest + 3.0 * t[:, :, None, None], seen, known, t, length)
+    step = np.diff(t).min()
+    assert np.abs(moving.target).max() < 1e-14 * 10 / step**2
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_target_is_the_mean_acceleration_of_a_polynomial(uneven, length):
+    """Of degree 4 for three frames, whose stencil is a parabola; 6 where there are five frames."""
+    t, seen = frames(uneven)
+    known = np.ones_like(seen)
+    degree = 4 if length == 3 else 6
+    if uneven:  # no more observations than frames in which accelerations are known
+        seen = known
+    one = np.polynomial.Polynomial(np.random.default_rng(1).normal(size=degree + 1))
+    x = np.broadcast_to(one(t)[:, :, None, None], (6, 40, 3, 1))
+    acc = np.broadcast_to(one.deriv(2)(t)[:, :, None, None], x.shape)
+    found = windows(x, seen, known, t, length)
+    size = np.abs(acc).max()
+    assert np.abs(found.omega.sum(1) - 1).max() < 1e-12
+    assert np.abs(found.mean(acc) - found.target).max() < 1e-9 * size
+
+
+def test_a_harmonic_motion_is_met_to_the_order_of_the_quadrature():
+    errors = []
+    for count in (100, 200):
+        t = np.linspace(0, 10, count + 1)[None]
+        x = np.sin(t)[:, :, None, None]
+        seen = np.ones(x.shape[:3], bool)
+        found = windows(x, seen, seen, t, 11)
+        errors.append(np.abs(found.mean(-x) - found.target).max())
+    assert errors[0] < 1e-7 and errors[0] / errors[1] > 2**4
+
+
+def test_the_noise_of_a_target_is_what_is_told():
+    t, seen = frames(True)
+    x = np.random.default_rng(2).normal(size=(6, 40, 3, 2))
+    found = windows(x, seen, np.ones_like(seen), t, 5)
+    z = found.target / found.noise[:, None]
+    assert np.mean(z**2) == pytest.approx(1, abs=0.15)
+
+
+def test_windows_end_where_a_position_is_not_known():
+    t, seen = frames(False)
+    known = seen.copy()
+    known[:, 17:23, 1] = seen[:, 17:23, 1] = False
+    found = windows(np.zeros((6, 40, 3, 2)), seen, known, t, 11)
+    inside = (found.particle == 1)[:, None] & (found.frames >= 17) & (found.frames < 23)
+    assert (found.particle == 1).any() and not found.omega[inside].any()
+    assert len(found) < len(windows(np.zeros((6, 40, 3, 2)), known | True, known | True, t, 11))
+
+
+@pytest.mark.parametrize("level", [0.001, 0.01, 0.1, 0.5])
+@pytest.mark.parametrize("uneven", [False, True])
+def test_planted_noise_is_found(level, uneven):
+    """In units of the median step of circles and lines, with a sharp turn here and there."""
+    t, seen = frames(uneven, 100)
+    rng = np.random.default_rng(7)
+    phase, rate = rng.uniform(0, 6, (6, 1, 3)), rng.uniform(0.3, 2, (6, 1, 3))
+    angle = phase + rate * t[..., None]
+    x = np.stack([np.cos(angle) + t[..., None], np.sin(angle) + np.abs(t[..., None] - 2)], -1)
+    step = np.median(np.linalg.norm(np.diff(x, axis=1), axis=-1))
+    found = noise_of(x + 1e3 + level * step * rng.normal(size=x.shape), seen, t)
+    assert found == pytest.approx(level * step, rel=0.15)
+
+
+def as_windows(m):
+    """Every receiver once more, as a window of two frames that are the same: its edges twice, with weights .3 and .7."""
+    arrays = {k: np.concatenate([v, v]) for k, v in m.items() if k != "active"}
+    count = len(m["r"])
+    return arrays | {
+        "active": m["active"],
+        "weight": np.repeat([0.3, 0.7], count),
+        "at": np.r_[2 * m["frame"], 2 * m["frame"] + 1],
+    }
+
+
+def test_weighted_edges_sum_to_what_single_frames_do():
+    m = messages(trajectories=6)
+    nodes = nodes_of(m)
+    twice = as_windows(m)
+    both = nodes_of(twice)
+    assert len(both.first) == len(nodes.first)
+    assert both.sum(twice["force"]) == pytest.approx(nodes.sum(m["force"]), rel=1e-12)
+    assert both.senders() == pytest.approx(nodes.senders())
+    assert (twice["at"][both.reverse] == twice["at"]).all()
+    assert (twice["receiver"][both.reverse] == twice["sender"]).all()
+    one, two = table(m, nodes), table(twice, both)
+    assert two.sum(two.unit) == pytest.approx(one.sum(one.unit), rel=1e-12)
+    assert two.target == pytest.approx(one.target)
