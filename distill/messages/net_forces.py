@@ -1,8 +1,8 @@
 """The receivers of a messages file, their net forces, and fits to these.
 
 A receiver (node) is one particle in one frame, or in one window of frames (``distill.windows``): then it has the pairs
-of all of them as edges, each with a ``weight`` in what is summed. Beside the pair forces a net force m_i a_i may hold node
-terms (drag, uniform fields; ``physics.terms``), which belong to the receiver and to no pair.
+of all of them as edges, each with a ``weight`` in what is summed. Beside the pair forces a net force m_i a_i may hold
+node terms (drag, uniform fields; ``physics.terms``), which belong to the receiver and to no pair.
 """
 
 from dataclasses import dataclass

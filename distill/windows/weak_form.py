@@ -9,8 +9,9 @@ weights w_k = (1 - tau_k^2)^2 of a bump over K frames is therefore integral W(t)
 function through the w_k: a rest and a constant velocity drop out exactly, and noise by far more than in a second
 difference. That is the **target**. A law's side is the same integral of a(x(t), v(t)): the share of each hat
 comes from the polynomial through the accelerations in five neighbouring frames, which gives every frame a weight
-**omega** (three frames, evenly spaced: Numerov's 1, 10, 1 over 12). Both sides are divided by integral W dt, so that the omegas add up
-to 1 and a target is an acceleration. A frame whose acceleration was measured is a window of one frame with omega 1.
+**omega** (three frames, evenly spaced: Numerov's 1, 10, 1 over 12). Both sides are divided by integral W dt, so that
+the omegas add up to 1 and a target is an acceleration. A frame whose acceleration was measured is a window of one frame
+with omega 1.
 
 Weak form: D. A. Messenger, D. M. Bortz, J. Comput. Phys. 443, 110525 (2021); bump (1 - tau^2)^2: W. Yu et al.,
 arXiv:2310.05273; three-frame formula: B. V. Numerov, Mon. Not. R. Astron. Soc. 84, 592 (1924).
