@@ -7,6 +7,7 @@ from planted import messages
 from distill.messages.net_forces import nodes_of
 from distill.splines.normal_equations import table
 from distill.windows.noise import noise_of
+from distill.windows.smoothing import smoothed
 from distill.windows.weak_form import windows
 
 LENGTHS = (3, 5, 11, 21)
@@ -96,7 +97,7 @@ def test_planted_noise_is_found(level, uneven):
 
 
 def as_windows(m):
-    """Every receiver once more, as a window of two frames that are the same: its edges twice, with weights .3 and .7."""
+    """Every receiver as a window of two frames that are the same: its edges twice, with weights .3 and .7."""
     arrays = {k: np.concatenate([v, v]) for k, v in m.items() if k != "active"}
     count = len(m["r"])
     return arrays | {
@@ -119,3 +120,34 @@ def test_weighted_edges_sum_to_what_single_frames_do():
     one, two = table(m, nodes), table(twice, both)
     assert two.sum(two.unit) == pytest.approx(one.sum(one.unit), rel=1e-12)
     assert two.target == pytest.approx(one.target)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.01, 0.3])
+def test_smoothing_knows_its_errors(level):
+    """Circles and lines with a kink in some: better than what was seen, exact without noise, gaps filled."""
+    t, _ = frames(False, 100)
+    rng = np.random.default_rng(8)
+    angle = rng.uniform(0, 6, (6, 1, 3)) + rng.uniform(0.3, 2, (6, 1, 3)) * t[..., None]
+    x = np.stack([np.cos(angle) + t[..., None], np.sin(angle) + np.abs(t[..., None] - 2)], -1)
+    rate = np.gradient(angle, t[0], axis=1)[..., None]
+    v = np.stack([-np.sin(angle), np.cos(angle)], -1) * rate + np.stack(
+        [1 + 0 * angle, np.sign(t[..., None] - 2) + 0 * angle], -1
+    )
+    step = np.median(np.linalg.norm(np.diff(x, axis=1), axis=-1))
+    noisy = x + level * step * rng.normal(size=x.shape)
+    seen = rng.random(x.shape[:3]) > 0.1
+    seen[0, 50:60, 0] = False
+    found = smoothed(np.where(seen[..., None], noisy, np.nan), seen, 1e3 + t)
+    assert np.isnan(found.pos[0, 53:57, 0]).all() and np.isfinite(found.pos[seen]).all()
+    filled = ~seen & np.isfinite(found.pos[..., 0])
+    assert filled.sum() > 0.9 * (~seen).sum() - 10
+    if level == 0:
+        assert (found.pos[seen] == x[seen]).all()
+        assert np.quantile(np.abs(found.pos - x)[filled], 0.9) < 0.01 * step
+        assert np.nanquantile(np.abs(found.vel - v), 0.9) < 0.02
+        return
+    z = (found.pos - x)[seen] / found.pos_error[seen][:, None]
+    assert 0.8 < np.median(np.abs(z)) / 0.6745 < 1.2
+    assert np.median(np.abs(found.pos - x)[seen]) < 0.8 * np.median(np.abs(noisy - x)[seen])
+    z = (found.vel - v)[seen] / found.vel_error[seen][:, None]
+    assert 0.6 < np.median(np.abs(z)) / 0.6745 < 1.4
