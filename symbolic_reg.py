@@ -1,11 +1,13 @@
 """Search for the equations behind the messages and compose the force law.
 
-reads   outputs/<run>/messages_train.npz  and the run's dataset; with --dataset that alone
+reads   outputs/<run>/messages_train.npz  and the run's dataset; with --dataset that alone, with --messages a file
 writes  outputs/<run>/symbolic/<target>/hall_of_fame.csv  front.json
         outputs/<run>/pareto.png  law.json
 
 example:  python symbolic_reg.py --run r2_n4_d2_s0__l1-newton__s0
           python symbolic_reg.py --dataset r2_n4_d2_s0        into outputs/r2_n4_d2_s0__splines/
+          python symbolic_reg.py --messages theirs.npz        into outputs/theirs/
+          python symbolic_reg.py --run r2_n4_d2_s0__l1-newton__s0 --hall-of-fame hall_of_fame.csv --names r m_i m_j
 
 Targets: "radial", the radial force f(r, m_i, m_j, q_i, q_j) from the read-out of all components that was
 fitted on the net forces that the network predicts; "components", the most important message components
@@ -37,6 +39,10 @@ def parse(argv):
     which = parser.add_mutually_exclusive_group(required=True).add_argument
     which("--run", help="name (or path) of a folder in model_weights/")
     which("--dataset", help="in place of a run: splines fitted to the accelerations of this dataset, without a network")
+    which(
+        "--messages", metavar="FILE", help="in place of a run: messages made elsewhere, an .npz as in docs/formats.md"
+    )
+    add("--name", help="of the folder in outputs/ for --messages (what the file is called)")
     add(
         "--force-from",
         choices=FORCE_FROM,
@@ -67,6 +73,9 @@ def parse(argv):
         " a network, with distances and nearest-first order given; see distill/search/whole_system.py",
     )
     add("--raw-inputs", action="store_true", help="with --sr-on-inputs: positions of all particles as they are")
+    add = parser.add_argument_group("formulas of a file, in place of a search").add_argument
+    add("--hall-of-fame", metavar="FILE", help="PySR's front, or a table with a column Equation: refitted and judged")
+    add("--names", nargs="+", default=[], help="what its names are: x0=r x1=m_i, or r m_i for its x0 and x1")
     add = parser.add_argument_group("search").add_argument
     add("--operators", nargs="+", choices=OPERATORS, help="(+ - * / square exp; in a box pow as well)")
     add("--loss", choices=LOSSES, default="relative", help="what a row is fitted to")

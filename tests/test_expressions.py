@@ -31,6 +31,9 @@ FORMULAS = [
     "-(r+m_i)^-2",
     "(m_i^q_j)^0.5",
     "7.0",
+    "tan(r)/2 + sinh(asin(r/3)) - cosh(m_i)*atan(q_i) + acos(r/4)*atanh(q_j/3)",
+    "max(r, m_i)*min(q_i, 1.5) + relu(r - 1.2)*asinh(m_i) - acosh(r + 1)",
+    "plus(r, mult(m_i, div(2.0, sub(r, 5)))) + log10(r)*log2(m_i) + log1p(q_i) + log_abs(r - 3) + sqrt_abs(-r)",
 ]
 
 
@@ -208,6 +211,8 @@ def test_undefined_rows_are_nan_and_unknown_parts_refused():
 def test_a_function_is_one_entry_of_the_table(monkeypatch, columns):
     """Parser, printers, values, derivatives and PySR's spelling follow a new entry."""
     entry = functions._named("sinh", lambda xp, a, v, g: g * xp.cosh(a), r"\sinh\left(%s\right)")
+    monkeypatch.delitem(functions.FUNCTIONS, "sinh")
+    monkeypatch.delitem(functions.HEADS, sp.sinh)
     with pytest.raises(UserError, match="unknown function 'sinh'"):
         parse("sinh(r)", NAMES)
     monkeypatch.setitem(functions.FUNCTIONS, "sinh", entry)

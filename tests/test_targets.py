@@ -1,6 +1,7 @@
 """The targets of the searches and their files; the node function searched against the composed one."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -215,8 +216,40 @@ def test_fronts_are_read_back_only_where_they_belong(tmp_path):
     assert targets.load_front(tmp_path, other, {"seed": 0}) is None
     hall = tmp_path / "hall_of_fame.csv"
     hall.write_text("".join(hall.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(UserError, match="does not belong"):
+    with pytest.raises(UserError, match="cut off, edited or another file; add --overwrite"):
         targets.load_front(tmp_path, target, {"seed": 0})
+    side = tmp_path / "front.json"
+    former = {k: v for k, v in json.loads(side.read_text()).items() if k != "front_sha256"}
+    side.write_text(json.dumps(former))
+    with pytest.raises(UserError, match="does not belong.*add --overwrite"):
+        targets.load_front(tmp_path, target, {"seed": 0})
+    hall.write_text(hall.read_text()[:-3])
+    with pytest.raises(UserError, match="damaged.*add --overwrite"):
+        targets.load_front(tmp_path, target, {"seed": 0})
+    side.unlink()
+    with pytest.raises(UserError, match="not written here.*--hall-of-fame FILE"):
+        targets.load_front(tmp_path, target, {"seed": 0})
+
+
+def test_a_front_is_never_without_its_digest(tmp_path, monkeypatch):
+    """Killed between any two renames: the old front, the new one, or none that could pass for another's."""
+    target, rows = targets.Target("radial", {"r": np.arange(5.0)}, np.zeros(5)), [Row(1, 1.0, "2.5", parse("2.5", "r"))]
+    other = [Row(1, 0.5, "3.5", parse("3.5", "r"))]
+    real, count = os.replace, 0
+
+    def killed(*paths):
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise KeyboardInterrupt
+        real(*paths)
+
+    targets.save_front(tmp_path, Front(rows, "operon", 0, "", {}), target, {"seed": 0})
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        targets.save_front(tmp_path, Front(other, "operon", 0, "", {}), target, {"seed": 1})
+    for seed in (0, 1):
+        assert targets.load_front(tmp_path, target, {"seed": seed}) is None
 
 
 def test_the_shared_target_holds_the_top_components_and_the_directions():

@@ -283,6 +283,7 @@ class FrontRecord(Record):
     why: str  # the choice in a sentence
     info: dict  # what engine and choice report: restarts, runner-up, noise floor, seconds
     held_out: list[float | None]  # loss of each row on data left out
+    front_sha256: str | None = None  # of hall_of_fame.csv: another one is not ours; null: made by a former version
 
     STAGE, FORMAT = "symbolic_reg", 1
     COMMAND = "python symbolic_reg.py --run {run}"
@@ -603,6 +604,13 @@ class Trajectories(Part):
     text: str  # in a sentence
 
 
+class ForceScores(Part):
+    r2_all: float  # of the pair force, over all edges
+    r2_trim90: float  # over the 90 % of edges with the smallest error
+    median_relative_error: float  # |F - F_file| / |F_file|
+    n: int  # edges
+
+
 class LawRecord(Made):
     """outputs/<run>/law.json."""
 
@@ -629,6 +637,7 @@ class LawRecord(Made):
     truth: Truth | None  # null: not known
     verdict: Verdict  # on the law
     data_verdict: DataVerdict  # without the truth
+    force_in_file: ForceScores | None = None  # the law's pair force against the ``force`` of messages made elsewhere
     lennard_jones: dict | None = None  # sigma and epsilon with errors, where the law has that form
     node_search: NodeSearch | None = None  # where the target node was searched
     node_choice: NodeChoice | None = None  # where a response was looked for

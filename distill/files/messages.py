@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from distill.files import records
-from distill.files.arrays import load_npz
+from distill.files.arrays import check_fields, load_npz
 from distill.files.fields import MESSAGE_FIELDS, ends_of
 from distill.files.kinds import MessagesRecord
 from distill.files.names import run_dir
+from distill.files.properties import in_messages
 from distill.files.provenance import sha256
+from distill.files.storage import parse_json
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -43,6 +45,89 @@ def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, M
         warn(f"{relative(path)} holds {meta.graphs} graphs; {read} of them, drawn at random, are used")
         meta.graphs = read
     return arrays, meta
+
+
+NEEDED = ("message", "receiver", "sender", "trajectory", "frame", "dx", "acc_i")  # of messages made elsewhere
+OUR_STAGE = MessagesRecord.STAGE
+
+
+def load_made_elsewhere(path: Path, name: str, most: int = MOST_EDGES) -> tuple[dict, MessagesRecord]:
+    r"""``(arrays, meta)`` of messages that no run here sent, as ``name``; what may be missing is filled in, and said.
+
+    ``NEEDED`` arrays have to be there. Masses are equal ones, charges and velocities zeros, all components active, r is
+    \|dx\|, where the file does not have them. Without ``acc_pred_i``, what their network predicts, the arrays have
+    none. ``meta`` is of the JSON beside the file if that is of ``extract_messages``, else of the arrays. ``UserError``
+    in one line that names the file.
+    """
+    path = Path(path)
+    where, fix = relative(path), "correct it:  docs/formats.md lists the arrays of messages"
+    if path.is_dir():
+        raise UserError(f"{where} is a folder", "give the .npz with the messages")
+    relaxed = {k: (axes, kind, k in NEEDED) for k, (axes, kind, _) in MESSAGE_FIELDS.items()}
+    arrays = load_npz(path, relaxed, "messages", fix, lambda file: _some_graphs(file, most))
+    edges, dim = arrays["dx"].shape
+    for given, count in ((arrays["message"], "component"), (arrays["dx"], "dim")):
+        if not given.shape[1]:
+            raise UserError(f"{where}: no {count} in an array of shape {given.shape}", fix)
+    if edges < 10:
+        raise UserError(f"{where} holds {edges} edges, expected at least 10", fix)
+    if lowest := next((k for k in ("receiver", "sender", "trajectory", "frame") if arrays[k].min() < 0), None):
+        raise UserError(f"{where}: '{lowest}' holds negative numbers", fix)
+    if lost := int((arrays["receiver"] == arrays["sender"]).sum()):
+        raise UserError(f"{where}: {lost} edges lead from a particle to itself", fix)
+    r = np.linalg.norm(arrays["dx"].astype(float), axis=1)
+    if not np.allclose(arrays.setdefault("r", r), r, rtol=1e-3):
+        raise UserError(f"{where}: 'r' is not the length of 'dx'", "leave 'r' out, or correct it")
+    one, still = np.ones(edges), np.zeros((edges, dim))
+    usual = {"mass": one, "charge": 0 * one, "vel": still}
+    absent = [k for k in usual if not {f"{k}_i", f"{k}_j"} <= arrays.keys()]
+    for k in absent:
+        arrays[f"{k}_i"] = arrays[f"{k}_j"] = usual[k]
+    if absent:
+        said = {"mass": "equal masses", "charge": "no charges", "vel": "velocities zero"}
+        warn(f"{where}: {', '.join(said[k] for k in absent)} are taken, for the file has none")
+    arrays.setdefault("active", np.ones(arrays["message"].shape[1], np.int64))
+    properties = in_messages(arrays)
+    check_fields(arrays, MESSAGE_FIELDS | ends_of(properties) | {"acc_pred_i": relaxed["acc_pred_i"]}, where, fix)
+    if not (arrays["mass_i"] > 0).all():
+        raise UserError(f"{where}: 'mass_i' holds values that are not positive", fix)
+    graphs = len(np.unique(np.stack([arrays[k] for k in ("trajectory", "frame")]), axis=1).T)
+    about = {"run": name, "graphs": graphs, "edges": edges, "n": int(arrays["receiver"].max()) + 1, "dim": dim}
+    about |= {"properties": list(properties)}
+    if "acc_pred_i" in arrays:
+        about["mae"] = float(np.abs(arrays["acc_pred_i"] - arrays["acc_i"]).mean())
+    side = path.with_suffix(".json")
+    if _ours(side):
+        meta = records.load(MessagesRecord, side, "take it away, or make both again")
+        for k, value in about.items():
+            setattr(meta, k, value)
+        return arrays, meta
+    unknown = dict.fromkeys(("variant", "recipe", "dataset", "dataset_path"), "")
+    meta = MessagesRecord(**{"mae": 0.0} | about | unknown, split="all", antisymmetric=_antisymmetric(arrays))
+    return arrays, meta
+
+
+def _ours(side: Path) -> bool:
+    try:
+        content = parse_json(side.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("stage") == OUR_STAGE
+
+
+def _antisymmetric(arrays: dict) -> bool:
+    """Whether e_ij = -e_ji to the rounding of single precision, wherever both are there."""
+    keys = [arrays[k].astype(np.int64) for k in ("trajectory", "frame", "receiver", "sender")]
+    there, back = np.stack(keys), np.stack([*keys[:2], keys[3], keys[2]])
+    _, number = np.unique(np.concatenate([there, back], 1), axis=1, return_inverse=True)
+    own, other = np.split(number.reshape(-1), 2)
+    at = np.full(number.max() + 1, -1)
+    at[own] = np.arange(len(own))
+    reverse = at[other]
+    both = reverse >= 0
+    sent = arrays["message"].astype(float)
+    off = np.abs(sent[both] + sent[reverse[both]]).max(initial=0.0)
+    return bool(both.any() and off <= 1e-5 * np.abs(sent).max())
 
 
 def _some_graphs(file, most: int) -> tuple[str, np.ndarray] | None:

@@ -41,6 +41,19 @@ def run_name_of(name_or_path: str) -> str:
     return checked(path.name)
 
 
+def name_of_messages(path: str | Path, name: str | None = None) -> str:
+    """What messages made elsewhere are called here, of the folder in outputs/ with what is made of them: ``name``, the
+    stem of the file, or its folder's name where the file is called as ours are, messages_train.npz.
+    """
+    path = Path(path)
+    stem = path.resolve().parent.name if re.fullmatch(r"messages(_\w+)?", path.stem) else path.stem
+    name = checked(name or stem, "choose another with --name")
+    if (paths.MODEL_WEIGHTS / name / "config.json").is_file():
+        found = f"'{name}' is a trained run, whose results would mix with those of {relative(path)}"
+        raise UserError(found, f"give another --name, or use the run:  --run {name}")
+    return name
+
+
 def dataset_path(name_or_path: str) -> Path:
     """The ``.npz`` of a dataset named as in ``datasets/`` or given as a path; it need not exist."""
     path = Path(name_or_path)

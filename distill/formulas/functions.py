@@ -25,6 +25,38 @@ class greater(sp.Function):
         return sp.S.Zero
 
 
+class maximum(sp.Function):
+    """``max(a, b)``. sympy's own ``Max`` spends seconds on what its arguments may be."""
+
+    nargs = 2
+    is_real = True
+
+    @classmethod
+    def eval(cls, a, b):
+        if a.is_Number and b.is_Number:
+            return a if a > b else b
+
+    def fdiff(self, argindex=1):
+        a, b = self.args
+        return greater(a, b) if argindex == 1 else 1 - greater(a, b)
+
+
+class minimum(sp.Function):
+    """``min(a, b)``."""
+
+    nargs = 2
+    is_real = True
+
+    @classmethod
+    def eval(cls, a, b):
+        if a.is_Number and b.is_Number:
+            return b if a > b else a
+
+    def fdiff(self, argindex=1):
+        a, b = self.args
+        return 1 - greater(a, b) if argindex == 1 else greater(a, b)
+
+
 @dataclass(frozen=True)
 class Function:
     """An operation. ``value(xp, *arguments)`` in any module of numbers: numpy, torch, jax.numpy, math, and sympy.
@@ -63,6 +95,15 @@ def _power(name: str, exponent: int, operon: str) -> Function:
 def _named(name: str, slope: Callable, latex: str) -> Function:
     """A function that all know by the same name."""
     return Function(name, lambda xp, a: getattr(xp, name)(a), (slope,), getattr(sp, name), latex, name, name)
+
+
+def _read(name: str, slope: Callable, latex: str, array: str | None = None) -> Function:
+    """A function that formulas of others may hold and no search here uses. ``array``: its name in modules of arrays."""
+
+    def value(xp, a):
+        return (getattr(xp, array or name, None) or getattr(xp, name))(a)
+
+    return Function(name, value, (slope,), getattr(sp, name), latex)
 
 
 _TABLE = (
@@ -109,8 +150,47 @@ _TABLE = (
         plain=lambda a: float((a > 0) - (a < 0)),
     ),
     Function("pow_abs", lambda xp, a, b: abs(a) ** b, arity=2),
+    _read("tan", lambda xp, a, v, g: g * (1.0 + v * v), r"\tan\left(%s\right)"),
+    _read("sinh", lambda xp, a, v, g: g * xp.cosh(a), r"\sinh\left(%s\right)"),
+    _read("cosh", lambda xp, a, v, g: g * xp.sinh(a), r"\cosh\left(%s\right)"),
+    _read("asin", lambda xp, a, v, g: g / xp.sqrt(1.0 - a * a), r"\arcsin\left(%s\right)", "arcsin"),
+    _read("acos", lambda xp, a, v, g: -g / xp.sqrt(1.0 - a * a), r"\arccos\left(%s\right)", "arccos"),
+    _read("atan", lambda xp, a, v, g: g / (1.0 + a * a), r"\arctan\left(%s\right)", "arctan"),
+    _read("asinh", lambda xp, a, v, g: g / xp.sqrt(a * a + 1.0), r"\mathrm{arsinh}\left(%s\right)", "arcsinh"),
+    _read("acosh", lambda xp, a, v, g: g / xp.sqrt(a * a - 1.0), r"\mathrm{arcosh}\left(%s\right)", "arccosh"),
+    _read("atanh", lambda xp, a, v, g: g / (1.0 - a * a), r"\mathrm{artanh}\left(%s\right)", "arctanh"),
+    Function(
+        "max",
+        lambda xp, a, b: xp.where(a > b, a, b),
+        (lambda xp, a, b, v, g: g * (a > b), lambda xp, a, b, v, g: g * (b >= a)),
+        maximum,
+        r"\max\left(%s, %s\right)",
+        arity=2,
+        plain=max,
+    ),
+    Function(
+        "min",
+        lambda xp, a, b: xp.where(a > b, b, a),
+        (lambda xp, a, b, v, g: g * (b >= a), lambda xp, a, b, v, g: g * (a > b)),
+        minimum,
+        r"\min\left(%s, %s\right)",
+        arity=2,
+        plain=min,
+    ),
+    Function("relu", lambda xp, a: 0.5 * (a + abs(a))),
+    Function("log10", lambda xp, a: xp.log(a) / math.log(10)),
+    Function("log2", lambda xp, a: xp.log(a) / math.log(2)),
+    Function("log1p", lambda xp, a: xp.log(1 + a)),
+    Function("log_abs", lambda xp, a: xp.log(abs(a))),
+    Function("log10_abs", lambda xp, a: xp.log(abs(a)) / math.log(10)),
+    Function("log2_abs", lambda xp, a: xp.log(abs(a)) / math.log(2)),
+    Function("sqrt_abs", lambda xp, a: xp.sqrt(abs(a))),
 )
 FUNCTIONS = {f.name: f for f in _TABLE}
-ALIASES = {"safe_log": "log", "safe_sqrt": "sqrt", "safe_pow": "pow", "Abs": "abs"}  # in texts of others
+# in texts of others: as PySR's versions spell them, and sympy
+ALIASES = {"safe_log": "log", "safe_sqrt": "sqrt", "safe_pow": "pow", "safe_asin": "asin", "safe_acos": "acos"}
+ALIASES |= {"safe_acosh": "acosh", "safe_atanh": "atanh", "safe_log10": "log10", "safe_log2": "log2"}
+ALIASES |= {"safe_log1p": "log1p", "atanh_clip": "atanh", "acosh_abs": "acosh", "logm": "log_abs", "sqrtm": "sqrt_abs"}
+ALIASES |= {"plus": "+", "sub": "-", "mult": "*", "div": "/", "Abs": "abs", "Max": "max", "Min": "min", "ln": "log"}
 HEADS = {f.head: f for f in _TABLE if f.head is not None}
 OPERATORS = tuple(f.name for f in _TABLE if f.operon is not None or f.pysr is not None)  # that a search may use

@@ -19,7 +19,7 @@ from distill.law.receivers import (
     network_error,
     receivers,
 )
-from distill.law.scene import of_dataset
+from distill.law.scene import of_dataset, of_receivers
 from distill.law.sources import Source, sharpened
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
@@ -154,7 +154,9 @@ class Judge:
 
     def left(self, law: Law, refined: selection.Refined) -> dict:
         """What a law leaves on whole trajectories."""
-        return residuals.structure(law, of_dataset(self.dataset, law, self.seed), refined.data.acc.size)
+        whole = "pos" in self.dataset.arrays  # not where there are messages alone
+        scene = of_dataset(self.dataset, law, self.seed) if whole else of_receivers(self.unseen)
+        return residuals.structure(law, scene, refined.data.acc.size)
 
     def skill(self) -> dict:
         """Of the network on the receivers that judge laws."""
@@ -279,7 +281,9 @@ def node_json(front, law: Law, messages: dict, nodes: Nodes, read: ReadOut, forc
 
 
 def true_node_force(system, messages: dict, dataset) -> np.ndarray:
-    """True force on the receiver that no pair makes [edge, dim]."""
+    """True force on the receiver that no pair makes [edge, dim]; none of messages alone, whose system has no field."""
+    if "pos" not in dataset.arrays:
+        return np.zeros_like(messages["acc_i"], dtype=float)
     frames = dataset.arrays["pos"].shape[1]
     number = messages["trajectory"].astype(np.int64) * frames + messages["frame"]
     graphs, of_edge = np.unique(number, return_inverse=True)  # a graph once: it may have thousands of edges

@@ -81,7 +81,7 @@ def without_truth(
     ``against``: further reasons, those of ``not_told`` for instance.
     """
     error, failed = refined.held_out, []
-    well = error <= AS_WELL * refined.network
+    well = error <= max(AS_WELL * refined.network, ROUNDING)
     if not well:
         failed.append(f"it predicts worse than the {source} (error {error:.2g} against {refined.network:.2g})")
     if known is not None and (lowest := min(known["zero"], known["mean"])) <= max(known["network"], error):

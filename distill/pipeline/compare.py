@@ -41,10 +41,16 @@ def compare(
     common = {k: v for k, v in locals().items() if k != "flags"}
     out = paths.OUTPUTS / run
     law_path, result_path, report = (out / name for name in ("law.json", "generalization.json", "report.html"))
-    if law_path.is_file() and (found := records.load(LawRecord, law_path)).arguments.get("dataset"):
-        said = f"{relative(law_path)} is the law of a dataset without a network: there is none to compare it with"
-        data = found.arguments["dataset"]
-        raise UserError(said, f"see its report.html, or train:  python train.py --dataset {data}")
+    if law_path.is_file() and not (paths.MODEL_WEIGHTS / run / "config.json").is_file():
+        given, alone = (
+            records.load(LawRecord, law_path).arguments,
+            "without a network: there is none to compare it with",
+        )
+        if data := given.get("dataset"):
+            fix = f"see its report.html, or train:  python train.py --dataset {data}"
+            raise UserError(f"{relative(law_path)} is the law of a dataset {alone}", fix)
+        if theirs := given.get("messages"):
+            raise UserError(f"{relative(law_path)} is the law of messages, {theirs}, {alone}", "see its report.html")
     folder = run_dir(run)
     found = records.load(LawRecord, law_path)
     check_law(found, law_path, run, folder)

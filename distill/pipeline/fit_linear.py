@@ -1,11 +1,13 @@
 """Message components against the true forces: the stage ``fit_linear``."""
 
+from pathlib import Path
+
 import numpy as np
 
 from distill.files import records
 from distill.files.kinds import LinearFit, MessagesRecord, SystemRecord
-from distill.files.messages import load_messages
-from distill.files.names import messages_path, run_dir, run_name_of
+from distill.files.messages import load_made_elsewhere, load_messages
+from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import save_bytes
 from distill.messages import read_out
@@ -16,14 +18,18 @@ from distill.physics.terms import direction
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
-from distill.shell.stage import Done, Stage
+from distill.shell.stage import Done, Stage, warn
 from distill.splines.fit import fit_pair_force, kinds_where
 from distill.statistics import metrics
 
+ELSEWHERE = "all"  # edges of messages made elsewhere that are scored
+
 
 def fit_linear(
-    run: str,
+    run: str | None = None,
     *,
+    messages: str | Path | None = None,
+    name: str | None = None,
     split: str = "test",
     cutoff: int = 5000,
     seed: int = 0,
@@ -33,31 +39,44 @@ def fit_linear(
 ) -> Done:
     """Score the messages of ``run`` on the edges of ``split``; writes linear_fit.json, linear_fit.png, importance.png.
 
-    ``cutoff``: points drawn at most. ``UserError`` where messages are missing or hold no true forces.
+    In place of ``run``: a file of ``messages`` made elsewhere, all of whose edges are scored; what comes of it goes to
+    outputs/``name``/ (None: what the file is called). ``cutoff``: points drawn at most. ``UserError`` where messages
+    are missing or hold no true forces.
     """
-    run = run_name_of(run)
-    arguments = dict(locals())
-    run_dir(run)
+    if (run is None) == (messages is None):
+        raise UserError("give either a trained run or messages made elsewhere", "--run NAME or --messages FILE")
+    if name is not None and messages is None:
+        raise UserError("--name is what messages made elsewhere are called here", "give it with --messages FILE")
+    if messages is None:
+        run = run_name_of(run)
+        run_dir(run)
+        files = {s: messages_path(run, s) for s in dict.fromkeys(("train", split))}
+    else:
+        messages, run, split = str(messages), name_of_messages(messages, name), ELSEWHERE
+        files = {split: Path(messages)}
+    arguments = {k: v for k, v in locals().items() if k != "files"} | {"name": run if messages else None}
     folder = paths.OUTPUTS / run
-    files = {s: messages_path(run, s) for s in dict.fromkeys(("train", split))}
-    loaded = {s: load_messages(p, run) for s, p in files.items()}
+    load = load_messages if messages is None else load_made_elsewhere
+    loaded = {s: load(p, run) for s, p in files.items()}
     out, stage = folder / "linear_fit.json", Stage("fit_linear", run)
     inputs = {f"messages_{s}": p for s, p in files.items()}
     if already_done(out, arguments, inputs, overwrite):
         return stage.already_done(out)
-    messages, meta = loaded[split]
-    if "force" not in messages:
+    scored, meta = loaded[split]
+    if "force" not in scored:
+        whose = f"--run {run}" if messages is None else f"--messages {messages}"
         raise UserError(
             f"{relative(files[split])} holds no true forces: the system is not known here",
-            "skip this stage:  python symbolic_reg.py --run " + run,
+            f"skip this stage:  python symbolic_reg.py {whose}",
         )
+    fitted_to = loaded.get("train") or _with_predictions(*loaded[split], seed)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
 
-    result, drawn = measure(messages, loaded["train"], meta, cutoff, seed)
+    result, drawn = measure(scored, fitted_to, meta, cutoff, seed)
     title = f"{run}: messages against true {drawn['target']}"
     figure = plots.linear_fit(*(drawn[k] for k in ("message", "fitted", "labels", "scores", "forces")), title)
     save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
-    what = "mean KL" if "logvar" in messages else "standard deviation"
+    what = "mean KL" if "logvar" in scored else "standard deviation"
     figure = plots.importance_bars(
         np.array(result["importance"]), result["top_components"], result["top_share"], what, run
     )
@@ -76,6 +95,16 @@ def fit_linear(
         splines_r2_all=fit.splines.r2_all,
         edges=fit.n_edges,
     )
+
+
+def _with_predictions(messages: dict, meta: MessagesRecord, seed: int) -> tuple[dict, MessagesRecord]:
+    """Messages made elsewhere, with what splines predict where the file does not say what their network does."""
+    if "acc_pred_i" not in messages:
+        nodes = nodes_of(messages)
+        spline = fit_pair_force(messages, nodes, seed, kinds_where(meta.doubted, messages))
+        messages["acc_pred_i"] = spline.accelerations(messages, nodes)
+        warn("the file has no 'acc_pred_i': messages are read by the net forces that splines predict")
+    return messages, meta
 
 
 def measure(

@@ -1,5 +1,6 @@
 """Where the pair force comes from that ``symbolic_reg`` searches: a run's messages, splines, or a dataset alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import numpy as np
 from distill.files import records
 from distill.files.dataset import Dataset, dataset_of_run, load_dataset
 from distill.files.fields import SPLITS
-from distill.files.kinds import MessagesRecord, RunConfig
-from distill.files.messages import load_messages
-from distill.files.names import messages_path, run_dir, run_name_of, splines_name
+from distill.files.kinds import DatasetRecord, MessagesRecord, RunConfig, SystemRecord
+from distill.files.messages import load_made_elsewhere, load_messages
+from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of, splines_name
 from distill.law.sources import MESSAGES, SPLINES, Source
 from distill.messages import read_out
 from distill.messages.net_forces import Nodes, node_values, nodes_of
@@ -25,6 +26,8 @@ BOTH = "both"
 FORCE_FROM = (MESSAGES, SPLINES, BOTH)
 OF_DATASET = ("radial",)  # targets, where none are asked for
 NEED_NO_NETWORK = ("radial", "node")
+OF_MESSAGES = ("radial", "components")
+NEED_POSITIONS = ("node",)  # which messages alone do not have
 QUICK_GRAPHS, TEST_GRAPHS = 400, 10_000
 
 
@@ -32,8 +35,9 @@ QUICK_GRAPHS, TEST_GRAPHS = 400, 10_000
 class Forces:
     """Pairs of frames as in a messages file, and the estimate of their force that is searched.
 
-    ``read``: the read-out of the messages, or the splines. Without a network ``messages`` holds no messages, its
-    ``acc_pred_i`` are the accelerations by the splines, and ``config`` and ``meta`` are None.
+    ``read``: the read-out of the messages, or the splines. Of a dataset alone ``messages`` holds no messages, its
+    ``acc_pred_i`` are the accelerations by the splines, and ``config`` and ``meta`` are None; of messages made
+    elsewhere ``config`` is. ``network``: whether ``acc_pred_i`` are a network's.
     """
 
     run: str
@@ -45,6 +49,7 @@ class Forces:
     main: Source
     config: RunConfig | None = None
     meta: MessagesRecord | None = None
+    network: bool = True
 
     def rival(self, name: str, seed: int) -> Source:
         """Another way to a law from the same data."""
@@ -53,6 +58,8 @@ class Forces:
 
     def test(self, seed: int) -> dict | None:
         """Pairs of the test split with what is predicted of them, for the verdict; None where none were extracted."""
+        if isinstance(self.dataset, NoDataset):
+            return None
         if self.config is None:
             split = self.dataset.arrays["split"] == SPLITS.index("test")
             return _with_predictions(self.dataset, "test", TEST_GRAPHS, seed, self.read) if split.any() else None
@@ -87,6 +94,7 @@ class OfRun:
         path, config = messages_path(self.run, "train"), run_dir(self.run) / "config.json"
         self.config = records.load(RunConfig, config)
         self.messages, self.meta = load_messages(path, self.run)
+        self.properties = self.meta.properties
         self.inputs = {"messages": path, "config": config}
         if (test := messages_path(self.run, "test")).is_file():
             self.inputs["messages_test"] = test  # laws are judged on it where it is there
@@ -114,6 +122,7 @@ class OfDataset:
     def __init__(self, name: str):
         self.dataset = load_dataset(name)
         self.run, self.periodic = splines_name(self.dataset.name), self.dataset.periodic
+        self.properties = list(self.dataset.properties)
         self.inputs = {"dataset": self.dataset.path}
         if len(self.dataset.trajectories("train")) < 2:
             raise _of_one_trajectory(self.dataset.path, "put more trajectories into its training split")
@@ -122,30 +131,100 @@ class OfDataset:
         edges = observations(self.dataset, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
         nodes = nodes_of(edges)
         read = fitted(edges, seed)
-        edges["acc_pred_i"] = _predicted(read, edges, nodes)
-        return Forces(self.run, self.inputs, self.dataset, edges, nodes, read, of_splines(read, edges))
+        edges["acc_pred_i"] = read.accelerations(edges, nodes)
+        main = of_splines(read, edges)
+        return Forces(self.run, self.inputs, self.dataset, edges, nodes, read, main, network=False)
+
+
+class NoDataset(Dataset):
+    """What stands for the dataset where there are messages alone: the sizes, and nothing of the frames."""
+
+    @property
+    def n(self) -> int:
+        return self.meta.n
+
+    @property
+    def dim(self) -> int:
+        return self.meta.dim
+
+
+class OfMessages:
+    """Messages that no run here sent, without their network or dataset.
+
+    Where the file does not say what that network predicts, accelerations by splines take its place: messages are read
+    by net forces that somebody predicts.
+    """
+
+    config = None
+
+    def __init__(self, path: str, name: str | None, force_from: str):
+        self.run, self.path = name_of_messages(path, name), Path(path)
+        self.splines, self.periodic = force_from == SPLINES, False
+        self.messages, self.meta = load_made_elsewhere(self.path, self.run)
+        self.properties, self.inputs = self.meta.properties, {"messages": self.path}
+        if len(np.unique(self.messages["trajectory"])) < 2:
+            raise _of_one_trajectory(self.path, "number its 'trajectory' by film, or by stretches of one film")
+
+    def forces(self, seed: int, quick: bool) -> Forces:
+        messages = dict(self.messages)
+        nodes, network = nodes_of(messages), "acc_pred_i" in messages
+        spline = None if network and not self.splines else fitted(messages, seed, self.meta.doubted)
+        if not network:
+            messages["acc_pred_i"] = spline.accelerations(messages, nodes)
+            warn(f"{relative(self.path)} has no 'acc_pred_i': messages are read by the net forces that splines predict")
+        if self.splines:
+            read, main = spline, of_splines(spline, messages)
+        else:
+            about = self.meta
+            try:
+                read = read_out.read_out(messages, nodes, about.antisymmetric, seed, about.doubted, about.network_error)
+            except UserError as exc:
+                raise UserError(f"{relative(self.path)}: {exc.message.partition(':')[0]}", GIVE_OTHERS) from None
+            main = of_messages(read, messages, nodes)
+        system = self.meta.system
+        known = system if not (system.external or system.drag) else SystemRecord()  # fields depend on the place
+        about = DatasetRecord(system=known, n=self.meta.n, dim=self.meta.dim)
+        dataset = NoDataset(self.run, self.path, {}, about)
+        return Forces(self.run, self.inputs, dataset, messages, nodes, read, main, None, self.meta, network)
+
+
+GIVE_OTHERS = "give messages that differ from pair to pair, or search what splines read:  --force-from splines"
 
 
 def _with_predictions(dataset: Dataset, split: str, graphs: int, seed: int, read: PairSpline) -> dict:
     edges = observations(dataset, split, graphs, seed)
-    return edges | {"acc_pred_i": _predicted(read, edges, nodes_of(edges))}
+    return edges | {"acc_pred_i": read.accelerations(edges, nodes_of(edges))}
 
 
-def _predicted(read: PairSpline, edges: dict, nodes: Nodes) -> np.ndarray:
-    """Accelerations of the receivers by the splines [edge, dim]."""
-    mass = edges["mass_i"][nodes.first].astype(float)[:, None]
-    return ((nodes.sum(read.force(edges)) + read.node_force(edges, nodes)) / mass)[nodes.of_edge]
+def where_from(
+    run: str | None,
+    dataset: str | None,
+    messages: str | None,
+    name: str | None,
+    force_from: str,
+    targets: Sequence[str],
+    rivals: Sequence[str],
+) -> OfRun | OfDataset | OfMessages:
+    """``UserError`` unless one of ``run``, ``dataset`` and ``messages`` is given, and a network is where one is needed.
 
-
-def where_from(run: str | None, dataset: str | None, force_from: str, targets, rivals) -> OfRun | OfDataset:
-    """``UserError`` unless one of ``run`` and ``dataset`` is given, and a network is where one is needed."""
-    if (run is None) == (dataset is None):
-        raise UserError("give either a trained run or a dataset", "--run NAME or --dataset NAME")
-    if dataset is None:
+    ``force_from``: as it was asked for, "both" included. ``name``: of ``messages``.
+    """
+    if sum(given is not None for given in (run, dataset, messages)) != 1:
+        found = "give one of a trained run, a dataset, and messages made elsewhere"
+        raise UserError(found, "--run NAME, --dataset NAME or --messages FILE")
+    if name is not None and messages is None:
+        raise UserError("--name is what messages made elsewhere are called here", "give it with --messages FILE")
+    if run is not None:
         return OfRun(run, force_from)
-    needed = [f"--force-from {force_from}"] if force_from != SPLINES else []
-    needed += [f"--targets {name}" for name in targets if name not in NEED_NO_NETWORK]
-    needed += [f"--rivals {name}" for name in rivals if name not in NO_NETWORK]
+    needed = [f"--rivals {one}" for one in rivals if one not in NO_NETWORK]
+    if messages is not None:
+        if needed:
+            raise UserError(f"{needed[0]} needs the network itself, which messages alone do not have", "leave it out")
+        for one in set(targets) & set(NEED_POSITIONS):
+            raise UserError(f"--targets {one} needs positions, which messages alone do not have", "leave it out")
+        return OfMessages(messages, name, force_from)
+    needed += [f"--targets {one}" for one in targets if one not in NEED_NO_NETWORK]
+    needed[:0] = [f"--force-from {force_from}"] if force_from != SPLINES else []
     if needed:
         found = f"{needed[0]} needs a trained network, and a dataset alone has none"
         raise UserError(found, f"leave it out, or train:  python train.py --dataset {dataset}")

@@ -1,6 +1,7 @@
 """The equations behind the messages and the law composed of them: the stage ``symbolic_reg``."""
 
 import sys
+from collections.abc import Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -13,25 +14,29 @@ from distill.files.dataset import Dataset
 from distill.files.kinds import LawRecord
 from distill.files.messages import load_messages
 from distill.files.names import messages_path
+from distill.files.properties import of_edges, variables
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import finite_or_none, save_bytes
 from distill.law import account, trust
 from distill.law.sources import LINEAR_NODE, MESSAGES, SPLINES
-from distill.messages import assumptions, roles
+from distill.messages import assumptions, read_out, roles
 from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
-from distill.pipeline.forces import BOTH, OF_DATASET, where_from
+from distill.physics.terms import direction
+from distill.pipeline.forces import BOTH, OF_DATASET, OF_MESSAGES, NoDataset, where_from
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
 from distill.report.material import is_stale
 from distill.report.words import response_short, trust_words
 from distill.response import account as response_account
 from distill.response import behind
+from distill.search import given as given_formulas
 from distill.search import whole_system
 from distill.search.engine import USUAL, CannotStartError, SearchOptions
 from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
 from distill.search.targets import Target, load_front, radial_target, save_front, search_target, searches
 from distill.shell import paths
 from distill.shell.errors import UserError
+from distill.shell.paths import relative
 from distill.shell.processes import GUARD, workers
 from distill.shell.stage import Done, Stage, progress, warn
 
@@ -46,11 +51,15 @@ def search_law(
     run: str | None = None,
     *,
     dataset: str | None = None,
+    messages: str | Path | None = None,
+    name: str | None = None,
     force_from: str | None = None,
     targets: tuple | None = None,
     engine: str = "auto",
     rivals: tuple = DEFAULT_RIVALS,
     node: str = "auto",
+    hall_of_fame: str | Path | None = None,
+    names: Sequence[str] = (),
     sr_on_inputs: bool = False,
     raw_inputs: bool = False,
     operators: tuple | None = None,
@@ -71,12 +80,16 @@ def search_law(
     """Search the ``targets`` of ``run`` with ``engine`` and compose the law; writes law.json, pareto.png and a folder
     for each target.
 
+    In place of a trained ``run``: a ``dataset``, without a network; or a file of ``messages`` made elsewhere, whose
+    law goes to outputs/``name``/ (None: what the file is called).
     ``force_from``: the pair force that is searched, "messages", "splines" fitted to accelerations, or "both", the
-    splines as a rival; None for messages, or for splines where a ``dataset`` stands in place of a trained ``run``.
+    splines as a rival; None for messages, or for splines of a ``dataset``.
     ``targets``: None for ``DEFAULT_TARGETS``, those among them that need no network.
     ``rivals``: other ways to a law, names of ``pipeline.rivals.RIVALS``, each searched and refitted alike.
     ``node``: "linear", every particle responds by a = S/m to its net force S; "function", the response is searched too
     (``distill.response``); "auto": where the network was trained without a linear node but with the third law.
+    ``hall_of_fame``: a file of formulas that are refitted and judged in place of a search, ``names``: what its names
+    are here (``search.given.read_front``).
     ``sr_on_inputs``: the baseline without a network too, on ``raw_inputs`` or ordered ones (``whole_system``).
     ``operators``: + - * / square exp where None, and pow in a box. The other options are those of ``SearchOptions``.
     ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
@@ -84,21 +97,41 @@ def search_law(
     """
     if force_from is None:
         force_from = MESSAGES if dataset is None else SPLINES
+    asked = force_from
     if force_from == BOTH:
         force_from, rivals = MESSAGES, (*rivals, SPLINES)
+    if hall_of_fame is not None:
+        _check_given(engine, targets, node, sr_on_inputs)
+        targets, node, hall_of_fame = OF_DATASET, "linear", str(hall_of_fame)
+    elif names:
+        raise UserError("--names says what the names of a file are", "give it with --hall-of-fame FILE")
     if targets is None:
-        targets = DEFAULT_TARGETS if dataset is None else OF_DATASET
+        usual = DEFAULT_TARGETS if messages is None else OF_MESSAGES
+        targets = usual if dataset is None else OF_DATASET
     rivals = tuple(name for name in dict.fromkeys(rivals) if name != force_from)
-    if node == "function" and (dataset is not None or force_from != MESSAGES):
+    if node == "function" and (run is None or force_from != MESSAGES):
         raise UserError("--node function reads the messages of a network", "give --run, and not --force-from splines")
-    given = where_from(run, dataset, force_from, targets, rivals)
-    run, dataset = given.run, None if dataset is None else given.dataset.name
-    arguments = {k: v for k, v in locals().items() if k != "given"}
+    if sr_on_inputs and messages is not None:
+        raise UserError("--sr-on-inputs searches positions, which messages alone do not have", "leave it out")
+    given = where_from(run, dataset, messages, name, asked, targets, rivals)
+    run, dataset, names = given.run, None if dataset is None else given.dataset.name, list(names)
+    messages, name = (None, None) if messages is None else (str(messages), run)
+    arguments = {k: v for k, v in locals().items() if k not in ("given", "asked", "usual")}
     folder, inputs = paths.OUTPUTS / run, given.inputs
+    if hall_of_fame:
+        variables_here = variables(given.properties)
+        if (folder / "symbolic").resolve() in Path(hall_of_fame).resolve().parents:
+            found = f"{relative(hall_of_fame)} lies where this stage writes its own"
+            raise UserError(found, "move it elsewhere, and give it from there")
+        from_file = given_formulas.read_front(hall_of_fame, variables_here, names, max_complexity)
     stage, out = Stage("symbolic_reg", run), folder / "law.json"
     if "radial" not in targets:
         raise UserError("the law is composed from the radial target", "add radial to --targets")
-    chosen, reason = resolve_engine(engine)
+    if hall_of_fame:
+        inputs["hall_of_fame"] = Path(hall_of_fame)
+        chosen, reason = given_formulas.NAME, f"the formulas of {relative(hall_of_fame)}"
+    else:
+        chosen, reason = resolve_engine(engine)
     if given.periodic and sr_on_inputs:
         raise UserError("--sr-on-inputs does not know periodic boxes", "leave it out")
     # from distances alone, whole powers up to the 13th do not come out of products
@@ -110,7 +143,7 @@ def search_law(
     options = SearchOptions(**{k: arguments[k] for k in OPTIONS}, resume=not overwrite)
     load_engine(chosen).check(options)
     if already_done(out, arguments, inputs, overwrite):
-        if dataset is not None and is_stale(run):
+        if given.config is None and is_stale(run):
             _write_report(run)
         return stage.already_done(out)
     if sys.stderr.isatty():
@@ -126,6 +159,9 @@ def search_law(
     if not (left["central"] and left["velocity_free"]):
         warn(f"the radial law leaves out part of the read-out force ({left['text']})")
     others = [forces.rival(name, seed) for name in rivals]
+    if hall_of_fame:
+        same = {k: float(v[0]) for k, v in of_edges(messages).items() if np.ptp(v) == 0}
+        options = replace(options, formulas=given_formulas.with_values(from_file, same))
 
     todo = searches(targets, messages, nodes, read, main.force, rows, seed)
     todo += [radial_target(o.name, messages, o.force, rows, seed) for o in others if o.force is not None]
@@ -146,7 +182,7 @@ def search_law(
     found = account.finding(main, fronts["radial"], ground, messages, data)
     compared = [account.finding(o, of_rivals[o.name], ground, messages, data) for o in others]
     test = forces.test(seed)
-    judge = account.Judge(messages, ground, data, seed, test, network=forces.config is not None)
+    judge = account.Judge(messages, ground, data, seed, test, network=forces.network)
     if behind_it is None:
         law, content = found.law, account.compose(found, compared, judge)
     else:
@@ -187,14 +223,34 @@ def search_law(
         "leftover": left,
         "targets": {name: account.target_json(name, f) for name, f in fronts.items()},
     }
-    if forces.config is None:  # what "network" stands for in the choice is the splines
+    if not forces.network:  # what "network" stands for in the choice is the splines
         content["acceleration_error"] |= {"gnn": None, "splines": content["acceleration_error"]["gnn"]}
         content["refinement"]["why"] = content["refinement"]["why"].replace("network", "splines")
+    if isinstance(data, NoDataset) and "force" in messages:
+        content["force_in_file"] = _against_forces(law, messages)
     record = records.save(LawRecord, out, made | content)
     if forces.config is None:  # no later stage writes it
         _write_report(run)
     lines = [f"verdict  {trust_words(record)}"] if record.verdict.recovered is None else []
     return stage.done(out, lines, **_headline(record))
+
+
+def _against_forces(law: Law, messages: dict) -> dict:
+    """How far the law's pair forces are those that a messages file names."""
+    unit = direction(messages["dx"].astype(float), messages["r"].astype(float))
+    with np.errstate(all="ignore"):
+        found = np.nan_to_num(law.radial(**of_edges(messages)))[:, None] * unit
+    return read_out.score_forces(found, messages["force"].astype(float)) | {"n": len(unit)}
+
+
+def _check_given(engine: str, targets, node: str, sr_on_inputs: bool) -> None:
+    """``UserError`` for flags of a search where a file gives the formulas."""
+    flags = {"--engine": engine != "auto", "--targets": targets not in (None, [*OF_DATASET], OF_DATASET)}
+    flags |= {"--node function": node == "function", "--sr-on-inputs": sr_on_inputs}
+    for name in (k for k, there in flags.items() if there):
+        raise UserError(
+            f"--hall-of-fame gives formulas of the radial force, and {name} asks for a search", "leave it out"
+        )
 
 
 def _write_report(run: str) -> None:
@@ -234,6 +290,7 @@ def _headline(record: LawRecord) -> dict:
         told |= {"not_judged": len(verdict.not_judged)} if verdict.not_judged else {}
     if response := record.node.response:  # without it the pair law alone would look like a = F/m
         told = {"response": response_short(response)} | told
+    told |= {"force_r2": record.force_in_file.r2_all} if record.force_in_file else {}
     told["error_law"] = error.law
     told |= {"error_splines": error.splines} if error.gnn is None else {"error_gnn": error.gnn}
     told |= {"receivers": error.n, "engine": record.engine}

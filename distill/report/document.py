@@ -33,7 +33,10 @@ def write_report(run: str) -> Path:
     """Write outputs/<run>/report.html and return its path. Missing stages do not fail it."""
     m = gather(run)
     body = f"<header>{top.header(m)}{guarded(top.headline, m)}</header>"
-    sections = [entry for entry in SECTIONS if entry[1] not in OF_NETWORKS] if m.alone else SECTIONS
+    left_out = OF_NETWORKS if m.alone else ()
+    if m.elsewhere:
+        left_out = {stages.simulation, *OF_NETWORKS} - ({stages.messages} if m.linear_fit else set())
+    sections = [entry for entry in SECTIONS if entry[1] not in left_out]
     for number, (title, function) in enumerate(sections, 1):
         body += section(number, title, guarded(function, m))
     path = m.folder / "report.html"

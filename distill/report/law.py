@@ -5,7 +5,7 @@ from distill.law.residuals import MATERIAL, SIGNIFICANT
 from distill.law.sources import SPLINES
 from distill.messages.read_out import JACOBIAN
 from distill.report import words
-from distill.report.page import code, details, formula, guarded, missing, percent, shown, table, text
+from distill.report.page import code, details, formula, guarded, missing, percent, r2, shown, table, text
 from distill.report.parts import added
 from distill.report.words import missed, numbers, response_words, sentence, trust_words, verdict_word, worst_point
 
@@ -287,6 +287,11 @@ def facts(law) -> str:
     other = f"network {shown(error.gnn)}" if error.splines is None else f"splines {shown(error.splines)}"
     told = f"law {shown(error.law)}, {other}; n {shown(error.n)}"
     rows.append(["Mean relative error of held-out accelerations", told])
+    if named := law.force_in_file:
+        told = (
+            f"R² {r2(named.r2_all)}, median relative error {percent(named.median_relative_error)}; n {shown(named.n)}"
+        )
+        rows.append(["The law’s pair force against that in the file of the messages", told])
     rows.append(["Complexity (nodes)", shown(law.pair.complexity)])
     rows.append(["Search engine", f"{text(law.engine)} ({text(law.engine_reason)})"])
     latex = details("LaTeX", f"<pre>{text('f = ' + law.pair.latex)}</pre>")

@@ -39,8 +39,13 @@ class Material:
 
     @property
     def alone(self) -> bool:
-        """Whether the law is of a dataset, without a network."""
-        return self.law is not None and self.law.arguments.get("dataset") is not None
+        """Whether the law is of a dataset, or of messages made elsewhere, without a network here."""
+        return self.law is not None and (self.law.arguments.get("dataset") is not None or self.elsewhere)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the law is of messages that no run here sent."""
+        return self.law is not None and self.law.arguments.get("messages") is not None
 
     @property
     def system(self) -> SystemRecord:
@@ -100,6 +105,8 @@ def gather(run: str) -> Material:
     for name, (kind, path) in sources(run).items():
         read(name, kind, path)
     where = m.config.dataset_path if m.config else run.split("__")[0]
+    if m.elsewhere:
+        return m  # a dataset of that name is another's
     m.dataset_path = next((p for p in (names.dataset_path(where), paths.ROOT / where) if p.is_file()), None)
     if m.dataset_path:
         read("dataset", DatasetRecord, m.dataset_path.with_suffix(".json"))

@@ -13,7 +13,11 @@ NO_REPEAT = ("overwrite", "resume", "wandb")  # are about one call, not about wh
 def command(script: str, arguments: dict) -> str:
     """The command line of these arguments, defaults spelled out, to be pasted into a shell."""
     words = ["python", script]
+    instead = {"run"} if arguments.get("messages") or arguments.get("dataset") else set()  # of the folder then
+    instead |= {"engine"} if arguments.get("hall_of_fame") else set()
     for key, value in arguments.items():
+        if key in instead:
+            continue
         flag = f"--{key.replace('_', '-')}"
         if value in (None, "", []) or isinstance(value, dict) or key in NO_REPEAT or key.endswith("_sha256"):
             continue

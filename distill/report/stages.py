@@ -95,12 +95,12 @@ def priors_of(config) -> list[str]:
 
 def messages(m) -> str:
     extracted, fit = m.messages_test or m.messages_train, m.linear_fit
-    if not extracted:
+    if not extracted and not m.elsewhere:
         return missing("No messages have been extracted.", f"python extract_messages.py --run {m.run}")
     if not fit:
         what = f"{extracted.edges:,} messages were extracted, but not compared with forces."
         return missing(what, f"python fit_linear.py --run {m.run}")
-    n = f"{fit.n_edges:,} edges of the {text(fit.split)} split"
+    n = f"{fit.n_edges:,} edges" + ("" if m.elsewhere else f" of the {text(fit.split)} split")
     rows = [[text(gauge_named(k).label), r2(v.r2_all), r2(v.r2_trim90)] for k, v in fit.targets.items()]
     about = f"Best linear fit of the {len(fit.top_components)} most important message components; n: {n}."
     header = ["compared with the true …", "R² (all edges)", "R² (best 90 %)"]

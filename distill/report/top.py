@@ -10,10 +10,12 @@ LEAST, UNLIKE = "where the law gains least", "on data unlike it"
 
 
 def header(m: Material) -> str:
-    system = m.system.name or (m.config.dataset if m.config else m.law.arguments["dataset"] if m.alone else m.run)
+    of_dataset = m.alone and not m.elsewhere
+    system = m.system.name or (m.config.dataset if m.config else m.law.arguments["dataset"] if of_dataset else m.run)
     size = f"{m.config.n} particles in {m.config.dim} dimensions · " if m.config else ""
     parts = [f'<p class="kicker">{text(size)}run {code(m.run)}</p>']
-    how = "found by splines, without a network" if m.alone else "distilled from a graph network"
+    how = "found by splines, without a network" if of_dataset else "distilled from a graph network"
+    how = "from messages made elsewhere" if m.elsewhere else how
     parts.append(f"<h1>{text(f'The force law of “{system}”, {how}')}</h1>")
     if any(record.quick for record in m.made().values()):
         parts.append('<p class="open"><strong>Made with --quick:</strong> tiny sizes, numbers mean nothing.</p>')
@@ -26,7 +28,7 @@ def headline(m: Material) -> str:
         return missing(what, f"python symbolic_reg.py --run {m.run}")
     verdict = law.verdict
     skill = (m.config and m.config.skill) or law.data_verdict.skill
-    whose = "Splines" if m.alone else "Network"
+    whose = "Network" if law.acceleration_error.splines is None else "Splines"
     out = f'<p class="note">{whose}: {text(words.skill_words(skill))}.</p>' if skill else ""
     out += f'<p class="answer">{text(words.answer(law, m.generalization))}</p>'
     out += f'<p><span class="badge {COLOURS[verdict.recovered]}">{words.verdict_word(verdict)}</span>'

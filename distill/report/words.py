@@ -21,6 +21,7 @@ from distill.generalization.extrapolation import INTERPOLATION
 from distill.law.sources import LINEAR_NODE
 from distill.law.verdict import TAIL
 from distill.report import parts
+from distill.search.registry import GIVEN
 
 ROUNDING = 1e-12  # relative errors below are those of floating-point arithmetic
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -218,6 +219,8 @@ def owed(law: LawRecord) -> str:
     after = [one.label for one in without if _right(one.verdict)]
     if early.recovered:
         alone = "The messages had the law before any refit"
+        if law.engine in GIVEN:
+            alone = "Of the formulas that a file gave the messages chose the law before any refit"
         told = f"{alone}, and so had: {_listed(before)}." if before else f"{alone}; no rival had that was read alike."
     elif _right(law.verdict):
         told = "The messages did not have the law: the refit on accelerations found it."

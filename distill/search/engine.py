@@ -41,6 +41,7 @@ class SearchOptions:
     guesses: bool = True  # PySR starts from formulas of the embedded engine
     resume: bool = True  # PySR goes on from what an interrupted search left in ``output_directory``
     node_price: float = NODE_PRICE  # of the choice, see ``choice``
+    formulas: tuple[str, ...] = ()  # engine "file": those that it gives, see ``given``
 
     def __post_init__(self):
         object.__setattr__(self, "operators", tuple(self.operators))
@@ -52,7 +53,8 @@ class SearchOptions:
 
     def identity(self) -> dict:
         """What makes two searches of the same data the same, JSON-ready."""
-        return {k: v for k, v in asdict(self).items() if k not in HOW} | {"operators": list(self.operators)}
+        kept = {k: v for k, v in asdict(self).items() if k not in HOW and (k != "formulas" or v)}
+        return kept | {k: list(kept[k]) for k in ("operators", "formulas") if k in kept}
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class Engine:
     own_threads: bool = False  # it uses ``threads`` itself unless ``deterministic``; else targets run side by side
 
     def check(self, options: SearchOptions) -> None:
-        """``UserError`` for operators that it does not know."""
-        for name in options.operators:
+        """``UserError`` for operators that it does not know, if it has any to search with."""
+        for name in options.operators if self.operators else ():
             if name not in self.operators:
                 raise UserError(f"engine {self.name} has no operator '{name}'{near_miss(name, self.operators)}")
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import sympy as sp
+
 from distill.files.storage import save_text
 from distill.formulas.text import parse
 from distill.search.front import Row
@@ -21,11 +23,16 @@ _PART = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*)", re.ASCII | re.DOTALL)
 _FLOAT32 = re.compile(r"(?<![\w.])(\d+\.\d+)[fF]([-+]?\d+)(?!\w)", re.ASCII)  # Julia's 1.0f-5
 
 
-def write_hall_of_fame(path, rows: Sequence[Row]) -> None:
-    """Write ``rows`` with PySR's columns and quoting, whole or not at all."""
+def hall_text(rows: Sequence[Row]) -> str:
+    """``rows`` with PySR's columns and quoting."""
     lines = [",".join(COLUMNS)]
     lines += [f'{r.complexity},{r.loss:.8g},"{r.equation}"' for r in rows]
-    save_text(path, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
+
+
+def write_hall_of_fame(path, rows: Sequence[Row]) -> None:
+    """Write ``hall_text``, whole or not at all."""
+    save_text(path, hall_text(rows))
 
 
 def read_hall_of_fame(path, variables: Sequence[str]) -> list[Row]:
@@ -66,12 +73,20 @@ def _row(line, at, variables, where):
     if size < 1 or math.isnan(loss):
         raise UserError(f"{where}: complexity {size} and loss {loss} make no sense")
     try:
-        parameters = {}
-        if "=" in equation:
-            equation, parameters = _template(equation, variables)
-        return Row(size, loss, equation, parse(_FLOAT32.sub(r"\1e\2", equation), variables), None, parameters)
+        expr, equation, parameters = read_equation(equation, variables)
     except UserError as exc:
         raise UserError(f"{where}: {exc}") from None
+    return Row(size, loss, equation, expr, None, parameters)
+
+
+def read_equation(equation: str, variables: Sequence[str]) -> tuple[sp.Expr, str, dict]:
+    """(formula, its text, parameters) of an equation as PySR writes it, that of a template search too (see
+    ``read_hall_of_fame``); ``UserError`` for anything else.
+    """
+    parameters = {}
+    if "=" in equation:
+        equation, parameters = _template(equation, variables)
+    return parse(_FLOAT32.sub(r"\1e\2", equation), variables), equation, parameters
 
 
 def _template(text, variables) -> tuple[str, dict]:

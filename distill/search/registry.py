@@ -10,6 +10,7 @@ from distill.shell.errors import UserError, near_miss
 
 # "auto" takes the first that can run here
 ENGINES = {"pysr": "distill.search.pysr.engine", "operon": "distill.search.operon"}
+GIVEN = {"file": "distill.search.given"}  # none that searches: it gives the formulas of a file
 
 TARGETS = ("radial", "components", "shared", "node")  # see ``distill.search.targets``
 DEFAULT_TARGETS = ("radial", "components", "node")
@@ -18,9 +19,9 @@ LOSSES = ("relative", "mse")
 
 def load_engine(name: str):
     """The ``Engine`` of that name."""
-    if name not in ENGINES:
+    if name not in ENGINES | GIVEN:
         raise UserError(f"unknown engine '{name}'; choose {' or '.join(ENGINES)}{near_miss(name, ENGINES)}")
-    return importlib.import_module(ENGINES[name]).ENGINE
+    return importlib.import_module((ENGINES | GIVEN)[name]).ENGINE
 
 
 def resolve_engine(name: str = "auto", but: dict | None = None) -> tuple[str, str]:

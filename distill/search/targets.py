@@ -9,7 +9,8 @@ import numpy as np
 from distill.files import records
 from distill.files.kinds import FrontRecord
 from distill.files.properties import of_edges
-from distill.files.storage import finite_or_none
+from distill.files.provenance import sha256
+from distill.files.storage import finite_or_none, save_together
 from distill.messages import read_out, roles
 from distill.physics.law import AXES
 from distill.physics.terms import direction
@@ -18,9 +19,10 @@ from distill.search.choice import NETWORK_PRICE
 from distill.search.direct import search
 from distill.search.engine import SearchOptions
 from distill.search.front import Front
-from distill.search.hall_of_fame import read_hall_of_fame, write_hall_of_fame
+from distill.search.hall_of_fame import hall_text, read_hall_of_fame
 from distill.search.shared import search_shared
 from distill.shell.errors import UserError
+from distill.shell.paths import relative
 
 
 @dataclass
@@ -112,22 +114,25 @@ def search_target(target: Target, options: SearchOptions) -> Front:
 
 
 def save_front(place: Path, front, target: Target, identity: dict):
-    """Write ``hall_of_fame.csv`` and ``front.json`` to the folder ``place``; returns ``front``."""
-    write_hall_of_fame(place / "hall_of_fame.csv", front.rows)
-    records.save(
-        FrontRecord,
-        place / "front.json",
-        {
-            "target": target.name,
-            "identity": identity,
-            "features": list(target.features),
-            "engine": front.engine,
-            "chosen": front.chosen,
-            "why": front.why,
-            "info": plain_info(front.info),
-            "held_out": [None if r.held_out is None else finite_or_none(r.held_out) for r in front.rows],
-        },
-    )
+    """Write ``hall_of_fame.csv`` and ``front.json`` to the folder ``place``; returns ``front``.
+
+    A csv of ours is never there without the JSON that holds its digest, whenever we are cut off: one that stands alone
+    is somebody else's.
+    """
+    csv = hall_text(front.rows).encode()
+    about = {
+        "target": target.name,
+        "identity": identity,
+        "features": list(target.features),
+        "engine": front.engine,
+        "chosen": front.chosen,
+        "why": front.why,
+        "info": plain_info(front.info),
+        "held_out": [None if r.held_out is None else finite_or_none(r.held_out) for r in front.rows],
+        "front_sha256": hashlib.sha256(csv).hexdigest(),
+    }
+    side = records.text(FrontRecord, about).encode()
+    save_together({place / "front.json": side, place / "hall_of_fame.csv": csv})
     return front
 
 
@@ -136,15 +141,27 @@ def plain_info(info: dict) -> dict:
 
 
 def load_front(place: Path, target: Target, identity: dict):
-    """The front a former run left in ``place``, or None if there is none from the same arguments."""
-    if not ((place / "front.json").is_file() and (place / "hall_of_fame.csv").is_file()):
+    """The front a former run left in ``place``, or None if there is none from the same arguments; ``UserError`` where
+    the csv there is not the one that was written: it is damaged or somebody else's, and not to be replaced unasked.
+    """
+    csv, side = place / "hall_of_fame.csv", place / "front.json"
+    if not csv.is_file():
         return None
-    about = records.load(FrontRecord, place / "front.json")
+    way_out = "add --overwrite to search again and replace it; to use its formulas, move it elsewhere and give it"
+    way_out += " with --hall-of-fame FILE"
+    if not side.is_file():
+        raise UserError(f"{relative(csv)} was not written here: no front.json lies beside it", way_out)
+    about = records.load(FrontRecord, side)
+    if about.front_sha256 not in (None, sha256(csv)):
+        raise UserError(f"{relative(csv)} is not what was written here: cut off, edited or another file", way_out)
     if about.identity != identity or about.features != list(target.features):
         return None
-    rows = read_hall_of_fame(place / "hall_of_fame.csv", list(target.features))
+    try:
+        rows = read_hall_of_fame(csv, list(target.features))
+    except UserError as exc:
+        raise UserError(exc.message, way_out) from None
     if len(rows) != len(about.held_out) or not 0 <= about.chosen < len(rows):
-        raise UserError(f"{place / 'hall_of_fame.csv'} does not belong to its front.json", "add --overwrite")
+        raise UserError(f"{relative(csv)} does not belong to the front.json beside it", way_out)
     for row, held_out in zip(rows, about.held_out, strict=True):
         row.held_out = held_out
     return Front(rows, about.engine, about.chosen, about.why, about.info)

@@ -69,6 +69,11 @@ class PairSpline:
         """The node terms of every receiver, a force [node, dim]."""
         return force(self.node_values, state_of(edges, nodes.first))
 
+    def accelerations(self, edges: dict, nodes: Nodes) -> np.ndarray:
+        """What it predicts of the receivers [edge, dim]."""
+        mass = edges["mass_i"][nodes.first].astype(float)[:, None]
+        return ((nodes.sum(self.force(edges)) + self.node_force(edges, nodes)) / mass)[nodes.of_edge]
+
     def account(self) -> dict:
         """JSON-ready: what it is and how it was found."""
         return {

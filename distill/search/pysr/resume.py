@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files.provenance import sha256
 from distill.files.storage import load_json, plain, save_json
 from distill.search.choice import pareto
 from distill.search.front import Row
@@ -43,28 +44,48 @@ def begin(folder: Path, who: dict, names, read: Callable[[], list[Row]], resume:
 
     ``read`` returns the rows of the hall of fame, or raises ``UserError``; formulas are in ``names``. Damaged
     files are told in a warning and not used. At no moment do valid rows exist only in memory, or lie beside a
-    ``search.json`` that is not theirs.
+    ``search.json`` that is not theirs. ``UserError`` where the hall of fame there is none of ours: without
+    ``resume`` it is replaced.
     """
     rows = []
+    if resume:
+        _refuse_foreign(folder)
     if resume and _interrupted(folder, who):
         rows = _rows(folder, EARLIER, lambda: read_hall_of_fame(folder / EARLIER, names))
         rows = list({row.equation: row for row in rows + _rows(folder, HALL, read)}.values())
         rows = pareto(rows) if len(rows) > MAX_EARLIER else sorted(rows, key=lambda r: (r.complexity, r.loss))
         if rows:
             write_hall_of_fame(folder / EARLIER, rows)
-    else:
-        for name in (STATE, EARLIER):
-            (folder / name).unlink(missing_ok=True)
     for old in folder.glob("hall_of_fame*"):
         old.unlink()
+    if not rows:  # last: a hall of fame without it is somebody else's
+        for name in (STATE, EARLIER):
+            (folder / name).unlink(missing_ok=True)
     save_json(folder / STATE, {"identity": who, "finished": False})
     return rows
 
 
 def finish(folder: Path, who: dict) -> None:
     """The search ended and its rows were read."""
-    save_json(folder / STATE, {"identity": who, "finished": True})
+    made = {"hall_sha256": sha256(folder / HALL)} if (folder / HALL).is_file() else {}
+    save_json(folder / STATE, {"identity": who, "finished": True, **made})
     (folder / EARLIER).unlink(missing_ok=True)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """``UserError`` for a hall of fame that no search here wrote: without ``search.json``, or another than it names."""
+    if not list(folder.glob("hall_of_fame*")):
+        return
+    found = f"{relative(folder / HALL)} was not written here"
+    fix = "add --overwrite to replace it; to use its formulas, move it elsewhere and give it with --hall-of-fame FILE"
+    if not (folder / STATE).is_file():
+        raise UserError(f"{found}: no {STATE} lies beside it", fix)
+    try:
+        made = load_json(folder / STATE).get("hall_sha256")
+    except UserError:
+        return  # told when it is read
+    if made and (folder / HALL).is_file() and sha256(folder / HALL) != made:
+        raise UserError(f"{found}, or was changed since", fix)
 
 
 def _interrupted(folder, who):
