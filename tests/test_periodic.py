@@ -181,7 +181,7 @@ def test_the_paper_recipe_takes_some_receivers_a_step_and_starts_without_message
     assert torch.equal(drawn // argon.n, torch.arange(3).repeat_interleave(5))
     assert not torch.equal(trainer.receivers(), drawn)
     pred = torch.zeros(3, argon.n, 3)
-    found = float(trainer.loss(pred, {"acc": pred + 1}, drawn))
+    found = float(trainer.loss({"pred": pred, "acc": pred + 1}, drawn))
     assert found == pytest.approx(5 * 3)  # summed over five receivers a graph
     x, edges = trainer.x_val[0], trainer.data.edges_val([0])
     message, _ = trainer.model.messages(x, edges)

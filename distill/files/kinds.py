@@ -116,6 +116,7 @@ class Skill(Part):
     network: float  # mean |a - a_data| / (c + |a_data|) of acceleration components, c the typical |a_data|
     zero: float  # the same of predicting 0
     mean: float  # the same of predicting the mean of the training accelerations
+    noise: float | None = None  # of windows, whose targets are noisy: the same of predicting the truth
 
 
 class RunConfig(Made):
@@ -138,7 +139,8 @@ class RunConfig(Made):
     graphs_seen: int  # frames, repetitions counted
     stacked_runs: int  # runs trained together, of which this was one
     train_graphs: int  # frames of the training split
-    edges_a_frame: float | None = None  # mean over the training split in a box; null: all pairs, or a chain
+    edges_a_frame: float | None = None  # mean in a box, of a window in all its frames; null: all pairs, or a chain
+    window: int | None = None  # frames of the windows it was trained on; null: on accelerations of single frames
     cpu_seconds: float  # of the training
     validation_mae: float  # mean absolute error of an acceleration component
     validation_loss: float  # of the loss trained on
@@ -166,6 +168,7 @@ class MessagesRecord(Made):
     properties: list[str] = field(default_factory=lambda: list(USUAL))  # of particles, in the arrays
     antisymmetric: bool  # the network's messages obey e_ij = -e_ji
     network_error: float | None = None  # ``skill.network`` of config.json: the network's when it was trained
+    window: int | None = None  # frames of a window, which a graph is then; null: of single frames
     doubted: list[str] = none(list)  # assumptions that flags of train.py switched off: later stages make none of them
     dataset: str  # name of the dataset
     dataset_path: str  # name, or path where it lies elsewhere

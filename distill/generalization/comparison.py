@@ -12,7 +12,7 @@ import numpy as np
 
 from distill.files.dataset import Dataset
 from distill.generalization import extrapolation, rollout
-from distill.generalization.extrapolation import INTERPOLATION, Made
+from distill.generalization.extrapolation import INTERPOLATION, WINDOWS, Made
 from distill.physics.record import system_of
 from distill.physics.system import System
 from distill.shell import extensions
@@ -55,9 +55,11 @@ def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law) -> 
             whose = f"--seed {args.seed} is the dataset's own: its trajectories were trained on"
             raise UserError(whose, "give another --seed")
         made = kind.fresh(args, dataset, system)
+        if "acc" not in dataset.arrays:
+            made.sets[WINDOWS] = extrapolation.own_windows(dataset, args.max_graphs, args.seed)
     unit, network = kind.unit(system), network_acceleration(model, dataset)
     like = made.sets[INTERPOLATION]
-    inertia = like.properties["mass"][..., None] if unit else 1.0
+    inertia = like.inertia if unit else 1.0
     typical = typical_size(np.linalg.norm(inertia * like.acc, axis=-1))
     sets = progress(made.sets.items(), desc="errors of law and network", unit="set")
     result = {
@@ -79,7 +81,11 @@ def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law) -> 
 
 
 def _spacing(dataset: Dataset, system: System) -> float:
-    return float(dataset.t[1] - dataset.t[0]) if dataset.pos.shape[1] > 1 else system.dt
+    """Time between two frames, the usual one where times are uneven."""
+    if dataset.pos.shape[1] < 2:
+        return system.dt
+    steps = np.diff(dataset.times, axis=1)
+    return float(steps[0, 0] if np.ptp(steps) < 1e-6 * steps[0, 0] else np.median(steps))
 
 
 def _fresh(args, dataset, system) -> Made:

@@ -17,10 +17,13 @@ from distill.physics.system import acceleration
 from distill.shell.errors import UserError
 from distill.shell.processes import GUARD, follow_parent
 from distill.statistics import metrics
+from distill.windows.of_dataset import windows_of
+from distill.windows.weak_form import Windows
 
 FACTORS = {"wide": 3.0, "heavy": 3.0, "close": 0.3}
 LONGER = 3  # "longer" and the rollouts run for this many training times
-INTERPOLATION = "interpolation"
+INTERPOLATION, WINDOWS = "interpolation", "windows"
+LIKE_TRAINING = (INTERPOLATION, WINDOWS)  # the others are beyond
 NO_FORCE = 1e-9  # times the typical force of interpolation
 NOTHING_KNOWN = "the true law is not known here, so nothing beyond the dataset can be labelled"
 
@@ -29,7 +32,8 @@ NOTHING_KNOWN = "the true law is not known here, so nothing beyond the dataset c
 class States:
     """States with their true accelerations: pos, vel, acc [graph, particle, dim]; properties, name -> [graph,
     particle]. ``what`` says in one sentence what they are; ``held`` are particles that never move; ``box [dim]``: sides
-    of a periodic box."""
+    of a periodic box. Where only positions are known ``acc`` [window, 1, dim] is what ``seen`` says of windows.
+    """
 
     what: str
     pos: np.ndarray
@@ -39,6 +43,21 @@ class States:
     held: tuple[int, ...] = ()
     report: dict = field(default_factory=dict)  # of the simulation it is from, if it is the first from there
     box: np.ndarray | None = None
+    windows: Windows | None = None
+    node: np.ndarray | None = None  # of windows: number of their particle in every frame [window, frame]
+
+    def seen(self, values: np.ndarray) -> np.ndarray:
+        """What of accelerations in these states [graph, particle, dim] is compared with ``acc``."""
+        if self.windows is None:
+            return values
+        omega, of = self.windows.omega, values.reshape(-1, values.shape[-1])[self.node]
+        return np.einsum("wk,wkd->wd", omega, np.where(omega[..., None] != 0, of, 0.0))[:, None]
+
+    @property
+    def inertia(self) -> np.ndarray:
+        """Masses of what ``acc`` is of [..., 1]."""
+        mass = self.properties["mass"]
+        return mass[..., None] if self.windows is None else mass.reshape(-1)[self.node[:, :1]][..., None]
 
     def __len__(self) -> int:
         return len(self.pos)
@@ -123,12 +142,39 @@ def make_sets(system, n, dim, frames, spacing, trajectories, limit, seed, simula
 
 def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
     """The only set there is where the truth is unknown: the dataset's test split with its own labels."""
+    if "acc" not in dataset.arrays:
+        return {INTERPOLATION: own_windows(dataset, limit, seed)}
     index = dataset.trajectories("test")
     arrays = {k: getattr(dataset, k)[index] for k in ("pos", "vel", "acc", *dataset.properties)}
     arrays["box"] = dataset.arrays.get("box")
     held = dataset.meta.system.held
     what = "the dataset's test trajectories with the accelerations stored there"
     return {INTERPOLATION: pick(arrays, dataset.properties, slice(None), limit, seed, what, held)}
+
+
+def own_windows(dataset: Dataset, limit: int, seed: int) -> States:
+    """Windows of the dataset's test split, of at most ``limit`` frames, where only positions are known."""
+    found = windows_of(dataset, dataset.trajectories("test"))
+    found, across = found.of(~np.isin(found.particle, dataset.meta.system.held)), found.omega.shape[1]
+    run = np.unique(np.stack([found.trajectory, found.start]), axis=1, return_inverse=True)[1].reshape(-1)
+    chosen = np.random.default_rng([seed, 7]).permutation(run.max() + 1)[: max(1, limit // across)]
+    found = found.of(np.isin(run, chosen))
+    number = found.trajectory[:, None] * dataset.pos.shape[1] + found.frames
+    frames, place = np.unique(number, return_inverse=True)
+    trajectory, frame = np.divmod(frames, dataset.pos.shape[1])
+    pos = dataset.pos[trajectory, frame]
+    vel = np.nan_to_num(dataset.arrays["vel"][trajectory, frame]) if "vel" in dataset.arrays else np.zeros_like(pos)
+    return States(
+        f"windows of {across} frames of the dataset's test trajectories: what the observed positions say of mean"
+        " accelerations, noise included",
+        pos,
+        vel,
+        {name: values[trajectory] for name, values in dataset.properties.items()},
+        found.target[:, None],
+        box=dataset.arrays.get("box"),
+        windows=found,
+        node=place.reshape(number.shape) * dataset.n + found.particle[:, None],
+    )
 
 
 # ---------------------------------------------------------------- a process of its own
@@ -222,10 +268,11 @@ def compare(states: States, network, law, forces: bool = False, typical: float =
     """
     out = {"what": states.what, "graphs": len(states), "particles": states.pos.shape[1]}
     box = {} if states.box is None else {"box": states.box}
-    scale = states.properties["mass"][..., None] if forces else 1.0
+    scale = states.inertia if forces else 1.0
     with np.errstate(all="ignore"):
         for name, function in (("gnn", network), ("law", law)):
-            out[name] = errors(scale * function(*states.state, **box), scale * states.acc, states.held, typical)
+            found = scale * states.seen(function(*states.state, **box))
+            out[name] = errors(found, scale * states.acc, states.held, typical)
     gnn, law_mae = out["gnn"]["mae"], out["law"]["mae"]
     usable = gnn and law_mae is not None and not out["law"]["n_not_finite"]
     out["law_over_gnn_mae"] = finite_or_none(law_mae / gnn) if usable else None

@@ -1,10 +1,11 @@
-"""What every edge of chosen frames sends, a batch of graphs at a time.
+"""What every edge of chosen frames, or of windows of frames, sends, a batch of graphs at a time.
 
 One forward pass a batch: in a large file the network costs more than all the rest together, and what is
 beside it (geometry, true forces, checks, the disk) has to stay small next to it.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,9 +16,21 @@ from distill.network.data import Inputs
 from distill.network.edges import Edges, edges_of
 from distill.physics.record import system_of
 from distill.physics.system import pair_force
+from distill.windows.of_dataset import windows_of
 from models import GNN
 
 LEAST = 1e-25  # unit below which small accelerations leave the range of 32 bits
+
+
+@dataclass
+class Sent:
+    """What the edges of a few frames send: one entry an edge, in the order of frames, then receivers, then senders."""
+
+    frame: np.ndarray  # number of each frame among all of the dataset
+    receiver: np.ndarray  # node [edge]: particle i of the k-th frame is the node k n + i
+    sender: np.ndarray  # node [edge]
+    arrays: dict  # of the network and the geometry, name -> [edge, ...]
+    nodes: dict  # what there is of receivers, name -> [node, dim]
 
 
 class Extraction:
@@ -37,14 +50,21 @@ class Extraction:
         self.held = dataset.meta.system.held
         self.with_shares = True
 
+    window = None  # frames of a window, where receivers are windows
+
+    def graphs(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """``(trajectory, frame)`` [graph] of all that there are of a split."""
+        trajectories, frames = self.dataset.trajectories(split), self.dataset.pos.shape[1]
+        return trajectories.repeat(frames), np.tile(np.arange(frames), len(trajectories))
+
     def number(self, trajectory, frame) -> np.ndarray:
         """Numbers of the frames ``(trajectory[k], frame[k])`` among all of the dataset."""
         return np.asarray(trajectory) * self.dataset.pos.shape[1] + frame
 
     def edges(self, trajectory: np.ndarray, frame: np.ndarray) -> int:
         """Rows that the frames ``(trajectory[k], frame[k])`` give together."""
-        left_out = int(np.isin(self.source.arrays([0])[0].receiver, self.held).sum()) if self.held else 0
-        return self.source.count(self.number(trajectory, frame)) - left_out * len(frame)
+        parts = self.batches(trajectory, frame)
+        return int(sum(self.source.senders(number)[self._receive(number)].sum() for number in parts))
 
     def batches(self, trajectory: np.ndarray, frame: np.ndarray) -> list[np.ndarray]:
         """Numbers of the frames ``(trajectory[k], frame[k])`` in order, those together that are evaluated at once."""
@@ -56,38 +76,51 @@ class Extraction:
 
     def part(self, number: np.ndarray) -> dict:
         """Arrays of a few frames at once; edges in the order of frames, then receivers, then senders."""
-        trajectory, frame = np.divmod(number, self.dataset.pos.shape[1])
-        n, config = self.dataset.n, self.model.config
-        pos, vel, acc = (getattr(self.dataset, k)[trajectory, frame] for k in ("pos", "vel", "acc"))
+        sent = self._sent(number)
+        sent.nodes["acc_i"] = self._of_frames(self.dataset.acc, number).reshape(-1, self.dataset.dim)
+        receive = self._receive(number).reshape(-1)
+        edge = slice(None) if receive.all() else np.flatnonzero(receive[sent.receiver])
+        part = self._fields(sent, edge)
+        i = sent.receiver[edge]
+        return part | {name: values.take(i, 0) for name, values in sent.nodes.items()}
+
+    def _of_frames(self, values: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """[frame, particle, ...] of an array [trajectory, frame, particle, ...]."""
+        return values[np.divmod(number, self.dataset.pos.shape[1])]
+
+    def _receive(self, number: np.ndarray) -> np.ndarray:
+        """Which particles' accelerations are known and made by pairs [frame, particle]."""
+        out = np.isfinite(self._of_frames(self.dataset.acc, number)).all(2)
+        out[:, self.held] = False
+        return out
+
+    def _sent(self, number: np.ndarray) -> Sent:
+        arrays = self.dataset.arrays
+        pos, vel = (self._of_frames(arrays[k], number) if k in arrays else None for k in ("pos", "vel"))
+        trajectory = number // self.dataset.pos.shape[1]
         properties = {name: values[trajectory] for name, values in self.dataset.properties.items()}
-        edges = self.source(number)
-        network = self._network(self.inputs.features(pos, vel, properties, config.properties), edges)
-        acc_pred, alone = network.pop("acc_pred"), network.pop("acc_alone", None)
+        x = self.inputs.features(pos, vel, properties, self.model.config.properties)
+        network = self._network(x, self.source(number))
         graph, counts = self.source.arrays(number)
-        i, j, own = graph.receiver, graph.sender, {"dx": graph.dx, "r": graph.r, **network}
-        own |= {"trajectory": np.repeat(trajectory, counts), "frame": np.repeat(frame, counts)}
-        if self.held:
-            free = np.flatnonzero(~np.isin(i % n, self.held))
-            i, j, own = i[free], j[free], {k: v[free] for k, v in own.items()}
-
-        def at(values, index):  # [graph, particle, ...] -> [edge, ...]
-            return values.reshape(-1, *values.shape[2:]).take(index, 0)
-
-        part = {
-            "message": own.pop("message"),
-            "receiver": (i % n).astype(np.int32),
-            "sender": (j % n).astype(np.int32),
-            "trajectory": own.pop("trajectory").astype(np.int32),
-            "frame": own.pop("frame").astype(np.int32),
-            "dx": own.pop("dx"),
-            "r": own.pop("r"),
-            "vel_i": at(vel, i),
-            "vel_j": at(vel, j),
-        }
+        vel = np.nan_to_num(np.zeros_like(pos) if vel is None else vel).reshape(-1, self.dataset.dim)
+        nodes = {"acc_pred_i": network.pop("acc_pred"), "vel_i": vel}
+        if "acc_alone" in network:
+            nodes["acc_alone_i"] = network.pop("acc_alone")
+        own = {"dx": graph.dx, "r": graph.r, "vel_j": vel.take(graph.sender, 0), **network}
         for name, values in properties.items():
-            part |= dict(zip(property_named(name).fields, (at(values, i), at(values, j)), strict=True))
-        alone = {} if alone is None else {"acc_alone_i": alone.take(i, 0)}
-        part |= {"acc_i": at(acc, i), "acc_pred_i": acc_pred.take(i, 0), **alone, **own}
+            ends = (values.reshape(-1).take(k) for k in (graph.receiver, graph.sender))
+            own |= dict(zip(property_named(name).fields, ends, strict=True))
+        own["at"] = np.repeat(number, counts)
+        return Sent(number, graph.receiver, graph.sender, own, nodes)
+
+    def _fields(self, sent: Sent, edge) -> dict:
+        """Fields of these edges that their receivers need not be known for."""
+        part = {name: values[edge] for name, values in sent.arrays.items()}
+        trajectory, frame = np.divmod(part.pop("at"), self.dataset.pos.shape[1])
+        part |= {"trajectory": trajectory.astype(np.int32), "frame": frame.astype(np.int32)}
+        n = self.dataset.n
+        part |= {"receiver": (sent.receiver[edge] % n).astype(np.int32)}
+        part |= {"sender": (sent.sender[edge] % n).astype(np.int32)}
         part["active"] = self.model.active.cpu().numpy().astype(np.int8)
         if self.system is not None:
             part["force"] = pair_force(self.system, part["dx"], part["r"], of_edges(part))
@@ -113,6 +146,70 @@ class Extraction:
             out["acc_share"] = model.acceleration_shares(nodes, edges, message, node)
         out, unit = {k: v.cpu().numpy() for k, v in out.items()}, self.inputs.scales.acceleration
         return {k: in_data_units(v, unit) if k.startswith("acc_") else v for k, v in out.items()}
+
+
+class WindowExtraction(Extraction):
+    """The same where only positions are known: a graph is a window (``distill.windows``) of every particle, known by
+    its middle frame, and a receiver has the pairs of all its frames as edges, each with its ``weight``.
+    """
+
+    def __init__(self, model: GNN, dataset: Dataset, edges_at_once: int | None = None):
+        super().__init__(model, dataset, edges_at_once)
+        found = windows_of(dataset)
+        found = found.of(~np.isin(found.particle, self.held))
+        key = self.number(found.trajectory, found.middle)
+        order = np.lexsort([found.particle, key])
+        self.windows, self.key, self.window = found.of(order), key[order], found.omega.shape[1]
+
+    def graphs(self, split):
+        known = np.unique(self.key)
+        trajectory, frame = np.divmod(known, self.dataset.pos.shape[1])
+        some = np.isin(trajectory, self.dataset.trajectories(split))
+        return trajectory[some], frame[some]
+
+    def batches(self, trajectory, frame):
+        """Numbers of the windows of these graphs in order, those together that are evaluated at once."""
+        begin, end = (np.searchsorted(self.key, self.number(trajectory, frame), side) for side in ("left", "right"))
+        whole = list(map(np.arange, begin, end))
+        across = self.window
+        least = max(1, len(next(self.source.batches(np.arange(len(self.key)), self.edges_at_once))) // across)
+        return [np.concatenate(whole[k : k + least]) for k in range(0, len(whole), least)]
+
+    def edges(self, trajectory, frame):
+        parts = self.batches(trajectory, frame)
+        return int(sum((self._senders(w)[2]).sum() for w in parts))
+
+    def _senders(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers of the frames of these windows; node in them of every frame of every window [window, frame], and how
+        many senders it has, 0 where it has no weight.
+        """
+        own = self.windows.of(window)
+        every = self.number(own.trajectory[:, None], own.frames)
+        used = own.omega != 0
+        frames, place = np.unique(every[used], return_inverse=True)
+        node = np.zeros(every.shape, dtype=np.int64)
+        node[used] = place.reshape(-1) * self.dataset.n + own.particle[:, None].repeat(every.shape[1], 1)[used]
+        return frames, node, np.where(used, self.source.senders(frames).reshape(-1)[node], 0)
+
+    def part(self, window: np.ndarray) -> dict:
+        """Arrays of a few windows at once; edges in the order of windows, then frames, then senders."""
+        frames, node, count = self._senders(window)
+        own, sent = self.windows.of(window), self._sent(frames)
+        row = np.repeat(np.arange(len(window)), count.sum(1))  # the window of every edge
+        first = np.searchsorted(sent.receiver, node.reshape(-1))
+        count = count.reshape(-1)
+        edge = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
+        part = self._fields(sent, edge)
+        part |= {"at": part["frame"], "frame": own.middle[row].astype(np.int32)}
+        part["weight"] = np.repeat(own.omega.reshape(-1), count)
+        for name, values in sent.nodes.items():  # of windows: their weighted means
+            part[name] = np.einsum("wk,wkd->wd", own.omega, values[node])[row]
+        return part | {"acc_i": own.target[row], "acc_noise": own.noise[row]}
+
+
+def extraction_of(model: GNN, dataset: Dataset) -> Extraction:
+    """Of frames where their accelerations are known, else of windows."""
+    return (Extraction if "acc" in dataset.arrays else WindowExtraction)(model, dataset)
 
 
 def in_data_units(acc: np.ndarray, unit: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 
 from distill.files.dataset import Dataset
 from distill.files.kinds import RunConfig
-from distill.messages.extraction import Extraction
+from distill.messages.extraction import extraction_of
 from distill.network.layers import silence
 from distill.network.weights import model_config
 from models import GNN
@@ -25,13 +25,14 @@ def initial_network(config: RunConfig) -> GNN:
 
 @dataclass
 class _Order:
-    """Rows of a messages file by (trajectory, frame, receiver, sender), and back."""
+    """Rows of a messages file by (trajectory, frame, receiver, at, sender), and back."""
 
     sorted: np.ndarray
 
     @classmethod
     def of(cls, messages: dict) -> "_Order":
-        return cls(np.lexsort([messages[k] for k in ("sender", "receiver", "frame", "trajectory")]))
+        seen = messages.get("at", messages["frame"])
+        return cls(np.lexsort([messages["sender"], seen, *(messages[k] for k in ("receiver", "frame", "trajectory"))]))
 
     def to(self, other: "_Order") -> np.ndarray:
         """Row of these messages for every row of the ``other``."""
@@ -45,7 +46,7 @@ def untrained_messages(config: RunConfig, dataset: Dataset, messages: dict) -> d
     network before its first step. Nothing is written.
     """
     frames = np.unique(np.stack([messages[k] for k in ("trajectory", "frame")]), axis=1)
-    parts = list(Extraction(initial_network(config), dataset).parts(*frames))
+    parts = list(extraction_of(initial_network(config), dataset).parts(*frames))
     found = {k: parts[0][k] if k == "active" else np.concatenate([p[k] for p in parts]) for k in parts[0]}
     order = _Order.of(found).to(_Order.of(messages))
     return {k: v if k == "active" else v[order] for k, v in found.items()}

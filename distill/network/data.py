@@ -11,7 +11,7 @@ from torch import Tensor
 from distill.files.dataset import Dataset
 from distill.files.scales import ONE, Scales
 from distill.network.edges import EdgeSource, edges_of, graphs_of
-from distill.network.labels import Labels, labels_of
+from distill.network.labels import Labels, finer_than, labels_of
 
 FIRST_INPUTS = ("charge", "mass")  # the paper's order
 VALIDATION_GRAPHS = 10_000
@@ -82,17 +82,19 @@ def dataset_features(dataset: Dataset, graphs: np.ndarray, inputs: Inputs | None
 
 @dataclass
 class TrainingData:
-    """Features [graph, particle, column], labels and edges of two splits.
+    """Features [graph, particle, column], labels (for the training also those of shorter windows) and edges of two
+    splits.
 
     ``rank_most``: graphs of validation by which components are ranked, at most. Where graphs have edges of their own
-    ``edges_a_frame`` is their mean number, else None; ``told`` is what ``models.ModelConfig`` has to know of the data.
+    ``edges_a_frame`` is their mean number (of windows: in all their frames), else None; ``told`` is what
+    ``models.ModelConfig`` has to know of the data.
     ``typical``, ``typical_val`` [graph, particle]: its particle's median |a| along the trajectory, and the
     ``powers`` that gates start from (``first_powers``), where masses are wide.
     """
 
     x: Tensor
     x_val: Tensor
-    labels: Labels
+    labels: list[Labels]
     labels_val: Labels
     edges: EdgeSource
     edges_val: EdgeSource
@@ -129,7 +131,10 @@ def load(
     edges_val = edges_of(dataset, graphs_val := graphs_of(dataset, "validation", limit_val), device)
     x, x_val = (torch.as_tensor(dataset_features(dataset, g, inputs)).to(device) for g in (graphs, graphs_val))
     labels, labels_val = (labels_of(dataset, g, device, scales.acceleration) for g in (graphs, graphs_val))
-    data = TrainingData(x, x_val, labels, labels_val, edges, edges_val, rank_most, a_frame, told)
+    if labels.omega is not None:
+        a_frame = labels.across * (a_frame or edges.count(np.arange(len(graphs))) / len(graphs))
+    finer = finer_than(labels, dataset, graphs, device, scales.acceleration)
+    data = TrainingData(x, x_val, [labels, *finer], labels_val, edges, edges_val, rank_most, a_frame, told)
     if wide_masses:
         told |= {
             "wide_masses": True,

@@ -54,6 +54,11 @@ class EdgeSource:
         """Edges that these frames have together."""
         raise NotImplementedError
 
+    def senders(self, frames: Sequence[int]) -> np.ndarray:
+        """How many senders every particle has in these frames [frame, particle]."""
+        graph, _ = self.arrays(frames)
+        return np.bincount(graph.receiver, minlength=len(frames) * self.n).reshape(len(frames), self.n)
+
     def batches(self, frames: np.ndarray, edges: int | None = None) -> Iterator[np.ndarray]:
         """``frames`` in parts of about so many edges, a frame at least."""
         edges = edges or EDGES_AT_ONCE[self.device.type]
@@ -86,6 +91,12 @@ class PairEdges(EdgeSource):
 
     def count(self, frames):
         return self.a_frame * len(frames)
+
+    def senders(self, frames):
+        each = np.full(self.n, self.n - 1)
+        if self.chain:
+            each = np.r_[1, np.full(self.n - 2, 2), 1]
+        return np.broadcast_to(each, (len(frames), self.n))
 
 
 @functools.lru_cache(maxsize=8)
@@ -140,11 +151,14 @@ class PresentEdges(PairEdges):
         return Neighbours(sender, receiver, reverse, dx, np.linalg.norm(dx, axis=1)), counts
 
     def count(self, frames):
-        there = self.there[frames]
-        if self.chain:
-            return 2 * int((there[:, 1:] & there[:, :-1]).sum())
-        count = there.sum(1)
-        return int((count * (count - 1)).sum())
+        return int(self.senders(frames).sum())
+
+    def senders(self, frames):
+        there = self.there[frames].astype(int)
+        if not self.chain:
+            return there * (there.sum(1, keepdims=True) - 1)
+        around = np.pad(there, ((0, 0), (1, 1)))
+        return there * (around[:, 2:] + around[:, :-2])
 
 
 class FrameEdges(EdgeSource):

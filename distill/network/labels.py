@@ -14,10 +14,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from distill.files.dataset import Dataset
+from distill.windows.of_dataset import windows_of
+from distill.windows.unresolved import alternating
 
 STRETCH = 2  # lengths of a window: of windows one after the other every prediction would serve one only
+SHORTEST = 5  # frames of the shortest windows
 ALL_OF_THEM = 4  # of all windows, that many begin in the length of one
+RESOLVED = 0.01  # of an acceleration, missed between frames, at most
 AT_ONCE = 2048
+ALIKE = 1e-6  # weights of windows that differ by less are the same
 
 
 @dataclass
@@ -27,20 +32,22 @@ class Labels:
 
     ``acc`` [graph, particle, dim]: known accelerations, or targets of windows; 0 where there is none. ``there`` [graph,
     particle]: 0 there; None: there is none such. ``omega`` [K], or [graph, particle, K]: weights of a window's frames,
-    which add up to 1; None: accelerations are known. ``noise`` [graph, particle]: standard deviation of a component of
-    ``acc``; None: not known.
+    which add up to 1, and ``between``, like it, those of ``windows.unresolved.alternating``; None: accelerations are
+    known. ``noise`` [graph, particle]: standard deviation of a component of
+    ``acc``; None: not known. ``length``: frames of a stretch, K at least.
     """
 
     acc: Tensor
     frames: int = 1
     there: Tensor | None = None
     omega: Tensor | None = None
+    between: Tensor | None = None
     noise: Tensor | None = None
+    length: int = 1
 
     def __post_init__(self):
         device = self.acc.device
         self.across = 1 if self.omega is None else self.omega.shape[-1]  # frames of a window
-        self.length = min(STRETCH * self.across, self.frames)  # frames of a stretch
         self.frame = torch.arange(self.length, device=device)
         self.offsets = torch.arange(self.length - self.across + 1, device=device)  # of the windows in a stretch
         place = self.frame - self.offsets[:, None]  # in a window, of every frame of its stretch
@@ -83,28 +90,36 @@ class Labels:
     def _tables(self) -> dict[str, Tensor]:
         fields = {"acc": self.acc, "there": self.there, "noise": self.noise}
         if self.omega is not None and self.omega.dim() > 1:
-            fields["omega"] = self.omega
+            fields |= {"omega": self.omega, "between": self.between}
         return {name: values for name, values in fields.items() if values is not None}
 
-    def combine(self, pred: Tensor, of: dict[str, Tensor]) -> Tensor:
-        """What ``pred`` [node, dim] on the ``graphs`` of some stretches makes of their windows, ``of`` them: [window,
-        particle, dim].
+    def combine(self, pred: Tensor, of: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``of`` the windows of some stretches, with ``pred`` [window, particle, dim], what predictions [node, dim] on
+        their ``graphs`` make of them, and ``noise`` with what frames miss of these (``windows.unresolved``).
         """
         n = of["acc"].shape[-2]
         if self.omega is None:
-            return pred.view(-1, n, pred.shape[-1])
+            return of | {"pred": pred.view(-1, n, pred.shape[-1])}
         pred = pred.view(-1, self.length, n, pred.shape[-1])
-        if "omega" not in of:
-            return torch.einsum("wl,slnd->swnd", pad(self.omega, (0, 1))[self.place], pred).flatten(0, 1)
-        omega = pad(of["omega"], (0, 1)).view(len(pred), len(self.offsets), n, self.across + 1)
-        place = self.place[None, :, None].expand(len(pred), -1, n, -1)
-        return torch.einsum("swnl,slnd->swnd", omega.gather(-1, place), pred).flatten(0, 1)
+        mean = self._weighted(pred, of.get("omega", self.omega))
+        missed = self._weighted(pred.detach(), of.get("between", self.between))
+        return of | {"pred": mean, "noise": with_missed(of["noise"], missed)}
+
+    def _weighted(self, pred: Tensor, weights: Tensor) -> Tensor:
+        """Sums [window, particle, dim] of ``pred`` [stretch, frame, particle, dim] over windows."""
+        weights = pad(weights, (0, 1))
+        if weights.dim() == 1:
+            return torch.einsum("wl,slnd->swnd", weights[self.place], pred).flatten(0, 1)
+        weights = weights.view(len(pred), len(self.offsets), -1, self.across + 1)
+        place = self.place[None, :, None].expand(len(pred), -1, weights.shape[2], -1)
+        return torch.einsum("swnl,slnd->swnd", weights.gather(-1, place), pred).flatten(0, 1)
 
     # ------------------------------------------------------------ all of them
 
     def whole(self, pred: Tensor, **beside: Tensor) -> dict[str, Tensor]:
-        """All labels by name as in ``of``, beside them ``pred``, what predictions [graph, particle, dim] of all graphs
-        make of them, and tables [graph, particle] like theirs. Of windows, which overlap, some.
+        """All labels by name as ``combine`` has them of predictions [graph, particle, dim] of all graphs, and tables
+        ``beside`` [graph, particle] like theirs. Of windows, which overlap, some; those are not there of which frames
+        miss more than ``RESOLVED``, and than their noise is: nothing would be right about them.
         """
         tables = self._tables() | beside
         if self.omega is None:
@@ -112,14 +127,21 @@ class Labels:
         step = max(1, self.across // ALL_OF_THEM)
         start = torch.arange(0, self.frames - self.across + 1, step, device=pred.device)
         first = (torch.arange(0, len(pred), self.frames, device=pred.device)[:, None] + start).flatten()
-        out = {name: values[first] for name, values in tables.items() if name != "omega"}
-        return out | {"pred": torch.cat([self._window(pred, part) for part in first.split(AT_ONCE)])}
+        out = {name: values[first] for name, values in tables.items() if name not in ("omega", "between")}
+        parts = first.split(AT_ONCE)
+        found, rest = (torch.cat([self._sums(pred, part, w) for part in parts]) for w in (self.omega, self.between))
+        noise, size = with_missed(out["noise"], rest), out["acc"].norm(dim=-1)
+        most = out["noise"].square() + (RESOLVED * (size + size[out["there"] > 0].median())).square()
+        resolved = rest.square().mean(-1) <= most
+        if (resolved & (out["there"] > 0)).any():
+            out["there"] = out["there"] * resolved
+        return out | {"pred": found, "noise": noise}
 
-    def _window(self, pred: Tensor, first: Tensor) -> Tensor:
+    def _sums(self, pred: Tensor, first: Tensor, weights: Tensor) -> Tensor:
         of_frames = pred[first[:, None] + torch.arange(self.across, device=pred.device)]
-        if self.omega.dim() == 1:
-            return torch.einsum("k,wknd->wnd", self.omega, of_frames)
-        return torch.einsum("wnk,wknd->wnd", self.omega[first], of_frames)
+        if weights.dim() == 1:
+            return torch.einsum("k,wknd->wnd", weights, of_frames)
+        return torch.einsum("wnk,wknd->wnd", weights[first], of_frames)
 
     def present(self) -> Tensor:
         """``acc`` [row, dim] where there is one."""
@@ -137,6 +159,11 @@ class Labels:
         return (self.acc.square() - self.noise.square()[..., None]).clamp(min=0).sqrt()
 
 
+def with_missed(noise: Tensor, missed: Tensor) -> Tensor:
+    """``noise`` [...] of a component together with what frames miss between them, ``missed`` [..., dim]."""
+    return (noise.square() + missed.square().mean(-1)).sqrt()
+
+
 def labels_of(dataset: Dataset, graphs: np.ndarray, device, unit: float = 1.0) -> Labels:
     """The labels, in units of ``unit``, of the frames of these numbers (``edges.graphs_of``): known accelerations, or
     windows of whole trajectories.
@@ -147,4 +174,38 @@ def labels_of(dataset: Dataset, graphs: np.ndarray, device, unit: float = 1.0) -
         tables = [np.nan_to_num(acc), None if there.all() else there]
         acc, there = (None if a is None else torch.as_tensor(a.astype(np.float32)).to(device) for a in tables)
         return Labels(acc, there=there)
-    raise NotImplementedError
+    return _of_windows(dataset, graphs, device, unit)
+
+
+def finer_than(labels: Labels, dataset: Dataset, graphs: np.ndarray, device, unit: float = 1.0) -> list[Labels]:
+    """The labels of the same frames by shorter windows, each about half as long as the one before.
+
+    Noise buries what short windows say of most accelerations, but not of the large ones of close encounters, and there
+    only short windows say when they were.
+    """
+    out, across = [], labels.across // 2 | 1
+    while labels.omega is not None and SHORTEST <= across < labels.across:
+        out.append(_of_windows(dataset, graphs, device, unit, across, labels.length))
+        across = across // 2 | 1
+    return out
+
+
+def _of_windows(dataset: Dataset, graphs: np.ndarray, device, unit: float, across=None, length=None) -> Labels:
+    """Windows as tables [graph, particle] by the graph that each begins with."""
+    found = windows_of(dataset, np.unique(graphs // dataset.pos.shape[1]), across, step=1)
+    frames, n = dataset.pos.shape[1:3]
+    begin = np.searchsorted(graphs, found.trajectory * frames + found.start), found.particle
+    times, length = dataset.times, length or min(STRETCH * found.omega.shape[1], frames)
+
+    def table(values):
+        out = np.zeros((len(graphs), n, *values.shape[1:]), np.float32)
+        out[begin] = values
+        return torch.as_tensor(out).to(device)
+
+    weights = [found.omega, alternating(found.omega, times[found.trajectory[:, None], found.frames])]
+    if (abs(found.omega - found.omega[:1]) <= ALIKE).all():  # evenly spaced, and nothing missing
+        weights = [torch.as_tensor(w[0].astype(np.float32)).to(device) for w in weights]
+    else:
+        weights = [table(w) for w in weights]
+    acc, noise = table(found.target / unit), table(found.noise / unit)
+    return Labels(acc, frames, table(np.ones(len(found))), *weights, noise, length)

@@ -17,13 +17,19 @@ def _huber(pred, acc, scale, noise):
 
 
 def _relative(pred, acc, scale, noise):
-    """sum_i |a_i - a_i^true| / s, s = c + |a_i^true|, c = ``scale``: relative for strong ones, absolute for weak. Where
-    a_i^true is noisy, s^2 = (c + |a_i^true|)^2 + |noise|^2: what is mostly noise decides nothing.
+    """sum_i |a_i - a_i^true| / s, s = c + |a_i^true|, c = ``scale``: relative for strong ones, absolute for weak.
+
+    Of a noisy a_i^true the error is |.|^2 / 2 |noise| up to the size of the noise, as for least squares, and s^2 = (c +
+    |a_i^true|)^2 + |noise|^2: what is mostly noise decides nothing.
     """
     size = scale + acc.norm(dim=1)
-    if noise is not None:
-        size = (size.square() + acc.size(1) * noise.square()).sqrt()
-    return ((pred - acc).norm(dim=1) / size).sum()
+    if noise is None:
+        return ((pred - acc).norm(dim=1) / size).sum()
+    noise = acc.size(1) * noise.square()
+    size = (size.square() + noise).sqrt()
+    noise = noise.clamp(min=1e-24)  # a root needs a slope
+    error = ((pred - acc).square().sum(1) + noise).sqrt() - noise.sqrt()
+    return (error / size).sum()
 
 
 def _sized(pred, acc, scale, noise):

@@ -151,7 +151,7 @@ class Stepper:
             losses = self._together(x, wanted, edges, normal)
         else:
             normal = None if normal is None else normal[0]
-            wanted = {name: values[0] for name, values in wanted.items()}
+            wanted = [{name: values[0] for name, values in of.items()} for of in wanted]
             batch = x[0], wanted, edges, normal, self.components, self.weights[0]
             losses = self._losses(first.model, *batch, receivers)[None]
         self.optimizer.zero_grad(set_to_none=True)
@@ -168,7 +168,7 @@ class Stepper:
         # weights are used once a step, and a cache of their casts would be captured with it
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, first.bf16, cache_enabled=False):
             pred, message, logvar = model(x.flatten(0, 1), edges, normal, components)
-        loss = first.loss(first.labels.combine(pred.float(), wanted), wanted, receivers)
+        loss = first.losses(pred.float(), wanted, receivers)
         penalty = torch.zeros((), device=self.device)
         sent = message.float(), None if logvar is None else logvar.float()
         for k, variant in enumerate(self.penalised):

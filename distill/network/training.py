@@ -72,7 +72,7 @@ class Trainer:
             if like
             else load(dataset, device, quick, options.get("r_power"), options.get("wide_masses", False), inputs)
         )
-        self.data, self.x, self.x_val, self.labels = data, data.x, data.x_val, data.labels
+        self.data, self.x, self.x_val, self.labels = data, data.x, data.x_val, data.labels[0]
         median = float(torch.linalg.vector_norm(self.labels.present(), dim=1).median()) or 1.0
         self.scale = median if options["scale_output"] else 1.0
         torch.manual_seed(seed)
@@ -135,10 +135,20 @@ class Trainer:
             self._order = (epoch, self.stretches[drawn.repeat(-(-needed // count))[:needed]])
         return self._order[1]
 
-    def wanted(self, stretch: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the loss needs of the stretches that begin at ``stretch`` [..., stretch]: see ``Labels.of``."""
-        of = self.labels.of(stretch)
-        return of if self.typical is None else of | {"typical": self.typical[self.labels.first(stretch)]}
+    def wanted(self, stretch: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        """What the loss needs of the stretches that begin at ``stretch`` [..., stretch]: ``Labels.of`` for each."""
+        out = [labels.of(stretch) for labels in self.data.labels]
+        if self.typical is None:
+            return out
+        sizes = (self.typical[labels.first(stretch)] for labels in self.data.labels)
+        return [of | {"typical": size} for of, size in zip(out, sizes, strict=True)]
+
+    def losses(self, pred, wanted: list[dict], nodes=None):
+        """Sum of the losses of ``pred`` [node, dim], on the frames of some stretches, against all that is ``wanted``
+        of them; ``nodes`` as in ``loss``.
+        """
+        pairs = zip(self.data.labels, wanted, strict=True)
+        return sum(self.loss(labels.combine(pred, of), nodes) for labels, of in pairs)
 
     def rate(self, step: int) -> float:
         """Learning rate of the step after ``step`` steps."""
@@ -155,11 +165,12 @@ class Trainer:
         drawn = [torch.randperm(self.n, generator=self.noise, device=self.device)[:count] for _ in range(self.batch)]
         return torch.cat([k * self.n + nodes for k, nodes in enumerate(drawn)])
 
-    def loss(self, pred, of: dict, nodes=None):
-        """``prediction_loss`` of pred [row, particle, dim] against ``of``: acc and, where there are such, typical
-        (scales of accelerations, in place of one for all), noise and there [row, particle]. Of free particles, or
-        ``nodes``.
+    def loss(self, of: dict, nodes=None):
+        """``prediction_loss`` of what there is by name: pred and acc [row, particle, dim] and, where there are such,
+        typical (scales of accelerations, in place of one for all), noise and there [row, particle]. Of free particles,
+        or of ``nodes``.
         """
+        pred = of["pred"]
         rows, n = pred.shape[:2]
         if nodes is not None:
             n, at = len(nodes) / rows, lambda values: values.flatten(0, 1)[nodes]
@@ -218,7 +229,7 @@ class Trainer:
         them.
         """
         of = self._predicted()
-        loss, there = self.loss(of["pred"], of), of.get("there", None)
+        loss, there = self.loss(of), of.get("there")
         error = (of["pred"] - of["acc"])[:, self.free]
         error = error if there is None else error[there[:, self.free] > 0]
         row = dict(

@@ -62,6 +62,7 @@ class Law:
 
     def acceleration(self, pos, vel, properties, box=None) -> np.ndarray:
         """Accelerations [..., particle, dim]; pos, vel [..., particle, dim], properties name -> [..., particle].
+        Particles whose position is NaN are not there: they pull nowhere.
 
         ``box`` [dim]: sides of a periodic box, in which a law with a cutoff acts through the nearest image.
         ``ValueError`` for a box without a cutoff.
@@ -79,6 +80,8 @@ class Law:
         )
         dx = pos[..., i, :] - pos[..., j, :]
         r = np.linalg.norm(dx, axis=-1)
+        there = np.isfinite(r)  # particles at NaN are not there
+        dx, r = np.where(there[..., None], dx, 0.0), np.where(there, r, 1.0)
         f = self.radial(r, **of_pairs(at(properties, i), at(properties, j)))
         pair = dx * (f / np.where(r > 0, r, 1.0))[..., None]
         receivers = (i[None, :] == np.arange(n)[:, None]).astype(float)
@@ -95,7 +98,9 @@ class Law:
         """Sum of the pair forces on every particle [..., particle, dim], a frame at a time."""
         out = np.zeros_like(pos)
         for frame in np.ndindex(pos.shape[:-2]):
-            i, j, dx, r = close_pairs(pos[frame], box, self.cutoff)
+            there = np.flatnonzero(np.isfinite(pos[frame]).all(1))
+            i, j, dx, r = close_pairs(pos[frame][there], box, self.cutoff)
+            i, j = there[i], there[j]
             here = {k: v[frame] for k, v in properties.items()}
             for one, other, sign in ((i, j, 1.0), (j, i, -1.0)):
                 f = self.radial(r, **of_pairs(at(here, one), at(here, other)))

@@ -62,27 +62,26 @@ def extract_messages(
     if not todo:
         return finished
 
-    from distill.messages.extraction import Extraction
+    from distill.messages.extraction import extraction_of
     from distill.network.weights import load_run
 
     where = pick_device(device, threads)
     model, config = load_run(run, where)
     dataset = dataset_of_run(run, config)
-    extraction = Extraction(model, dataset)
+    extraction = extraction_of(model, dataset)
     for name, path, own in todo:
         stage = Stage("extract_messages", f"{run} {name}")
-        trajectories, frames = dataset.trajectories(name), dataset.pos.shape[1]
-        total = len(trajectories) * frames
+        graphs = np.stack(extraction.graphs(name))
+        total = graphs.shape[1]
         limit = min(max_graphs or total, QUICK_GRAPHS if quick else total)
-        pick = np.arange(total)
         if limit < total:
-            pick = np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))
-        about = write(path, extraction, trajectories[pick // frames], pick % frames)
+            graphs = graphs[:, np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))]
+        about = write(path, extraction, *graphs)
         read = inputs | {"dataset": dataset.path}
         content = provenance("extract_messages", own, read, stage.seconds, where) | {
             "run": run,
             "split": name,
-            "graphs": len(pick),
+            "graphs": graphs.shape[1],
             "edges": about["edges"],
             "mae": about["mae"],
             **{k: getattr(config, k) for k in ("variant", "recipe", "dataset_path")},
@@ -91,12 +90,13 @@ def extract_messages(
             "properties": list(dataset.properties),
             "antisymmetric": model.config.antisymmetric,
             "network_error": config.skill.network if config.skill else None,
+            "window": extraction.window,
             "doubted": [name for name in ASSUMPTIONS if config.arguments.get(name) is False],
             "dataset": dataset.name,
             "system": dataset.meta.system,
         }
         records.save(MessagesRecord, path.with_suffix(".json"), content)
-        finish(stage.done(path, graphs=len(pick), **about))
+        finish(stage.done(path, graphs=graphs.shape[1], **about))
     return finished
 
 

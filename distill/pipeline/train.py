@@ -55,9 +55,12 @@ def train(
     for unknown in sorted(set(asked) - known):
         raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
     data = load_dataset(dataset)
-    if data.periodic and stack == "on":
+    if "acc" not in data.arrays and "observed" not in data.arrays:
+        raise data.lacks("acc")
+    own_edges = "has a periodic box" if data.periodic else "" if data.there.all() else "has particles that come and go"
+    if own_edges and stack == "on":
         raise UserError(
-            f"{relative(data.path)} has a periodic box: every frame has edges of its own, and runs cannot be stacked",
+            f"{relative(data.path)} {own_edges}: every frame has edges of its own, and runs cannot be stacked",
             "leave --stack on out",
         )
     finished, jobs = [], []
@@ -82,7 +85,7 @@ def train(
     waiting = list(zip(jobs, trainers, strict=True))
     while waiting:
         group = waiting[:1]
-        if stack == "on" or (stack == "auto" and where == "cuda" and not data.periodic):
+        if stack == "on" or (stack == "auto" and where == "cuda" and not own_edges):
             first = waiting[0][1]
             group = [pair for pair in waiting if pair[1].stacks_with(first)]
         waiting = [pair for pair in waiting if pair not in group]
@@ -113,11 +116,14 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     if not quick and "epochs" not in asked:
         graphs = len(dataset.trajectories("train")) * dataset.pos.shape[1]
         options["epochs"] = enough_epochs(recipe, options["epochs"], options["batch_size"], graphs)
-    if options["antisymmetric"] and "receivers" in options:
-        options["receivers"] = 0  # messages need those of the other direction
+    alone = "acc" not in dataset.arrays  # positions
+    if (options["antisymmetric"] or alone) and "receivers" in options:
+        options["receivers"] = 0  # messages need those of the other direction, windows the particle's other frames
     if asked.get("edge_model", "mlp") != "mlp":
         options["edge_model"] = asked["edge_model"]  # not named for the MLP, as in runs from before there was a choice
-    if not asked.get("velocities", True):
+    if "vel" not in dataset.arrays and asked.get("velocities"):
+        raise dataset.lacks("vel")
+    if not asked.get("velocities", "vel" in dataset.arrays):
         options["velocities"] = False
     if wide := wide_masses(dataset, recipe, options, asked.get("wide_masses")):
         options |= wide | ({} if "loss" in asked else {"loss": "sized"})
@@ -249,6 +255,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
         "stacked_runs": stacked,
         "train_graphs": len(trainer.x),
         "edges_a_frame": trainer.data.edges_a_frame,
+        "window": None if trainer.labels.omega is None else trainer.labels.across,
         "cpu_seconds": round(trainer.cpu_seconds, 2),
         **scores,
         "skill": skill,
@@ -268,6 +275,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
         error=skill["network"],
         of_zero=skill["zero"],
         of_mean=skill["mean"],
+        **({"of_noise": skill["noise"]} if "noise" in skill else {}),
         validation_mae=last["validation_mae"],
         graphs=len(trainer.x_val),
         steps=trainer.total,

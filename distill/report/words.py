@@ -17,7 +17,7 @@ from distill.files.kinds import (
     Verdict,
 )
 from distill.formulas.text import parse, to_text
-from distill.generalization.extrapolation import INTERPOLATION
+from distill.generalization.extrapolation import INTERPOLATION, LIKE_TRAINING
 from distill.law.sources import LINEAR_NODE
 from distill.law.verdict import TAIL
 from distill.report import parts
@@ -299,7 +299,7 @@ def times(ratio: float) -> str:
 
 def worst_extrapolation(sets: dict) -> str | None:
     """The set beyond interpolation where the law does worst against the network."""
-    beyond = [k for k in sets if k != INTERPOLATION]
+    beyond = [k for k in sets if k not in LIKE_TRAINING]
 
     def gain(name):
         ratio = factor(sets[name])
@@ -356,7 +356,7 @@ def truth_words(law: LawRecord, generalization: Generalization | None) -> str:
 
 def compared(sets: dict) -> str:
     """One sentence on law against network over all sets."""
-    beyond = {k: factor(v) for k, v in sets.items() if k != INTERPOLATION}
+    beyond = {k: factor(v) for k, v in sets.items() if k not in LIKE_TRAINING}
     if not beyond:
         return f"On held-out data {_against(sets.get(INTERPOLATION))}."
     lost = [k.replace("_", " ") for k, v in beyond.items() if v is None or v < 1]
