@@ -43,6 +43,7 @@ FIRST = 8000  # receivers that choose functions and terms
 FIRST_SIZES = ((8, 24, 200), (8, 64, 640))
 SIZES = (16, 128, 320)  # and at the end
 ROUNDS = 3  # of robust weights
+MEDIAN_OF_NOISE = 0.7  # median over mean of the square of two or three Gaussian numbers, roughly
 HUBER = 2.0  # residuals of more median residuals than that count less
 EXACT = 1e-4  # relative error that no weight goes below and that no term is worth keeping for
 GAINED = 3e-3  # share of the held-out squared error that a function or term has to be worth, and in every fold
@@ -160,14 +161,31 @@ def _powers(data: Table, names, shape, unit: float) -> dict:
     return out
 
 
-def _weights(target: np.ndarray, predicted: np.ndarray, scale: float) -> np.ndarray:
+def _weights(data: Table, predicted: np.ndarray | None, scale: float) -> np.ndarray:
     """Weight [receiver] of squared residuals: relative to the size predicted, as noise in the target must not decide
-    its own weight, and less for those far off.
+    its own weight, and less for those far off. What noise alone makes of a target, where it is known, is no less
+    expected than an error in proportion to it. Before anything is ``predicted`` sizes are those of the targets.
     """
-    base = scale / (scale + np.linalg.norm(predicted, axis=1))
-    error = np.linalg.norm(target - predicted, axis=1) / scale * base
+    size = scale + np.linalg.norm(data.target if predicted is None else predicted, axis=1)
+    noise = np.sqrt(data.dim) * data.noise
+    if predicted is None:
+        return (scale / np.hypot(size, noise)) ** 2
+    left = np.linalg.norm(data.target - predicted, axis=1)
+    base = scale / size
+    if noise.any():
+        beside = noise / _relative_error(left, size, noise)
+        base = np.hypot(scale, np.median(beside)) / np.hypot(size, beside)
+    error = left / scale * base
     limit = HUBER * max(float(np.median(error)), EXACT)
     return base**2 * np.minimum(1.0, limit / np.maximum(error, 1e-300))
+
+
+def _relative_error(left: np.ndarray, size: np.ndarray, noise: np.ndarray) -> float:
+    """The share rho of ``size`` that, beside the ``noise``, the residuals ``left`` [receiver] have: the median of
+    left^2 - noise^2 - (rho size)^2 is zero, or rho is ``EXACT``.
+    """
+    excess = np.median((left**2 / MEDIAN_OF_NOISE - noise**2) / size**2)
+    return float(max(np.sqrt(max(excess, 0.0)), EXACT))
 
 
 def _predicted(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray:
@@ -190,10 +208,7 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
     count, predicted, rounds = len(ways.functions), None, 1 if ways.kind == FREE else ROUNDS
     for fewest, most, columns in (FIRST_SIZES[0],) * rounds + FIRST_SIZES[1:]:
         first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, TERMS, data)
-        if predicted is None:
-            weight = (scale / (scale + np.linalg.norm(data.target, axis=1))) ** 2
-        else:
-            weight = _weights(data.target, predicted, scale)
+        weight = _weights(data, predicted, scale)
         normal = normal_equations(first, data, weight, scale)
         rough = penalty(first, normal.moment.shape[1])
         if columns == FIRST_SIZES[0][2]:
@@ -281,7 +296,7 @@ class _Fit:
 
 def _smoothest(fine: Model, data: Table, predicted: np.ndarray, scale: float, strengths) -> _Fit:
     """With the smoothness among ``strengths`` and the number of knots that held-out trajectories want."""
-    normal = normal_equations(fine, data, _weights(data.target, predicted, scale), scale)
+    normal = normal_equations(fine, data, _weights(data, predicted, scale), scale)
     at, functions, levels = fine, len(fine.dependence.functions), []
     while True:
         rough = penalty(at, normal.moment.shape[1])

@@ -8,25 +8,36 @@ from distill.network.edges import edges_of
 from distill.physics.record import system_of
 from distill.physics.system import pair_force
 from distill.shell.errors import UserError
+from distill.windows.of_dataset import positions_alone, windows_of
 
 GRAPHS, EDGES = 40_000, 1_200_000  # drawn unless told otherwise; edges count where frames have thousands
 
 
-def observations(dataset: Dataset, split: str = "train", graphs: int = GRAPHS, seed: int = 0) -> dict:
+def observations(
+    dataset: Dataset, split: str = "train", graphs: int = GRAPHS, seed: int = 0, window: int | None = None
+) -> dict:
     """Edges of at most ``graphs`` frames of ``split``, and no more than have ``EDGES`` together, drawn with ``seed``:
     arrays by the names of ``fields.MESSAGE_FIELDS``, without what a network says.
 
-    ``force`` [edge, dim] is there where the system is known. Edges to held particles are left out: what holds them
-    is no pair force. ``UserError`` for a box without a cutoff, a split without trajectories or one without edges.
+    Where only positions were observed, the windows (of ``window`` frames, None for the dataset's own) of so many whole
+    trajectories. ``force`` [edge, dim] is there where the system is known. Edges to held particles are left out: what
+    holds them is no pair force. ``UserError`` for a box without a cutoff, a split without trajectories or without edges.
     """
     trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]
     source, total = edges_of(dataset), len(trajectories) * frames
     every = trajectories.repeat(frames) * frames + np.tile(np.arange(frames), len(trajectories))
     some = every[np.linspace(0, total - 1, min(total, 16)).astype(int)]
     graphs = int(min(graphs, max(1, EDGES * len(some) / max(1, source.count(some)))))
-    if graphs < total:
-        every = every[np.sort(np.random.default_rng([seed, 71]).choice(total, graphs, replace=False))]
-    out = edges_of_frames(dataset, every, source)
+    rng = np.random.default_rng([seed, 71])
+    if positions_alone(dataset):
+        count = max(2, graphs // frames)
+        if count < len(trajectories):
+            trajectories = np.sort(rng.choice(trajectories, count, replace=False))
+        out = edges_of_windows(dataset, trajectories, source, window)
+    else:
+        if graphs < total:
+            every = every[np.sort(rng.choice(total, graphs, replace=False))]
+        out = edges_of_frames(dataset, every, source)
     if not len(out["r"]):
         found = f"{dataset.name}: no particle of the {split} split that may move has another within reach"
         raise UserError(found, "a larger 'cutoff' lets more pairs act" if dataset.periodic else None)
@@ -44,6 +55,29 @@ def edges_of_frames(dataset: Dataset, number: np.ndarray, source=None) -> dict:
     return out
 
 
+def edges_of_windows(dataset: Dataset, trajectories: np.ndarray, source=None, window: int | None = None) -> dict:
+    """Edges of the windows of ``trajectories``: every pair that its particle has in a frame of it, with the frame's
+    weight. See ``fields.MESSAGE_FIELDS``; velocities of the receiver are the window's mean.
+    """
+    frames, n = dataset.pos.shape[1], dataset.n
+    every = (trajectories[:, None] * frames + np.arange(frames)).ravel()
+    pairs = edges_of_frames(dataset, every, source)
+    found = windows_of(dataset, trajectories, window)
+    own = (pairs["trajectory"].astype(np.int64) * frames + pairs["frame"]) * n + pairs["receiver"]
+    order = np.argsort(own, kind="stable")
+    number, k = np.nonzero(found.omega)
+    wanted = (found.trajectory[number] * frames + found.frames[number, k]) * n + found.particle[number]
+    first, last = (np.searchsorted(own[order], wanted, side) for side in ("left", "right"))
+    count = last - first
+    edge = order[np.repeat(first - np.cumsum(count) + count, count) + np.arange(count.sum())]
+    number, k = np.repeat(number, count), np.repeat(k, count)
+    out = {name: values[edge] for name, values in pairs.items()}
+    out["at"] = out["frame"]
+    vel = found.mean(dataset.vel)
+    of_window = {"frame": found.middle.astype(np.int32), "vel_i": vel, "acc_i": found.target, "acc_noise": found.noise}
+    return out | {name: values[number] for name, values in of_window.items()} | {"weight": found.omega[number, k]}
+
+
 def _part(dataset: Dataset, source, number: np.ndarray) -> dict:
     trajectory, frame = np.divmod(number, dataset.pos.shape[1])
     graph, counts = source.arrays(number)
@@ -53,7 +87,7 @@ def _part(dataset: Dataset, source, number: np.ndarray) -> dict:
         i, j, dx, r = i[free], j[free], graph.dx[free], graph.r[free]
     else:
         free, dx, r = slice(None), graph.dx, graph.r
-    vel, acc = (getattr(dataset, k)[trajectory, frame].reshape(-1, dim) for k in ("vel", "acc"))
+    vel = dataset.vel[trajectory, frame].reshape(-1, dim)
     out = {
         "receiver": (i % n).astype(np.int32),
         "sender": (j % n).astype(np.int32),
@@ -63,8 +97,9 @@ def _part(dataset: Dataset, source, number: np.ndarray) -> dict:
         "r": r,
         "vel_i": vel.take(i, 0),
         "vel_j": vel.take(j, 0),
-        "acc_i": acc.take(i, 0),
     }
+    if not positions_alone(dataset):
+        out["acc_i"] = dataset.acc[trajectory, frame].reshape(-1, dim).take(i, 0)
     for name, values in dataset.properties.items():
         flat = values[trajectory].reshape(-1)
         out |= dict(zip(property_named(name).fields, (flat.take(i), flat.take(j)), strict=True))

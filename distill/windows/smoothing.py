@@ -16,9 +16,9 @@ from distill.windows.noise import compact, noise_of, tracks
 STRENGTHS = 10.0 ** np.arange(-6, 13, 2)  # of the jerk's variance times the step's fifth power, over the noise's
 NEAR = 4  # frames to each side whose observations choose a strength
 LEAST_NOISE = 1e-5  # of a step: observations with less are kept as they are
-LONGEST_GAP = 4  # frames at most that are filled,
+LONGEST_GAP = 8  # frames at most that are filled,
 COSTS = 3.0  # with a standard error of at most so many times that of an observation, or
-SHARE = 0.1  # of a typical step
+SHARE = 0.5  # of a typical step
 AT_ONCE = 2000  # tracks
 WIDE = 100.0  # variance of position, velocity and acceleration before any observation, over the mean square step
 
