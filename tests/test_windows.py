@@ -1,12 +1,25 @@
 """Windows of observed positions: exact where they have to be, and weighted edges for everything downstream."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from planted import messages
 
+from distill.files import records
+from distill.files.dataset import Dataset, make_split
+from distill.files.kinds import DatasetRecord
 from distill.messages.net_forces import nodes_of
+from distill.physics.integrate import integrate
+from distill.physics.record import describe
+from distill.physics.systems import load_system
+from distill.physics.terms import direction
+from distill.splines.fit import fit_pair_force
 from distill.splines.normal_equations import table
+from distill.splines.observations import observations
 from distill.windows.noise import noise_of
+from distill.windows.of_dataset import from_positions
 from distill.windows.smoothing import smoothed
 from distill.windows.weak_form import windows
 
@@ -151,3 +164,44 @@ def test_smoothing_knows_its_errors(level):
     assert np.median(np.abs(found.pos - x)[seen]) < 0.8 * np.median(np.abs(noisy - x)[seen])
     z = (found.vel - v)[seen] / found.vel_error[seen][:, None]
     assert 0.6 < np.median(np.abs(z)) / 0.6745 < 1.4
+
+
+@pytest.fixture(scope="module")
+def springs():
+    """Positions alone of a simulated spring system, with some not seen; the true system beside it."""
+    system = load_system("spring")
+    made = integrate(system, 3, 2, 8, 60, 2, seed=1, dt=0.01)
+    seen = np.random.default_rng(3).random(made["pos"].shape[:3]) > 0.05
+    arrays = {k: made[k] for k in ("mass", "charge", "t")} | {"seen": seen.astype(int)}
+    arrays |= {"observed": np.where(seen[..., None], made["pos"], np.nan), "split": make_split(8, 0)}
+    arrays |= from_positions(arrays)
+    meta = records.build(DatasetRecord, json.loads(json.dumps({"system": describe(system)})))
+    return Dataset("springs", Path("springs.npz"), arrays, meta), made
+
+
+@pytest.mark.parametrize("length", [5, 21])
+def test_the_true_forces_of_the_edges_make_the_targets(springs, length):
+    dataset, made = springs
+    edges = observations(dataset, "all", window=length)
+    nodes = nodes_of(edges)
+    found = nodes.sum(edges["force"]) / edges["mass_i"][nodes.first, None]
+    target = edges["acc_i"][nodes.first]
+    size = np.linalg.norm(target, axis=1)
+    off = np.linalg.norm(found - target, axis=1) / (np.median(size) + size)
+    assert np.median(off) < 1e-5 and np.quantile(off, 0.95) < 1e-2
+    assert (np.abs(edges["at"] - edges["frame"]) <= length // 2 + 1).all()
+    mean = made["vel"][edges["trajectory"], edges["frame"], edges["receiver"]]
+    assert np.median(np.abs(edges["vel_i"] - mean)) < 0.2 * np.abs(mean).mean()
+
+
+def test_the_network_is_not_needed_to_find_the_curve(springs):
+    dataset, _ = springs
+    dataset.arrays["observed"] = dataset.observed + 1e-3 * np.random.default_rng(5).normal(size=dataset.observed.shape)
+    own = Dataset(dataset.name, dataset.path, dataset.arrays | from_positions(dataset.arrays), dataset.meta)
+    assert own.noise == pytest.approx(1e-3, rel=0.2)
+    edges = observations(own, "all", window=21)
+    nodes = nodes_of(edges)
+    spline = fit_pair_force(edges, nodes)
+    assert spline.node_terms == ()
+    true = (edges["force"] * direction(edges["dx"], edges["r"])).sum(1)
+    assert np.median(np.abs(spline.radial(edges) - true)) < 0.02 * np.median(np.abs(true))

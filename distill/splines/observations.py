@@ -21,7 +21,7 @@ def observations(
 
     Where only positions were observed, the windows (of ``window`` frames, None for the dataset's own) of so many whole
     trajectories. ``force`` [edge, dim] is there where the system is known. Edges to held particles are left out: what
-    holds them is no pair force. ``UserError`` for a box without a cutoff, a split without trajectories or without edges.
+    holds them is no pair force. ``UserError`` for a box without a cutoff, or a split without trajectories or edges.
     """
     trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]
     source, total = edges_of(dataset), len(trajectories) * frames
