@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from distill.files.scales import Scales
+from distill.files.scales import Scales, scales_of_model
 from distill.network.data import FIRST_INPUTS
 from distill.network.edges import Edges
 from distill.network.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows
@@ -105,7 +105,7 @@ class ModelConfig:
 
     @property
     def scales(self) -> Scales:
-        return Scales(self.length, self.time, dict(zip(self.properties, self.units, strict=False)))
+        return scales_of_model(vars(self))
 
     def as_dict(self) -> dict:
         return asdict(self)

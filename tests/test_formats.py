@@ -85,15 +85,15 @@ def test_whole_numbers_are_signed_and_their_type_does_not_matter_to_the_start(da
 
 
 @pytest.mark.parametrize(
-    ("field", "factor"), [("mass", 1e300), ("mass", 1e-300), ("acc", 1e30), ("pos", 1e-200), ("charge", 1e-60)]
+    ("field", "factor"), [("mass", 1e300), ("mass", 1e-300), ("acc", 1e80), ("pos", 1e-200), ("charge", 1e-70)]
 )
-def test_numbers_that_float32_cannot_hold(dataset, field, factor):
+def test_numbers_whose_products_64_bits_cannot_hold(dataset, field, factor):
     arrays = states(trajectories=10)
     values = np.ones((10, 4)) if field == "charge" else arrays[field]
     fails(broken(dataset, **{field: values * factor}), f"'{field}' holds magnitudes like", "units")
 
 
-def test_numbers_of_other_units_that_float32_can_hold(dataset):
+def test_numbers_of_other_units(dataset):
     arrays = states(trajectories=10)
     arrays["mass"][0, 0] *= 1e-9
     arrays |= {"pos": arrays["pos"] * 1e11, "mass": arrays["mass"] * 1e25, "charge": arrays["charge"] * 0}
@@ -104,12 +104,13 @@ def test_numbers_of_other_units_that_float32_can_hold(dataset):
 def test_not_finite_positions(dataset, bad):
     pos = states(trajectories=10)["pos"]
     pos[3, 1, 2, 0] = bad
-    fails(broken(dataset, pos=pos), "'pos'", "1 NaN or infinite")
+    if np.isinf(bad):
+        fails(broken(dataset, pos=pos), "'pos'", "1 NaN or infinite")
     pos[3, 1, 2] = bad
     seen = np.ones((10, 5, 4))
     seen[3, 1, 2] = 0
     if np.isnan(bad):
-        fails(broken(dataset, pos=pos), "trajectory 3, frame 1, particle 2", "import_tracks.py")
+        assert load_dataset(str(broken(dataset, pos=pos))).there.sum() == 49 * 4  # a frame less
         assert load_dataset(str(broken(dataset, pos=pos, seen=seen.astype(bool)))).there.sum() == 10 * 5 * 4 - 1
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from distill.files import records
 from distill.files.arrays import check_fields, load_npz
 from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
-from distill.files.gaps import check_gaps
+from distill.files.gaps import check_gaps, leave_out_bad_frames
 from distill.files.kinds import DatasetRecord, RunConfig
 from distill.files.names import dataset_path
 from distill.files.properties import USUAL, ordered, usable
@@ -21,6 +21,7 @@ from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
 from distill.shell.stage import warn
 
+LARGEST = 1e60  # magnitude of a number in a dataset
 MAY_LACK = {"vel": "velocities", "acc": "accelerations"}
 
 
@@ -97,6 +98,12 @@ class Dataset:
             raise UserError(f"{relative(self.path)} has no trajectory in its {split} split")
         return index
 
+    def frames(self, split: str) -> np.ndarray:
+        """Numbers (trajectory x frames + frame) of the frames of ``split`` that hold a pair of particles, in order."""
+        trajectories, frames = self.trajectories(split), self.pos.shape[1]
+        number = (trajectories[:, None] * frames + np.arange(frames)).ravel()
+        return number[self.there[trajectories].sum(-1).ravel() >= 2]
+
 
 def load_dataset(name_or_path: str) -> Dataset:
     """Load and check a dataset, made by ``simulate.py`` or by anybody who follows the format."""
@@ -124,6 +131,7 @@ def load_dataset(name_or_path: str) -> Dataset:
         arrays["mass"] = np.ones((trajectories, n))
     if not (arrays["mass"] > 0).all():
         raise UserError(f"{where}: 'mass' holds {int((arrays['mass'] <= 0).sum())} values that are not positive")
+    leave_out_bad_frames(arrays, where)
     check_gaps(arrays, where)
     check_box(arrays, where)
     columns = take_columns(arrays, where)
@@ -153,9 +161,11 @@ def save_dataset(path: Path, arrays: dict, about: dict) -> None:
 
 
 def check_magnitudes(arrays: dict, where: str, columns: Iterable[str] = ()) -> None:
-    """``UserError`` for numbers that networks cannot compute with: in float32, squares of vectors included."""
+    """``UserError`` for numbers whose squares and products leave the range of 64 bits: networks and fits work in units of
+    the data (``scales``), but what is read from a file is first computed with as it is.
+    """
+    low, high = 1 / LARGEST, LARGEST
     for name in ("pos", "vel", "acc", "mass", "charge", *columns):
-        low, high = (1e-18, 1e18) if name in ("pos", "vel", "acc") else (1e-37, 1e37)
         ends = [float(f(arrays[name])) for f in (np.nanmin, np.nanmax)] if name in arrays else [0.0]
         for size in (max(map(abs, ends)), *ends[: name == "mass"]):
             if size > high or 0 < size < low:

@@ -3,8 +3,12 @@
 import numpy as np
 
 from distill.shell.errors import UserError
+from distill.shell.stage import warn
 
 GAPPY = ("pos", "vel", "acc", "observed")
+SLIP = 100.0  # times a particle's usual step, there and back in one frame: a slip
+TOLD = 3  # bad frames that are named
+MOST_BAD = 0.2  # of the frames: more are no slips
 
 
 def check_gaps(arrays: dict, where: str) -> None:
@@ -31,6 +35,73 @@ def check_gaps(arrays: dict, where: str) -> None:
         raise UserError(f"{where}: 't' does not increase from frame to frame")
     if "window" in arrays and arrays["window"] < 1:
         raise UserError(f"{where}: 'window' is {int(arrays['window'])}, expected a number of frames")
+
+
+def leave_out_bad_frames(arrays: dict, where: str) -> None:
+    """Frames in which two particles are at the same place, one jumps far away and back, or a number is missing of one
+    that is not said to be missing (``seen``), become frames without particles: NaN in all ``GAPPY``. One line says
+    which. Nothing is done where frames have no accelerations of their own: windows deal with gaps, and see slips as
+    noise. ``check_gaps`` refuses where so much is missing that it is no slip.
+    """
+    pos, acc = arrays["pos"], arrays.get("acc")
+    if acc is None or pos.shape[2] < 2:
+        return
+    found = {"numbers are missing": _missing(arrays), "the same place": _together(arrays), "a jump": _jumps(arrays)}
+    bad = np.zeros(pos.shape[:2], dtype=bool)
+    told = []
+    for what, particles in found.items():
+        frames = particles.any(-1) & ~bad
+        bad |= frames
+        for k, frame in np.argwhere(frames):
+            who = " and ".join(map(str, np.flatnonzero(particles[k, frame])[:4]))
+            told.append(f"{what} (trajectory {k}, frame {frame}, particles {who})")
+    if not bad.any() or bad.mean() > MOST_BAD:
+        return
+    more = f", and {len(told) - TOLD} more" if len(told) > TOLD else ""
+    warn(f"{where}: {len(told)} of {bad.size} frames are left out: {'; '.join(told[:TOLD])}{more}")
+    for name in GAPPY:
+        if name in arrays:
+            arrays[name] = np.where(bad[..., None, None], np.nan, arrays[name])
+    seen = arrays.get("seen", np.ones(pos.shape[:3], dtype=np.int8))
+    arrays["seen"] = np.where(bad[..., None], 0, seen).astype(seen.dtype)
+
+
+def _missing(arrays: dict) -> np.ndarray:
+    """Particles [trajectory, frame, particle] that should have numbers and lack some."""
+    seen = arrays.get("seen")
+    gone = np.zeros(arrays["pos"].shape[:3], dtype=bool)
+    for name in ("pos", "vel", "acc"):
+        if name in arrays:
+            gone |= ~np.isfinite(arrays[name]).all(-1)
+    return gone if seen is None else gone & (seen != 0)
+
+
+def _together(arrays: dict) -> np.ndarray:
+    """Particles [trajectory, frame, particle] that are where another one is."""
+    pos = arrays["pos"]
+    order = np.lexsort(np.moveaxis(pos, -1, 0)[::-1], axis=-1)
+    place = np.take_along_axis(pos, order[..., None], 2)
+    same = (place[:, :, 1:] == place[:, :, :-1]).all(-1)
+    both = np.zeros(pos.shape[:3], dtype=bool)
+    both[:, :, 1:] |= same
+    both[:, :, :-1] |= same
+    out = np.empty_like(both)
+    np.put_along_axis(out, order, both, 2)
+    return out
+
+
+def _jumps(arrays: dict) -> np.ndarray:
+    """Particles [trajectory, frame, particle] that are far from where they are in the frame before and after."""
+    pos = arrays["pos"]
+    out = np.zeros(pos.shape[:3], dtype=bool)
+    if pos.shape[1] < 5 or "box" in arrays:
+        return out
+    with np.errstate(all="ignore"):
+        step = np.linalg.norm(np.diff(pos, axis=1), axis=-1)
+        across = np.linalg.norm(pos[:, 2:] - pos[:, :-2], axis=-1)
+        usual = np.nanquantile(np.where(np.isfinite(step), step, np.nan), 0.9, axis=1, keepdims=True)
+        out[:, 1:-1] = np.minimum(step[:, 1:], step[:, :-1]) > SLIP * (usual + across)
+    return out
 
 
 def place(mask: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.files.properties import property_named
+from distill.files.properties import in_messages, property_named
 
 FRAMES, PAIRS = 256, 2_000_000  # of the training data, at most, for a typical distance
 FAR = 1e3  # times away from 1 (or from the origin, in typical distances): far, for what works on data as they are
@@ -54,6 +54,12 @@ class Scales:
 ONE = Scales()
 
 
+def scales_of_model(model: Mapping) -> Scales:
+    """Those of a network as its ``config.json`` has them (``RunConfig.model``)."""
+    units = dict(zip(model["properties"], model["units"], strict=True)) if model.get("units") else {}
+    return Scales(model.get("length", 1.0), model.get("time", 1.0), units)
+
+
 def scales_of(dataset: Dataset) -> Scales:
     """The scales of a dataset's training split: median distance of pairs (in a box: the spacing of evenly spread
     particles), the time in which the median acceleration moves a particle that far from rest (of order one), median
@@ -63,6 +69,14 @@ def scales_of(dataset: Dataset) -> Scales:
     length = _spacing(dataset) if dataset.periodic else _distance(dataset, train)
     own = {name: _median(np.abs(values[train])) or 1.0 for name, values in dataset.properties.items()}
     return Scales(length, _time(dataset, train, length), own)
+
+
+def scales_of_messages(messages: Mapping) -> Scales:
+    """As ``scales_of``, of the arrays of a messages file where there is neither dataset nor network."""
+    length = _median(messages["r"].astype(float)) or 1.0
+    size = _median(np.linalg.norm(messages["acc_i"].astype(float), axis=1))
+    own = {name: _median(np.abs(messages[f"{name}_i"].astype(float))) or 1.0 for name in in_messages(messages)}
+    return Scales(length, float(np.sqrt(length / size)) if size > 0 else 1.0, own)
 
 
 def far_from_one(dataset: Dataset, scales: Scales) -> list[str]:

@@ -20,6 +20,7 @@ from distill.formulas.text import symbols_for
 from distill.formulas.tree import linear_constants, parametrise, with_constants
 
 MAX_CONSTANTS = 20
+LEAST = 1e-3
 SQUARES, SOFT = (1e-10, 1e-10, 1e-8), (1e-12, 1e-8, 1e-14)  # tolerances of loss, constants and gradient
 
 
@@ -29,7 +30,9 @@ class Objective:
     ``features``: name -> array [row]; ``target``, ``weights`` [residual]; ``apply``: linear map from row values
     [row] or [row, k] to [residual] or [residual, k] (identity if None). ``loss`` of the fit: "linear" (squares)
     or "soft_l1" with ``f_scale``. ``metric`` of ``score``: "mse" (mean squared weighted residual) or
-    "relative" (mean absolute weighted residual, for weights like 1 / (c + |target|)).
+    "relative" (mean absolute weighted residual, for weights like 1 / (c + |target|)). ``least``: a constant that starts
+    smaller may be of that size too; right for data of order one, 0 where constants may be of any size and are near
+    their best already.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Objective:
         loss: str = "linear",
         f_scale: float = 0.01,
         metric: str = "mse",
+        least: float = LEAST,
     ):
         self.names = list(features)
         self.symbols = symbols_for(self.names)
@@ -49,6 +53,7 @@ class Objective:
         self.weights = np.ones_like(self.target) if weights is None else np.asarray(weights, dtype=float)
         self.apply = apply or (lambda values: values)
         self.loss, self.f_scale, self.metric = loss, f_scale, metric
+        self.least = least
         self.rows = len(self.columns[0])
         # scores below this are the rounding of float32 data: no reason to change a formula
         zero = self.score_of(-self.weights * self.target)
@@ -126,7 +131,8 @@ class Objective:
             return expr, self.score(expr)
         with np.errstate(all="ignore"):
             problem = self.problem(program, linear_constants(pexpr, params))
-            scale = np.maximum(np.abs(start), 1e-3)
+            scale = np.maximum(np.abs(start), self.least)
+            scale = np.where(scale > 0, scale, LEAST)
             found = problem.solve(start, scale, max_nfev, SQUARES if problem.f_scale is None else SOFT)
         if found is None:
             return expr, self.score(expr)

@@ -9,6 +9,7 @@ from distill.files.properties import variables
 from distill.files.storage import finite_or_none
 from distill.formulas.latex import to_latex
 from distill.formulas.text import to_text
+from distill.formulas.units import ONE, Units
 from distill.law import constants, node_terms, residuals, selection, trust, verdict
 from distill.law.receivers import (
     Receivers,
@@ -62,10 +63,12 @@ class Finding:
         return self.source.cpu_seconds + searched + self.refined.cpu_seconds
 
 
-def ground_of(messages: dict, nodes: Nodes, dataset, seed: int = 0, quick: bool = False) -> selection.Ground:
-    """The receivers of a messages file that laws are fitted to and judged on."""
+def ground_of(
+    messages: dict, nodes: Nodes, dataset, seed: int = 0, quick: bool = False, units: Units = ONE
+) -> selection.Ground:
+    """The receivers of a messages file that laws are fitted to, in ``units``, and judged on."""
     fewer = (QUICK if quick else {}) if cutoff_of(dataset) is None else (QUICK_IN_A_BOX if quick else IN_A_BOX)
-    return selection.Ground(messages, nodes, (), seed, **fewer)
+    return selection.Ground(messages, nodes, (), seed, units=units, **fewer)
 
 
 def cutoff_of(dataset) -> float | None:
@@ -78,17 +81,21 @@ def finding(source: Source, front: Front | None, ground: selection.Ground, messa
     Without a front the refit starts from the fixed formulas of the control. The same for every source: who is
     compared has had the same treatment.
     """
-    chain, own = dataset.meta.system.neighbours_only, ground.beside(source.node_terms)
+    chain, own, units = dataset.meta.system.neighbours_only, ground.beside(source.node_terms), ground.units
+    inside = own if units == ONE else own.within(units)
     if front is None:
-        before, refined = None, selection.control(own, chain)
+        before, refined = None, selection.control(inside, chain)
     else:
-        expr = own.canonical(sharpened(front.expr, source.force, messages))
+        expr = own.canonical(sharpened(front.expr, source.force, messages, units))
         before = Law(expr, source.node, chain, cutoff_of(dataset), own.properties)
-        refined = selection.refine_on_accelerations(front.rows, own, chain)
-    needed, errors, dropped = node_terms.needed(refined.law, own)
+        rows = [replace(row, expr=inside.canonical(units.pair(row.expr))) for row in front.rows]
+        refined = selection.refine_on_accelerations(front.rows if units == ONE else rows, inside, chain)
+    needed, errors, dropped = node_terms.needed(refined.law, inside)
     if dropped:
         own = own.beside(tuple(needed.node))
-        refined = replace(refined, law=needed, held_out=law_error(needed, own.held))
+        refined = replace(refined, law=needed, held_out=law_error(needed, inside.held))
+    refined = selection.of_data(refined, own, units)
+    errors, dropped = node_terms.of_data(errors, dropped, units)
     law, known = _examined(refined, own)
     beside = {"standard_errors": errors, "dropped": dropped}
     return Finding(source, front, before, refined, replace(law, cutoff=cutoff_of(dataset)), known, beside)

@@ -32,7 +32,7 @@ def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charg
     list of symbol, value, standard_error, snapped_from (what was fitted, null where nothing was rounded);
     for a threshold also the ``gap`` between data in which it may lie. ``size`` as in ``acceleration_objective``.
     """
-    objective = acceleration_objective(data, node_terms, size)
+    objective = acceleration_objective(data, node_terms, size, least=0.0)  # constants in the unit of the data
     scaled, score = objective.fit(with_scales(expr))
     form, symbols, values = parametrise(scaled)
     fits = jackknife_fits(form, symbols, values, data, node_terms, size)
@@ -100,7 +100,7 @@ def jackknife_fits(form, symbols, values, data: Receivers, node_terms=(), size=N
     """
     fits = []
     for keep in groups(data.trajectory):
-        part = acceleration_objective(data.subset(keep), node_terms, None if size is None else size[keep])
+        part = acceleration_objective(data.subset(keep), node_terms, None if size is None else size[keep], least=0.0)
         found = parametrise(part.fit(with_constants(form, symbols, values), 20)[0])[2]
         if len(found) == len(values):  # a constant that became 1 or 0 may merge
             fits.append(found)

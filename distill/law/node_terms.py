@@ -11,10 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from distill.files.storage import finite_or_none
+from distill.formulas.units import Units
 from distill.law.constants import groups, spread_of
 from distill.law.receivers import Receivers, acceleration_objective, fit_node_terms, law_error
 from distill.law.selection import Ground, final_fit
 from distill.physics.law import Law
+from distill.physics.terms import TERMS
 
 SIGNIFICANT = 3.0  # standard errors
 NEGLIGIBLE = 1e-6  # mean relative error of the accelerations: nothing is needed to be better than that
@@ -44,6 +46,19 @@ def needed(law: Law, ground: Ground) -> tuple[Law, dict, list[dict]]:
             }
             return law, known, dropped
     return law, {}, dropped
+
+
+def of_data(errors: dict, dropped: list[dict], units: Units) -> tuple[dict, list[dict]]:
+    """What ``needed`` says besides the law within ``units``, in those of the data."""
+
+    def back(name, value):
+        unit = TERMS[name].unit(units)
+        if isinstance(value, list):
+            return [None if v is None else v * unit for v in value]
+        return None if value is None else value * unit
+
+    told = [d | {k: back(d["name"], d[k]) for k in ("value", "standard_error")} for d in dropped]
+    return {name: back(name, value) for name, value in errors.items()}, told
 
 
 def standard_errors(law: Law, data: Receivers) -> dict[str, np.ndarray]:

@@ -6,13 +6,14 @@ The map from f to the accelerations is linear, so ``Objective`` fits, prunes and
 true accelerations as it does on any target. Node terms are linear too: they are projected out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
 
-from distill.files.properties import of_edges
+from distill.files.properties import of_edges, property_named
 from distill.formulas.objective import Objective
+from distill.formulas.units import Units
 from distill.messages.net_forces import Nodes, fit_terms, node_design, state_of, weighted
 from distill.physics.law import Law
 from distill.physics.terms import State, direction
@@ -70,12 +71,29 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
     return Receivers(features, unit, start, acc, predicted, state_of(messages, first), trajectory, noise)
 
 
-def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=None) -> Objective:
+def in_units(data: Receivers, units: Units) -> Receivers:
+    """``data`` divided by ``units``."""
+    properties = {
+        name: value / units.of.get(property_named(name).variables[0], 1.0)
+        for name, value in data.state.properties.items()
+    }
+    return replace(
+        data,
+        features=units.columns(data.features),
+        acc=data.acc / units.acceleration,
+        predicted=data.predicted / units.acceleration,
+        noise=None if data.noise is None else data.noise / units.acceleration,
+        state=State(data.state.vel / units.speed, properties),
+    )
+
+
+def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=None, **options) -> Objective:
     """Fit of f to the accelerations of ``data``; residuals relative, (a_pred - a)/(c + |a|), c = median |a|.
 
     With ``node_terms`` both sides are projected on what those terms cannot explain. ``size`` [receiver]
     replaces |a| in the weights: noisy accelerations in their own weights pull a fit towards larger ones.
-    ``inputs``: the variables that a formula may have, and that a repair may bring in; all by default.
+    ``inputs``: the variables that a formula may have, and that a repair may bring in; all by default. ``options``:
+    further ones of ``Objective``.
     """
     size = np.linalg.norm(data.acc, axis=1) if size is None else size
     dim = data.acc.shape[1]
@@ -97,9 +115,8 @@ def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=Non
         return project(summed.reshape(-1, columns.shape[1])).reshape(-1, *values.shape[1:])
 
     features = {name: data.features[name] for name in inputs or data.features}
-    return Objective(
-        features, project(data.acc.reshape(-1)), weights, apply, loss="soft_l1", f_scale=0.01, metric="relative"
-    )
+    options = dict(loss="soft_l1", f_scale=0.01, metric="relative") | options
+    return Objective(features, project(data.acc.reshape(-1)), weights, apply, **options)
 
 
 def fit_node_terms(pair: sp.Expr, data: Receivers, terms) -> dict:

@@ -75,6 +75,8 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
     if count < length * STRETCHES:
         length = max(1, min(length, count // STRETCHES))
     whole = [(k, at) for k in kept for at in range(0, frames - length + 1, length)]
+    empty = dataset.there.sum(-1) < 2
+    whole = [(k, at) for k, at in whole if not empty[k, at : at + length].any()] or whole
     order = np.random.default_rng([seed, 83]).permutation(len(whole))[: max(1, count // length)]
     k, at_frame = np.array([whole[o] for o in np.sort(order)]).T
     when = at_frame[:, None] + np.arange(length)

@@ -20,10 +20,12 @@ from distill.formulas.families import products, propose
 from distill.formulas.improve import open_up, prune, round_exponents
 from distill.formulas.switches import mend, refine_thresholds
 from distill.formulas.tree import canonical, complexity, parametrise, with_scales
+from distill.formulas.units import ONE, Units
 from distill.law.receivers import (
     Receivers,
     acceleration_objective,
     fit_node_terms,
+    in_units,
     law_acceleration,
     law_error,
     receiver_errors,
@@ -32,6 +34,7 @@ from distill.law.receivers import (
 from distill.messages import roles
 from distill.messages.net_forces import Nodes
 from distill.physics.law import Law
+from distill.physics.terms import TERMS
 from distill.search.front import Row
 
 WORTHLESS = 0.01  # a formula less than this share worse than the best is as good, however sure the difference
@@ -100,13 +103,16 @@ def shared_out(messages: dict, nodes: Nodes, seed: int) -> tuple[np.ndarray, np.
 
 
 class Ground:
-    """The receivers that candidates are fitted and judged on; split by whole trajectories."""
+    """The receivers that candidates are fitted and judged on; split by whole trajectories.
 
-    def __init__(self, messages, nodes, node_terms, seed=0, small=SMALL, large=LARGE, held_out=HELD_OUT):
+    ``units``: those that are right to fit in, of data and formulas that come as they are.
+    """
+
+    def __init__(self, messages, nodes, node_terms, seed=0, small=SMALL, large=LARGE, held_out=HELD_OUT, units=ONE):
         fitted, out = shared_out(messages, nodes, seed)
         self.held = receivers(messages, nodes, out[:held_out])
         self.many = receivers(messages, nodes, fitted[:large])
-        self.node_terms = tuple(node_terms)
+        self.node_terms, self.units = tuple(node_terms), units
         # a constant input tells nothing, and in a repair it would stand in for a constant
         self.properties = in_messages(messages)
         fields = message_fields(self.properties)
@@ -126,6 +132,15 @@ class Ground:
         """The same receivers for laws with other node terms."""
         other = copy.copy(self)
         other.node_terms = tuple(node_terms)
+        other._aim()
+        return other
+
+    def within(self, units: Units) -> "Ground":
+        """The same receivers with their data in ``units``."""
+        other = copy.copy(self)
+        other.held, other.many, other._few = (in_units(one, units) for one in (self.held, self.many, self._few))
+        other.unit_charges = all(np.all(np.abs(one.features["q_i"]) == 1) for one in (other.held, other.many))
+        other.units = ONE
         other._aim()
         return other
 
@@ -158,9 +173,26 @@ class Ground:
         return self.judged(self.canonical(prune(self.polished(expr), self.fit, 0.05)[0]), True)
 
 
+def of_data(refined: Refined, ground: Ground, units: Units) -> Refined:
+    """``refined``, found within ``units``, for the data of ``ground`` as they are."""
+    if units == ONE:
+        return refined
+
+    def back(expr):
+        return ground.canonical(units.pair_of_data(expr))
+
+    law, second = refined.law, refined.runner_up
+    node = {name: value * TERMS[name].unit(units) for name, value in law.node.items()}
+    if second is not None:
+        second = second | {"expr": (expr := back(second["expr"])), "complexity": complexity(expr)}
+    candidates = [Candidate(back(c.expr), c.errors, c.repaired) for c in refined.candidates]
+    found = replace(law, pair=back(law.pair), node=node)
+    return replace(refined, law=found, candidates=candidates, runner_up=second, data=ground.many)
+
+
 def refine_on_accelerations(rows: Sequence[Row], ground: Ground, chain: bool, rounds: int = 3) -> Refined:
     """Refit every formula of ``rows`` on accelerations, repair the most promising,
-    choose one, and fit it on more receivers.
+    choose one, and fit it on more receivers. All in the units of the data of ``ground``.
 
     Raises nothing for formulas that cannot be evaluated: they lose.
     """

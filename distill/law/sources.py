@@ -12,6 +12,7 @@ import sympy as sp
 from distill.files.properties import of_edges
 from distill.formulas.objective import Objective
 from distill.formulas.tree import with_scales
+from distill.formulas.units import ONE, Units
 from distill.physics.terms import direction
 from distill.statistics.metrics import typical_size
 
@@ -37,21 +38,23 @@ class Source:
     cpu_seconds: float = 0.0
 
 
-def sharpened(expr: sp.Expr, force: np.ndarray, messages: dict) -> sp.Expr:
+def sharpened(expr: sp.Expr, force: np.ndarray, messages: dict, units: Units = ONE) -> sp.Expr:
     """``expr`` with its constants fitted to the estimate ``force`` on ALL edges, a factor of each term included.
 
     A search sees a few thousand edges, of which few are close pairs, and minimises squares. An estimate's errors have
     heavy tails, and close pairs are what tells a softening from none: hence all edges and a loss that is linear beyond
-    the median residual. No acceleration is looked at that the estimate has not looked at before.
+    the median residual. The fit is made in ``units``. No acceleration is looked at that the estimate has not looked at
+    before.
     """
     features = of_edges(messages)
-    f = (force * direction(messages["dx"].astype(float), features["r"])).sum(1)
+    f = (force * direction(messages["dx"].astype(float), features["r"])).sum(1) / units.force
+    features = units.columns(features)
     weights = 1 / (0.3 * typical_size(f) + np.abs(f))
-    expr = with_scales(expr)
+    expr = with_scales(units.pair(expr))
     for _ in range(2):  # the second time with the residuals of a formula that fits
         left = np.abs(Objective(features, f, weights).residual(expr))
         if not np.isfinite(left).all():
             break
         scale = max(float(np.median(left)), 1e-12)
         expr, _ = Objective(features, f, weights, loss="soft_l1", f_scale=scale, metric="relative").fit(expr)
-    return expr
+    return units.pair_of_data(expr)

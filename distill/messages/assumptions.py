@@ -67,7 +67,7 @@ def _features(part):
     if unit.shape[1] == 2:  # a fixed turn, so that a swirl without velocities shows as well
         way = np.column_stack([-unit[:, 1], unit[:, 0]])
         return still, np.column_stack([along, (v * way).sum(1)]), [way]
-    way = across / np.maximum(speed, 1e-12)[:, None]
+    way = across / np.where(speed > 0, speed, 1.0)[:, None]
     return still, np.column_stack([along, speed]), [way, np.cross(unit, way)]
 
 

@@ -53,9 +53,8 @@ class Extraction:
     window = None  # frames of a window, where receivers are windows
 
     def graphs(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """``(trajectory, frame)`` [graph] of all that there are of a split."""
-        trajectories, frames = self.dataset.trajectories(split), self.dataset.pos.shape[1]
-        return trajectories.repeat(frames), np.tile(np.arange(frames), len(trajectories))
+        """``(trajectory, frame)`` [graph] of all of a split that hold a pair."""
+        return np.divmod(self.dataset.frames(split), self.dataset.pos.shape[1])
 
     def number(self, trajectory, frame) -> np.ndarray:
         """Numbers of the frames ``(trajectory[k], frame[k])`` among all of the dataset."""

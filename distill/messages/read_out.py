@@ -80,7 +80,7 @@ def target_forces(messages: dict) -> dict[str, np.ndarray]:
 def potential_vectors(messages: dict, system) -> np.ndarray:
     """V(r) (x_i - x_j)/r of every edge [edge, dim], V the pair potential of ``system`` (``physics.System``)."""
     ends = of_edges(messages)
-    return (pair_potential(system, ends["r"], ends) / np.maximum(ends["r"], 1e-12))[:, None] * messages["dx"]
+    return pair_potential(system, ends["r"], ends)[:, None] * direction(messages["dx"].astype(float), ends["r"])
 
 
 @dataclass

@@ -41,13 +41,21 @@ class State:
 class Term:
     """``of``: the property that the force is proportional to, None for none. ``dropped``: its place among those that
     the data may not need, first to go first: with equal masses some terms are the same, and the first of them goes.
-    ``by_axis``: the value differs from axis to axis.
+    ``by_axis``: the value differs from axis to axis. ``in_speed``: power of the velocity in the vector.
     """
 
     name: str
     of: str | None
     dropped: int
     by_axis: ClassVar[bool] = False
+    in_speed: ClassVar[int] = 0
+
+    def unit(self, units) -> float:
+        """That of the value, in the unit of the data where those of forces, speeds and properties are ``units``
+        (``formulas.units.Units``).
+        """
+        of = units.of.get(property_named(self.of).variables[0], 1.0) if self.of else 1.0
+        return units.force / of / units.speed**self.in_speed
 
     def factor(self, state: State) -> np.ndarray:
         """[..., particle, 1]."""
@@ -84,6 +92,8 @@ class Term:
 
 class Drag(Term):
     """-value p_i v_i; the value is a number."""
+
+    in_speed = 1
 
     def vector(self, state):
         return -self.factor(state) * np.asarray(state.vel, float)
@@ -146,5 +156,5 @@ def force(values: dict, state: State) -> np.ndarray:
 
 
 def direction(dx: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """The pair term's vector: (x_i - x_j)/r of every edge [edge, dim]."""
-    return dx / np.maximum(r, 1e-12)[:, None]
+    """The pair term's vector: (x_i - x_j)/r of every edge [edge, dim]; 0 where particles coincide."""
+    return dx / np.where(r > 0, r, 1.0)[:, None]

@@ -12,6 +12,8 @@ from distill.files.fields import SPLITS
 from distill.files.kinds import DatasetRecord, MessagesRecord, RunConfig, SystemRecord
 from distill.files.messages import load_made_elsewhere, load_messages
 from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of, splines_name
+from distill.files.scales import scales_of, scales_of_messages, scales_of_model
+from distill.formulas.units import ONE, Units
 from distill.law.sources import MESSAGES, SPLINES, Source
 from distill.messages import read_out
 from distill.messages.net_forces import Nodes, node_values, nodes_of
@@ -38,6 +40,7 @@ class Forces:
     ``read``: the read-out of the messages, or the splines. Of a dataset alone ``messages`` holds no messages, its
     ``acc_pred_i`` are the accelerations by the splines, and ``config`` and ``meta`` are None; of messages made
     elsewhere ``config`` is. ``network``: whether ``acc_pred_i`` are a network's.
+    ``units``: those to search and fit in: the network's, or those of the data.
     """
 
     run: str
@@ -50,6 +53,7 @@ class Forces:
     config: RunConfig | None = None
     meta: MessagesRecord | None = None
     network: bool = True
+    units: Units = ONE
 
     def rival(self, name: str, seed: int) -> Source:
         """Another way to a law from the same data."""
@@ -113,7 +117,8 @@ class OfRun:
                 messages, nodes, self.meta.antisymmetric, seed, self.meta.doubted, self.meta.network_error
             )
             main = of_messages(read, messages, nodes)
-        return Forces(self.run, self.inputs, dataset, messages, nodes, read, main, self.config, self.meta)
+        units = Units.of_scales(scales_of_model(self.config.model))
+        return Forces(self.run, self.inputs, dataset, messages, nodes, read, main, self.config, self.meta, units=units)
 
 
 class OfDataset:
@@ -133,7 +138,8 @@ class OfDataset:
         read = fitted(edges, seed)
         edges["acc_pred_i"] = read.accelerations(edges, nodes)
         main = of_splines(read, edges)
-        return Forces(self.run, self.inputs, self.dataset, edges, nodes, read, main, network=False)
+        units = Units.of_scales(scales_of(self.dataset))
+        return Forces(self.run, self.inputs, self.dataset, edges, nodes, read, main, network=False, units=units)
 
 
 class NoDataset(Dataset):
@@ -185,7 +191,8 @@ class OfMessages:
         known = system if not (system.external or system.drag) else SystemRecord()  # fields depend on the place
         about = DatasetRecord(system=known, n=self.meta.n, dim=self.meta.dim)
         dataset = NoDataset(self.run, self.path, {}, about)
-        return Forces(self.run, self.inputs, dataset, messages, nodes, read, main, None, self.meta, network)
+        units = Units.of_scales(scales_of_messages(messages))
+        return Forces(self.run, self.inputs, dataset, messages, nodes, read, main, None, self.meta, network, units)
 
 
 GIVE_OTHERS = "give messages that differ from pair to pair, or search what splines read:  --force-from splines"

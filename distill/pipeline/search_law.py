@@ -163,10 +163,11 @@ def search_law(
         same = {k: float(v[0]) for k, v in of_edges(messages).items() if np.ptp(v) == 0}
         options = replace(options, formulas=given_formulas.with_values(from_file, same))
 
-    todo = searches(targets, messages, nodes, read, main.force, rows, seed)
-    todo += [radial_target(o.name, messages, o.force, rows, seed) for o in others if o.force is not None]
+    todo = searches(targets, messages, nodes, read, main.force, rows, seed, forces.units)
+    some = [o for o in others if o.force is not None]
+    todo += [radial_target(o.name, messages, o.force, rows, seed, forces.units) for o in some]
     if behind_it is not None:
-        todo += behind.searches(messages, nodes, behind_it, rows, seed, quick)
+        todo += behind.searches(messages, nodes, behind_it, rows, seed, quick, forces.units)
     place, digest = folder / "symbolic", sha256(next(iter(inputs.values())))
     try:
         fronts = run_searches(todo, options, threads, place, digest)
@@ -178,7 +179,7 @@ def search_law(
     of_rivals = {o.name: fronts.pop(o.name, None) for o in others}
     forces.tell(behind_it is not None)
 
-    ground = account.ground_of(messages, nodes, data, seed, quick)
+    ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)
     found = account.finding(main, fronts["radial"], ground, messages, data)
     compared = [account.finding(o, of_rivals[o.name], ground, messages, data) for o in others]
     test = forces.test(seed)

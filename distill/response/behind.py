@@ -23,6 +23,8 @@ from distill.files.storage import finite_or_none
 from distill.formulas.improve import prune, repair
 from distill.formulas.text import parse, symbols_for, to_text
 from distill.formulas.tree import canonical, complexity, parametrise, rebuild, with_constants
+from distill.formulas.units import ONE as NO_UNITS
+from distill.formulas.units import Units as FormulaUnits
 from distill.law.constants import groups, round_number, spread_of
 from distill.law.receivers import receivers
 from distill.law.selection import choose, shared_out
@@ -128,16 +130,32 @@ def read(messages: dict, nodes: Nodes, seed: int = 0) -> Read:
     return Read(force, net, mixing, sideways > SIDEWAYS, sideways)
 
 
-def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int, quick: bool = False) -> list[Target]:
+def searches(
+    messages: dict,
+    nodes: Nodes,
+    found: Read,
+    rows: int,
+    seed: int,
+    quick: bool = False,
+    scaled: FormulaUnits = NO_UNITS,
+) -> list[Target]:
     """The targets f, alpha and, where accelerations are not along S, beta; all from the network alone. ``quick``: with
-    the restarts of the other targets.
+    the restarts of the other targets. ``scaled``: the units to search in.
     """
     options = {k: v for k, v in SEARCH.items() if not (quick and "restarts" in k)}
     rng = np.random.default_rng([seed, 53])
     searched = roles.edges_of("search", messages, seed)
     edges = rng.permutation(searched)[:rows]
     unit = direction(messages["dx"][edges].astype(float), messages["r"][edges].astype(float))
-    out = [Target(PAIR, varying(of_edges(messages, edges)), (found.force[edges] * unit).sum(1))]
+    out = [
+        Target(
+            PAIR,
+            varying(of_edges(messages, edges)),
+            (found.force[edges] * unit).sum(1),
+            units=scaled,
+            unit=scaled.force,
+        )
+    ]
     state, net = state_of(messages, nodes.first), found.net
     acc, vel = messages["acc_pred_i"][nodes.first].astype(float), state.vel
     s2, v2, sv = (net**2).sum(1), (vel**2).sum(1), (net * vel).sum(1)
@@ -153,6 +171,7 @@ def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int, qu
         wanted = {ALPHA: alpha, BETA: beta}
     else:
         wanted = {ALPHA: (acc * net).sum(1) / np.maximum(s2, 1e-300)}
+    per = {ALPHA: scaled.acceleration / scaled.force, BETA: scaled.acceleration / scaled.speed}
     features = {"s": np.sqrt(s2), "v": np.sqrt(v2), "sv": sv} | state.variables
     for family in FAMILIES:
         if family.of in wanted:
@@ -160,11 +179,15 @@ def searches(messages: dict, nodes: Nodes, found: Read, rows: int, seed: int, qu
             tell = use & (values > 0 if family.of == ALPHA else np.abs(sv) > 0.1 * np.sqrt(s2 * v2))
             pick = rng.permutation(np.flatnonzero(tell))[:rows]
             here = varying({k: v[pick] for k, v in features.items()})
-            out.append(Target(family.name, here, family.forth(values[pick], sv[pick]), options))
+            unit = family.forth(per[family.of], scaled.of.get("sv", 1.0))
+            out.append(
+                Target(family.name, here, family.forth(values[pick], sv[pick]), options, units=scaled, unit=unit)
+            )
     if found.needs_beta:
         pick = rng.permutation(np.flatnonzero(use & (np.abs(alpha) > 0)))[:rows]
         here = varying({k: v[pick] for k, v in features.items()})
-        out.append(Target(SHARED, here, beta[pick] / alpha[pick], options))
+        y = beta[pick] / alpha[pick]
+        out.append(Target(SHARED, here, y, options, units=scaled, unit=per[BETA] / per[ALPHA]))
     return out
 
 

@@ -11,13 +11,16 @@ from distill.files.kinds import FrontRecord
 from distill.files.properties import of_edges
 from distill.files.provenance import sha256
 from distill.files.storage import finite_or_none, save_together
+from distill.formulas.text import parse, to_text
+from distill.formulas.tree import canonical
+from distill.formulas.units import ONE, Units
 from distill.messages import read_out, roles
 from distill.physics.law import AXES
 from distill.physics.terms import direction
 from distill.search import node_function
 from distill.search.choice import NETWORK_PRICE
 from distill.search.direct import search
-from distill.search.engine import SearchOptions
+from distill.search.engine import SearchOptions, unit_charges
 from distill.search.front import Front
 from distill.search.hall_of_fame import hall_text, read_hall_of_fame
 from distill.search.shared import search_shared
@@ -34,6 +37,8 @@ class Target:
     y: np.ndarray
     overrides: dict = field(default_factory=dict)  # of the search options
     components: tuple | None = None  # (messages [row, component], dx/r [row, dim]) instead of ``y``
+    units: Units = ONE  # in which it is searched; the target has the ``unit``
+    unit: float = 1.0
 
     def __post_init__(self):
         self.overrides = {"node_price": NETWORK_PRICE} | self.overrides
@@ -43,6 +48,8 @@ class Target:
         found = hashlib.sha256(",".join(self.features).encode())
         for array in (*self.features.values(), self.y, *(self.components or ())):
             found.update(np.ascontiguousarray(array, "<f8").tobytes())
+        if self.units != ONE:
+            found.update(repr((sorted(self.units.of.items()), self.unit)).encode())
         return found.hexdigest()
 
 
@@ -52,15 +59,18 @@ def rows_drawn(messages: dict, rows: int, seed: int) -> np.ndarray:
     return edges[np.random.default_rng([seed, 41]).permutation(len(edges))[:rows]]
 
 
-def radial_target(name: str, messages: dict, force: np.ndarray, rows: int = 4000, seed: int = 0) -> Target:
+def radial_target(
+    name: str, messages: dict, force: np.ndarray, rows: int = 4000, seed: int = 0, units: Units = ONE
+) -> Target:
     """The radial part of an estimate ``force`` [edge, dim] of the pair force, as a function of the pair's variables."""
     edges = rows_drawn(messages, rows, seed)
     unit = direction(messages["dx"][edges].astype(float), messages["r"][edges].astype(float))
-    return Target(name, varying(of_edges(messages, edges)), (force[edges] * unit).sum(1))
+    features, f = varying(of_edges(messages, edges)), (force[edges] * unit).sum(1)
+    return Target(name, features, f, units=units, unit=units.force)
 
 
-def searches(wanted, messages, nodes, read, force, rows: int = 4000, seed: int = 0) -> list[Target]:
-    """The targets ``wanted``, of at most ``rows`` rows each, drawn at random with ``seed``.
+def searches(wanted, messages, nodes, read, force, rows: int = 4000, seed: int = 0, units: Units = ONE) -> list[Target]:
+    """The targets ``wanted``, of at most ``rows`` rows each, drawn at random with ``seed``, for a search in ``units``.
 
     radial: f of the read-out force. component_k: the k-th most important message component.
     shared: one f behind the dim most important components, whatever their mixture (no accelerations needed).
@@ -72,25 +82,26 @@ def searches(wanted, messages, nodes, read, force, rows: int = 4000, seed: int =
     distance = {"r": ends.pop("r")}
     out = []
     if "radial" in wanted:
-        out.append(radial_target("radial", messages, force, rows, seed))
+        out.append(radial_target("radial", messages, force, rows, seed, units))
     if "components" in wanted:
         dim = messages["dx"].shape[1]
         d = {f"d{a}": messages["dx"][edges, k].astype(float) for k, a in enumerate(AXES[:dim])}
         for k, c in enumerate(read_out.top_components(read_out.importance(messages), dim)):
             y = messages["message"][edges, c].astype(float)
             if np.ptp(y) > 0:
-                out.append(Target(f"component_{k + 1}", varying(d | distance | ends), y))
+                out.append(Target(f"component_{k + 1}", varying(d | distance | ends), y, units=units))
     if "shared" in wanted:
         dim = messages["dx"].shape[1]
         top = read_out.top_components(read_out.importance(messages), dim)
         unit = direction(messages["dx"][edges].astype(float), distance["r"])
         both = messages["message"][edges][:, top].astype(float), unit
-        out.append(Target("shared", varying(distance | ends), both[0][:, 0], {"loss": "mse"}, both))
+        out.append(Target("shared", varying(distance | ends), both[0][:, 0], {"loss": "mse"}, both, units))
     if "node" in wanted:
         data = node_function.node_data(messages, nodes, read, force, seed)
         pick = data.draw(False, max(1, rows // data.acc.shape[1]))
         overrides = {"restarts": 2, "min_restarts": 2, "max_complexity": node_function.MAX_COMPLEXITY}
-        out.append(Target("node", varying(data.features(pick)), data.target(pick), overrides))
+        features, y = varying(data.features(pick)), data.target(pick)
+        out.append(Target("node", features, y, overrides, units=units, unit=units.acceleration))
     return out
 
 
@@ -104,13 +115,28 @@ def varying(features: dict) -> dict:
 
 def search_target(target: Target, options: SearchOptions) -> Front:
     """Run the search of one target; a function of its own so that it can run in another process."""
-    X, names = np.column_stack(list(target.features.values())), list(target.features)
-    options = replace(options, **target.overrides)
+    columns, names = target.units.columns(target.features), list(target.features)
+    X, options = np.column_stack(list(columns.values())), replace(options, **target.overrides)
+    given = [to_text(target.units.formula(parse(f, names), target.unit), 17) for f in options.formulas]
+    options = options if target.units == ONE and target.unit == 1 else replace(options, formulas=tuple(given))
     if target.components is None:
-        return search(X, target.y, names, options)
+        return of_data(search(X, target.y / target.unit, names, options), target)
     front, A, b = search_shared(*target.components, X, names, options)
+    front = of_data(front, target)
     front.info |= {"mixing": A.tolist(), "offset": b.tolist(), "mixing_is": "message = A (dx/r f) + b"}
     return front
+
+
+def of_data(front: Front, target: Target) -> Front:
+    """The ``front`` of a search in the units of ``target``, for its data as they are."""
+    if target.units == ONE and target.unit == 1:
+        return front
+    unit = bool(target.features) and unit_charges(np.column_stack(list(target.features.values())), [*target.features])
+    rows = []
+    for row in front.rows:
+        expr = canonical(target.units.of_data(row.expr, target.unit), unit)
+        rows.append(replace(row, complexity=row.complexity, equation=to_text(expr), expr=expr))
+    return replace(front, rows=rows)
 
 
 def save_front(place: Path, front, target: Target, identity: dict):

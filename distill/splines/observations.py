@@ -24,8 +24,8 @@ def observations(
     holds them is no pair force. ``UserError`` for a box without a cutoff, or a split without trajectories or edges.
     """
     trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]
-    source, total = edges_of(dataset), len(trajectories) * frames
-    every = trajectories.repeat(frames) * frames + np.tile(np.arange(frames), len(trajectories))
+    source, every = edges_of(dataset), dataset.frames(split)
+    total = len(every)
     some = every[np.linspace(0, total - 1, min(total, 16)).astype(int)]
     graphs = int(min(graphs, max(1, EDGES * len(some) / max(1, source.count(some)))))
     rng = np.random.default_rng([seed, 71])
