@@ -161,8 +161,8 @@ def save_dataset(path: Path, arrays: dict, about: dict) -> None:
 
 
 def check_magnitudes(arrays: dict, where: str, columns: Iterable[str] = ()) -> None:
-    """``UserError`` for numbers whose squares and products leave the range of 64 bits: networks and fits work in units of
-    the data (``scales``), but what is read from a file is first computed with as it is.
+    """``UserError`` for numbers whose squares and products leave the range of 64 bits: networks and fits work in units
+    of the data (``scales``), but what is read from a file is first computed with as it is.
     """
     low, high = 1 / LARGEST, LARGEST
     for name in ("pos", "vel", "acc", "mass", "charge", *columns):

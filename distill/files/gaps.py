@@ -94,12 +94,12 @@ def _jumps(arrays: dict) -> np.ndarray:
     """Particles [trajectory, frame, particle] that are far from where they are in the frame before and after."""
     pos = arrays["pos"]
     out = np.zeros(pos.shape[:3], dtype=bool)
-    if pos.shape[1] < 5 or "box" in arrays:
+    if pos.shape[1] < 7 or "box" in arrays:
         return out
     with np.errstate(all="ignore"):
         step = np.linalg.norm(np.diff(pos, axis=1), axis=-1)
         across = np.linalg.norm(pos[:, 2:] - pos[:, :-2], axis=-1)
-        usual = np.nanquantile(np.where(np.isfinite(step), step, np.nan), 0.9, axis=1, keepdims=True)
+        usual = np.median(np.nan_to_num(step), axis=1, keepdims=True)
         out[:, 1:-1] = np.minimum(step[:, 1:], step[:, :-1]) > SLIP * (usual + across)
     return out
 

@@ -239,14 +239,14 @@ def edges_for(
 
 
 def graphs_of(dataset: Dataset, split: str = "all", limit: int | None = None) -> np.ndarray:
-    """Numbers (trajectory x frames + frame) of the frames of a split, by trajectory and then frame; of ``limit``, if
-    there are more, spread evenly. Where only positions are known, whole trajectories: windows need them.
+    """Numbers (trajectory x frames + frame) of the frames of a split that hold a pair, by trajectory and then frame; of
+    ``limit``, if there are more, spread evenly. Where only positions are known, whole trajectories: windows need them.
     """
-    trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]
-    if "acc" in dataset.arrays or not limit:
-        every = (trajectories[:, None] * frames + np.arange(frames)).ravel()
+    if "acc" in dataset.arrays:
+        every = dataset.frames(split)
         return every[spread_over(len(every), limit)] if limit and len(every) > limit else every
-    few = max(1, limit // frames)
+    trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]
+    few = max(1, limit // frames) if limit else len(trajectories)
     trajectories = trajectories[spread_over(len(trajectories), few)] if len(trajectories) > few else trajectories
     return (trajectories[:, None] * frames + np.arange(frames)).ravel()
 
@@ -254,7 +254,7 @@ def graphs_of(dataset: Dataset, split: str = "all", limit: int | None = None) ->
 def edges_of(dataset: Dataset, graphs: np.ndarray | None = None, device="cpu") -> EdgeSource:
     """The edges of a dataset's frames by trajectory and then frame, or of the ``graphs`` of these numbers alone."""
     chain, pos = dataset.meta.system.neighbours_only, dataset.pos.reshape(-1, *dataset.pos.shape[2:])
-    if not dataset.periodic and graphs is not None and np.isfinite(pos).all():
+    if not dataset.periodic and graphs is not None and np.isfinite(pos[graphs]).all():
         return PairEdges(dataset.n, chain, device)  # needs no copy of the positions
     pos = pos if graphs is None else pos[graphs]
     box = dataset.arrays.get("box")
