@@ -55,7 +55,7 @@ def leave_out_bad_frames(arrays: dict, where: str) -> None:
         for k, frame in np.argwhere(frames):
             who = " and ".join(map(str, np.flatnonzero(particles[k, frame])[:4]))
             told.append(f"{what} (trajectory {k}, frame {frame}, particles {who})")
-    if not bad.any() or bad.mean() > MOST_BAD:
+    if not bad.any() or bad.mean() > MOST_BAD or bad.all(1).any():
         return
     more = f", and {len(told) - TOLD} more" if len(told) > TOLD else ""
     warn(f"{where}: {len(told)} of {bad.size} frames are left out: {'; '.join(told[:TOLD])}{more}")
