@@ -106,8 +106,28 @@ class Dataset:
 
 
 def load_dataset(name_or_path: str) -> Dataset:
-    """Load and check a dataset, made by ``simulate.py`` or by anybody who follows the format."""
-    path = dataset_path(name_or_path)
+    """Load and check a dataset, made by ``simulate.py`` or by anybody who follows the format.
+
+    ``UserError`` in one line that names the file, and what to do with it: one that no stage here made is the user's.
+    """
+    path = _is_dataset(name_or_path)
+    side = path.with_suffix(".json")
+    if not side.is_file() or records.stage_of(side) not in (DatasetRecord.STAGE, *DatasetRecord.ALSO):
+        fix = f"correct it, docs/formats.md lists its arrays; or import it:  python import_tracks.py {relative(path)}"
+    else:
+        fix = "make it again with the command of its .json and --overwrite"
+    try:
+        return _load(path, side, fix)
+    except UserError as exc:
+        raise UserError(exc.message, exc.fix or fix) from None
+
+
+def _is_dataset(name_or_path: str) -> Path:
+    """The path of a dataset that is there; ``UserError`` that says what to do where it is not, or is a table."""
+    path, given = dataset_path(name_or_path), Path(name_or_path)
+    if not path.is_file() and given.suffix != ".npz" and given.exists():
+        found = f"{relative(given)} is no dataset, which is an .npz"
+        raise UserError(found, f"import it first:  python import_tracks.py {name_or_path}")
     if not path.is_file():
         known = [p.stem for p in path.parent.glob("*.npz")] if path.parent.is_dir() else []
         simulated = re.match(r"(.+?)_n\d+_d\d+_s\d+", path.stem)  # as simulate.py names them
@@ -115,8 +135,11 @@ def load_dataset(name_or_path: str) -> Dataset:
         if simulated:
             fix = f"run this first:  python simulate.py --system {simulated[1]}"
         raise UserError(f"{relative(path)} does not exist{near_miss(path.stem, known)}", fix)
-    side = path.with_suffix(".json")
-    ours = "make it again with the command of its .json and --overwrite" if side.is_file() else "see docs/formats.md"
+    return path
+
+
+def _load(path: Path, side: Path, ours: str) -> Dataset:
+    """What ``load_dataset`` gives; ``ours``: what to do with the file where it is wrong."""
     arrays = load_npz(path, DATASET_FIELDS, "dataset", ours)
     where, assumed = relative(path), [name for name in USUAL if name not in arrays]
     trajectories, frames, n, dim = arrays["pos"].shape
@@ -181,9 +204,15 @@ def _columns(arrays: dict) -> list[str]:
 
 def take_columns(arrays: dict, where: str) -> list[str]:
     """Names of the further properties, which become floats; ``UserError`` for one that is not finite, a warning for a
-    column whose name no formula can hold.
+    column whose name no formula can hold, and for arrays that are none.
     """
-    taken = []
+    taken, like = [], arrays["mass"].shape
+    columns = _columns(arrays)
+    if others := [k for k in arrays if k not in DATASET_FIELDS and k not in columns]:
+        told = ", ".join(f"'{k}' {list(arrays[k].shape)} ({arrays[k].dtype})" for k in others[:5])
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        what = f"properties of particles are numbers [trajectory, particle], here {list(like)}"
+        warn(f"{where}: {told}{more} left out: {what}")
     for name in _columns(arrays):
         if not usable(name):
             warn(f"{where}: the column '{name}' is left out: no variable of a formula can be called '{name}_i'")

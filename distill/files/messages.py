@@ -11,7 +11,6 @@ from distill.files.kinds import MessagesRecord
 from distill.files.names import run_dir
 from distill.files.properties import in_messages
 from distill.files.provenance import sha256
-from distill.files.storage import parse_json
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -27,6 +26,7 @@ def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, M
     """
     path = Path(path)
     fix = MessagesRecord.fix(path)
+    refuse_foreign(path, fix)
     meta = records.load(MessagesRecord, path.with_suffix(".json"), fix)
     fields = MESSAGE_FIELDS | ends_of(meta.properties)
     arrays = load_npz(path, fields, "messages", fix, lambda file: _some_graphs(file, most))
@@ -47,8 +47,15 @@ def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, M
     return arrays, meta
 
 
+def refuse_foreign(path: Path, instead: str) -> None:
+    """``UserError`` for messages at ``path`` that no stage here wrote; ``instead``: what makes our own."""
+    side = path.with_suffix(".json")
+    if path.is_file() and not side.is_file():
+        found = f"{relative(path)} has no {side.name} beside it: extract_messages.py did not write it, or was cut off"
+        raise UserError(found, f"use it as messages made elsewhere:  --messages {relative(path)}; or {instead}")
+
+
 NEEDED = ("message", "receiver", "sender", "trajectory", "frame", "dx", "acc_i")  # of messages made elsewhere
-OUR_STAGE = MessagesRecord.STAGE
 
 
 def load_made_elsewhere(path: Path, name: str, most: int = MOST_EDGES) -> tuple[dict, MessagesRecord]:
@@ -97,7 +104,7 @@ def load_made_elsewhere(path: Path, name: str, most: int = MOST_EDGES) -> tuple[
     if "acc_pred_i" in arrays:
         about["mae"] = float(np.abs(arrays["acc_pred_i"] - arrays["acc_i"]).mean())
     side = path.with_suffix(".json")
-    if _ours(side):
+    if records.stage_of(side) == MessagesRecord.STAGE:
         meta = records.load(MessagesRecord, side, "take it away, or make both again")
         for k, value in about.items():
             setattr(meta, k, value)
@@ -105,14 +112,6 @@ def load_made_elsewhere(path: Path, name: str, most: int = MOST_EDGES) -> tuple[
     unknown = dict.fromkeys(("variant", "recipe", "dataset", "dataset_path"), "")
     meta = MessagesRecord(**{"mae": 0.0} | about | unknown, split="all", antisymmetric=_antisymmetric(arrays))
     return arrays, meta
-
-
-def _ours(side: Path) -> bool:
-    try:
-        content = parse_json(side.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and content.get("stage") == OUR_STAGE
 
 
 def _antisymmetric(arrays: dict) -> bool:

@@ -16,12 +16,16 @@ def checked(name: str, fix: str | None = None) -> str:
     return name
 
 
+def _tagged(name: str, tag: str) -> str:
+    return f"{name}_{checked(tag, 'choose another --tag')}" if tag else name
+
+
 def dataset_name(system: str, n: int, dim: int, seed: int, tag: str = "") -> str:
-    return checked(f"{system}_n{n}_d{dim}_s{seed}" + (f"_{tag}" if tag else ""), "choose another --tag")
+    return checked(_tagged(f"{system}_n{n}_d{dim}_s{seed}", tag), "choose another --tag")
 
 
 def run_name(dataset: str, variant: str, recipe: str, seed: int, tag: str = "") -> str:
-    name = f"{dataset}__{variant}-{recipe}__s{seed}" + (f"_{tag}" if tag else "")
+    name = _tagged(f"{dataset}__{variant}-{recipe}__s{seed}", tag)
     return checked(name, "choose another --tag, or rename the dataset's file")
 
 
@@ -33,12 +37,20 @@ def splines_name(dataset: str) -> str:
 def run_name_of(name_or_path: str) -> str:
     """The name of a run given by name or, as shell completion does, by its folder in model_weights/ or outputs/."""
     path = Path(name_or_path)
+    if path.is_file():
+        found = f"{relative(path)} is a file, and a run is a folder in {relative(paths.MODEL_WEIGHTS)}"
+        if path.suffix == ".npz":
+            raise UserError(found, f"if it holds messages, give it as one:  --messages {name_or_path}")
+        raise UserError(f"{found}: weights of other programs cannot be read", WEIGHTS_ELSEWHERE)
     if path.name != str(path) or path.name in ("", ".."):
         path = path.resolve() if path.name in ("", "..") else path
         if path.parent.resolve() not in (paths.MODEL_WEIGHTS.resolve(), paths.OUTPUTS.resolve()):
             where = f"a folder in {relative(paths.MODEL_WEIGHTS)} or {relative(paths.OUTPUTS)}"
-            raise UserError(f"{name_or_path[:120]!a} is not the name of a run ({where})")
-    return checked(path.name)
+            fix = "give its name alone"
+            if (path / "config.json").is_file():
+                fix = f"its folder is read with  DISTILL_MODEL_WEIGHTS={path.parent}"
+            raise UserError(f"{name_or_path[:120]!a} is not the name of a run ({where})", fix)
+    return checked(path.name, "give the name of a folder there")
 
 
 def name_of_messages(path: str | Path, name: str | None = None) -> str:
@@ -62,6 +74,10 @@ def dataset_path(name_or_path: str) -> Path:
     return paths.DATASETS / f"{name_or_path}.npz"
 
 
+# what to do with a state dict (.pth, .pt, .ckpt) and the like: a network is more than its weights
+WEIGHTS_ELSEWHERE = "train here:  python train.py --dataset ...; or store what its edges send:  --messages FILE"
+
+
 def messages_path(run: str, split: str) -> Path:
     return paths.OUTPUTS / run / f"messages_{split}.npz"
 
@@ -71,10 +87,18 @@ def run_dir(run: str) -> Path:
     path = paths.MODEL_WEIGHTS / checked(run)
     if not (path / "config.json").is_file():
         known = [p.parent.name for p in paths.MODEL_WEIGHTS.glob("*/config.json")]
-        dataset = run.split("__")[0]
-        hint = near_miss(run, known)
-        raise UserError(
-            f"run '{run}' does not exist in {relative(paths.MODEL_WEIGHTS)}{hint}",
-            f"run this first:  python train.py --dataset {dataset}",
-        )
+        hint, where = near_miss(run, known), relative(paths.MODEL_WEIGHTS)
+        others = sorted(p.name for p in path.glob("*.*") if p.suffix in FOREIGN_WEIGHTS) if path.is_dir() else []
+        if others:
+            found = f"run '{run}' does not exist: {where}/{run} holds no config.json, and weights of other programs"
+            raise UserError(f"{found} ({', '.join(others[:3])}) cannot be read", WEIGHTS_ELSEWHERE)
+        fix = f"run this first:  python train.py --dataset {run.split('__')[0]}"
+        if (path / "checkpoint.safetensors").is_file():
+            raise UserError(f"run '{run}' does not exist yet: {where}/{run} is unfinished", "python train.py --resume")
+        if messages := next(iter(sorted((paths.OUTPUTS / run).glob("messages_*.npz"))), None):
+            fix += f"; messages that it did not send:  --messages {relative(messages)}"
+        raise UserError(f"run '{run}' does not exist in {where}{hint}", fix)
     return path
+
+
+FOREIGN_WEIGHTS = (".pth", ".pt", ".ckpt", ".pkl", ".h5", ".onnx", ".bin")

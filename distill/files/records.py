@@ -80,6 +80,14 @@ def load(kind: type[K], path: Path, fix: str | None = None) -> K:
         raise UserError(f"{relative(path)}: {exc}", fix) from None
 
 
+def stage_of(path: Path) -> str | None:
+    """The stage that a JSON says it is of; None where it says nothing, or cannot be read."""
+    try:
+        return load_json(path).get("stage")
+    except (UserError, OSError):
+        return None
+
+
 def save(kind: type[K], path: Path, content: dict) -> K:
     """Write ``content`` to ``path`` as a ``kind`` and return it; ``Wrong`` if it does not fit or has another key."""
     record = _checked(kind, content)

@@ -10,6 +10,7 @@ from distill.files.arrays import stream_npz
 from distill.files.dataset import dataset_of_run
 from distill.files.fields import MESSAGE_FIELDS, ends_of
 from distill.files.kinds import MessagesRecord, RunConfig
+from distill.files.messages import refuse_foreign
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
 from distill.network.recipes import ASSUMPTIONS
@@ -58,6 +59,8 @@ def extract_messages(
         if already_done(path.with_suffix(".json"), own, inputs, overwrite) and path.is_file():
             finish(Stage("extract_messages", f"{run} {name}").already_done(path))
         else:
+            if not overwrite:
+                refuse_foreign(path, "add --overwrite to replace it")
             todo.append((name, path, own))
     if not todo:
         return finished
@@ -117,7 +120,8 @@ def write(path: Path, extraction, trajectory, frame) -> dict:
             missed += float(np.abs(part["acc_pred_i"] - part["acc_i"]).sum())
             components = part["message"].shape[1]
             yield part
-        path.with_suffix(".json").unlink(missing_ok=True)  # the old one must not stand beside new arrays
+        for old in (path, path.with_suffix(".json")):  # arrays that stand alone are somebody else's
+            old.unlink(missing_ok=True)
 
     fields = MESSAGE_FIELDS | ends_of(extraction.dataset.properties)
     fix = "use fewer --max-graphs, or another disk for DISTILL_OUTPUTS"

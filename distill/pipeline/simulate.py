@@ -58,7 +58,8 @@ def simulate(
     path = paths.DATASETS / f"{name}.npz"
     side, stage, arguments = path.with_suffix(".json"), Stage("simulate", name), vars(args)
     if path.is_file() and not side.is_file() and not overwrite:
-        raise UserError(f"{relative(path)} exists without its .json", "add --overwrite to replace it, or --tag")
+        found = f"{relative(path)} exists without its .json: it was not made here"
+        raise UserError(found, "choose a --tag to keep both, or add --overwrite to replace it")
     if path.is_file() and already_done(side, arguments, job.inputs, overwrite):
         return stage.already_done(path, draw(name, job.system, plot, animate))
     _check_room(8 * math.prod(job.size), path)
