@@ -9,7 +9,8 @@ import pytest
 
 import distill
 from distill.files import names
-from distill.files.messages import NEEDED, load_made_elsewhere
+from distill.files.dataset import load_dataset
+from distill.files.messages import NEEDED, load_made_elsewhere, refuse_foreign
 from distill.search.engine import SearchOptions
 from distill.search.given import find, mapping, read_front, with_values
 from distill.shell import paths
@@ -235,3 +236,62 @@ def test_messages_without_a_network_give_fit_and_law(tmp_path, monkeypatch, caps
     for flags, why in (({"rivals": ("untrained",)}, "the network itself"), ({"targets": ("node",)}, "needs positions")):
         with pytest.raises(UserError, match=why):
             distill.search_law(messages="theirs.npz", **flags)
+
+
+# ---------------------------------------------------------------- names and places
+
+
+def test_what_is_no_run_or_dataset_says_what_to_do_with_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights, theirs = tmp_path / "model_weights", tmp_path / "model_weights" / "theirs"
+    for name in ("MODEL_WEIGHTS", "OUTPUTS", "DATASETS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    theirs.mkdir(parents=True)
+    (theirs / "net.pth").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"no config.json.*\(net.pth\) cannot be read; train here.*--messages FILE"):
+        names.run_dir("theirs")
+    with pytest.raises(UserError, match="net.pth is a file.*cannot be read; train here"):
+        names.run_name_of("model_weights/theirs/net.pth")
+    other = tmp_path / "elsewhere" / "run"
+    other.mkdir(parents=True)
+    (other / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="not the name of a run.*DISTILL_MODEL_WEIGHTS=.*elsewhere"):
+        names.run_name_of(str(other))
+    for given in (f"{weights}/theirs", "model_weights/theirs/", "outputs/theirs", "theirs", "./theirs"):
+        assert names.run_name_of(given) == "theirs"
+    (tmp_path / "outputs" / "sent").mkdir(parents=True)
+    np.savez(tmp_path / "outputs" / "sent" / "messages_train.npz", r=np.ones(3))
+    with pytest.raises(UserError, match="--messages outputs/sent/messages_train.npz"):
+        names.run_dir("sent")
+    with pytest.raises(UserError, match="no messages_train.json beside it.*--messages outputs/sent.*; or add --over"):
+        refuse_foreign(tmp_path / "outputs" / "sent" / "messages_train.npz", "add --overwrite to replace it")
+    (tmp_path / "x.csv").write_text("t,x,y\n")
+    for given in ("x.csv", "./x.csv"):
+        with pytest.raises(UserError, match="x.csv is no dataset.*import it first: *python import_tracks.py") as caught:
+            load_dataset(given)
+        assert caught.value.fix.endswith(given)
+    with pytest.raises(UserError, match="y.csv does not exist"):
+        load_dataset("y.csv")
+
+
+@pytest.mark.parametrize("tag", ["..", "-x", ".hidden", "a b"])
+def test_tags_that_would_be_taken_for_something_else(tag):
+    for name in (lambda: names.dataset_name("r2", 4, 2, 0, tag), lambda: names.run_name("x", "l1", "newton", 0, tag)):
+        with pytest.raises(UserError, match="choose another --tag"):
+            name()
+
+
+def test_a_dataset_of_others_is_never_to_be_made_again_here(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    arrays = {k: rng.normal(size=(3, 5, 2, 2)) for k in ("pos", "vel", "acc")} | {"mass": np.ones((3, 2))}
+    path = tmp_path / "theirs.npz"
+    np.savez(path, **arrays, spin=np.ones((3, 5, 2)), label=np.array(["a", "b"]))
+    load_dataset(str(path))
+    told = capsys.readouterr().err
+    assert "'spin' [3, 5, 2] (float64), 'label' [2] (<U1) left out" in told and "here [3, 2]" in told
+    path.with_suffix(".json").write_text('{"made by": "me"}')
+    for changed in ({"mass": -np.ones((3, 2))}, {"pos": np.ones((3, 5, 1, 2))}, {"split": np.array([0, 1, 7])}):
+        np.savez(path, **(arrays | changed))
+        with pytest.raises(UserError, match="theirs.npz.*docs/formats.md.*import_tracks.py") as caught:
+            load_dataset(str(path))
+        assert "overwrite" not in str(caught.value)

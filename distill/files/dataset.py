@@ -22,6 +22,7 @@ from distill.shell.paths import relative
 from distill.shell.stage import warn
 
 LARGEST = 1e60  # magnitude of a number in a dataset
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".npy", ".h5", ".hdf5", ".xyz", ".extxyz", ".dump", ".lammpstrj")
 MAY_LACK = {"vel": "velocities", "acc": "accelerations"}
 
 
@@ -128,6 +129,8 @@ def _is_dataset(name_or_path: str) -> Path:
     if not path.is_file() and given.suffix != ".npz" and given.exists():
         found = f"{relative(given)} is no dataset, which is an .npz"
         raise UserError(found, f"import it first:  python import_tracks.py {name_or_path}")
+    if not path.is_file() and given.suffix.lower() in TABLES:
+        raise UserError(f"{relative(given)} does not exist", "when it does:  python import_tracks.py " + name_or_path)
     if not path.is_file():
         known = [p.stem for p in path.parent.glob("*.npz")] if path.parent.is_dir() else []
         simulated = re.match(r"(.+?)_n\d+_d\d+_s\d+", path.stem)  # as simulate.py names them
