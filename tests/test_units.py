@@ -9,7 +9,7 @@ from planted import known, messages, states
 
 from distill.files.dataset import Dataset, load_dataset
 from distill.files.properties import VARIABLES
-from distill.files.scales import ONE, Scales, far_from_one, scales_of
+from distill.files.scales import ONE, Scales, far_from_one, over_decades, scales_of
 from distill.formulas.text import parse
 from distill.formulas.units import Units
 from distill.law import account, node_terms, selection
@@ -68,6 +68,13 @@ def test_scales_follow_the_unit_and_not_the_origin(by):
     assert two.of("charge") == by.of("charge") * one.of("charge") == by.of("charge")  # +1 and -1 stay so
     far = far_from_one(dataset_of(rescaled(arrays, by, 1e6)), two)
     assert len(far) >= 3 and "from the origin" in far[-1] and far_from_one(dataset_of(arrays), one) == []
+
+
+def test_ranges_over_many_decades_are_named():
+    arrays = states("r2", trajectories=8)
+    assert over_decades(dataset_of(arrays)) == []
+    arrays["mass"] = 10 ** np.linspace(-5, 4, arrays["mass"].size).reshape(arrays["mass"].shape)
+    assert over_decades(dataset_of(arrays)) == ["'mass' over 8.8 decades"]
 
 
 def trained(dataset: Dataset, scales: Scales | None, tmp: Path, **asked):

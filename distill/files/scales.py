@@ -15,6 +15,7 @@ from distill.files.dataset import Dataset
 from distill.files.properties import in_messages, property_named
 
 FRAMES, PAIRS = 256, 2_000_000  # of the training data, at most, for a typical distance
+WIDE = 3.0  # decades between the 1 % and the 99 % quantile: more, and one typical size does not stand for all
 FAR = 1e3  # times away from 1 (or from the origin, in typical distances): far, for what works on data as they are
 
 
@@ -66,7 +67,7 @@ def scales_of(dataset: Dataset) -> Scales:
     size of every property. What is zero everywhere has the unit 1.
     """
     train = dataset.trajectories("train")
-    length = _spacing(dataset) if dataset.periodic else _distance(dataset, train)
+    length = _spacing(dataset) if dataset.periodic else _median(_distances(dataset, train)) or 1.0
     own = {name: _median(np.abs(values[train])) or 1.0 for name, values in dataset.properties.items()}
     return Scales(length, _time(dataset, train, length), own)
 
@@ -95,14 +96,28 @@ def centre_of(dataset: Dataset) -> np.ndarray:
     return np.nanmedian(pos.reshape(-1, pos.shape[-1]).astype(float), axis=0)
 
 
-def _distance(dataset: Dataset, train: np.ndarray) -> float:
+def over_decades(dataset: Dataset) -> list[str]:
+    """What of a dataset ranges over so many decades that small ones hardly count beside the large."""
+    values = {f"'{name}'": np.abs(v) for name, v in dataset.properties.items()}
+    if not dataset.periodic:
+        values["distances"] = _distances(dataset, dataset.trajectories("train"))
+    out = []
+    for name, size in values.items():
+        size = size[np.isfinite(size) & (size > 0)]
+        decades = float(np.diff(np.log10(np.quantile(size, [0.01, 0.99])))[0]) if size.size else 0.0
+        out += [f"{name} over {decades:.1f} decades"] if decades > WIDE else []
+    return out
+
+
+def _distances(dataset: Dataset, train: np.ndarray) -> np.ndarray:
+    """Distances of pairs in some frames."""
     frames, n = dataset.pos.shape[1:3]
     total = len(train) * frames
     count = max(1, min(total, FRAMES, PAIRS // n**2))
     number = np.linspace(0, total - 1, count).astype(int)
     pos = dataset.pos[train[number // frames], number % frames].astype(float)
     apart = [np.linalg.norm(p[:, None] - p[None], axis=-1)[np.triu_indices(n, 1)] for p in pos]
-    return _median(np.concatenate(apart)) or 1.0
+    return np.concatenate(apart)
 
 
 def _spacing(dataset: Dataset) -> float:

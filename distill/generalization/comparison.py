@@ -112,7 +112,7 @@ def _rollouts(args, dataset, system, law, model, made) -> dict:
     starts["properties"] = {name: values[: args.rollouts] for name, values in made.starts["properties"].items()}
     time = _spacing(dataset, system) * (frames - 1)
     functions = {"training_time": time, "times": extrapolation.LONGER}
-    return rollout.compare(system, law.acceleration, network, **starts, **functions)
+    return rollout.compare(system, law.acceleration, network, **starts, **functions, scales=model.config.scales)
 
 
 OPEN = Comparison(

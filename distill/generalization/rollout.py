@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distill.files.scales import ONE, Scales
 from distill.files.storage import finite_or_none
 from distill.physics import dormand_prince
 from distill.physics.system import acceleration, energy, energy_terms, power_lost, receiver_variables
@@ -95,26 +96,30 @@ def solve(rhs, y0, t, rtol, atol, max_steps: int = MAX_STEPS, seconds: float = S
     return Paths(y, steps, failed, time.perf_counter() - clock)
 
 
-def roll(system, function, pos, vel, properties, t, rtol, **limits) -> dict:
+def roll(system, function, pos, vel, properties, t, rtol, scales: Scales = ONE, **limits) -> dict:
     """Trajectories under ``function(pos, vel, properties) -> accelerations``; held particles stay.
 
     pos, vel [trajectory, particle, dim]; properties name -> [trajectory, particle]. Returns ``pos, vel
     [trajectory, frame, particle, dim]``, ``work [trajectory, frame]`` (the energy that truly leaves on these
-    paths: drag) and ``paths``.
+    paths: drag) and ``paths``. ``scales``: what is small beside them, small numbers are let go.
     """
     count, n, dim = pos.shape
     half = n * dim
     held = list(system.held)
+    energy_unit = scales.of("mass") * scales.speed**2
+    unit = np.r_[np.full(half, scales.length), np.full(half, scales.speed), energy_unit]
 
     def rhs(y, lanes):
+        y = y * unit
         x, v = y[:, :half].reshape(-1, n, dim), y[:, half : 2 * half].reshape(-1, n, dim)
         a = np.array(function(x, v, {k: p[lanes] for k, p in properties.items()}), dtype=float)
         a[:, held] = 0.0
         lost = power_lost(system, x, v, {k: p[lanes] for k, p in properties.items()})[:, None]
-        return np.concatenate([v.reshape(-1, half), a.reshape(-1, half), lost], 1)
+        return np.concatenate([v.reshape(-1, half), a.reshape(-1, half), lost], 1) / unit
 
     y0 = np.concatenate([pos.reshape(count, -1), vel.reshape(count, -1), np.zeros((count, 1))], 1)
-    paths = solve(rhs, y0, t, rtol, 0.1 * rtol, **limits)
+    paths = solve(rhs, y0 / unit, t, rtol, 0.1 * rtol, **limits)
+    paths.y *= unit
     shape = (count, len(t), n, dim)
     return {
         "pos": paths.y[..., :half].reshape(shape),
@@ -124,7 +129,9 @@ def roll(system, function, pos, vel, properties, t, rtol, **limits) -> dict:
     }
 
 
-def compare(system, law, network, pos, vel, properties, training_time, times, frames: int = FRAMES) -> dict:
+def compare(
+    system, law, network, pos, vel, properties, training_time, times, frames: int = FRAMES, scales: Scales = ONE
+) -> dict:
     """JSON-ready comparison over ``times`` training times: position errors and energy drifts.
 
     ``law`` and ``network`` are functions (pos, vel, properties) -> accelerations. Position error: root
@@ -136,7 +143,7 @@ def compare(system, law, network, pos, vel, properties, training_time, times, fr
     t = np.linspace(0.0, times * training_time, frames)
     truth = lambda *state: acceleration(system, *state)  # noqa: E731
     functions = {"truth": truth, "law": law, "truth_loose": truth, "gnn": network}
-    rolled = {k: roll(system, f, pos, vel, properties, t, TOLERANCES[k]) for k, f in functions.items()}
+    rolled = {k: roll(system, f, pos, vel, properties, t, TOLERANCES[k], scales) for k, f in functions.items()}
     mass = properties["mass"]
     weight = mass[..., None] / mass.sum(1)[:, None, None]
     centre = (weight * pos).sum(1, keepdims=True)

@@ -9,7 +9,7 @@ from distill.files.dataset import Dataset, load_dataset, start_of
 from distill.files.kinds import RunConfig
 from distill.files.names import run_name
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
-from distill.files.scales import far_from_one, scales_of
+from distill.files.scales import far_from_one, over_decades, scales_of
 from distill.files.storage import save_together
 from distill.network.recipes import BOX_NEEDS, NEEDED_BY_WIDE_MASSES, RECIPES, box_changes, defaults, enough_epochs
 from distill.network.variants import VARIANTS
@@ -63,6 +63,8 @@ def train(
             f"{relative(data.path)} {own_edges}: every frame has edges of its own, and runs cannot be stacked",
             "leave --stack on out",
         )
+    if wide := over_decades(data):
+        warn(f"{relative(data.path)} ranges widely ({', '.join(wide)}): what is small in it is learnt last, if at all")
     finished, jobs = [], []
 
     def finish(done: Done) -> None:

@@ -69,7 +69,8 @@ def score_components(message: np.ndarray, target: np.ndarray) -> dict:
     function of the target, and scored: ``r2_all`` (least squares, all edges) and ``r2_trim90``
     (trimmed fit, scored on the 90 % it fits best: the paper's fit). Lists have one entry a component.
     """
-    ones = np.ones((len(target), 1))
+    unit = 2.0 ** np.round(np.log2(typical_size(target)))  # forces of any size beside the 1 of the constant
+    ones, target = np.ones((len(target), 1)), target / unit
     out = {"r2_all_components": [], "r2_trim90_components": [], "coefficients": []}
     for y in standardise(message).T:
         plain = np.hstack([target, ones]) @ affine_fit(target, y)
@@ -77,7 +78,7 @@ def score_components(message: np.ndarray, target: np.ndarray) -> dict:
         trimmed = np.hstack([target, ones]) @ coefficients
         out["r2_all_components"].append(r_squared(y, plain))
         out["r2_trim90_components"].append(r_squared_trimmed(y, trimmed))
-        out["coefficients"].append(coefficients.tolist())
+        out["coefficients"].append([*(coefficients[:-1] / unit).tolist(), float(coefficients[-1])])
     out["r2_all"] = float(np.mean(out["r2_all_components"]))
     out["r2_trim90"] = float(np.mean(out["r2_trim90_components"]))
     return out
