@@ -10,7 +10,7 @@ from planted import known, messages, states
 from distill.files.dataset import Dataset, load_dataset
 from distill.files.properties import VARIABLES
 from distill.files.scales import ONE, Scales, far_from_one, over_decades, scales_of
-from distill.formulas.text import parse
+from distill.formulas.text import parse, to_text
 from distill.formulas.units import Units
 from distill.law import account, node_terms, selection
 from distill.law.sources import Source
@@ -21,7 +21,9 @@ from distill.network.evaluation import network_acceleration
 from distill.network.training import Trainer, fit
 from distill.physics.law import Law
 from distill.pipeline.train import resolve
+from distill.search.engine import SearchOptions
 from distill.search.front import Front, Row
+from distill.search.targets import radial_target, search_target
 from distill.splines.fit import fit_pair_force
 
 OTHERS = [Scales(3.7e11, 5.2e-6, {"mass": 8.1e24, "charge": 1.6e-19}), Scales(2.3e-12, 4.1e9, {"mass": 7.7e-11})]
@@ -219,3 +221,22 @@ def test_particles_that_are_always_together_are_no_slip(tmp_path):
     arrays = states("r2", trajectories=6, frames=4)
     arrays["pos"][:, :, 1] = arrays["pos"][:, :, 0]
     assert load_dataset(written(tmp_path, arrays)).there.all()
+
+
+# ---------------------------------------------------------------- searches
+
+
+@pytest.mark.parametrize("by", OTHERS)
+def test_a_front_is_searched_in_units_and_told_in_those_of_the_data(by):
+    """The engine "file" gives formulas of the data: inside they are turned, fitted, and turned back."""
+    m = in_other_units(messages("r2", trajectories=12), by)
+    units = Units.of_scales(by)
+    target = radial_target("radial", m, m["force"], 400, 0, units)
+    start = units.pair_of_data(parse("-0.7*m_i*m_j/(r + 0.02)^2", VARIABLES))
+    options = SearchOptions(engine="file", formulas=(to_text(start, 17),), loss="relative")
+    front = search_target(target, options)
+    back, truth = units.pair(front.expr), known("r2").formula
+    x = {"r": np.geomspace(0.05, 5, 20), "m_i": 1.3 * np.ones(20), "m_j": 0.7 * np.ones(20)}
+    np.testing.assert_allclose(Law(back).radial(**x), Law(truth).radial(**x), rtol=1e-3)
+    told = parse(front.rows[front.chosen].equation, VARIABLES)  # what stands in hall_of_fame.csv
+    np.testing.assert_allclose(Law(units.pair(told)).radial(**x), Law(back).radial(**x), rtol=1e-6)
