@@ -17,6 +17,8 @@ A stage is imported when it is first asked for: importing ``distill`` costs noth
 """
 
 import importlib
+import os
+import sys
 
 STAGES = ("simulate", "import_tracks", "train", "extract_messages", "fit_linear", "search_law", "compare")
 
@@ -29,3 +31,16 @@ def __getattr__(name: str):
 
 def __dir__():
     return sorted([*globals(), *STAGES])
+
+
+def _interrupted(kind, value, trace) -> None:
+    """Ctrl-C while a script is still importing, before ``shell.stage.run_script`` can take it: one line."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, value, trace)
+        return
+    print("\ninterrupted before it began", file=sys.stderr, flush=True)
+
+
+_started = os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0].endswith(".py") else ""
+if os.path.dirname(_started) == os.path.dirname(os.path.dirname(os.path.abspath(__file__))):
+    sys.excepthook = _interrupted  # of the scripts beside this folder, not of a program that uses it

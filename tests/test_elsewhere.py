@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import ROOT, environment
 
 import distill
 from distill.files import names
@@ -239,6 +242,15 @@ def test_messages_without_a_network_give_fit_and_law(tmp_path, monkeypatch, caps
 
 
 # ---------------------------------------------------------------- names and places
+
+
+@pytest.mark.parametrize("script, lines", [("train.py", 2), ("sub/train.py", None)])
+def test_ctrl_c_while_a_script_imports_is_one_line(script, lines):
+    """Only of the scripts beside the package: a program that imports it keeps its own tracebacks."""
+    code = f"import sys; sys.argv[0] = {str(ROOT / script)!r}; import distill; raise KeyboardInterrupt"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(None))
+    assert told.returncode != 0 and ("Traceback" in told.stderr) == (lines is None)
+    assert lines is None or told.stderr.splitlines() == ["", "interrupted before it began"]
 
 
 def test_what_is_no_run_or_dataset_says_what_to_do_with_it(tmp_path, monkeypatch):

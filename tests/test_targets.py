@@ -181,6 +181,18 @@ def test_a_trap_shows_as_a_dependence_on_position():
     assert found == node_function.position_dependence(pos, noise - 0.02 * pos, groups=trajectory)
 
 
+def test_a_missing_drag_by_the_square_of_speed_is_no_dependence_on_position():
+    rng = np.random.default_rng(1)
+    trajectory = np.repeat(np.arange(200), 5)
+    pos = 2 * rng.normal(size=(1000, 2))
+    vel = -pos + 0.1 * rng.normal(size=pos.shape)  # they fall towards the middle: where they are tells how fast
+    drag = -0.02 * np.linalg.norm(vel, axis=1, keepdims=True) * vel + 0.002 * rng.normal(size=pos.shape)
+    assert node_function.position_dependence(pos, drag, groups=trajectory)["depends"]
+    assert not node_function.position_dependence(pos, drag, groups=trajectory, vel=vel)["depends"]
+    free = rng.normal(size=pos.shape)
+    assert node_function.position_dependence(pos, -0.02 * pos + 0.1 * drag, groups=trajectory, vel=free)["depends"]
+
+
 def test_a_particle_that_hardly_moves_is_no_dependence_on_position():
     rng = np.random.default_rng(0)
     trajectory = np.repeat(np.arange(100), 50)  # an error of each trajectory, in one place: memory, no field

@@ -1,5 +1,6 @@
 """What the data alone say of a law: rivals, the network's skill, broken assumptions, node terms and their errors."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,12 @@ from planted import messages
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.law import node_terms, selection, trust
+from distill.law.receivers import pair_share, receivers
 from distill.law.residuals import structure
 from distill.law.scene import of_receivers
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
+from distill.report import words
 
 NOISE = {"structured": False, "text": "what the law leaves looks like noise"}
 SKILL = {"network": 0.01, "zero": 0.4, "mean": 0.3}
@@ -131,3 +134,27 @@ def test_without_noise_what_is_fitted_beside_the_truth_goes_too():
     ground = ground_with(lambda m: 0.0, ("drag",), noise=0.0)
     law, _, dropped = node_terms.needed(fitted(ground), ground)
     assert law.node == {} and abs(dropped[0]["value"]) < 1e-6
+
+
+def test_where_there_is_no_pair_force_that_is_said():
+    m = messages("r2", trajectories=20)
+    nodes = nodes_of(m)
+    data = receivers(m, nodes, np.arange(200))
+    true, none = (Law(parse(f, VARIABLES)) for f in ("-m_i*m_j/(r+0.01)^2", "1e-16*m_j/r"))
+    assert pair_share(true, data) == pytest.approx(1, abs=0.3) and pair_share(none, data) < 1e-12
+    assert pair_share(Law(true.pair, {"drag": 0.5}), data) == pytest.approx(pair_share(true, data))
+    assert pair_share(replace(true, pair=parse("log(r - 99)", VARIABLES)), data) is None
+
+    def told(share, short="-1e-16*m_j/r"):
+        pair, known = SimpleNamespace(short=short), SimpleNamespace(pair_share=share)
+        return words.pair_words(SimpleNamespace(pair=pair, data_verdict=known))
+
+    assert (
+        told(1e-15).startswith("no pair force (f = -1e-16*m_j/r makes 1.0×10⁻¹⁵ of") and told(0.9) == "f = -1e-16*m_j/r"
+    )
+    assert told(None) == "f = -1e-16*m_j/r"  # made by a former version
+
+
+def test_an_exact_law_is_no_worse_than_an_exact_network():
+    assert judged(held_out=3e-17, network=0.0, skill=SKILL | {"network": 0.0})["trusted"]
+    assert not judged(held_out=1e-9, network=0.0)["trusted"]

@@ -517,6 +517,8 @@ class DataVerdict(Part):
     skill: Skill | None = None  # of the network on these receivers
     better: BetterLaw | None = None  # found in another way, predicts them better
     violations: list[str] = none(list)  # what the read-out force does that no central pair law without velocities can
+    # median of the accelerations by the law's pair forces over the typical one; below 1e-6 there is no pair force
+    pair_share: float | None = None
 
 
 class Leftover(Part):

@@ -18,6 +18,7 @@ from distill.law.receivers import (
     law_acceleration,
     law_error,
     network_error,
+    pair_share,
     receivers,
 )
 from distill.law.scene import of_dataset, of_receivers
@@ -152,7 +153,8 @@ class Judge:
         left = self.left(main.law, main.refined)
         others = [*(self.other(one) for one in rivals), *further]
         against = self.against(main.law, refined.held_out, self.unseen, self.ground.held)
-        return trust.without_truth(refined, left, others, self.skill(), self.source, against)
+        told = trust.without_truth(refined, left, others, self.skill(), self.source, against)
+        return told | {"pair_share": pair_share(main.law, self.unseen)}
 
     def against(self, law: Law, error: float, judged: Receivers, chose: Receivers) -> list[str]:
         """What the data cannot say of a law with that ``error`` on the receivers ``judged``; on ``chose`` it was."""
@@ -281,10 +283,8 @@ def node_json(front, law: Law, messages: dict, nodes: Nodes, read: ReadOut, forc
     """The node function searched beside the composed one, and whether a field in space is left over."""
     data = node_function.node_data(messages, nodes, read, force, seed, "acc_i")
     out = node_function.compare_with_composed(front, law, data)
-    pos = dataset.arrays["pos"][data.at].astype(float)
-    return out | {
-        "position": node_function.position_dependence(pos, node_function.left_over(law, data), seed, data.at[0])
-    }
+    pos, left = dataset.arrays["pos"][data.at].astype(float), node_function.left_over(law, data)
+    return out | {"position": node_function.position_dependence(pos, left, seed, data.at[0], data.state.vel)}
 
 
 def true_node_force(system, messages: dict, dataset) -> np.ndarray:

@@ -158,6 +158,18 @@ def error_without_pairs(law: Law, data: Receivers) -> float:
     return value if np.isfinite(value) else 1e300
 
 
+def pair_share(law: Law, data: Receivers) -> float | None:
+    """Typical size of the accelerations that the law's pair forces make, over that of the data's; None where they are
+    not finite.
+    """
+    with np.errstate(all="ignore"):
+        made = law_acceleration(law, data) - law.respond(np.zeros_like(data.acc), data.state)
+    size, typical = np.linalg.norm(made, axis=1), typical_size(np.linalg.norm(data.acc, axis=1))
+    if not np.isfinite(size).all():
+        return None
+    return float(np.median(size) / typical) if typical > 0 else 0.0
+
+
 def law_acceleration(law: Law, data: Receivers) -> np.ndarray:
     """The law's accelerations [receiver, dim]."""
     f = law.radial(**data.features)

@@ -14,6 +14,7 @@ BETTER = 0.95  # times the law's error: another law is better
 ROUNDING = 1e-12  # error of the accelerations
 SAME = 1.0001  # largest over smallest distance up to which there is one distance
 STABLE = 0.5  # share of draws that choose the same formula
+NO_PAIRS = 1e-6  # typical size of what pair forces do, over that of the accelerations, below which there are none
 THIRD_LAW = 0.1  # median |F_ij + F_ji| / (|F_ij| + |F_ji|) from which action and reaction are said to differ
 
 

@@ -26,7 +26,7 @@ from distill.physics.terms import direction
 from distill.pipeline.forces import BOTH, OF_DATASET, OF_MESSAGES, NoDataset, where_from
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
 from distill.report.material import is_stale
-from distill.report.words import response_short, trust_words
+from distill.report.words import pair_words, response_short, trust_words
 from distill.response import account as response_account
 from distill.response import behind
 from distill.search import given as given_formulas
@@ -297,7 +297,7 @@ def _headline(record: LawRecord) -> dict:
     told |= {"receivers": error.n, "engine": record.engine}
     if better := record.data_verdict.better:
         told |= {"better": f"f = {better.text} ({better.label})"}
-    return {"law": f"f = {record.pair.short}"} | told
+    return {"law": pair_words(record)} | told
 
 
 def on_inputs(run: str, dataset: Dataset, law: Law, options: SearchOptions, rows: int, raw: bool) -> dict:

@@ -52,6 +52,7 @@ def headline(m: Material) -> str:
         said += f"{words.worst_point(equal)}." if equal.relation != "same" else ""
         out += f'<p class="note">{text(said)}</p>' if said else ""
     extra = [words.response_words(law.node.response)] if law.node.response else []
+    extra += [words.pair_words(law)] if words.pair_words(law).startswith("no ") else []
     extra += [f"{k.replace('_', ' ')} {words.numbers(v)}" for k, v in law.node.terms.items()]
     out += '<div class="laws">' + law_card("Law found", law.pair, "found", extra=", ".join(extra))
     if truth := law.truth:

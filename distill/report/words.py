@@ -19,6 +19,7 @@ from distill.files.kinds import (
 from distill.formulas.text import parse, to_text
 from distill.generalization.extrapolation import INTERPOLATION, LIKE_TRAINING
 from distill.law.sources import LINEAR_NODE
+from distill.law.trust import NO_PAIRS
 from distill.law.verdict import TAIL
 from distill.report import parts
 from distill.search.registry import GIVEN
@@ -132,6 +133,14 @@ def trust_words(law: LawRecord, subject: str = "by the data alone the law") -> s
     if data.violations:
         said += f"; the force that was read out breaks what the law assumes: {', '.join(data.violations)}"
     return said
+
+
+def pair_words(law: LawRecord) -> str:
+    """The pair law in a line; that there is none where what it does is nothing beside the accelerations."""
+    share = law.data_verdict.pair_share
+    if share is None or share >= NO_PAIRS:
+        return f"f = {law.pair.short}"
+    return f"no pair force (f = {law.pair.short} makes {shown(share, 2)} of the accelerations)"
 
 
 # ---------------------------------------------------------------- lines for the terminal
