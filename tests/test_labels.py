@@ -7,6 +7,7 @@ import pytest
 from filled import write
 from planted import messages, save_npz, write_dataset
 from test_alignment import through_a_node
+from test_windows import as_windows
 
 from distill.files.fields import MESSAGE_FIELDS, ends_of
 from distill.files.kinds import MessagesRecord, RunConfig
@@ -18,7 +19,7 @@ from distill.search import operon, targets
 from distill.shell import paths
 
 RUN = "damped_n4_d2_s0__l1-newton__s0"
-LABELS = ("acc_i", "force")
+LABELS = ("acc_i", "force", "acc_noise")
 
 
 def linear():
@@ -30,7 +31,14 @@ def by_jacobian():
     return through_a_node("turned", system="damped")
 
 
-@pytest.mark.parametrize("made, gauge", [(linear, "force"), (by_jacobian, "jacobian")])
+def of_windows():
+    m, _ = linear()
+    m = as_windows(m)
+    m["acc_noise"] = 0.01 * np.linalg.norm(m["acc_i"], axis=1)
+    return m, nodes_of(m)
+
+
+@pytest.mark.parametrize("made, gauge", [(linear, "force"), (by_jacobian, "jacobian"), (of_windows, "force")])
 def test_read_out_and_targets_do_without_labels(made, gauge):
     m, nodes = made()
     m = {k: v for k, v in m.items() if k not in LABELS}  # touching one would be a KeyError
@@ -73,10 +81,12 @@ def searched(tmp_path, monkeypatch):
 def permuted(m: dict, nodes, *keys) -> dict:
     """``m`` with ``keys`` handed from receiver to receiver at random."""
     other = np.random.default_rng(1).permutation(len(nodes.first))[nodes.of_edge]
-    return m | {k: m[k][nodes.first][other] for k in keys}
+    return m | {k: m[k][nodes.first][other] for k in keys if k in m}
 
 
-@pytest.mark.parametrize("made", [linear, pytest.param(by_jacobian, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "made", [linear, *(pytest.param(made, marks=pytest.mark.slow) for made in (by_jacobian, of_windows))]
+)
 def test_labels_permuted_after_training_leave_what_the_messages_say(searched, made):
     m, nodes = made()
     (law, digests), (other, again) = searched(m), searched(permuted(m, nodes, *LABELS))

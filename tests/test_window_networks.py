@@ -12,7 +12,7 @@ from distill.files.arrays import check_fields
 from distill.files.dataset import Dataset
 from distill.files.fields import MESSAGE_FIELDS
 from distill.messages.extraction import extraction_of
-from distill.messages.net_forces import nodes_of
+from distill.messages.net_forces import missed_between, nodes_of
 from distill.messages.untrained import _Order
 from distill.network.data import load
 from distill.network.edges import edges_for, edges_of, graphs_of
@@ -21,6 +21,7 @@ from distill.network.labels import Labels, labels_of
 from distill.network.losses import prediction_loss
 from distill.network.recipes import defaults
 from distill.network.training import Trainer, fit
+from distill.windows.unresolved import alternating
 
 
 def circling(trajectories=6, frames=30, n=3, seed=0, gaps=False):
@@ -247,3 +248,22 @@ def test_messages_of_windows_are_those_of_their_frames(gaps):
     shuffled = {k: v if k == "active" else v[order] for k, v in found.items()}
     back = _Order.of(found).to(_Order.of(shuffled))
     assert np.array_equal(found["weight"][back], shuffled["weight"])
+    part = found["between"][:, None] * found["acc_share"]
+    by_hand = [np.sqrt((part[nodes.of_edge == k].sum(0) ** 2).mean()) for k in range(3)]
+    missed = missed_between(found, nodes, found["mass_i"][:, None] * found["acc_share"])
+    assert np.allclose(missed[nodes.first[:3]], by_hand, rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [7, 21])
+def test_what_frames_miss_is_seen_where_accelerations_have_a_peak_between_them(length):
+    rng = np.random.default_rng(3)
+    t = np.arange(length) + rng.uniform(-0.2, 0.2, (50, length))
+    tau = (t - t.mean(1, keepdims=True)) / length * 2
+    omega = np.clip(1 - tau**2, 0.01, None) ** 2
+    omega /= omega.sum(1, keepdims=True)
+    between = alternating(omega, t)
+    for power in range(4):  # accelerations that are cubic in time are seen whole
+        assert np.abs((between * t**power).sum(1)).max() < 1e-6 * np.abs(omega * t**power).sum(1).max()
+    assert np.abs((between * np.sin(t * 6 / length)).sum(1)).max() < 0.03
+    peak = 1 / (0.01 + (t - t[:, length // 2, None]) ** 2)  # narrower than the frames are apart
+    assert (np.abs((between * peak).sum(1)) > 0.5 * (omega * peak).sum(1)).all()

@@ -54,5 +54,6 @@ MESSAGE_FIELDS = {
     # of windows (``distill.windows``), whose receiver has the pairs of several frames; ``frame`` is the middle one
     "weight": (("edge",), "f", False),  # of the pair in its receiver's acceleration; 1 if absent
     "at": (("edge",), "i", False),  # frame in which the pair was seen; ``frame`` if absent
+    "between": (("edge",), "f", False),  # of the pair in what frames miss of that acceleration (windows.unresolved)
     "acc_noise": (("edge",), "f", False),  # standard deviation of a component of acc_i, where it is known
 }

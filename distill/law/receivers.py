@@ -67,6 +67,8 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
     unit = weighted(direction(messages["dx"][edges].astype(float), features["r"]), messages, edges)
     acc, predicted = (messages[k][first].astype(float) for k in ("acc_i", "acc_pred_i"))
     noise = messages["acc_noise"][first].astype(float) if "acc_noise" in messages else None
+    if noise is not None and "acc_missed" in messages:
+        noise = np.hypot(noise, messages["acc_missed"][first])
     trajectory = messages["trajectory"][first]
     return Receivers(features, unit, start, acc, predicted, state_of(messages, first), trajectory, noise)
 

@@ -17,6 +17,7 @@ from distill.network.edges import Edges, edges_of
 from distill.physics.record import system_of
 from distill.physics.system import pair_force
 from distill.windows.of_dataset import windows_of
+from distill.windows.unresolved import alternating
 from models import GNN
 
 LEAST = 1e-25  # unit below which small accelerations leave the range of 32 bits
@@ -200,7 +201,9 @@ class WindowExtraction(Extraction):
         edge = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
         part = self._fields(sent, edge)
         part |= {"at": part["frame"], "frame": own.middle[row].astype(np.int32)}
-        part["weight"] = np.repeat(own.omega.reshape(-1), count)
+        times = self.dataset.times[own.trajectory[:, None], own.frames]
+        for name, weights in (("weight", own.omega), ("between", alternating(own.omega, times))):
+            part[name] = np.repeat(weights.reshape(-1), count)
         for name, values in sent.nodes.items():  # of windows: their weighted means
             part[name] = np.einsum("wk,wkd->wd", own.omega, values[node])[row]
         return part | {"acc_i": own.target[row], "acc_noise": own.noise[row]}

@@ -65,6 +65,15 @@ def weighted(values: np.ndarray, messages: dict, pick=slice(None)) -> np.ndarray
     return values * messages["weight"][pick].astype(float)[:, None] if "weight" in messages else values
 
 
+def missed_between(messages: dict, nodes: Nodes, force: np.ndarray) -> np.ndarray:
+    """What frames miss of the accelerations by ``force`` [edge, dim] (``windows.unresolved``): root mean square of a
+    component, on every edge of its receiver [edge].
+    """
+    part = force * messages["between"].astype(float)[:, None]
+    summed = np.stack([np.bincount(nodes.of_edge, column, len(nodes.first)) for column in part.T], 1)
+    return (np.sqrt((summed**2).mean(1)) / messages["mass_i"][nodes.first])[nodes.of_edge]
+
+
 def state_of(messages: dict, first: np.ndarray) -> State:
     """What node terms see of the receivers of the edges ``first``."""
     return State(messages["vel_i"][first].astype(float), of_receivers(messages, first))

@@ -16,7 +16,7 @@ from distill.files.scales import scales_of, scales_of_messages, scales_of_model
 from distill.formulas.units import ONE, Units
 from distill.law.sources import MESSAGES, SPLINES, Source
 from distill.messages import read_out
-from distill.messages.net_forces import Nodes, node_values, nodes_of
+from distill.messages.net_forces import Nodes, missed_between, node_values, nodes_of
 from distill.pipeline.rivals import NO_NETWORK, RIVALS, Material, fitted, of_splines
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -55,6 +55,9 @@ class Forces:
     network: bool = True
     units: Units = ONE
 
+    def __post_init__(self):
+        self.messages = with_missed(self.messages, self.nodes, self.main.force)
+
     def rival(self, name: str, seed: int) -> Source:
         """Another way to a law from the same data."""
         of = Material(self.config, self.dataset, self.messages, self.meta, self.nodes, self.read, seed)
@@ -68,7 +71,12 @@ class Forces:
             split = self.dataset.arrays["split"] == SPLITS.index("test")
             return _with_predictions(self.dataset, "test", TEST_GRAPHS, seed, self.read) if split.any() else None
         path = self.inputs.get("messages_test")
-        return load_messages(path, self.run)[0] if path else None
+        if not path:
+            return None
+        test, _ = load_messages(path, self.run)
+        nodes = nodes_of(test)
+        splines = isinstance(self.read, PairSpline)
+        return with_missed(test, nodes, self.read.force(test) if splines else self.read.force(test, nodes))
 
     def tell(self, response: bool = False) -> None:
         """Warn where a linear read-out loses what the network knows, and of the third law where it was doubted.
@@ -200,7 +208,15 @@ GIVE_OTHERS = "give messages that differ from pair to pair, or search what splin
 
 def _with_predictions(dataset: Dataset, split: str, graphs: int, seed: int, read: PairSpline) -> dict:
     edges = observations(dataset, split, graphs, seed)
-    return edges | {"acc_pred_i": read.accelerations(edges, nodes_of(edges))}
+    nodes = nodes_of(edges)
+    return with_missed(edges | {"acc_pred_i": read.accelerations(edges, nodes)}, nodes, read.force(edges))
+
+
+def with_missed(edges: dict, nodes: Nodes, force: np.ndarray) -> dict:
+    """``edges`` with ``acc_missed`` [edge], where they are of windows: what frames miss of the accelerations by the
+    pair forces ``force`` [edge, dim], a part of the errors of ``acc_i`` from here on.
+    """
+    return edges | {"acc_missed": missed_between(edges, nodes, force)} if "between" in edges else edges
 
 
 def where_from(

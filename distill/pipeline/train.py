@@ -19,6 +19,7 @@ from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage, warn
 from distill.shell.threads import pick_device
 from distill.statistics.metrics import spans_decades
+from distill.windows.of_dataset import positions_alone
 
 
 def train(
@@ -55,7 +56,7 @@ def train(
     for unknown in sorted(set(asked) - known):
         raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
     data = load_dataset(dataset)
-    if "acc" not in data.arrays and "observed" not in data.arrays:
+    if "acc" not in data.arrays and not positions_alone(data):
         raise data.lacks("acc")
     own_edges = "has a periodic box" if data.periodic else "" if data.there.all() else "has particles that come and go"
     if own_edges and stack == "on":
@@ -65,14 +66,17 @@ def train(
         )
     if wide := over_decades(data):
         warn(f"{relative(data.path)} ranges widely ({', '.join(wide)}): what is small in it is learnt last, if at all")
-    finished, jobs = [], []
+    finished, jobs, auto = [], [], {}
+    if positions_alone(data) and "velocities" not in asked:
+        auto["velocities"], why = _velocities(data)
+        warn(f"velocities are {'' if auto['velocities'] else 'not '}seen by the network: {why}")
 
     def finish(done: Done) -> None:
         finished.append(done)
         each(done)
 
     for name, number in ((v, k) for v in variants for k in seeds):
-        chosen = resolve(data, name, recipe, asked, quick)
+        chosen = resolve(data, name, recipe, asked | auto, quick)
         own = {"variant": name, "seed": number, "options": chosen, "edge_model": chosen.get("edge_model")}
         job = Job(run_name(data.name, name, recipe, number, tag), arguments | asked | own)
         if done := job.done_before(data):
@@ -97,6 +101,18 @@ def train(
     return finished
 
 
+def _velocities(dataset: Dataset) -> tuple[bool, str]:
+    """Whether a network on positions alone is to see velocities, and why."""
+    from distill.splines.velocities import velocities_matter
+
+    if "vel" not in dataset.arrays:
+        return False, f"{relative(dataset.path)} holds none"
+    try:
+        return velocities_matter(dataset)
+    except UserError as exc:  # too few for splines
+        return False, exc.message
+
+
 def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: bool) -> dict:
     """The options of a run: the recipe's, for this variant and these data, overridden by those ``asked`` for."""
     options = defaults(recipe, variant, dataset.dim, dataset.n)
@@ -114,12 +130,13 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
                 )
         changes = box_changes(recipe, options, dataset.n, edges_of(dataset, graphs_of(dataset, "train")).sample()[2])
         options |= {k: v for k, v in changes.items() if not (quick and k == "epochs")}
+    if positions_alone(dataset):  # the largest accelerations are those of which frames see the least
+        options["close_sampling"] = 0.0
     options |= {k: v for k, v in asked.items() if k in options}
     if not quick and "epochs" not in asked:
         graphs = len(dataset.trajectories("train")) * dataset.pos.shape[1]
         options["epochs"] = enough_epochs(recipe, options["epochs"], options["batch_size"], graphs)
-    alone = "acc" not in dataset.arrays  # positions
-    if (options["antisymmetric"] or alone) and "receivers" in options:
+    if (options["antisymmetric"] or positions_alone(dataset)) and "receivers" in options:
         options["receivers"] = 0  # messages need those of the other direction, windows the particle's other frames
     if asked.get("edge_model", "mlp") != "mlp":
         options["edge_model"] = asked["edge_model"]  # not named for the MLP, as in runs from before there was a choice

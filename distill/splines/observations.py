@@ -9,6 +9,7 @@ from distill.physics.record import system_of
 from distill.physics.system import pair_force
 from distill.shell.errors import UserError
 from distill.windows.of_dataset import positions_alone, windows_of
+from distill.windows.unresolved import alternating
 
 GRAPHS, EDGES = 40_000, 1_200_000  # drawn unless told otherwise; edges count where frames have thousands
 
@@ -75,7 +76,9 @@ def edges_of_windows(dataset: Dataset, trajectories: np.ndarray, source=None, wi
     out["at"] = out["frame"]
     vel = found.mean(dataset.vel)
     of_window = {"frame": found.middle.astype(np.int32), "vel_i": vel, "acc_i": found.target, "acc_noise": found.noise}
-    return out | {name: values[number] for name, values in of_window.items()} | {"weight": found.omega[number, k]}
+    between = alternating(found.omega, dataset.times[found.trajectory[:, None], found.frames])
+    out |= {"weight": found.omega[number, k], "between": between[number, k]}
+    return out | {name: values[number] for name, values in of_window.items()}
 
 
 def _part(dataset: Dataset, source, number: np.ndarray) -> dict:
