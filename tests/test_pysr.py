@@ -521,6 +521,21 @@ def test_damaged_leftovers_are_told_and_left(fake, tmp_path, capsys, damage):
     assert to_text(front.expr, 6) == "-3.0 * dx * m1 * m2 / r^3"
 
 
+def test_a_hall_of_fame_of_others_is_kept(fake, tmp_path):
+    theirs = tmp_path / "pysr" / "hall_of_fame.csv"
+    theirs.parent.mkdir()
+    theirs.write_text(HALL)
+    with pytest.raises(UserError, match="not written here: no search.json.*--overwrite.*with --hall-of-fame FILE"):
+        pysr_search(tmp_path)
+    assert theirs.read_text() == HALL and not fake.seen
+    pysr_search(tmp_path, resume=False)
+    assert theirs.read_text() != HALL  # asked for
+    pysr_search(tmp_path)  # our own is
+    theirs.write_text(HALL.replace("0.", "1."))
+    with pytest.raises(UserError, match="was changed since"):
+        pysr_search(tmp_path)
+
+
 def test_nothing_valid_is_lost_on_the_way(tmp_path, monkeypatch):
     """Killed between any two steps of ``begin``, the rows are still there, and still nobody else's."""
     who = resume.identity({"niterations": 1}, NAMES, [np.ones(3)])

@@ -17,7 +17,7 @@ from distill.files.names import dataset_path
 from distill.files.properties import USUAL, ordered, usable
 from distill.files.provenance import sha256
 from distill.files.storage import save_together
-from distill.shell.errors import UserError, near_miss
+from distill.shell.errors import UserError, about, near_miss
 from distill.shell.paths import relative
 from distill.shell.stage import warn
 
@@ -96,7 +96,8 @@ class Dataset:
             return np.arange(len(self.pos))
         index = np.flatnonzero(self.arrays["split"] == SPLITS.index(split))
         if not len(index):
-            raise UserError(f"{relative(self.path)} has no trajectory in its {split} split")
+            found = f"{relative(self.path)} has no trajectory in its {split} split"
+            raise UserError(found, f"give some the number {SPLITS.index(split)} in 'split', or leave 'split' out")
         return index
 
     def frames(self, split: str) -> np.ndarray:
@@ -117,10 +118,8 @@ def load_dataset(name_or_path: str) -> Dataset:
         fix = f"correct it, docs/formats.md lists its arrays; or import it:  python import_tracks.py {relative(path)}"
     else:
         fix = "make it again with the command of its .json and --overwrite"
-    try:
+    with about(relative(path), fix):
         return _load(path, side, fix)
-    except UserError as exc:
-        raise UserError(exc.message, exc.fix or fix) from None
 
 
 def _is_dataset(name_or_path: str) -> Path:

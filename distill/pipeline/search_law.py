@@ -35,7 +35,7 @@ from distill.search.engine import USUAL, CannotStartError, SearchOptions
 from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
 from distill.search.targets import Target, load_front, radial_target, save_front, search_target, searches
 from distill.shell import paths
-from distill.shell.errors import UserError
+from distill.shell.errors import UserError, about
 from distill.shell.paths import relative
 from distill.shell.processes import GUARD, workers
 from distill.shell.stage import Done, Stage, progress, warn
@@ -44,6 +44,7 @@ QUICK_ROWS = 500
 OPTIONS = ("engine", "loss", "operators", "niterations", "max_complexity", "restarts", "min_restarts")
 OPTIONS += ("seed", "time_limit", "deterministic", "guesses")  # of the search that are a stage's
 LINEAR = {"label": "messages, a = S/m", "what": "the same network read as if every particle responded by a = S/m"}
+MORE = "a law needs frames in which particles move, at distances that differ; docs/formats.md lists the arrays"
 SHARES = ("tangential_share", "tangential_median")
 
 
@@ -150,7 +151,9 @@ def search_law(
         print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
 
-    forces = given.forces(seed, quick)
+    source = relative(next(iter(inputs.values())))
+    with about(source, MORE):
+        forces = given.forces(seed, quick)
     data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
     behind_it = _read_behind(node, forces, seed) if _looks_behind(node, forces, force_from) else None
     left = assumptions.leftover(main.force if behind_it is None else behind_it.force, messages, seed)
@@ -163,7 +166,8 @@ def search_law(
         same = {k: float(v[0]) for k, v in of_edges(messages).items() if np.ptp(v) == 0}
         options = replace(options, formulas=given_formulas.with_values(from_file, same))
 
-    todo = searches(targets, messages, nodes, read, main.force, rows, seed, forces.units)
+    with about(source, MORE):
+        todo = searches(targets, messages, nodes, read, main.force, rows, seed, forces.units)
     some = [o for o in others if o.force is not None]
     todo += [radial_target(o.name, messages, o.force, rows, seed, forces.units) for o in some]
     if behind_it is not None:

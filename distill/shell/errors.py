@@ -1,6 +1,8 @@
 """What a user can put right: one line on stderr, exit code 1, no traceback."""
 
+import contextlib
 import difflib
+from collections.abc import Iterator
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -29,6 +31,17 @@ class UsageError(UserError):
     """Flags that make no sense together: exit code 2, as for those that no stage has."""
 
     exit_code = EXIT_USAGE
+
+
+@contextlib.contextmanager
+def about(where: str, fix: str) -> Iterator[None]:
+    """What is refused inside without a way out is told of the file ``where``, with ``fix``."""
+    try:
+        yield
+    except UserError as exc:
+        if exc.fix is not None:
+            raise
+        raise type(exc)(exc.message if where in exc.message else f"{where}: {exc.message}", fix) from None
 
 
 def near_miss(name: str, known) -> str:
