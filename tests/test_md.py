@@ -374,6 +374,8 @@ def test_gamd_frames_that_are_missing_damaged_or_of_another_shape(tmp_path, fram
     whole = path.read_bytes()
     path.unlink()
     assert "lacks data_6_2.npz: expected frames 0 to 3 of seeds 5, 6, 7" in read(folder, box)
+    assert "--n-frames 2" in read(folder, box) and "import_tracks.py" in read(folder, box)
+    assert gamd.size_of(folder, 2)[:2] == (3, 2)
     (folder / "data_7_3.npz").rename(folder / "away.npz")
     assert "lacks data_6_2.npz and 1 more" in read(folder, box)
     (folder / "away.npz").rename(folder / "data_7_3.npz")

@@ -25,8 +25,8 @@ METRES_PER_SECOND = 0.01  # in A/ps
 FIX = "copy or make the files again"
 
 
-def frames_of(folder: Path) -> dict[int, list[Path]]:
-    """The files of every seed, in order of time; ``UserError`` if there are none or a frame is missing."""
+def frames_of(folder: Path, most: int | None = None) -> dict[int, list[Path]]:
+    """The files of every seed in order of time, at most ``most``; ``UserError`` if there are none or one is missing."""
     if not folder.is_dir():
         raise UserError(f"{relative(folder)} is not a folder", "give the one with GAMD's data_{seed}_{t}.npz")
     found: dict[int, dict[int, Path]] = {}
@@ -36,30 +36,33 @@ def frames_of(folder: Path) -> dict[int, list[Path]]:
     if not found:
         raise UserError(f"{relative(folder)} holds no file named data_{{seed}}_{{t}}.npz", "give GAMD's lj_data")
     last = max(max(times) for times in found.values())
+    last = last if most is None else min(last, most - 1)
     lost = [f"data_{seed}_{t}.npz" for seed in sorted(found) for t in range(last + 1) if t not in found[seed]]
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        where, seeds = folder.resolve().name, ", ".join(map(str, sorted(found)))
+        there = next(t for t in range(last + 2) if any(t not in times for times in found.values()))
+        fix = f"read the first {there} of every seed:  --n-frames {there}" if there else FIX
         raise UserError(
-            f"{relative(folder)} lacks {lost[0]}{more}: expected frames 0 to {last} of seeds"
-            f" {', '.join(map(str, sorted(found)))}",
-            FIX,
+            f"{where} lacks {lost[0]}{more}: expected frames 0 to {last} of seeds {seeds}",
+            f"{fix}; or take the frames that are there:  python import_tracks.py {relative(folder)} --box SIDE",
         )
     return {seed: [found[seed][t] for t in range(last + 1)] for seed in sorted(found)}
 
 
 def size_of(folder: Path, most: int | None = None) -> tuple[int, int, int, int]:
     """Trajectories, frames (at most ``most``), particles and dimensions of the folder, the particles of one file."""
-    paths = list(frames_of(folder).values())
+    paths = list(frames_of(folder, most).values())
     n = len(read_frame(paths[0][0])[0])
     if n < 2:
         raise UserError(f"{relative(folder)} holds {n} atoms, expected at least 2")
-    return len(paths), len(paths[0][:most]), n, 3
+    return len(paths), len(paths[0]), n, 3
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of all the frames in ``folder``."""
+def digest(folder: Path, most: int | None = None) -> str:
+    """SHA-256 over the names and contents of all the frames in ``folder``, or of the first ``most``."""
     total = hashlib.sha256()
-    for paths in frames_of(folder).values():
+    for paths in frames_of(folder, most).values():
         for path in paths:
             total.update(path.name.encode())
             total.update(hashlib.sha256(path.read_bytes()).digest())
@@ -92,7 +95,7 @@ def read(folder: Path, box, system: LennardJones, spacing: float, most: int | No
     are the files' forces over the mass. ``UserError`` where those differ from the law of ``system`` in that box
     by more than ``TOLERANCE`` of the largest: then the box, a parameter or the cutoff is not that of the data.
     """
-    files = {seed: paths[:most] for seed, paths in frames_of(folder).items()}
+    files = frames_of(folder, most)
     box = np.broadcast_to(np.asarray(box, dtype=float), 3).copy()
     if system.cutoff > box.min() / 2:
         raise UserError(

@@ -96,9 +96,9 @@ def _gamd(args: Namespace) -> Job:
     if len(args.box) not in (1, 3):
         raise UsageError(f"argument --box: {len(args.box)} values, expected 1 or 3")
     system, folder, spacing = law_of(args), args.from_gamd, args.dt * args.every
-    most = QUICK_FRAMES if args.quick else None
+    most = min(args.n_frames or QUICK_FRAMES, QUICK_FRAMES) if args.quick else args.n_frames
     size = gamd.size_of(folder, most)
-    args.from_gamd_sha256 = gamd.digest(folder)  # so that other frames in the folder are other arguments
+    args.from_gamd_sha256 = gamd.digest(folder, most)  # so that other frames in the folder are other arguments
     args.tag = args.tag or "gamd"
     return Job(system, size, lambda: gamd.read(folder, args.box, system, spacing, most), DEVIATION)
 
@@ -106,7 +106,7 @@ def _gamd(args: Namespace) -> Job:
 GAMD = Simulation(
     name="--from-gamd",
     takes=lambda flags: flags.get("from_gamd") is not None,
-    defaults={"from_gamd": None, "box": None, "dt": 0.002, "every": 50} | _LAW,
+    defaults={"from_gamd": None, "box": None, "dt": 0.002, "every": 50, "n_frames": None} | _LAW,
     job=_gamd,
     add_flags=_gamd_flags,
 )

@@ -57,9 +57,9 @@ def import_tracks(
     name = checked(name or sources[0].name.split(".")[0], "give another --name")
     path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name)
     arguments |= {"name": name, "columns": columns, "files": [p.name for p in sources]}
-    if not all(p.is_file() for p in sources):
-        read(sources, asked)  # says what is wrong
     opened = {f"file_{k}" if k else "file": p for k, p in enumerate(files_read(sources))}
+    if not opened or not all(p.is_file() for p in opened.values()):
+        read(sources, asked)  # says what is wrong
     may_be_done = _ours(path, list(opened.values()), arguments["files"], overwrite)
     if may_be_done and already_done(path.with_suffix(".json"), arguments, opened, overwrite):
         return stage.already_done(path)

@@ -87,7 +87,7 @@ def read_hdf5(paths: Sequence[Path], asked: Asked) -> Tracks:
     try:
         import h5py
     except ImportError:
-        raise UserError("reading HDF5 needs the package h5py", "pip install h5py") from None
+        raise UserError(f"{relative(paths[0])}: HDF5 is read by the package h5py", "pip install h5py") from None
     path = _one(paths)
     try:
         with h5py.File(path, "r") as file:

@@ -84,9 +84,9 @@ def pairs(given: Sequence[str] | None, flag: str = "--columns") -> dict[str, str
     return out
 
 
-def of_columns(theirs: Sequence[str], asked: dict[str, str], where: str) -> dict[str, str]:
+def of_columns(theirs: Sequence[str], asked: dict[str, str], where: str, free: str = "") -> dict[str, str]:
     """{ours: theirs} of a long table with these column names; a column that is nothing of ours keeps its own name, as
-    a property. ``UserError`` if two columns are the same thing, or one that is needed is not there.
+    a property. ``UserError`` if one that is needed is not there; ``free``: one that need not be.
     """
     for name in asked.values():
         if name not in theirs:
@@ -103,13 +103,13 @@ def of_columns(theirs: Sequence[str], asked: dict[str, str], where: str) -> dict
         if name not in owner:
             ours = property_name(name, found)
             found[ours], owner[name] = name, ours
-    need(found, theirs, where)
+    need(found, theirs, where, free)
     return found
 
 
-def need(found: dict, theirs: Sequence[str], where: str) -> None:
+def need(found: dict, theirs: Sequence[str], where: str, free: str = "") -> None:
     """``UserError`` unless there are places, particles and times."""
-    lacking = [one for one in ("x", "particle") if one not in found]
+    lacking = [one for one in ("x", "particle") if one not in found and one != free]
     lacking += ["t"] if not {"t", "frame"} & set(found) else []
     if lacking:
         told = {"x": "the positions (x, y)", "particle": "the particle", "t": "the time (t or frame)"}

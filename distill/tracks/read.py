@@ -5,11 +5,11 @@ from pathlib import Path
 
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
-from distill.tracks import arrays, tables
+from distill.tracks import arrays, atoms, gamd, tables
 from distill.tracks.asked import Asked
 from distill.tracks.tracks import Tracks
 
-READERS = tables.READERS | arrays.READERS
+READERS = tables.READERS | arrays.READERS | atoms.READERS
 NO = {
     ".xlsx": "a spreadsheet: export it as CSV",
     ".xls": "a spreadsheet: export it as CSV",
@@ -38,6 +38,8 @@ def read(paths: Sequence[Path], asked: Asked) -> Tracks:
     for path in paths:
         if not path.exists():
             raise UserError(f"{relative(path)} does not exist")
+        if path.is_dir() and gamd.frames_in(path):
+            return gamd.read_folder(path, asked)
         if path.is_dir():
             raise UserError(f"{relative(path)} is a folder", "name its files, as in  folder/*.csv")
         if path.stat().st_size == 0:
@@ -53,5 +55,8 @@ def read(paths: Sequence[Path], asked: Asked) -> Tracks:
 
 
 def files_read(paths: Sequence[Path]) -> list[Path]:
-    """All files that ``read`` opens for ``paths``."""
+    """All files that ``read`` opens for ``paths``; none that is not there."""
+    paths = [p for path in paths for p in ([f for *_, f in gamd.frames_in(path)] if path.is_dir() else [path])]
+    if not paths:
+        return []
     return arrays.companions(paths) if kind_of(paths[0]) == ".npy" else list(paths)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from distill.files.properties import KNOWN
 from distill.shell.errors import UserError
 from distill.tracks.blocks import Block, Cut, plan
 from distill.tracks.names import AXES, KEYS, VECTORS, vector_columns
@@ -19,6 +20,8 @@ from distill.tracks.tracks import Tracks
 SAME_TIME = 1e-6  # times closer than this part of the usual spacing are one frame
 CONSTANT = 1e-6  # relative change along a trajectory that a property may have
 DOUBLED = 0.01  # share of rows with another place for the same particle and time that is an error
+KINDS = 20  # most different words in a column that are kinds of particles
+_NUMBERS = (*KEYS, *KNOWN, *(c for kind in VECTORS for c in vector_columns(kind)))
 DENSE = 24.0  # most entries of the arrays for one row, before they are refused as too empty
 
 
@@ -89,6 +92,7 @@ class Rows:
     lost: int = 0  # rows without a place, a time or a particle
     dates: bool = False
     left_out: dict[str, str] = field(default_factory=dict)  # column -> why
+    kinds: dict[str, Codes] = field(default_factory=dict)  # column of words -> their numbers
     box: np.ndarray | None = None
     lines: list[str] = field(default_factory=list)
 
@@ -127,11 +131,13 @@ class Rows:
         if name == "t" and (found := _dates(values)) is not None:
             self.dates = True
             return found
+        if name not in _NUMBERS and (found := self._kinds(name, values)) is not None:
+            return found
         out = np.array([_float(v) for v in values.tolist()])
         bad = np.flatnonzero(np.isnan(out) & np.array([_word(v) for v in values.tolist()]))
         if not len(bad):
             return out
-        if name in KEYS or name in (c for kind in VECTORS for c in vector_columns(kind)) or name in ("mass", "charge"):
+        if name in _NUMBERS:
             row = self.count + int(bad[0])
             at = f", line {self.line(row)}" if self.line else f", row {row + 1}"
             raise UserError(
@@ -141,7 +147,17 @@ class Rows:
             )
         self.left_out[name] = f"it holds words like {str(values[bad[0]])[:20]!r}"
         self.columns.pop(name, None)
+        self.kinds.pop(name, None)
         return None
+
+    def _kinds(self, name: str, values: np.ndarray) -> np.ndarray | None:
+        """Words as numbers, where they are few from the first row on: kinds of particles."""
+        if name not in self.kinds and (self.count or values.dtype.kind in "fiub"):
+            return None
+        if not all(_word(v) and _float(v) != _float(v) for v in values.tolist()):
+            return None
+        found = self.kinds.setdefault(name, Codes()).encode(_objects(values)).astype(float)
+        return found + 1 if len(self.kinds[name]) <= KINDS else None
 
     def tracks(self, cut: Cut, dt: float = 1.0) -> Tracks:
         """Everything that was added, cut into blocks. ``dt``: time from one number of a frame to the next."""
@@ -201,6 +217,9 @@ class Rows:
                 lines += [f"the column '{name}' is left out: {why}"]
             else:
                 out.properties[name] = values
+                if name in self.kinds and len(self.kinds[name]) > 1:
+                    words = (f"{word} is {k}" for k, word in enumerate(self.kinds[name].of, 1))
+                    lines += [f"'{name}' holds words: {', '.join(words)}"]
         out.film = np.array([b.recording for b in blocks])
         out.split = np.array([b.split for b in blocks], dtype=np.int8)
         out.spaced, out.recordings, out.box = by_time, len(self.recordings), self.box

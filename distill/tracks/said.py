@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from distill.physics.neighbours import minimum_image
 from distill.tracks.complete import Completed
 from distill.tracks.tracks import Tracks
 
@@ -24,13 +25,13 @@ def displacement(pos: np.ndarray) -> float:
     return float(np.median(steps[np.isfinite(steps)])) if np.isfinite(steps).any() else 0.0
 
 
-def distances(pos: np.ndarray, seed: int = 0) -> np.ndarray:
+def distances(pos: np.ndarray, box=None, seed: int = 0) -> np.ndarray:
     """Distances of random pairs of particles in the same frame."""
     rng = np.random.default_rng([seed, 53])
     k, f = (rng.integers(0, size, PAIRS) for size in pos.shape[:2])
     i = rng.integers(0, pos.shape[2], PAIRS)
     j = (i + rng.integers(1, pos.shape[2], PAIRS)) % pos.shape[2]
-    r = np.linalg.norm(pos[k, f, i].astype(float) - pos[k, f, j], axis=-1)
+    r = np.linalg.norm(minimum_image(pos[k, f, i].astype(float) - pos[k, f, j], box), axis=-1)
     return r[np.isfinite(r) & (r > 0)]
 
 
@@ -40,7 +41,7 @@ def summary(tracks: Tracks, done: Completed, noise: float | None) -> tuple[list[
     count, frames, n, dim = pos.shape
     seen = a["seen"] if "seen" in a else np.ones((1, 1, 1), dtype=bool)
     usual, uneven = spacing(a["t"])
-    move, r = displacement(pos), distances(pos)
+    move, r = displacement(pos), distances(pos, a.get("box"))
     missing = 1 - float(seen.mean())
     even = "evenly" if uneven < EVEN else f"unevenly, by up to {100 * uneven:.3g} %"
     size = f"{count:,} trajectories of {frames} frames, {n} particles, {dim}-D; {usual:.4g} from frame to frame, {even}"

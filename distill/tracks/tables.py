@@ -36,7 +36,7 @@ def read_text(paths: Sequence[Path], asked: Asked) -> Tracks:
 
 def read_parquet(paths: Sequence[Path], asked: Asked) -> Tracks:
     """Parquet, by ``pyarrow``, which is no requirement."""
-    parquet = _pyarrow()
+    parquet = _pyarrow(relative(paths[0]))
     rows = Rows(named(paths))
     for path in paths:
         try:
@@ -49,11 +49,11 @@ def read_parquet(paths: Sequence[Path], asked: Asked) -> Tracks:
     return rows.tracks(asked.cut, asked.dt or 1.0)
 
 
-def _pyarrow():
+def _pyarrow(where: str):
     try:
         import pyarrow.parquet
     except ImportError:
-        raise UserError("reading Parquet needs the package pyarrow", "pip install pyarrow") from None
+        raise UserError(f"{where}: Parquet is read by the package pyarrow", "pip install pyarrow") from None
     return pyarrow.parquet
 
 
