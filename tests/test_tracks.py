@@ -86,7 +86,10 @@ def test_positions_alone_with_missing_rows(tmp_path):
     assert np.array_equal(found.observed, np.where(gone[..., None], np.nan, data["pos"]), equal_nan=True)
     filled = found.there & gone
     assert filled.sum() > 0.9 * gone.sum()
-    np.testing.assert_allclose(found.pos[filled], data["pos"][filled], atol=0.01)  # a cubic over .1 of a radian or so
+    np.testing.assert_allclose(found.pos[filled], data["pos"][filled], atol=0.01)
+    np.testing.assert_allclose(found.pos[~gone], data["pos"][~gone], atol=1e-3)
+    assert found.meta.measured == ["observed", "t"] and "smooth" in found.meta.derived["vel"]
+    assert np.median(np.abs(found.vel - data["vel"])[~gone]) < 0.02 and found.noise < 1e-3
     assert "no masses: equal ones" in told and (found.mass == 1).all() and found.meta.derived["mass"] == "equal ones"
     assert f"missing: {100 * gone.mean():.3g} %" in told
 

@@ -13,16 +13,18 @@ from distill.files.provenance import already_done, provenance
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
-from distill.shell.stage import Done, Stage
+from distill.shell.stage import Done, Stage, progress
 from distill.tracks import names
 from distill.tracks.asked import Asked
 from distill.tracks.blocks import Cut
 from distill.tracks.complete import Completed, complete
 from distill.tracks.read import files_read, read
 from distill.tracks.said import summary
+from distill.windows.noise import noise_of
+from distill.windows.smoothing import smoothed
 
 STAGE = "import_tracks"
-WINDOW = 11  # frames that positions alone need in a block, at least
+ROWS = 200_000  # places that are smoothed at once
 QUICK_TRAJECTORIES = 60
 
 
@@ -67,7 +69,8 @@ def import_tracks(
     done = complete(tracks, relative(sources[0]), mass, cutoff, box)
     if quick:
         done.arrays = {k: v[:QUICK_TRAJECTORIES] if _by_trajectory(k, v, done) else v for k, v in done.arrays.items()}
-    lines, numbers = summary(tracks, done, None)
+    smooth(done)
+    lines, numbers = summary(tracks, done)
     count, frames, n, dim = done.arrays["pos"].shape
     about = provenance(STAGE, arguments, opened, stage.seconds)
     for source in about["inputs"].values():
@@ -91,6 +94,33 @@ def import_tracks(
         dim=dim,
         missing=numbers["missing_share"],
     )
+
+
+def smooth(done: Completed) -> None:
+    """Where accelerations were not measured: smoothed positions and, unless these were, velocities; their noise.
+
+    A part of the trajectories at a time, so that memory does not depend on how many there are.
+    """
+    if "observed" not in done.arrays:
+        return
+    a = done.arrays
+    observed, seen = a["observed"], a.get("seen")
+    times = np.broadcast_to(a["t"], observed.shape[:2])
+    noise = float(np.sqrt((noise_of(observed, seen, times) ** 2).mean()))
+    pos = np.empty(observed.shape)
+    vel = a["vel"] if "vel" in a else np.empty(observed.shape)
+    at_once = max(1, ROWS // max(1, observed[0, ..., 0].size))
+    for low in progress(range(0, len(observed), at_once), desc="smoothing", unit="part"):
+        part = slice(low, low + at_once)
+        found = smoothed(observed[part], None if seen is None else seen[part], times[part], noise)
+        pos[part] = found.pos
+        if "vel" not in a:
+            vel[part] = found.vel
+    done.arrays |= {"pos": pos, "vel": vel, "noise": np.float64(noise)}
+    done.derived["pos"] = "; ".join(filter(None, [done.derived.get("pos"), "smoothed from observed"]))
+    done.measured = ["observed" if name == "pos" else name for name in done.measured]
+    if "vel" not in done.measured:
+        done.derived["vel"] = "by the smoothing of the positions"
 
 
 def _by_trajectory(name: str, value: np.ndarray, done: Completed) -> bool:

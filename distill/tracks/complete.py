@@ -53,8 +53,7 @@ def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: floa
         arrays["cutoff"] = np.float64(cutoff)
     seen = tracks.seen
     if tracks.acc is None:
-        arrays["observed"] = tracks.pos
-        pos = tracks.pos if seen.all() else filled(tracks, FILLED)
+        pos = arrays["observed"] = tracks.pos  # they are smoothed, and gaps filled in, afterwards
     elif seen.all():
         pos = tracks.pos
     else:

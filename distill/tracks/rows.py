@@ -100,7 +100,8 @@ class Rows:
         """Rows by our names of columns (``names.of_columns``). ``recording``: label of all of them, or None where they
         have a column ``trajectory``; given with one, it tells files apart.
         """
-        rows = len(part["x"])
+        if not (rows := len(part["x"])):
+            return
         code = self.recordings.encode(self._labels(part, recording, rows))
         own = {"recording": code, "particle": self.particles.encode(_objects(part["particle"]))}
         for name, values in part.items():
