@@ -2,7 +2,7 @@
 
 reads    datasets/<dataset>.npz
 writes   datasets/<name>.npz and .json, the true system carried along; with --csv a table as import_tracks.py reads it
-example  python experiments/degrade.py --dataset r2_n4_d2_s0 --name noisy --noise 0.01 --no-velocities --no-accelerations
+example  python experiments/degrade.py --dataset r2_n4_d2_s0 --name bad --noise 0.01 --no-velocities --no-accelerations
 """
 
 from pathlib import Path
