@@ -55,6 +55,11 @@ def imported(path, **options):
     return load_dataset(str(done.path)), "\n".join(done.lines)
 
 
+def of(found):
+    """Positions as they were given."""
+    return found.arrays.get("observed", found.pos)
+
+
 def refused(path, *words, **options):
     with pytest.raises(UserError) as caught:
         import_tracks(path, **options)
@@ -113,12 +118,12 @@ def test_columns_by_other_names_and_by_the_users_word(tmp_path):
     data = moving()
     names = {"trajectory": "Movie", "t": "Time [s]", "particle": "TRACK_ID", "x": "Position X (um)", "y": "pos_y"}
     found, _ = imported(write_csv(tmp_path / "a.csv", table(data, names=names)))
-    assert np.array_equal(found.pos, data["pos"])
+    assert np.array_equal(of(found), data["pos"])
     names = {"trajectory": "one", "t": "two", "particle": "three", "x": "four", "y": "five"}
     path = write_csv(tmp_path / "b.csv", table(data, names=names))
     refused(path, "no column is known as the positions", "one, two, three, four, five", "--columns")
     asked = [f"{ours}={theirs}" for ours, theirs in names.items()]
-    assert np.array_equal(imported(path, columns=asked)[0].pos, data["pos"])
+    assert np.array_equal(of(imported(path, columns=asked)[0]), data["pos"])
     refused(path, "has no column 'fours'; did you mean 'four'", columns=[*asked[:3], "x=fours"], overwrite=True)
     with pytest.raises(UsageError, match="OURS=THEIRS"):
         import_tracks(path, columns=["four"])
@@ -141,18 +146,18 @@ def test_tables_without_a_header_packed_or_with_units_below_it(tmp_path):
     path = write_csv(tmp_path / "a.csv", columns, header=False)
     refused(path, "does not name its 5 columns", "--columns t=1")
     asked = ["trajectory=1", "t=2", "particle=3", "x=4", "y=5"]
-    assert np.array_equal(imported(path, columns=asked)[0].pos, data["pos"])
+    assert np.array_equal(of(imported(path, columns=asked)[0]), data["pos"])
     text = write_csv(tmp_path / "b.csv", columns).read_text().split("\n", 1)
     (tmp_path / "head.tsv").write_bytes(b"\xef\xbb\xbf" + "# made by hand\n".join(["", text[0]]).encode())
     (tmp_path / "c.csv").write_text(text[0] + "\n,(s),,(um),(um)\n" + text[1])
     found, told = imported(tmp_path / "c.csv")
-    assert np.array_equal(found.pos, data["pos"]) and "1 lines of words below the header" in told
+    assert np.array_equal(of(found), data["pos"]) and "1 lines of words below the header" in told
     with gzip.open(tmp_path / "d.csv.gz", "wt") as file:
         file.write("# " + " ".join(columns) + "\n" + text[1].replace(",", " "))
-    assert np.array_equal(imported(tmp_path / "d.csv.gz")[0].pos, data["pos"])
+    assert np.array_equal(of(imported(tmp_path / "d.csv.gz")[0]), data["pos"])
     decimal = "\n".join([text[0].replace(",", ";"), text[1].replace(",", ";").replace(".", ",")])
     (tmp_path / "e.csv").write_text(decimal)
-    assert np.array_equal(imported(tmp_path / "e.csv")[0].pos, data["pos"])
+    assert np.array_equal(of(imported(tmp_path / "e.csv")[0]), data["pos"])
     refused(tmp_path / "head.tsv", "head.tsv holds no row")
 
 
@@ -166,7 +171,7 @@ def test_labels_of_any_kind_and_files_that_are_recordings(tmp_path):
         part = {name: value[own] for name, value in (columns | {"particle": words}).items() if name != "trajectory"}
         files.append(write_csv(tmp_path / f"film_{k}.csv", part))
     found, _ = imported(files, name="films")
-    assert np.array_equal(found.pos, data["pos"][:, :, [2, 1, 0]])  # in the order of the words
+    assert np.array_equal(of(found), data["pos"][:, :, [2, 1, 0]])  # in the order of the words
     assert [found.meta.inputs[f"file_{k}" if k else "file"].path for k in range(10)] == [p.name for p in files]
 
 
@@ -176,7 +181,7 @@ def test_dates_are_seconds_and_other_words_are_refused(tmp_path):
     stamp = np.datetime64("2024-05-01T12:00:00.000") + (1000 * columns["t"]).round().astype("timedelta64[ms]")
     found, told = imported(write_csv(tmp_path / "a.csv", columns | {"t": stamp.astype(str)}))
     np.testing.assert_allclose(found.t, data["t"], atol=1e-6)
-    assert np.array_equal(found.pos, data["pos"]) and "times are dates" in told
+    assert np.array_equal(of(found), data["pos"]) and "times are dates" in told
     path = write_csv(tmp_path / "b.csv", columns | {"t": np.array(["noon"] * len(stamp))})
     refused(path, "line 2", "'noon' in the column of 't' is no number", "dates as")
 
@@ -187,7 +192,7 @@ def test_doubled_rows_are_left_out_and_contradictions_refused(tmp_path):
     few = {name: np.concatenate([value, value[:7]]) for name, value in columns.items()}
     found, told = imported(write_csv(tmp_path / "a.csv", few))
     assert (
-        np.array_equal(found.pos, data["pos"]) and "7 rows doubled" in told and found.meta.report["rows_doubled"] == 7
+        np.array_equal(of(found), data["pos"]) and "7 rows doubled" in told and found.meta.report["rows_doubled"] == 7
     )
     del columns["trajectory"]
     refused(write_csv(tmp_path / "b.csv", columns), "lines 2 and 92", "two places", "--columns trajectory=NAME")
@@ -290,7 +295,7 @@ def test_arrays_that_miss_the_format_by_a_little(tmp_path):
     refused(tmp_path / "e.npz", "'pos' holds Python objects", "pos_{k}")
     np.savez(tmp_path / "f.npz", where=data["pos"])
     refused(tmp_path / "f.npz", "where (12, 30, 3, 2)", "--columns pos=NAME")
-    assert np.array_equal(imported(tmp_path / "f.npz", columns=["pos=where"])[0].pos, data["pos"])
+    assert np.array_equal(of(imported(tmp_path / "f.npz", columns=["pos=where"])[0]), data["pos"])
 
 
 @pytest.mark.parametrize(("dim", "columns"), [(2, 6), (2, 4), (3, 8), (3, 6), (2, 2)])
@@ -300,7 +305,7 @@ def test_the_layout_of_the_paper(tmp_path, dim, columns):
     parts = [data["pos"]] + [data["vel"]] * (columns > dim) + rest * (columns > 2 * dim)
     np.save(tmp_path / "r2_data.npy", np.concatenate(parts, -1))
     found, told = imported(tmp_path / "r2_data.npy")
-    assert np.array_equal(found.pos, data["pos"]) and "acc" not in found.arrays
+    assert np.array_equal(of(found), data["pos"]) and "acc" not in found.arrays
     if columns > 2 * dim:
         assert np.array_equal(found.mass, data["mass"]) and np.array_equal(found.charge, data["spin"])
     np.save(tmp_path / "r2_accel.npy", data["acc"])
@@ -317,10 +322,10 @@ def test_hdf5_by_name_and_by_group(tmp_path):
             group = file.create_group(f"{k:05d}")
             group["position"], group["particle_type"] = data["pos"][k], [1, 2, 1]
     found, _ = imported(tmp_path / "a.h5")
-    assert np.array_equal(found.pos, data["pos"]) and (found.particle_type == [1, 2, 1]).all()
+    assert np.array_equal(of(found), data["pos"]) and (found.particle_type == [1, 2, 1]).all()
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["x"], file["t"] = data["pos"], data["t"]
-    assert np.array_equal(imported(tmp_path / "b.h5")[0].pos, data["pos"])
+    assert np.array_equal(of(imported(tmp_path / "b.h5")[0]), data["pos"])
 
 
 def test_parquet(tmp_path):
@@ -328,7 +333,7 @@ def test_parquet(tmp_path):
     data = moving()
     columns = table(data) | {"particle": np.array(["b", "a", "c"])[table(data)["particle"]]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
-    assert np.array_equal(imported(tmp_path / "a.parquet")[0].pos, data["pos"][:, :, [1, 0, 2]])
+    assert np.array_equal(of(imported(tmp_path / "a.parquet")[0]), data["pos"][:, :, [1, 0, 2]])
 
 
 # ---------------------------------------------------------------- frames of molecular dynamics
@@ -465,3 +470,28 @@ def test_files_that_are_not_there_or_of_different_kinds(tmp_path):
     a, b = write_csv(tmp_path / "a.csv", table(moving())), tmp_path / "b.npz"
     np.savez(b, **moving())
     refused([a, b], "files of different kinds")
+
+
+def test_all_particles_beside_each_other(tmp_path):
+    """A row a frame, with columns x1, y1, x2, y2, ... or named after the particle."""
+    data = moving(trajectories=10, frames=12)
+    columns = {"run": np.repeat(np.arange(10), 12), "time": np.tile(data["t"], 10)}
+    flat = data["pos"].reshape(120, 3, 2)
+    wide = columns | {f"{a}{i + 1}": flat[:, i, d] for i in range(3) for d, a in enumerate("xy")}
+    found, told = imported(write_csv(tmp_path / "a.csv", wide))
+    assert np.array_equal(found.observed, data["pos"]) and "columns of 3 particles beside each other" in told
+    wide = columns | {f"{who}_{a}": flat[:, i, d] for i, who in enumerate(("a", "b", "c")) for d, a in enumerate("xy")}
+    path = write_csv(tmp_path / "b.csv", wide)
+    assert np.array_equal(imported(path)[0].observed, data["pos"])
+    lines = path.read_text().splitlines()
+    lines[50] = lines[50].rsplit(",", 1)[0] + ",oops"
+    path.write_text("\n".join(lines) + "\n")
+    refused(path, "b.csv, line 51", "'oops'", overwrite=True)
+
+
+def test_a_dataset_of_ours_is_read_again(tmp_path):
+    data = moving()
+    path = write_csv(tmp_path / "a.csv", table(data))
+    first, _ = imported(path, name="first")
+    again, told = imported(first.path, name="again")
+    assert np.array_equal(again.observed, first.observed) and np.array_equal(again.pos, first.pos), told

@@ -127,6 +127,10 @@ def _one(paths: Sequence[Path]) -> Path:
 def from_arrays(arrays: dict, asked: Asked, where: str) -> Tracks:
     """Arrays by foreign names to ``Tracks``; ``UserError`` for what cannot be understood."""
     arrays = {k: v for k, v in arrays.items() if np.asarray(v).dtype.kind in "fiub"}
+    if "observed" in arrays:  # a dataset of ours: what was seen, not what was made of it
+        arrays = {k: v for k, v in arrays.items() if k not in ("pos", "vel", *names.OF_OURS)}
+        arrays["pos"] = arrays.pop("observed")
+    arrays = {k: v for k, v in arrays.items() if k not in names.OF_OURS}
     if numbered := _numbered(arrays):
         return _of_recordings(numbered, asked, where)
     found = names.of_arrays(list(arrays), asked.columns, where)
@@ -183,7 +187,7 @@ def _of_recordings(parts: list[dict], asked: Asked, where: str) -> Tracks:
         out.properties[name] = np.full((len(whole), n), np.nan)
         for k, w in enumerate(whole):
             out.properties[name][k, : w.size[2]] = w.properties[name][0]
-    out.box = whole[0].box
+    out.box, out.cutoff = whole[0].box, whole[0].cutoff
     return cut(out, asked, where, lengths)
 
 
@@ -240,7 +244,11 @@ def _built(ours: dict, asked: Asked, where: str, lines: list[str]) -> Tracks:
     if dim not in (1, 2, 3):
         fix = "expected the last axis to be x, y (, z)"
         raise UserError(f"{where}: the positions {pos.shape} have {dim} space dimensions", fix)
-    out = Tracks(pos, np.arange(frames) * (asked.dt or 1.0), lines=lines, spaced=False, recordings=count)
+    dt = ours.pop("dt", None)
+    dt = asked.dt or (float(dt) if dt is not None and dt.size == 1 and "t" not in ours and float(dt) > 0 else None)
+    out = Tracks(pos, np.arange(frames) * (dt or 1.0), lines=lines, spaced=dt is not None, recordings=count)
+    if "cutoff" in ours:
+        out.cutoff = float(np.squeeze(ours.pop("cutoff")))
     for name in VECTORS[1:]:
         if name in ours:
             value = _float(ours.pop(name), name, where)
@@ -254,6 +262,8 @@ def _built(ours: dict, asked: Asked, where: str, lines: list[str]) -> Tracks:
         if t.shape not in ((frames,), (count, frames)):
             told = f"{where}: 't' has shape {t.shape}, expected {(frames,)} or {(count, frames)}"
             raise UserError(told, "leave it out:  --leave-out t, and give --dt")
+        if not (np.diff(t, axis=-1) > 0).all():
+            raise UserError(f"{where}: 't' does not increase from frame to frame", "leave it out:  --leave-out t")
         out.t, out.spaced = t, True
     if "box" in ours:
         out.box = _box_of(_float(ours.pop("box"), "box", where), dim, where)
@@ -315,7 +325,8 @@ def cut(tracks: Tracks, asked: Asked, where: str, lengths: list[int] | None = No
     if tracks.split is not None and asked.cut.split == "auto" and asked.cut.block_frames is None:
         tracks.film = np.arange(count)
         return tracks
-    cutting = plan(lengths or [frames] * count, asked.cut, where)
+    cutting_by = asked.cut if tracks.acc is not None or tracks.force is not None else asked.cut.for_windows()
+    cutting = plan(lengths or [frames] * count, cutting_by, where)
     blocks, longest = cutting.blocks, cutting.frames
     film = np.array([b.recording for b in blocks])
     times = tracks.times

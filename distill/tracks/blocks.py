@@ -5,7 +5,7 @@ Few recordings cannot be split by recordings. Each is then split in time, its fi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ FEWEST = 10  # recordings that are split whole
 SPLITS = ("auto", "recordings", "time")
 SHORTEST, LONGEST = 10, 200  # frames of a block, unless told otherwise
 BLOCKS = 22  # of one recording: 16 to train, 2 and 2 to validate and test, and the gaps
+BLOCKS_OF_WINDOWS = 16  # the same where windows have to lie within blocks, and longer ones lose less at their ends
+WINDOW = 25  # frames that a block of positions alone has at least: windows of 21 fit
 SPARSE = 3.0  # most padding that recordings of different lengths may need, in their own number of frames
 
 
@@ -51,6 +53,10 @@ class Cut:
     gap: int | None = None
     seed: int = 0
     shortest: int = 1
+
+    def for_windows(self) -> "Cut":
+        """The same for positions alone, of which windows are to be made."""
+        return replace(self, shortest=WINDOW)
 
 
 def plan(lengths: Sequence[int], cut: Cut, where: str) -> Plan:
@@ -91,8 +97,9 @@ def _long_enough(lengths: np.ndarray, cut: Cut, count: int) -> bool:
 
 def _in_time(lengths: np.ndarray, cut: Cut, where: str) -> Plan:
     longest = int(lengths.max())
+    blocks = BLOCKS if cut.shortest < WINDOW else BLOCKS_OF_WINDOWS
     frames = cut.block_frames or int(
-        np.clip(longest // BLOCKS, min(max(SHORTEST, cut.shortest), longest // 6), LONGEST)
+        np.clip(longest // blocks, min(max(SHORTEST, cut.shortest), longest // 6), LONGEST)
     )
     frames = max(frames, min(cut.shortest, longest // 5), 1)
     gap = frames if cut.gap is None else cut.gap

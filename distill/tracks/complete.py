@@ -49,7 +49,8 @@ def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: floa
         unwrapped(tracks)
         derived["pos"] = "unwrapped: a particle is followed through the sides of the box"
         arrays["box"] = tracks.box
-    if cutoff is not None:
+    cutoff = tracks.cutoff if cutoff is None else cutoff
+    if cutoff is not None and tracks.box is not None:
         arrays["cutoff"] = np.float64(cutoff)
     seen = tracks.seen
     if tracks.acc is None:

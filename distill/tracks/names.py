@@ -45,7 +45,10 @@ ARRAYS = {
     "data": "trajectories tracks states state",
     "seen": "mask visible valid",
     SPLIT: "",
+    "cutoff": "r_cut rcut",
+    "dt": "time_step timestep",
 }
+OF_OURS = ("noise", "window", "film", "energy_drift")  # arrays of our own datasets that are found out again
 
 
 def plain(name: str) -> str:
@@ -105,6 +108,25 @@ def of_columns(theirs: Sequence[str], asked: dict[str, str], where: str, free: s
             found[ours], owner[name] = name, ours
     need(found, theirs, where, free)
     return found
+
+
+_WIDE = re.compile(r"(?P<what>[vaf]?[xyz]|mass|charge|[mq])_?(?P<who>\d+)|(?P<who2>\w+?)_(?P<what2>[vaf]?[xyz])")
+
+
+def of_wide(theirs: Sequence[str]) -> dict[str, dict[str, str]]:
+    """{particle: {ours: theirs}} of columns of all particles beside each other: x1, y1, x2, y2 or sun_x, sun_y, ...
+
+    Nothing where there are not at least two particles with the same columns, or where a column is a particle's label.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name in theirs:
+        if SYNONYMS.get(plain(name)) in ("particle", "x"):
+            return {}
+        if match := _WIDE.fullmatch(plain(name)):
+            what = match["what"] or match["what2"]
+            found.setdefault(match["who"] or match["who2"], {})[{"m": "mass", "q": "charge"}.get(what, what)] = name
+    kinds = {frozenset(columns) for columns in found.values()}
+    return found if len(found) > 1 and len(kinds) == 1 and "x" in next(iter(kinds)) else {}
 
 
 def need(found: dict, theirs: Sequence[str], where: str, free: str = "") -> None:

@@ -191,6 +191,8 @@ class Rows:
         for k, at in enumerate(times):
             if not (np.diff(at) > 0).all():
                 raise UserError(f"{self.where}: the times of recording {k} do not rise with the number of the frame")
+        measured = "ax" in columns or "fx" in columns
+        cut = cut if measured else cut.for_windows()
         cutting = plan([len(at) for at in times], cut, self.where)
         rank = self.particles.ranks()[columns.pop("particle")]
         blocks, dest, n = _place(cutting.blocks, order, bounds, frame, rank, len(self.recordings))

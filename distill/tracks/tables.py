@@ -1,6 +1,7 @@
 """Long tables, a row a particle and frame: CSV, TSV and other text, and Parquet."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,15 @@ def read_text(paths: Sequence[Path], asked: Asked) -> Tracks:
             )
         if layout.units:
             rows.lines.append(f"{layout.units} lines of words below the header of {path.name} are passed over")
+        start, recording = rows.count, path.name if len(paths) > 1 else None
+        wide = {} if asked.columns else names.of_wide(columns)
+        rows.line = partial(_line, layout, start, len(wide) or 1)
+        if wide:
+            rows.lines.append(f"columns of {len(wide)} particles beside each other in {path.name}: a row is a frame")
+            _add_wide(rows, layout, columns, wide, recording)
+            continue
         found = names.of_columns(columns, asked.columns, relative(path))
-        start = rows.count
-        rows.line = lambda row, layout=layout, start=start: text.line_of_row(layout, row - start)
-        _add(rows, text.parts(layout, list(found.values())), found, path.name if len(paths) > 1 else None)
+        _add(rows, text.parts(layout, list(found.values())), found, recording)
     return rows.tracks(asked.cut, asked.dt or 1.0)
 
 
@@ -71,6 +77,29 @@ def _array(column) -> np.ndarray:
 def _add(rows: Rows, parts: Iterator, found: dict, recording) -> None:
     for part in progress(parts, desc="reading", unit="part"):
         rows.add({ours: part[theirs] for ours, theirs in found.items()}, recording)
+
+
+def _line(layout: text.Layout, start: int, particles: int, row: int) -> int:
+    """Line in its file of a row, counted over all files and, where these stand in one line, particles."""
+    return text.line_of_row(layout, (row - start) // particles)
+
+
+def _add_wide(rows: Rows, layout: text.Layout, columns: Sequence[str], wide: dict, recording) -> None:
+    """Rows of a table that has a row a frame and columns x1, y1, x2, y2, ..."""
+    used = [theirs for found in wide.values() for theirs in found.values()]
+    keys = {}
+    for ours in ("trajectory", "t", "frame"):
+        name = next((c for c in columns if c not in used and names.SYNONYMS.get(names.plain(c)) == ours), None)
+        keys |= {ours: name} if name else {}
+    for part in progress(text.parts(layout, [*keys.values(), *used]), desc="reading", unit="part"):
+        count = len(part[used[0]])
+        row = {ours: np.repeat(part[theirs], len(wide)) for ours, theirs in keys.items()}
+        if not {"t", "frame"} & set(keys):
+            row["frame"] = np.repeat(rows.count / len(wide) + np.arange(count), len(wide))
+        row["particle"] = np.tile(np.array(list(wide), dtype=object), count)
+        for ours in next(iter(wide.values())):
+            row[ours] = np.stack([part[found[ours]] for found in wide.values()], 1).ravel()
+        rows.add(row, recording)
 
 
 def _wanted(columns: Sequence[str], asked: Asked, where: str) -> list[str]:

@@ -21,6 +21,7 @@ class Tracks:
     force: np.ndarray | None = None
     properties: dict[str, np.ndarray] = field(default_factory=dict)
     box: np.ndarray | None = None
+    cutoff: float | None = None
     film: np.ndarray | None = None
     split: np.ndarray | None = None
     spaced: bool = True  # whether ``t`` was in the file; else it is the number of the frame
