@@ -84,7 +84,9 @@ def import_tracks(
         "system": {"held": done.held},
     }
     save_dataset(path, done.arrays, about)
-    load_dataset(str(path))
+    del tracks
+    done.arrays.clear()
+    load_dataset(str(path))  # says what a stage will say of it
     return stage.done(
         path,
         [f"  {line}" for line in done.lines + lines],

@@ -18,6 +18,7 @@ SHORTEST, LONGEST = 10, 200  # frames of a block, unless told otherwise
 BLOCKS = 22  # of one recording: 16 to train, 2 and 2 to validate and test, and the gaps
 BLOCKS_OF_WINDOWS = 16  # the same where windows have to lie within blocks, and longer ones lose less at their ends
 WINDOW = 25  # frames that a block of positions alone has at least: windows of 21 fit
+HELD_OUT = 0.12  # of the blocks, to validate and to test each: two of the fewest
 SPARSE = 3.0  # most padding that recordings of different lengths may need, in their own number of frames
 
 
@@ -110,7 +111,7 @@ def _in_time(lengths: np.ndarray, cut: Cut, where: str) -> Plan:
         whole = (int(length) - 2 * gap) // frames
         if whole < 3:
             continue
-        held_out = max(1, round(0.1 * whole))
+        held_out = max(1, round(HELD_OUT * whole))
         at = 0
         for split, number in enumerate((whole - 2 * held_out, held_out, held_out)):
             blocks += [Block(k, at + b * frames, at + (b + 1) * frames, split) for b in range(number)]
