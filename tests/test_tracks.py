@@ -238,16 +238,16 @@ def test_tracks_that_come_and_go_need_no_room_for_all_of_them(tmp_path):
     """A film in which every particle is seen for a while: blocks know their own particles alone."""
     rng = np.random.default_rng(0)
     rows = {name: [] for name in ("frame", "track", "x", "y")}
-    for track in range(600):
-        first, length = rng.integers(0, 2400), int(rng.integers(20, 60))
-        frames = np.arange(first, min(first + length, 2400))
+    for track in range(160):
+        first, length = rng.integers(0, 800), int(rng.integers(20, 60))
+        frames = np.arange(first, min(first + length, 800))
         x, v = rng.normal(size=(2, 2))
         place = x + v * 0.01 * (frames - first)[:, None]
         for name, value in zip(rows, (frames, np.full(len(frames), track), *place.T), strict=True):
             rows[name].append(value)
     columns = {name: np.concatenate(v) for name, v in rows.items()}
     found, told = imported(write_csv(tmp_path / "a.csv", columns), dt=0.5)
-    assert found.n < 60 and "particles in a frame" in told
+    assert found.n < 40 and "particles in a frame" in told
     seen = int(found.was_seen.sum())
     assert 0.75 * len(columns["x"]) < seen <= len(columns["x"])  # gaps between splits are not used
     k, f, i = np.argwhere(found.was_seen)[::97].T

@@ -70,6 +70,11 @@ def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: floa
         lines.append(
             "velocities were not measured: they are taken from places and accelerations of neighbouring frames"
         )
+    if tracks.acc is not None and tracks.vel is not None:
+        alone = seen & ~np.isfinite(tracks.vel).all(-1)
+        if alone.any():  # without a velocity it is no observation
+            lines.append(f"{int(alone.sum()):,} places are seen too much alone for a velocity: taken as filled in")
+            seen = seen & ~alone
     arrays["pos"] = pos
     for name in ("vel", "acc"):
         if (value := getattr(tracks, name)) is not None:
@@ -241,12 +246,15 @@ def velocities(pos: np.ndarray, acc: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Velocities from places and accelerations [trajectory, frame, particle, dim] of neighbouring frames.
 
     In an interval h with an acceleration that changes evenly, v = (x' - x)/h - h (2 a + a')/6; the mean of that to
-    both sides, which is off by the third power of h. NaN where neither neighbour is known.
+    both sides, which is off by the third power of h. Where only the place of a neighbour is known, its acceleration is
+    taken as the same. NaN where neither place is.
     """
+    here, there = acc[:, :-1], acc[:, 1:]
+    here, there = np.where(np.isfinite(here), here, there), np.where(np.isfinite(there), there, here)
     h = np.diff(t, axis=1)[:, :, None, None]
     slope = np.diff(pos, axis=1) / h
-    ahead = slope - h * (2 * acc[:, :-1] + acc[:, 1:]) / 6
-    behind = slope + h * (2 * acc[:, 1:] + acc[:, :-1]) / 6
+    ahead = slope - h * (2 * here + there) / 6
+    behind = slope + h * (2 * there + here) / 6
     both = np.full((2, *pos.shape), np.nan)
     both[0, :, :-1], both[1, :, 1:] = ahead, behind
     count = np.isfinite(both).sum(0)

@@ -52,7 +52,7 @@ def noise_of(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray) -> np
     times = times / np.median(steps)
     x, weights = x - x[:, :1], np.ones((*times.shape, 1))  # far from the origin digits would be lost
     best = np.full(x.shape[2], np.inf)
-    for order in range(1, ORDERS[-1] + 1):
+    for order in range(1, min(ORDERS[-1], x.shape[1] - 1) + 1):
         span = times[:, order:] - times[:, : times.shape[1] - order]
         span = np.where(span > 0, span, 1.0)[..., None]
         x = np.diff(x, axis=1) / span
