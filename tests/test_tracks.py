@@ -195,7 +195,7 @@ def test_doubled_rows_are_left_out_and_contradictions_refused(tmp_path):
         np.array_equal(of(found), data["pos"]) and "7 rows doubled" in told and found.meta.report["rows_doubled"] == 7
     )
     del columns["trajectory"]
-    refused(write_csv(tmp_path / "b.csv", columns), "lines 2 and 92", "two places", "--columns trajectory=NAME")
+    refused(write_csv(tmp_path / "b.csv", columns), "line 2 and line 92", "two places", "--columns trajectory=NAME")
 
 
 def test_columns_that_are_no_properties_are_left_out_with_a_word(tmp_path):

@@ -6,7 +6,7 @@ only the particles that are in it: a film in which a hundred thousand tracks com
 rows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,7 +84,7 @@ class Rows:
     """Collects rows; ``add`` a part, then ``tracks``. ``where``: the file, as it is named in what is said."""
 
     where: str
-    line: object = None  # row number -> its line in the file, for errors
+    line: Callable[[int], str] = lambda row: f"row {row + 1}"  # where a row is, for errors
     recordings: Codes = field(default_factory=Codes)
     particles: Codes = field(default_factory=Codes)
     columns: dict[str, list] = field(default_factory=dict)
@@ -140,9 +140,8 @@ class Rows:
             return out
         if name in _NUMBERS:
             row = self.count + int(bad[0])
-            at = f", line {self.line(row)}" if self.line else f", row {row + 1}"
             raise UserError(
-                f"{self.where}{at}: {str(values[bad[0]])[:40]!r} in the column of '{name}' is no number",
+                f"{self.where}, {self.line(row)}: {str(values[bad[0]])[:40]!r} in the column of '{name}' is no number",
                 "mend it, or leave the cell empty where nothing was measured"
                 + ("; times are numbers or dates as 2024-05-01T12:00:00" if name == "t" else ""),
             )
@@ -251,11 +250,9 @@ class Rows:
                 other |= columns[axis][again] != columns[axis][with_first]
         if other.sum() > DOUBLED * len(dest):
             row, former = (int(columns["row"][k[other][0]]) for k in (again, with_first))
-            name = "lines" if self.line else "rows"
-            a, b = (self.line(r) if self.line else r + 1 for r in (former, row))
             raise UserError(
-                f"{self.where}: {name} {a} and {b} put the same particle at two places at the same time, as"
-                f" {int(other.sum()):,} of {len(dest):,} rows do",
+                f"{self.where}: {self.line(former)} and {self.line(row)} put the same particle at two places at the same"
+                f" time, as {int(other.sum()):,} of {len(dest):,} rows do",
                 "if a column tells recordings apart, name it:  --columns trajectory=NAME",
             )
         dest = dest.copy()

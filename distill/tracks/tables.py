@@ -17,7 +17,8 @@ from distill.tracks.tracks import Tracks
 
 def read_text(paths: Sequence[Path], asked: Asked) -> Tracks:
     """Tables of text; each file is a recording of its own, or several where it has a column for that."""
-    rows = Rows(named(paths))
+    rows, sources = Rows(named(paths)), []
+    rows.line = partial(_line, sources)
     for path in paths:
         layout = text.layout(path)
         columns = _wanted(layout.columns, asked, relative(path))
@@ -28,9 +29,9 @@ def read_text(paths: Sequence[Path], asked: Asked) -> Tracks:
             )
         if layout.units:
             rows.lines.append(f"{layout.units} lines of words below the header of {path.name} are passed over")
-        start, recording = rows.count, path.name if len(paths) > 1 else None
+        recording = path.name if len(paths) > 1 else None
         wide = {} if asked.columns else names.of_wide(columns)
-        rows.line = partial(_line, layout, start, len(wide) or 1)
+        sources.append((rows.count, layout, len(wide) or 1))
         if wide:
             rows.lines.append(f"columns of {len(wide)} particles beside each other in {path.name}: a row is a frame")
             _add_wide(rows, layout, columns, wide, recording)
@@ -79,9 +80,13 @@ def _add(rows: Rows, parts: Iterator, found: dict, recording) -> None:
         rows.add({ours: part[theirs] for ours, theirs in found.items()}, recording)
 
 
-def _line(layout: text.Layout, start: int, particles: int, row: int) -> int:
-    """Line in its file of a row, counted over all files and, where these stand in one line, particles."""
-    return text.line_of_row(layout, (row - start) // particles)
+def _line(sources: list[tuple[int, text.Layout, int]], row: int) -> str:
+    """Where a row is, counted over all files and, where these stand in one line, particles. ``sources``: first row of
+    each file, how it is written, and particles in a line.
+    """
+    start, layout, particles = [s for s in sources if s[0] <= row][-1]
+    number = text.line_of_row(layout, (row - start) // particles)
+    return f"line {number}" + (f" of {layout.path.name}" if len(sources) > 1 else "")
 
 
 def _add_wide(rows: Rows, layout: text.Layout, columns: Sequence[str], wide: dict, recording) -> None:
