@@ -15,11 +15,11 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage, progress
 from distill.tracks import names
-from distill.tracks.asked import Asked
 from distill.tracks.blocks import Cut
 from distill.tracks.complete import Completed, complete
 from distill.tracks.read import files_read, read
 from distill.tracks.said import summary
+from distill.tracks.tracks import Asked
 from distill.windows.noise import noise_of
 from distill.windows.smoothing import smoothed
 

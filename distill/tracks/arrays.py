@@ -15,10 +15,9 @@ import numpy as np
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.tracks import names
-from distill.tracks.asked import Asked
 from distill.tracks.blocks import plan
 from distill.tracks.rows import CONSTANT
-from distill.tracks.tracks import Tracks
+from distill.tracks.tracks import Asked, Tracks
 
 VECTORS = ("pos", "vel", "acc", "force")
 WIDTHS = {4: 2, 6: 2}  # columns of ``data`` without and with charge and mass: dimensions

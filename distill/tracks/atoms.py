@@ -16,11 +16,10 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import progress
 from distill.tracks import names
-from distill.tracks.asked import Asked
 from distill.tracks.rows import Rows
 from distill.tracks.tables import named
 from distill.tracks.text import opened
-from distill.tracks.tracks import Tracks
+from distill.tracks.tracks import Asked, Tracks
 
 GATHER = 200_000  # rows that are handed on together
 SAME_BOX = 1e-6  # relative change of a side that is rounding

@@ -13,9 +13,8 @@ import numpy as np
 
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
-from distill.tracks.asked import Asked
 from distill.tracks.rows import Rows
-from distill.tracks.tracks import Tracks
+from distill.tracks.tracks import Asked, Tracks
 
 NAME = re.compile(r"data_(\d+)_(\d+)\.npz")
 METRES_PER_SECOND = 0.01  # in A/ps

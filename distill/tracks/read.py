@@ -6,8 +6,7 @@ from pathlib import Path
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.tracks import arrays, atoms, gamd, tables
-from distill.tracks.asked import Asked
-from distill.tracks.tracks import Tracks
+from distill.tracks.tracks import Asked, Tracks
 
 READERS = tables.READERS | arrays.READERS | atoms.READERS
 NO = {

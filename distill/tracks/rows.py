@@ -251,7 +251,7 @@ class Rows:
         if other.sum() > DOUBLED * len(dest):
             row, former = (int(columns["row"][k[other][0]]) for k in (again, with_first))
             raise UserError(
-                f"{self.where}: {self.line(former)} and {self.line(row)} put the same particle at two places at the same"
+                f"{self.where}: {self.line(former)} and {self.line(row)} put one particle at two places at the same"
                 f" time, as {int(other.sum()):,} of {len(dest):,} rows do",
                 "if a column tells recordings apart, name it:  --columns trajectory=NAME",
             )

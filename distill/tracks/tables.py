@@ -10,9 +10,8 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import progress
 from distill.tracks import names, text
-from distill.tracks.asked import Asked
 from distill.tracks.rows import Rows
-from distill.tracks.tracks import Tracks
+from distill.tracks.tracks import Asked, Tracks
 
 
 def read_text(paths: Sequence[Path], asked: Asked) -> Tracks:

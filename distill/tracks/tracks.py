@@ -1,8 +1,10 @@
-"""What every reader hands on: ``Tracks``, the arrays of a dataset as far as the file had them."""
+"""What every reader takes, ``Asked``, and hands on, ``Tracks``: the arrays of a dataset as far as a file had them."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from distill.tracks.blocks import Cut
 
 
 @dataclass
@@ -47,3 +49,16 @@ class Tracks:
 
     def vectors(self) -> dict[str, np.ndarray]:
         return {name: a for name in self.VECTORS if (a := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user said. ``columns``: {ours: theirs}. ``leave_out``: columns or arrays that are not read. ``dt``: time from one number of
+    a frame to the next, where a file has no times. ``box``: side lengths, where a file has none.
+    """
+
+    columns: dict[str, str] = field(default_factory=dict)
+    leave_out: tuple[str, ...] = ()
+    dt: float | None = None
+    box: tuple[float, ...] | None = None
+    cut: Cut = Cut()
