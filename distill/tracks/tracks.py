@@ -53,8 +53,8 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user said. ``columns``: {ours: theirs}. ``leave_out``: columns or arrays that are not read. ``dt``: time from one number of
-    a frame to the next, where a file has no times. ``box``: side lengths, where a file has none.
+    """What the user said. ``columns``: {ours: theirs}. ``leave_out``: columns or arrays that are not read. ``dt``: time
+    from one number of a frame to the next, where a file has no times. ``box``: side lengths, where it has none.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
