@@ -292,13 +292,17 @@ def true_node_force(system, messages: dict, dataset) -> np.ndarray:
     if "pos" not in dataset.arrays:
         return np.zeros_like(messages["acc_i"], dtype=float)
     frames = dataset.arrays["pos"].shape[1]
-    number = messages["trajectory"].astype(np.int64) * frames + messages["frame"]
+    number = messages["trajectory"].astype(np.int64) * frames + messages.get("at", messages["frame"])
     graphs, of_edge = np.unique(number, return_inverse=True)  # a graph once: it may have thousands of edges
     at = graphs // frames, graphs % frames
-    states = {k: dataset.arrays[k][at].astype(float) for k in ("pos", "vel")}
+    states = {k: np.nan_to_num(dataset.arrays[k][at].astype(float)) for k in ("pos", "vel")}
     mass = dataset.arrays["mass"][at[0]].astype(float)
     force = node_force(system, states["pos"], states["vel"], mass)
-    return force[of_edge, messages["receiver"]]
+    out = force[of_edge, messages["receiver"]]
+    if "weight" not in messages:
+        return out
+    nodes = nodes_of(messages)  # the mean over every window's frames
+    return (nodes.sum(out) / nodes.senders())[nodes.of_edge]
 
 
 def target_json(name: str, front) -> dict:

@@ -19,6 +19,8 @@ from distill.physics.law import Law
 from distill.physics.terms import State, direction
 from distill.statistics.metrics import typical_size
 
+EXACT = 0.01  # of an acceleration: residuals below are squared, noise below does not matter
+
 
 @dataclass
 class Receivers:
@@ -93,13 +95,14 @@ def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=Non
     """Fit of f to the accelerations of ``data``; residuals relative, (a_pred - a)/(c + |a|), c = median |a|.
 
     With ``node_terms`` both sides are projected on what those terms cannot explain. ``size`` [receiver]
-    replaces |a| in the weights: noisy accelerations in their own weights pull a fit towards larger ones.
+    replaces |a| in the weights: noisy accelerations in their own weights pull a fit towards larger ones. Where the
+    noise is known, receivers count as it says (``weights_of``).
     ``inputs``: the variables that a formula may have, and that a repair may bring in; all by default. ``options``:
     further ones of ``Objective``.
     """
     size = np.linalg.norm(data.acc, axis=1) if size is None else size
     dim = data.acc.shape[1]
-    weights = np.repeat(1 / (typical_size(size) + size), dim)
+    weights = np.repeat(weights_of(data, size), dim)
     basis = None
     if node_terms:
         basis, _ = np.linalg.qr(weights[:, None] * node_design(data.state, node_terms))
@@ -117,8 +120,41 @@ def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=Non
         return project(summed.reshape(-1, columns.shape[1])).reshape(-1, *values.shape[1:])
 
     features = {name: data.features[name] for name in inputs or data.features}
-    options = dict(loss="soft_l1", f_scale=0.01, metric="relative") | options
+    scale = max(EXACT, noise_share(data, size))
+    options = dict(loss="soft_l1", f_scale=scale, metric="relative") | options
     return Objective(features, project(data.acc.reshape(-1)), weights, apply, **options)
+
+
+def weights_of(data: Receivers, size: np.ndarray) -> np.ndarray:
+    """Weight [receiver] of residuals of accelerations of the ``size`` [receiver]: 1/(c + size), or the inverse of what
+    noise and ``EXACT`` of c + size make together, where the noise is known; in the same unit.
+    """
+    relative = 1 / (typical_size(size) + size)
+    if data.noise is None or not (data.noise > 0).any():
+        return relative
+    expected = np.hypot(EXACT / relative, data.noise)
+    return np.median(relative * expected) / expected
+
+
+def noise_share(data: Receivers, size: np.ndarray | None = None) -> float:
+    """What noise makes of a typical residual, as a share of c + |a|; 0 where it is not known."""
+    if data.noise is None:
+        return 0.0
+    size = np.linalg.norm(data.acc, axis=1) if size is None else size
+    return float(np.median(data.noise / (typical_size(size) + size)))
+
+
+def noise_error(data: Receivers) -> float:
+    """What ``law_error`` of the true law is expected to be because of noise alone; 0 where that is not known."""
+    if data.noise is None:
+        return 0.0
+    size = np.linalg.norm(data.acc, axis=1)
+    return float(np.mean(data.noise / (typical_size(size) + size)) * np.sqrt(2 / np.pi))
+
+
+def _relative(data: Receivers) -> Objective:
+    """The objective by which errors are told: relative to c + |a|, whatever the noise."""
+    return acceleration_objective(replace(data, noise=None))
 
 
 def fit_node_terms(pair: sp.Expr, data: Receivers, terms) -> dict:
@@ -137,13 +173,13 @@ def receiver_errors(expr, objective: Objective, dim: int) -> np.ndarray:
 
 def network_error(data: Receivers) -> float:
     """Mean over components of |a_network - a|/(c + |a|), as ``law_error``."""
-    plain = acceleration_objective(data)
+    plain = _relative(data)
     return float(np.mean(np.abs(plain.weights * ((data.predicted - data.acc).reshape(-1)))))
 
 
 def law_error(law: Law, data: Receivers) -> float:
     """Mean over components of |a_law - a|/(c + |a|), the score of ``acceleration_objective``."""
-    plain = acceleration_objective(data)
+    plain = _relative(data)
     with np.errstate(all="ignore"):
         pairs = plain.apply(plain.values(law.pair)).reshape(data.acc.shape) * data.state.mass[:, None]
         r = law.respond(pairs, data.state).reshape(-1) - plain.target
@@ -153,7 +189,7 @@ def law_error(law: Law, data: Receivers) -> float:
 
 def error_without_pairs(law: Law, data: Receivers) -> float:
     """As ``law_error``, of the law without its pair force."""
-    plain = acceleration_objective(data)
+    plain = _relative(data)
     with np.errstate(all="ignore"):
         r = law.respond(np.zeros_like(data.acc), data.state).reshape(-1) - plain.target
         value = float(np.mean(np.abs(plain.weights * r)))

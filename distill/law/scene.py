@@ -10,11 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.files.properties import of_pairs
+from distill.files.properties import of_edges, of_pairs
 from distill.law.receivers import Receivers, law_acceleration
+from distill.messages.net_forces import nodes_of, state_of
 from distill.physics.law import Law
 from distill.physics.neighbours import close_pairs
 from distill.physics.terms import State, direction
+from distill.splines.observations import edges_of_windows, pairs_of
+from distill.windows.of_dataset import length_in, positions_alone
 
 ROWS, EDGES = 16_000, 400_000  # particles in a frame, and ordered pairs, at most
 STRETCH = 50  # frames
@@ -38,9 +41,11 @@ class Scene:
     pos: np.ndarray | None = None  # [row, dim]
     time: np.ndarray | None = None  # [row]
     box: np.ndarray | None = None
+    weight: np.ndarray | None = None  # of the edges in sums [edge], None for ones
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Sum over each row's edges: [edge, column] -> [row, column]."""
+        """Weighted sum over each row's edges: [edge, column] -> [row, column]."""
+        values = values if self.weight is None else values * self.weight[:, None]
         return np.stack([np.bincount(self.receiver, column, len(self.acc)) for column in values.T], 1)
 
 
@@ -64,6 +69,8 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
     """Stretches of the trajectories that were not trained on (of all, where these are few): whole ones where there are
     at most ``ROWS`` rows and ``EDGES`` edges in them, else drawn at random. ``law`` says which pairs may act.
     """
+    if positions_alone(dataset):
+        return of_windows(dataset, seed)
     pos, vel, acc = (getattr(dataset, k) for k in ("pos", "vel", "acc"))
     frames, n = pos.shape[1:3]
     unseen = np.flatnonzero(dataset.split != 0)
@@ -113,6 +120,57 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
         rows(pos),
         np.repeat(t.reshape(-1), len(free)).astype(float),
         box,
+    )
+
+
+def of_windows(dataset: Dataset, seed: int = 0) -> Scene:
+    """The same where only positions were observed: windows one after the other take the place of frames, so that no two
+    have an observation in common. Where a particle has no window, its row is zero, whatever the law.
+    """
+    unseen = np.flatnonzero(dataset.split != 0)
+    kept = unseen if len(unseen) >= FEWEST else np.arange(len(dataset.pos))
+    frames, n = dataset.pos.shape[1:3]
+    length = min(length_in(dataset), frames)
+    count = max(1, min(ROWS * length // (frames * n), EDGES // (frames * n * (n - 1))))
+    if count < len(kept):
+        kept = np.sort(np.random.default_rng([seed, 83]).permutation(kept)[:count])
+    table = edges_of_windows(dataset, kept, pairs_of(dataset, kept), step=length)
+    apart = (table["frame"] - (length - 1) // 2) % length == 0  # the last one ends with the last frame
+    table = {name: values[apart] for name, values in table.items()}
+    nodes = nodes_of(table)
+    at = tuple(table[k][nodes.first] for k in ("trajectory", "frame", "receiver"))
+    free = np.setdiff1d(np.arange(n), dataset.meta.system.held)
+    shape = len(kept), frames // length, len(free)
+    row = (np.searchsorted(kept, at[0]) * shape[1] + at[1] // length) * shape[2] + np.searchsorted(free, at[2])
+    features = of_edges(table)
+    if not (apart := features["r"] > 0).all():  # what coincides has no direction and pulls nowhere
+        features["r"] = np.where(apart, features["r"], features["r"][apart].min())
+    unit = direction(table["dx"].astype(float), table["r"].astype(float))
+    state = state_of(table, nodes.first)
+
+    def rows(values, empty=0.0):
+        out = np.full((np.prod(shape), *values.shape[1:]), empty)
+        out[row] = values
+        return out
+
+    def predict(law: Law) -> np.ndarray:
+        return rows(law.respond(nodes.sum(law.radial(**features)[:, None] * unit), state))
+
+    own = dataset.vel[table["trajectory"], table["at"], table["receiver"]]
+    return Scene(
+        shape,
+        kept,
+        rows(table["acc_i"][nodes.first]),
+        State(rows(state.vel), {name: rows(v, np.median(v)) for name, v in state.properties.items()}),
+        row[nodes.of_edge],
+        unit,
+        features,
+        predict,
+        table["vel_j"] - own,
+        rows(dataset.pos[at]),
+        rows(dataset.times[at[0], at[1]]),
+        dataset.arrays.get("box"),
+        table["weight"],
     )
 
 

@@ -23,6 +23,7 @@ from distill.shell.paths import relative
 from distill.shell.stage import warn
 from distill.splines.observations import GRAPHS, observations
 from distill.splines.pair_spline import PairSpline
+from distill.splines.window_length import with_window
 
 BOTH = "both"
 FORCE_FROM = (MESSAGES, SPLINES, BOTH)
@@ -141,6 +142,7 @@ class OfDataset:
             raise _of_one_trajectory(self.dataset.path, "put more trajectories into its training split")
 
     def forces(self, seed: int, quick: bool) -> Forces:
+        with_window(self.dataset, seed)
         edges = observations(self.dataset, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
         nodes = nodes_of(edges)
         read = fitted(edges, seed)

@@ -171,7 +171,7 @@ def _powers(data: Table, names, shape, unit: float) -> dict:
     return out
 
 
-def _weights(data: Table, predicted: np.ndarray | None, scale: float) -> np.ndarray:
+def weights_of(data: Table, predicted: np.ndarray | None, scale: float) -> np.ndarray:
     """Weight [receiver] of squared residuals: relative to the size predicted, as noise in the target must not decide
     its own weight, and less for those far off. What noise alone makes of a target, where it is known, is no less
     expected than an error in proportion to it. Before anything is ``predicted`` sizes are those of the targets.
@@ -198,7 +198,7 @@ def _relative_error(left: np.ndarray, size: np.ndarray, noise: np.ndarray) -> fl
     return float(max(np.sqrt(max(excess, 0.0)), EXACT))
 
 
-def _predicted(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray:
+def predicted_by(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray:
     """Net forces over the scale [receiver, dim]."""
     size, count = of.space.size, len(of.dependence.functions)
     curves = coefficients[: size * count].reshape(count, size).T
@@ -218,14 +218,14 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
     count, predicted, rounds = len(ways.functions), None, 1 if ways.kind == FREE else ROUNDS
     for fewest, most, columns in (FIRST_SIZES[0],) * rounds + FIRST_SIZES[1:]:
         first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, TERMS, data)
-        weight = _weights(data, predicted, scale)
+        weight = weights_of(data, predicted, scale)
         normal = normal_equations(first, data, weight, scale)
         rough = penalty(first, normal.moment.shape[1])
         if columns == FIRST_SIZES[0][2]:
             errors = [typical(held_out(normal, rough, s)) for s in SMOOTH[::3]]
             smooth = SMOOTH[::3][int(np.argmin(errors))]
             g = solve(normal.gram.sum(0), normal.moment.sum(0), rough, smooth, normal.rows.sum())
-            predicted = _predicted(first, g, data) * scale
+            predicted = predicted_by(first, g, data) * scale
     groups = _groups(first, data.dim)
 
     def error(names):
@@ -306,7 +306,7 @@ class _Fit:
 
 def _smoothest(fine: Model, data: Table, predicted: np.ndarray, scale: float, strengths) -> _Fit:
     """With the smoothness among ``strengths`` and the number of knots that held-out trajectories want."""
-    normal = normal_equations(fine, data, _weights(data, predicted, scale), scale)
+    normal = normal_equations(fine, data, weights_of(data, predicted, scale), scale)
     at, functions, levels = fine, len(fine.dependence.functions), []
     while True:
         rough = penalty(at, normal.moment.shape[1])
@@ -325,8 +325,8 @@ def _smoothest(fine: Model, data: Table, predicted: np.ndarray, scale: float, st
 def _smoothed(fine: Model, data: Table, first: tuple[Model, np.ndarray], scale: float, seed: int) -> tuple:
     """(the fit of all receivers, what is told of it). ``first``: a model and coefficients that give its weights."""
     dim, some = data.dim, data.some(WEIGHED, seed)
-    fit = _smoothest(fine, some, _predicted(*first, some) * scale, scale, SMOOTH[2::4])
-    fit = _smoothest(fine, data, _predicted(fit.of, fit.coefficients(), data) * scale, scale, SMOOTH)
+    fit = _smoothest(fine, some, predicted_by(*first, some) * scale, scale, SMOOTH[2::4])
+    fit = _smoothest(fine, data, predicted_by(fit.of, fit.coefficients(), data) * scale, scale, SMOOTH)
     at, g = fit.of, fit.coefficients()
     functions, size = len(at.dependence.functions), at.space.size
     curves = g[: size * functions].reshape(functions, size).T * scale
@@ -345,7 +345,7 @@ def _held_out_error(fit: _Fit, data: Table, scale: float) -> float:
     folds, out = np.flatnonzero(fit.normal.rows), []
     for k in folds:
         held = data.of(np.flatnonzero(data.fold == k))
-        out.append(relative_l1(_predicted(fit.of, fit.coefficients(k), held) * scale, held.target, scale))
+        out.append(relative_l1(predicted_by(fit.of, fit.coefficients(k), held) * scale, held.target, scale))
     return float(np.average(out, weights=fit.normal.rows[folds]))
 
 

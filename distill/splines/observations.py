@@ -34,7 +34,7 @@ def observations(
         count = max(2, graphs // frames)
         if count < len(trajectories):
             trajectories = np.sort(rng.choice(trajectories, count, replace=False))
-        out = edges_of_windows(dataset, trajectories, source, window)
+        out = edges_of_windows(dataset, trajectories, pairs_of(dataset, trajectories, source), window)
     else:
         if graphs < total:
             every = every[np.sort(rng.choice(total, graphs, replace=False))]
@@ -56,14 +56,21 @@ def edges_of_frames(dataset: Dataset, number: np.ndarray, source=None) -> dict:
     return out
 
 
-def edges_of_windows(dataset: Dataset, trajectories: np.ndarray, source=None, window: int | None = None) -> dict:
+def pairs_of(dataset: Dataset, trajectories: np.ndarray, source=None) -> dict:
+    """Edges of all frames of ``trajectories``, see ``observations``."""
+    frames = dataset.pos.shape[1]
+    return edges_of_frames(dataset, (trajectories[:, None] * frames + np.arange(frames)).ravel(), source)
+
+
+def edges_of_windows(
+    dataset: Dataset, trajectories: np.ndarray, pairs: dict, window: int | None = None, step: int | None = None
+) -> dict:
     """Edges of the windows of ``trajectories``: every pair that its particle has in a frame of it, with the frame's
-    weight. See ``fields.MESSAGE_FIELDS``; velocities of the receiver are the window's mean.
+    weight. See ``fields.MESSAGE_FIELDS``; velocities of the receiver are the window's mean. ``pairs``: of all frames of
+    these trajectories (``pairs_of``). ``step``: frames from one window to the next, half their length where None.
     """
     frames, n = dataset.pos.shape[1], dataset.n
-    every = (trajectories[:, None] * frames + np.arange(frames)).ravel()
-    pairs = edges_of_frames(dataset, every, source)
-    found = windows_of(dataset, trajectories, window)
+    found = windows_of(dataset, trajectories, window, step)
     own = (pairs["trajectory"].astype(np.int64) * frames + pairs["frame"]) * n + pairs["receiver"]
     order = np.argsort(own, kind="stable")
     number, k = np.nonzero(found.omega)

@@ -3,11 +3,14 @@
 import numpy as np
 
 from distill.files.dataset import Dataset
+from distill.physics.neighbours import minimum_image
 from distill.windows.noise import noise_of
 from distill.windows.smoothing import smoothed
 from distill.windows.weak_form import Windows, windows
 
 LENGTH = 21  # frames, where no other length was chosen
+RESOLVED = 1.0  # of its distance: a force that is a power of it is then met to some 0.5 % by the integral over a window
+AT_ONCE = 2_000_000  # pairs
 
 
 def positions_alone(dataset: Dataset) -> bool:
@@ -32,6 +35,11 @@ def noise_in(dataset: Dataset) -> float:
     return float(np.sqrt((noise_of(dataset.observed, dataset.was_seen, dataset.times) ** 2).mean()))
 
 
+def length_in(dataset: Dataset) -> int:
+    """Frames of the dataset's windows."""
+    return int(dataset.arrays.get("window", LENGTH))
+
+
 def windows_of(
     dataset: Dataset,
     trajectories: np.ndarray | None = None,
@@ -41,15 +49,49 @@ def windows_of(
     """The windows of these ``trajectories`` (all of them where None), see ``weak_form.windows``, with their noise in
     units of the data. ``length``: that of the dataset (``window``) where None, or ``LENGTH``.
 
-    Left out are windows in which another particle, seen before and after, is at a place that nobody knows.
+    Left out are windows in which another particle, seen before and after, is at a place that nobody knows, and those in
+    which a pair moves by more than ``RESOLVED`` of its distance from one frame to the next: what happens in between is
+    not seen (but the better half of all windows is kept).
     """
     known, seen = dataset.there, dataset.was_seen
-    length = int(length or dataset.arrays.get("window", LENGTH))
-    found = windows(dataset.observed, seen, known, dataset.times, length, trajectories, step)
+    found = windows(dataset.observed, seen, known, dataset.times, length or length_in(dataset), trajectories, step)
     since = np.maximum.accumulate(seen, 1)
     until = np.maximum.accumulate(seen[:, ::-1], 1)[:, ::-1]
     if (lost := (since & until & ~known).any(2)).any():
         inside = lost[found.trajectory[:, None], found.frames] & (found.omega != 0)
         found = found.of(~inside.any(1))
+    if len(found):
+        pace = pace_of_pairs(dataset, np.unique(found.trajectory))
+        fastest = np.where(
+            found.omega != 0, pace[found.trajectory[:, None], found.frames, found.particle[:, None]], 0.0
+        )
+        fastest = fastest.max(1)
+        found = found.of(fastest <= max(RESOLVED, np.median(fastest)))
     found.noise = found.noise * noise_in(dataset)
     return found
+
+
+def pace_of_pairs(dataset: Dataset, trajectories: np.ndarray) -> np.ndarray:
+    """By how much a particle and another move against each other from a frame to the next or the one before, over their
+    distance: the largest of every particle in every frame [trajectory, frame, particle]; 0 outside ``trajectories``.
+    """
+    n, frames, box = dataset.n, dataset.pos.shape[1], dataset.arrays.get("box")
+    out = np.zeros(dataset.pos.shape[:3])
+    some, at_once = max(1, AT_ONCE // (frames * n * n)), max(1, AT_ONCE // n**2)
+    for low in range(0, len(trajectories), some):
+        which = trajectories[low : low + some]
+        pos = dataset.pos[which].astype(float)
+        steps = np.nan_to_num(np.diff(pos, axis=1))[..., None, :]
+        for first in range(0, frames, at_once):
+            part = slice(first, first + at_once)
+            r = np.linalg.norm(minimum_image(pos[:, part, :, None] - pos[:, part, None], box), axis=-1)
+            r = np.where(np.isfinite(r) & ~np.eye(n, dtype=bool), r, np.inf)
+            moved = np.zeros_like(r)
+            for shift in (0, 1):  # to the next frame, from the one before
+                step = steps[:, max(first - shift, 0) : first - shift + r.shape[1]]
+                at = slice(max(shift - first, 0), max(shift - first, 0) + step.shape[1])
+                other = np.linalg.norm(step - step.swapaxes(2, 3), axis=-1)
+                moved[:, at] = np.maximum(moved[:, at], other)
+            with np.errstate(divide="ignore"):
+                out[which, part] = np.where(r > 0, moved / r, np.inf).max(3)
+    return out
