@@ -1,0 +1,1 @@
+"""Constants of a law, fitted to the observed positions of whole trajectories."""
