@@ -27,8 +27,8 @@ from distill.shell.flags import Parser, non_negative_int, positive_int
 from distill.shell.paths import relative
 from distill.shell.stage import run_script
 from distill.shell.threads import set_threads
+from distill.shooting.pieces import Observed
 from distill.shooting.polish import polish
-from distill.shooting.tracks import Tracks
 from distill.statistics.rates import wilson
 
 CASES = 200
@@ -56,7 +56,7 @@ def parse_arguments(argv):
     return parser.parse_args(argv)
 
 
-def planted(system: str, number: int, seed: int) -> tuple[Law, Tracks, dict]:
+def planted(system: str, number: int, seed: int) -> tuple[Law, Observed, dict]:
     """(a law with its constants off, what was seen, the case as JSON)."""
     rng = np.random.default_rng([seed, list(FORMS).index(system), number])
     count = int(rng.integers(TRAJECTORIES[0], TRAJECTORIES[1] + 1))
@@ -70,7 +70,7 @@ def planted(system: str, number: int, seed: int) -> tuple[Law, Tracks, dict]:
     law = Law(parse(form.format(*start), ("r", "m_i", "m_j", "q_i", "q_j")))
     properties = {k: made[k] for k in ("mass", "charge")}
     about = {"system": system, "number": number, "noise": level, "sigma": sigma, "trajectories": count}
-    return law, Tracks(observed, made["t"], properties, seen), about | {"missing": bool(number % 2)}
+    return law, Observed(observed, made["t"], properties, seen), about | {"missing": bool(number % 2)}
 
 
 def truths(system: str, start: Law, constants: list[dict]) -> list[float]:
@@ -138,13 +138,16 @@ def main(argv=None) -> int:
                 save_json(path, row)
             rows[f"{system}_{number}"] = row
             z = " ".join("-" if c["z"] is None else f"{c['z']:.2f}" for c in row["constants"])
-            print(f"{system:7} {number:3} noise {row['noise']:.4f} z {z}  {row['cpu_s']} s", file=sys.stderr, flush=True)
+            print(
+                f"{system:7} {number:3} noise {row['noise']:.4f} z {z}  {row['cpu_s']} s", file=sys.stderr, flush=True
+            )
     content = sections.about("coverage.py", args, start) | {"seed": args.seed, "counts": counted(rows), "rows": rows}
     path = place.with_suffix(".json") if args.development else paths.ROOT / "results" / "coverage.json"
     sections.save(path, "coverage", f"s{args.seed}", content)
     for name, one in content["counts"].items():
         low, high = one["interval"]
-        print(f"{name:18} covered {100 * one['covered']:.1f} % ({100 * low:.0f} to {100 * high:.0f}) of {one['constants']}")
+        share = f"{100 * one['covered']:.1f} % ({100 * low:.0f} to {100 * high:.0f})"
+        print(f"{name:18} covered {share} of {one['constants']}")
     print(f"-> {relative(path)}")
     return 0
 

@@ -21,6 +21,7 @@ ORDER = (
     "splines",
     "search",
     "law",
+    "shooting",
     "response",
     "generalization",
     "report",

@@ -119,6 +119,7 @@ class Judge:
 
     ``test``: the messages of test trajectories, on which laws are compared with the truth; without them that is done
     on those of ``messages``, and said. ``network``: whether what they predict is a network's, which a law has to beat.
+    ``doubts``: further reasons against the main law.
     """
 
     def __init__(
@@ -129,11 +130,12 @@ class Judge:
         seed: int = 0,
         test: dict | None = None,
         network: bool = True,
+        doubts: Sequence[str] = (),
     ):
         edges, self.split = (messages, "training") if test is None else (test, "test")
         self.edges = edges if network else {k: v for k, v in edges.items() if k != "acc_pred_i"}
         self.ground, self.dataset, self.seed, self.dim = ground, dataset, seed, dataset.dim
-        self.source = "network" if network else "splines"
+        self.source, self.doubts = "network" if network else "splines", doubts
         self.unseen = ground.held if test is None else some_receivers(test, len(ground.held.acc), seed)
         self.system, self.cutoff = record.system_of(dataset.meta.system), cutoff_of(dataset)
         self.truth = verdict.true_law(self.system, variables(ground.properties))
@@ -152,7 +154,7 @@ class Judge:
         refined = replace(main.refined, receivers=len(self.unseen.acc), **errors)
         left = self.left(main.law, main.refined)
         others = [*(self.other(one) for one in rivals), *further]
-        against = self.against(main.law, refined.held_out, self.unseen, self.ground.held)
+        against = [*self.against(main.law, refined.held_out, self.unseen, self.ground.held), *self.doubts]
         told = trust.without_truth(refined, left, others, self.skill(), self.source, against)
         return told | {"pair_share": pair_share(main.law, self.unseen)}
 

@@ -17,6 +17,9 @@ STABLE = 0.5  # share of draws that choose the same formula
 NO_PAIRS = 1e-6  # typical size of what pair forces do, over that of the accelerations, below which there are none
 THIRD_LAW = 0.1  # median |F_ij + F_ji| / (|F_ij| + |F_ji|) from which action and reaction are said to differ
 
+OPEN = 0.25  # share of the time that may be left open: encounters too close to follow
+SQUARES, CLEAR = 0.02, 5.0  # by so much, and so many standard errors, squares may exceed what noise leaves
+
 
 @dataclass(frozen=True)
 class Other:
@@ -63,6 +66,18 @@ def not_told(error: float, without_pairs: float, r: np.ndarray, choosers: int) -
     if choosers < 2:
         out.append("it was chosen on one trajectory: whether others would choose the same formula is not known")
     return out
+
+
+def not_followed(excess: float | None, error: float, left_open: float = 0.0) -> list[str]:
+    """That no motion under the law follows the positions observed, as a reason against it. ``excess``: squares left by
+    motion followed as far as it is seen over those of short runs, where noise alone is left; ``error``: standard error.
+    ``left_open``: share of the stretches between frames over which no motion under the law was found.
+    """
+    if left_open > OPEN:
+        return [f"no motion under it follows the positions over {100 * left_open:.0f} % of the time"]
+    if excess is None or excess - 1 <= max(SQUARES, CLEAR * error):
+        return []
+    return [f"no motion under it follows the positions (squares {excess:.3g} times those that noise leaves)"]
 
 
 def without_truth(

@@ -39,6 +39,7 @@ from distill.shell.errors import UserError, about
 from distill.shell.paths import relative
 from distill.shell.processes import GUARD, workers
 from distill.shell.stage import Done, Stage, progress, warn
+from distill.shooting import account as shooting_account
 
 QUICK_ROWS = 500
 OPTIONS = ("engine", "loss", "operators", "niterations", "max_complexity", "restarts", "min_restarts")
@@ -186,8 +187,11 @@ def search_law(
     ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)
     found = account.finding(main, fronts["radial"], ground, messages, data)
     compared = [account.finding(o, of_rivals[o.name], ground, messages, data) for o in others]
+    polish, doubts = None, []
+    if "observed" in data.arrays and behind_it is None:
+        found, polish, doubts = shooting_account.polished(found, data, seed, ground.unit_charges, quick)
     test = forces.test(seed)
-    judge = account.Judge(messages, ground, data, seed, test, network=forces.network)
+    judge = account.Judge(messages, ground, data, seed, test, forces.network, doubts)
     if behind_it is None:
         law, content = found.law, account.compose(found, compared, judge)
     else:
@@ -227,6 +231,7 @@ def search_law(
         "read_out": read.account() | {k: left[k] for k in SHARES},
         "leftover": left,
         "targets": {name: account.target_json(name, f) for name, f in fronts.items()},
+        "polish": polish,
     }
     if not forces.network:  # what "network" stands for in the choice is the splines
         content["acceleration_error"] |= {"gnn": None, "splines": content["acceleration_error"]["gnn"]}
@@ -299,6 +304,7 @@ def _headline(record: LawRecord) -> dict:
     told["error_law"] = error.law
     told |= {"error_splines": error.splines} if error.gnn is None else {"error_gnn": error.gnn}
     told |= {"receivers": error.n, "engine": record.engine}
+    told |= {"chi2": record.polish.chi2} if record.polish and record.polish.chi2 else {}
     if better := record.data_verdict.better:
         told |= {"better": f"f = {better.text} ({better.label})"}
     return {"law": pair_words(record)} | told

@@ -192,6 +192,7 @@ def constants(law) -> str:
         rows.append([code(c.symbol), shown(c.value, 8), error, rounded])
     listed = table(["constant", "value", "standard error", "rounded from"], rows)
     note = f'<p class="note">{text(sentence(law.constants_note))}.</p>'
+    note += f"<p>{text(sentence(law.polish.text))}.</p>" if law.polish else ""
     return f"<h3>How well the data know its constants</h3><p>{code(law.form)}</p>{listed}{note}"
 
 

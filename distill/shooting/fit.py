@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from distill.shooting.motion import MOST_STEPS, Form, Motion
-from distill.shooting.smoother import Linear, back, eliminate
-from distill.shooting.tracks import SHORTEST, Pieces, start_states
+from distill.shooting.motion import MOST_STEPS, Motion
+from distill.shooting.pieces import SHORTEST, Pieces, start_states
+from distill.shooting.smoother import back, eliminate
 
 TURNS = 0.1  # gradient of the acceleration times the square of the time between frames: from here on a stretch is cut
+NEAR = 10.0  # times the noise: two particles that come closer meet in a way that positions do not tell
 SETTLED = 0.1  # largest jump between stretches, in units of the noise (and of noise over the time between frames)
 TOLERANCE = 1e-3  # of an integration step, in units of the noise
 OUTLIER = 4.0  # standard deviations from which an observation weighs less (Huber)
@@ -66,8 +67,8 @@ class Batch:
         return self.z.shape[-1]
 
     def flow(self, s, values, which=None, slopes=True):
-        """(jump of each stretch [piece, stretch, 2 rows], derivatives by the state and by the numbers, or None) from the
-        states ``s``; of the pieces ``which``.
+        """(jump of each stretch [piece, stretch, 2 rows], derivatives by the state and by the numbers, or None) from
+        the states ``s``; of the pieces ``which``.
         """
         which = np.arange(len(self.z)) if which is None else which
         n, dim, size = self.motion.n, self.motion.dim, self.size
@@ -112,7 +113,8 @@ class Batch:
         """[piece, frame]: the largest gradient of the acceleration, in units of the time between frames."""
         count, frames, _ = self.z.shape
         x, v = (
-            part.reshape(-1, self.motion.n, self.motion.dim) for part in np.split(self.s.reshape(-1, 2 * self.size), 2, 1)
+            part.reshape(-1, self.motion.n, self.motion.dim)
+            for part in np.split(self.s.reshape(-1, 2 * self.size), 2, 1)
         )
         piece = np.repeat(np.arange(count), frames)
         out = np.empty(len(x))
@@ -122,6 +124,17 @@ class Batch:
                 K = self.motion.of(piece[of]).acceleration(x[of], v[of], list(values), slopes=True)[1]
                 out[of] = np.sqrt((K**2).sum((1, 2)))
         return np.where(np.isfinite(out), out, np.inf).reshape(count, frames)
+
+    def meeting(self) -> np.ndarray:
+        """[piece, stretch]: whether two particles come closer than ``NEAR`` times the noise on straight lines."""
+        count, frames, _ = self.z.shape
+        x = self.s[..., : self.size].reshape(count, frames, self.motion.n, self.motion.dim)
+        d = x[:, :, self.motion.i] - x[:, :, self.motion.j]
+        start, way = d[:, :-1], np.diff(d, axis=1)
+        square = np.maximum((way**2).sum(-1), 1e-300)
+        share = np.clip(-(start * way).sum(-1) / square, 0.0, 1.0)
+        closest = np.linalg.norm(start + share[..., None] * way, axis=-1)
+        return (closest < NEAR * self.sigma).any(-1)
 
     def weights(self, s) -> tuple[np.ndarray, np.ndarray]:
         """(weights, what is missing) [piece, frame, row] of positions."""
@@ -167,7 +180,7 @@ class Batch:
 
 
 def _steps(steps, error):
-    """So many that an error of ``error`` times the tolerance in ``steps`` comes down to it; fewer where that is enough."""
+    """So many that an error of ``error`` times the tolerance in ``steps`` comes down to it, or so few."""
     more = np.where(np.isfinite(error), np.maximum(error, 1e-30) ** 0.125, 2.0)
     return np.clip(2 ** np.ceil(np.log2(steps * more) - 1e-9), 1, MOST_STEPS).astype(int)
 
@@ -177,7 +190,7 @@ class Fit:
     values: np.ndarray  # [number]
     information: np.ndarray  # [number, number], for noise of the size given
     scores: np.ndarray  # [piece, number]: slopes of each piece's half sum of squares at its best states
-    trajectory: np.ndarray  # [piece]
+    film: np.ndarray  # [piece]: which recording
     squares: float  # sum of squared residuals over the noise given
     freedom: int
     batches: list[Batch]
@@ -192,14 +205,14 @@ def fit(batches: list[Batch], start: np.ndarray, free: np.ndarray | None = None)
     everyone = [np.arange(len(one.s)) for one in batches]
     for one in batches:
         fast = one.turning(values) > TURNS
-        one.tied = ~(fast[:, 1:] | fast[:, :-1]) | ~one.real
+        one.tied = ~(fast[:, 1:] | fast[:, :-1] | one.meeting()) | ~one.real
         one.cut_short()
     # while encounters are cut they do not hold a softening, which would drift
     values, _, taken = _iterate(batches, everyone, values, free, ROUNDS["cut"], prior=PRIOR * np.abs(values))
     cut = [np.flatnonzero((~one.tied).any(1)) for one in batches]
     before = [(one.tied[which].copy(), one.s[which].copy()) for one, which in zip(batches, cut, strict=True)]
     for one, which in zip(batches, cut, strict=True):
-        _tie_again(one, which, values)
+        _tie_again(one, which, values, one.meeting())
     _, _, more = _iterate(batches, cut, values, np.zeros_like(free), ROUNDS["tied"])
     for one, which, (tied, s) in zip(batches, cut, before, strict=True):
         lost = ~one.settled[which]
@@ -235,8 +248,8 @@ def in_short_runs(found: Fit, frames: int) -> tuple[float, int]:
     for one, which in zip(found.batches, everyone, strict=True):
         each = one.squares()
         squares, freedom = squares + float(each[0][which].sum()), freedom + int(each[1][which].sum())
-    for one, (one.tied, one.s, one.settled) in zip(found.batches, kept, strict=True):
-        pass
+    for one, before in zip(found.batches, kept, strict=True):
+        one.tied, one.s, one.settled = before
     return squares, freedom
 
 
@@ -310,8 +323,10 @@ def _advance(one: Batch, which, step, values, before, mend) -> None:
     one.settled[which] = (new <= SETTLED) & (share == 1.0)
 
 
-def _tie_again(one: Batch, which, values) -> None:
-    """Tie what was cut in the pieces ``which``, frames that were on their own starting from where the law leads."""
+def _tie_again(one: Batch, which, values, never) -> None:
+    """Tie what was cut in the pieces ``which`` but for the stretches ``never`` [piece, stretch]; frames that were on
+    their own start from where the law leads.
+    """
     cut = ~one.tied[which]
     n, dim, size = one.motion.n, one.motion.dim, one.size
     for k in range(cut.shape[1] - 1):
@@ -325,19 +340,19 @@ def _tie_again(one: Batch, which, values) -> None:
         end = one.motion.flow(x, v, pieces, one.span[pieces, k], list(values), steps, tolerance, slopes=False)[0]
         good = np.isfinite(end).all(1)
         one.s[pieces[good], k + 1] = end[good]
-    one.tied[which], one.settled[which] = True, False
+    one.tied[which], one.settled[which] = ~(cut & never[which]), False
 
 
 def _account(batches, values, steps, converged) -> Fit:
-    information, scores, trajectory, squares, freedom = 0.0, [], [], 0.0, -len(values)
+    information, scores, film, squares, freedom = 0.0, [], [], 0.0, -len(values)
     for one in batches:
         jump, S, G = one.flow(one.s, values)
         weights, missing = one.weights(one.s)
         good, made = one.settled, eliminate(weights, missing, S, G, jump, one.tied)
         information = information + made.normal[good].sum(0)
         scores.append(made.right[good])
-        trajectory.append(one.pieces.trajectory[good])
+        film.append(one.pieces.film[good])
         each = one.squares()
         squares, freedom = squares + float(each[0][good].sum()), freedom + int(each[1][good].sum())
-    scores, trajectory = np.concatenate(scores), np.concatenate(trajectory)
-    return Fit(values, information, scores, trajectory, squares, freedom, batches, steps, converged)
+    scores, film = np.concatenate(scores), np.concatenate(film)
+    return Fit(values, information, scores, film, squares, freedom, batches, steps, converged)

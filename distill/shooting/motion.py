@@ -83,9 +83,9 @@ class Motion:
         """Where lanes come to from x, v [lane, particle, dim] after the times ``span`` [lane], in so many ``steps``
         [lane].
 
-        Returns positions, then velocities [lane, 2 rows]; error [lane]: the largest of a step in units of ``tolerance``;
-        and with ``slopes`` the derivatives of the former, by the state they started from [lane, 2 rows, 2 rows] and by
-        the numbers [lane, 2 rows, number], else None twice.
+        Returns positions, then velocities [lane, 2 rows]; error [lane]: the largest of a step in units of
+        ``tolerance``; and with ``slopes`` the derivatives of the former, by the state they started from [lane, 2 rows,
+        2 rows] and by the numbers [lane, 2 rows, number], else None twice.
         """
         lanes, size = len(x), self.n * self.dim
         end, error = np.zeros((lanes, 2 * size)), np.zeros(lanes)
@@ -145,7 +145,7 @@ class Motion:
 
 @dataclass
 class Lanes:
-    """``motion`` of some lanes: properties of the ends of their pairs [lane, pair], mass [lane, particle] and node terms
+    """``motion`` of some lanes: properties of the ends of their pairs [lane, pair], mass [lane, particle], node terms
     as in ``Motion.columns``.
     """
 
@@ -159,7 +159,7 @@ class Lanes:
         return Lanes(self.motion, [end[:count] for end in self.ends], self.mass[:count], columns)
 
     def acceleration(self, x, v, values, slopes: bool = False):
-        """[lane, particle, dim] at x, v of that shape with the numbers ``values``. With ``slopes`` also its derivatives:
+        """[lane, particle, dim] at x, v of that shape with the numbers ``values``. With ``slopes`` its derivatives too:
         by positions [lane, row, row], by velocities (None if it has none), by the numbers [lane, row, number]; rows are
         particles times dimensions.
         """

@@ -16,18 +16,18 @@ from distill.files.storage import finite_or_none
 from distill.formulas.text import to_text
 from distill.formulas.tree import canonical, parametrise, with_constants, with_scales
 from distill.law.constants import round_number
+from distill.law.trust import not_followed
 from distill.physics.law import Law
 from distill.physics.terms import TERMS
 from distill.shooting.fit import Batch, Fit, fit, in_short_runs, refit
 from distill.shooting.motion import Form, Motion
-from distill.shooting.tracks import Pieces, Tracks, noise_estimate, pieces, typical_step
+from distill.shooting.pieces import Observed, Pieces, pieces, typical_step
 
 MOST = 24_000  # stretches between frames of four particles in two dimensions: more take minutes and gain little
 FEWEST = 5  # pieces that are taken however large they are
 SHORT = 8  # frames of a run in which only noise is left
 CLUSTERS = 10  # trajectories from which on their scatter tells an error
 UNKNOWN = 0.5  # standard error over the value of a constant from where it is not determined
-STRUCTURE, CLEAR = 0.02, 5.0  # by so much, and so many standard errors, squares may exceed what noise leaves
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Polished:
     left_out: int
     pieces: int
     cuts: int
+    stretches: int
     converged: bool
     cpu_seconds: float
     why_not: str | None = None
@@ -57,13 +58,23 @@ class Polished:
     @property
     def structured(self) -> bool:
         """Whether the squares show more than noise."""
-        if self.excess is None:
-            return False
-        return self.excess - 1 > max(STRUCTURE, CLEAR * self.excess_error)
+        return bool(self.doubts)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What the squares say against the law."""
+        return not_followed(self.excess, self.excess_error, self.cuts / max(self.stretches, 1))
 
 
-def polish(law: Law, tracks: Tracks, seed: int = 0, held: tuple[int, ...] = (), unit_charges: bool = False) -> Polished:
-    """``law`` with its constants and the values of its node terms fitted to ``tracks``.
+def polish(
+    law: Law,
+    seen: Observed,
+    seed: int = 0,
+    held: tuple[int, ...] = (),
+    unit_charges: bool = False,
+    most: int = MOST,
+) -> Polished:
+    """``law`` with its constants and the values of its node terms fitted to what was ``seen``.
 
     ``held``: particles that do not move. ``seed`` draws the trajectories where there are more than are needed. A
     constant that is not determined (``UNKNOWN``) stays as it was, and says so; round numbers as in ``law.constants``.
@@ -71,18 +82,18 @@ def polish(law: Law, tracks: Tracks, seed: int = 0, held: tuple[int, ...] = (), 
     clock = time.process_time()
     expr, symbols, values = parametrise(with_scales(law.pair))
     form = Form(expr, tuple(symbols), tuple(law.node), law.chain, law.properties, held)
-    found = pieces(tracks)
+    found = pieces(seen)
     if law.chain or held:
-        found = [one for one in found if one.observed.shape[2] == tracks.observed.shape[2]]
+        found = [one for one in found if one.observed.shape[2] == seen.observed.shape[2]]
     reason = _cannot(law, found, values, form)
     if reason:
         return _untouched(law, reason, time.process_time() - clock)
     length, unit = typical_step(found)
-    noise = tracks.noise or noise_estimate(found)
+    noise = seen.noise
     if not (np.isfinite(noise) and noise > 0 and length > 0):
         return _untouched(law, "positions show no noise, or nothing moves", time.process_time() - clock)
-    found = _some(found, seed)
-    dim = tracks.observed.shape[3]
+    found = _some(found, seed, most)
+    dim = seen.observed.shape[3]
     batches = [Batch(one, Motion(form, one.properties, dim, length, unit), noise / length) for one in found]
     start = np.concatenate([values, *(np.atleast_1d(law.node[name]) for name in form.terms)])
     best = fit(batches, start)
@@ -146,17 +157,13 @@ def polish(law: Law, tracks: Tracks, seed: int = 0, held: tuple[int, ...] = (), 
         float(spread),
         best.freedom,
         len(used),
-        len(np.unique(tracks_with_pieces(found))) - len(used),
+        len({int(k) for one in found for k in one.trajectory}) - len(used),
         int(sum(good.sum() for good in settled)),
         int(sum((~one.tied[one.settled]).sum() for one in batches)),
+        int(sum(one.real[one.settled].sum() for one in batches)),
         best.converged,
         time.process_time() - clock,
     )
-
-
-def tracks_with_pieces(found: list[Pieces]) -> np.ndarray:
-    """Numbers of the trajectories that the pieces are of."""
-    return np.concatenate([one.trajectory for one in found])
 
 
 def standard_errors(best: Fit) -> np.ndarray:
@@ -174,7 +181,7 @@ def standard_errors(best: Fit) -> np.ndarray:
     except np.linalg.LinAlgError:
         return out
     plain = np.diag(inverse) * best.squares / best.freedom
-    _, whose = np.unique(best.trajectory, return_inverse=True)
+    _, whose = np.unique(best.film, return_inverse=True)
     clusters = whose.max(initial=-1) + 1
     robust = np.zeros_like(plain)
     if clusters >= CLUSTERS:
@@ -224,14 +231,14 @@ def _cannot(law: Law, found: list[Pieces], values, form: Form) -> str | None:
 
 def _untouched(law: Law, reason: str, seconds: float) -> Polished:
     nothing = (None,) * 5
-    return Polished(law, [], [], to_text(law.pair, 6), *nothing, 0, 0, 0, 0, 0, False, seconds, reason)
+    return Polished(law, [], [], to_text(law.pair, 6), *nothing, 0, 0, 0, 0, 0, 0, False, seconds, reason)
 
 
-def _some(found: list[Pieces], seed: int) -> list[Pieces]:
+def _some(found: list[Pieces], seed: int, most: int) -> list[Pieces]:
     """Pieces drawn at random, as many as a fit takes in about a minute."""
     rng, out = np.random.default_rng([seed, 89]), []
     each = [one.frames * max(1.0, one.observed[0, 0].size / 8) ** 2.5 for one in found]
-    share = MOST / max(MOST, sum(c.sum() for c in each))
+    share = most / max(most, sum(c.sum() for c in each))
     for one in found:
         count = len(one.frames) if share == 1 else max(min(FEWEST, len(one.frames)), int(share * len(one.frames)))
         out.append(one if count == len(one.frames) else one.of(np.sort(rng.permutation(len(one.frames))[:count])))

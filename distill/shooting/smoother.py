@@ -5,8 +5,8 @@ free, and what the law makes of it until the next frame has to meet the next sta
 
     min sum |w (z_k - x_k - dx_k)|^2    subject to    s_(k+1) + ds_(k+1) = flow(s_k) + Phi_k ds_k + G_k dc
 
-over the states s = (x, v) and the numbers c of the law, z being what was seen. States are eliminated frame by frame from
-the last to the first by orthogonal transformations (G. J. Bierman, Factorization Methods for Discrete Sequential
+over the states s = (x, v) and the numbers c of the law, z being what was seen. States are eliminated frame by frame,
+the last first, by orthogonal transformations (G. J. Bierman, Factorization Methods for Discrete Sequential
 Estimation, 1977), so nothing grows that the data do not hold; what is left are the normal equations of c, one set for
 each piece, which give standard errors too. Where a stretch is cut (``tied`` false) the state behind it is free.
 """
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LOOSE = 1e-4  # weight of staying where a state is, in units of the weight of an observation: for what nothing determines
+LOOSE = (
+    1e-4  # weight of staying where a state is, in units of the weight of an observation: for what nothing determines
+)
 
 
 @dataclass

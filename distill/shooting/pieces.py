@@ -1,6 +1,6 @@
 """Observed positions as shooting takes them: pieces of trajectories in which the same particles are there.
 
-A trajectory is cut where particles come or go and into pieces of at most ``LONGEST`` frames; pieces with the same number
+A trajectory is cut where particles come or go and into pieces of at most ``LONGEST`` frames; those with the same number
 of particles lie side by side in arrays, the shorter ones padded with frames in which nothing is seen.
 """
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.files.dataset import Dataset
+from distill.windows.noise import noise_of
 
 LONGEST = 128  # frames of a piece
 SHORTEST = 4  # frames: fewer say nothing about a force
 START_FRAMES, START_DEGREE = 7, 3  # of the local polynomials that states start from
-ORDERS = range(3, 8)  # of the differences from which noise is estimated
 
 
 @dataclass
-class Tracks:
-    """``observed [trajectory, frame, particle, dim]``, NaN or ``seen`` [trajectory, frame, particle] false where nothing
-    was seen; ``there`` [trajectory, frame, particle]: whether the particle acts on others then. ``t``: [frame] or
+class Observed:
+    """``observed [trajectory, frame, particle, dim]``, NaN or ``seen`` [trajectory, frame, particle] false where it was
+    not seen; ``there`` [trajectory, frame, particle]: whether the particle acts on others then. ``t``: [frame] or
     [trajectory, frame]. ``properties``: name -> [trajectory, particle]. ``noise``: standard deviation of a coordinate;
-    None: it is estimated.
+    None or 0: it is estimated. ``film`` [trajectory]: the recording that a trajectory was cut from; None: each is one.
     """
 
     observed: np.ndarray
@@ -30,6 +30,7 @@ class Tracks:
     seen: np.ndarray | None = None
     there: np.ndarray | None = None
     noise: float | None = None
+    film: np.ndarray | None = None
 
     def __post_init__(self):
         self.observed = np.asarray(self.observed, float)
@@ -38,6 +39,9 @@ class Tracks:
         self.seen = finite if self.seen is None else finite & np.asarray(self.seen, bool)
         self.there = np.ones(shape, bool) if self.there is None else np.asarray(self.there, bool)
         self.t = np.broadcast_to(np.asarray(self.t, float), shape[:2])
+        self.film = np.arange(shape[0]) if self.film is None else np.asarray(self.film)
+        if not self.noise:
+            self.noise = float(np.sqrt(np.mean(noise_of(self.observed, self.seen, self.t) ** 2)))
 
 
 @dataclass
@@ -52,56 +56,56 @@ class Pieces:
     properties: dict  # name -> [piece, particle]
     trajectory: np.ndarray  # [piece]
     frames: np.ndarray  # [piece]: without padding
+    film: np.ndarray  # [piece]
 
     def of(self, pick) -> "Pieces":
         """The pieces ``pick``."""
         properties = {k: v[pick] for k, v in self.properties.items()}
         arrays = (self.observed[pick], self.seen[pick], self.t[pick], properties)
-        return Pieces(*arrays, self.trajectory[pick], self.frames[pick])
+        return Pieces(*arrays, self.trajectory[pick], self.frames[pick], self.film[pick])
 
 
-def tracks_of(dataset: Dataset) -> Tracks:
-    """Those of a dataset with ``observed`` positions; its training trajectories."""
-    arrays, kept = dataset.arrays, dataset.trajectories("train")
-    observed, t = arrays["observed"][kept].astype(float), dataset.t
-    there = np.isfinite(arrays["pos"][kept]).all(-1)
-    seen = arrays["seen"][kept].astype(bool) if "seen" in arrays else None
+def observed_in(dataset: Dataset) -> Observed:
+    """What a dataset with ``observed`` positions holds of its training trajectories."""
+    kept = dataset.trajectories("train")
     properties = {k: v[kept].astype(float) for k, v in dataset.properties.items()}
-    noise = float(arrays["noise"]) if "noise" in arrays else None
-    return Tracks(observed, t[kept] if t.ndim == 2 else t, properties, seen, there, noise)
+    noise = float(dataset.noise) if "noise" in dataset.arrays else None
+    observed, t = dataset.observed[kept], dataset.times[kept]
+    film = dataset.film[kept] if "film" in dataset.arrays else None
+    return Observed(observed, t, properties, dataset.was_seen[kept], dataset.there[kept], noise, film)
 
 
-def pieces(tracks: Tracks, longest: int = LONGEST) -> list[Pieces]:
+def pieces(seen: Observed, longest: int = LONGEST) -> list[Pieces]:
     """All pieces, those with the same number of particles together."""
     found: dict[int, list] = {}
-    for k, there in enumerate(tracks.there):
+    for k, there in enumerate(seen.there):
         changes = np.flatnonzero((there[1:] != there[:-1]).any(1)) + 1
         for first, last in zip(np.r_[0, changes], np.r_[changes, len(there)], strict=True):
             who = np.flatnonzero(there[first])
             parts = max(1, -(-(last - first) // longest))
             edges = np.linspace(first, last, parts + 1).astype(int)
             for a, b in zip(edges[:-1], edges[1:], strict=True):
-                if len(who) and b - a >= SHORTEST and tracks.seen[k, a:b][:, who].any(1).sum() >= SHORTEST:
+                if len(who) and b - a >= SHORTEST and seen.seen[k, a:b][:, who].any(1).sum() >= SHORTEST:
                     found.setdefault(len(who), []).append((k, a, b, who))
-    return [_side_by_side(tracks, each) for _, each in sorted(found.items())]
+    return [_side_by_side(seen, each) for _, each in sorted(found.items())]
 
 
-def _side_by_side(tracks: Tracks, each: list) -> Pieces:
+def _side_by_side(seen: Observed, each: list) -> Pieces:
     frames = np.array([b - a for _, a, b, _ in each])
-    n, dim = len(each[0][3]), tracks.observed.shape[3]
+    n, dim = len(each[0][3]), seen.observed.shape[3]
     shape = (len(each), frames.max(), n)
-    observed, seen, t = np.zeros((*shape, dim)), np.zeros(shape, bool), np.zeros(shape[:2])
+    observed, kept, t = np.zeros((*shape, dim)), np.zeros(shape, bool), np.zeros(shape[:2])
     for row, (k, a, b, who) in enumerate(each):
-        mine = tracks.seen[k, a:b][:, who]
-        seen[row, : b - a] = mine
-        observed[row, : b - a] = np.where(mine[..., None], tracks.observed[k, a:b][:, who], 0.0)
-        t[row] = tracks.t[k, b - 1]
-        t[row, : b - a] = tracks.t[k, a:b]
+        mine = seen.seen[k, a:b][:, who]
+        kept[row, : b - a] = mine
+        observed[row, : b - a] = np.where(mine[..., None], seen.observed[k, a:b][:, who], 0.0)
+        t[row] = seen.t[k, b - 1]
+        t[row, : b - a] = seen.t[k, a:b]
     properties = {
-        name: np.stack([np.asarray(v, float)[k, who] for k, _, _, who in each])
-        for name, v in tracks.properties.items()
+        name: np.stack([np.asarray(v, float)[k, who] for k, _, _, who in each]) for name, v in seen.properties.items()
     }
-    return Pieces(observed, seen, t, properties, np.array([k for k, *_ in each]), frames)
+    trajectory = np.array([k for k, *_ in each])
+    return Pieces(observed, kept, t, properties, trajectory, frames, seen.film[trajectory])
 
 
 def typical_step(found: list[Pieces]) -> tuple[float, float]:
@@ -131,30 +135,3 @@ def start_states(one: Pieces) -> tuple[np.ndarray, np.ndarray]:
     right = np.einsum("bfwp,bfwn,bfwnd->bfnpd", powers, seen, one.observed[:, near])
     found = np.linalg.solve(normal, right)
     return found[..., 0, :], found[..., 1, :] / unit[..., None]
-
-
-def noise_estimate(found: list[Pieces]) -> float:
-    """Standard deviation of a coordinate from divided differences, normalised to the noise of one position: the least of
-    ``ORDERS``, for motion only adds to them. Medians: a close encounter or a lost particle does not count.
-    """
-    out = []
-    for order in ORDERS:
-        sizes = []
-        for one in found:
-            frames = one.t.shape[1]
-            if frames <= order:
-                continue
-            near = np.arange(frames - order)[:, None] + np.arange(order + 1)
-            at = one.t[:, near]
-            gap = at[..., :, None] - at[..., None, :]
-            gap[..., np.arange(order + 1), np.arange(order + 1)] = 1.0
-            good = one.seen[:, near].all(2) & (np.abs(gap) > 0).all((2, 3))[..., None]
-            with np.errstate(all="ignore"):
-                c = 1 / gap.prod(-1)
-                c /= np.sqrt((c**2).sum(-1, keepdims=True))
-            value = np.einsum("bfw,bfwnd->bfnd", c, one.observed[:, near])
-            sizes.append(np.abs(value[good]).reshape(-1))
-        sizes = np.concatenate(sizes) if sizes else np.zeros(0)
-        if len(sizes):
-            out.append(float(np.median(sizes)) / 0.6744897501960817)
-    return min(out, default=float("nan"))
