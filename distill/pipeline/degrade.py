@@ -11,7 +11,7 @@ from distill.files.records import load
 from distill.files.storage import plain, save_text
 from distill.physics.record import describe, system_of
 from distill.physics.user_system import read_system
-from distill.pipeline.import_tracks import smooth
+from distill.pipeline.import_tracks import noise_in, smooth
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -51,7 +51,7 @@ def degrade(dataset: str, how: Worse, *, name: str, csv: Path | None = None, ove
     cutoff = source.arrays.get("cutoff")
     done = complete(tracks, relative(source.path), None, None if cutoff is None else cutoff * how.factor("length"))
     smooth(done)
-    lines, numbers = summary(tracks, done)
+    lines, numbers = summary(tracks, done, noise_in(done))
     about, told = provenance(STAGE, arguments, inputs, stage.seconds), []
     about["inputs"]["dataset"]["path"] = source.path.name
     about |= {"measured": done.measured, "derived": done.derived, "report": numbers | report | {"noticed": done.lines}}

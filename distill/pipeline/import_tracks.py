@@ -70,7 +70,7 @@ def import_tracks(
     if quick:
         done.arrays = {k: v[:QUICK_TRAJECTORIES] if _by_trajectory(k, v, done) else v for k, v in done.arrays.items()}
     smooth(done)
-    lines, numbers = summary(tracks, done)
+    lines, numbers = summary(tracks, done, noise_in(done))
     count, frames, n, dim = done.arrays["pos"].shape
     about = provenance(STAGE, arguments, opened, stage.seconds)
     for source in about["inputs"].values():
@@ -98,6 +98,15 @@ def import_tracks(
     )
 
 
+def noise_in(done: Completed) -> float:
+    """Estimated standard deviation of a coordinate of the positions that were given."""
+    a = done.arrays
+    if "noise" in a:
+        return float(a["noise"])
+    observed = a.get("observed", a["pos"])
+    return float(np.sqrt((noise_of(observed, a.get("seen"), np.broadcast_to(a["t"], observed.shape[:2])) ** 2).mean()))
+
+
 def smooth(done: Completed) -> None:
     """Where accelerations were not measured: smoothed positions and, unless these were, velocities; their noise.
 
@@ -106,9 +115,8 @@ def smooth(done: Completed) -> None:
     if "observed" not in done.arrays:
         return
     a = done.arrays
-    observed, seen = a["observed"], a.get("seen")
+    observed, seen, noise = a["observed"], a.get("seen"), noise_in(done)
     times = np.broadcast_to(a["t"], observed.shape[:2])
-    noise = float(np.sqrt((noise_of(observed, seen, times) ** 2).mean()))
     pos = np.empty(observed.shape)
     vel = a["vel"] if "vel" in a else np.empty(observed.shape)
     at_once = max(1, ROWS // max(1, observed[0, ..., 0].size))

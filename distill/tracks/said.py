@@ -35,8 +35,8 @@ def distances(pos: np.ndarray, box=None, seed: int = 0) -> np.ndarray:
     return r[np.isfinite(r) & (r > 0)]
 
 
-def summary(tracks: Tracks, done: Completed) -> tuple[list[str], dict]:
-    """(lines for the terminal, numbers for the record)."""
+def summary(tracks: Tracks, done: Completed, noise: float) -> tuple[list[str], dict]:
+    """(lines for the terminal, numbers for the record). ``noise``: estimated, of a coordinate of the positions."""
     pos, a = done.arrays["pos"], done.arrays
     count, frames, n, dim = pos.shape
     seen = a["seen"] if "seen" in a else np.ones((1, 1, 1), dtype=bool)
@@ -62,8 +62,8 @@ def summary(tracks: Tracks, done: Completed) -> tuple[list[str], dict]:
             numbers[key] = tracks.counts[key]
             if tracks.counts[key] and key != "rows":
                 lines.append(f"{tracks.counts[key]:,} rows {label}")
-    if "noise" in a:
-        noise = numbers["noise"] = float(a["noise"])
+    numbers["noise"] = noise
+    if frames > 1:
         share = f", {100 * noise / move:.3g} % of the median displacement between frames" if move else ""
         lines.append(f"noise of a coordinate, estimated: {noise:.3g}{share}")
     if len(r):
