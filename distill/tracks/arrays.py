@@ -8,6 +8,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +164,7 @@ def _numbered(arrays: dict) -> list[dict]:
 
 def _of_recordings(parts: list[dict], asked: Asked, where: str) -> Tracks:
     """Recordings with arrays of their own, of different numbers of frames and particles, as one."""
-    whole = [from_arrays(part, replace_cut(asked), f"{where}, recording {k}") for k, part in enumerate(parts)]
+    whole = [from_arrays(part, replace(asked, cut=None), f"{where}, recording {k}") for k, part in enumerate(parts)]
     n, dims = max(w.size[2] for w in whole), {w.size[3] for w in whole}
     if len(dims) > 1:
         raise UserError(f"{where}: recordings have {sorted(dims)} dimensions, expected the same everywhere")
@@ -188,11 +189,6 @@ def _of_recordings(parts: list[dict], asked: Asked, where: str) -> Tracks:
             out.properties[name][k, : w.size[2]] = w.properties[name][0]
     out.box, out.cutoff = whole[0].box, whole[0].cutoff
     return cut(out, asked, where, lengths)
-
-
-def replace_cut(asked: Asked) -> Asked:
-    """The same without cutting: for a part of what is cut later."""
-    return Asked(asked.columns, asked.leave_out, asked.dt, asked.box, None)
 
 
 def _columns_of(ours: dict, theirs: str, where: str) -> tuple[dict, list[str]]:

@@ -6,7 +6,7 @@ only the particles that are in it: a film in which a hundred thousand tracks com
 rows.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -377,9 +377,3 @@ def _property(values: np.ndarray, dest: np.ndarray, shape: tuple) -> tuple[np.nd
     if lacking := int(np.isnan(out[there]).sum()):
         return None, f"{lacking} particles have no value"
     return out.reshape(blocks, n), None
-
-
-def read_parts(rows: Rows, parts: Iterable[Mapping], found: Mapping[str, str], recording=None) -> None:
-    """Add ``parts`` with foreign names of columns to ``rows``; ``found``: {ours: theirs}."""
-    for part in parts:
-        rows.add({ours: part[theirs] for ours, theirs in found.items()}, recording)

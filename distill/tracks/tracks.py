@@ -28,7 +28,6 @@ class Tracks:
     split: np.ndarray | None = None
     spaced: bool = True  # whether ``t`` was in the file; else it is the number of the frame
     recordings: int = 0
-    held: list[int] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # rows read, doubled, without a place, ...
 
@@ -61,4 +60,4 @@ class Asked:
     leave_out: tuple[str, ...] = ()
     dt: float | None = None
     box: tuple[float, ...] | None = None
-    cut: Cut = Cut()
+    cut: Cut | None = Cut()  # None: for a part of what is cut later
