@@ -189,7 +189,10 @@ class Rows:
             lines += [f"{merged} times that differ by rounding from another were taken as that"]
         for k, at in enumerate(times):
             if not (np.diff(at) > 0).all():
-                raise UserError(f"{self.where}: the times of recording {k} do not rise with the number of the frame")
+                found = (
+                    f"{self.where}: the times of recording {list(self.recordings.of)[k]!r} do not rise with its frames"
+                )
+                raise UserError(found, "leave one of both columns out:  --leave-out NAME")
         measured = "ax" in columns or "fx" in columns
         cut = cut if measured else cut.for_windows()
         cutting = plan([len(at) for at in times], cut, self.where)
