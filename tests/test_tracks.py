@@ -348,7 +348,7 @@ def lammps(path, pos, force, box=None, wrapped=False, steps=10):
         lines += ["ITEM: TIMESTEP", str(steps * f), "ITEM: NUMBER OF ATOMS", str(len(x)), *bounds]
         lines += ["ITEM: ATOMS id type x y z fx fy fz mass"]
         place = np.mod(x, box) if wrapped else x
-        for i in rng.permutation(len(x)):
+        for i in rng.permutation(len(x)).tolist():
             lines.append(" ".join(map(repr, [i + 1, 1 + i % 2, *place[i].tolist(), *force[f, i].tolist(), 2.0])))
     path.write_text("\n".join(lines) + "\n")
     return path

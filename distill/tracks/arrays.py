@@ -104,10 +104,14 @@ def read_hdf5(paths: Sequence[Path], asked: Asked) -> Tracks:
 
 
 def _datasets(group, h5py) -> dict:
+    """Arrays below a group by the last part of their names."""
     found = {}
-    group.visititems(
-        lambda name, item: found.setdefault(name.split("/")[-1], item[()]) if isinstance(item, h5py.Dataset) else None
-    )
+
+    def take(name, item) -> None:  # what is returned would end the visit
+        if isinstance(item, h5py.Dataset):
+            found.setdefault(name.split("/")[-1], item[()])
+
+    group.visititems(take)
     return found
 
 
