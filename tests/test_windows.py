@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from planted import messages
 
+import distill
 from distill.files import records
-from distill.files.dataset import Dataset, make_split
+from distill.files.dataset import Dataset, make_split, save_dataset
 from distill.files.kinds import DatasetRecord
 from distill.messages.net_forces import nodes_of
 from distill.physics.integrate import integrate
 from distill.physics.record import describe
 from distill.physics.systems import load_system
 from distill.physics.terms import direction
+from distill.shell import paths
 from distill.splines.fit import fit_pair_force
 from distill.splines.normal_equations import table
 from distill.splines.observations import observations
@@ -205,3 +207,17 @@ def test_the_network_is_not_needed_to_find_the_curve(springs):
     assert spline.node_terms == ()
     true = (edges["force"] * direction(edges["dx"], edges["r"])).sum(1)
     assert np.median(np.abs(spline.radial(edges) - true)) < 0.02 * np.median(np.abs(true))
+
+
+def test_a_first_look_finds_springs_and_nothing_else(springs, tmp_path, monkeypatch):
+    dataset, _ = springs
+    monkeypatch.setattr(paths, "DATASETS", tmp_path)
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
+    arrays = {k: v for k, v in dataset.arrays.items() if k != "window"} | {"window": np.int64(15)}
+    save_dataset(tmp_path / "springs.npz", arrays, {})
+    done = distill.look("springs", quick=True)
+    text = str(done)
+    assert "positions alone" in text and "sum of 1 times a curve" in text and "no drag, no uniform field" in text
+    assert "action is reaction" in text and "FOLLOWS" not in text
+    assert done.path.read_bytes()[:4] == b"\x89PNG"
+    assert done.numbers["left"] < 0.03

@@ -221,3 +221,51 @@ def trajectories(pos: np.ndarray, mass: np.ndarray, t: np.ndarray, titles: list[
         axis.tick_params(labelsize=8)
         axis.set_title(titles[k], fontsize=8)
     return figure
+
+
+def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str) -> Figure:
+    """The curves of a ``splines.PairSpline`` with the distances met, accelerations found against seen on trajectories
+    left out (``held``, a ``law.scene.Scene``), and how predictable what is left is by each clue (``told``).
+    """
+    figure = Figure(figsize=(12.4, 4.0), layout="constrained")
+    curve, scatter, clues = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
+    low, high = np.quantile(edges["r"], [1e-3, 1 - 1e-3])
+    r = np.geomspace(max(low, 1e-6 * high), high, 300)
+    values = fit.curves(r)
+    colours = [INK, ACCENT, SOFT, "#e09f3e", "#5b8e7d", "#7d5ba6"]
+    for k, function in enumerate(fit.dependence.functions[: len(colours)]):
+        y = values[:, k] / getattr(function, "scale", 1.0)
+        for part, style in ((y > 0, "-"), (y < 0, "--")):
+            if part.any():
+                label = f"{function.name.replace('*', ' ')} ({'repels' if style == '-' else 'attracts'})"
+                curve.plot(r, np.where(part, np.abs(y), np.nan), style, color=colours[k], lw=1.8, label=label)
+    curve.set(xscale="log", yscale="log", xlabel="distance r", ylabel="|f| per product of the properties")
+    curve.legend(fontsize=8)
+    below = curve.twinx()
+    below.hist(edges["r"], bins=np.geomspace(r[0], r[-1], 40), color=MUTED, alpha=0.3, lw=0)
+    below.set(yticks=[], ylim=(0, 4 * max(np.histogram(edges["r"], np.geomspace(r[0], r[-1], 40))[0].max(), 1)))
+    below.spines["left"].set_visible(False)
+    curve.set_title("pair force (grey: distances met)")
+    there = held.acc.any(1)
+    x, y = found[there].reshape(-1), held.acc[there].reshape(-1)
+    lim = 1.5 * np.quantile(np.abs(y), 0.9) or 1.0
+    inside = (np.abs(x) < lim) & (np.abs(y) < lim)
+    scatter.plot([-lim, lim], [-lim, lim], color=ACCENT, lw=1, zorder=3)
+    scatter.scatter(x[inside], y[inside], s=3, alpha=0.3, color=INK, lw=0, rasterized=True)
+    scatter.locator_params(nbins=5)
+    scatter.set(xlim=(-lim, lim), ylim=(-lim, lim), xlabel="acceleration by the splines", ylabel="seen, left out")
+    scatter.set_title(f"{100 * told['left']:.2g} % left")
+    names = list(told["clues"])
+    if not names:
+        clues.text(0.5, 0.5, "nothing is left", ha="center", va="center", transform=clues.transAxes)
+        clues.set_axis_off()
+    else:
+        z = np.array([told["clues"][name]["z"] for name in names])
+        clues.barh(np.arange(len(names)), z, color=np.where(z >= 4, ACCENT, MUTED))
+        clues.axvline(4, color=INK, lw=0.8, ls=":")
+        words = [name.replace(", or ", ",\nor ").replace("distance and", "distance,\n") for name in names]
+        clues.set_yticks(np.arange(len(names)), words, fontsize=8)
+        clues.invert_yaxis()
+        clues.set(xlabel="standard errors", title="what is left follows ...")
+    figure.suptitle(title)
+    return figure
