@@ -11,8 +11,12 @@ import distill
 from distill.files import records
 from distill.files.dataset import Dataset, make_split, save_dataset
 from distill.files.kinds import DatasetRecord
+from distill.files.properties import VARIABLES
+from distill.formulas.text import parse
+from distill.law.receivers import law_error, noise_error, receivers
 from distill.messages.net_forces import nodes_of
 from distill.physics.integrate import integrate
+from distill.physics.law import Law
 from distill.physics.record import describe
 from distill.physics.systems import load_system
 from distill.physics.terms import direction
@@ -221,3 +225,16 @@ def test_a_first_look_finds_springs_and_nothing_else(springs, tmp_path, monkeypa
     assert "action is reaction" in text and "FOLLOWS" not in text
     assert done.path.read_bytes()[:4] == b"\x89PNG"
     assert done.numbers["left"] < 0.03
+
+
+def test_the_error_of_the_true_law_is_what_noise_makes(springs):
+    dataset, made = springs
+    noisy = made["pos"] + 3e-3 * np.random.default_rng(6).normal(size=made["pos"].shape)
+    arrays = {k: dataset.arrays[k] for k in ("mass", "charge", "t", "seen", "split")} | {"observed": noisy}
+    own = Dataset(dataset.name, dataset.path, arrays | from_positions(arrays), dataset.meta)
+    edges = observations(own, "all", window=11)
+    nodes = nodes_of(edges)
+    data = receivers(edges | {"acc_pred_i": edges["acc_i"]}, nodes, np.arange(len(nodes.first)))
+    law = Law(parse(load_system("spring").law, VARIABLES))
+    assert noise_error(data) > 0.02
+    assert law_error(law, data) == pytest.approx(noise_error(data), rel=0.15)

@@ -493,6 +493,8 @@ class AccelerationErrors(Part):
     law: float | None  # of the law
     gnn: float | None = None  # of the network
     splines: float | None = None  # of the splines that the law is from, where there is no network
+    noise: float | None = None  # what noise alone makes of it, where that is known: of windows of positions
+    beyond_noise: float | None = None  # what is left of the law's error without it
     n: int | None = None  # receivers
     split: str | None = None  # test; training: there were no messages of test trajectories
     what: str = ""  # definition

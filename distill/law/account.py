@@ -18,6 +18,7 @@ from distill.law.receivers import (
     law_acceleration,
     law_error,
     network_error,
+    noise_error,
     pair_share,
     receivers,
 )
@@ -185,9 +186,14 @@ class Judge:
         whose = "of test trajectories"
         if self.split != "test":
             whose = "left out of the fits; their trajectories chose the law, for there are no messages of test ones"
+        error = law_error(law, self.unseen)
+        noise = noise_error(self.unseen) or None
+        beyond = None if noise is None else float(np.sqrt(max(error**2 - noise**2, 0.0)))
         return {
-            "law": law_error(law, self.unseen),
+            "law": error,
             "gnn": network_error(self.unseen),
+            "noise": noise,
+            "beyond_noise": beyond,
             "n": len(self.unseen.acc),
             "split": self.split,
             "what": f"mean |a - a_data| / (c + |a_data|) of components, receivers {whose}",

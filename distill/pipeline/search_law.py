@@ -303,6 +303,7 @@ def _headline(record: LawRecord) -> dict:
     told |= {"force_r2": record.force_in_file.r2_all} if record.force_in_file else {}
     told["error_law"] = error.law
     told |= {"error_splines": error.splines} if error.gnn is None else {"error_gnn": error.gnn}
+    told |= {} if error.noise is None else {"noise": error.noise}
     told |= {"receivers": error.n, "engine": record.engine}
     told |= {"chi2": record.polish.chi2} if record.polish and record.polish.chi2 else {}
     if better := record.data_verdict.better:

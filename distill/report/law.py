@@ -286,6 +286,7 @@ def facts(law) -> str:
     share = f"{percent(read.tangential_share)} of its square, median {percent(read.tangential_median)}"
     rows.append(["Part of the read-out force that is not central", share])
     other = f"network {shown(error.gnn)}" if error.splines is None else f"splines {shown(error.splines)}"
+    other += "" if error.noise is None else f", noise alone {shown(error.noise)}"
     told = f"law {shown(error.law)}, {other}; n {shown(error.n)}"
     rows.append(["Mean relative error of held-out accelerations", told])
     if named := law.force_in_file:
