@@ -8,8 +8,10 @@ example:  python extract_messages.py --run r2_n4_d2_s0__l1-newton__s0
 One row an edge: message, receiver and sender, geometry and properties of both ends, the true and
 predicted acceleration of the receiver, and the true pair force where the system is known. Networks whose
 messages need not be forces (not antisymmetric, or a node model that is not linear in them) also get each
-edge's share of the predicted acceleration, by the Jacobian of the node model. Rows go to the file as they come:
-memory does not grow with --max-graphs, and of a file too large for memory the next stages draw whole graphs.
+edge's share of the predicted acceleration, by the Jacobian of the node model. On positions alone a receiver is a
+particle in a window of frames, with the pairs of all of them as rows, each with its weight in the mean. Rows go to
+the file as they come: memory does not grow with --max-graphs, and of a file too large for memory the next stages draw
+whole graphs.
 """
 
 import distill
@@ -32,8 +34,8 @@ def parse(argv):
     parser.add_argument(
         "--max-graphs",
         type=non_negative_int,
-        help="frames drawn at random from the split (10000; in a periodic box as many as have about 600,000 edges,"
-        " 38 of 258 atoms); 0 = all",
+        help="frames (on positions alone: windows) drawn at random from the split (10000; in a periodic box, and of"
+        " windows, as many as have about 600,000 edges: 38 of 258 atoms); 0 = all",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add_run_flags(parser, "seed of the draw of frames")

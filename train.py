@@ -28,7 +28,7 @@ ASSUMPTIONS = {
     "linear-node": "acceleration linear in the summed messages",
     "log-mass": "log m as input",
     "scale-output": "output in units of the median acceleration",
-    "velocities": "networks see velocities (default)",
+    "velocities": "networks see velocities (default; on positions alone where something depends on them)",
     "wide-masses": "masses over many decades: a gate at nodes too, gates with powers of m and r, errors by body"
     " (newton: where log m has a standard deviation above 1.75)",
 }

@@ -136,6 +136,26 @@ def test_a_network_learns_from_positions_alone(tmp_path):
     assert np.abs(found + pos[3] * 2).max() < 0.1
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+def test_stacked_runs_on_windows_end_as_they_would_alone(tmp_path, gaps):
+    dataset, _ = circling(trajectories=12, n=2)
+    if gaps:  # weights of every window by itself
+        dataset.arrays["t"] = dataset.t + 0.01 * np.sin(5 * np.arange(30))
+    options = defaults("newton", "bottleneck", 2) | dict(hidden=12, batch_size=64, epochs=4, velocities=False)
+    make = lambda seed, like=None: Trainer(  # noqa: E731
+        dataset, "bottleneck", options, seed, "cpu", "float32", tmp_path / "checkpoint", {}, False, like
+    )
+    alone = [make(0), make(1)]
+    for member in alone:
+        fit([member])
+    together = [make(0)]
+    together.append(make(1, together[0]))
+    fit(together)
+    for a, b in zip(alone, together, strict=True):
+        assert b.history[-1]["validation_mae"] == pytest.approx(a.history[-1]["validation_mae"], rel=1e-3)
+    assert alone[0].history[-1]["validation_mae"] != alone[1].history[-1]["validation_mae"]
+
+
 # ---------------------------------------------------------------- particles that are not there
 
 
