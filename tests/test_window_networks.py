@@ -8,9 +8,12 @@ import torch
 from planted import states
 from test_models import NEWTON, network
 
+import distill
+from distill.files import records
 from distill.files.arrays import check_fields
-from distill.files.dataset import Dataset
+from distill.files.dataset import Dataset, load_dataset, save_dataset
 from distill.files.fields import MESSAGE_FIELDS
+from distill.files.kinds import Generalization, LawRecord, RunConfig
 from distill.messages.extraction import extraction_of
 from distill.messages.net_forces import missed_between, nodes_of
 from distill.messages.untrained import _Order
@@ -21,6 +24,9 @@ from distill.network.labels import Labels, labels_of
 from distill.network.losses import prediction_loss
 from distill.network.recipes import defaults
 from distill.network.training import Trainer, fit
+from distill.search import operon
+from distill.shell import paths
+from distill.windows.of_dataset import from_positions
 from distill.windows.unresolved import alternating
 
 
@@ -287,3 +293,34 @@ def test_what_frames_miss_is_seen_where_accelerations_have_a_peak_between_them(l
     assert np.abs((between * np.sin(t * 6 / length)).sum(1)).max() < 0.03
     peak = 1 / (0.01 + (t - t[:, length // 2, None]) ** 2)  # narrower than the frames are apart
     assert (np.abs((between * peak).sum(1)) > 0.5 * (omega * peak).sum(1)).all()
+
+
+# ---------------------------------------------------------------- from positions to a law
+
+
+@pytest.mark.slow
+def test_positions_alone_go_through_all_stages(tmp_path, monkeypatch):
+    """A spring from noisy positions: the constants come back, and nothing asks for accelerations."""
+    if problem := operon.operon_problem():
+        pytest.skip(problem)
+    for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    made = distill.simulate(system="spring", n=3, dim=2, n_trajectories=60, n_frames=60, seed=930).path
+    arrays = dict(np.load(made))
+    step = np.median(np.linalg.norm(np.diff(arrays["pos"], axis=1), axis=-1))
+    noise = np.random.default_rng(0).normal(size=arrays["pos"].shape)
+    seen = {"observed": arrays["pos"] + 0.01 * step * noise, "t": arrays["t"]}
+    kept = {k: arrays[k] for k in ("mass", "charge", "split")}
+    save_dataset(made, seen | from_positions(seen) | kept, {"system": load_dataset(str(made)).meta.system})
+    run = distill.train(made.stem, variant="bottleneck", quick=True, epochs=20)[0].path.name
+    config = records.load(RunConfig, tmp_path / "model_weights" / run / "config.json")
+    assert config.window == 21 and config.options["velocities"] is False and config.skill.noise < 0.01
+    distill.extract_messages(run, quick=True)
+    distill.fit_linear(run)
+    law = records.load(LawRecord, distill.search_law(run, engine="operon", quick=True).path)
+    assert law.verdict.same_form and law.acceleration_error.law < 0.1 * law.acceleration_error.gnn
+    found = records.load(
+        Generalization, distill.compare(run, quick=True, rollouts=0).path.parent / "generalization.json"
+    )
+    assert found.sets["windows"].law.mae < found.sets["windows"].gnn.mae
+    assert found.sets["interpolation"].law.mae < 0.1 * found.sets["interpolation"].gnn.mae
