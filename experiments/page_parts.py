@@ -315,7 +315,7 @@ def gpu() -> str:
         "Captured steps and stacked networks (`--stack`, `--capture`) are **experimental**: after "
         f"{check['steps']} steps {failed} of {len(judged)} comparisons with\nplain training left the tolerance "
         f"([docs/speed.md](docs/speed.md#on-a-gpu)). After the paper's {networks[0]['graphs_seen'] / 1e6:.0f} million "
-        f"graphs in\nthe paper's recipe, R² of the messages on 90 % of the edges, against forces and, second, against "
+        f"graphs in the paper's recipe, R² of the messages on 90 % of the edges, against forces and, second, against "
         f"forces over m_i: {told}."
     )
 
