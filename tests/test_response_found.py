@@ -178,6 +178,22 @@ def test_pair_law_and_response_are_repaired_refitted_and_judged():
     assert not newton["recovered"] and "response" in newton["why"]
 
 
+def test_a_lorentz_factor_is_found_where_searches_met_exponentials_only():
+    m = messages("relativistic", trajectories=240, frames=1)
+    for key in ("vel_i", "vel_j"):
+        m[key] = 0.3 * m[key]
+    nodes = nodes_of(m)
+    own = {"m_i": m["mass_i"][nodes.first]}
+    acc = RESPONSES["relativistic"].acceleration(nodes.sum(m["force"]), m["vel_i"][nodes.first], own)
+    m["acc_i"], m["acc_pred_i"] = acc[nodes.of_edge], 1.01 * acc[nodes.of_edge]
+    met = {"pair": front("0.9*q_i*q_j/(r + 0.02)^2"), "alpha": front("(1.2 - 0.2*exp(0.4*v^2))/m_i", names=OWN)}
+    met["beta"] = front("-0.3*sv*exp(-0.1*v^2)/m_i", names=OWN)
+    found = behind.compose(met, Ground(m, nodes, small=300, large=500, held_out=200))
+    system, law = SYSTEMS["relativistic"], found.form.law(found.ground.properties)
+    verdict = against_truth(law, system.formula, system.response, m, nodes)
+    assert verdict["recovered"], verdict["why"]
+
+
 def test_law_and_rivals_are_judged_on_the_same_receivers_the_control_among_them(tmp_path):
     found, m, nodes = composed("saturating", "0.5/(m_i + 0.1*m_i*s)")
     dataset = load_dataset(write_dataset(tmp_path, "saturating_n4_d2_s0", "saturating", trajectories=240, frames=1))

@@ -80,6 +80,10 @@ SYMMETRIC = 1e-4  # mean relative difference of F_ij and -F_ji that a fit may le
 PROMISING = 20  # compositions that are fitted to the end before any is repaired
 GAIN = 0.1  # a repair must lower the error by that share
 NEWTON = "1.0/m_i"
+# bases of ``powers_of``, with v over the fastest and s over its median, and exponents from which theirs are fitted
+POWERS = {"v": ("1.0 - {}*v^2", "1.0 + {}*v^2"), "s": ("1.0 + {}*s",)}
+EXPONENTS = (0.5, -0.5, -1.0)
+ALONG = ("-0.1*sv", "-0.1*v")  # beta/alpha to start from
 
 
 @dataclass
@@ -347,6 +351,13 @@ def _composed(fronts: dict, ground: Ground, units: Units) -> Found:
                 add(Composition(pair, alpha, canonical(share * alpha, ground.unit_charges)))
         if min(c.error for c in tried.values()) <= ground.held.tiny:
             break
+    if min(c.error for c in tried.values()) > ground.held.tiny:
+        along = [sp.S.Zero, *(parse(text, names) for text in ALONG)] if len(betas) > 1 else [sp.S.Zero]
+        pair = best().pair
+        for alpha in powers_of(ground, pair):
+            for share in along:
+                fitted = add(Composition(pair, alpha, canonical(share * alpha, ground.unit_charges))).form
+                add(replace(fitted, alpha=with_halves(fitted.alpha), beta=with_halves(fitted.beta)))
     add(Composition(best().pair, parse(NEWTON, names)))  # Newton's response
     met = set()
     for candidate in sorted(tried.values(), key=lambda c: (c.error, c.complexity)):
@@ -367,6 +378,31 @@ def _composed(fronts: dict, ground: Ground, units: Units) -> Found:
     chosen = found[choose(found, ground.choice)]
     form = ground.many.fit(chosen.form, 100)
     return Found(form, found, chosen, [], ground, time.process_time() - cpu)
+
+
+def powers_of(ground: Ground, pair: sp.Expr) -> list[sp.Expr]:
+    """alpha = c (1 + b z)^p / m_i to start from, z a power of the speed or of the net force, all free to be fitted:
+    saturation, Lorentz factors, roots of the force. A search meets exponentials first, which are near them over the
+    range of the data and wrong beyond it.
+    """
+    data, names = ground.few.data, response_variables(ground.properties)
+    net = np.linalg.norm(ground.few.net_of(Composition(pair, sp.S.One)), axis=1)
+    speed = np.linalg.norm(data.state.vel, axis=1)
+    factor = {"v": 0.3 / max(float(speed.max()) ** 2, 1e-300), "s": 1 / max(float(np.median(net)), 1e-300)}
+    mass = "/m_i" if "m_i" in names else ""
+    texts = [
+        f"1.0*({base.format(repr(factor[name]))})^({exponent!r}){mass}"
+        for name, bases in POWERS.items()
+        for base in bases
+        for exponent in EXPONENTS
+    ]
+    return [parse(text, names) for text in texts]
+
+
+def with_halves(expr: sp.Expr) -> sp.Expr:
+    """``expr`` with its fitted exponents at the nearest multiples of 1/2."""
+    powers = [p for p in expr.atoms(sp.Pow) if p.exp.is_Float]
+    return expr.xreplace({p: p.base ** sp.Rational(round(2 * float(p.exp)), 2) for p in powers})
 
 
 def _usable(expr: sp.Expr) -> bool:
@@ -473,7 +509,7 @@ def form_text(form: Composition) -> str:
 CONTROL_IS = (
     "pair law and response composed, refitted, repaired and chosen on accelerations alone, without a network: pair laws"
     " start from every product of the properties of both ends times r, 1/r and 1/r^2, responses from a = S/m with and"
-    " without a part along v"
+    " without a part along v, and from powers of the speed and of the net force"
 )
 
 
