@@ -112,8 +112,8 @@ def verdicts(interval: bool) -> list[Column]:
         column("**from the messages**", "laws right before any refit: measures the network", "from_messages_recovered"),
         column(
             "... form within 1 %",
-            "those of the right form with constants within 1 %, whether or not they are ten times as good as the network"
-            " that they were read from",
+            "those of the right form with constants within 1 %, whether or not they are ten times as good as the"
+            " network that they were read from",
             "from_messages_same_form",
         ),
         column("untrained network", "the same read-out and search, no training", "untrained_before_refit_recovered"),
