@@ -31,7 +31,8 @@ def content(folder, *path):
 def test_messages_and_their_fits_have_every_edge_and_one_gauge(whole):
     folder, printed = whole
     config = json.loads((folder / "model_weights" / RUN / "config.json").read_text())
-    assert config["model"]["periodic"] and 4 < config["model"]["r_mean"] < 5 and config["edges_a_frame"] > 100
+    model = config["model"]
+    assert model["periodic"] and 4 < model["r_mean"] * model["length"] < 5 and config["edges_a_frame"] > 100
     about, fit = content(folder, "messages_test.json"), content(folder, "linear_fit.json")
     assert about["graphs"] == 12 and about["edges"] == fit["n_edges"] > 12 * 100
     assert fit["read_out"]["gauge"] == "force" and list(fit["read_out"]["held_out_errors"]) == ["force"]

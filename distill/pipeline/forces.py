@@ -133,6 +133,8 @@ class OfRun:
 class OfDataset:
     """A dataset without a network: splines, fitted to the accelerations of its training split."""
 
+    config = None
+
     def __init__(self, name: str):
         self.dataset = load_dataset(name)
         self.run, self.periodic = splines_name(self.dataset.name), self.dataset.periodic
