@@ -118,6 +118,7 @@ def stages(folder, name, *of_training):
     return out, json.loads((out / "law.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_column_of_somebody_s_own_file_goes_through_all_stages(tmp_path):
     """No simulation, no charge, no true forces: positions, velocities, accelerations, masses and spins alone."""
     (tmp_path / "datasets").mkdir()

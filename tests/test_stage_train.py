@@ -226,6 +226,7 @@ def test_disk_full_is_one_line(folder):
     assert not list((folder / "model_weights" / RUN).glob("*"))
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_end_of_an_overwrite_leaves_the_former_run(folder):
     ok(run(folder, "train.py", *SMALL, "--epochs", 1))
     place = folder / "model_weights" / RUN

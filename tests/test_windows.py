@@ -202,8 +202,9 @@ def test_the_true_forces_of_the_edges_make_the_targets(springs, length):
 
 def test_the_network_is_not_needed_to_find_the_curve(springs):
     dataset, _ = springs
-    dataset.arrays["observed"] = dataset.observed + 2e-4 * np.random.default_rng(5).normal(size=dataset.observed.shape)
-    own = Dataset(dataset.name, dataset.path, dataset.arrays | from_positions(dataset.arrays), dataset.meta)
+    seen = dataset.observed + 2e-4 * np.random.default_rng(5).normal(size=dataset.observed.shape)
+    arrays = dataset.arrays | {"observed": seen}
+    own = Dataset(dataset.name, dataset.path, arrays | from_positions(arrays), dataset.meta)
     assert own.noise == pytest.approx(2e-4, rel=0.2)
     edges = observations(own, "all", window=21)
     nodes = nodes_of(edges)
