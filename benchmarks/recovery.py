@@ -253,6 +253,8 @@ def summary(development: bool) -> int:
     if not found:
         raise UserError("there are no results yet", f"run this first:  python benchmarks/recovery.py {KINDS[1]}")
     runs = {section: content["rows"] for (kind, section), content in found.items() if kind == "pipeline"}
+    beside = {k: rows for k, rows in runs.items() if any("noise_is" in r for r in rows)}
+    runs = beside or runs  # what was measured before the rivals were is no row beside them
     if runs:
         out = (paths.OUTPUTS / "recovery" if development else paths.ROOT / "docs") / "recovery.png"
         save_bytes(out, plots.save_bytes(recovery_figure.recovery(runs)))

@@ -10,9 +10,9 @@ from distill.report.plots import ACCENT, INK, MUTED, SOFT
 
 AMBER, GREEN = "#e0a030", "#3a9a5b"
 MEASURES = {
-    "from_messages_recovered": ("from the messages, before any refit", ACCENT, "s"),
-    "untrained_before_refit_recovered": ("untrained network, before any refit", MUTED, "v"),
-    "splines_before_refit_recovered": ("splines, before any refit", GREEN, "^"),
+    "from_messages_recovered": ("messages, before any refit", ACCENT, "s"),
+    "untrained_before_refit_recovered": ("untrained, before a refit", MUTED, "v"),
+    "splines_before_refit_recovered": ("splines, before a refit", GREEN, "^"),
     "recovered": ("after the refit on accelerations", SOFT, "o"),
     "control_recovered": ("control: the refit, no network", AMBER, "D"),
 }
