@@ -13,18 +13,17 @@ from distill.files.provenance import already_done, provenance
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
-from distill.shell.stage import Done, Stage, progress
+from distill.shell.stage import Done, Stage
 from distill.tracks import names
 from distill.tracks.blocks import Cut
 from distill.tracks.complete import Completed, complete
 from distill.tracks.read import files_read, read
 from distill.tracks.said import summary
 from distill.tracks.tracks import Asked
-from distill.windows.noise import noise_of
-from distill.windows.smoothing import smoothed
+from distill.windows.noise import coordinate_noise
+from distill.windows.of_dataset import from_positions
 
 STAGE = "import_tracks"
-ROWS = 200_000  # places that are smoothed at once
 QUICK_TRAJECTORIES = 60
 
 
@@ -104,29 +103,14 @@ def noise_in(done: Completed) -> float:
     if "noise" in a:
         return float(a["noise"])
     observed = a.get("observed", a["pos"])
-    return float(np.sqrt((noise_of(observed, a.get("seen"), np.broadcast_to(a["t"], observed.shape[:2])) ** 2).mean()))
+    return coordinate_noise(observed, a.get("seen"), np.broadcast_to(a["t"], observed.shape[:2]))
 
 
 def smooth(done: Completed) -> None:
-    """Where accelerations were not measured: smoothed positions and, unless these were, velocities; their noise.
-
-    A part of the trajectories at a time, so that memory does not depend on how many there are.
-    """
+    """Where accelerations were not measured: smoothed positions and, unless these were, velocities; their noise."""
     if "observed" not in done.arrays:
         return
-    a = done.arrays
-    observed, seen, noise = a["observed"], a.get("seen"), noise_in(done)
-    times = np.broadcast_to(a["t"], observed.shape[:2])
-    pos = np.empty(observed.shape)
-    vel = a["vel"] if "vel" in a else np.empty(observed.shape)
-    at_once = max(1, ROWS // max(1, observed[0, ..., 0].size))
-    for low in progress(range(0, len(observed), at_once), desc="smoothing", unit="part"):
-        part = slice(low, low + at_once)
-        found = smoothed(observed[part], None if seen is None else seen[part], times[part], noise)
-        pos[part] = found.pos
-        if "vel" not in a:
-            vel[part] = found.vel
-    done.arrays |= {"pos": pos, "vel": vel, "noise": np.float64(noise)}
+    done.arrays |= from_positions(done.arrays, noise_in(done))
     done.derived["pos"] = "; ".join(filter(None, [done.derived.get("pos"), "smoothed from observed"]))
     done.measured = ["observed" if name == "pos" else name for name in done.measured]
     if "vel" not in done.measured:

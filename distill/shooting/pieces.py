@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.windows.noise import noise_of
+from distill.windows.noise import coordinate_noise
 
 LONGEST = 128  # frames of a piece
 SHORTEST = 4  # frames: fewer say nothing about a force
@@ -41,7 +41,7 @@ class Observed:
         self.t = np.broadcast_to(np.asarray(self.t, float), shape[:2])
         self.film = np.arange(shape[0]) if self.film is None else np.asarray(self.film)
         if not self.noise:
-            self.noise = float(np.sqrt(np.mean(noise_of(self.observed, self.seen, self.t) ** 2)))
+            self.noise = coordinate_noise(self.observed, self.seen, self.t)
 
 
 @dataclass

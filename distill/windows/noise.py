@@ -64,3 +64,8 @@ def noise_of(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray) -> np
         scaled = x[there] / np.linalg.norm(weights[there], axis=1, keepdims=True)
         best = np.minimum(best, np.median(np.abs(scaled), axis=0) / TO_SIGMA)
     return np.where(np.isfinite(best), best, 0.0)
+
+
+def coordinate_noise(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray) -> float:
+    """One number for all coordinates: the root mean square of ``noise_of``."""
+    return float(np.sqrt((noise_of(observed, seen, t) ** 2).mean()))

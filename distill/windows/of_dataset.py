@@ -4,13 +4,15 @@ import numpy as np
 
 from distill.files.dataset import Dataset
 from distill.physics.neighbours import minimum_image
-from distill.windows.noise import noise_of
+from distill.shell.stage import progress
+from distill.windows.noise import coordinate_noise
 from distill.windows.smoothing import smoothed
 from distill.windows.weak_form import Windows, windows
 
 LENGTH = 21  # frames, where no other length was chosen
 RESOLVED = 1.0  # of its distance: a force that is a power of it is then met to some 0.5 % by the integral over a window
 AT_ONCE = 2_000_000  # pairs
+PLACES = 200_000  # that are smoothed at once
 
 
 def positions_alone(dataset: Dataset) -> bool:
@@ -18,21 +20,33 @@ def positions_alone(dataset: Dataset) -> bool:
     return "acc" not in dataset.arrays and "observed" in dataset.arrays
 
 
-def from_positions(arrays: dict) -> dict:
-    """What the positions ``observed`` (with ``t`` and, where there are, ``seen``, ``vel`` and ``box``) give a dataset:
-    ``noise``, smoothed ``pos`` and, unless they were measured, ``vel``; positions followed through the sides of a box.
+def from_positions(arrays: dict, noise: float | None = None) -> dict:
+    """What the positions ``observed`` (with ``t`` and, where there are, ``seen`` and ``vel``) give a dataset: ``noise``
+    of a coordinate, estimated where None, smoothed ``pos`` and, unless they were measured, ``vel``.
+
+    A part of the trajectories at a time, so that memory does not depend on how many there are.
     """
-    seen = arrays.get("seen")
-    found = smoothed(arrays["observed"], None if seen is None else seen != 0, arrays["t"])
-    out = {"pos": found.pos, "noise": np.float64(found.noise)}
-    return out if "vel" in arrays else out | {"vel": found.vel}
+    observed, seen = arrays["observed"], arrays.get("seen")
+    seen = None if seen is None else seen != 0
+    times = np.broadcast_to(arrays["t"], observed.shape[:2])
+    noise = coordinate_noise(observed, seen, times) if noise is None else noise
+    out = {"pos": np.empty(observed.shape), "noise": np.float64(noise)}
+    out |= {} if "vel" in arrays else {"vel": np.empty(observed.shape)}
+    at_once = max(1, PLACES // max(1, observed[0, ..., 0].size))
+    for low in progress(range(0, len(observed), at_once), desc="smoothing", unit="part"):
+        part = slice(low, low + at_once)
+        found = smoothed(observed[part], None if seen is None else seen[part], times[part], noise)
+        out["pos"][part] = found.pos
+        if "vel" in out:
+            out["vel"][part] = found.vel
+    return out
 
 
 def noise_in(dataset: Dataset) -> float:
     """Standard deviation of a coordinate of ``observed``."""
     if "noise" in dataset.arrays:
         return float(dataset.noise)
-    return float(np.sqrt((noise_of(dataset.observed, dataset.was_seen, dataset.times) ** 2).mean()))
+    return coordinate_noise(dataset.observed, dataset.was_seen, dataset.times)
 
 
 def length_in(dataset: Dataset) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill.windows.noise import compact, noise_of, tracks
+from distill.windows.noise import compact, coordinate_noise, tracks
 
 STRENGTHS = 10.0 ** np.arange(-6, 13, 2)  # of the jerk's variance times the step's fifth power, over the noise's
 NEAR = 4  # frames to each side whose observations choose a strength
@@ -38,14 +38,14 @@ class Smoothed:
 
 def smoothed(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray, noise: float | None = None) -> Smoothed:
     """Of ``observed`` [trajectory, frame, particle, dim] with ``noise``, the standard deviation of a coordinate; None:
-    it is estimated (``noise_of``, the root mean square over coordinates).
+    it is estimated (``coordinate_noise``).
 
     NaN or not ``seen`` [trajectory, frame, particle]: not observed; gaps of at most ``LONGEST_GAP`` frames between
     observations are filled in where that is known well enough. ``t`` [frame] or [trajectory, frame]. Positions must not
     jump: unwrap those in a periodic box first.
     """
     if noise is None:
-        noise = float(np.sqrt((noise_of(observed, seen, t) ** 2).mean()))
+        noise = coordinate_noise(observed, seen, t)
     x, there, times = tracks(observed, seen, t)
     shape, frames = there.shape, there.shape[1]
     place, count = compact(there)
