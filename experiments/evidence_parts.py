@@ -160,7 +160,7 @@ def nonlinear(found: dict) -> str:
             errors = [middle(part, k) for k in ("error_law", "error_network", *(f"{name}_error" for name in rivals))]
             lines.append([f"{system}, {title}", str(len(part)), *counts, " · ".join(errors)])
         recovered = section["recovered_is"]
-        notes.append(made(section, "nonlinear"))
+        notes.append(" ".join(filter(None, [made(section, "nonlinear"), section.get("note")])))
     names = [name.replace("_", " ") for name in rivals]
     head = ["", "networks", "from the messages, before the refit", "after the refit", *names]
     head.append("held-out error: " + " · ".join(["law", "network", *names]))
