@@ -211,3 +211,4 @@ def test_squares_beyond_noise_speak_against_a_law():
     assert not_followed(None, 0.01) == [] and not_followed(1.04, 0.01) == []
     assert "1.1 times" in not_followed(1.1, 0.01)[0]
     assert "40 % of the time" in not_followed(1.0, 0.01, 0.4)[0]
+    assert not_followed(50.0, 0.1, left=1e-9) == [] and not_followed(50.0, 0.1, left=1e-2)

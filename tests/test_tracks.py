@@ -1,6 +1,9 @@
 """Tracks from files of others: every kind of file, in any order, with gaps, to one dataset."""
 
+import bz2
 import gzip
+import lzma
+import warnings
 
 import numpy as np
 import pytest
@@ -182,6 +185,10 @@ def test_dates_are_seconds_and_other_words_are_refused(tmp_path):
     found, told = imported(write_csv(tmp_path / "a.csv", columns | {"t": stamp.astype(str)}))
     np.testing.assert_allclose(found.t, data["t"], atol=1e-6)
     assert np.array_equal(of(found), data["pos"]) and "times are dates" in told
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        zoned = write_csv(tmp_path / "c.csv", columns | {"t": np.char.add(stamp.astype(str), "+02:00")})
+        np.testing.assert_allclose(imported(zoned)[0].t, data["t"], rtol=1e-14, atol=1e-14)  # no digit is lost
     path = write_csv(tmp_path / "b.csv", columns | {"t": np.array(["noon"] * len(stamp))})
     refused(path, "line 2", "'noon' in the column of 't' is no number", "dates as")
 
@@ -201,18 +208,23 @@ def test_doubled_rows_are_left_out_and_contradictions_refused(tmp_path):
 def test_columns_that_are_no_properties_are_left_out_with_a_word(tmp_path):
     data = moving(trajectories=10)
     columns = table(data, properties=("mass", "spin"))
-    more = {"mass": columns["mass"] * (1 + columns["t"]), "kind": np.array(["A", "B", "A"])[columns["particle"]]}
+    more = {"drift": columns["mass"] * (1 + columns["t"]), "kind": np.array(["A", "B", "A"])[columns["particle"]]}
     more |= {"radius (um)": columns["spin"] ** 2, "same": 0 * columns["t"] + 5, "note": columns["t"].astype("U9")}
     more["note"][5:] = "words"
+    more["sort"] = np.array(["A", "", "B"])[columns["particle"]]
     found, told = imported(write_csv(tmp_path / "a.csv", columns | more))
     assert list(found.properties) == ["mass", "charge", "kind", "radius", "spin"]
     assert (found.kind == [1, 2, 1]).all() and np.array_equal(found.radius, data["spin"] ** 2)
     for words in (
-        "'mass' is left out: it changes in time",
+        "'drift' is left out: it changes in time",
+        "'sort' is left out: it holds words in some rows only, like 'A'",
         "'same' is 5 for every",
         "'note' is left out: it holds words",
     ):
         assert words in told, told
+    columns["mass"] = columns["mass"] * (1 + columns["t"])  # a force needs to know
+    refused(write_csv(tmp_path / "b.csv", columns), "'mass' cannot be used: it changes in time", "--leave-out")
+    assert "equal ones" in imported(tmp_path / "b.csv", leave_out=["mass"])[1]
 
 
 def test_one_long_recording_is_cut_with_gaps_between_the_splits(tmp_path):
@@ -462,6 +474,44 @@ def test_files_that_cannot_be_read_are_named_with_what_to_do(tmp_path, name, wor
     refused(tmp_path / name, name, *words[:-1], words[-1])
     (tmp_path / name).write_text("")
     refused(tmp_path / name, f"{name} is empty")
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "words"),
+    [
+        ({"pos": np.zeros((0, 9, 3, 2))}, {}, ("(0, 9, 3, 2) are empty",)),
+        ({"pos": 1e200 * moving()["pos"]}, {}, ("magnitudes like 1", "other units")),
+        ({"pos": moving()["pos"][:, :2]}, {}, ("more than 2 frames", "expected 3")),
+        ({"pos": moving(trajectories=1)["pos"][:, :6]}, {}, ("more than 1 frame ",)),
+        ({"cutoff": np.ones(2)}, {}, ("'cutoff' is of shape (2,)", "--leave-out cutoff")),
+        ({"dt": np.nan}, {}, ("'dt' is nan, expected one positive number",)),
+        ({"mass": np.ones(5)}, {}, ("'mass' cannot be used: its shape (5,)", "--leave-out mass")),
+        ({}, {"cutoff": 1.0}, ("no box is known", "--box L")),
+        ({}, {"box": [5.0], "cutoff": 3.0}, ("reach 3, expected at most half", "--cutoff 2.5")),
+        ({}, {"columns": ["pos=pos", "t=pos"]}, ("each name once",)),
+    ],
+)
+def test_what_makes_no_dataset_is_refused_before_anything_is_written(tmp_path, datasets, changed, options, words):
+    np.savez(tmp_path / "a.npz", **({"pos": moving()["pos"]} | changed))
+    refused(tmp_path / "a.npz", *words, **options)
+    assert not datasets.exists()
+
+
+def test_how_far_forces_reach_in_a_box_is_half_its_shortest_side(tmp_path):
+    np.savez(tmp_path / "a.npz", pos=moving()["pos"])
+    found, told = imported(tmp_path / "a.npz", box=[7.0, 5.0])
+    assert found.cutoff == 2.5 and "reach is not known: half the shortest side of the box, 2.5" in told
+    assert imported(tmp_path / "a.npz", box=[7.0, 5.0], cutoff=2.0, overwrite=True)[0].cutoff == 2.0
+
+
+def test_a_packed_table_that_is_cut_off_is_said_to_be(tmp_path):
+    text = write_csv(tmp_path / "a.csv", table(moving())).read_bytes()
+    for packer in (gzip, bz2, lzma):
+        name = f"b.csv.{ {gzip: 'gz', bz2: 'bz2', lzma: 'xz'}[packer] }"
+        (tmp_path / name).write_bytes(packer.compress(text)[:-900])
+        refused(tmp_path / name, f"{name} is damaged or cut off", "copy it again")
+    (tmp_path / "c.csv.gz").write_bytes(text)
+    refused(tmp_path / "c.csv.gz", "c.csv.gz is damaged", "gzip")
 
 
 def test_files_that_are_not_there_or_of_different_kinds(tmp_path):

@@ -18,6 +18,7 @@ NO_PAIRS = 1e-6  # typical size of what pair forces do, over that of the acceler
 THIRD_LAW = 0.1  # median |F_ij + F_ji| / (|F_ij| + |F_ji|) from which action and reaction are said to differ
 
 OPEN = 0.25  # share of the time that may be left open: encounters too close to follow
+FOLLOWED = 1e-4  # of a step between frames: positions so close are followed, whatever their noise
 SQUARES, CLEAR = 0.02, 5.0  # by so much, and so many standard errors, squares may exceed what noise leaves
 
 
@@ -68,14 +69,16 @@ def not_told(error: float, without_pairs: float, r: np.ndarray, choosers: int) -
     return out
 
 
-def not_followed(excess: float | None, error: float, left_open: float = 0.0) -> list[str]:
+def not_followed(excess: float | None, error: float, left_open: float = 0.0, left: float = float("inf")) -> list[str]:
     """That no motion under the law follows the positions observed, as a reason against it. ``excess``: squares left by
     motion followed as far as it is seen over those of short runs, where noise alone is left; ``error``: standard error.
-    ``left_open``: share of the stretches between frames over which no motion under the law was found.
+    ``left_open``: share of the stretches between frames over which no motion under the law was found. ``left``: root
+    mean square of what is left, over the typical step between frames: where that is next to nothing, it is how exactly
+    somebody simulated, and no doubt.
     """
     if left_open > OPEN:
         return [f"no motion under it follows the positions over {100 * left_open:.0f} % of the time"]
-    if excess is None or excess - 1 <= max(SQUARES, CLEAR * error):
+    if excess is None or excess - 1 <= max(SQUARES, CLEAR * error) or left < FOLLOWED:
         return []
     return [f"no motion under it follows the positions (squares {excess:.3g} times those that noise leaves)"]
 

@@ -53,6 +53,7 @@ class Polished:
     stretches: int
     converged: bool
     cpu_seconds: float
+    step: float | None = None  # typical, between frames
     why_not: str | None = None
 
     @property
@@ -63,7 +64,8 @@ class Polished:
     @property
     def doubts(self) -> list[str]:
         """What the squares say against the law."""
-        return not_followed(self.excess, self.excess_error, self.cuts / max(self.stretches, 1))
+        left = self.noise / self.step if self.step else np.inf
+        return not_followed(self.excess, self.excess_error, self.cuts / max(self.stretches, 1), left)
 
 
 def polish(
@@ -163,6 +165,7 @@ def polish(
         int(sum(one.real[one.settled].sum() for one in batches)),
         best.converged,
         time.process_time() - clock,
+        float(length),
     )
 
 
@@ -231,7 +234,7 @@ def _cannot(law: Law, found: list[Pieces], values, form: Form) -> str | None:
 
 def _untouched(law: Law, reason: str, seconds: float) -> Polished:
     nothing = (None,) * 5
-    return Polished(law, [], [], to_text(law.pair, 6), *nothing, 0, 0, 0, 0, 0, 0, False, seconds, reason)
+    return Polished(law, [], [], to_text(law.pair, 6), *nothing, 0, 0, 0, 0, 0, 0, False, seconds, why_not=reason)
 
 
 def _some(found: list[Pieces], seed: int, most: int) -> list[Pieces]:

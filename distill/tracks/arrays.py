@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files.properties import KNOWN
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.tracks import names
@@ -240,14 +241,15 @@ def _built(ours: dict, asked: Asked, where: str, lines: list[str]) -> Tracks:
         lines = [*lines, f"the positions {pos.shape} are taken as one recording [frame, particle, dim]"]
         pos = pos[None]
     count, frames, n, dim = pos.shape
+    if not pos.size:
+        raise UserError(f"{where}: the positions {pos.shape} are empty", FIX)
     if dim not in (1, 2, 3):
         fix = "expected the last axis to be x, y (, z)"
         raise UserError(f"{where}: the positions {pos.shape} have {dim} space dimensions", fix)
-    dt = ours.pop("dt", None)
-    dt = asked.dt or (float(dt) if dt is not None and dt.size == 1 and "t" not in ours and float(dt) > 0 else None)
+    dt = _positive(ours.pop("dt", None), "dt", where) if "t" not in ours else None
+    dt = asked.dt or dt
     out = Tracks(pos, np.arange(frames) * (dt or 1.0), lines=lines, spaced=dt is not None, recordings=count)
-    if "cutoff" in ours:
-        out.cutoff = float(np.squeeze(ours.pop("cutoff")))
+    out.cutoff = _positive(ours.pop("cutoff", None), "cutoff", where)
     for name in VECTORS[1:]:
         if name in ours:
             value = _float(ours.pop(name), name, where)
@@ -275,8 +277,11 @@ def _built(ours: dict, asked: Asked, where: str, lines: list[str]) -> Tracks:
     split = ours.pop("split", None)
     if split is not None and split.shape == (count,) and np.isin(split, (0, 1, 2)).all():
         out.split = split.astype(np.int8)
+    ours.pop("dt", None)
     for name, value in ours.items():
         found, why = _property_of(_float(value, name, where), out.size, single)
+        if why and name in KNOWN:
+            raise UserError(f"{where}: '{name}' cannot be used: {why}", f"mend it, or go without:  --leave-out {name}")
         if why:
             out.lines.append(f"'{name}' is left out: {why}")
         else:
@@ -290,6 +295,16 @@ def _float(value: np.ndarray, name: str, where: str) -> np.ndarray:
     value = np.array(value, dtype=np.float32 if value.dtype == np.float32 else np.float64)
     value[~np.isfinite(value)] = np.nan
     return value
+
+
+def _positive(value: np.ndarray | None, name: str, where: str) -> float | None:
+    """The one positive number that an array holds; None where there is no array."""
+    if value is None:
+        return None
+    if value.size != 1 or not 0 < (number := float(np.squeeze(value))) < np.inf:
+        told = value.tolist() if value.size == 1 else f"of shape {value.shape}"
+        raise UserError(f"{where}: '{name}' is {told}, expected one positive number", f"--leave-out {name}")
+    return number
 
 
 def _box_of(value: np.ndarray, dim: int, where: str) -> np.ndarray:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from distill.files.dataset import check_magnitudes
 from distill.physics.neighbours import minimum_image
 from distill.shell.errors import UserError
 from distill.tracks.tracks import Tracks
 
 SPOILT = 0.2  # most of the trajectories that are left out because numbers in them are missing
+FEWEST_FRAMES = 3  # with the same particle: without, positions say nothing of accelerations
 FILLED = 3  # most frames in a row without a particle whose accelerations were measured that are filled in
 
 
@@ -27,15 +29,19 @@ class Completed:
 
 
 def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: float | None = None, box=None) -> Completed:
-    """``mass``: of every particle, where the file has none; ``box``: side lengths, where the file has none."""
+    """``mass``: of every particle, where the file has none; ``box``: side lengths, where the file has none; ``cutoff``:
+    reach of the force in a box, half the shortest side where nobody says. ``UserError`` for what makes no dataset.
+    """
     lines = list(tracks.lines)
     if box is not None:
         tracks.box = _given_box(box, tracks.size[3])
     lines += flattened(tracks)
     lines += without_spoilt(tracks)
     lines += without_the_lonely(tracks, where)
+    enough_frames(tracks, where)
     derived: dict[str, str] = {}
     lines += masses(tracks, derived, mass, where)
+    check_magnitudes(tracks.vectors() | tracks.properties, where)
     if tracks.force is not None and tracks.acc is None:
         tracks.acc = tracks.force / tracks.properties["mass"][:, None, :, None]
         derived["acc"] = "force over mass"
@@ -49,9 +55,7 @@ def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: floa
         unwrapped(tracks)
         derived["pos"] = "unwrapped: a particle is followed through the sides of the box"
         arrays["box"] = tracks.box
-    cutoff = tracks.cutoff if cutoff is None else cutoff
-    if cutoff is not None and tracks.box is not None:
-        arrays["cutoff"] = np.float64(cutoff)
+    lines += reach(tracks, arrays, derived, cutoff, where)
     seen = tracks.seen
     if tracks.acc is None:
         pos = arrays["observed"] = tracks.pos  # they are smoothed, and gaps filled in, afterwards
@@ -100,6 +104,35 @@ def _given_box(box, dim: int) -> np.ndarray:
     if len(box) not in (1, dim):
         raise UserError(f"--box: {len(box)} side lengths for {dim} dimensions", "give one, or one a dimension")
     return np.broadcast_to(np.asarray(box, dtype=float), (dim,)).copy()
+
+
+def reach(tracks: Tracks, arrays: dict, derived: dict, cutoff: float | None, where: str) -> list[str]:
+    """Put the ``cutoff`` of a periodic box into ``arrays``: as given, as in the file, or half the shortest side."""
+    if tracks.box is None:
+        if cutoff is not None:
+            found = f"{where}: --cutoff is how far forces reach in a periodic box, and no box is known"
+            raise UserError(found, "give its sides too:  --box L, or leave --cutoff out")
+        return ["the file's 'cutoff' is left out: it holds for a periodic box, and no box is known"] * bool(
+            tracks.cutoff
+        )
+    given, half = tracks.cutoff if cutoff is None else cutoff, float(tracks.box.min()) / 2
+    arrays["cutoff"] = np.float64(half if given is None else given)
+    if not 0 < arrays["cutoff"] <= half:
+        found = f"{where}: forces reach {given:g}, expected at most half the shortest side of the box, {half:g}"
+        raise UserError(found, f"--cutoff {half:g}, or less")
+    if given is not None:
+        return []
+    derived["cutoff"] = "half the shortest side of the box"
+    return [f"how far forces reach is not known: half the shortest side of the box, {half:g}; --cutoff says otherwise"]
+
+
+def enough_frames(tracks: Tracks, where: str) -> None:
+    """``UserError`` for positions alone where no particle is seen in three frames."""
+    most = int(tracks.seen.sum(1).max())
+    if tracks.acc is None and tracks.force is None and most < FEWEST_FRAMES:
+        found = f"{where}: no particle is seen in more than {most} frame{'s' * (most > 1)} of a trajectory, expected"
+        fix = "give longer recordings, or the accelerations (ax, ay or fx, fy) if they were measured"
+        raise UserError(f"{found} {FEWEST_FRAMES} to tell an acceleration from positions", fix)
 
 
 def flattened(tracks: Tracks) -> list[str]:

@@ -83,6 +83,8 @@ def pairs(given: Sequence[str] | None, flag: str = "--columns") -> dict[str, str
         ours, equals, theirs = word.partition("=")
         if not equals or not ours or not theirs:
             raise UsageError(f"argument {flag}: '{word}', expected OURS=THEIRS, as in x=pos_x")
+        if theirs in out.values() or ours.strip() in out:
+            raise UsageError(f"argument {flag}: '{theirs}' and '{ours}', expected each name once")
         out[ours.strip()] = theirs
     return out
 

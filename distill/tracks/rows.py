@@ -6,6 +6,7 @@ only the particles that are in it: a film in which a hundred thousand tracks com
 rows.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -90,7 +91,7 @@ class Rows:
     columns: dict[str, list] = field(default_factory=dict)
     count: int = 0
     lost: int = 0  # rows without a place, a time or a particle
-    dates: bool = False
+    first_date: int | None = None  # nanoseconds
     left_out: dict[str, str] = field(default_factory=dict)  # column -> why
     kinds: dict[str, Codes] = field(default_factory=dict)  # column of words -> their numbers
     box: np.ndarray | None = None
@@ -130,8 +131,8 @@ class Rows:
         if values.dtype.kind in "fiub":
             return values.astype(np.float64, copy=False)
         if name == "t" and (found := _dates(values)) is not None:
-            self.dates = True
-            return found
+            self.first_date = found[0] if self.first_date is None else self.first_date
+            return (found - self.first_date) / 1e9  # seconds since 1970 would cost digits
         if name not in _NUMBERS and (found := self._kinds(name, values)) is not None:
             return found
         out = np.array([_float(v) for v in values.tolist()])
@@ -145,7 +146,8 @@ class Rows:
                 "mend it, or leave the cell empty where nothing was measured"
                 + ("; times are numbers or dates as 2024-05-01T12:00:00" if name == "t" else ""),
             )
-        self.left_out[name] = f"it holds words like {str(values[bad[0]])[:20]!r}"
+        words = "words in some rows only" if len(bad) < len(out) else "too many different words"
+        self.left_out[name] = f"it holds {words}, like {str(values[bad[0]])[:20]!r}"
         self.columns.pop(name, None)
         self.kinds.pop(name, None)
         return None
@@ -169,7 +171,7 @@ class Rows:
         recording, t, number = columns.pop("recording"), columns.pop("t", None), columns.pop("frame", None)
         if number is not None and t is not None:
             lines += ["frames are told apart by their number, their times are those of the column"]
-        if self.dates:
+        if self.first_date is not None:
             t, lines = t - t.min(), [*lines, "times are dates: seconds since the first one"]
         t = number * dt if t is None else t
         key = t if number is None else number
@@ -218,6 +220,9 @@ class Rows:
                 setattr(out, kind, _vector(kind, columns, dest, shape))
         for name in sorted(columns):
             values, why = _property(columns.pop(name), dest, shape)
+            if why and name in KNOWN:
+                found = f"{self.where}: the column of '{name}' cannot be used: {why}"
+                raise UserError(found, "mend it, or go without:  --leave-out and its name")
             if why:
                 lines += [f"the column '{name}' is left out: {why}"]
             else:
@@ -280,14 +285,16 @@ def _word(value) -> bool:
 
 
 def _dates(values: np.ndarray) -> np.ndarray | None:
-    """Seconds of ISO dates; None where these are no dates."""
+    """Nanoseconds of ISO dates; None where these are no dates."""
     if values.dtype.kind == "M":
-        return values.astype("datetime64[ns]").astype(np.int64) / 1e9
+        return values.astype("datetime64[ns]").astype(np.int64)
     try:
         texts = [str(v).strip().replace(" ", "T").rstrip("Z") for v in values.tolist()]
         if not all("-" in text[1:] and len(text) >= 8 for text in texts):
             return None
-        return np.array(texts, dtype="datetime64[ns]").astype(np.int64) / 1e9
+        with warnings.catch_warnings():  # of numpy, which does turn 12:00+02:00 into the 10:00 that it is
+            warnings.filterwarnings("ignore", "no explicit representation of timezones")
+            return np.array(texts, dtype="datetime64[ns]").astype(np.int64)
     except ValueError:
         return None
 

@@ -9,6 +9,7 @@ import gzip
 import io
 import lzma
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,14 @@ def _head(path: Path) -> tuple[list[str], str]:
         try:
             with opened(path, encoding) as file:
                 lines = [line for _, line in zip(range(LOOK), file, strict=False)]
-        except (UnicodeError, EOFError, OSError, lzma.LZMAError):
+        except UnicodeError:
             continue
+        except (EOFError, lzma.LZMAError, zlib.error) as exc:
+            raise _damaged(path, exc) from None
+        except OSError as exc:
+            if path.suffix.lower() not in PACKED or exc.errno:
+                raise
+            raise _damaged(path, exc) from None
         if not any("\0" in line for line in lines):
             return [line.rstrip("\r\n") for line in lines], encoding
     raise UserError(
@@ -178,8 +185,12 @@ def parts(found: Layout, columns: Sequence[str]) -> Iterator[dict[str, np.ndarra
         raise UserError(
             f"{where} cannot be read as a table ({text.splitlines()[0][:90]})", "export it as CSV"
         ) from None
-    except (EOFError, UnicodeError, lzma.LZMAError, gzip.BadGzipFile) as exc:
-        raise UserError(f"{where} is damaged or cut off ({str(exc)[:80]})", "copy it again") from None
+    except (EOFError, UnicodeError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as exc:
+        raise _damaged(found.path, exc) from None
+
+
+def _damaged(path: Path, why: Exception) -> UserError:
+    return UserError(f"{relative(path)} is damaged or cut off ({str(why)[:80]})", "copy it again")
 
 
 def _exact(version: str) -> dict:
