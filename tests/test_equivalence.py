@@ -7,7 +7,7 @@ import pytest
 from planted import messages
 
 from distill.files.properties import VARIABLES
-from distill.formulas.equivalence import ERROR_IS, KEPT, RELATIONS, compare, equivalence, same_rational
+from distill.formulas.equivalence import ERROR_IS, KEPT, RELATIONS, compare, equivalence, same_rational, sizes_of
 from distill.formulas.forms import form_of
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse
@@ -271,3 +271,17 @@ def test_compare_laws():
     assert not steeper["symbolic_equal"] and not check("-m_i/(r+0.01)^2")["symbolic_equal"]
     assert check("log(r-1000)")["relative_error_in_range"] == pytest.approx(3)
     assert not same_rational(parse("m_i + 0.1*r", NAMES), parse("m_i", NAMES))
+
+
+@pytest.mark.parametrize("length", [1e-9, 1e9])
+def test_algebra_does_not_depend_on_the_unit_of_length(length):
+    rng = np.random.default_rng(3)
+    columns = {"r": rng.uniform(0.5, 3, 200) * length, "m_i": rng.uniform(1, 2, 200), "m_j": rng.uniform(1, 2, 200)}
+    sizes = sizes_of(columns)
+
+    def softened(by):
+        return parse(f"-m_i*m_j/(r+{by * length!r})^2", NAMES)
+
+    assert same_rational(softened(0.01), softened(0.01), 0.03, sizes)
+    for other in (softened(0.02), parse("-m_i*m_j/r^2", NAMES), parse(f"-m_i*m_j/(1.1*r+{0.01 * length!r})^2", NAMES)):
+        assert not same_rational(softened(0.01), other, 0.03, sizes)

@@ -9,7 +9,7 @@ law's text (ten digits).
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import sympy as sp
@@ -24,6 +24,7 @@ TOLERANCE = 1e-5  # largest relative error, anywhere, of two laws that are calle
 KEPT = 10.0  # a constant off by more than this factor, gone, or of the other sign makes another form
 ROWS = 400  # of each range, for a fit; whatever it finds is then held to all rows
 MOST_CONSTANTS = 12
+NEGLIGIBLE = 1e-6  # a coefficient over the largest, variables in units of their typical sizes
 RELATIONS = ("same", "same up to a constant factor", "same functional form", "different")
 ERROR_IS = "|law - truth| / (0.05 median |truth| + |truth|), the median over the samples of the range"
 
@@ -60,14 +61,23 @@ def compare(
     result = {"scale": scale, "relative_error_in_range": error(value, target, weight)}
     result["relative_error_extrapolated"] = error(*evaluate(samples_far))
     asked = symbolic and known and scale != 0
-    result["symbolic_equal"] = asked and same_rational(sp.Float(scale) * law, truth, tolerance)
+    result["symbolic_equal"] = asked and same_rational(sp.Float(scale) * law, truth, tolerance, sizes_of(samples_in))
     return result
 
 
-def same_rational(a: sp.Expr, b: sp.Expr, tolerance: float = 0.03) -> bool:
+def sizes_of(columns: Mapping) -> dict[str, float]:
+    """Variable -> its typical size in ``columns`` (variable -> [sample])."""
+    return {name: typical(np.abs(np.asarray(values, dtype=float))) for name, values in columns.items()}
+
+
+def same_rational(a: sp.Expr, b: sp.Expr, tolerance: float = 0.03, sizes: Mapping[str, float] | None = None) -> bool:
     """True if both are the same quotient of polynomials, every coefficient within ``tolerance`` relative
-    (those below 1e-6 of the largest are taken as 0). False if not rational or too large to decide cheaply.
+    (those below ``NEGLIGIBLE`` of the largest are taken as 0). False if not rational or too large to decide cheaply.
+
+    ``sizes``: variable -> its typical size, 1 where none is given: coefficients of different powers are compared in
+    size for variables in these units.
     """
+    sizes = sizes or {}
     if max(complexity(a), complexity(b)) > 45:
         return False
     symbols = sorted(a.free_symbols | b.free_symbols, key=str)
@@ -80,10 +90,17 @@ def same_rational(a: sp.Expr, b: sp.Expr, tolerance: float = 0.03) -> bool:
         left, right = (dict(sp.Poly(x * y, *symbols).terms()) for x, y in ((n1, d2), (n2, d1)))
     except sp.PolynomialError:
         return False
-    largest = max(abs(float(c)) for c in [*left.values(), *right.values()])
-    for power in left.keys() | right.keys():
+    logs = [math.log(sizes.get(s.name, 1.0)) for s in symbols]
+    # by logarithms: in some units products of sizes are no floating-point numbers
+    size = {
+        power: math.log(most) + sum(k * log for k, log in zip(power, logs, strict=True))
+        for power in left.keys() | right.keys()
+        if (most := max(abs(float(left.get(power, 0))), abs(float(right.get(power, 0))))) > 0
+    }
+    least = max(size.values(), default=0.0) + math.log(NEGLIGIBLE)
+    for power in (k for k, log in size.items() if log > least):
         p, q = float(left.get(power, 0)), float(right.get(power, 0))
-        if max(abs(p), abs(q)) > 1e-6 * largest and abs(p - q) > tolerance * max(abs(p), abs(q)):
+        if abs(p - q) > tolerance * max(abs(p), abs(q)):
             return False
     return True
 
@@ -137,7 +154,7 @@ def equivalence(law: sp.Expr, truth, samples: dict, unseen: Collection[int] = ()
     symbolic = None
     if known and relation != "different":
         other = {"same": truth, "same functional form": fitted}.get(relation, sp.Float(factor) * truth)
-        symbolic = _same_symbolically(law, other)
+        symbolic = _same_symbolically(law, other, sizes_of(columns))
     result = {
         "relation": relation,
         "factor": factor if relation in RELATIONS[:2] else None,
@@ -190,9 +207,9 @@ def _constants(law, truth, columns, value, weights, factor, rows, unseen) -> tup
     return out, form.expr.xreplace({c.symbol: sp.Float(float(v)) for c, v in zip(form.constants, at, strict=True)})
 
 
-def _same_symbolically(a: sp.Expr, b: sp.Expr) -> bool:
+def _same_symbolically(a: sp.Expr, b: sp.Expr, sizes: Mapping[str, float]) -> bool:
     """Whether algebra finds both to be one formula: one rational function, or of one form (``form_of``)."""
-    if same_rational(a, b, TOLERANCE):
+    if same_rational(a, b, TOLERANCE, sizes):
         return True
     try:
         one, other = form_of(a), form_of(b)
