@@ -26,6 +26,7 @@ from distill.network.recipes import defaults
 from distill.network.training import Trainer, fit
 from distill.search import operon
 from distill.shell import paths
+from distill.shell.errors import UserError
 from distill.windows.of_dataset import from_positions
 from distill.windows.unresolved import alternating
 
@@ -298,6 +299,13 @@ def test_what_frames_miss_is_seen_where_accelerations_have_a_peak_between_them(l
 # ---------------------------------------------------------------- from positions to a law
 
 
+def test_what_needs_single_frames_is_refused_before_anything_is_searched(tmp_path):
+    dataset, _ = circling()
+    save_dataset(tmp_path / "circling.npz", dataset.arrays, {})
+    with pytest.raises(UserError, match="--sr-on-inputs needs accelerations of single frames"):
+        distill.search_law(dataset=str(tmp_path / "circling.npz"), sr_on_inputs=True)
+
+
 @pytest.mark.slow
 def test_positions_alone_go_through_all_stages(tmp_path, monkeypatch):
     """A spring from noisy positions: the constants come back, and nothing asks for accelerations."""
@@ -317,6 +325,9 @@ def test_positions_alone_go_through_all_stages(tmp_path, monkeypatch):
     assert config.window == 21 and config.options["velocities"] is False and config.skill.noise < 0.01
     distill.extract_messages(run, quick=True)
     distill.fit_linear(run)
+    for refused in ({"sr_on_inputs": True}, {"node": "function"}):  # at once, not after the search
+        with pytest.raises(UserError, match="needs accelerations of single frames"):
+            distill.search_law(run, **refused)
     law = records.load(LawRecord, distill.search_law(run, engine="operon", quick=True).path)
     assert law.verdict.same_form and law.acceleration_error.law < 0.1 * law.acceleration_error.gnn
     found = records.load(

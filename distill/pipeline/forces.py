@@ -24,6 +24,7 @@ from distill.shell.stage import warn
 from distill.splines.observations import GRAPHS, observations
 from distill.splines.pair_spline import PairSpline
 from distill.splines.window_length import with_window
+from distill.windows.of_dataset import positions_alone
 
 BOTH = "both"
 FORCE_FROM = (MESSAGES, SPLINES, BOTH)
@@ -100,7 +101,10 @@ class Forces:
 
 
 class OfRun:
-    """A trained run: ``force`` reads its messages, or fits splines to the accelerations of the same frames."""
+    """A trained run: ``force`` reads its messages, or fits splines to the accelerations of the same frames.
+
+    ``windows``, of this and the other two ways: whether accelerations are means over windows of frames.
+    """
 
     def __init__(self, run: str, force_from: str):
         self.run, self.splines = run_name_of(run), force_from == SPLINES
@@ -111,7 +115,7 @@ class OfRun:
         self.inputs = {"messages": path, "config": config}
         if (test := messages_path(self.run, "test")).is_file():
             self.inputs["messages_test"] = test  # laws are judged on it where it is there
-        self.periodic = bool(self.config.model.get("periodic"))
+        self.periodic, self.windows = bool(self.config.model.get("periodic")), "weight" in self.messages
         if len(np.unique(self.messages["trajectory"])) < 2:
             raise _of_one_trajectory(path, f"python extract_messages.py --run {run} --split all, or train on more")
 
@@ -138,6 +142,7 @@ class OfDataset:
     def __init__(self, name: str):
         self.dataset = load_dataset(name)
         self.run, self.periodic = splines_name(self.dataset.name), self.dataset.periodic
+        self.windows = positions_alone(self.dataset)
         self.properties = list(self.dataset.properties)
         self.inputs = {"dataset": self.dataset.path}
         if len(self.dataset.trajectories("train")) < 2:
@@ -179,6 +184,7 @@ class OfMessages:
         self.run, self.path = name_of_messages(path, name), Path(path)
         self.splines, self.periodic = force_from == SPLINES, False
         self.messages, self.meta = load_made_elsewhere(self.path, self.run)
+        self.windows = "weight" in self.messages
         self.properties, self.inputs = self.meta.properties, {"messages": self.path}
         if len(np.unique(self.messages["trajectory"])) < 2:
             raise _of_one_trajectory(self.path, "number its 'trajectory' by film, or by stretches of one film")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +14,26 @@ from distill.files.dataset import Dataset
 from distill.files.kinds import LawRecord
 from distill.files.messages import load_messages
 from distill.files.names import messages_path
-from distill.files.properties import of_edges, variables
+from distill.files.properties import of_edges
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import finite_or_none, save_bytes
 from distill.law import account, trust
-from distill.law.sources import LINEAR_NODE, MESSAGES, SPLINES
+from distill.law.sources import LINEAR_NODE, MESSAGES, Source
 from distill.messages import assumptions, read_out, roles
 from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
 from distill.physics.terms import direction
-from distill.pipeline.forces import BOTH, OF_DATASET, OF_MESSAGES, NoDataset, where_from
+from distill.pipeline.forces import Forces, NoDataset
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
+from distill.pipeline.search_plan import Plan, planned
 from distill.report.material import is_stale
 from distill.report.words import pair_words, response_short, trust_words
 from distill.response import account as response_account
 from distill.response import behind
 from distill.search import given as given_formulas
 from distill.search import whole_system
-from distill.search.engine import USUAL, CannotStartError, SearchOptions
-from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
+from distill.search.engine import CannotStartError, SearchOptions
+from distill.search.registry import load_engine, resolve_engine
 from distill.search.targets import Target, load_front, radial_target, save_front, search_target, searches
 from distill.shell import paths
 from distill.shell.errors import UserError, about
@@ -41,9 +42,6 @@ from distill.shell.processes import GUARD, workers
 from distill.shell.stage import Done, Stage, progress, warn
 from distill.shooting import account as shooting_account
 
-QUICK_ROWS = 500
-OPTIONS = ("engine", "loss", "operators", "niterations", "max_complexity", "restarts", "min_restarts")
-OPTIONS += ("seed", "time_limit", "deterministic", "guesses")  # of the search that are a stage's
 LINEAR = {"label": "messages, a = S/m", "what": "the same network read as if every particle responded by a = S/m"}
 MORE = "a law needs frames in which particles move, at distances that differ; docs/formats.md lists the arrays"
 SHARES = ("tangential_share", "tangential_median")
@@ -97,134 +95,115 @@ def search_law(
     ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
     that then cannot start, the next one searches.
     """
-    if force_from is None:
-        force_from = MESSAGES if dataset is None else SPLINES
-    asked = force_from
-    if force_from == BOTH:
-        force_from, rivals = MESSAGES, (*rivals, SPLINES)
-    if hall_of_fame is not None:
-        _check_given(engine, targets, node, sr_on_inputs)
-        targets, node, hall_of_fame = OF_DATASET, "linear", str(hall_of_fame)
-    elif names:
-        raise UserError("--names says what the names of a file are", "give it with --hall-of-fame FILE")
-    if targets is None:
-        usual = DEFAULT_TARGETS if messages is None else OF_MESSAGES
-        targets = usual if dataset is None else OF_DATASET
-    rivals = tuple(name for name in dict.fromkeys(rivals) if name != force_from)
-    if node == "function" and (run is None or force_from != MESSAGES):
-        raise UserError("--node function reads the messages of a network", "give --run, and not --force-from splines")
-    if sr_on_inputs and messages is not None:
-        raise UserError("--sr-on-inputs searches positions, which messages alone do not have", "leave it out")
-    given = where_from(run, dataset, messages, name, asked, targets, rivals)
-    run, dataset, names = given.run, None if dataset is None else given.dataset.name, list(names)
-    messages, name = (None, None) if messages is None else (str(messages), run)
-    arguments = {k: v for k, v in locals().items() if k not in ("given", "asked", "usual")}
-    folder, inputs = paths.OUTPUTS / run, given.inputs
-    if hall_of_fame:
-        variables_here = variables(given.properties)
-        if (folder / "symbolic").resolve() in Path(hall_of_fame).resolve().parents:
-            found = f"{relative(hall_of_fame)} lies where this stage writes its own"
-            raise UserError(found, "move it elsewhere, and give it from there")
-        from_file = given_formulas.read_front(hall_of_fame, variables_here, names, max_complexity)
-    stage, out = Stage("symbolic_reg", run), folder / "law.json"
-    if "radial" not in targets:
-        raise UserError("the law is composed from the radial target", "add radial to --targets")
-    if hall_of_fame:
-        inputs["hall_of_fame"] = Path(hall_of_fame)
-        chosen, reason = given_formulas.NAME, f"the formulas of {relative(hall_of_fame)}"
-    else:
-        chosen, reason = resolve_engine(engine)
-    if given.periodic and sr_on_inputs:
-        raise UserError("--sr-on-inputs does not know periodic boxes", "leave it out")
-    # from distances alone, whole powers up to the 13th do not come out of products
-    arguments["operators"] = tuple(operators or (*USUAL, *(("pow",) if given.periodic else ())))
-    arguments |= {"engine": chosen, "targets": list(targets), "rivals": list(rivals)}
-    if quick:
-        arguments |= {"restarts": 1, "min_restarts": 1, "rows": min(rows, QUICK_ROWS)}
-    rows = arguments["rows"]
-    options = SearchOptions(**{k: arguments[k] for k in OPTIONS}, resume=not overwrite)
-    load_engine(chosen).check(options)
-    if already_done(out, arguments, inputs, overwrite):
-        if given.config is None and is_stale(run):
+    plan = planned(dict(locals()))
+    run, out, stage = plan.run, plan.folder / "law.json", Stage("symbolic_reg", plan.run)
+    if already_done(out, plan.arguments, plan.inputs, overwrite):
+        if plan.given.config is None and is_stale(run):
             _write_report(run)
         return stage.already_done(out)
     if sys.stderr.isatty():
-        print(f"engine {chosen}: {reason}", file=sys.stderr, flush=True)
+        print(f"engine {plan.options.engine}: {plan.reason}", file=sys.stderr, flush=True)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
 
-    source = relative(next(iter(inputs.values())))
-    with about(source, MORE):
-        forces = given.forces(seed, quick)
-    data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
-    behind_it = _read_behind(node, forces, seed) if _looks_behind(node, forces, force_from) else None
+    found = searched(plan, threads)
+    law, content = composed(plan, found)
+    columns = {
+        name: (np.array([r.complexity for r in f.rows]), np.array([r.loss for r in f.rows]), f.chosen)
+        for name, f in found.fronts.items()
+    }
+    save_bytes(plan.folder / "pareto.png", plots.save_bytes(plots.pareto(columns, run)))
+    made = provenance("symbolic_reg", plan.arguments, plan.inputs, stage.seconds)
+    made["versions"] |= load_engine(found.options.engine).versions()
+    made |= {"run": run, "engine": found.options.engine, "engine_reason": found.reason}
+    record = records.save(LawRecord, out, made | content)
+    if found.forces.config is None:  # no later stage writes it
+        _write_report(run)
+    lines = [f"verdict  {trust_words(record)}"] if record.verdict.recovered is None else []
+    return stage.done(out, lines, **_headline(record))
+
+
+# ---------------------------------------------------------------- what is found
+
+
+@dataclass
+class Searched:
+    """``fronts`` by target, those of ``others`` in ``of_rivals``; ``behind``: the forces behind a response, None for
+    a = F/m; ``left``: what the read-out has that no radial law does; ``options`` and ``reason`` of the engine that
+    searched.
+    """
+
+    forces: Forces
+    others: list[Source]
+    behind: behind.Read | None
+    left: dict
+    fronts: dict
+    of_rivals: dict
+    options: SearchOptions
+    reason: str
+
+
+def searched(plan: Plan, threads: int) -> Searched:
+    """The forces of ``plan`` and the formulas of every target."""
+    seed, rows, quick = (plan.arguments[k] for k in ("seed", "rows", "quick"))
+    options, reason = plan.options, plan.reason
+    source = next(iter(plan.inputs.values()))
+    with about(relative(source), MORE):
+        forces = plan.given.forces(seed, quick)
+    messages, nodes, read, main = forces.messages, forces.nodes, forces.read, forces.main
+    behind_it = _read_behind(plan.arguments["node"], forces, seed) if _looks_behind(plan, forces) else None
     left = assumptions.leftover(main.force if behind_it is None else behind_it.force, messages, seed)
     plain = read.plain_force(messages, nodes) if behind_it is None else behind_it.force  # the one whose rest is told
     left["third_law"] = finite_or_none(third_law_residual(plain, nodes))
     if not (left["central"] and left["velocity_free"]):
         warn(f"the radial law leaves out part of the read-out force ({left['text']})")
-    others = [forces.rival(name, seed) for name in rivals]
-    if hall_of_fame:
+    others = [forces.rival(name, seed) for name in plan.arguments["rivals"]]
+    if plan.formulas is not None:
         same = {k: float(v[0]) for k, v in of_edges(messages).items() if np.ptp(v) == 0}
-        options = replace(options, formulas=given_formulas.with_values(from_file, same))
-
-    with about(source, MORE):
-        todo = searches(targets, messages, nodes, read, main.force, rows, seed, forces.units)
+        options = replace(options, formulas=given_formulas.with_values(plan.formulas, same))
+    with about(relative(source), MORE):
+        todo = searches(plan.arguments["targets"], messages, nodes, read, main.force, rows, seed, forces.units)
     some = [o for o in others if o.force is not None]
     todo += [radial_target(o.name, messages, o.force, rows, seed, forces.units) for o in some]
     if behind_it is not None:
         todo += behind.searches(messages, nodes, behind_it, rows, seed, quick, forces.units)
-    place, digest = folder / "symbolic", sha256(next(iter(inputs.values())))
+    place, digest = plan.folder / "symbolic", sha256(source)
     try:
         fronts = run_searches(todo, options, threads, place, digest)
     except CannotStartError as exc:
-        if engine != "auto":
+        if not plan.other:
             raise
         options, reason = instead(options, exc)
         fronts = run_searches(todo, options, threads, place, digest)
     of_rivals = {o.name: fronts.pop(o.name, None) for o in others}
     forces.tell(behind_it is not None)
+    return Searched(forces, others, behind_it, left, fronts, of_rivals, options, reason)
 
+
+def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
+    """The law and what ``law.json`` says of it but for where and when it was made."""
+    asked, forces, fronts, left = plan.arguments, found.forces, found.fronts, found.left
+    seed, quick = asked["seed"], asked["quick"]
+    data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
     ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)
-    found = account.finding(main, fronts["radial"], ground, messages, data)
-    compared = [account.finding(o, of_rivals[o.name], ground, messages, data) for o in others]
+    own = account.finding(main, fronts["radial"], ground, messages, data)
+    compared = [account.finding(o, found.of_rivals[o.name], ground, messages, data) for o in found.others]
     polish, doubts = None, []
-    if "observed" in data.arrays and behind_it is None:
-        found, polish, doubts = shooting_account.polished(found, data, seed, ground.unit_charges, quick)
+    if "observed" in data.arrays and found.behind is None:
+        own, polish, doubts = shooting_account.polished(own, data, seed, ground.unit_charges, quick)
     test = forces.test(seed)
     judge = account.Judge(messages, ground, data, seed, test, forces.network, doubts)
-    if behind_it is None:
-        law, content = found.law, account.compose(found, compared, judge)
+    if found.behind is None:
+        law, content = own.law, account.compose(own, compared, judge)
     else:
-        receivers = behind.Ground(messages, nodes, seed)
-        composed = behind.compose(fronts, receivers)
-        # whatever is chosen: where it tells more than the network, that has to be seen
-        alone = response_account.rival(behind.control(receivers), judge, found.law.chain)
-        law, content = found.law, account.compose(found, compared, judge, [response_account.other(alone)])
-        content["node_choice"] = response_account.choice(composed, found, behind_it)
-        content["rivals"]["response_control"] = alone
-        if content["node_choice"]["chosen"] == "function":
-            content["rivals"][LINEAR_NODE] = account.rival_json(found, judge) | LINEAR
-            law, instead_of = response_account.replaced(composed, fronts, found, judge, compared, alone)
-            content |= instead_of
+        law, content = _composed_behind(found, own, compared, judge)
     if "node" in fronts:
         content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, main.force, data, seed)
     position = content.get("node_search", {}).get("position")
     content["data_verdict"]["violations"] = trust.violations(left, left["third_law"], position)
-    if sr_on_inputs:
-        content["sr_on_inputs"] = on_inputs(run, data, law, options, rows, raw_inputs)
-
-    columns = {
-        name: (np.array([r.complexity for r in f.rows]), np.array([r.loss for r in f.rows]), f.chosen)
-        for name, f in fronts.items()
-    }
-    save_bytes(folder / "pareto.png", plots.save_bytes(plots.pareto(columns, run)))
-    made = provenance("symbolic_reg", arguments, inputs, stage.seconds)
-    made["versions"] |= load_engine(options.engine).versions()
-    made |= {
-        "run": run,
+    if asked["sr_on_inputs"]:
+        content["sr_on_inputs"] = on_inputs(plan.run, data, law, found.options, asked["rows"], asked["raw_inputs"])
+    content |= {
         "source": main.name,
-        "engine": options.engine,
-        "engine_reason": reason,
         "chain": law.chain,
         "cutoff": law.cutoff,
         "trajectories": roles.account(messages, test, seed),
@@ -238,11 +217,23 @@ def search_law(
         content["refinement"]["why"] = content["refinement"]["why"].replace("network", "splines")
     if isinstance(data, NoDataset) and "force" in messages:
         content["force_in_file"] = _against_forces(law, messages)
-    record = records.save(LawRecord, out, made | content)
-    if forces.config is None:  # no later stage writes it
-        _write_report(run)
-    lines = [f"verdict  {trust_words(record)}"] if record.verdict.recovered is None else []
-    return stage.done(out, lines, **_headline(record))
+    return law, content
+
+
+def _composed_behind(found: Searched, own, compared: list, judge: account.Judge) -> tuple[Law, dict]:
+    """As ``composed`` where the messages have the forces behind a response, which the law has or has not."""
+    receivers = behind.Ground(found.forces.messages, found.forces.nodes, judge.seed)
+    made = behind.compose(found.fronts, receivers)
+    # whatever is chosen: where it tells more than the network, that has to be seen
+    alone = response_account.rival(behind.control(receivers), judge, own.law.chain)
+    law, content = own.law, account.compose(own, compared, judge, [response_account.other(alone)])
+    content["node_choice"] = response_account.choice(made, own, found.behind)
+    content["rivals"]["response_control"] = alone
+    if content["node_choice"]["chosen"] == "function":
+        content["rivals"][LINEAR_NODE] = account.rival_json(own, judge) | LINEAR
+        law, instead_of = response_account.replaced(made, found.fronts, own, judge, compared, alone)
+        content |= instead_of
+    return law, content
 
 
 def _against_forces(law: Law, messages: dict) -> dict:
@@ -253,32 +244,23 @@ def _against_forces(law: Law, messages: dict) -> dict:
     return read_out.score_forces(found, messages["force"].astype(float)) | {"n": len(unit)}
 
 
-def _check_given(engine: str, targets, node: str, sr_on_inputs: bool) -> None:
-    """``UserError`` for flags of a search where a file gives the formulas."""
-    flags = {"--engine": engine != "auto", "--targets": targets not in (None, [*OF_DATASET], OF_DATASET)}
-    flags |= {"--node function": node == "function", "--sr-on-inputs": sr_on_inputs}
-    for name in (k for k, there in flags.items() if there):
-        raise UserError(
-            f"--hall-of-fame gives formulas of the radial force, and {name} asks for a search", "leave it out"
-        )
-
-
 def _write_report(run: str) -> None:
     from distill.report.document import write_report  # matplotlib takes a second
 
     write_report(run)
 
 
-def _looks_behind(node: str, forces, force_from: str) -> bool:
-    """Whether a response is looked for."""
-    if node == "linear" or forces.config is None or force_from != MESSAGES:
+def _looks_behind(plan: Plan, forces: Forces) -> bool:
+    """Whether a response is looked for: not in windows, whose mean response is not that to the mean force."""
+    node = plan.arguments["node"]
+    if node == "linear" or forces.config is None or plan.arguments["force_from"] != MESSAGES or plan.given.windows:
         return False
     model = forces.config.model
     free = not model.get("linear_node") and model.get("antisymmetric") and not model.get("periodic")
     return node == "function" or bool(free)
 
 
-def _read_behind(node: str, forces, seed: int) -> behind.Read | None:
+def _read_behind(node: str, forces: Forces, seed: int) -> behind.Read | None:
     """None, and a warning, where nothing can be read and that was not asked for."""
     try:
         return behind.read(forces.messages, forces.nodes, seed)
