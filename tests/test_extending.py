@@ -96,20 +96,27 @@ def test_a_property(run_example):
 
 
 def test_a_law_term(run_example):
+    from distill.formulas.text import parse
     from distill.messages.net_forces import fit_terms
+    from distill.physics.law import Law
     from distill.physics.terms import State, force
 
     run_example("Law term")
     rng = np.random.default_rng(0)
     vel, properties = rng.normal(size=(300, 2)), {"mass": np.exp(rng.normal(size=300)), "charge": rng.normal(size=300)}
     state = State(vel, properties)
-    turned = np.stack([vel[:, 1], -vel[:, 0]], axis=1)
-    pull = 0.7 * properties["charge"][:, None] * turned - 0.2 * vel
+    ahead = vel / np.linalg.norm(vel, axis=1, keepdims=True)
+    pull = 0.7 * properties["charge"][:, None] * ahead - 0.2 * vel
     acc = pull / state.mass[:, None]
-    found = fit_terms(acc, np.linalg.norm(acc, axis=1), state, ["drag", "magnetic"])
-    assert found["magnetic"] == pytest.approx(0.7) and found["drag"] == pytest.approx(0.2)
+    found = fit_terms(acc, np.linalg.norm(acc, axis=1), state, ["drag", "propulsion"])
+    assert found["propulsion"] == pytest.approx(0.7) and found["drag"] == pytest.approx(0.2)
     assert np.allclose(force(found, state), pull)
-    assert "q_i" in TERMS["magnetic"].text(0.7) and "q_i" in TERMS["magnetic"].latex(0.7)
+    assert "q_i" in TERMS["propulsion"].text(0.7) and "q_i" in TERMS["propulsion"].latex(0.7)
+    law = Law(parse("0", ("r",)), {"propulsion": parse("1 + v", ("v",))}, pairs={"glancing": parse("3/r", ("r",))})
+    pos, vel = np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]])
+    found = law.acceleration(pos, vel, {"mass": np.ones(2), "charge": np.array([2.0, 0.0])})
+    np.testing.assert_allclose(found, [[2 * 6 * 0.6, 2 * 6 * 0.8 - 1.5 * 3], [0, 1.5 * 3]])
+    assert "(3 / r) w_ij" in law.equation()["text"]
 
 
 def test_a_reader(run_example, tmp_path):

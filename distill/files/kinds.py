@@ -300,7 +300,7 @@ class FrontRecord(Record):
 
 
 class PairLaw(Part):
-    """A pair force f: F_ij = f (x_i - x_j)/r."""
+    """A pair force f: F_ij = f (x_i - x_j)/r, or f times another vector of the pair, as ``convention`` says."""
 
     text: str  # of f; reads back to the same numbers
     latex: str  # of f
@@ -329,11 +329,21 @@ class DroppedTerm(Part):
     why: str  # it was dropped
 
 
+class FunctionLaw(Part):
+    """What multiplies the vector of a term beside the pair forces, where that is no number: its components."""
+
+    text: list[str]  # formulas, in x, y, z, v (the speed), s (the distance from ``centre``), m_i, q_i, ... and t
+    latex: list[str]  # the same
+    variables: list[str]  # that they have
+    centre: list[float] | None = None  # of a force about a point
+
+
 class NodeLaw(Part):
     text: str  # the acceleration
     latex: str  # the same
     dim: int  # space dimensions
     terms: dict[str, float | list[float]]  # of the net force (m_i a_i as a rule) beside the pair forces, by name
+    functions: dict[str, FunctionLaw] = none(dict)  # those of them that are no numbers, by name
     response: ResponseLaw | None = None  # to the net force; null: a = S/m
     standard_errors: dict[str, float | list[float]] = none(dict)  # of the terms, where there are trajectories enough
     dropped: list[DroppedTerm] = none(list)  # terms that the data do not need
@@ -673,6 +683,7 @@ class LawRecord(Made):
     leftover: Leftover  # what a pair law of this kind cannot say
     targets: dict[str, TargetRecord]  # every search
     pair: PairLaw  # THE LAW: the pair force after the refit on accelerations
+    pairs: dict[str, PairLaw] = none(dict)  # further forces of a pair, by name: along the relative velocity, ...
     node: NodeLaw  # and what else acts
     form: str  # the pair force with c0, c1, ... for its constants
     constants: list[Constant]  # their values and errors

@@ -218,6 +218,7 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge, further: Seq
     law, refined, system = main.law, main.refined, judge.system
     content = {
         "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
+        "pairs": law.pairs_json(),
         "node": law.node_json(judge.dim) | main.beside,
         **main.known,
         "pair_unrounded": to_text(refined.law.pair),

@@ -18,7 +18,7 @@ import numpy as np
 from distill.files.properties import in_messages, of_edges, variables
 from distill.messages.net_forces import node_design, state_of, weighted
 from distill.physics.responses import Response
-from distill.physics.terms import ELIMINATION, TERMS, State, direction
+from distill.physics.terms import CONSTANT, ELIMINATION, State, direction
 from distill.statistics.metrics import typical_size
 
 FAR = 3.0
@@ -148,7 +148,8 @@ class Ranges:
         """What the law's node force ``node`` [receiver, dim] has that no true term has, as an error of accelerations
         (mean), and the largest relative deviation of the value of a true term: None where there is none.
 
-        A true force that no ``TERMS`` make is taken as one term. To be asked where all of the truth is known.
+        A true force that none of the ``CONSTANT`` terms make is taken as one term. To be asked where all of the truth
+        is known.
         """
         rows = np.sqrt(np.repeat(1 / (self.typical + self.size), self.true_node.shape[1]))
         true, left = ((v / self.state.mass[:, None]).reshape(-1) for v in (self.true_node, node - self.true_node))
@@ -170,7 +171,7 @@ class Ranges:
             design = node_design(self.state, names)
             return np.linalg.norm(rows * (true - design @ _solved(design, true, rows)))
 
-        names, small = list(TERMS), 1e-6 * np.linalg.norm(rows * true)
+        names, small = list(CONSTANT), 1e-6 * np.linalg.norm(rows * true)
         if missed(names) > small:
             return [true[:, None]]
         for name in ELIMINATION:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.files.properties import of_receivers
-from distill.physics.terms import ELIMINATION, TERMS, State
+from distill.physics.terms import CONSTANT, ELIMINATION, TERMS, State
 from distill.statistics.metrics import spans_decades, typical_size
 
 NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping for
@@ -109,10 +109,10 @@ def typical_sizes(messages: dict, nodes: Nodes, values: np.ndarray):
 def drop_terms(fit, found, error, negligible=NEGLIGIBLE) -> tuple[np.ndarray, float, tuple[str, ...]]:
     """(weights, held-out error, terms) after dropping the node terms that the error does not miss.
 
-    ``fit(terms)`` gives (weights, error); ``found, error`` are those of all ``TERMS``. An error up to ``negligible`` is
-    none.
+    ``fit(terms)`` gives (weights, error); ``found, error`` are those of all ``CONSTANT`` ones. An error up to
+    ``negligible`` is none.
     """
-    terms = list(TERMS)
+    terms = list(CONSTANT)
     for name in ELIMINATION:
         trial, without = fit([t for t in terms if t != name])
         if without <= max(1.05 * error, negligible):
@@ -175,7 +175,7 @@ def terms_by_third_law(messages: dict, nodes: Nodes) -> tuple[tuple[str, ...], n
         missed = target - design @ weights if terms else target
         return weights, float(np.linalg.norm(missed, axis=1)[left_out].mean())
 
-    weights, _, terms = drop_terms(fit, *fit(TERMS))
+    weights, _, terms = drop_terms(fit, *fit(CONSTANT))
     return terms, weights
 
 
@@ -191,7 +191,7 @@ def terms_alone(messages: dict, nodes: Nodes, network: float) -> tuple[tuple[str
         weights = ridge(design[~left_out], target[~left_out], 1.0) if terms else np.empty((0, acc.shape[1]))
         return weights, float(np.linalg.norm(target - design @ weights, axis=1)[left_out].mean())
 
-    weights, _, terms = drop_terms(fit, *fit(TERMS), network)
+    weights, _, terms = drop_terms(fit, *fit(CONSTANT), network)
     return terms, weights
 
 

@@ -40,7 +40,7 @@ from distill.messages.net_forces import (
 )
 from distill.network.variants import message_importance
 from distill.physics.system import pair_potential
-from distill.physics.terms import TERMS, direction
+from distill.physics.terms import CONSTANT, direction
 from distill.shell.errors import UserError
 from distill.statistics.metrics import r_squared, r_squared_trimmed, typical_size
 
@@ -224,7 +224,7 @@ def read_out(
         weights = ridge(design[~held_out], target[~held_out], c[~held_out])
         return weights, relative_l1(design[held_out] @ weights, target[held_out], c[held_out])
 
-    fits = {g: fit(g, TERMS) for g in distinct}
+    fits = {g: fit(g, CONSTANT) for g in distinct}
     errors = {g: error for g, (_, error) in fits.items()}
     best = min(errors, key=errors.get)
     found, error, terms = drop_terms(lambda terms: fit(best, terms), *fits[best])

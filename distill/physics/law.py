@@ -1,11 +1,12 @@
-"""A composed law: a radial pair force and what each particle does with the sum of its forces.
+"""A composed law: pair forces, and what each particle does with the sum of its forces.
 
-    m_i a_i = sum_j f(r, m_i, m_j, q_i, q_j) (x_i - x_j)/r - gamma v_i + F_0 + m_i (g - kappa v_i)
+    m_i a_i = sum_j [ f (x_i - x_j)/r + g (v_j - v_i) + ... ] - gamma v_i + F_0 + ...
 
-The node part is the linear read-out of a receiver: gamma drag, F_0 a constant force, g a constant
-acceleration, kappa a drag per mass; f may depend on any properties of the particles (``files.properties``), and the
-terms are those of ``physics.terms``. Where a particle does not respond by a_i = S_i/m_i to the net force S_i on the
-right, the law has a ``response`` (``physics.responses``): a_i = alpha S_i + beta v_i.
+The terms are those of ``physics.terms``: of a pair the radial force f and, if need be, others, functions of r, of any
+properties of both particles (``files.properties``) and of the time; of a node gamma drag, F_0 a constant force and so
+on, each a number, a vector or functions. Nothing is assumed of f as i and j are exchanged. Where a particle does not
+respond by a_i = S_i/m_i to the net force S_i on the right, the law has a ``response`` (``physics.responses``):
+a_i = alpha S_i + beta v_i.
 Numpy only; equations are read by ``distill.formulas.tree``.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import sympy as sp
 
-from distill.files.kinds import LawRecord
+from distill.files.kinds import FunctionLaw, LawRecord
 from distill.files.properties import USUAL, at, of_pairs, ordered, variables, with_symbol
 from distill.formulas.latex import to_latex
 from distill.formulas.program import compile_numpy
@@ -23,16 +24,20 @@ from distill.formulas.tree import complexity
 from distill.physics import terms
 from distill.physics.neighbours import close_pairs
 from distill.physics.responses import Response
-from distill.physics.terms import TERMS, State
+from distill.physics.terms import NODE, PAIR, TERMS, About, Pairs, State
+from distill.physics.terms.state import AXES, TIME
+from distill.physics.terms.values import is_constant, is_number, names_in, part_latex, part_text, parts
 from distill.shell.errors import UserError
 
-AXES = "xyz"
+RADIAL = "radial"
 
 
 @dataclass
 class Law:
-    """``pair`` is f in ``variables``, positive where repulsive; ``node`` maps some of ``terms.TERMS`` to their values.
-    Pairs further apart than ``cutoff`` do not act on each other. ``properties``: those of a particle.
+    """``pair`` is f, the function of the radial term, in ``variables`` and the time ``t``, positive where repulsive;
+    ``pairs`` maps further terms of a pair to their functions, ``node`` those of a node to their values
+    (``physics.terms``). Pairs further apart than ``cutoff`` do not act on each other. ``properties``: those of a
+    particle.
     """
 
     pair: sp.Expr
@@ -41,11 +46,14 @@ class Law:
     cutoff: float | None = None
     properties: tuple[str, ...] = USUAL
     response: Response | None = None  # to the net force; None: a = S/m
+    pairs: dict = field(default_factory=dict)
 
     def __post_init__(self):
         known = {symbol.name for symbol in self.pair.free_symbols}
-        self._used = [name for name in self.variables if name in known]
+        self._used = [name for name in (*self.variables, TIME) if name in known]
         self._radial = compile_numpy(self.pair, self._used)
+        if bad := [name for name in self.pairs if name == RADIAL or not TERMS[name].of_pair]:
+            raise ValueError(f"{bad[0]!r} is no further term of a pair, expected some of {PAIR[1:]}")
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -60,9 +68,24 @@ class Law:
             values = self._radial(*((ends | {"r": r})[name] for name in self._used))
             return np.asarray(values, dtype=float) + np.zeros(np.shape(r))
 
-    def acceleration(self, pos, vel, properties, box=None) -> np.ndarray:
-        """Accelerations [..., particle, dim]; pos, vel [..., particle, dim], properties name -> [..., particle].
-        Particles whose position is NaN are not there: they pull nowhere.
+    @property
+    def pair_functions(self) -> dict:
+        """Name of a pair's term -> its function, the radial one first."""
+        return {RADIAL: self.pair} | self.pairs
+
+    @property
+    def in_time(self) -> bool:
+        """Whether a force depends on the time."""
+        return any(TIME in names_in(v) for v in (*self.pair_functions.values(), *self.node.values()))
+
+    @property
+    def moving_pairs(self) -> bool:
+        """Whether pair forces depend on velocities."""
+        return any("vel" in TERMS[name].needs for name in self.pairs)
+
+    def acceleration(self, pos, vel, properties, box=None, t=0.0) -> np.ndarray:
+        """Accelerations [..., particle, dim]; pos, vel [..., particle, dim], properties name -> [..., particle], the
+        time ``t`` a number or [...]. Particles whose position is NaN are not there: they pull nowhere.
 
         ``box`` [dim]: sides of a periodic box, in which a law with a cutoff acts through the nearest image.
         ``ValueError`` for a box without a cutoff.
@@ -70,9 +93,10 @@ class Law:
         pos, vel = np.asarray(pos, float), np.asarray(vel, float)
         n = pos.shape[-2]
         properties = {k: np.broadcast_to(np.asarray(v, float), pos.shape[:-1]) for k, v in properties.items()}
-        state = State(vel, properties)
+        t = t if np.ndim(t) == 0 else np.broadcast_to(np.asarray(t, float), pos.shape[:-2])
+        state = State(vel, properties, pos, t)
         if self.cutoff is not None:
-            return self.respond(self._within_cutoff(pos, properties, box), state)
+            return self.respond(self._within_cutoff(state, box), state)
         if box is not None:
             raise ValueError("a law in a periodic box needs a cutoff")
         i, j = np.nonzero(
@@ -82,10 +106,18 @@ class Law:
         r = np.linalg.norm(dx, axis=-1)
         there = np.isfinite(r)  # particles at NaN are not there
         dx, r = np.where(there[..., None], dx, 0.0), np.where(there, r, 1.0)
-        f = self.radial(r, **of_pairs(at(properties, i), at(properties, j)))
-        pair = dx * (f / np.where(r > 0, r, 1.0))[..., None]
+        dv = vel[..., i, :] - vel[..., j, :] if self.moving_pairs else None
+        pair = self.pair_force(Pairs(dx, r, of_pairs(at(properties, i), at(properties, j)), dv, t), there)
         receivers = (i[None, :] == np.arange(n)[:, None]).astype(float)
         return self.respond(receivers @ pair, state)
+
+    def pair_force(self, pairs: Pairs, there=True) -> np.ndarray:
+        """Forces on the receivers [..., pair, dim]; none where ``there`` [..., pair] is false."""
+        f = self.radial(pairs.r, **pairs.ends, t=pairs.variable(TIME))
+        out = pairs.dx * (f / np.where(pairs.r > 0, pairs.r, 1.0))[..., None]
+        if not self.pairs:
+            return out
+        return np.where(np.expand_dims(there, -1), out + terms.pair_force(self.pairs, pairs), 0.0)
 
     def respond(self, pairs, state: State) -> np.ndarray:
         """Accelerations [..., particle, dim] of particles on which pair forces ``pairs`` act, of that shape."""
@@ -94,17 +126,20 @@ class Law:
             return force / state.mass[..., None]
         return self.response.acceleration(force, state.vel, state.variables)
 
-    def _within_cutoff(self, pos, properties, box) -> np.ndarray:
+    def _within_cutoff(self, state: State, box) -> np.ndarray:
         """Sum of the pair forces on every particle [..., particle, dim], a frame at a time."""
+        pos, vel, properties = state.pos, state.vel, state.properties
         out = np.zeros_like(pos)
         for frame in np.ndindex(pos.shape[:-2]):
             there = np.flatnonzero(np.isfinite(pos[frame]).all(1))
             i, j, dx, r = close_pairs(pos[frame][there], box, self.cutoff)
             i, j = there[i], there[j]
             here = {k: v[frame] for k, v in properties.items()}
-            for one, other, sign in ((i, j, 1.0), (j, i, -1.0)):
-                f = self.radial(r, **of_pairs(at(here, one), at(here, other)))
-                np.add.at(out[frame], one, sign * dx * (f / np.where(r > 0, r, 1.0))[:, None])
+            dv = vel[frame][i] - vel[frame][j] if self.moving_pairs else None
+            t = state.t if np.ndim(state.t) == 0 else state.t[frame]
+            both = Pairs(dx, r, of_pairs(at(here, i), at(here, j)), dv, t)
+            np.add.at(out[frame], i, self.pair_force(both))
+            np.add.at(out[frame], j, self.pair_force(both.swapped))
         return out
 
     def node_force(self, state: State) -> np.ndarray:
@@ -115,10 +150,39 @@ class Law:
         return {
             "text": to_text(self.pair),
             "latex": to_latex(self.pair),
-            "variables": list(self.variables),
+            "variables": self._named(self.pair),
             "complexity": complexity(self.pair),
             "convention": "F_i = f (x_i - x_j)/r, f > 0 repels",
         }
+
+    def _named(self, function) -> list[str]:
+        return [*self.variables, *[TIME] * (TIME in names_in(function))]
+
+    def pairs_json(self) -> dict:
+        """Of the further terms of a pair, by name, what ``pair_json`` says of the radial one."""
+        return {
+            name: {
+                "text": to_text(function),
+                "latex": to_latex(function),
+                "variables": self._named(function),
+                "complexity": complexity(function),
+                "convention": f"F_i = {TERMS[name].letter} {TERMS[name].vector_text}",
+            }
+            for name, function in self.pairs.items()
+        }
+
+    def equation(self) -> dict:
+        """The law as one vector equation, term by term: ``text`` and ``latex``; without the ``response``."""
+        pair = [(TERMS[name], f) for name, f in self.pair_functions.items() if f != 0] or [(TERMS[RADIAL], self.pair)]
+        text = f"sum_j [{' + '.join(term.text(function) for term, function in pair)}]"
+        latex = rf"\sum_j \left[{' + '.join(term.latex(function) for term, function in pair)}\right]"
+        text = " ".join([text, *(TERMS[k].text(v) for k, v in self.node.items())])
+        latex = " ".join([latex, *(TERMS[k].latex(v) for k, v in self.node.items())])
+        where = dict.fromkeys([*(word for term, _ in pair for word in term.where), *self._where()])
+        return {"text": ", ".join([f"m_i a_i = {text}", *where]), "latex": rf"m_i \mathbf{{a}}_i = {latex}"}
+
+    def _where(self) -> list[str]:
+        return [word for name, value in self.node.items() for word in TERMS[name].where(value)]
 
     def node_json(self, dim: int) -> dict:
         """The node law as text, LaTeX and numbers; ``dim`` is the number of space dimensions."""
@@ -127,7 +191,7 @@ class Law:
         latex = " ".join([r"\sum_j \mathbf{F}_{ij}", *(TERMS[k].latex(v) for k, v in self.node.items())])
         if self.response is None:
             whole = {
-                "text": f"a_i = ({text})/m_i",
+                "text": ", ".join([f"a_i = ({text})/m_i", *self._where()]),
                 "latex": rf"\mathbf{{a}}_i = \frac{{1}}{{m_i}}\left({latex}\right)",
             }
         else:
@@ -137,19 +201,47 @@ class Law:
                 "latex": rf"\mathbf{{a}}_i = {self.response.latex}{net}",
                 "response": self.response.account(),
             }
-        return whole | {"terms": self.node, "dim": dim}
+        constants = {k: v for k, v in self.node.items() if is_constant(v)}
+        functions = {k: _function_json(v) for k, v in self.node.items() if k not in constants}
+        return whole | {"terms": constants, "functions": functions, "dim": dim}
+
+
+def _function_json(value) -> dict:
+    """A value of a node's term that is made of functions."""
+    return {
+        "text": [repr(float(part)) if is_number(part) else part_text(part) for part in parts(value)],
+        "latex": [part_latex(part) for part in parts(value)],
+        "variables": list(names_in(value)),
+        "centre": list(map(float, value.centre)) if isinstance(value, About) else None,
+    }
+
+
+def _value_of(name: str, function: FunctionLaw, properties):
+    """The value that ``_function_json`` wrote."""
+    known = TERMS[name].variables(properties, len(AXES))
+    read = tuple(parse(text, known) for text in function.text)
+    if function.centre is not None:
+        return About(tuple(function.centre), read[0])
+    return read if len(read) > 1 else read[0]
 
 
 def law_of(record: LawRecord) -> Law:
     """The law of a ``law.json``; raises ``UserError`` if there is a term that it cannot have."""
     node = {k: np.asarray(v, float) if isinstance(v, list) else float(v) for k, v in record.node.terms.items()}
-    if unknown := set(node) - set(TERMS):
-        raise UserError(f"law.json has unknown node terms {sorted(unknown)}, expected some of {tuple(TERMS)}")
-    properties = ordered(with_symbol(name[:-2]).name for name in record.pair.variables if name != "r")
-    pair, response = parse(record.pair.text, variables(properties)), None
+    for what, found, expected in (
+        ("node terms", {*node, *record.node.functions}, NODE),
+        ("terms of a pair", set(record.pairs), PAIR[1:]),
+    ):
+        if unknown := found - set(expected):
+            raise UserError(f"law.json has unknown {what} {sorted(unknown)}, expected some of {expected}")
+    properties = ordered(with_symbol(name[:-2]).name for name in record.pair.variables if name[-2:] in ("_i", "_j"))
+    known = (*variables(properties), TIME)
+    pair, response = parse(record.pair.text, known), None
+    pairs = {name: parse(further.text, known) for name, further in record.pairs.items()}
+    node |= {name: _value_of(name, function, properties) for name, function in record.node.functions.items()}
     if record.node.response is not None:
         known = ordered({*USUAL, *(with_symbol(n[:-2]).name for n in record.node.response.variables if n[-2:] == "_i")})
         response = Response(
             record.node.response.name, record.node.response.alpha, record.node.response.beta, properties=known
         )
-    return Law(pair, node, record.chain, record.cutoff, properties, response)
+    return Law(pair, node, record.chain, record.cutoff, properties, response, pairs)

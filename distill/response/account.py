@@ -126,6 +126,7 @@ def replaced(found: Found, fronts: dict, linear, judge: account.Judge, rivals=()
     second = rest[selection.choose(rest, ground.choice)] if rest else None
     content = {
         "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
+        "pairs": law.pairs_json(),
         "node": law.node_json(dim),
         "form": form_text(found.form),
         "constants": found.rounded,

@@ -16,7 +16,7 @@ import numpy as np
 from distill.files.properties import of_receivers, property_named
 from distill.messages.net_forces import Nodes, missed_between, relative_l1
 from distill.messages.read_out import THIRD_LAW
-from distill.physics.terms import ELIMINATION, TERMS
+from distill.physics.terms import CONSTANT, ELIMINATION, TERMS
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
 from distill.splines.curves import envelope, space
@@ -217,7 +217,7 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
     """
     count, predicted, rounds = len(ways.functions), None, 1 if ways.kind == FREE else ROUNDS
     for fewest, most, columns in (FIRST_SIZES[0],) * rounds + FIRST_SIZES[1:]:
-        first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, TERMS, data)
+        first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, CONSTANT, data)
         weight = weights_of(data, predicted, scale)
         normal = normal_equations(first, data, weight, scale)
         rough = penalty(first, normal.moment.shape[1])
@@ -269,7 +269,7 @@ def _groups(of: Model, dim: int) -> dict:
         out["function", k] = np.arange(k * size, (k + 1) * size)
     at = size * len(of.dependence.functions)
     for name in of.terms:
-        width = dim if TERMS[name].by_axis else 1
+        width = TERMS[name].width(dim)
         out["term", name] = np.arange(at, at + width)
         at += width
     return out
@@ -333,7 +333,7 @@ def _smoothed(fine: Model, data: Table, first: tuple[Model, np.ndarray], scale: 
     sides = _tails(fit, curves, scale, data)
     values, k = {}, size * functions
     for name in at.terms:
-        width = dim if TERMS[name].by_axis else 1
+        width = TERMS[name].width(dim)
         values[name], k = TERMS[name].value(g[k : k + width] * scale / at.sizes[name]), k + width
     about = {"intervals": len(at.space.breaks) - 1, "smoothness": fit.smooth}
     about |= {"range": [float(np.exp(v) * at.space.unit) for v in at.space.breaks[[0, -1]]]}

@@ -8,12 +8,12 @@ import numpy as np
 
 from distill.files.dataset import Dataset
 from distill.messages.net_forces import net_force, nodes_of, state_of, typical_sizes
-from distill.physics.terms import TERMS
+from distill.physics.terms import CONSTANT
 from distill.splines.fit import fit_pair_force
 from distill.splines.observations import observations
 
 GRAPHS = 10_000  # frames that are looked at
-MOVING = tuple(name for name in TERMS if name.startswith("drag"))
+MOVING = tuple(name for name in CONSTANT if name.startswith("drag"))
 MATERIAL = 0.02  # share of the squared residuals that velocities have to predict on trajectories left out
 SIGNIFICANT = 4.0  # standard errors
 CLIPPED = 0.99  # quantile of residuals beyond which one counts as one there

@@ -14,7 +14,7 @@ from distill.files.dataset import Dataset
 from distill.files.properties import of_receivers
 from distill.messages.net_forces import nodes_of
 from distill.network.edges import edges_of
-from distill.physics.terms import TERMS
+from distill.physics.terms import CONSTANT
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
 from distill.splines.curves import envelope, space
@@ -79,7 +79,7 @@ def fit(data: Table, edges: dict) -> tuple[Model, np.ndarray, float]:
     x = np.log(data.r / unit)
     shape = envelope(np.log(data.nearest() / unit), np.linalg.norm(data.target, axis=1) / scale)
     ways = dependences.products(data.ends, dependences.varying(of_receivers(edges)))
-    of = model(space(x, INTERVALS, shape, unit), ways, tuple(TERMS), data)
+    of = model(space(x, INTERVALS, shape, unit), ways, CONSTANT, data)
     predicted = None
     for _ in range(ROUNDS):
         normal = normal_equations(of, data, weights_of(data, predicted, scale), scale)
