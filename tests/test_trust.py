@@ -10,20 +10,21 @@ from planted import messages
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.law import node_terms, selection, trust
-from distill.law.receivers import pair_share, receivers
+from distill.law.receivers import law_acceleration, law_error, nearer, noise_error, pair_share, receivers
 from distill.law.residuals import structure
 from distill.law.scene import of_receivers
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 from distill.report import words
+from distill.statistics.metrics import beyond_noise
 
 NOISE = {"structured": False, "text": "what the law leaves looks like noise"}
 SKILL = {"network": 0.01, "zero": 0.4, "mean": 0.3}
 
 
-def judged(left=NOISE, others=(), skill=SKILL, against=(), **changes):
+def judged(left=NOISE, others=(), skill=SKILL, against=(), noise=trust.WITHOUT_NOISE, **changes):
     numbers = {"held_out": 0.005, "network": 0.01, "receivers": 100, "chosen_share": 1.0}
-    return trust.without_truth(SimpleNamespace(**numbers | changes), left, others, skill, against=against)
+    return trust.without_truth(SimpleNamespace(**numbers | changes), left, others, skill, against=against, noise=noise)
 
 
 def test_a_law_is_trusted_if_nothing_speaks_against_it():
@@ -158,3 +159,35 @@ def test_where_there_is_no_pair_force_that_is_said():
 def test_an_exact_law_is_no_worse_than_an_exact_network():
     assert judged(held_out=3e-17, network=0.0, skill=SKILL | {"network": 0.0})["trusted"]
     assert not judged(held_out=1e-9, network=0.0)["trusted"]
+
+
+def test_errors_are_compared_beyond_the_noise_of_the_data():
+    """Half as much noise as accelerations: errors of a right and of a wrong law differ by less than 5 %."""
+    data = messages("r2", trajectories=60, frames=20)
+    nodes = nodes_of(data)
+    clean = receivers(data | {"acc_pred_i": data["acc_i"]}, nodes, np.arange(len(nodes.first)))
+    sigma = 0.5 * np.median(np.linalg.norm(clean.acc, axis=1)) * np.ones(len(clean.acc))
+    texts = ("-m_i*m_j/(r+0.01)^2", "-0.9*m_i*m_j/(r+0.01)^2", "-1.0001*m_i*m_j/(r+0.01)^2")
+    laws = [Law(parse(text, VARIABLES)) for text in texts]
+    rng, better, scores = np.random.default_rng(2), [], []
+    for _ in range(40):
+        noisy = replace(clean, acc=clean.acc + sigma[:, None] * rng.standard_normal(clean.acc.shape), noise=sigma)
+        right, *found = (law_acceleration(law, noisy) for law in laws)
+        least, *errors = (law_error(law, noisy) for law in laws)
+        assert least > trust.BETTER * errors[0]  # without a word on noise the wrong one would be as good
+        noise = trust.Noise(noise_error(noisy))
+        scores.append([nearer(right, one, noisy) for one in found])
+        for error, score in zip(errors, scores[-1], strict=True):
+            other = trust.Other("control", "1/r^2", least, score)
+            better.append(judged(others=[other], held_out=error, network=error, noise=noise)["better"])
+    assert abs(np.mean(scores, axis=0)[1]) < 0.5  # the score has mean zero, and a spread of at most one, where
+    assert 0.4 < np.std(scores, axis=0)[1] < 1.2  # nothing but noise tells the two laws apart
+    assert all(better[::2]) and not any(better[1::2])
+    nowhere = np.full_like(right, np.nan)
+    assert nearer(right, nowhere, noisy) == np.inf and nearer(nowhere, right, noisy) == -np.inf
+    assert nearer(found[0], right, clean) == np.inf  # without noise every difference is one
+
+
+def test_a_law_that_is_not_finite_has_no_error_beyond_the_noise():
+    assert beyond_noise(1e300, 0.1) == pytest.approx(1e300)
+    assert beyond_noise(0.05, 0.1) == 0 and beyond_noise(0.5, 0.3) == pytest.approx(0.4) and beyond_noise(0.5, 0) == 0.5

@@ -17,6 +17,7 @@ from distill.law.receivers import (
     fit_node_terms,
     law_acceleration,
     law_error,
+    nearer,
     network_error,
     noise_error,
     pair_share,
@@ -32,6 +33,7 @@ from distill.physics.system import node_force
 from distill.search import node_function
 from distill.search.front import Front
 from distill.shell import extensions
+from distill.statistics.metrics import beyond_noise
 
 CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen before the refit
 QUICK = {"small": 200, "large": 400, "held_out": 400}
@@ -154,15 +156,24 @@ class Judge:
         errors = {"held_out": law_error(main.law, self.unseen), "network": network_error(self.unseen)}
         refined = replace(main.refined, receivers=len(self.unseen.acc), **errors)
         left = self.left(main.law, main.refined)
-        others = [*(self.other(one) for one in rivals), *further]
+        others = [*(self.other(one, main.law) for one in rivals), *further]
         against = [*self.against(main.law, refined.held_out, self.unseen, self.ground.held), *self.doubts]
-        told = trust.without_truth(refined, left, others, self.skill(), self.source, against)
+        noise = self.noise(main.law, self.unseen)
+        told = trust.without_truth(refined, left, others, self.skill(), self.source, against, noise)
         return told | {"pair_share": pair_share(main.law, self.unseen)}
 
     def against(self, law: Law, error: float, judged: Receivers, chose: Receivers) -> list[str]:
         """What the data cannot say of a law with that ``error`` on the receivers ``judged``; on ``chose`` it was."""
-        without = error_without_pairs(law, judged)
-        return trust.not_told(error, without, self.edges["r"], len(np.unique(chose.trajectory)))
+        without, choosers = error_without_pairs(law, judged), len(np.unique(chose.trajectory))
+        return trust.not_told(error, without, self.edges["r"], choosers, self.noise(law, judged))
+
+    def noise(self, law: Law, judged: Receivers) -> trust.Noise:
+        """What noise makes of errors on the receivers ``judged``."""
+        if judged.noise is None:
+            return trust.WITHOUT_NOISE
+        with np.errstate(all="ignore"):
+            found, alone = law_acceleration(law, judged), law.respond(np.zeros_like(judged.acc), judged.state)
+        return trust.Noise(noise_error(judged), nearer(judged.predicted, found, judged), nearer(found, alone, judged))
 
     def left(self, law: Law, refined: selection.Refined) -> dict:
         """What a law leaves on whole trajectories."""
@@ -174,10 +185,12 @@ class Judge:
         """Of the network on the receivers that judge laws."""
         return trust.skill(self.unseen, self.ground.many)
 
-    def other(self, found: Finding) -> trust.Other:
-        """A rival's law, to compare with."""
+    def other(self, found: Finding, than: Law) -> trust.Other:
+        """A rival's law, to compare with the law ``than``."""
+        with np.errstate(all="ignore"):
+            ahead = nearer(*(law_acceleration(law, self.unseen) for law in (found.law, than)), self.unseen)
         short = to_text(found.law.pair, 4).replace(" ", "")
-        return trust.Other(found.source.label, short, law_error(found.law, self.unseen))
+        return trust.Other(found.source.label, short, law_error(found.law, self.unseen), ahead)
 
     def acceleration_error(self, law: Law) -> dict:
         """Of a law and of the network, on the same receivers: of test trajectories, which nothing was fitted to or
@@ -188,7 +201,7 @@ class Judge:
             whose = "left out of the fits; their trajectories chose the law, for there are no messages of test ones"
         error = law_error(law, self.unseen)
         noise = noise_error(self.unseen) or None
-        beyond = None if noise is None else float(np.sqrt(max(error**2 - noise**2, 0.0)))
+        beyond = None if noise is None else beyond_noise(error, noise)
         return {
             "law": error,
             "gnn": network_error(self.unseen),

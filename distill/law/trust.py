@@ -1,5 +1,6 @@
 """How far a law can be trusted where the truth is not known: what the data alone say."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,12 +8,13 @@ import numpy as np
 
 from distill.law.receivers import Receivers
 from distill.law.residuals import NOTHING
-from distill.statistics.metrics import acceleration_error
+from distill.statistics.metrics import acceleration_error, beyond_noise
 
 AS_WELL = 1.05  # times the network's error: no worse
 BETTER = 0.95  # times the law's error: another law is better
 ROUNDING = 1e-12  # error of the accelerations
 SAME = 1.0001  # largest over smallest distance up to which there is one distance
+SURE = 3.0  # standard errors by which one has to be nearer to noisy data to count as better
 STABLE = 0.5  # share of draws that choose the same formula
 NO_PAIRS = 1e-6  # typical size of what pair forces do, over that of the accelerations, below which there are none
 THIRD_LAW = 0.1  # median |F_ij + F_ji| / (|F_ij| + |F_ji|) from which action and reaction are said to differ
@@ -24,11 +26,28 @@ SQUARES, CLEAR = 0.02, 5.0  # by so much, and so many standard errors, squares m
 
 @dataclass(frozen=True)
 class Other:
-    """A law found in another way: ``label`` as in tables, ``text`` of its pair force, ``error`` as the law's."""
+    """A law found in another way: ``label`` as in tables, ``text`` of its pair force, ``error`` as the law's.
+    ``nearer``: by how many standard errors it is nearer to noisy data (``receivers.nearer``).
+    """
 
     label: str
     text: str
     error: float
+    nearer: float = math.inf
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What the noise of the data makes of an error (``receivers.noise_error``), and by how many standard errors the
+    network is nearer to the data than the law, and the law than itself without pair forces (``receivers.nearer``).
+    """
+
+    error: float = 0.0
+    network: float = math.inf
+    pairs: float = math.inf
+
+
+WITHOUT_NOISE = Noise()
 
 
 def skill(held: Receivers, training: Receivers) -> dict:
@@ -55,12 +74,14 @@ def violations(leftover: Mapping, third_law: float | None = None, position: Mapp
     return out
 
 
-def not_told(error: float, without_pairs: float, r: np.ndarray, choosers: int) -> list[str]:
+def not_told(
+    error: float, without_pairs: float, r: np.ndarray, choosers: int, noise: Noise = WITHOUT_NOISE
+) -> list[str]:
     """What the data cannot say of a law, a reason each: ``error`` and ``without_pairs``, its error and that without its
     pair force; ``r``: distances of pairs; ``choosers``: trajectories that the formula was chosen on.
     """
     out, (low, high) = [], (float(f(r)) for f in (np.min, np.max))
-    if without_pairs <= max(error, ROUNDING):
+    if without_pairs <= max(error, ROUNDING) or noise.pairs < SURE:
         out.append(f"without any pair force it predicts as well (error {without_pairs:.2g})")
     if high <= SAME * low:
         out.append(f"all distances are {low:.4g}: how the force depends on them is not known")
@@ -90,6 +111,7 @@ def without_truth(
     known: Mapping | None = None,
     source: str = "network",
     against: Sequence[str] = (),
+    noise: Noise = WITHOUT_NOISE,
 ) -> dict:
     """What data alone say of a refined law (``held_out``, ``network``, ``receivers``, ``chosen_share``).
 
@@ -98,9 +120,17 @@ def without_truth(
     (``left`` from ``residuals.structure``); other trajectories would have chosen the same formula. Wrong exponents pass
     the first of these, not the structure of what is left. ``source``: what forces were read from.
     ``against``: further reasons, those of ``not_told`` for instance.
+
+    ``noise`` adds the same to every error and would hide all differences: errors are compared by what they have beyond
+    it, and count as different only where it would hardly make the difference.
     """
     error, failed = refined.held_out, []
-    well = error <= max(AS_WELL * refined.network, ROUNDING)
+    floor = min([noise.error, error, refined.network, *(o.error for o in others)])  # noise is known to some per cent
+
+    def own(error):
+        return beyond_noise(error, floor)
+
+    well = own(error) <= max(AS_WELL * own(refined.network), ROUNDING) or noise.network < SURE
     if not well:
         failed.append(f"it predicts worse than the {source} (error {error:.2g} against {refined.network:.2g})")
     if known is not None and (lowest := min(known["zero"], known["mean"])) <= max(known["network"], error):
@@ -108,7 +138,8 @@ def without_truth(
         which = "zero" if known["zero"] <= known["mean"] else "the mean"
         worse = max(known["network"], error) if whose == "it predicts" else known["network"]
         failed.append(f"{whose} no better than {which} does (error {worse:.2g} against {lowest:.2g})")
-    better = min((o for o in others if o.error < BETTER * error), key=lambda o: o.error, default=None)
+    ahead = [o for o in others if own(o.error) < BETTER * own(error) and o.nearer >= SURE]
+    better = min(ahead, key=lambda o: o.error, default=None)
     better = better if error > NOTHING else None
     if better is not None:
         failed.append(f"the law from {better.label} predicts better (error {better.error:.2g} against {error:.2g})")
@@ -119,6 +150,7 @@ def without_truth(
         failed.append(f"it is chosen in {100 * refined.chosen_share:.0f} % of draws of the trajectories only")
     against = f"the {source} {refined.network:.2g}"
     against += f", predicting zero {known['zero']:.2g}" if known else ""
+    against += f", noise alone {noise.error:.2g}" if noise.error else ""
     good = f"it predicts trajectories left out (error {error:.2g}; {against}), {left['text']}, and the choice is stable"
     return {
         "trusted": not failed,

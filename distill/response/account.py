@@ -107,9 +107,9 @@ def replaced(found: Found, fronts: dict, linear, judge: account.Judge, rivals=()
     ``rivals``: the other findings, ``alone`` what ``rival`` says of the composition without a network.
     """
     ground, dim = found.ground, judge.dim
-    others = [judge.other(o) for o in (linear, *rivals)]
-    others += [] if alone is None else [other(alone)]
     law = found.form.law(ground.properties, linear.law.chain)
+    others = [judge.other(o, law) for o in (linear, *rivals)]
+    others += [] if alone is None else [other(alone)]
     early, about = from_messages(fronts, found)
     before = early.law(ground.properties, linear.law.chain)
     index = found.candidates.index(found.chosen)

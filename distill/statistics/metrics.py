@@ -108,6 +108,11 @@ def acceleration_error(pred: np.ndarray, true: np.ndarray) -> float:
     return float((np.abs(pred - true) / (typical_size(size) + size)[..., None]).mean())
 
 
+def beyond_noise(error: float, noise: float) -> float:
+    """What an ``error`` would be without the part ``noise`` that the data's own errors, independent, make of it."""
+    return float(np.sqrt(max(error - noise, 0.0)) * np.sqrt(error + noise)) if noise else error
+
+
 def prediction_errors(pred: np.ndarray, true: np.ndarray, least: float = 0.0) -> dict:
     """Errors of accelerations [..., dim]: mae and r2 over components, median relative error of vectors longer than
     ``least`` (nan: there is none).
