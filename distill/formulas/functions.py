@@ -63,19 +63,22 @@ class Function:
 
     ``slopes``: for every argument, from (xp, *arguments, value, incoming derivative), the derivative that goes on to
     it; none for what sympy turns into other operations. ``operon`` and ``pysr`` are the engines' names for it: None
-    where they do not have it, "" where they make it of others.
+    where they do not have it, "" where they make it of others. ``latex``, ``numpy`` and ``lepton`` (what OpenMM reads)
+    are how it is written: %s for each argument, {0} and {1} in the last two, which are None for what no tree holds.
     """
 
     name: str
     value: Callable
     slopes: tuple[Callable, ...] = ()
     head: type | None = None  # the sympy class of formulas made by it
-    latex: str | None = None  # with %s for each argument
+    latex: str | None = None
     operon: str | None = None
     pysr: str | None = None
     arity: int = 1
     plain: Callable | None = None  # on floats; ``value`` with ``math``
     power: int | None = None  # it is this power of its argument
+    numpy: str | None = None
+    lepton: str | None = None
 
     def symbolic(self, *arguments):
         return (self.head or self.value)(*(() if self.head else (sp,)), *arguments)
@@ -94,16 +97,20 @@ def _power(name: str, exponent: int, operon: str) -> Function:
 
 def _named(name: str, slope: Callable, latex: str) -> Function:
     """A function that all know by the same name."""
-    return Function(name, lambda xp, a: getattr(xp, name)(a), (slope,), getattr(sp, name), latex, name, name)
+    written = {"numpy": f"np.{name}({{0}})", "lepton": f"{name}({{0}})"}
+    return Function(name, lambda xp, a: getattr(xp, name)(a), (slope,), getattr(sp, name), latex, name, name, **written)
 
 
-def _read(name: str, slope: Callable, latex: str, array: str | None = None) -> Function:
-    """A function that formulas of others may hold and no search here uses. ``array``: its name in modules of arrays."""
+def _read(name: str, slope: Callable, latex: str, array: str | None = None, lepton: str | None = None) -> Function:
+    """A function that formulas of others may hold and no search here uses. ``array``: its name in modules of arrays;
+    ``lepton``: as in ``Function``, where it is not the name.
+    """
 
     def value(xp, a):
         return (getattr(xp, array or name, None) or getattr(xp, name))(a)
 
-    return Function(name, value, (slope,), getattr(sp, name), latex)
+    written = {"numpy": f"np.{array or name}({{0}})", "lepton": lepton or f"{name}({{0}})"}
+    return Function(name, value, (slope,), getattr(sp, name), latex, **written)
 
 
 _TABLE = (
@@ -113,13 +120,29 @@ _TABLE = (
     _two("/", lambda xp, a, b: a / b, lambda xp, a, b, v, g: g / b, lambda xp, a, b, v, g: -g * v / b, "div", "/"),
     _power("square", 2, "square"),
     _power("cube", 3, ""),
-    Function("sqrt", lambda xp, a: xp.sqrt(a), (lambda xp, a, v, g: 0.5 * g / v,), operon="sqrt", pysr="sqrt"),
+    Function(
+        "sqrt",
+        lambda xp, a: xp.sqrt(a),
+        (lambda xp, a, v, g: 0.5 * g / v,),
+        operon="sqrt",
+        pysr="sqrt",
+        numpy="np.sqrt({0})",
+        lepton="sqrt({0})",
+    ),
     Function("neg", lambda xp, a: -a, (lambda xp, a, v, g: -g,), operon="", pysr="neg"),
     Function("inv", lambda xp, a: 1 / a, operon="", pysr="inv"),
     _named("exp", lambda xp, a, v, g: g * v, r"\exp\left(%s\right)"),
     _named("log", lambda xp, a, v, g: g / a, r"\log\left(%s\right)"),
     Function(
-        "abs", lambda xp, a: abs(a), (lambda xp, a, v, g: g * xp.sign(a),), sp.Abs, r"\left|%s\right|", "abs", "abs"
+        "abs",
+        lambda xp, a: abs(a),
+        (lambda xp, a, v, g: g * xp.sign(a),),
+        sp.Abs,
+        r"\left|%s\right|",
+        "abs",
+        "abs",
+        numpy="np.abs({0})",
+        lepton="abs({0})",
     ),
     _named("sin", lambda xp, a, v, g: g * xp.cos(a), r"\sin\left(%s\right)"),
     _named("cos", lambda xp, a, v, g: -g * xp.sin(a), r"\cos\left(%s\right)"),
@@ -140,6 +163,8 @@ _TABLE = (
         r"\mathbf{1}\left[%s > %s\right]",
         pysr="greater",
         arity=2,
+        numpy="np.where({0} > {1}, 1.0, 0.0)",
+        lepton="(1 - step(({1}) - ({0})))",
     ),
     Function(
         "sign",
@@ -148,6 +173,8 @@ _TABLE = (
         sp.sign,
         r"\mathrm{sgn}\left(%s\right)",
         plain=lambda a: float((a > 0) - (a < 0)),
+        numpy="np.sign({0})",
+        lepton="select({0}, 2 * step({0}) - 1, 0)",
     ),
     Function("pow_abs", lambda xp, a, b: abs(a) ** b, arity=2),
     _read("tan", lambda xp, a, v, g: g * (1.0 + v * v), r"\tan\left(%s\right)"),
@@ -156,9 +183,27 @@ _TABLE = (
     _read("asin", lambda xp, a, v, g: g / xp.sqrt(1.0 - a * a), r"\arcsin\left(%s\right)", "arcsin"),
     _read("acos", lambda xp, a, v, g: -g / xp.sqrt(1.0 - a * a), r"\arccos\left(%s\right)", "arccos"),
     _read("atan", lambda xp, a, v, g: g / (1.0 + a * a), r"\arctan\left(%s\right)", "arctan"),
-    _read("asinh", lambda xp, a, v, g: g / xp.sqrt(a * a + 1.0), r"\mathrm{arsinh}\left(%s\right)", "arcsinh"),
-    _read("acosh", lambda xp, a, v, g: g / xp.sqrt(a * a - 1.0), r"\mathrm{arcosh}\left(%s\right)", "arccosh"),
-    _read("atanh", lambda xp, a, v, g: g / (1.0 - a * a), r"\mathrm{artanh}\left(%s\right)", "arctanh"),
+    _read(
+        "asinh",
+        lambda xp, a, v, g: g / xp.sqrt(a * a + 1.0),
+        r"\mathrm{arsinh}\left(%s\right)",
+        "arcsinh",
+        "log({0} + sqrt(({0})^2 + 1))",
+    ),
+    _read(
+        "acosh",
+        lambda xp, a, v, g: g / xp.sqrt(a * a - 1.0),
+        r"\mathrm{arcosh}\left(%s\right)",
+        "arccosh",
+        "log({0} + sqrt(({0})^2 - 1))",
+    ),
+    _read(
+        "atanh",
+        lambda xp, a, v, g: g / (1.0 - a * a),
+        r"\mathrm{artanh}\left(%s\right)",
+        "arctanh",
+        "(0.5 * log((1 + ({0})) / (1 - ({0}))))",
+    ),
     Function(
         "max",
         lambda xp, a, b: xp.where(a > b, a, b),
@@ -167,6 +212,8 @@ _TABLE = (
         r"\max\left(%s, %s\right)",
         arity=2,
         plain=max,
+        numpy="np.maximum({0}, {1})",
+        lepton="max({0}, {1})",
     ),
     Function(
         "min",
@@ -176,6 +223,8 @@ _TABLE = (
         r"\min\left(%s, %s\right)",
         arity=2,
         plain=min,
+        numpy="np.minimum({0}, {1})",
+        lepton="min({0}, {1})",
     ),
     Function("relu", lambda xp, a: 0.5 * (a + abs(a))),
     Function("log10", lambda xp, a: xp.log(a) / math.log(10)),

@@ -14,12 +14,13 @@ Grammar (lowest to highest)::
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import sympy as sp
 
 from distill.files.properties import KNOWN
-from distill.formulas.functions import ALIASES, FUNCTIONS, HEADS
+from distill.formulas.functions import ALIASES, FUNCTIONS, HEADS, Function
 from distill.shell.errors import UserError, near_miss
 
 MAX_LENGTH, MAX_TOKENS, MAX_DEPTH = 4000, 1500, 60
@@ -236,39 +237,56 @@ def sorted_terms(expr: sp.Expr) -> list:
     return sorted(expr.args, key=lambda t: (t.is_number, sp.default_sort_key(t)))
 
 
+@dataclass(frozen=True)
+class Notation:
+    """How formulas are spelled: ``number`` of an Integer or Float, ``symbol`` of a variable's name, ``call`` of a
+    function and its written arguments, which is read as one factor.
+    """
+
+    number: Callable[[sp.Expr], str]
+    symbol: Callable[[str], str] = str
+    call: Callable[[Function, list[str]], str] = lambda function, arguments: f"{function.name}({', '.join(arguments)})"
+    power: str = "^"
+
+
 def to_text(expr: sp.Expr, digits: int = 10) -> str:
     """One line that ``parse`` reads back, constants with ``digits`` significant digits."""
-    return _text(sp.Float(expr) if isinstance(expr, int | float) else expr, digits)
+    return written(expr, Notation(lambda number: _number(number, digits)))
 
 
-def _text(e, digits, level=0):
+def written(expr: sp.Expr, notation: Notation) -> str:
+    """One line in ``notation``; ``ValueError`` for what no formula holds."""
+    return _text(sp.Float(expr) if isinstance(expr, int | float) else expr, notation)
+
+
+def _text(e, notation, level=0):
     """``level``: 0 nothing needed, 1 inside a product, 2 base or exponent of a power."""
     if e.is_Symbol:
-        return e.name
+        return notation.symbol(e.name)
     if e.is_Integer or e.is_Float:
-        text = _number(e, digits)
+        text = notation.number(e)
         return f"({text})" if text.startswith("-") and level or "e" in text and level == 2 else text
     if e.is_Rational:
         return f"({e.p}/{e.q})"
     if e.is_Add:
-        out = written_sum(e, lambda term, inner: _text(term, digits, inner))
+        out = written_sum(e, lambda term, inner: _text(term, notation, inner))
         return f"({out})" if level else out
     if is_product(e):
         sign, above, below = signed_fraction(e)
-        out = sign + (" * ".join(_text(a, digits, 1) for a in above) or "1")
-        under = " * ".join(_text(b, digits, 1) for b in below)
+        out = sign + (" * ".join(_text(a, notation, 1) for a in above) or "1")
+        under = " * ".join(_text(b, notation, 1) for b in below)
         if below:
             out += f" / ({under})" if len(below) > 1 or below[0].is_Mul else f" / {under}"
         return f"({out})" if level == 2 or (level and sign) or (level and below) else out
     if e.is_Pow:
         if e.exp == sp.S.Half:
-            return f"sqrt({_text(e.base, digits)})"
-        out = f"{_text(e.base, digits, 2)}^{_text(e.exp, digits, 2)}"
+            return notation.call(FUNCTIONS["sqrt"], [_text(e.base, notation)])
+        out = f"{_text(e.base, notation, 2)}{notation.power}{_text(e.exp, notation, 2)}"
         return f"({out})" if level == 2 else out
     if e.func in HEADS:
-        return f"{HEADS[e.func].name}({', '.join(_text(a, digits) for a in e.args)})"
+        return notation.call(HEADS[e.func], [_text(a, notation) for a in e.args])
     if e.is_number:
-        return _text(sp.Float(float(e)), digits, level)
+        return _text(sp.Float(float(e)), notation, level)
     raise ValueError(f"{e.func.__name__} cannot be written as a formula")
 
 

@@ -1,0 +1,50 @@
+"""What an exported law says of itself: the law, its units, how it was found and how far it can be trusted."""
+
+import textwrap
+
+from distill.files.kinds import LawRecord
+from distill.report.words import shown, trust_words, verdict_word
+from distill.shell.errors import UserError
+
+WIDTH, LABEL = 118, 11
+
+
+def about(record: LawRecord, units: dict[str, str], usage: str) -> str:
+    """A page of text; ``units``: quantity -> unit of the data, {} where they are not known or dimensionless."""
+    f, node, error = record.pair, record.node, record.acceleration_error
+    said = [f"The law of {record.run}, written by symbolic_reg.py.", ""]
+    said += _told("law", f"{node.text}, F_ij = f (x_i - x_j)/r, f > 0 repels", f"f = {f.text}", _reach(record))
+    numbers = [f"{c.symbol} = {c.value!r}" + _error(c.standard_error) for c in record.constants]
+    said += _told("constants", f"{record.form}: {', '.join(numbers)}" if numbers else "none that were fitted")
+    own = ", ".join(f"{quantity} {unit}" for quantity, unit in units.items())
+    said += _told("units", own or "those of the data that it was found in, which name none")
+    commit = f", commit {record.git.commit[:10]}" if record.git.commit else ""
+    said += _told("found", f"in {record.source}, by the engine {record.engine}{commit}", record.refinement.why)
+    other = ("network", error.gnn) if error.splines is None else ("splines", error.splines)
+    held = f"of accelerations left out: law {shown(error.law)}, {other[0]} {shown(other[1])}, n {shown(error.n)}"
+    said += _told("error", held + (f" ({error.what})" if error.what else ""))
+    judged = record.verdict.recovered is not None
+    said += _told("verdict", f"{verdict_word(record.verdict)}: {record.verdict.why}" if judged else trust_words(record))
+    return "\n".join([*said, "", *usage.strip("\n").splitlines()]) + "\n"
+
+
+def _reach(record: LawRecord) -> str:
+    if record.cutoff is not None:
+        return f"pairs up to r = {record.cutoff!r}"
+    return "neighbours in the order of the particles only" if record.chain else "all pairs"
+
+
+def _error(value: float | None) -> str:
+    return "" if value is None else f" +- {value:.2g}"
+
+
+def _told(label: str, *lines: str) -> list[str]:
+    out = []
+    for line in lines:
+        out += textwrap.wrap(line, WIDTH - LABEL, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{label if k == 0 else '':<{LABEL}}{one}" for k, one in enumerate(out)]
+
+
+def refused(what: str, why: UserError) -> str:
+    """A line for a program that cannot have the law."""
+    return f"{what:<10} not written: {why}"
