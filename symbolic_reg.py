@@ -2,7 +2,7 @@
 
 reads   outputs/<run>/messages_train.npz  and the run's dataset; with --dataset that alone, with --messages a file
 writes  outputs/<run>/symbolic/<target>/hall_of_fame.csv  front.json
-        outputs/<run>/pareto.png  law.json
+        outputs/<run>/pareto.png  law.json  law.py (needs NumPy only), with --export law_openmm.py  law.table
 
 example:  python symbolic_reg.py --run r2_n4_d2_s0__l1-newton__s0
           python symbolic_reg.py --dataset r2_n4_d2_s0        into outputs/r2_n4_d2_s0__splines/
@@ -23,6 +23,7 @@ engines: pysr needs Julia (make pysr); operon is installed with the requirements
 from argparse import BooleanOptionalAction
 
 import distill
+from distill.export.programs import PROGRAMS
 from distill.formulas.functions import OPERATORS
 from distill.pipeline.forces import FORCE_FROM
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
@@ -73,6 +74,13 @@ def parse(argv):
         " a network, with distances and nearest-first order given; see distill/search/whole_system.py",
     )
     add("--raw-inputs", action="store_true", help="with --sr-on-inputs: positions of all particles as they are")
+    add(
+        "--export",
+        nargs="+",
+        choices=PROGRAMS,
+        default=[],
+        help="write the law for these programs too, that of a finished run without another search",
+    )
     add = parser.add_argument_group("formulas of a file, in place of a search").add_argument
     add("--hall-of-fame", metavar="FILE", help="PySR's front, or a table with a column Equation: refitted and judged")
     add("--names", nargs="+", default=[], help="what its names are: x0=r x1=m_i, or r m_i for its x0 and x1")

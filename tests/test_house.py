@@ -25,6 +25,7 @@ ORDER = (
     "response",
     "generalization",
     "report",
+    "export",
     "fluid",
     "pipeline",
 )

@@ -3,17 +3,17 @@
 import textwrap
 
 from distill.files.kinds import LawRecord
+from distill.physics.law import law_of
 from distill.report.words import shown, trust_words, verdict_word
-from distill.shell.errors import UserError
 
 WIDTH, LABEL = 118, 11
 
 
 def about(record: LawRecord, units: dict[str, str], usage: str) -> str:
     """A page of text; ``units``: quantity -> unit of the data, {} where they are not known or dimensionless."""
-    f, node, error = record.pair, record.node, record.acceleration_error
+    error, law = record.acceleration_error, law_of(record)
     said = [f"The law of {record.run}, written by symbolic_reg.py.", ""]
-    said += _told("law", f"{node.text}, F_ij = f (x_i - x_j)/r, f > 0 repels", f"f = {f.text}", _reach(record))
+    said += _told("law", law.equation()["text"] if law.response is None else record.node.text, *_pairs(record))
     numbers = [f"{c.symbol} = {c.value!r}" + _error(c.standard_error) for c in record.constants]
     said += _told("constants", f"{record.form}: {', '.join(numbers)}" if numbers else "none that were fitted")
     own = ", ".join(f"{quantity} {unit}" for quantity, unit in units.items())
@@ -25,7 +25,17 @@ def about(record: LawRecord, units: dict[str, str], usage: str) -> str:
     said += _told("error", held + (f" ({error.what})" if error.what else ""))
     judged = record.verdict.recovered is not None
     said += _told("verdict", f"{verdict_word(record.verdict)}: {record.verdict.why}" if judged else trust_words(record))
-    return "\n".join([*said, "", *usage.strip("\n").splitlines()]) + "\n"
+    said = "\n".join([*said, "", *usage.strip("\n").splitlines()])
+    return said.replace("×10", "e").translate(PLAIN)
+
+
+# 4.3×10⁻⁷ as 4.3e-7: programs of others may not know these letters
+PLAIN = str.maketrans({raised: sign for sign, raised in zip("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹", strict=True)} | {"’": "'"})
+
+
+def _pairs(record: LawRecord) -> list[str]:
+    further = [f"and {one.convention.partition('= ')[2]}, {name}: {one.text}" for name, one in record.pairs.items()]
+    return [f"{record.pair.convention}, f = {record.pair.text}", *further, _reach(record)]
 
 
 def _reach(record: LawRecord) -> str:
@@ -43,8 +53,3 @@ def _told(label: str, *lines: str) -> list[str]:
     for line in lines:
         out += textwrap.wrap(line, WIDTH - LABEL, break_long_words=False, break_on_hyphens=False) or [""]
     return [f"{label if k == 0 else '':<{LABEL}}{one}" for k, one in enumerate(out)]
-
-
-def refused(what: str, why: UserError) -> str:
-    """A line for a program that cannot have the law."""
-    return f"{what:<10} not written: {why}"

@@ -1,7 +1,7 @@
 """A law for LAMMPS: a file for ``pair_style table``, with the commands that include it in its comment.
 
 A. P. Thompson et al., Comput. Phys. Commun. 271, 108171 (2022). LAMMPS has a table for each pair of types of atoms, so
-that every set of properties that the pair force depends on is a type. Forces on single particles are variables of atoms.
+that every set of properties that the pair force depends on is a type. Forces on one particle are variables of atoms.
 """
 
 import re
@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import sympy as sp
 
+from distill.export.components import node_components
 from distill.export.module import printable
 from distill.export.numpy_module import properties_used
-from distill.export.potential import R, integrated, same, samples, swapped
+from distill.export.openmm_module import check
+from distill.export.potential import integrated
 from distill.files.properties import of_pairs, property_named
 from distill.formulas.text import Notation, written
-from distill.formulas.units import AXES
 from distill.physics.law import Law
-from distill.physics.terms import TERMS
+from distill.physics.terms.state import AXES
 from distill.shell.errors import UserError
 
 NAME = "law.table"
@@ -35,12 +36,9 @@ def source(law: Law, dim: int, about: str, low: float, high: float, types: Mappi
 
     ``UserError`` for a law that LAMMPS cannot have in this way.
     """
-    if law.response is not None:
-        raise UserError("LAMMPS moves particles by a = F/m, and this law has another response to the force")
-    names = [name for name in properties_used(law, dim) if _depends(law.pair, name)]
+    names = [name for name in properties_used(law) if _depends(law.pair, name)]
     low, high = low / CLOSER, FURTHER * high if law.cutoff is None else float(law.cutoff)
-    if not same(law.pair, swapped(law.pair, law.properties), samples(law.pair, low, high)):
-        raise UserError("a table of LAMMPS is a force that obeys Newton's third law, and f(i, j) is not f(j, i) here")
+    check(law, "LAMMPS", low, high)
     count = len(np.asarray(types[names[0]])) if names else 1
     if count > MOST_TYPES:
         found = f"the pair force depends on {' and '.join(names)}, with {count} sets of values in the data"
@@ -50,8 +48,10 @@ def source(law: Law, dim: int, about: str, low: float, high: float, types: Mappi
     sections = [_section(law, r, {k: np.asarray(types[k], float) for k in names}, a, b) for a, b in pairs]
     told = [*printable(about).splitlines(), "", *commands(law, dim, pairs, {k: types[k] for k in names}, high)]
     if law.pair.atoms(sp.Function) and _jumps(law.pair):
-        told.append(f"f jumps: within {100 * (r[1] / r[0] - 1):.2g} % of the distance where it does, the table does not")
-    comment = "\n".join(f"# {line}".rstrip() for line in told)
+        told.append(
+            f"f jumps: within {100 * (r[1] / r[0] - 1):.2g} % of the distance where it does, the table does not"
+        )
+    comment = "\n".join(f"# {line}".rstrip() for line in told).encode("ascii", "replace").decode()
     return f"# UNITS: lj\n{comment}\n\n" + "\n".join(sections)
 
 
@@ -74,7 +74,10 @@ def _section(law: Law, r: np.ndarray, types: Mapping, a: int, b: int) -> str:
     if not (np.isfinite(f).all() and np.isfinite(energy).all()):
         at = r[~(np.isfinite(f) & np.isfinite(energy))][-1]
         raise UserError(f"the pair force is not finite at r = {at:.3g}, where a table has to have it")
-    rows = (f"{k} {x!r} {e!r} {y!r}" for k, (x, e, y) in enumerate(zip(r.tolist(), energy.tolist(), f.tolist(), strict=True), 1))
+    rows = (
+        f"{k} {x!r} {e!r} {y!r}"
+        for k, (x, e, y) in enumerate(zip(r.tolist(), energy.tolist(), f.tolist(), strict=True), 1)
+    )
     return f"{_key(a, b)}\nN {len(r)}\n\n" + "\n".join(rows) + "\n"
 
 
@@ -85,7 +88,9 @@ def _key(a: int, b: int) -> str:
 def commands(law: Law, dim: int, pairs: Sequence, types: Mapping, high: float) -> list[str]:
     """What an input script says to have this law, and in words what it has to have besides."""
     out = ["Commands for an input script, after the box and the atoms are there; numbers in the units of the data:", ""]
-    out += [f"units lj  (before them, with dimension {dim})" if dim > 1 else "units lj  (before them; positions along x)"]
+    out += [
+        f"units lj  (before them, with dimension {dim})" if dim > 1 else "units lj  (before them; positions along x)"
+    ]
     for k in range(pairs[-1][0] + 1):
         own = ", ".join(f"{name} {float(values[k])!r}" for name, values in types.items())
         out.append(f"type {k + 1}: {own or 'any particle'}")
@@ -98,9 +103,9 @@ def commands(law: Law, dim: int, pairs: Sequence, types: Mapping, high: float) -
         out += [f"pair_coeff {a + 1} {b + 1} {NAME} {_key(a, b)} {high!r}" for a, b in pairs]
     components = [sp.S.Zero] * dim
     for name, value in law.node.items():
-        components = [a + b for a, b in zip(components, TERMS[name].components(value, dim), strict=True)]
-    if any(c != 0 for c in components):
-        own = {property_named(n).variables[0]: ATOM.get(n, f"d_{n}") for n in properties_used(law, dim)}
+        components = [a + b for a, b in zip(components, node_components(name, value, dim), strict=True)]
+    if any(not c.is_zero for c in components):
+        own = {property_named(n).variables[0]: ATOM.get(n, f"d_{n}") for n in properties_used(law)}
         known = own | {a: a for a in AXES} | {f"v{a}": f"v{a}" for a in AXES} | {"t": "time"}
         known["v"] = "sqrt(vx^2+vy^2+vz^2)"
         for axis, component in zip(AXES, components, strict=False):
@@ -122,7 +127,9 @@ def _formula(expr: sp.Expr, names: Mapping[str, str]) -> str:
         return f"{FUNCTIONS[function.name]}({', '.join(arguments)})"
 
     try:
-        text = written(expr, Notation(lambda e: str(int(e)) if e.is_Integer else repr(float(e)), names.__getitem__, call))
+        text = written(
+            expr, Notation(lambda e: str(int(e)) if e.is_Integer else repr(float(e)), names.__getitem__, call)
+        )
     except KeyError as exc:
         raise UserError(f"LAMMPS has no {exc.args[0]!a} of an atom") from None
     return re.sub(r"(^|\()-", r"\g<1>0-", text).replace(" ", "")

@@ -27,7 +27,7 @@ def written(name: str, about: str, values: Mapping, functions: Mapping | None = 
     head = [f"{key} = {_shown(value)}{comments.get(key, '')}" for key, value in values.items()]
     parts = [f"{docstring(about)}\n{imports}" + "".join(f"{one}\n" for one in head)]
     for key, (arguments, body) in (functions or {}).items():
-        inside = [f'"""{told[key]}"""', *body]
+        inside = [f'"""{told[key]}"""', *body] if told.get(key) else body
         parts.append(f"def {key}({', '.join(arguments)}):\n" + "".join(f"    {one}\n" for one in inside))
     text = "\n\n".join(parts) + ("\n\n" if functions else "\n") + line + same
     if ast.get_docstring(ast.parse(text), clean=False) != printable(about):

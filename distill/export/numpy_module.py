@@ -1,54 +1,61 @@
 """A law as a Python module of its own, ``law.py``, that needs NumPy and nothing else.
 
-What is the same for every law is the part of ``template`` below its line, word for word; above it stand the constants
-and the formulas of this law, written from their trees (``formulas.code``).
+Formulas are written from their trees (``formulas.code``). The vector of a term is its ``kernel``, whose source is
+copied: a term that is added needs nothing here.
 """
 
-from collections.abc import Mapping
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import sympy as sp
 
+from distill.export.components import centre_of, formulas
 from distill.export.module import written
 from distill.files.properties import KNOWN, property_named, usable
 from distill.formulas.code import Constants, numpy_code
-from distill.formulas.units import AXES
 from distill.physics.law import Law
 from distill.physics.responses import SCALARS
-from distill.physics.terms import TERMS, pair_components
+from distill.physics.terms import TERMS
+from distill.physics.terms.state import AXES, DISTANCE, SPEED, TIME
+from distill.physics.terms.values import names_in
 from distill.shell.errors import UserError
 
 
 @dataclass
 class Part:
-    """A function of the module: lines of a body in which ``code`` is written."""
+    """A function of the module: ``known``, variable of a formula -> its code; ``lines`` of its body."""
 
     name: str
-    known: Mapping[str, str]  # variable of a formula -> its code
+    known: Mapping[str, str]
     constants: Constants
     lines: list[str] = field(default_factory=list)
 
-    def code(self, expr: sp.Expr, stem: str = "C") -> str:
-        """A formula of what this function knows; ``UserError`` for one of anything else."""
+    def code(self, value, stem: str, **known: str) -> str:
+        """A number, or a formula of what this function knows; ``UserError`` for one of anything else."""
         try:
-            return numpy_code(expr, self.constants, self.known, stem)
+            return numpy_code(sp.sympify(value), self.constants, {**self.known, **known}, stem)
         except KeyError as exc:
             raise UserError(f"law.py has no {exc.args[0]!a} in its {self.name.replace('_', ' ')}") from None
 
 
-def properties_used(law: Law, dim: int) -> tuple[str, ...]:
-    """Names of the properties that the law depends on; ``UserError`` for one that no law can have."""
-    formulas = [law.pair, *(c for name, value in law.node.items() for c in TERMS[name].components(value, dim))]
+def properties_used(law: Law) -> tuple[str, ...]:
+    """Names of the properties that the law depends on, mass among them unless it has a response without.
+
+    ``UserError`` for one that no law can have.
+    """
     response = law.response
-    formulas += [] if response is None else [response.formula(part) for part in ("alpha", "beta")]
-    symbols = {symbol.name for formula in formulas for symbol in formula.free_symbols}
-    known = (*law.properties, *(response.properties if response else ()))
-    used = [p for p in map(property_named, dict.fromkeys(known)) if symbols & set(p.variables)]
-    names = dict.fromkeys((*(() if response else ("mass",)), *(p.name for p in used)))
-    for name in names:
+    values = [*law.pair_functions.values(), *law.node.values()]
+    values += [] if response is None else [response.formula(part) for part in ("alpha", "beta")]
+    symbols = {name for value in values for name in names_in(value)}
+    known = dict.fromkeys((*law.properties, *(response.properties if response else ()), "mass"))
+    needed = {TERMS[name].of for name in law.node} | ({"mass"} if response is None else set())
+    for name in known:
         if name not in KNOWN and not usable(name):
             raise UserError(f"{name[:40]!a} cannot be the name of a property", "no law that is found here has one")
-    return tuple(name for name in dict.fromkeys((*known, "mass")) if name in names)
+    return tuple(name for name in known if name in needed or symbols & set(property_named(name).variables))
 
 
 def source(law: Law, dim: int, about: str) -> str:
@@ -56,24 +63,36 @@ def source(law: Law, dim: int, about: str) -> str:
 
     ``UserError`` for what cannot be written.
     """
-    names = properties_used(law, dim)
-    ends = {name: property_named(name).variables for name in names}
+    ends = {name: property_named(name).variables for name in properties_used(law)}
     own, both = [e[0] for e in ends.values()], [v for e in ends.values() for v in e]
-    constants, axes = Constants(), AXES[:dim]
+    constants, kernels = Constants(), {}
 
-    known = {v: v for v in (*both, "r", "t")} | {f"d{a}": f"d[..., {k}]" for k, a in enumerate(axes)}
-    pair = Part("pair_force", known | {"f": "f"}, constants)
-    pair.lines.append(f"f = {pair.code(law.pair)}")
-    strength = sp.Symbol("f", real=True)
-    pair.lines.append(f"return stacked({', '.join(pair.code(strength * c) for c in pair_components(dim))})")
+    def kernel(name: str, arguments: list[str]) -> str:
+        """The name of the function that a term's kernel becomes."""
+        kernels[f"{name}_vector"] = arguments, _body(name, TERMS[name].kernel, arguments)
+        return f"{name}_vector"
 
-    known = {v: v for v in (*own, "t")} | {"v": "norm(vel)"}
-    for k, axis in enumerate(axes):
-        known |= {axis: f"pos[..., {k}]", f"v{axis}": f"vel[..., {k}]"}
+    pair = Part("pair_force", {v: v for v in (*both, "r", TIME)}, constants)
+    functions = {name: f for name, f in law.pair_functions.items() if not f.is_zero} or {"radial": law.pair}
+    for count, (name, function) in enumerate(functions.items()):
+        letter = TERMS[name].letter
+        pair.lines.append(f"{letter} = {pair.code(function, 'C')}")
+        own_part = f"times({letter}, {kernel(name, ['unit', 'dv'])}(unit, dv))"
+        pair.lines.append(f"force = force + {own_part}" if count else f"force = {own_part}")
+    pair.lines.append("return force")
+
+    known = {v: v for v in (*own, TIME)} | {SPEED: "norm(vel)"}
+    for k, axis in enumerate(AXES):
+        known |= {axis: f"pos[..., {k}]", f"v{axis}": f"vel[..., {k}]"} if k < dim else {axis: "0.0", f"v{axis}": "0.0"}
     alone = Part("own_force", known, constants, ["force = np.zeros_like(pos)"])
     for name, value in law.node.items():
-        parts = ", ".join(alone.code(c, name.upper()) for c in TERMS[name].components(value, dim))
-        alone.lines.append(f"force = force + stacked({parts})")
+        stem, of, centre = name.upper(), TERMS[name].of, centre_of(value, dim)
+        at = "".join(f"{alone.code(c, f'{stem}_AT')}, " for c in centre)
+        away = f"norm(pos - np.array([{at.strip(', ')}]))" if centre else "norm(pos)"
+        each = ", ".join(alone.code(part, stem, **{DISTANCE: away}) for part in formulas(name, value, dim))
+        force = f"{kernel(name, ['pos', 'vel', 'value', 'centre'])}(pos, vel, value, ({at.strip()}))"
+        alone.lines.append(f"value = stacked({each})")
+        alone.lines.append(f"force = force + {f'times({ends[of][0]}, {force})' if of else force}")
     alone.lines.append("return force")
 
     answer = Part("response", {v: v for v in (*own, *SCALARS)}, constants)
@@ -85,9 +104,22 @@ def source(law: Law, dim: int, about: str) -> str:
         answer.lines.append(f"return times({alpha}, force) + times({beta}, vel)")
 
     values = {"DIM": dim, "CHAIN": law.chain, "CUTOFF": law.cutoff and float(law.cutoff), "PROPERTIES": ends}
-    functions = {
-        "pair_force": (["d", "r", "w", "t", *both], pair.lines),
-        "own_force": (["pos", "vel", "t", *own], alone.lines),
+    functions = kernels | {
+        "pair_force": (["unit", "r", "dv", TIME, *both], pair.lines),
+        "own_force": (["pos", "vel", TIME, *own], alone.lines),
         "response": (["force", "vel", *own], answer.lines),
     }
-    return written("template", about, values | constants.values, functions=functions)
+    return written("template", about, values | constants.values, functions)
+
+
+def _body(name: str, kernel: Callable, arguments: list[str]) -> list[str]:
+    """Lines of the body of a term's kernel; ``UserError`` where it is no function of these arguments in a file."""
+    try:
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(kernel))).body
+    except (OSError, SyntaxError, ValueError):
+        raise UserError(f"the source of the term '{name}' is not to be found, and law.py is to hold it") from None
+    told = not isinstance(node, ast.FunctionDef) or [a.arg for a in node.args.args] != arguments
+    if told or not name.isidentifier():
+        raise UserError(f"the kernel of the term '{name}' is no function of {', '.join(arguments)}")
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    return "\n".join(ast.unparse(line) for line in body).splitlines()

@@ -1,4 +1,4 @@
-"""A law as a Python module for OpenMM, ``law_openmm.py``: its forces, and an integrator where particles are slowed down.
+"""A law as a Python module for OpenMM, ``law_openmm.py``: its forces, and an integrator that knows friction.
 
 OpenMM takes energies. A pair force has one where Newton's third law holds and where either there is a formula of it or
 its dependence on distance is a factor, which is then integrated to a table (``potential``). What is the same for every
@@ -7,15 +7,16 @@ law is the part of ``template_openmm`` below its line.
 
 import sympy as sp
 
+from distill.export.components import centre_of, node_components
 from distill.export.module import Raw, written
 from distill.export.numpy_module import properties_used
-from distill.export.potential import energy, factors, same, samples, swapped
+from distill.export.potential import R, energy, factors, field_energy, is_energy, same, swapped
 from distill.files.properties import KNOWN, USUAL, property_named
 from distill.formulas.code import Constants, lepton_code, numpy_code
 from distill.formulas.text import symbols_for
-from distill.formulas.units import AXES
 from distill.physics.law import Law
-from distill.physics.terms import TERMS
+from distill.physics.terms import TERMS, About
+from distill.physics.terms.state import AXES, DISTANCE, SPEED, TIME
 from distill.shell.errors import UserError
 
 FURTHER = 10.0  # tables reach so many times below and above the distances of the data
@@ -26,15 +27,10 @@ def source(law: Law, dim: int, about: str, low: float, high: float) -> str:
 
     ``UserError`` for a law that OpenMM cannot have.
     """
-    if law.response is not None:
-        raise UserError("OpenMM moves particles by a = F/m, and this law has another response to the force")
-    names = properties_used(law, dim)
+    names = properties_used(law)
     symbols = {name: own_name(name) for name in names}
     low, high = low / FURTHER, high * FURTHER
-    if not law.pair.free_symbols <= {symbol for symbol in symbols_for(law.variables)}:
-        raise UserError("OpenMM has no pair force like this one, which is no function of distance and properties")
-    if not same(law.pair, swapped(law.pair, law.properties), samples(law.pair, low, high)):
-        raise UserError("OpenMM has no force that breaks Newton's third law, and f(i, j) is not f(j, i) here")
+    check(law, "OpenMM", low, high)
     of_pair = {"r": "r"}
     for name, symbol in symbols.items():
         of_pair |= dict(zip(property_named(name).variables, (f"{symbol}1", f"{symbol}2"), strict=True))
@@ -69,28 +65,54 @@ def own_name(name: str) -> str:
     return KNOWN[name].symbol if name in USUAL else f"p_{name}"
 
 
+def check(law: Law, program: str, low: float, high: float) -> None:
+    """``UserError`` for a law that a program cannot have whose particles move by a = F/m under energies of pairs."""
+    if law.response is not None:
+        raise UserError(f"{program} moves particles by a = F/m, and this law has another response to the force")
+    if further := [name for name, function in law.pairs.items() if not function.is_zero]:
+        raise UserError(f"{program} has pair forces along the line of centres only, and this law has '{further[0]}'")
+    if not law.pair.free_symbols <= set(symbols_for(law.variables)):
+        raise UserError(f"the pair force depends on the time, and that of {program} on distance and properties only")
+    if not same(law.pair, swapped(law.pair, law.properties), low, high):
+        found = f"the pair forces of {program} obey Newton's third law, and f(i, j) is not f(j, i) here"
+        raise UserError(found)
+
+
 def _alone(law: Law, dim: int) -> tuple[sp.Expr, sp.Expr]:
     """(energy of a particle in a field, its friction) of the terms that belong to no pair; ``UserError`` for another
     term than these.
     """
     field, friction = sp.S.Zero, sp.S.Zero
     for name, value in law.node.items():
-        of_place = TERMS[name].energy(value, dim)
-        if of_place is not None:
+        components = node_components(name, value, dim)
+        if (slowed := friction_of(components, dim)) is not None:
+            friction += slowed
+        elif (of_place := _field(name, value, components, dim)) is not None:
             field += of_place
-            continue
-        slowed = friction_of(TERMS[name].components(value, dim), dim)
-        if slowed is None:
-            raise UserError(f"OpenMM has no force like the term '{name}'")
-        friction += slowed
+        else:
+            raise UserError(f"OpenMM has friction and fields with an energy, and the term '{name}' is neither")
     return field, friction
+
+
+def _field(name: str, value, components: list[sp.Expr], dim: int) -> sp.Expr | None:
+    """Energy of a particle in a force that depends on its place and properties; None where it has none as a formula."""
+    if {s.name for c in components for s in c.free_symbols} & {TIME, SPEED, *(f"v{a}" for a in AXES)}:
+        return None
+    places = symbols_for(AXES[:dim])
+    if not isinstance(value, About):
+        return field_energy(components, places)
+    away = sp.sqrt(sp.Add(*[(x - c) ** 2 for x, c in zip(places, centre_of(value, dim), strict=True)]))
+    strength = sp.sympify(value.strength).xreplace({symbols_for((DISTANCE,))[0]: R})
+    found, rest = energy(strength, 0.1, 10.0)
+    of = symbols_for((property_named(TERMS[name].of).variables[0],))[0] if TERMS[name].of else sp.S.One
+    found = of * found.xreplace({R: away})
+    return found if rest.is_zero and is_energy(found, components, places) else None
 
 
 def friction_of(components: list[sp.Expr], dim: int) -> sp.Expr | None:
     """k of a force -k v, k a function of properties; None where the force is another one."""
     speeds = symbols_for([f"v{axis}" for axis in AXES[:dim]])
-    found = {-c.diff(v) for c, v in zip(components, speeds, strict=True)}
-    k = found.pop()
-    own = {s.name for s in k.free_symbols} & {"t", "v", *AXES, *(f"v{a}" for a in AXES)}
-    linear = all(sp.expand(c + k * v) == 0 for c, v in zip(components, speeds, strict=True))
-    return k if not found and not own and linear else None
+    k, *others = [-c.diff(v) for c, v in zip(components, speeds, strict=True)]
+    moving = {s.name for s in k.free_symbols} & {TIME, SPEED, *AXES, *(f"v{a}" for a in AXES)}
+    whole = all((c + k * v).expand().is_zero for c, v in zip(components, speeds, strict=True))
+    return k if whole and not moving and all(k == other for other in others) else None

@@ -1,8 +1,10 @@
-"""The energy of a pair whose force is a formula f: E with f = -dE/dr, for programs that want energies.
+"""The energy of a force that is a formula, of a pair (f = -dE/dr) or in a field, for programs that want energies.
 
 A sum of products of powers of a linear function of r with polynomials, or of exponentials with these, has an energy
 that is a formula. Of any other f the part that depends on r is integrated by numbers, where it is a factor.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import sympy as sp
@@ -19,20 +21,15 @@ MOST_POWER = 20  # of a polynomial that is multiplied out
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
-def samples(expr: sp.Expr, low: float, high: float, seed: int = 0) -> dict[str, np.ndarray]:
-    """Variable of ``expr`` -> values: distances from ``low`` to ``high``, properties of order one, of either sign where
-    they have one.
+def same(one: sp.Expr, other: sp.Expr, low: float = 1.0, high: float = 1.0) -> bool:
+    """Whether two formulas have the same values, to rounding, wherever both are finite: at distances from ``low`` to
+    ``high`` and properties of order one, of either sign where they may have one.
     """
-    rng = np.random.default_rng(seed)
-    out = {}
-    for symbol in sorted(expr.free_symbols, key=str):
+    rng, at = np.random.default_rng(0), {}
+    for symbol in sorted(one.free_symbols | other.free_symbols, key=str):
         size = np.exp(rng.normal(size=SAMPLES))
-        out[symbol.name] = size if symbol.is_positive else size * rng.choice([-1, 1], SAMPLES)
-    return out | {"r": np.exp(rng.uniform(np.log(low), np.log(high), SAMPLES))}
-
-
-def same(one: sp.Expr, other: sp.Expr, at: dict) -> bool:
-    """Whether two formulas have the same values, to rounding, wherever both are finite."""
+        at[symbol.name] = size if symbol.is_positive else size * rng.choice([-1, 1], SAMPLES)
+    at["r"] = np.exp(rng.uniform(np.log(low), np.log(high), SAMPLES))
     a, b = (compile_numpy(e, list(at))(*at.values()) for e in (one, other))
     told = np.isfinite(a) & np.isfinite(b)
     return bool(told.any() and (np.abs(a - b)[told] <= TOLERANCE * (np.abs(a) + np.abs(b))[told]).all())
@@ -49,9 +46,9 @@ def energy(f: sp.Expr, low: float, high: float) -> tuple[sp.Expr, sp.Expr]:
     ``high``.
     """
     terms = sp.Add.make_args(_expanded(f))
-    parts = {term: _primitive(term) for term in terms}
+    parts = {term: _primitive(term, R) for term in terms}
     parts = {term: -part for term, part in parts.items() if part is not None}
-    good = [t for t, part in parts.items() if t == 0 or same(-part.diff(R), t, samples(t, low, high))]
+    good = [t for t, part in parts.items() if t == 0 or same(-part.diff(R), t, low, high)]
     return sp.Add(*[parts[t] for t in good]), sp.Add(*[t for t in terms if t not in good])
 
 
@@ -76,52 +73,68 @@ def integrated(f, r: np.ndarray) -> np.ndarray:
     return np.r_[np.cumsum(steps[::-1])[::-1], 0.0]
 
 
+def field_energy(components: Sequence[sp.Expr], places: Sequence[sp.Symbol]) -> sp.Expr | None:
+    """E with the components of a force as minus its derivatives by ``places``; None where no rule has one."""
+    out = sp.S.Zero
+    for component, x in zip(components, places, strict=True):
+        parts = [_primitive(term, x) for term in sp.Add.make_args(_expanded(component + out.diff(x)))]
+        if any(part is None for part in parts):
+            return None
+        out -= sp.Add(*parts)
+    return out if is_energy(out, components, places) else None
+
+
+def is_energy(formula: sp.Expr, components: Sequence[sp.Expr], places: Sequence[sp.Symbol]) -> bool:
+    """Whether the components of a force are minus the derivatives of ``formula`` by ``places``."""
+    return all(same(-formula.diff(x), c) for x, c in zip(places, components, strict=True))
+
+
 def _expanded(f: sp.Expr) -> sp.Expr:
     return sp.expand(f, deep=False, power_exp=False, power_base=False, log=False)
 
 
-def _primitive(term: sp.Expr) -> sp.Expr | None:
-    """The integral over r of a product, None where no rule has one."""
-    number, rest = term.as_independent(R, as_Add=False)
+def _primitive(term: sp.Expr, x: sp.Symbol) -> sp.Expr | None:
+    """The integral over ``x`` of a product, None where no rule has one."""
+    number, rest = term.as_independent(x, as_Add=False)
     every = sp.Mul.make_args(rest)
     if jump := next((e for e in every if e.func is greater), None):
-        whole = _primitive(sp.Mul(*[e for e in every if e is not jump]))
-        at = [a for a in jump.args if not a.has(R)]
-        if whole is None or len(at) != 1 or R not in jump.args:
+        whole = _primitive(sp.Mul(*[e for e in every if e is not jump]), x)
+        at = [a for a in jump.args if not a.has(x)]
+        if whole is None or len(at) != 1 or x not in jump.args:
             return None
-        return number * (whole - whole.xreplace({R: at[0]})) * jump  # the force jumps there, the energy does not
+        return number * (whole - whole.xreplace({x: at[0]})) * jump  # the force jumps there, the energy does not
     grows = [e for e in every if e.func is sp.exp]
     others = sp.Mul(*[e for e in every if e.func is not sp.exp])
-    whole = _with_exponential(others, sp.Add(*[e.args[0] for e in grows])) if grows else _of_powers(others)
+    whole = _with_exponential(others, sp.Add(*[e.args[0] for e in grows]), x) if grows else _of_powers(others, x)
     return None if whole is None or whole.has(sp.zoo, sp.nan, sp.oo) else number * whole
 
 
-def _with_exponential(polynomial: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
-    """By parts, of a polynomial times the exponential of something linear in r."""
-    slope = exponent.diff(R)
-    if slope == 0 or slope.has(R) or not polynomial.is_polynomial(R) or sp.degree(polynomial, R) > MOST_POWER:
+def _with_exponential(polynomial: sp.Expr, exponent: sp.Expr, x: sp.Symbol) -> sp.Expr | None:
+    """By parts, of a polynomial times the exponential of something linear in x."""
+    slope = exponent.diff(x)
+    if slope == 0 or slope.has(x) or not polynomial.is_polynomial(x) or sp.degree(polynomial, x) > MOST_POWER:
         return None
     out, sign = sp.S.Zero, 1 / slope
     while polynomial != 0:
-        out, polynomial, sign = out + sign * polynomial, polynomial.diff(R), -sign / slope
+        out, polynomial, sign = out + sign * polynomial, polynomial.diff(x), -sign / slope
     return out * sp.exp(exponent)
 
 
-def _of_powers(product: sp.Expr) -> sp.Expr | None:
-    """Of one power of something linear in r, times a polynomial: that one written as its polynomial."""
-    base, power, polynomial = R, sp.S.Zero, sp.S.One
+def _of_powers(product: sp.Expr, x: sp.Symbol) -> sp.Expr | None:
+    """Of one power of something linear in x, times a polynomial: that one written as its polynomial."""
+    base, power, polynomial = x, sp.S.Zero, sp.S.One
     for factor in sp.Mul.make_args(product):
-        if factor.is_polynomial(R):
+        if factor.is_polynomial(x):
             polynomial *= factor
         elif power == 0:
             base, power = factor.as_base_exp()
         else:
             return None
-    slope = base.diff(R)
-    if slope == 0 or slope.has(R) or power.has(R) or sp.degree(polynomial, R) > MOST_POWER:
+    slope = base.diff(x)
+    if slope == 0 or slope.has(x) or power.has(x) or sp.degree(polynomial, x) > MOST_POWER:
         return None
-    rest, u, out = base.xreplace({R: sp.S.Zero}), sp.Dummy(), sp.S.Zero
-    for (k,), coefficient in sp.Poly(polynomial.xreplace({R: (u - rest) / slope}), u).terms():
+    rest, u, out = base.xreplace({x: sp.S.Zero}), sp.Dummy(), sp.S.Zero
+    for (k,), coefficient in sp.Poly(polynomial.xreplace({x: (u - rest) / slope}), u).terms():
         up = power + k + 1
         log = sp.log(base if rest.is_nonnegative and slope.is_positive else sp.Abs(base))
         out += coefficient / slope * (log if up == 0 else base**up / up)

@@ -1,4 +1,4 @@
-"""A law of its own, springs, and what an exported law is made with: ``numpy_module`` puts another law above the line.
+"""A law of its own, springs, and what an exported law is made with: ``numpy_module`` puts others above the line.
 
 Runs as it stands here, so that what every exported law has can be read, checked and tested as any other module.
 """
@@ -15,10 +15,15 @@ PROPERTIES = {"mass": ("m_i", "m_j")}  # of the particles, and what formulas cal
 C0 = 1.0
 
 
-def pair_force(d, r, w, t, m_i, m_j):
-    """The force on i by j [..., dim]; d = x_i - x_j and w = v_j - v_i [..., dim], r = |d| and all others [...]."""
+def radial_vector(unit, dv):
+    return unit
+
+
+def pair_force(unit, r, dv, t, m_i, m_j):
+    """The force on i by j [..., dim]; unit = (x_i - x_j)/r and dv = v_i - v_j [..., dim], all others [...]."""
     f = -r + C0
-    return stacked(f * d[..., 0] / r, f * d[..., 1] / r)
+    force = times(f, radial_vector(unit, dv))
+    return force
 
 
 def own_force(pos, vel, t, m_i):
@@ -82,11 +87,12 @@ def pair_sum(pos, vel, t, own, box=None):
         if CUTOFF is not None:
             acts &= r <= CUTOFF
         apart = np.where(acts & (r > 0), r, 1.0)
-        d, w = np.where(acts[..., None], d, 0.0), vel[..., None, :, :] - vel[..., i, None, :]
+        unit = np.where(acts[..., None], d, 0.0) / apart[..., None]
+        dv = vel[..., i, None, :] - vel[..., None, :, :]
         ends = {}
         for name, (receiver, sender) in PROPERTIES.items():
             ends |= {receiver: own[name][..., i, None], sender: own[name][..., None, :]}
-        force = pair_force(d, apart, w, t[..., None], **ends)
+        force = pair_force(unit, apart, dv, t[..., None], **ends)
         out[..., i, :] = np.where(acts[..., None], force, 0.0).sum(-2)
     return out
 

@@ -1,4 +1,4 @@
-"""A law of its own, springs, and what forces of OpenMM are made with: ``openmm_module`` puts another law above the line.
+"""A law of its own, springs, and what forces of OpenMM are made with: ``openmm_module`` puts others above the line.
 
 Runs as it stands here, so that what every exported law has can be read, checked and tested as any other module.
 """

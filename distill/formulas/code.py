@@ -47,7 +47,7 @@ def numpy_code(expr: sp.Expr, constants: Constants, names: Mapping[str, str], st
     """
 
     def number(e):
-        if e.is_Integer:
+        if e.is_Integer or e.is_zero:
             return str(int(e))
         return f"-{constants.named(-float(e), stem)}" if e < 0 else constants.named(e, stem)
 

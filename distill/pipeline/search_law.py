@@ -1,5 +1,6 @@
 """The equations behind the messages and the law composed of them: the stage ``symbolic_reg``."""
 
+import inspect
 import sys
 from collections.abc import Sequence
 from concurrent.futures import as_completed
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.export import programs
 from distill.files import records
 from distill.files.dataset import Dataset
 from distill.files.kinds import LawRecord
@@ -23,7 +25,7 @@ from distill.messages import assumptions, read_out, roles
 from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
 from distill.physics.terms import direction
-from distill.pipeline.forces import Forces, NoDataset
+from distill.pipeline.forces import Forces, NoDataset, OfDataset
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
 from distill.pipeline.search_plan import Plan, planned
 from distill.report.material import is_stale
@@ -76,9 +78,10 @@ def search_law(
     threads: int = 1,
     overwrite: bool = False,
     quick: bool = False,
+    export: Sequence[str] = (),
 ) -> Done:
-    """Search the ``targets`` of ``run`` with ``engine`` and compose the law; writes law.json, pareto.png and a folder
-    for each target.
+    """Search the ``targets`` of ``run`` with ``engine`` and compose the law; writes law.json, law.py, pareto.png and a
+    folder for each target.
 
     In place of a trained ``run``: a ``dataset``, without a network; or a file of ``messages`` made elsewhere, whose
     law goes to outputs/``name``/ (None: what the file is called).
@@ -94,13 +97,21 @@ def search_law(
     ``operators``: + - * / square exp where None, and pow in a box. The other options are those of ``SearchOptions``.
     ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
     that then cannot start, the next one searches.
+    ``export``: names of ``export.programs.PROGRAMS``, for which the law is written too. Of a finished run of which
+    nothing else is asked, it is the law that is there.
     """
-    plan = planned(dict(locals()))
+    asked = dict(locals())
+    asked.pop("export")
+    plan = planned(asked)
     run, out, stage = plan.run, plan.folder / "law.json", Stage("symbolic_reg", plan.run)
-    if already_done(out, plan.arguments, plan.inputs, overwrite):
+    there = bool(export) and out.is_file() and not overwrite and _as_it_is(asked)
+    if there or already_done(out, plan.arguments, plan.inputs, overwrite):
         if plan.given.config is None and is_stale(run):
             _write_report(run)
-        return stage.already_done(out)
+        programs.brought_up(plan.folder)
+        if not export:
+            return stage.already_done(out)
+        return stage.done(out, _exported(plan, export), **_headline(records.load(LawRecord, out)))
     if sys.stderr.isatty():
         print(f"engine {plan.options.engine}: {plan.reason}", file=sys.stderr, flush=True)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
@@ -118,8 +129,29 @@ def search_law(
     record = records.save(LawRecord, out, made | content)
     if found.forces.config is None:  # no later stage writes it
         _write_report(run)
-    lines = [f"verdict  {trust_words(record)}"] if record.verdict.recovered is None else []
+    programs.write_law(record, plan.folder)
+    lines = _exported(plan, export)
+    lines += [f"verdict  {trust_words(record)}"] if record.verdict.recovered is None else []
     return stage.done(out, lines, **_headline(record))
+
+
+def _exported(plan: Plan, names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    alone = isinstance(plan.given, OfDataset)
+    data = programs.of_dataset(plan.given.dataset) if alone else programs.of_messages(plan.given.messages)
+    return programs.export(plan.folder, names, data)
+
+
+def _as_it_is(asked: dict) -> bool:
+    """Whether nothing is asked of the search but where its law lies."""
+    where = {"run", "dataset", "messages", "name", "threads"}
+    usual = {name: one.default for name, one in inspect.signature(search_law).parameters.items()}
+    return not any(
+        tuple(value) != tuple(usual[name]) if isinstance(value, list | tuple) and usual[name] else value != usual[name]
+        for name, value in asked.items()
+        if name not in where and (value or usual[name])
+    )
 
 
 # ---------------------------------------------------------------- what is found

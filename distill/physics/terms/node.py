@@ -268,7 +268,7 @@ class Central(Term):
     def kernel(pos, vel, value, centre):
         d = pos - np.array([*centre, *[0.0] * pos.shape[-1]])[: pos.shape[-1]]
         s = ((d * d).sum(-1) ** 0.5)[..., None]
-        return value * d / (s + (s == 0))
+        return value * d / (s + 1.0 * (s == 0))
 
     def text(self, value):
         centre = f"({', '.join(part_text(c) for c in value.centre)})"
