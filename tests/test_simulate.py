@@ -14,7 +14,7 @@ from distill.files.dataset import load_dataset
 from distill.physics import lanes
 from distill.physics.integrate import draw, integrate
 from distill.physics.seeding import generators, starts
-from distill.physics.system import acceleration, energy
+from distill.physics.system import System, acceleration, energy
 from distill.physics.systems import SYSTEMS, initial_conditions
 from distill.pipeline import simulate as simulation
 from distill.shell.errors import UserError
@@ -166,6 +166,18 @@ def test_energy_drift_alone_is_reason_enough():
     found = run(SYSTEMS["spring"], rtol=1e-4, atol=1e-4, drift_bound=1e-6)
     assert found["report"]["redone"] > 0 and "energy drift" in found["report"]["reasons"]
     assert (found["energy_drift"] <= 1e-6).all()
+
+
+def test_small_units_are_followed_as_well_as_others():
+    """Colloids in SI units: micrometres, seconds, femtogrammes; a tolerance for metres would drop most of them."""
+
+    def initial(rng, n, dim):
+        pos, vel = 1e-6 * rng.standard_normal((2, n, dim))
+        return pos, vel, 1e-15 * np.ones(n), np.ones(n)
+
+    colloids = System("colloids", lambda r, m_i, m_j, q_i, q_j, xp: -1e-33 / (r + 1e-7), dt=0.01, initial=initial)
+    report = run(colloids, frames=50)["report"]
+    assert report["dropped"] == report["redone"] == 0 and report["energy_drift_max"] < 1e-7
 
 
 def test_hopeless_trajectories_end_in_one_error():

@@ -284,6 +284,11 @@ def test_user_file_with_a_system_object(tmp_path):
         ("def potential(r, m_i, m_j, q_i, q_j): return float(r)", "cannot be evaluated"),
         ("def potential(r, m_i, m_j, q_i, q_j): return r - 10 + 1e400", "not finite"),
         ("def potential(r, m_i, m_j, q_i, q_j): return m_i * r", "exchanged"),
+        (
+            "law = '-2e-11/r'\ndef potential(r, m_i, m_j, q_i, q_j): return -1e-11 / r",
+            "the law gives .* where -dV/dr is",
+        ),
+        ("def potential(r, m_i, m_j, q_i, q_j): return 1e-15 * m_i / r", "changes when i and j are exchanged"),
         ("law = '-r'\ndef potential(r, m_i, m_j, q_i, q_j): return r**2", "the law gives .* where -dV/dr is"),
         ("law = '-2*z'\ndef potential(r, m_i, m_j, q_i, q_j): return r**2", "z"),
         ("dt = 0\ndef potential(r, m_i, m_j, q_i, q_j): return r", "dt is 0, expected"),

@@ -23,6 +23,7 @@ DRIFT_BOUND = 1e-6
 MAX_STEPS = 50_000
 TIGHTER = (1e-2, 1e-3)  # factors on rtol and atol when a trajectory is done again
 TIGHTEST = 5e-14  # below, rounding governs and the step control only wastes steps
+SMALL = 1e-3  # typical positions or speeds below: the absolute tolerance is of them
 MORE_STEPS = 4  # factor on the step budget then
 ROUNDS = 10  # draws for one place in the dataset before giving up
 CHUNK = 40_000  # pairs evaluated at once: what the processor's cache holds
@@ -52,15 +53,17 @@ def integrate(
     stored ``pos`` and ``vel``. ``energy_drift`` is max over the frames of |E(t) + W(t) - E(0)| / scale
     with W what has left the particles (drag, a response without an energy of motion) and the scale ``SCALE``.
 
-    Where the force is known to jump, both tolerances are ``ACROSS_JUMPS`` times what is given; ``report`` has them.
+    Where the force is known to jump, both tolerances are ``ACROSS_JUMPS`` times what is given; where initial positions
+    or velocities are in units in which they are below ``SMALL``, ``atol`` is times their size. ``report`` has both.
     Trajectory k depends on ``seed`` and k only, not on how many there are. Raises ``UserError`` where
     ``ROUNDS`` draws in a row cannot be integrated.
     """
     if bad := [k for k in system.held if not -n <= k < n]:
         raise UserError(f"{system.name} holds particle {bad[0]}, but there are {n}")
-    spacing = every * (system.dt if dt is None else dt)
+    spacing, unit = every * (system.dt if dt is None else dt), _unit(system, n, dim, seed)
+    atol, least = atol * unit, np.array([TIGHTEST, TIGHTEST * unit])
     if system.jumps:
-        rtol, atol = max(ACROSS_JUMPS * rtol, TIGHTEST), max(ACROSS_JUMPS * atol, TIGHTEST)
+        rtol, atol = np.maximum(ACROSS_JUMPS * np.array([rtol, atol]), least).tolist()
     solver = _solver(system, n, dim, lane_count)
     size = 2 * n * dim + system.works
     start, y = np.empty((trajectories, size)), None
@@ -72,7 +75,7 @@ def integrate(
     def attempt(todo, tighter, on_done=None):
         """Integrate the initial conditions ``start[todo]``, at first all; returns which of them were not accepted."""
         nonlocal y
-        r, a = (max(tolerance * tighter, TIGHTEST) for tolerance in (rtol, atol))
+        r, a = np.maximum(tighter * np.array([rtol, atol]), least)
         budget = max_steps * (1 if tighter == 1 else MORE_STEPS)
         found, status, steps[todo] = solver(start[todo], p[todo], spacing, frames, r, a, budget, on_done)
         if len(todo) == trajectories:
@@ -149,6 +152,15 @@ def draw(system: System, n: int, dim: int, seed: int, which, again: int = 0):
     work = [np.zeros((len(which), 1))] * system.works
     state = [pos.reshape(len(which), -1), vel.reshape(len(which), -1), *work]
     return np.concatenate(state, axis=1), np.concatenate([properties[k] for k in system.properties], axis=1)
+
+
+def _unit(system: System, n: int, dim: int, seed: int) -> float:
+    """The smaller of typical positions and velocities that trajectory 0 starts with, 1 where that is no less than
+    ``SMALL``, or zero.
+    """
+    start = np.abs(draw(system, n, dim, seed, [0])[0][0, : 2 * n * dim].reshape(2, -1))
+    least = min((float(np.median(part[part > 0])) for part in start if (part > 0).any()), default=1.0)
+    return least if least < SMALL else 1.0
 
 
 def _own(system, rng, n, dim):

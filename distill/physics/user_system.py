@@ -29,6 +29,7 @@ from distill.physics.responses import response_of
 from distill.physics.system import System, arguments, external_force, import_jax, radial_force
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
+from distill.statistics.metrics import typical_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # becomes part of file names
 OPTIONAL = {f.name for f in fields(System)} - {"file", "file_sha256", "properties"}
@@ -186,14 +187,14 @@ def _check_physics(system, where):
             f"{where}: potential gives shape {value.shape} or values that are not finite for arrays"
             f" {', '.join(system.variables)} of shape {r.shape} with r > 0; write it with jax.numpy, element by element"
         )
-    if not np.allclose(value, energy(of_pairs(other, one)), rtol=1e-9, atol=1e-12):
+    if not _close(value, energy(of_pairs(other, one)), 1e-9).all():
         raise UserError(f"{where}: potential changes when i and j are exchanged, so it is no pair potential")
     gradient = radial_force(replace(system, law=None), r, ends)
     if not np.isfinite(gradient).all():
         raise UserError(f"{where}: the derivative of potential is not finite at some r > 0")
     if system.law is not None:
         stated = radial_force(system, r, ends)
-        off = ~np.isclose(stated, gradient, rtol=1e-6, atol=1e-9)
+        off = ~_close(stated, gradient, 1e-6)
         # A few points may sit on a jump of the law; a wrong law is wrong nearly everywhere.
         if off.sum() > 2:
             k = int(np.flatnonzero(off)[0])
@@ -210,8 +211,13 @@ def _check_physics(system, where):
             raise UserError(f"{where}: external gives shape {outside.shape}, expected {mass.shape}")
         stated = np.asarray(external_force(system, pos, mass))
         found = np.asarray(external_force(replace(system, external_force=None), pos, mass))
-        if not np.allclose(stated, found, rtol=1e-6, atol=1e-9):
+        if not _close(stated, found, 1e-6).all():
             raise UserError(f"{where}: external_force is not minus the gradient of external")
+
+
+def _close(values, expected, tolerance: float) -> np.ndarray:
+    """Whether they agree to a relative ``tolerance``, or to a thousandth of it of a typical one: in any unit."""
+    return np.isclose(values, expected, rtol=tolerance, atol=1e-3 * tolerance * typical_size(np.abs(expected)))
 
 
 def _check_response(system, rng, where):
