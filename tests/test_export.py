@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -272,6 +273,10 @@ def test_words_of_python_are_properties_as_any_other():
     np.testing.assert_allclose(theirs, one.acceleration(pos, vel, properties), rtol=1e-12)
 
 
+def needs_more(unit, dv):
+    return unit * particles((1,), 1)
+
+
 def test_what_is_no_formula_is_refused(monkeypatch):
     with pytest.raises(UserError, match="'drag' is a function written in Python"):
         numpy_module.source(law(GRAVITY, {"drag": Given(lambda v: v, ("v",))}), 2, "")
@@ -280,9 +285,12 @@ def test_what_is_no_formula_is_refused(monkeypatch):
     with pytest.raises(UserError, match=r"no 'r' in its response"):
         monkeypatch.setattr(Response, "variables", property(lambda self: ("r", "m_i")))
         numpy_module.source(law(GRAVITY, response=Response("odd", "r/m_i")), 2, "")
+    monkeypatch.setitem(TERMS, "radial", replace(TERMS["radial"], kernel=needs_more))
+    with pytest.raises(UserError, match="'radial' needs particles, and law.py has numpy alone"):
+        numpy_module.source(law(GRAVITY), 2, "")
     nowhere = {}
     exec("def kernel(unit, dv):\n    return unit", nowhere)
-    monkeypatch.setitem(TERMS, "radial", types.SimpleNamespace(**vars(TERMS["radial"]) | nowhere, of_pair=True))
+    monkeypatch.setitem(TERMS, "radial", replace(TERMS["radial"], kernel=nowhere["kernel"]))
     with pytest.raises(UserError, match="source of the term 'radial' is not to be found"):
         numpy_module.source(law(GRAVITY), 2, "")
 
@@ -312,7 +320,8 @@ def test_formulas_as_code_of_numpy(text):
     formula, constants, names = pair(text), Constants(), ("r", "m_i", "m_j")
     values = dict(zip(names, np.random.default_rng(0).uniform(0.3, 3, (3, 50)), strict=True))
     code = numpy_code(formula, constants, {name: name for name in names})
-    found = eval(code, {"np": np, **constants.values, **values})
+    with np.errstate(all="ignore"):
+        found = eval(code, {"np": np, **constants.values, **values})
     np.testing.assert_allclose(found + 0 * values["r"], compile_numpy(formula, names)(*values.values()), rtol=1e-12)
 
 

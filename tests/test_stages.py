@@ -57,6 +57,10 @@ def test_a_dataset_alone_gives_a_law_by_splines(folder):
     assert law["source"] == "splines" and law["read_out"]["gauge"] == "splines"
     assert law["acceleration_error"]["gnn"] is None and law["acceleration_error"]["splines"] < 0.02
     assert list(law["targets"]) == ["radial"] and not law["rivals"]
+    written, data = {}, np.load(folder / "datasets" / f"{DATASET}.npz")
+    exec((folder / "outputs" / out / "law.py").read_text(), written)
+    found = written["acceleration"](data["pos"], data["vel"], **{k: data[k][:, None] for k in ("mass", "charge")})
+    assert np.median(np.abs(found - data["acc"]) / np.abs(data["acc"])) < 0.02
     report = folder / "outputs" / out / "report.html"
     page = report.read_text()
     report.unlink()  # as after an interrupt

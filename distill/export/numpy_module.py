@@ -113,13 +113,17 @@ def source(law: Law, dim: int, about: str) -> str:
 
 
 def _body(name: str, kernel: Callable, arguments: list[str]) -> list[str]:
-    """Lines of the body of a term's kernel; ``UserError`` where it is no function of these arguments in a file."""
+    """Lines of the body of a term's kernel; ``UserError`` where it is no function of these arguments, of ``np`` and of
+    what it makes itself, in a file.
+    """
     try:
         (node,) = ast.parse(textwrap.dedent(inspect.getsource(kernel))).body
     except (OSError, SyntaxError, ValueError):
         raise UserError(f"the source of the term '{name}' is not to be found, and law.py is to hold it") from None
-    told = not isinstance(node, ast.FunctionDef) or [a.arg for a in node.args.args] != arguments
-    if told or not name.isidentifier():
+    if not isinstance(node, ast.FunctionDef) or [a.arg for a in node.args.args] != arguments or not name.isidentifier():
         raise UserError(f"the kernel of the term '{name}' is no function of {', '.join(arguments)}")
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} - {"np"}
+    if others := sorted(names & set(kernel.__globals__)):
+        raise UserError(f"the kernel of the term '{name}' needs {others[0]}, and law.py has numpy alone")
     body = node.body[1:] if ast.get_docstring(node) else node.body
     return "\n".join(ast.unparse(line) for line in body).splitlines()
