@@ -1,6 +1,6 @@
 """Which formula becomes the law: switches, the choice and how sure it is, constants, the control."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -215,6 +215,22 @@ def test_rounding_is_never_silent(gravity):
     for c in known["constants"]:
         assert (c["snapped_from"] is not None) == (c["symbol"] in known["constants_note"])
     assert known["constants"][0]["value"] == -1.0 and to_text(snapped).startswith("-m_i * m_j / (r + ")
+
+
+def test_blocks_of_one_recording_are_left_out_together(gravity):
+    """Every recording has a scale of its own, which its four blocks share."""
+    many = ground_of(gravity).many
+    known = np.unique(many.trajectory)
+    film = np.zeros(known.max() + 1, dtype=int)
+    film[known] = np.arange(len(known)) // 4
+    scale = 1 + 0.03 * np.random.default_rng(4).standard_normal(film.max() + 1)
+    data = replace(many, acc=many.acc * scale[film[many.trajectory]][:, None])
+    errors, notes = {}, {}
+    for name, recordings in {"none": None, "own": film, "few": film % 3}.items():
+        _, told = constants.examine(law("-m_i*m_j/(r+0.01)^2"), data, film=recordings)
+        errors[name], notes[name] = told["constants"][0]["standard_error"], told["constants_note"]
+    assert errors["own"] > 1.4 * errors["none"] and errors["few"] == errors["none"]
+    assert "blocks of 3 recordings" in notes["few"] and "blocks of" not in notes["own"] + notes["none"]
 
 
 def test_a_threshold_is_rounded_inside_its_gap_only():

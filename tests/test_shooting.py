@@ -13,9 +13,10 @@ from distill.formulas.text import parse
 from distill.formulas.tree import parametrise, with_scales
 from distill.law.trust import not_followed
 from distill.physics.law import Law
+from distill.shooting.account import note
 from distill.shooting.motion import Form, Motion
 from distill.shooting.pieces import Observed, observed_in, pieces
-from distill.shooting.polish import polish
+from distill.shooting.polish import Polished, polish
 from distill.shooting.smoother import back, eliminate
 
 VARIABLES = ("r", "m_i", "m_j", "q_i", "q_j")
@@ -205,6 +206,15 @@ def test_a_dataset_gives_its_training_trajectories():
     arrays |= {"mass": np.ones((3, 2)), "charge": np.zeros((3, 2))}
     seen = observed_in(Dataset("d", Path("d"), arrays, DatasetRecord()))
     assert len(seen.observed) == 2 and seen.noise == 0.3 and set(seen.properties) == {"mass", "charge"}
+
+
+def test_a_note_says_what_errors_are_of():
+    about = dict.fromkeys(("law", "form", "noise", "noise_before", "chi2", "excess", "excess_error"))
+    about |= dict.fromkeys(("freedom", "left_out", "pieces", "cuts", "stretches", "cpu_seconds"), 0)
+    about |= {"trajectories": 20, "constants": [], "node": [], "converged": True}
+    assert "scatter between recordings" in note(Polished(**about, recordings=20))
+    few = note(Polished(**about, recordings=1))
+    assert "20 trajectories cut from 1 recording;" in few and "too few recordings" in few
 
 
 def test_squares_beyond_noise_speak_against_a_law():

@@ -100,17 +100,17 @@ def finding(source: Source, front: Front | None, ground: selection.Ground, messa
         refined = replace(refined, law=needed, held_out=law_error(needed, inside.held))
     refined = selection.of_data(refined, own, units)
     errors, dropped = node_terms.of_data(errors, dropped, units)
-    law, known = _examined(refined, own)
+    law, known = _examined(refined, own, dataset.arrays.get("film"))
     beside = {"standard_errors": errors, "dropped": dropped}
     return Finding(source, front, before, refined, replace(law, cutoff=cutoff_of(dataset)), known, beside)
 
 
-def _examined(refined, ground) -> tuple[Law, dict]:
-    """The law with its round constants, and what the data know of them."""
+def _examined(refined, ground, film=None) -> tuple[Law, dict]:
+    """The law with its round constants, and what the data know of them; ``film`` as in ``constants.examine``."""
     size = np.linalg.norm(law_acceleration(refined.law, refined.data), axis=1)
     size = size if np.isfinite(size).all() else None
     terms = ground.node_terms
-    pair, known = constants.examine(refined.law.pair, refined.data, terms, size, ground.unit_charges)
+    pair, known = constants.examine(refined.law.pair, refined.data, terms, size, ground.unit_charges, film)
     return replace(refined.law, pair=pair, node=fit_node_terms(pair, refined.data, terms)), known
 
 

@@ -7,6 +7,7 @@ there by chance; what was fitted is kept beside it.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import sympy as sp
@@ -25,17 +26,21 @@ RESOLUTION = 1e-9  # relative: below it a standard error is rounding
 COST = 0.01  # relative rise of the score that rounding may cost
 
 
-def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charges=False) -> tuple[sp.Expr, dict]:
+def examine(
+    expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charges=False, film: np.ndarray | None = None
+) -> tuple[sp.Expr, dict]:
     """(the law with its round constants, JSON-ready report) for a pair law already fitted on ``data``.
 
     The report: ``form``, the law with c0, c1 ... for its constants, overall factors included; ``constants``, a
     list of symbol, value, standard_error, snapped_from (what was fitted, null where nothing was rounded);
     for a threshold also the ``gap`` between data in which it may lie. ``size`` as in ``acceleration_objective``.
+    ``film`` [trajectory of the dataset]: the recording that each was cut from; None: each is one.
     """
+    own = _independent(data.trajectory, film)
     objective = acceleration_objective(data, node_terms, size, least=0.0)  # constants in the unit of the data
     scaled, score = objective.fit(with_scales(expr))
     form, symbols, values = parametrise(scaled)
-    fits = jackknife_fits(form, symbols, values, data, node_terms, size)
+    fits = jackknife_fits(form, symbols, values, replace(data, trajectory=own), node_terms, size)
     spread = spread_of(np.array(fits), len(values))
     final = snap(form, symbols, values, spread, objective, score)
     report, shown = [], {}
@@ -65,14 +70,30 @@ def examine(expr: sp.Expr, data: Receivers, node_terms=(), size=None, unit_charg
         )
         law = with_threshold(law, switched, value)
     rounded = [c for c in report if c["snapped_from"] is not None]
-    parts, rows = len(groups(data.trajectory)), f"{len(data.acc)} receivers"
-    what = f"standard errors: delete-group jackknife, {parts} groups of trajectories, {rows}"
+    parts, rows = len(groups(own)), f"{len(data.acc)} receivers"
+    what = f"standard errors: delete-group jackknife, {parts} groups of trajectories, {rows}{_blocks(own, film)}"
     if not parts:
         what = f"no standard errors: {rows} of one trajectory"
     told = ", ".join(_told(c) for c in rounded)
     note = f"{what}; rounded: {told}" if rounded else f"{what}; nothing was rounded"
     text = to_text(form.xreplace(shown), 6)
     return canonical(law, unit_charges), {"form": text, "constants": report, "constants_note": note}
+
+
+def _independent(trajectory: np.ndarray, film: np.ndarray | None) -> np.ndarray:
+    """What may have errors of its own, as numbers [row]: the recording, where there are enough, or the trajectory."""
+    if film is None or len(np.unique(film[trajectory])) < GROUPS:
+        return trajectory
+    return film[trajectory]
+
+
+def _blocks(own: np.ndarray, film: np.ndarray | None) -> str:
+    """What errors leave out that are taken from the trajectories ``own`` where these are of few recordings."""
+    count = 0 if film is None else len(np.unique(film))
+    if not 0 < count < min(GROUPS, len(np.unique(own))):
+        return ""
+    whose = "one recording" if count == 1 else f"{count} recordings"
+    return f", blocks of {whose}: errors that a recording has throughout, as of its scale, are not in these"
 
 
 def spread_of(fits: np.ndarray, count: int) -> np.ndarray:

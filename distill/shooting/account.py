@@ -5,7 +5,7 @@ from dataclasses import replace
 from distill.formulas.text import to_text
 from distill.law.account import Finding
 from distill.shooting.pieces import observed_in
-from distill.shooting.polish import MOST, Polished, polish
+from distill.shooting.polish import CLUSTERS, MOST, Polished, polish
 
 QUICK = 2_000  # stretches between frames
 SHOWN = (
@@ -51,10 +51,14 @@ def known_error(error) -> bool:
 
 def note(made: Polished) -> str:
     """How constants and their errors were found."""
-    out = (
-        f"fitted to the positions of {made.trajectories} trajectories; standard errors: the larger of what the"
-        " positions tell and of the scatter between trajectories"
-    )
+    whose, tells = f"{made.trajectories} trajectories", "what the positions tell"
+    if made.recordings < made.trajectories:
+        whose += f" cut from {made.recordings} recording{'s' * (made.recordings > 1)}"
+    if made.recordings >= CLUSTERS:
+        tells = f"the larger of {tells} and of the scatter between recordings"
+    else:
+        tells += "; of too few recordings to see what differs between them"
+    out = f"fitted to the positions of {whose}; standard errors: {tells}"
     unknown = [c["symbol"] for c in made.constants if not c["determined"]]
     rounded = [f"{c['symbol']} from {c['snapped_from']:.6g}" for c in made.constants if c["snapped_from"] is not None]
     out += f"; rounded: {', '.join(rounded)}" if rounded else "; nothing was rounded"

@@ -54,6 +54,7 @@ class Polished:
     converged: bool
     cpu_seconds: float
     step: float | None = None  # typical, between frames
+    recordings: int = 0  # that the trajectories were cut from
     why_not: str | None = None
 
     @property
@@ -98,65 +99,26 @@ def polish(
     dim = seen.observed.shape[3]
     batches = [Batch(one, Motion(form, one.properties, dim, length, unit), noise / length) for one in found]
     start = np.concatenate([values, *(np.atleast_1d(law.node[name]) for name in form.terms)])
-    best = fit(batches, start)
-    errors = standard_errors(best)
-    if best.freedom <= 0 or not np.isfinite(best.values).all():
+    numbers = _numbers(batches, start, len(symbols))
+    if numbers is None:
         return _untouched(law, "no motion under the law is near what was seen", time.process_time() - clock)
-    count = len(symbols)
-    unknown = ~(errors < UNKNOWN * np.abs(best.values))
-    unknown[count:] = ~np.isfinite(errors[count:])  # a node term may be near zero in one axis
-    fixed = np.where(unknown, start, best.values)
-    if unknown.any():
-        best = refit(best, fixed, ~unknown)
-    final, fitted = _rounded(best, errors, unknown, count)
-    if (final != fitted).any():
-        snapped = (final != fitted) & (np.arange(len(final)) < count)
-        kept = ~unknown & ~snapped
-        best = refit(best, final, kept)
-        final = np.where(kept, best.values, final)
-    squares = best.squares / best.freedom
-    short, short_freedom = in_short_runs(best, SHORT)
-    excess = squares / (short / short_freedom) if short_freedom > 0 and short > 0 else None
-    spread = np.sqrt(2 / best.freedom + 2 / max(short_freedom, 1))
-    pair = canonical(with_constants(expr, symbols, final[:count]), unit_charges)
+    best, final = numbers.best, numbers.final
+    squares, excess, spread = _squares(best)
+    pair = canonical(with_constants(expr, symbols, final[: len(symbols)]), unit_charges)
     shown = expr.xreplace({s: type(s)(f"c{k}") for k, s in enumerate(symbols)})
+    node, terms = _node(law, form, numbers)
     settled = [one.settled for one in batches]
     used = {int(k) for one, good in zip(found, settled, strict=True) for k in one.trajectory[good]}
-    constants = [
-        {
-            "symbol": f"c{k}",
-            "before": float(start[k]),
-            "value": float(final[k]),
-            "standard_error": finite_or_none(errors[k]),
-            "determined": bool(not unknown[k] and errors[k] < UNKNOWN * abs(fitted[k])),
-            "snapped_from": None if final[k] == fitted[k] or unknown[k] else float(fitted[k]),
-        }
-        for k in range(count)
-    ]
-    node, terms, at = {}, [], count
-    for name in form.terms:
-        size = np.size(law.node[name])
-        mine = slice(at, at + size)
-        node[name] = TERMS[name].value(final[mine])
-        terms.append(
-            {
-                "name": name,
-                "before": _plain(law.node[name]),
-                "value": _plain(node[name]),
-                "standard_error": _plain(errors[mine] if size > 1 else errors[at]),
-            }
-        )
-        at += size
     return Polished(
         replace(law, pair=pair, node=node),
-        constants,
+        [_constant(k, numbers) for k in range(len(symbols))],
         terms,
         to_text(shown, 6),
         float(noise * np.sqrt(squares)),
         float(noise),
         float(squares),
-        finite_or_none(excess) if excess is not None else None,
-        float(spread),
+        None if excess is None else finite_or_none(excess),
+        spread,
         best.freedom,
         len(used),
         len({int(k) for one in found for k in one.trajectory}) - len(used),
@@ -166,7 +128,90 @@ def polish(
         best.converged,
         time.process_time() - clock,
         float(length),
+        len({int(k) for one, good in zip(found, settled, strict=True) for k in one.film[good]}),
     )
+
+
+@dataclass
+class _Numbers:
+    """Constants of the pair law, ``count`` of them, then values of node terms [number]: where they started, as
+    ``fitted``, and ``final``, rounded; ``unknown``: left as they were.
+    """
+
+    best: Fit
+    count: int
+    start: np.ndarray
+    fitted: np.ndarray
+    final: np.ndarray
+    errors: np.ndarray
+    unknown: np.ndarray
+
+
+def _numbers(batches: list[Batch], start: np.ndarray, count: int) -> _Numbers | None:
+    """None where nothing is near what was seen. What is not determined, and then what is rounded, is held while the
+    others are fitted again.
+    """
+    best = fit(batches, start)
+    errors = standard_errors(best)
+    if best.freedom <= 0 or not np.isfinite(best.values).all():
+        return None
+    unknown = ~(errors < UNKNOWN * np.abs(best.values))
+    unknown[count:] = ~np.isfinite(errors[count:])  # a node term may be near zero in one axis
+    if unknown.any():
+        best = refit(best, np.where(unknown, start, best.values), ~unknown)
+    final, fitted = _rounded(best, errors, unknown, count)
+    if (final != fitted).any():
+        snapped = (final != fitted) & (np.arange(len(final)) < count)
+        kept = ~unknown & ~snapped
+        best = refit(best, final, kept)
+        final = np.where(kept, best.values, final)
+    return _Numbers(best, count, start, fitted, final, errors, unknown)
+
+
+def _squares(best: Fit) -> tuple[float, float | None, float]:
+    """(squares a degree of freedom, those over the same of short runs or None, standard error of that ratio).
+
+    What short runs leave is a part of what whole ones do, where the law is right and nearly linear, the rest being
+    independent of it: the variance of the ratio is the difference of theirs, 2 over the degrees of freedom each.
+    """
+    squares = best.squares / best.freedom
+    short, freedom = in_short_runs(best, SHORT)
+    if not (freedom > 0 and short > 0):
+        return squares, None, float(np.sqrt(2 / best.freedom + 2))
+    spread = np.sqrt(max(2 / freedom - 2 / best.freedom, 0.0))
+    return squares, squares / (short / freedom), float(spread)
+
+
+def _constant(k: int, of: _Numbers) -> dict:
+    """``kinds.PolishedConstant`` as JSON."""
+    value, fitted, error, unknown = (a[k] for a in (of.final, of.fitted, of.errors, of.unknown))
+    return {
+        "symbol": f"c{k}",
+        "before": float(of.start[k]),
+        "value": float(value),
+        "standard_error": finite_or_none(error),
+        "determined": bool(not unknown and error < UNKNOWN * abs(fitted)),
+        "snapped_from": None if value == fitted or unknown else float(fitted),
+    }
+
+
+def _node(law: Law, form: Form, of: _Numbers) -> tuple[dict, list[dict]]:
+    """(values of the node terms by name, ``kinds.PolishedTerm`` of each as JSON)."""
+    node, terms, at = {}, [], of.count
+    for name in form.terms:
+        size = np.size(law.node[name])
+        mine = slice(at, at + size)
+        node[name] = TERMS[name].value(of.final[mine])
+        terms.append(
+            {
+                "name": name,
+                "before": _plain(law.node[name]),
+                "value": _plain(node[name]),
+                "standard_error": _plain(of.errors[mine] if size > 1 else of.errors[at]),
+            }
+        )
+        at += size
+    return node, terms
 
 
 def standard_errors(best: Fit) -> np.ndarray:
