@@ -6,6 +6,7 @@ from statistics import median
 
 import argon_tables
 import evidence_parts
+import own_data_parts
 import page_code
 import recovery_parts
 import table_parts
@@ -386,6 +387,9 @@ PARTS = {
     "splines": evidence_parts.of("splines", evidence_parts.splines),
     "nonlinear": evidence_parts.of("nonlinear", evidence_parts.nonlinear),
     "masses": evidence_parts.of("masses", evidence_parts.masses),
+    "tracks": evidence_parts.of("tracks", own_data_parts.tracks),
+    "units": evidence_parts.of("units", own_data_parts.units),
+    "coverage": evidence_parts.of("coverage", own_data_parts.coverage),
     "residual-test": evidence_parts.of("residual_test", evidence_parts.residual_test),
     "near-misses": near_misses,
     "planted": planted,
