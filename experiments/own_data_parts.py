@@ -36,8 +36,8 @@ def tracks(stored: dict) -> str:
     what = (
         "Four systems (spring, r1, r2, charge), four particles, 200 trajectories of 100 frames as a CSV; noise in units"
         " of the median step between frames. A law is recovered if it has the true form, nothing beside it, and every"
-        " constant that the data reach within 1 % (2 % at 10 % noise and more). Accelerations are compared on clean frames"
-        " of other trajectories: median of |error|/|a|, the largest of the data sets."
+        " constant that the data reach within 1 % (2 % at 10 % noise and more). Accelerations are compared on clean"
+        " frames of other trajectories: median of |error|/|a|, the largest of the data sets."
     )
     about = f"`python benchmarks/tracks.py`. {_made(found)}"
     figure = (
