@@ -30,12 +30,10 @@ class Envelope:
 
 
 @dataclass(frozen=True)
-class Space:
-    """Curves w(r) sum_k g_k B_k(log r): ``breaks`` [interval + 1] in log r, ``envelope`` w."""
+class Splines:
+    """Functions sum_k g_k B_k(x) of one variable: cubic B-splines, ``breaks`` [interval + 1]; level beyond these."""
 
     breaks: np.ndarray
-    envelope: Envelope
-    unit: float
 
     @property
     def size(self) -> int:
@@ -45,19 +43,10 @@ class Space:
     def knots(self) -> np.ndarray:
         return np.r_[[self.breaks[0]] * DEGREE, self.breaks, [self.breaks[-1]] * DEGREE]
 
-    def log(self, r: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(r, 1e-300) / self.unit)
-
     def matrix(self, x: np.ndarray) -> csr_array:
-        """w B_k at log distances ``x``, moved into the range of the breaks: [row, curve]."""
+        """B_k at ``x``, moved into the range of the breaks: [row, function]."""
         inside = np.clip(x, self.breaks[0], self.breaks[-1])
-        return diags_array(self.envelope(inside)) @ csr_array(BSpline.design_matrix(inside, self.knots, DEGREE))
-
-    def values(self, coefficients: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Curves [row, ...] with the ``coefficients`` [curve, ...]."""
-        inside = np.clip(x, self.breaks[0], self.breaks[-1])
-        out = BSpline(self.knots, coefficients, DEGREE)(inside)
-        return out * self.envelope(inside).reshape(-1, *[1] * (out.ndim - 1))
+        return csr_array(BSpline.design_matrix(inside, self.knots, DEGREE))
 
     @property
     def middles(self) -> np.ndarray:
@@ -67,7 +56,7 @@ class Space:
         return np.clip(at, *self.breaks[[0, -1]])  # a mean of equal numbers may be rounded
 
     def roughness(self) -> np.ndarray:
-        """Second differences [size - 2, size] of the coefficients, 0 for those of a straight line in log r."""
+        """Second differences [size - 2, size] of the coefficients, 0 for those of a straight line."""
         at = self.middles
         out = np.zeros((self.size - 2, self.size))
         for k in range(self.size - 2):
@@ -76,23 +65,55 @@ class Space:
             out[k, k : k + 3] = step / left, -step / left - step / right, step / right
         return out
 
-    def coarser(self) -> tuple["Space", np.ndarray]:
-        """The space of every second break, and [size, its size]: its curves in coefficients of this one."""
+    def finer(self, times: int):
+        """With so many intervals in place of each."""
+        at = np.linspace(0, len(self.breaks) - 1, times * (len(self.breaks) - 1) + 1)
+        return replace(self, breaks=np.interp(at, np.arange(len(self.breaks)), self.breaks))
+
+    def coarser(self) -> tuple["Splines", np.ndarray]:
+        """The space of every second break, and [size, its size]: its functions in coefficients of this one."""
         coarse = replace(self, breaks=self.breaks[::2])
         at = self.middles
         own = BSpline.design_matrix(at, self.knots, DEGREE).toarray()
         return coarse, np.linalg.solve(own, BSpline.design_matrix(at, coarse.knots, DEGREE).toarray())
 
 
-def space(x: np.ndarray, intervals: int, envelope: Envelope, unit: float) -> Space:
-    """Breaks for log distances ``x``, half by their number and half evenly: close pairs are few and matter most."""
+@dataclass(frozen=True)
+class Space(Splines):
+    """Curves w(r) sum_k g_k B_k(log r): ``breaks`` [interval + 1] in log r, ``envelope`` w."""
+
+    envelope: Envelope
+    unit: float
+
+    def log(self, r: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(r, 1e-300) / self.unit)
+
+    def matrix(self, x: np.ndarray) -> csr_array:
+        """w B_k at log distances ``x``, moved into the range of the breaks: [row, curve]."""
+        inside = np.clip(x, self.breaks[0], self.breaks[-1])
+        return diags_array(self.envelope(inside)) @ super().matrix(inside)
+
+    def values(self, coefficients: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Curves [row, ...] with the ``coefficients`` [curve, ...]."""
+        inside = np.clip(x, self.breaks[0], self.breaks[-1])
+        out = BSpline(self.knots, coefficients, DEGREE)(inside)
+        return out * self.envelope(inside).reshape(-1, *[1] * (out.ndim - 1))
+
+
+def breaks_of(x: np.ndarray, intervals: int) -> np.ndarray:
+    """Breaks for values ``x``, half by their number and half evenly: where few are may matter most."""
     grid = np.linspace(x.min(), x.max(), 8 * intervals + 1)
     below = np.searchsorted(np.sort(x), grid, "right") / len(x)
     even = (grid - grid[0]) / (grid[-1] - grid[0])
     measure = (below - below[0]) / (below[-1] - below[0]) + even
     breaks = np.interp(np.linspace(0, 2, intervals + 1), measure, grid)
     breaks[0], breaks[-1] = x.min(), x.max()
-    return Space(breaks, envelope, unit)
+    return breaks
+
+
+def space(x: np.ndarray, intervals: int, envelope: Envelope, unit: float) -> Space:
+    """For log distances ``x``: close pairs are few and matter most."""
+    return Space(breaks_of(x, intervals), envelope, unit)
 
 
 def envelope(x: np.ndarray, size: np.ndarray) -> Envelope:

@@ -15,7 +15,7 @@ from scipy.interpolate import BSpline
 from distill.files.properties import property_named
 from distill.statistics.metrics import typical_size
 
-GIVEN, FREE = "given", "free"
+GIVEN, FREE, ANY = "given", "free", "any"
 MOST_PROPERTIES = 2  # with all their products; of more, at most two enter a product
 FEW_VALUES = 3  # a property with so many values at most is a kind, not a number
 
@@ -113,6 +113,21 @@ def products(ends: Mapping, names: Sequence[str]) -> Dependence:
                     orbits[terms] = None
     found = [Product(terms) for terms in sorted(orbits, key=lambda o: (sum(map(len, o)) / len(o), len(o), o))]
     found = [Product(f.terms, typical_size(f(ends))) for f in found]
+    return Dependence(GIVEN, _independent(found, ends))
+
+
+def one_sided(ends: Mapping, names: Sequence[str]) -> Dependence:
+    """All monomials of power 0 or 1 in each end, not symmetrised: action need not be reaction. Of more than
+    ``MOST_PROPERTIES`` properties those of at most two variables.
+    """
+    flat = [variable for name in names for variable in property_named(name).variables]
+    most = len(flat) if len(names) <= MOST_PROPERTIES else 2
+    found = [Product((some,)) for count in range(most + 1) for some in combinations(flat, count)]
+    return Dependence(ANY, _independent([Product(f.terms, typical_size(f(ends))) for f in found], ends))
+
+
+def _independent(found: Sequence[Product], ends: Mapping) -> tuple[Product, ...]:
+    """Those that are no combination of the ones before them."""
     columns = np.stack([f(ends) for f in found], 1)
     keep, basis = [], np.empty((len(columns), 0))
     for k, column in enumerate(columns.T):
@@ -121,7 +136,7 @@ def products(ends: Mapping, names: Sequence[str]) -> Dependence:
         if np.linalg.norm(left) > 1e-6 * np.linalg.norm(column):
             keep.append(k)
             basis = np.column_stack([basis, left / np.linalg.norm(left)])
-    return Dependence(GIVEN, tuple(found[k] for k in keep))
+    return tuple(found[k] for k in keep)
 
 
 @dataclass(frozen=True)

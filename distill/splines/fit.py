@@ -1,9 +1,11 @@
 """The pair force that net forces alone determine: ``fit_pair_force``.
 
-    m_i a_i = sum_j sum_p phi_p(p_i, p_j) c_p(r) (x_i - x_j)/r + node terms
+    m_i a_i = sum_j sum_p phi_p(p_i, p_j) c_p(r) (x_i - x_j)/r + node terms + blocks
 
 with the curves c_p in splines. All unknowns enter linearly. A few receivers choose the products phi_p, the node terms
 and whether products are enough; all of them then determine the curves, as smooth as held-out trajectories want them.
+Where it is known how particles move (``blocks.with_motion``) and central forces do not tell all, every other term of a
+law is tried too.
 """
 
 import time
@@ -19,8 +21,9 @@ from distill.messages.read_out import THIRD_LAW
 from distill.physics.terms import CONSTANT, ELIMINATION, TERMS
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
+from distill.splines.blocks import Modulated, candidates, finer, forces
 from distill.splines.curves import envelope, space
-from distill.splines.dependence import FREE, GIVEN, Dependence
+from distill.splines.dependence import ANY, FREE, GIVEN, Dependence
 from distill.splines.normal_equations import (
     Model,
     Normal,
@@ -33,7 +36,7 @@ from distill.splines.normal_equations import (
     table,
     typical,
 )
-from distill.splines.pair_spline import PairSpline
+from distill.splines.pair_spline import Further, PairSpline
 from distill.splines.tails import tails
 from distill.statistics.metrics import typical_size
 
@@ -58,7 +61,8 @@ def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE)
     """Fit to the net forces of all receivers of ``edges`` (``observations`` or a messages file; ``acc_i`` is read).
 
     ``kinds``: how properties may enter, the best by held-out trajectories: "given" in products, "free" in smooth
-    functions of each end's. Of windows the fit is made twice: the second one knows what frames miss of them by the
+    functions of each end's, "any" in products of one end's or of both beside every other term, where the edges have a
+    ``motion``. Of windows the fit is made twice: the second one knows what frames miss of them by the
     first. ``UserError`` with fewer than 50 receivers or without any force.
     """
     out = _fit(edges, nodes, seed, kinds)
@@ -88,15 +92,21 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds) -> PairSpline:
     for kind in kinds:
         if found and min(errors.values()) <= 10 * EXACT:
             continue  # nothing is left to be found
+        blocks = _blocks(few, names, unit, found[GIVEN]) if kind == ANY else ()
         for ways in _ways(kind, few, names, shape, unit):
-            tried, missed = _chosen(ways, x, shape, unit, few, scale, BETTER * errors.get(GIVEN, np.inf))
+            goal = BETTER * errors.get(GIVEN, np.inf)
+            tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks)
+            if any(isinstance(block, Modulated) for block in tried[-1].blocks):  # now the force is known better
+                blocks = _blocks(few, names, unit, tried)
+                tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks)
             if missed < (1 - GAINED) * errors.get(kind, np.inf):
                 found[kind], errors[kind] = tried, missed
     best = min(errors, key=errors.get)
     if GIVEN in errors and errors[best] > BETTER * errors[GIVEN]:
         best = GIVEN
     ways, terms, coefficients, first = found[best]
-    fine = model(space(x, _intervals(SIZES[2], len(ways.functions), SIZES[:2]), shape, unit), ways, terms, data)
+    intervals = _intervals(SIZES[2], len(ways.functions), SIZES[:2])
+    fine = model(space(x, intervals, shape, unit), ways, terms, data, finer(first.blocks, data.seen))
     out, about = _smoothed(fine, data, (first, coefficients), scale, seed)
     about |= {
         "why": _why(best, errors),
@@ -109,6 +119,19 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds) -> PairSpline:
     }
     out.about = about
     return out
+
+
+def _blocks(data: Table, names, unit: float, found: tuple) -> list:
+    """What is tried beside central forces without a clock, of which ``found`` has the best that there are."""
+    if data.motion is None:
+        return []
+    ways, _, g, of = found
+    curves = g[: of.space.size * len(ways.functions)].reshape(len(ways.functions), -1).T
+
+    def radial(ends):
+        return (ways(ends) * of.space.values(curves, of.space.log(ends["r"]))).sum(1)
+
+    return candidates(data, dependences.products(data.ends, names).functions, names, unit, radial)
 
 
 def _why(best: str, errors: dict) -> str:
@@ -134,6 +157,8 @@ def _ways(kind: str, data: Table, names, shape, unit: float) -> list[Dependence]
     """What is tried of this kind, fewest functions first: free functions of some of the properties or of all."""
     if kind == GIVEN:
         return [dependences.products(data.ends, names)]
+    if kind == ANY:
+        return [dependences.one_sided(data.ends, names)]
     powers, out = _powers(data, names, shape, unit), []
     for count in range(1, len(names) + 1):
         for some in combinations(names, count):
@@ -207,17 +232,23 @@ def predicted_by(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray
         part = slice(low, low + 100_000)
         values = of.space.values(curves, of.space.log(data.r[part]))
         radial[part] = (of.dependence({k: v[part] for k, v in data.ends.items()}) * values).sum(1)
-    return data.sum(radial[:, None] * data.unit) + of.node_columns(data.state) @ coefficients[size * count :]
+    node, at = of.node_columns(data.state), size * count
+    out = data.sum(radial[:, None] * data.unit) + node @ coefficients[at : at + node.shape[2]]
+    at += node.shape[2]
+    for block in of.blocks:
+        out = out + data.sum(forces(block, coefficients[at : at + block.size], data.seen))
+        at += block.size
+    return out
 
 
-def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float) -> tuple[tuple, float]:
-    """((dependence, terms, coefficients, model), held-out relative error) of the functions and node terms that are
-    taken up one after the other, each time the one that the held-out error gains most by. Free functions belong
+def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=()) -> tuple[tuple, float]:
+    """((dependence, terms, coefficients, model), held-out relative error) of the functions, node terms and blocks that
+    are taken up one after the other, each time the one that the held-out error gains most by. Free functions belong
     together; where they do not reach the error ``goal`` with all node terms, no choice among these is made.
     """
     count, predicted, rounds = len(ways.functions), None, 1 if ways.kind == FREE else ROUNDS
     for fewest, most, columns in (FIRST_SIZES[0],) * rounds + FIRST_SIZES[1:]:
-        first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, CONSTANT, data)
+        first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, CONSTANT, data, blocks)
         weight = weights_of(data, predicted, scale)
         normal = normal_equations(first, data, weight, scale)
         rough = penalty(first, normal.moment.shape[1])
@@ -258,12 +289,15 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
     g = solve(own.gram.sum(0), own.moment.sum(0), part, smooth, rows)
     chosen = first.dependence.only([k for kind, k in kept if kind == "function"])
     terms = tuple(n for kind, n in kept if kind == "term")
-    smaller = replace(first, dependence=chosen, terms=terms)
+    left = tuple(first.blocks[k] for kind, k in kept if kind == "block")
+    smaller = replace(first, dependence=chosen, terms=terms, blocks=left)
     return (chosen, terms, g, smaller), float(np.sqrt(data.dim * typical(held_out(own, part, smooth))))
 
 
 def _groups(of: Model, dim: int) -> dict:
-    """What may be dropped as a whole -> its columns: functions of given products, node terms; free ones together."""
+    """What may be dropped as a whole -> its columns: functions of given products, node terms, blocks; free
+    functions together.
+    """
     size, out = of.space.size, {}
     for k in range(len(of.dependence.functions)):
         out["function", k] = np.arange(k * size, (k + 1) * size)
@@ -272,6 +306,9 @@ def _groups(of: Model, dim: int) -> dict:
         width = TERMS[name].width(dim)
         out["term", name] = np.arange(at, at + width)
         at += width
+    for k, block in enumerate(of.blocks):
+        out["block", k] = np.arange(at, at + block.size)
+        at += block.size
     return out
 
 
@@ -335,9 +372,14 @@ def _smoothed(fine: Model, data: Table, first: tuple[Model, np.ndarray], scale: 
     for name in at.terms:
         width = TERMS[name].width(dim)
         values[name], k = TERMS[name].value(g[k : k + width] * scale / at.sizes[name]), k + width
+    further = []
+    for block in at.blocks:
+        further.append(Further(block, g[k : k + block.size] * scale))
+        k += block.size
     about = {"intervals": len(at.space.breaks) - 1, "smoothness": fit.smooth}
     about |= {"range": [float(np.exp(v) * at.space.unit) for v in at.space.breaks[[0, -1]]]}
-    return PairSpline(at.space, at.dependence, curves, *sides, values, _held_out_error(fit, data, scale)), about
+    error = _held_out_error(fit, data, scale)
+    return PairSpline(at.space, at.dependence, curves, *sides, values, error, further=further), about
 
 
 def _held_out_error(fit: _Fit, data: Table, scale: float) -> float:
@@ -370,7 +412,7 @@ def _tails(fit: _Fit, curves, scale: float, data: Table) -> tuple[list, list]:
 
         return tails(value, error, of.space.breaks, noise)
 
-    if of.dependence.kind == GIVEN:
+    if of.dependence.kind != FREE:
         sides = [both(one) for one in np.eye(count)[:, None]]
     else:
         some = np.linspace(0, len(data.r) - 1, PAIRS).astype(int)

@@ -4,7 +4,7 @@ They are assembled once, a chunk of receivers at a time; every smoothness, every
 set of columns and every fold left out is then a small solve, held-out errors included.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -14,6 +14,7 @@ from distill.files.properties import of_edges
 from distill.messages.net_forces import Nodes, state_of, weighted
 from distill.physics.terms import TERMS, State, direction
 from distill.shell.errors import UserError
+from distill.splines.blocks import Block, Motion, Seen, columns_of
 from distill.splines.curves import Space
 from distill.splines.dependence import Dependence
 from distill.statistics.metrics import typical_size
@@ -36,6 +37,8 @@ class Table:
     state: State
     fold: np.ndarray  # [receiver], ascending
     noise: np.ndarray  # [receiver], standard deviation of a component of the target; 0 where it is not known
+    motion: Motion | None = None  # of the edges, where it is known (``blocks.with_motion``)
+    made: dict = field(default_factory=dict, repr=False)
 
     @property
     def dim(self) -> int:
@@ -71,7 +74,15 @@ class Table:
             self.state.of(pick),
             self.fold[pick],
             self.noise[pick],
+            None if self.motion is None else self.motion.of(edges),
         )
+
+    @property
+    def seen(self) -> Seen | None:
+        """As blocks see it; None where the motion is not known."""
+        if self.motion is not None and not self.made:
+            self.made["seen"] = Seen(self.r, self.ends, self.motion)
+        return self.made.get("seen")
 
 
 def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
@@ -102,17 +113,21 @@ def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
         if not apart.any():
             raise UserError("all particles coincide: there is no distance that a force could depend on")
         ends["r"] = np.where(apart, ends["r"], ends["r"][apart].min())
-    return Table(start, ends["r"], unit, ends, target, state, fold[order], noise)
+    motion = edges["motion"].of(sorted_edges) if "motion" in edges else None
+    return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What the columns are: for every function of the properties the curves of ``space``, then those of ``terms``."""
+    """What the columns are: for every function of the properties the curves of ``space``, then those of ``terms`` and
+    of ``blocks``.
+    """
 
     space: Space
     dependence: Dependence
     terms: tuple[str, ...]
     sizes: dict  # term -> typical size of its force
+    blocks: tuple[Block, ...] = ()
 
     def node_columns(self, state: State) -> np.ndarray:
         """[receiver, dim, column], of typical size 1."""
@@ -125,6 +140,9 @@ class Model:
         count, size = high - low, self.space.size
         width = factors.shape[1] * size
         node = self.node_columns(data.state.of(slice(low, high)))
+        if self.blocks:
+            part = data.of(np.arange(low, high))
+            node = np.concatenate([node, *(columns_of(block, part.seen, part.start) for block in self.blocks)], 2)
         out = np.empty((count, data.dim, width + node.shape[2]))
         out[:, :, width:] = node
         a, b = data.start[low], data.start[high]
@@ -136,12 +154,12 @@ class Model:
         return out.reshape(count * data.dim, -1)
 
 
-def model(space: Space, dependence: Dependence, terms, data: Table) -> Model:
+def model(space: Space, dependence: Dependence, terms, data: Table, blocks=()) -> Model:
     sizes = {}
     for name in terms:
         columns = [np.broadcast_to(c, data.target.shape) for c in TERMS[name].columns(data.state)]
         sizes[name] = max(typical_size(np.linalg.norm(c, axis=1)) for c in columns)
-    return Model(space, dependence, tuple(terms), sizes)
+    return Model(space, dependence, tuple(terms), sizes, tuple(blocks))
 
 
 @dataclass
@@ -164,6 +182,7 @@ class Normal:
 def normal_equations(model: Model, data: Table, weight: np.ndarray, scale: float) -> Normal:
     """Of the targets over ``scale``, with the weight [receiver] of squared residuals."""
     width = len(model.dependence.functions) * model.space.size + model.node_columns(data.state.of(slice(0, 1))).shape[2]
+    width += sum(block.size for block in model.blocks)
     out = Normal(np.zeros((FOLDS, width, width)), np.zeros((FOLDS, width)), np.zeros(FOLDS), np.zeros(FOLDS))
     root = np.sqrt(weight)
     for fold in range(FOLDS):
@@ -190,6 +209,10 @@ def penalty(model: Model, width: int) -> np.ndarray:
     out = np.zeros((width, width))
     for f in range(len(model.dependence.functions)):
         out[f * size : (f + 1) * size, f * size : (f + 1) * size] = square
+    at = width - sum(block.size for block in model.blocks)
+    for block in model.blocks:
+        out[at : at + block.size, at : at + block.size] = block.roughness()
+        at += block.size
     return out
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from distill.files.properties import of_edges
 from distill.messages.net_forces import Nodes, state_of
 from distill.physics.terms import direction, force
+from distill.splines.blocks import Block, Seen, forces
 from distill.splines.curves import Space
 from distill.splines.dependence import Dependence
 from distill.splines.tails import Tail
@@ -15,12 +16,24 @@ SPLINES = "splines"  # in place of a gauge
 
 
 @dataclass
+class Further:
+    """A term beside the radial force and the constant ones of a node: ``coefficients`` [column] of ``block``."""
+
+    block: Block
+    coefficients: np.ndarray
+
+    def forces(self, seen: Seen) -> np.ndarray:
+        """[edge, dim], whose plain sum over a receiver's edges is the force on it."""
+        return forces(self.block, self.coefficients, seen)
+
+
+@dataclass
 class PairSpline:
     """F_ij = f (x_i - x_j)/r with f = sum_p phi_p(p_i, p_j) c_p(r), and ``node_values`` (term -> value) beside it.
 
     Takes the place of a ``messages.read_out.ReadOut``. ``coefficients`` [curve, function] in ``space``; ``inward`` and
     ``outward`` a ``Tail`` for each function. ``error``: mean |residual| / (c + |T|) of net forces m_i a_i on
-    trajectories left out. ``about``: how it was fitted, JSON-ready.
+    trajectories left out. ``about``: how it was fitted, JSON-ready. ``further``: all other terms that the data need.
     """
 
     space: Space
@@ -31,6 +44,7 @@ class PairSpline:
     node_values: dict
     error: float
     about: dict = field(default_factory=dict)
+    further: list[Further] = field(default_factory=list)
 
     gauge = SPLINES
     antisymmetrise = False
@@ -66,8 +80,15 @@ class PairSpline:
     plain_force = force
 
     def node_force(self, edges: dict, nodes: Nodes) -> np.ndarray:
-        """The node terms of every receiver, a force [node, dim]."""
-        return force(self.node_values, state_of(edges, nodes.first))
+        """All but radial pair forces on every receiver [node, dim]; ``edges`` have a ``motion`` where there is more
+        than constants.
+        """
+        out = force(self.node_values, state_of(edges, nodes.first))
+        if self.further:
+            seen = Seen(edges["r"].astype(float), of_edges(edges), edges["motion"])
+            each = sum(one.forces(seen) for one in self.further)
+            out = out + np.stack([np.bincount(nodes.of_edge, v, len(nodes.first)) for v in each.T], 1)
+        return out
 
     def accelerations(self, edges: dict, nodes: Nodes) -> np.ndarray:
         """What it predicts of the receivers [edge, dim]."""

@@ -1,0 +1,297 @@
+"""Columns of a fit beyond the radial pair force and constant node terms: every other term of ``physics.terms``.
+
+    m_i a_i = sum_j [ ... + g (v_j - v_i) + h ((v_j - v_i).e) e + k e_perp ] + functions of place, speed and time
+
+Each function is expanded in splines, so that all of it stays linear: a ``Block`` is what is taken up or left out as a
+whole. Of windows a column is the mean over the frames, with the window's weights: a function of the place or the speed
+is not that of their means.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from distill.files.dataset import Dataset
+from distill.files.properties import property_named
+from distill.physics.terms import PAIR, TERMS, direction
+from distill.splines.curves import Envelope, Space, Splines, breaks_of, space
+from distill.splines.dependence import Product
+from distill.statistics.metrics import typical_size
+
+CURVE, SPEEDS, TIMES = 12, 6, 24  # intervals of functions of the distance, the speed, the time
+CELLS = {1: 12, 2: 5, 3: 2}  # intervals of a field along each axis, by dimensions
+FINER = 3  # times as many in the last fit, of what was taken up
+RADIAL = "radial"
+PLACE, SPEED, TIME, NOTHING = "the place", "the speed", "time", "nothing"
+VARIABLE = {  # of a node's functions, from a ``Motion``
+    PLACE: lambda motion: motion.pos,
+    SPEED: lambda motion: np.linalg.norm(motion.vel, axis=1),
+    TIME: lambda motion: motion.t,
+}
+
+
+@dataclass
+class Motion:
+    """What pairs are seen with beside their distances [edge, ...]: ``unit`` (x_i - x_j)/r, ``dv`` v_i - v_j, place and
+    velocity of the receiver and the time; ``share`` of the mean over its receiver's frames, ``weight`` in what is
+    summed over pairs.
+    """
+
+    unit: np.ndarray
+    dv: np.ndarray
+    pos: np.ndarray
+    vel: np.ndarray
+    t: np.ndarray
+    share: np.ndarray
+    weight: np.ndarray
+
+    def of(self, pick) -> "Motion":
+        return Motion(*(getattr(self, k)[pick] for k in self.__dataclass_fields__))
+
+
+def with_motion(edges: dict, dataset: Dataset) -> dict:
+    """``edges`` (``observations``, or a messages file, of the ``dataset``) with their ``motion``."""
+    at = edges.get("at", edges["frame"])
+    own, other = ((edges["trajectory"], at, edges[k]) for k in ("receiver", "sender"))
+    vel = dataset.vel[own].astype(float)
+    pos, t = dataset.pos[own].astype(float), dataset.times[own[:2]].astype(float)
+    frames = max(int(at.max()), int(edges["frame"].max())) + 1
+    node = (edges["trajectory"].astype(np.int64) * frames + edges["frame"]) * dataset.n + edges["receiver"]
+    _, number, count = np.unique(node * frames + at, return_inverse=True, return_counts=True)
+    weight = edges["weight"].astype(float) if "weight" in edges else np.ones(len(at))
+    unit = direction(edges["dx"].astype(float), edges["r"].astype(float))
+    return edges | {"motion": Motion(unit, vel - dataset.vel[other], pos, vel, t, weight / count[number], weight)}
+
+
+@dataclass
+class Seen:
+    """Edges as blocks see them: distances ``r`` [edge], ``ends`` variable -> [edge], and their motion."""
+
+    r: np.ndarray
+    ends: dict
+    motion: Motion
+    made: dict = field(default_factory=dict, repr=False)
+
+    def once(self, key, make):
+        """What ``make`` returns, made once for all that ask by one ``key``."""
+        if id(key) not in self.made:
+            self.made[id(key)] = key, make()  # the key is kept, so that its number stays its own
+        return self.made[id(key)][1]
+
+
+# ---------------------------------------------------------------- functions of one variable, and of a place
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Products of the splines of each axis."""
+
+    axes: tuple[Splines, ...]
+
+    @property
+    def size(self) -> int:
+        return int(np.prod([axis.size for axis in self.axes]))
+
+    def finer(self, times: int) -> "Grid":
+        return Grid(tuple(axis.finer(times) for axis in self.axes))
+
+    def matrix(self, x: np.ndarray) -> csr_array:
+        out = np.ones((len(x), 1))
+        for axis, along in zip(self.axes, x.T, strict=True):
+            out = (out[:, :, None] * axis.matrix(along).toarray()[:, None, :]).reshape(len(x), -1)
+        return csr_array(out)
+
+    def roughness(self) -> np.ndarray:
+        """Second differences along every axis: [rows, size]."""
+        rows = []
+        for k in range(len(self.axes)):
+            whole = np.ones((1, 1))
+            for m, axis in enumerate(self.axes):
+                whole = np.kron(whole, axis.roughness() if m == k else np.eye(axis.size))
+            rows.append(whole)
+        return np.concatenate(rows)
+
+
+def line(x: np.ndarray, intervals: int) -> Splines:
+    x = x if np.ptp(x) > 0 else np.r_[x, x[:1] + max(abs(x[0]), 1.0)]
+    return Splines(breaks_of(x, intervals))
+
+
+# ---------------------------------------------------------------- blocks
+
+
+@dataclass(frozen=True)
+class PairBlock:
+    """The pair's ``term`` times ``by``, a product of properties, times a curve of the distance."""
+
+    term: str
+    by: Product
+    basis: Space
+    scale: float = 1.0
+
+    over = "the distance"
+
+    @property
+    def name(self) -> str:
+        return f"{self.term}, {self.by.name}"
+
+    @property
+    def size(self) -> int:
+        return self.basis.size
+
+    def values(self, seen: Seen) -> tuple[csr_array, list[np.ndarray]]:
+        """(functions [edge, function], vectors that multiply each of them [edge, dim]), to be summed over edges."""
+        motion = seen.motion
+        vector = TERMS[self.term].kernel(motion.unit, motion.dv) * motion.weight[:, None]
+        functions = seen.once(self.basis, lambda: self.basis.matrix(self.basis.log(seen.r)))
+        return functions, [vector * (self.by({**seen.ends, "r": seen.r}) / self.scale)[:, None]]
+
+    def roughness(self) -> np.ndarray:
+        return _squared(self.basis)
+
+    def finer(self) -> "PairBlock":
+        return replace(self, basis=self.basis.finer(FINER))
+
+
+@dataclass(frozen=True)
+class NodeBlock:
+    """A node's ``term`` times ``by``, a property or None, times functions of what is named ``over``."""
+
+    term: str
+    by: str | None
+    over: str
+    basis: Splines | Grid | None  # None: a constant
+    dim: int
+    scale: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.term}, {self.by or '1'}" + (f", of {self.over}" if self.basis else "")
+
+    @property
+    def functions(self) -> int:
+        return self.basis.size if self.basis else 1
+
+    @property
+    def size(self) -> int:
+        return self.functions * TERMS[self.term].width(self.dim)
+
+    def values(self, seen: Seen):
+        """As of a ``PairBlock``, the mean over frames being the sum."""
+        motion = seen.motion
+        own = seen.ends[property_named(self.by).variables[0]] if self.by else 1.0
+        factor = (motion.share * own / self.scale)[:, None]
+        axes = np.eye(TERMS[self.term].width(self.dim))
+        vectors = [factor * TERMS[self.term].kernel(motion.pos, motion.vel, axis, ()) for axis in axes]
+        if self.basis is None:
+            return csr_array(np.ones((len(seen.r), 1))), vectors
+        return seen.once(self.basis, lambda: self.basis.matrix(VARIABLE[self.over](motion))), vectors
+
+    def roughness(self) -> np.ndarray:
+        one = _squared(self.basis) if self.basis else np.zeros((1, 1))
+        return np.kron(np.eye(TERMS[self.term].width(self.dim)), one)
+
+    def finer(self) -> "NodeBlock":
+        return replace(self, basis=self.basis and self.basis.finer(FINER))
+
+
+@dataclass(frozen=True)
+class Modulated:
+    """The radial force that a fit without a clock has found, times functions of the time."""
+
+    radial: Callable  # ends -> [edge]
+    basis: Splines
+    scale: float = 1.0
+
+    term, over = RADIAL, TIME
+
+    @property
+    def name(self) -> str:
+        return "radial, of time"
+
+    @property
+    def size(self) -> int:
+        return self.basis.size
+
+    def values(self, seen: Seen):
+        motion = seen.motion
+        force = self.radial({**seen.ends, "r": seen.r}) / self.scale * motion.weight
+        return seen.once(self.basis, lambda: self.basis.matrix(motion.t)), [motion.unit * force[:, None]]
+
+    def roughness(self) -> np.ndarray:
+        return _squared(self.basis)
+
+    def finer(self) -> "Modulated":
+        return replace(self, basis=self.basis.finer(FINER))
+
+
+def _squared(basis) -> np.ndarray:
+    rough = basis.roughness()
+    return rough.T @ rough
+
+
+Block = PairBlock | NodeBlock | Modulated
+
+
+def columns_of(block: Block, seen: Seen, start: np.ndarray) -> np.ndarray:
+    """Forces on receivers by each of its functions [receiver, dim, column]; ``start`` [receiver + 1]: their edges."""
+    functions, vectors = block.values(seen)
+    edges, out = np.arange(len(seen.r)), []
+    for vector in vectors:
+        sums = [csr_array((v, edges, start), shape=(len(start) - 1, len(edges))) @ functions for v in vector.T]
+        out.append(np.stack([one.toarray() for one in sums], 1))
+    return np.concatenate(out, 2)
+
+
+def forces(block: Block, coefficients: np.ndarray, seen: Seen) -> np.ndarray:
+    """[edge, dim], whose plain sum over a receiver's edges is the force on it."""
+    functions, vectors = block.values(seen)
+    parts = coefficients.reshape(len(vectors), -1)
+    return sum(vector * (functions @ own)[:, None] for vector, own in zip(vectors, parts, strict=True))
+
+
+def of_typical_size(block: Block, seen: Seen) -> Block:
+    """``block`` with columns of typical size one."""
+    functions, vectors = block.values(seen)
+    both = np.abs(functions).sum(1)
+    size = max(typical_size(np.linalg.norm(v, axis=1) * both) for v in vectors)
+    return replace(block, scale=block.scale * (size if size > 0 else 1.0))
+
+
+def finer(blocks: Sequence[Block], seen: Seen) -> list[Block]:
+    """With more knots."""
+    return [of_typical_size(block.finer(), seen) for block in blocks]
+
+
+def candidates(data, products: Sequence[Product], names: Sequence[str], unit: float, radial=None) -> list[Block]:
+    """All that may act beside central forces and uniform fields. ``names``: properties that differ between particles;
+    ``radial``: ends -> force of a fit without any of it.
+    """
+    motion, dim = data.motion, data.dim
+    x = np.log(data.r / unit)
+    curve = space(x, CURVE, Envelope(float(x.max()), 0.0), unit)
+    moving, changing = bool(motion.vel.any()), bool(np.ptp(motion.t) > 0)
+    out: list[Block] = []
+    for name in PAIR:
+        term = TERMS[name]
+        if name != RADIAL and dim in term.dims and (moving or not term.in_speed):
+            out += [PairBlock(name, by, curve) for by in products]
+    beside = [None, *(name for name in ("mass", *names) if name in data.state.properties)]
+    beside = list(dict.fromkeys(beside))
+    if np.ptp(data.state.mass) == 0:
+        beside.remove("mass")
+    place = Grid(tuple(line(along, CELLS[dim]) for along in motion.pos.T))
+    speed = line(np.linalg.norm(motion.vel, axis=1), SPEEDS)
+    for by in beside:
+        out.append(NodeBlock("field", by, PLACE, place, dim))
+        if moving and dim in TERMS["magnetic"].dims:
+            out.append(NodeBlock("magnetic", by, NOTHING, None, dim))
+        if moving:
+            out.append(NodeBlock("drag", by, SPEED, speed, dim))
+        if changing:
+            out.append(NodeBlock("constant_force", by, TIME, line(motion.t, TIMES), dim))
+    if changing and radial is not None:
+        out.append(Modulated(radial, line(motion.t, TIMES)))
+    return [of_typical_size(block, data.seen) for block in out]
