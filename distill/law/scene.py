@@ -16,6 +16,7 @@ from distill.messages.net_forces import nodes_of, state_of
 from distill.physics.law import Law
 from distill.physics.neighbours import close_pairs
 from distill.physics.terms import State, direction
+from distill.splines.blocks import Motion, Seen, with_motion
 from distill.splines.observations import edges_of_windows, pairs_of
 from distill.windows.of_dataset import length_in, positions_alone
 
@@ -42,6 +43,7 @@ class Scene:
     time: np.ndarray | None = None  # [row]
     box: np.ndarray | None = None
     weight: np.ndarray | None = None  # of the edges in sums [edge], None for ones
+    seen: Seen | None = None  # the edges as splines of further terms see them
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Weighted sum over each row's edges: [edge, column] -> [row, column]."""
@@ -101,25 +103,30 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
     frame, i, j, dx = frame[felt], i[felt], j[felt], dx[felt]
     ends = [{name: v.reshape(-1, n)[frame, e] for name, v in properties.items()} for e in (i, j)]
     r = np.linalg.norm(dx, axis=1)
-    flat_vel = vel.reshape(-1, n, vel.shape[-1])
+    flat_pos, flat_vel = (a.reshape(-1, n, vel.shape[-1]) for a in (pos, vel))
     t = dataset.times[k[:, None], when]
 
     def predict(one: Law) -> np.ndarray:
         return rows(one.acceleration(pos, vel, properties, box))
 
+    unit, features, row = direction(dx, r), of_pairs(*ends) | {"r": r}, frame * len(free) + number[i]
+    dv, own, one = flat_vel[frame, i] - flat_vel[frame, j], (frame, i), np.ones(len(r))
+    share = 1 / np.maximum(np.bincount(row, minlength=len(k) * length * len(free)), 1)[row]
+    motion = Motion(unit, dv, flat_pos[own], flat_vel[own], t.reshape(-1)[frame].astype(float), share, one)
     return Scene(
         (len(k), length, len(free)),
         k,
         rows(acc),
         State(rows(vel), {name: rows(v) for name, v in properties.items()}),
-        frame * len(free) + number[i],
-        direction(dx, r),
-        of_pairs(*ends) | {"r": r},
+        row,
+        unit,
+        features,
         predict,
-        flat_vel[frame, j] - flat_vel[frame, i],
+        -dv,
         rows(pos),
         np.repeat(t.reshape(-1), len(free)).astype(float),
         box,
+        seen=Seen(r, features, motion),
     )
 
 
@@ -156,7 +163,7 @@ def of_windows(dataset: Dataset, seed: int = 0) -> Scene:
     def predict(law: Law) -> np.ndarray:
         return rows(law.respond(nodes.sum(law.radial(**features)[:, None] * unit), state))
 
-    own = dataset.vel[table["trajectory"], table["at"], table["receiver"]]
+    motion = with_motion(table, dataset)["motion"]
     return Scene(
         shape,
         kept,
@@ -166,11 +173,12 @@ def of_windows(dataset: Dataset, seed: int = 0) -> Scene:
         unit,
         features,
         predict,
-        table["vel_j"] - own,
+        -motion.dv,
         rows(dataset.pos[at]),
         rows(dataset.times[at[0], at[1]]),
         dataset.arrays.get("box"),
         table["weight"],
+        Seen(features["r"], features, motion),
     )
 
 

@@ -49,6 +49,7 @@ ROUNDS = 3  # of robust weights
 MEDIAN_OF_NOISE = 0.7  # median over mean of the square of two or three Gaussian numbers, roughly
 HUBER = 2.0  # residuals of more median residuals than that count less
 EXACT = 1e-4  # relative error that no weight goes below and that no term is worth keeping for
+ENOUGH = 5e-4  # the same where there are terms of all kinds
 GAINED = 3e-3  # share of the held-out squared error that a function or term has to be worth, and in every fold
 WEIGHED = 40_000  # receivers whose fit gives the weights of all
 PAIRS = 40  # that stand for all where free functions are continued
@@ -101,12 +102,10 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds) -> PairSpline:
                 tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks)
             if missed < (1 - GAINED) * errors.get(kind, np.inf):
                 found[kind], errors[kind] = tried, missed
-    best = min(errors, key=errors.get)
-    if GIVEN in errors and errors[best] > BETTER * errors[GIVEN]:
-        best = GIVEN
+    best = _best(errors)
     ways, terms, coefficients, first = found[best]
     intervals = _intervals(SIZES[2], len(ways.functions), SIZES[:2])
-    fine = model(space(x, intervals, shape, unit), ways, terms, data, finer(first.blocks, data.seen))
+    fine = model(space(x, intervals, shape, unit), ways, terms, data, first.blocks)
     out, about = _smoothed(fine, data, (first, coefficients), scale, seed)
     about |= {
         "why": _why(best, errors),
@@ -119,6 +118,15 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds) -> PairSpline:
     }
     out.about = about
     return out
+
+
+def _best(errors: dict) -> str:
+    """The simplest kind that others are not clearly better than. Of "any" every function and term was asked for."""
+    best = min(errors, key=errors.get)
+    if best == FREE and ANY in errors and errors[FREE] > BETTER * errors[ANY]:
+        best = ANY
+    enough = 1 - GAINED if best == ANY else BETTER
+    return GIVEN if GIVEN in errors and errors[best] > enough * errors[GIVEN] else best
 
 
 def _blocks(data: Table, names, unit: float, found: tuple) -> list:
@@ -242,13 +250,26 @@ def predicted_by(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray
 
 
 def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=()) -> tuple[tuple, float]:
+    """As ``_selected``; what is taken up of ``blocks`` is asked again with more knots: a term may stand in for what
+    the curves of another are too coarse to say.
+    """
+    found, error = _selected(ways, x, shape, unit, data, scale, goal, blocks)
+    if chosen := found[-1].blocks:
+        again = found[0], x, shape, unit, data, scale, goal, finer(chosen, data.seen), found[1]
+        found, error = _selected(*again)
+    return found, error
+
+
+def _selected(
+    ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=(), terms=CONSTANT
+) -> tuple[tuple, float]:
     """((dependence, terms, coefficients, model), held-out relative error) of the functions, node terms and blocks that
     are taken up one after the other, each time the one that the held-out error gains most by. Free functions belong
     together; where they do not reach the error ``goal`` with all node terms, no choice among these is made.
     """
     count, predicted, rounds = len(ways.functions), None, 1 if ways.kind == FREE else ROUNDS
     for fewest, most, columns in (FIRST_SIZES[0],) * rounds + FIRST_SIZES[1:]:
-        first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, CONSTANT, data, blocks)
+        first = model(space(x, _intervals(columns, count, (fewest, most)), shape, unit), ways, terms, data, blocks)
         weight = weights_of(data, predicted, scale)
         normal = normal_equations(first, data, weight, scale)
         rough = penalty(first, normal.moment.shape[1])
@@ -265,7 +286,7 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
         return min((held_out(own, part, s) for s in SMOOTH[4:13:4]), key=typical)
 
     all_of = [n for n in groups if n[0] == "function"] if ways.kind == FREE else []
-    kept, floor = list(all_of), EXACT**2 / data.dim
+    kept, floor = list(all_of), (ENOUGH if blocks else EXACT) ** 2 / data.dim
     best = error(kept) if kept else np.full(1, np.inf)
     if kept and np.sqrt(data.dim * typical(error(list(groups)))) > goal:
         groups = {n: groups[n] for n in kept}
@@ -278,10 +299,13 @@ def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: f
         least = min(map(typical, gains.values()))
         add = max((n for n in gains if typical(gains[n]) <= max((1 + 1e-6) * least, floor)), key=_rank)
         kept, best = [*kept, add], gains[add]
-    for name in [n for n in kept if n not in all_of and n != kept[0]]:  # what later ones have made needless
-        without = [n for n in kept if n != name]
-        if typical(trial := error(without)) <= max((1 + GAINED) * typical(best), floor):
-            kept, best = without, min(best, trial, key=typical)
+    while True:  # what others have made needless, the least missed first
+        some = [n for n in kept if n not in all_of and n != kept[0]]
+        trials = {n: error([other for other in kept if other != n]) for n in some}
+        least = min(trials, key=lambda n: typical(trials[n]), default=None)
+        if least is None or typical(trials[least]) > max((1 + GAINED) * typical(best), floor):
+            break
+        kept, best = [n for n in kept if n != least], min(best, trials[least], key=typical)
     kept = [n for n in groups if n in kept]
     at = np.concatenate([groups[n] for n in kept])
     own, part, rows = normal.columns(at), rough[np.ix_(at, at)], normal.rows.sum()

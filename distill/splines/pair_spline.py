@@ -7,6 +7,7 @@ import numpy as np
 from distill.files.properties import of_edges
 from distill.messages.net_forces import Nodes, state_of
 from distill.physics.terms import direction, force
+from distill.physics.terms.state import exchanged
 from distill.splines.blocks import Block, Seen, forces
 from distill.splines.curves import Space
 from distill.splines.dependence import Dependence
@@ -94,6 +95,15 @@ class PairSpline:
         """What it predicts of the receivers [edge, dim]."""
         mass = edges["mass_i"][nodes.first].astype(float)[:, None]
         return ((nodes.sum(self.force(edges)) + self.node_force(edges, nodes)) / mass)[nodes.of_edge]
+
+    def one_sided(self, edges: dict) -> float:
+        """How far the radial force is from action and reaction: the median of |f_ij - f_ji| / (|f_ij| + |f_ji|) over
+        the edges; 0 where it is symmetric in its two ends.
+        """
+        ends = of_edges(edges)
+        f, back = (self.radial_of(e) for e in (ends, {exchanged(k): v for k, v in ends.items()}))
+        both = np.abs(f) + np.abs(back)
+        return float(np.median(np.abs(f - back) / np.where(both > 0, both, 1.0)))
 
     def account(self) -> dict:
         """JSON-ready: what it is and how it was found."""

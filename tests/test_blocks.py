@@ -1,0 +1,104 @@
+"""Splines of every term of a law, against worlds in which each of them acts beside gravity."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distill.files.dataset import Dataset
+from distill.files.kinds import DatasetRecord, SystemRecord
+from distill.messages.net_forces import nodes_of
+from distill.splines.blocks import with_motion
+from distill.splines.dependence import ANY, GIVEN
+from distill.splines.fit import fit_pair_force
+from distill.splines.observations import observations
+
+
+def world(extra=None, gravity=lambda own, other: own * other, n=3, count=60, frames=20, seed=0, noise=0.0) -> Dataset:
+    """States at random, whose forces are those of ``gravity`` over (r + 0.2)^2 and ``extra(e, r, dv, pos, vel, t)``."""
+    rng = np.random.default_rng([seed, 17])
+    t = np.linspace(0, 6, frames)
+    pos, vel = rng.normal(0, 1.2, (2, count, frames, n, 2))
+    mass = np.exp(0.5 * rng.standard_normal((count, n)))
+    dx, dv = (a[..., :, None, :] - a[..., None, :, :] for a in (pos, vel))
+    r = np.linalg.norm(dx, axis=-1) + np.eye(n)
+    e, apart = dx / r[..., None], 1 - np.eye(n)
+    own, other = np.broadcast_arrays(mass[:, None, :, None], mass[:, None, None, :])
+    force = (-apart * gravity(own, other) / (r + 0.2) ** 2)[..., None] * e
+    if extra is not None:
+        force = force + apart[..., None] * extra(e, r[..., None], dv, pos[..., :, None, :], vel[..., :, None, :], t)
+    acc = force.sum(-2) / mass[:, None, :, None]
+    acc *= 1 + noise * rng.standard_normal(acc.shape)
+    split = np.where(np.arange(count) % 6, 0, 2)
+    arrays = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": 0 * mass, "split": split, "t": t}
+    return Dataset("x", Path("x.npz"), arrays, DatasetRecord(system=SystemRecord(), n=n, dim=2))
+
+
+def turned(e):
+    return e[..., ::-1] * np.array([-1.0, 1.0])
+
+
+def shared(vector, n=3):
+    """A force on a particle, in parts for each of the others."""
+    return vector / (n - 1)
+
+
+def driven(t):
+    return np.stack([np.cos(2 * t), 0 * t], -1)[:, None, None]
+
+
+WORLDS = {
+    "relative_velocity, 1": lambda e, r, dv, pos, vel, t: -0.5 * np.exp(-r) * dv,
+    "approach, 1": lambda e, r, dv, pos, vel, t: -np.exp(-r) * (dv * e).sum(-1, keepdims=True) * e,
+    "transverse, 1": lambda e, r, dv, pos, vel, t: 0.5 / (r + 0.3) * turned(e),
+    "magnetic, 1": lambda e, r, dv, pos, vel, t: shared(-0.8 * turned(vel)),
+    "field, 1, of the place": lambda e, r, dv, pos, vel, t: shared(-0.8 * (pos - np.array([0.4, -0.3]))),
+    "drag, 1, of the speed": lambda e, r, dv, pos, vel, t: shared(
+        -0.3 * vel * np.linalg.norm(vel, axis=-1, keepdims=True)
+    ),
+    "constant_force, 1, of time": lambda e, r, dv, pos, vel, t: shared(driven(t) + 0 * pos),
+    "radial, of time": lambda e, r, dv, pos, vel, t: -0.5 * np.cos(2 * t)[:, None, None, None] / (r + 0.2) ** 2 * e,
+}
+
+
+def fitted(data: Dataset, kinds=(GIVEN, ANY)):
+    edges = with_motion(observations(data, "train"), data)
+    return fit_pair_force(edges, nodes_of(edges), 0, kinds)
+
+
+def error(found, data: Dataset) -> float:
+    edges = with_motion(observations(data, "test"), data)
+    nodes = nodes_of(edges)
+    true = edges["acc_i"][nodes.first]
+    off = np.linalg.norm(found.accelerations(edges, nodes)[nodes.first] - true, axis=1)
+    return float(np.median(off / np.linalg.norm(true, axis=1)))
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n[:3] == "rel" else pytest.mark.slow) for n in WORLDS])
+def test_each_term_is_found_alone(name):
+    alike = (lambda own, other: 1.0 + 0 * own) if name == "radial, of time" else (lambda own, other: own * other)
+    data = world(WORLDS[name], alike)
+    found = fitted(data)
+    assert [one.block.name for one in found.further] == [name]
+    assert error(found, data) < 2e-3
+    assert error(fitted(data, (GIVEN,)), data) > 0.02
+
+
+def test_a_force_that_does_not_answer_is_one_sided():
+    data = world(gravity=lambda own, other: other)
+    found = fitted(data)
+    assert (found.dependence.names, found.further) == (["m_j"], [])
+    edges = observations(data, "test")
+    assert found.one_sided(edges) > 0.1 > fitted(world(), (GIVEN,)).one_sided(edges)
+    assert error(found, data) < 1e-4
+
+
+def test_noise_alone_is_no_term():
+    found = fitted(world(noise=0.1))
+    assert (found.dependence.names, found.further) == (["m_i*m_j"], [])
+
+
+def test_without_motion_no_term_is_tried():
+    data = world(WORLDS["relative_velocity, 1"])
+    edges = observations(data, "train")
+    assert fit_pair_force(edges, nodes_of(edges), 0, (GIVEN, ANY)).further == []
