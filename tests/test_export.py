@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import types
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -102,6 +102,12 @@ def test_every_term_is_in_a_law_below():
     laws = [one for one, _ in LAWS.values()]
     assert {name for one in laws for name in one.node} == set(NODE)
     assert {name for one in laws for name in one.pair_functions} == set(PAIR)
+
+
+def test_all_that_a_law_has_is_looked_at():
+    """What is added to a law, ``numpy_module``, ``openmm_module.check`` and ``lammps`` have to know of."""
+    known = {"pair", "node", "chain", "cutoff", "properties", "response", "pairs"}
+    assert {f.name for f in fields(Law)} == known
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -280,6 +286,8 @@ def needs_more(unit, dv):
 def test_what_is_no_formula_is_refused(monkeypatch):
     with pytest.raises(UserError, match="'drag' is a function written in Python"):
         numpy_module.source(law(GRAVITY, {"drag": Given(lambda v: v, ("v",))}), 2, "")
+    with pytest.raises(UserError, match="of 4 space dimensions"):
+        numpy_module.source(law(GRAVITY), 4, "")
     with pytest.raises(UserError, match=r"no 'spin_j' in its own force"):
         numpy_module.source(law(GRAVITY, {"drag": pair("spin_j")}), 2, "")
     with pytest.raises(UserError, match=r"no 'r' in its response"):
@@ -627,8 +635,14 @@ def test_one_program_that_cannot_have_the_law_does_not_keep_another_from_it(fini
     assert (finished / "law.table").is_file() and not (finished / "law_openmm.py").exists()
 
 
-def test_a_law_that_cannot_be_written_is_a_warning(finished, capsys):
-    content = json.loads((finished / "law.json").read_text())
-    content["pair"]["variables"] += ["a b_i", "a b_j"]
-    assert programs.write_law(records.build(LawRecord, content), finished) is None
+def test_what_is_of_a_former_law_goes(finished, capsys):
+    """A new law that cannot be written leaves no module of the one before; neither does one that can, for others."""
+    record = records.load(LawRecord, finished / "law.json")
+    for name in ("law.py", "law.table"):
+        (finished / name).write_text("of the law before")
+    programs.forget(finished)
+    assert programs.write_law(record, finished) == finished / "law.py"
+    assert not (finished / "law.table").exists() and "law.table was of the law before" in capsys.readouterr().err
+    record.pair.variables += ["a b_i", "a b_j"]
+    assert programs.write_law(record, finished) is None
     assert "law.py is not written" in capsys.readouterr().err and not (finished / "law.py").exists()

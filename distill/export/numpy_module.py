@@ -63,6 +63,8 @@ def source(law: Law, dim: int, about: str) -> str:
 
     ``UserError`` for what cannot be written.
     """
+    if dim not in range(1, len(AXES) + 1):
+        raise UserError(f"the law is of {dim} space dimensions, expected 1 to {len(AXES)}")
     ends = {name: property_named(name).variables for name in properties_used(law)}
     own, both = [e[0] for e in ends.values()], [v for e in ends.values() for v in e]
     constants, kernels = Constants(), {}

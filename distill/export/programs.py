@@ -93,10 +93,18 @@ def write_law(record: LawRecord, folder: Path) -> Path | None:
     try:
         text = numpy_module.source(law_of(record), record.node.dim, _about(record, NUMPY))
     except UserError as exc:
+        (folder / NUMPY).unlink(missing_ok=True)
         warn(f"{NUMPY} is not written: {exc}")
         return None
     save_text(folder / NUMPY, text)
     return folder / NUMPY
+
+
+def forget(folder: Path) -> None:
+    """Remove, with a warning, what was written for other programs of a law that is no longer there."""
+    for name in (name for name, _ in PROGRAMS.values() if (folder / name).is_file()):
+        (folder / name).unlink()
+        warn(f"{relative(folder / name)} was of the law before this one and is removed; --export writes it again")
 
 
 def brought_up(folder: Path) -> None:
