@@ -76,11 +76,13 @@ def polish(
     held: tuple[int, ...] = (),
     unit_charges: bool = False,
     most: int = MOST,
+    rounding: bool = True,
 ) -> Polished:
     """``law`` with its constants and the values of its node terms fitted to what was ``seen``.
 
     ``held``: particles that do not move. ``seed`` draws the trajectories where there are more than are needed. A
-    constant that is not determined (``UNKNOWN``) stays as it was, and says so; round numbers as in ``law.constants``.
+    constant that is not determined (``UNKNOWN``) stays as it was, and says so; ``rounding``: to round numbers, as in
+    ``law.constants``.
     """
     clock = time.process_time()
     expr, symbols, values = parametrise(with_scales(law.pair))
@@ -99,7 +101,7 @@ def polish(
     dim = seen.observed.shape[3]
     batches = [Batch(one, Motion(form, one.properties, dim, length, unit), noise / length) for one in found]
     start = np.concatenate([values, *(np.atleast_1d(law.node[name]) for name in form.terms)])
-    numbers = _numbers(batches, start, len(symbols))
+    numbers = _numbers(batches, start, len(symbols), rounding)
     if numbers is None:
         return _untouched(law, "no motion under the law is near what was seen", time.process_time() - clock)
     best, final = numbers.best, numbers.final
@@ -147,7 +149,7 @@ class _Numbers:
     unknown: np.ndarray
 
 
-def _numbers(batches: list[Batch], start: np.ndarray, count: int) -> _Numbers | None:
+def _numbers(batches: list[Batch], start: np.ndarray, count: int, rounding: bool) -> _Numbers | None:
     """None where nothing is near what was seen. What is not determined, and then what is rounded, is held while the
     others are fitted again.
     """
@@ -159,7 +161,7 @@ def _numbers(batches: list[Batch], start: np.ndarray, count: int) -> _Numbers | 
     unknown[count:] = ~np.isfinite(errors[count:])  # a node term may be near zero in one axis
     if unknown.any():
         best = refit(best, np.where(unknown, start, best.values), ~unknown)
-    final, fitted = _rounded(best, errors, unknown, count)
+    final, fitted = _rounded(best, errors, unknown, count) if rounding else (best.values, best.values)
     if (final != fitted).any():
         snapped = (final != fitted) & (np.arange(len(final)) < count)
         kept = ~unknown & ~snapped
