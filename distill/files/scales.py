@@ -63,8 +63,8 @@ def scales_of_model(model: Mapping) -> Scales:
 
 def scales_of(dataset: Dataset) -> Scales:
     """The scales of a dataset's training split: median distance of pairs (in a box: the spacing of evenly spread
-    particles), the time in which the median acceleration moves a particle that far from rest (of order one), median
-    size of every property. What is zero everywhere has the unit 1.
+    particles), the time in which the median acceleration moves a particle that far from rest (of order one), or, where
+    none was measured, the median speed; median size of every property. What is zero everywhere has the unit 1.
     """
     train = dataset.trajectories("train")
     length = _spacing(dataset) if dataset.periodic else _median(_distances(dataset, train)) or 1.0

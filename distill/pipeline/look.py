@@ -150,7 +150,7 @@ def _left_lines(told: dict) -> list[str]:
     for name, test in told["clues"].items():
         sure = test["z"] >= residuals.SIGNIFICANT and test["r2"] >= residuals.MATERIAL
         lines.append(
-            f"          {'FOLLOWS' if sure else 'free of'} {name}: R2 {test['r2']:.3f}, {test['z']:.1f} standard errors"
+            f"          {'FOLLOWS' if sure else 'no sign of'} {name}: R2 {test['r2']:.3f}, {test['z']:.1f} standard errors"
         )
     if told["third_law"] is not None:
         both = (
