@@ -149,9 +149,8 @@ def _left_lines(told: dict) -> list[str]:
         lines.append(f"          {word} (autocorrelation {told['lasts']['lag_1']:.2f} +- {told['lasts']['error']:.2f})")
     for name, test in told["clues"].items():
         sure = test["z"] >= residuals.SIGNIFICANT and test["r2"] >= residuals.MATERIAL
-        lines.append(
-            f"          {'FOLLOWS' if sure else 'no sign of'} {name}: R2 {test['r2']:.3f}, {test['z']:.1f} standard errors"
-        )
+        seen = f"R2 {test['r2']:.3f}, {test['z']:.1f} standard errors"
+        lines.append(f"          {'FOLLOWS' if sure else 'no sign of'} {name}: {seen}")
     if told["third_law"] is not None:
         both = (
             f"{100 * told['third_law']:.2g} % of their sizes, what is left alone {100 * told['third_law_noise']:.2g} %"
