@@ -636,13 +636,16 @@ def test_one_program_that_cannot_have_the_law_does_not_keep_another_from_it(fini
 
 
 def test_what_is_of_a_former_law_goes(finished, capsys):
-    """A new law that cannot be written leaves no module of the one before; neither does one that can, for others."""
+    """A new law leaves no module of the one before, whether it can be written or not."""
     record = records.load(LawRecord, finished / "law.json")
-    for name in ("law.py", "law.table"):
-        (finished / name).write_text("of the law before")
-    programs.forget(finished)
-    assert programs.write_law(record, finished) == finished / "law.py"
-    assert not (finished / "law.table").exists() and "law.table was of the law before" in capsys.readouterr().err
+    names = ("law.py", "law.table", "law_openmm.py")
+    for age, name in zip((2, 1, -1), names, strict=True):
+        (finished / name).write_text("as it was")
+        when = (finished / "law.json").stat().st_mtime - age
+        os.utime(finished / name, (when, when))
+    programs.brought_up(finished)
+    assert "law.table was of the law before" in capsys.readouterr().err and not (finished / "law.table").exists()
+    assert [(finished / name).read_text() == "as it was" for name in ("law.py", "law_openmm.py")] == [False, True]
     record.pair.variables += ["a b_i", "a b_j"]
     assert programs.write_law(record, finished) is None
     assert "law.py is not written" in capsys.readouterr().err and not (finished / "law.py").exists()

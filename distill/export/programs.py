@@ -100,18 +100,21 @@ def write_law(record: LawRecord, folder: Path) -> Path | None:
     return folder / NUMPY
 
 
-def forget(folder: Path) -> None:
-    """Remove, with a warning, what was written for other programs of a law that is no longer there."""
-    for name in (name for name, _ in PROGRAMS.values() if (folder / name).is_file()):
+def brought_up(folder: Path, record: LawRecord | None = None) -> None:
+    """Write the ``law.py`` of a run where it is missing or older than ``law.json``, which is ``record`` or read.
+
+    What was written for other programs before that, of a law that is no longer there, is removed with a warning.
+    """
+    law = folder / "law.json"
+    for name in (name for name, _ in PROGRAMS.values() if _older(folder / name, law)):
         (folder / name).unlink()
         warn(f"{relative(folder / name)} was of the law before this one and is removed; --export writes it again")
+    if not (folder / NUMPY).is_file() or _older(folder / NUMPY, law):
+        write_law(record or records.load(LawRecord, law), folder)
 
 
-def brought_up(folder: Path) -> None:
-    """Write the ``law.py`` of a finished run where it is missing or older than its ``law.json``."""
-    made, law = folder / NUMPY, folder / "law.json"
-    if not made.is_file() or made.stat().st_mtime < law.stat().st_mtime:
-        write_law(records.load(LawRecord, law), folder)
+def _older(path: Path, law: Path) -> bool:
+    return path.is_file() and path.stat().st_mtime_ns < law.stat().st_mtime_ns
 
 
 def export(folder: Path, programs: Sequence[str], data: Data) -> list[str]:

@@ -129,8 +129,7 @@ def search_law(
     record = records.save(LawRecord, out, made | content)
     if found.forces.config is None:  # no later stage writes it
         _write_report(run)
-    programs.forget(plan.folder)
-    programs.write_law(record, plan.folder)
+    programs.brought_up(plan.folder, record)
     lines = _exported(plan, export)
     lines += [f"verdict  {trust_words(record)}"] if record.verdict.recovered is None else []
     return stage.done(out, lines, **_headline(record))
