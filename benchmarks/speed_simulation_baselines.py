@@ -13,7 +13,8 @@ States are positions, then velocities ``[state]``, parameters masses, then charg
 
 import numpy as np
 
-from distill.physics.system import import_jax, radial_force
+from distill.physics.system import radial_force
+from distill.physics.terms.arrays import import_jax
 
 TOLERANCE = 1.4e-8  # rtol and atol, odeint's defaults
 

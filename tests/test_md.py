@@ -18,8 +18,8 @@ from distill.fluid.lennard_jones import ARGON, BOLTZMANN, box_length, lattice, l
 from distill.fluid.settings import Settings
 from distill.physics.neighbours import minimum_image, unwrap
 from distill.physics.record import describe, system_of
-from distill.physics.system import import_jax
 from distill.physics.systems import SYSTEMS
+from distill.physics.terms.arrays import import_jax
 from distill.shell.errors import UserError
 
 needs_openmm = pytest.mark.skipif(importlib.util.find_spec("openmm") is None, reason="OpenMM is not installed")

@@ -16,8 +16,9 @@ from distill.physics.integrate import integrate
 from distill.physics.law import Law, law_of
 from distill.physics.record import describe, system_of
 from distill.physics.responses import LIGHT, RESPONSES, Response, response_of
-from distill.physics.system import energy, import_jax, power_lost
+from distill.physics.system import energy, power_lost
 from distill.physics.systems import SYSTEMS, load_system
+from distill.physics.terms.arrays import import_jax
 from distill.shell.errors import UserError
 
 NAMES = tuple(RESPONSES)

@@ -134,7 +134,7 @@ def test_draws_are_those_of_numpy_s_generator(name, seed):
             pos, vel = rng.standard_normal((2, 3, 2))
             mass, charge = np.exp(rng.standard_normal(3)), rng.standard_normal(3)
         charge = np.where(charge < 0, -1.0, 1.0) if name == "charge" else charge
-        work = [[0.0]] * bool(system.drag)
+        work = [[0.0]] * system.works
         np.testing.assert_array_equal(y[row], np.concatenate([pos.ravel(), vel.ravel(), *work]))
         np.testing.assert_array_equal(p[row], np.concatenate([mass, charge]))
 

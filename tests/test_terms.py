@@ -12,8 +12,8 @@ from distill.formulas.text import parse
 from distill.messages.gauges import gauge_named, gauges
 from distill.messages.net_forces import fit_terms, node_columns
 from distill.physics.law import Law, law_of
-from distill.physics.system import import_jax
 from distill.physics.terms import CONSTANT, ELIMINATION, NODE, PAIR, TERMS, About, Pairs, State, direction, force
+from distill.physics.terms.arrays import import_jax
 from distill.physics.terms.node import Uniform
 from distill.shell.errors import UserError
 

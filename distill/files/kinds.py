@@ -55,6 +55,15 @@ def format_of(stage: str) -> int:
 # ---------------------------------------------------------------- datasets
 
 
+class ActingRecord(Part):
+    """A force of a system beside the radial pair force, a term of ``physics.terms``."""
+
+    term: str  # its name
+    value: float | str | list[float | str] | None = None  # of its vector, or formulas; null: follows from ``potential``
+    centre: list[float] | None = None  # of a force about a point
+    potential: str | None = None  # energy of a particle, where there is one
+
+
 class SystemRecord(Part):
     """The system simulated, as ``physics.record`` writes it and finds it again; empty where it is not known."""
 
@@ -63,7 +72,7 @@ class SystemRecord(Part):
     summary: str | None = None  # a sentence
     source: str | None = None  # where it is from
     law: str | None = None  # the true pair force; null: the gradient of a potential
-    external_law: str | None = None  # the outside field, in words or as a formula
+    external_law: str | None = None  # the forces beside ``law`` and ``drag``, as a formula
     dt: float | None = None  # step of the published data
     softening: float | None = None  # added to r in the law
     neighbours_only: bool = False  # a chain: only neighbours interact
@@ -74,6 +83,7 @@ class SystemRecord(Part):
     properties: list[str] = none(list)  # that its particles have
     external: bool = False  # whether an outside field acts
     drag: float = 0.0  # coefficient of -v in m a
+    terms: list[ActingRecord] | None = None  # all forces beside ``law``; null: written by a former version
     response: dict | None = None  # to the net force, as ``physics.responses``: formulas; null: Newton's a = F/m
     conserves_energy: bool = True  # without drag and driving
     file: str | None = None  # of a user's potential

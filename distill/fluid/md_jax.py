@@ -11,7 +11,8 @@ from distill.fluid.dynamics import baoab
 from distill.fluid.lennard_jones import BOLTZMANN
 from distill.fluid.settings import EQUILIBRATION_FRICTION, Settings
 from distill.physics.neighbours import wrap
-from distill.physics.system import import_jax, radial_force
+from distill.physics.system import radial_force
+from distill.physics.terms.arrays import import_jax
 
 DESCENT, LONGEST = 300, 0.05  # steps down the forces to take overlaps apart, and the furthest an atom goes in one, A
 GENTLE = 500.0  # kJ/mol/nm: below this force the steps shrink with it

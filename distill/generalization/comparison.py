@@ -67,7 +67,10 @@ def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law) -> 
         "force_unit": unit,
         "errors_are": f"of {f'forces, mass * acc, in {unit}' if unit else 'accelerations'}; {ERRORS_ARE}",
         "simulations": {name: states.report for name, states in made.sets.items() if states.report},
-        "sets": {name: extrapolation.compare(s, network, law.acceleration, bool(unit), typical) for name, s in sets},
+        "sets": {
+            name: extrapolation.compare(s, network, law.acceleration, bool(unit), typical, law.in_time)
+            for name, s in sets
+        },
         "skipped_sets": made.skipped,
     }
     if system is None:
@@ -111,7 +114,7 @@ def _rollouts(args, dataset, system, law, model, made) -> dict:
     starts = {name: made.starts[name][: args.rollouts] for name in ("pos", "vel")}
     starts["properties"] = {name: values[: args.rollouts] for name, values in made.starts["properties"].items()}
     time = _spacing(dataset, system) * (frames - 1)
-    functions = {"training_time": time, "times": extrapolation.LONGER}
+    functions = {"training_time": time, "times": extrapolation.LONGER, "timed": law.in_time}
     return rollout.compare(system, law.acceleration, network, **starts, **functions, scales=model.config.scales)
 
 

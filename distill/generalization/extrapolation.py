@@ -45,6 +45,7 @@ class States:
     box: np.ndarray | None = None
     windows: Windows | None = None
     node: np.ndarray | None = None  # of windows: number of their particle in every frame [window, frame]
+    t: np.ndarray | float = 0.0  # times of the graphs [graph]
 
     def seen(self, values: np.ndarray) -> np.ndarray:
         """What of accelerations in these states [graph, particle, dim] is compared with ``acc``."""
@@ -92,7 +93,7 @@ def transformed(states: States, name: str, system) -> States:
         centre = (mass[..., None] * states.pos).sum(1, keepdims=True) / mass.sum(1)[:, None, None]
         new = replace(states, pos=centre + factor * (states.pos - centre))
         what = f"the interpolation states with all positions x {factor:g} about the centre of mass"
-    return replace(new, what=what, report={}, acc=acceleration(system, *new.state))
+    return replace(new, what=what, report={}, acc=acceleration(system, *new.state, new.t))
 
 
 def pick(simulated: dict, names, frames: slice, limit: int, seed: int, what: str, held=()) -> States:
@@ -108,6 +109,7 @@ def pick(simulated: dict, names, frames: slice, limit: int, seed: int, what: str
     arrays = {name: simulated[name][k, f] for name in ("pos", "vel", "acc")}
     arrays["properties"] = {name: simulated[name][k] for name in names}
     about = {"report": simulated.get("report", {}), "box": simulated.get("box")}
+    about["t"] = np.broadcast_to(simulated.get("t", 0.0), simulated["pos"].shape[:2])[k, f]
     return States(what=what, held=tuple(held), **about, **arrays)
 
 
@@ -146,14 +148,14 @@ def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
         return {INTERPOLATION: own_windows(dataset, limit, seed)}
     index = dataset.trajectories("test")
     arrays = {k: getattr(dataset, k)[index] for k in ("pos", "vel", "acc", *dataset.properties)}
-    arrays["box"] = dataset.arrays.get("box")
+    arrays |= {"box": dataset.arrays.get("box"), "t": dataset.times[index]}
     held = dataset.meta.system.held
     what = "the dataset's test trajectories with the accelerations stored there"
     drawn = pick(arrays, dataset.properties, slice(None), limit, seed, what, held)
     if not (whole := np.isfinite(drawn.pos).all((1, 2))).all():  # what is not there has no acceleration
         some = {k: v[whole] for k, v in drawn.properties.items()}
         arrays = {k: getattr(drawn, k)[whole] for k in ("pos", "vel", "acc")}
-        drawn = replace(drawn, properties=some, **arrays)
+        drawn = replace(drawn, properties=some, t=drawn.t[whole], **arrays)
     return {INTERPOLATION: drawn}
 
 
@@ -177,6 +179,7 @@ def own_windows(dataset: Dataset, limit: int, seed: int) -> States:
         {name: values[trajectory] for name, values in dataset.properties.items()},
         found.target[:, None],
         box=dataset.arrays.get("box"),
+        t=dataset.times[trajectory, frame],
         windows=found,
         node=place.reshape(number.shape) * dataset.n + found.particle[:, None],
     )
@@ -266,8 +269,9 @@ def errors(pred: np.ndarray, true: np.ndarray, held=(), typical: float = 0.0) ->
     return out
 
 
-def compare(states: States, network, law, forces: bool = False, typical: float = 0.0) -> dict:
-    """Errors of two functions (pos, vel, properties[, box]) -> accelerations on one set, and their ratio.
+def compare(states: States, network, law, forces: bool = False, typical: float = 0.0, timed: bool = False) -> dict:
+    """Errors of two functions (pos, vel, properties[, box]) -> accelerations on one set, and their ratio; ``timed``:
+    the law takes the times ``t`` [graph] too.
 
     ``forces``: of mass * acc in place of accelerations. ``typical``: their size in the data that the law is from.
     """
@@ -275,8 +279,8 @@ def compare(states: States, network, law, forces: bool = False, typical: float =
     box = {} if states.box is None else {"box": states.box}
     scale = states.inertia if forces else 1.0
     with np.errstate(all="ignore"):
-        for name, function in (("gnn", network), ("law", law)):
-            found = scale * states.seen(function(*states.state, **box))
+        for name, function, more in (("gnn", network, {}), ("law", law, {"t": states.t} if timed else {})):
+            found = scale * states.seen(function(*states.state, **box, **more))
             out[name] = errors(found, scale * states.acc, states.held, typical)
     gnn, law_mae = out["gnn"]["mae"], out["law"]["mae"]
     usable = gnn and law_mae is not None and not out["law"]["n_not_finite"]

@@ -6,6 +6,7 @@ exponentially: the truth is therefore also followed at a looser tolerance, as a 
 position error can still say. Dimensionless units.
 """
 
+import functools
 import time
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from distill.files.scales import ONE, Scales
 from distill.files.storage import finite_or_none
 from distill.physics import dormand_prince
 from distill.physics.system import acceleration, energy, energy_terms, power_lost, receiver_variables
+from distill.physics.terms import TERMS
 
 TOLERANCE = 1e-6  # rtol of law and network alike, and of a second truth, which says what it is good for
 TOLERANCES = {"truth": 1e-9, "law": TOLERANCE, "truth_loose": TOLERANCE, "gnn": TOLERANCE}  # atol is a tenth of it
@@ -96,8 +98,9 @@ def solve(rhs, y0, t, rtol, atol, max_steps: int = MAX_STEPS, seconds: float = S
     return Paths(y, steps, failed, time.perf_counter() - clock)
 
 
-def roll(system, function, pos, vel, properties, t, rtol, scales: Scales = ONE, **limits) -> dict:
-    """Trajectories under ``function(pos, vel, properties) -> accelerations``; held particles stay.
+def roll(system, function, pos, vel, properties, t, rtol, scales: Scales = ONE, timed=False, **limits) -> dict:
+    """Trajectories under ``function(pos, vel, properties) -> accelerations``; held particles stay. ``timed``: whether
+    it takes the time too, ``t`` [trajectory].
 
     pos, vel [trajectory, particle, dim]; properties name -> [trajectory, particle]. Returns ``pos, vel
     [trajectory, frame, particle, dim]``, ``work [trajectory, frame]`` (the energy that truly leaves on these
@@ -107,43 +110,58 @@ def roll(system, function, pos, vel, properties, t, rtol, scales: Scales = ONE, 
     half = n * dim
     held = list(system.held)
     energy_unit = scales.of("mass") * scales.speed**2
-    unit = np.r_[np.full(half, scales.length), np.full(half, scales.speed), energy_unit]
+    clock = timed or system.in_time
+    unit = np.r_[np.full(half, scales.length), np.full(half, scales.speed), energy_unit, [scales.time] * clock]
 
     def rhs(y, lanes):
         y = y * unit
         x, v = y[:, :half].reshape(-1, n, dim), y[:, half : 2 * half].reshape(-1, n, dim)
-        a = np.array(function(x, v, {k: p[lanes] for k, p in properties.items()}), dtype=float)
+        now, own = y[:, -1] if clock else 0.0, {k: p[lanes] for k, p in properties.items()}
+        a = np.array(function(x, v, own, **{"t": now} if timed else {}), dtype=float)
         a[:, held] = 0.0
-        lost = power_lost(system, x, v, {k: p[lanes] for k, p in properties.items()})[:, None]
-        return np.concatenate([v.reshape(-1, half), a.reshape(-1, half), lost], 1) / unit
+        lost = power_lost(system, x, v, own, now)[:, None]
+        return np.concatenate([v.reshape(-1, half), a.reshape(-1, half), lost, np.ones((len(y), int(clock)))], 1) / unit
 
-    y0 = np.concatenate([pos.reshape(count, -1), vel.reshape(count, -1), np.zeros((count, 1))], 1)
+    start = np.full((count, int(clock)), t[0])
+    y0 = np.concatenate([pos.reshape(count, -1), vel.reshape(count, -1), np.zeros((count, 1)), start], 1)
     paths = solve(rhs, y0 / unit, t, rtol, 0.1 * rtol, **limits)
     paths.y *= unit
     shape = (count, len(t), n, dim)
     return {
         "pos": paths.y[..., :half].reshape(shape),
         "vel": paths.y[..., half : 2 * half].reshape(shape),
-        "work": paths.y[..., -1],
+        "work": paths.y[..., 2 * half],
         "paths": paths,
     }
 
 
 def compare(
-    system, law, network, pos, vel, properties, training_time, times, frames: int = FRAMES, scales: Scales = ONE
+    system,
+    law,
+    network,
+    pos,
+    vel,
+    properties,
+    training_time,
+    times,
+    frames: int = FRAMES,
+    scales: Scales = ONE,
+    timed: bool = False,
 ) -> dict:
     """JSON-ready comparison over ``times`` training times: position errors and energy drifts.
 
-    ``law`` and ``network`` are functions (pos, vel, properties) -> accelerations. Position error: root
-    mean square over the particles against the truth, over ``SIZE``. Energy drift: |H + W - H(0)| over
-    ``ENERGY_SCALE`` with H the true energy of the state reached and W what truly leaves on the way (drag).
-    Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
+    ``law`` and ``network`` are functions (pos, vel, properties) -> accelerations; ``timed``: the law takes the time
+    ``t`` too. Position error: root mean square over the particles against the truth, over ``SIZE``. Energy drift:
+    |H + W - H(0)| over ``ENERGY_SCALE`` with H the true energy of the state reached and W what truly leaves on the way
+    (drag). Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
     medians and quartiles over the trajectories; one that failed counts as infinitely far off.
     """
     t = np.linspace(0.0, times * training_time, frames)
-    truth = lambda *state: acceleration(system, *state)  # noqa: E731
-    functions = {"truth": truth, "law": law, "truth_loose": truth, "gnn": network}
-    rolled = {k: roll(system, f, pos, vel, properties, t, TOLERANCES[k], scales) for k, f in functions.items()}
+    truth = functools.partial(acceleration, system), system.in_time
+    functions = {"truth": truth, "law": (law, timed), "truth_loose": truth, "gnn": (network, False)}
+    rolled = {
+        k: roll(system, f, pos, vel, properties, t, TOLERANCES[k], scales, of) for k, (f, of) in functions.items()
+    }
     mass = properties["mass"]
     weight = mass[..., None] / mass.sum(1)[:, None, None]
     centre = (weight * pos).sum(1, keepdims=True)
@@ -211,7 +229,8 @@ def momentum_drifts(system, rolled: dict, properties: dict, centre) -> tuple[dic
     takes gamma (x_i - x_i at the start), which is added back; its torque has no such closed form.
     """
     dim = centre.shape[-1]
-    outside = "an outside field acts" if system.external is not None else ""
+    outside = "an outside field acts" if system.external else ""
+    outside = outside or ("" if system.reciprocal else "action is not reaction")
     outside = outside or ("a particle is held" if system.held else "")
     response = system.response
     outside = outside or (
@@ -243,7 +262,9 @@ def momentum_drifts(system, rolled: dict, properties: dict, centre) -> tuple[dic
         lambda f: (inertia(f) * length(f["vel"])).sum(2),
     )
     about["momentum_drift"] = MOMENTUM_IS + ("; what drag took is added" if system.drag else "")
-    if system.drag:
+    if not all(TERMS[acting.term].central for acting in system.further):
+        about["angular_momentum_drift"] = "not conserved: pairs act on each other across the line between them"
+    elif system.drag:
         about["angular_momentum_drift"] = "not conserved: drag"
     elif dim not in (2, 3):
         about["angular_momentum_drift"] = f"not defined here in {dim} dimension{'s' * (dim > 1)}"

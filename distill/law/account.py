@@ -29,7 +29,7 @@ from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics import record
 from distill.physics.law import Law
-from distill.physics.system import node_force
+from distill.physics.system import node_force, state_of
 from distill.search import node_function
 from distill.search.front import Front
 from distill.shell import extensions
@@ -317,9 +317,9 @@ def true_node_force(system, messages: dict, dataset) -> np.ndarray:
     number = messages["trajectory"].astype(np.int64) * frames + messages.get("at", messages["frame"])
     graphs, of_edge = np.unique(number, return_inverse=True)  # a graph once: it may have thousands of edges
     at = graphs // frames, graphs % frames
-    states = {k: np.nan_to_num(dataset.arrays[k][at].astype(float)) for k in ("pos", "vel")}
-    mass = dataset.arrays["mass"][at[0]].astype(float)
-    force = node_force(system, states["pos"], states["vel"], mass)
+    pos, vel = (np.nan_to_num(dataset.arrays[k][at].astype(float)) for k in ("pos", "vel"))
+    properties = {name: values[at[0]] for name, values in dataset.properties.items()}
+    force = node_force(system, state_of(pos, vel, properties, dataset.times[at]))
     out = force[of_edge, messages["receiver"]]
     if "weight" not in messages:
         return out

@@ -187,10 +187,13 @@ def _percent(x: float) -> str:
 
 def true_law(system, names=VARIABLES):
     """The radial pair force of a system: a formula, or a function of columns called ``names`` where only its
-    potential is known.
+    potential is known. None where pairs have other forces beside it, or forces that depend on the time: a verdict on
+    the radial force would not be one on the law.
     """
-    if system is None or system.formula is not None:
-        return None if system is None else system.formula
+    if system is None or system.further or system.in_time:
+        return None
+    if system.formula is not None:
+        return system.formula
 
     def force(*columns):
         ends = dict(zip(names, np.broadcast_arrays(*columns), strict=True))

@@ -123,7 +123,9 @@ class Extraction:
         part |= {"sender": (sent.sender[edge] % n).astype(np.int32)}
         part["active"] = self.model.active.cpu().numpy().astype(np.int8)
         if self.system is not None:
-            part["force"] = pair_force(self.system, part["dx"], part["r"], of_edges(part))
+            dv = sent.nodes["vel_i"][sent.receiver[edge]] - part["vel_j"] if self.system.moving_pairs else None
+            t = self.dataset.times[trajectory, frame] if self.system.in_time else 0.0
+            part["force"] = pair_force(self.system, part["dx"], part["r"], of_edges(part), dv, t)
         return part
 
     def _network(self, x: np.ndarray, edges: Edges) -> dict:

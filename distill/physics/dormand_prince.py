@@ -17,7 +17,7 @@ import functools
 
 import numpy as np
 
-from distill.physics.system import import_jax
+from distill.physics.terms.arrays import array_module, import_jax
 
 STAGES, EXTRA = 12, 3
 NEW, FIFTH, THIRD, POWERS = 12, 16, 17, 18  # rows of the tables, see ``_tables``
@@ -49,11 +49,6 @@ def _tables():
     nodes = rates.sum(1)
     nodes[FIFTH:] = 0.0
     return rates, places, nodes
-
-
-def array_module(y):
-    """numpy or jax.numpy, whichever ``y`` is an array of."""
-    return np if isinstance(y, np.ndarray) else import_jax().numpy
 
 
 def total(terms):

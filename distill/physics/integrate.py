@@ -12,8 +12,9 @@ import numpy as np
 from distill.physics import lanes
 from distill.physics.equations import energies, right_hand_side
 from distill.physics.seeding import generators
-from distill.physics.system import System, import_jax
+from distill.physics.system import System
 from distill.physics.systems import count, initial_conditions, initial_conditions_from
+from distill.physics.terms.arrays import import_jax
 from distill.shell.errors import UserError
 from distill.shell.stage import progress
 
@@ -60,12 +61,14 @@ def integrate(
     """
     if bad := [k for k in system.held if not -n <= k < n]:
         raise UserError(f"{system.name} holds particle {bad[0]}, but there are {n}")
+    if dim not in system.dims:
+        raise UserError(f"{system.name} is not defined in {dim} dimensions", f"simulate it with --dim {system.dims[0]}")
     spacing, unit = every * (system.dt if dt is None else dt), _unit(system, n, dim, seed)
     atol, least = atol * unit, np.array([TIGHTEST, TIGHTEST * unit])
     if system.jumps:
         rtol, atol = np.maximum(ACROSS_JUMPS * np.array([rtol, atol]), least).tolist()
     solver = _solver(system, n, dim, lane_count)
-    size = 2 * n * dim + system.works
+    size = 2 * n * dim + system.works + system.in_time
     start, y = np.empty((trajectories, size)), None
     p = np.empty((trajectories, len(system.properties) * n))
     acc = np.empty((trajectories, frames, n, dim))
@@ -149,8 +152,8 @@ def draw(system: System, n: int, dim: int, seed: int, which, again: int = 0):
         each = [_own(system, np.random.default_rng([seed, int(k), again]), n, dim) for k in which]
         pos, vel = (np.stack([one[k] for one in each]) for k in (0, 1))
         properties = {name: np.stack([one[2][name] for one in each]) for name in system.properties}
-    work = [np.zeros((len(which), 1))] * system.works
-    state = [pos.reshape(len(which), -1), vel.reshape(len(which), -1), *work]
+    rest = [np.zeros((len(which), 1))] * (system.works + system.in_time)  # what has left, and the time
+    state = [pos.reshape(len(which), -1), vel.reshape(len(which), -1), *rest]
     return np.concatenate(state, axis=1), np.concatenate([properties[k] for k in system.properties], axis=1)
 
 

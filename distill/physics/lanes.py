@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from distill.physics import dormand_prince
-from distill.physics.system import import_jax
+from distill.physics.terms.arrays import import_jax
 
 DONE, NOT_FINITE, UNDERFLOW, BUDGET = 0, 1, 2, 3
 STATUS = {

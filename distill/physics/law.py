@@ -24,7 +24,7 @@ from distill.formulas.tree import complexity
 from distill.physics import terms
 from distill.physics.neighbours import close_pairs
 from distill.physics.responses import Response
-from distill.physics.terms import NODE, PAIR, TERMS, About, Pairs, State
+from distill.physics.terms import NODE, PAIR, TERMS, About, Given, Pairs, State
 from distill.physics.terms.state import AXES, TIME
 from distill.physics.terms.values import is_constant, is_number, names_in, part_latex, part_text, parts
 from distill.shell.errors import UserError
@@ -93,7 +93,7 @@ class Law:
         pos, vel = np.asarray(pos, float), np.asarray(vel, float)
         n = pos.shape[-2]
         properties = {k: np.broadcast_to(np.asarray(v, float), pos.shape[:-1]) for k, v in properties.items()}
-        t = t if np.ndim(t) == 0 else np.broadcast_to(np.asarray(t, float), pos.shape[:-2])
+        t = t if np.ndim(t) == 0 else np.broadcast_to(np.asarray(t, float), pos.shape[:-2])[..., None]
         state = State(vel, properties, pos, t)
         if self.cutoff is not None:
             return self.respond(self._within_cutoff(state, box), state)
@@ -223,6 +223,38 @@ def _value_of(name: str, function: FunctionLaw, properties):
     if function.centre is not None:
         return About(tuple(function.centre), read[0])
     return read if len(read) > 1 else read[0]
+
+
+def law_of_system(system, dim: int) -> Law | None:
+    """The law that ``system`` (``physics.system.System``) is simulated by, in ``dim`` dimensions: None where a force of
+    it is no formula, or a term acts twice.
+    """
+    values = {acting.term: acting.read(system.properties) for acting in system.terms}
+    functions = [part for value in values.values() for part in parts(value)]
+    whole = len(values) == len(system.terms) and not any(part is None or isinstance(part, Given) for part in functions)
+    if system.formula is None or not whole:
+        return None
+    pairs = {name: value for name, value in values.items() if TERMS[name].of_pair}
+    node = {name: _cut(name, value, dim) for name, value in values.items() if name not in pairs}
+    cutoff = system.cutoff if np.isfinite(system.cutoff) else None
+    return Law(
+        system.formula, node, system.neighbours_only, cutoff, system.properties, system.response, _formulas(pairs)
+    )
+
+
+def _cut(name, value, dim):
+    """A value with as many components as there are in ``dim`` dimensions."""
+    width = TERMS[name].width(dim)
+    if isinstance(value, About):
+        return About((*value.centre, *[0.0] * dim)[:dim], value.strength)
+    if TERMS[name].by_axis:
+        cut = (*parts(value), *[0.0] * width)[:width]
+        return np.array(cut, float) if is_constant(cut) else cut
+    return value
+
+
+def _formulas(functions: dict) -> dict:
+    return {name: sp.Float(value) if is_number(value) else value for name, value in functions.items()}
 
 
 def law_of(record: LawRecord) -> Law:

@@ -1,5 +1,6 @@
 """A system as a dataset's JSON has it, and found again from there."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,8 +20,9 @@ def describe(system: System) -> dict:
     about |= {
         "variables": f"f({', '.join(system.variables)}) on receiver i along x_i - x_j, positive: repulsive",
         "properties": list(system.properties),
-        "external": system.external is not None,
+        "external": system.external,
         "drag": system.drag,
+        "terms": [acting.described() for acting in system.terms],
         "response": system.response and asdict(system.response) | {"properties": list(system.response.properties)},
         "conserves_energy": system.conserves_energy,
         "file": None if system.file is None else relative(system.file),
@@ -41,11 +43,18 @@ def system_of(about: SystemRecord) -> System | None:
         system = SYSTEMS.get(about.name)
     system = system and system.as_described(about)
     same = ("law", "drag", "neighbours_only")
+    if about.terms is not None and system is not None and [asdict(t) for t in about.terms] != _told(system):
+        return None
     if system is None or about.variant == "original" or any(getattr(about, k) != getattr(system, k) for k in same):
         return None  # "original": the slips of the authors' code, which former versions could simulate
     if _formulas(about.response) != _formulas(describe(system)["response"]):
         return None
     return system
+
+
+def _told(system: System) -> list[dict]:
+    """The terms beside the radial force as a file has them."""
+    return json.loads(json.dumps(describe(system)["terms"]))
 
 
 def _formulas(response: dict | None) -> dict | None:

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from distill.files.properties import USUAL
+from distill.physics.acting import Acting
 from distill.physics.responses import RESPONSES
 from distill.physics.system import System
 from distill.shell import extensions
@@ -24,36 +25,7 @@ SOFTENING = 0.01  # added to r in the potentials of the paper
 PAPER = "arXiv:2006.11287"
 
 
-# ---------------------------------------------------------------- fields and initial conditions
-
-GRAVITY = 1.0
-BALL_CENTRE, BALL_RADIUS, BALL_FORCE, BALL_WIDTH = (5.0, -15.0), 4.0, 100.0, 0.1
-
-
-def _gravity(pos, mass, xp):
-    return GRAVITY * mass * pos[..., 1]
-
-
-def _gravity_force(pos, mass, xp):
-    return xp.stack([-GRAVITY * mass if k == 1 else 0 * mass for k in range(pos.shape[-1])], axis=-1)
-
-
-def _from_ball(pos, xp):
-    centre = xp.asarray(BALL_CENTRE + (0.0,) * (pos.shape[-1] - 2))
-    d = pos - centre
-    return d, xp.sqrt((d * d).sum(axis=-1))
-
-
-def _ball(pos, mass, xp):
-    _, r = _from_ball(pos, xp)
-    return BALL_FORCE * BALL_WIDTH * xp.logaddexp(0.0, (BALL_RADIUS - r) / BALL_WIDTH)
-
-
-def _ball_force(pos, mass, xp):
-    d, r = _from_ball(pos, xp)
-    # 1 / (1 + exp(-z)) written with tanh, which cannot overflow
-    size = BALL_FORCE * 0.5 * (1 + xp.tanh((BALL_RADIUS - r) / (2 * BALL_WIDTH)))
-    return (size / xp.where(r > 0, r, 1.0))[..., None] * d
+# ---------------------------------------------------------------- initial conditions
 
 
 def _chain(rng, n, dim):
@@ -112,6 +84,11 @@ def _stretched_spring(r, m_i, m_j, q_i, q_j, xp):
     return xp.maximum((r + SOFTENING - 1) ** 2 - 1, 0.0) * (r + SOFTENING > 2)
 
 
+GRAVITY = Acting("constant_acceleration", (0.0, -1.0))
+BALL = Acting(  # a smooth step of height 100 and width 0.1 at the distance 4 from its centre
+    "central", "50*(1 + tanh((4 - s)/0.2))", centre=(5.0, -15.0), potential="10*log(1 + exp((4 - s)/0.1))"
+)
+
 _ENTRIES = (
     System(
         "spring",
@@ -156,7 +133,7 @@ _ENTRIES = (
         law="-2*(r - 0.99)",
         dt=0.02,
         softening=SOFTENING,
-        drag=0.5,
+        terms=(Acting("drag", 0.5),),
         summary="springs between all pairs and a drag of -0.5 v on every particle",
         source=f"{PAPER}; drag 0.5 is the mean over the particles of the original's, for many particles",
     ),
@@ -186,9 +163,7 @@ _ENTRIES = (
         dt=0.01,
         softening=SOFTENING,
         neighbours_only=True,
-        external=_gravity,
-        external_force=_gravity_force,
-        external_law="-m_i along the second axis",
+        terms=(GRAVITY,),
         masses="unit",
         initial=_chain,
         held=(0,),  # with nothing held the chain only falls, and gravity drops out of its motion
@@ -202,16 +177,108 @@ _ENTRIES = (
         dt=0.02,  # twice the string's: at 0.01 the usual 500 steps end as the chain reaches the ball
         softening=SOFTENING,
         neighbours_only=True,
-        external=lambda pos, mass, xp: _gravity(pos, mass, xp) + _ball(pos, mass, xp),
-        external_force=lambda pos, mass, xp: _gravity_force(pos, mass, xp) + _ball_force(pos, mass, xp),
-        external_law=(
-            "-m_i along the second axis, and away from the ball's centre (5, -15):"
-            " 100/(1 + exp((s - 4)/0.1)) at distance s from it"
-        ),
+        terms=(GRAVITY, BALL),
         masses="unit",
         initial=_chain,
         summary="a free chain of springs that falls on a smooth repelling ball",
         source="the authors' simulation code; the ball's potential, which overflowed there, is ours",
+    ),
+)
+WIDE = 0.1  # softening of the systems below, which are ours
+CHARGES = {
+    "potential": lambda r, m_i, m_j, q_i, q_j, xp: q_i * q_j / (r + WIDE),
+    "law": "q_i*q_j/(r + 0.1)^2",
+    "charges": "sign",
+    "softening": WIDE,
+}
+MASSES = {
+    "potential": lambda r, m_i, m_j, q_i, q_j, xp: m_i * m_j * xp.log(r + WIDE),
+    "law": "-m_i*m_j/(r + 0.1)",
+    "softening": WIDE,
+}
+SPRINGS = {"potential": _spring, "law": "-2*(r - 0.99)", "softening": SOFTENING}
+
+_BESIDE = (  # a term each beside a pair force, or a pair force of another kind
+    System(
+        "trap",
+        **CHARGES,
+        terms=(Acting("field", potential="x^2 + y^2 + z^2"),),
+        dt=0.005,
+        summary="charges of +1 and -1 in a harmonic trap, -2 x on every particle",
+    ),
+    System(
+        "off_centre_well",
+        **SPRINGS,
+        terms=(Acting("central", "-4*s*exp(-s^2/2)", centre=(1.0, -0.5), potential="-4*exp(-s^2/2)"),),
+        dt=0.01,
+        summary="springs between all pairs in a smooth well of width 1 about a point that is not the origin",
+    ),
+    System(
+        "quadratic_drag",
+        **MASSES,
+        terms=(Acting("drag", "0.3*v"),),
+        dt=0.005,
+        summary="attraction as 1/r and a drag of -0.3 |v| v on every particle",
+    ),
+    System(
+        "magnetic",
+        **CHARGES,
+        terms=(Acting("magnetic", 1.5),),
+        dt=0.01,
+        summary="charges of +1 and -1 in a uniform magnetic field across the first two axes",
+    ),
+    System(
+        "uniform",
+        **MASSES,
+        terms=(Acting("constant_force", (0.8, -0.4)),),
+        dt=0.005,
+        summary="attraction as 1/r in a uniform field, the same force on every particle",
+    ),
+    System(
+        "non_reciprocal",
+        None,
+        law="-m_j/(r + 0.1)",
+        dt=0.005,
+        softening=WIDE,
+        summary="attraction as 1/r by the mass of the sender alone: action is not reaction",
+    ),
+    System(
+        "alignment",
+        **SPRINGS,
+        terms=(Acting("relative_velocity", "0.5*exp(-r)"),),
+        dt=0.01,
+        summary="springs between all pairs and friction between them, exp(-r)/2 times the relative velocity",
+    ),
+    System(
+        "transverse",
+        **SPRINGS,
+        terms=(Acting("transverse", "0.8/(r + 0.5)"),),
+        dt=0.01,
+        summary="springs between all pairs and a force across the line of centres, to the left of it",
+    ),
+    System(
+        "modulated",
+        None,
+        law="-m_i*m_j*(1 + 0.5*cos(4*t))/(r + 0.1)",
+        dt=0.005,
+        softening=WIDE,
+        summary="attraction as 1/r whose strength swings in time by half, 4 radians in a unit of it",
+    ),
+    System(
+        "screened",
+        lambda r, m_i, m_j, q_i, q_j, xp: 2 * q_i * q_j * xp.exp(-r) / (r + WIDE),
+        law="2*q_i*q_j*exp(-r)*(1/(r + 0.1) + 1/(r + 0.1)^2)",
+        dt=0.005,
+        softening=WIDE,
+        charges="sign",
+        summary="a screened Coulomb (Yukawa) force between charges of +1 and -1",
+    ),
+    System(
+        "finite_range",
+        lambda r, m_i, m_j, q_i, q_j, xp: 3 * xp.maximum(1.5 - r, 0.0) ** 2,
+        law="6*(1.5 - r)*greater(1.5, r)",
+        dt=0.003,
+        summary="soft spheres: a repulsion that falls linearly to nothing at a distance of 1.5",
     ),
 )
 _PAIRS = {s.name: s for s in _ENTRIES}
@@ -230,7 +297,12 @@ _RESPONDING = tuple(
     )
 )
 # An extension defines ``SYSTEMS``, a list of its own: they may have other units and other simulations.
-_ALL = [*_ENTRIES, *_RESPONDING, *(system for module in extensions.modules("systems") for system in module.SYSTEMS)]
+_ALL = [
+    *_ENTRIES,
+    *_RESPONDING,
+    *(replace(s, source="ours") for s in _BESIDE),
+    *(system for module in extensions.modules("systems") for system in module.SYSTEMS),
+]
 SYSTEMS: dict[str, System] = {s.name: s for s in _ALL}
 
 

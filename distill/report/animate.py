@@ -5,7 +5,7 @@ import io
 import numpy as np
 
 from distill.physics.system import System
-from distill.physics.systems import BALL_CENTRE, BALL_RADIUS
+from distill.physics.terms import State
 from distill.shell.stage import progress
 
 # Okabe and Ito's colours, told apart with any colour vision; yellow left out on white
@@ -44,11 +44,20 @@ def _marker_area(mass):
     return 18 * np.clip(mass, 0.2, 12) ** (2 / 3)
 
 
-def _ball(axes, system):
-    if system is not None and system.name == "string_ball":
-        from matplotlib.patches import Circle
+def _centres(axes, system):
+    """Circles about the centres of forces, as far out as they are half of their largest on the way."""
+    from matplotlib.patches import Circle
 
-        axes.add_patch(Circle(BALL_CENTRE, BALL_RADIUS, color=GRID, zorder=1))
+    for acting in () if system is None else system.of_nodes:
+        if acting.centre is None:
+            continue
+        s = np.linspace(0.01, 50, 5000)
+        places = np.r_[np.array(acting.centre[:2]), 0.0][:2] + np.outer(s, [1.0, 0.0])
+        state = State(0 * places, dict.fromkeys(system.properties, np.ones(len(s))), places)
+        size = np.abs(acting.force(state, system.properties)[:, 0])
+        strong = s[size >= 0.5 * size.max()]
+        if strong[-1] < s[-1]:
+            axes.add_patch(Circle(acting.centre[:2], strong[-1], color=GRID, zorder=1))
 
 
 def _heading(dataset, system):
@@ -90,7 +99,7 @@ def plot_trajectories(dataset, system: System | None = None, count: int = PANELS
         if dataset.dim == 1:
             pos = np.concatenate([pos, np.zeros_like(pos)], axis=-1)
         _prepare(axes, pos, f"trajectory {k}")
-        _ball(axes, system)
+        _centres(axes, system)
         if system is not None and system.neighbours_only:
             for f in np.unique(np.linspace(0, len(pos) - 1, 6).astype(int)):
                 axes.plot(*pos[f, :, :2].T, color=INK, linewidth=0.8, alpha=0.15 + 0.6 * f / len(pos), zorder=2)
@@ -121,7 +130,7 @@ def animate_trajectories(dataset, system: System | None = None, count: int = 3) 
         if dataset.dim == 1:
             pos = np.concatenate([pos, np.zeros_like(pos)], axis=-1)
         _prepare(axes, pos, f"trajectory {k}")
-        _ball(axes, system)
+        _centres(axes, system)
         chain = system is not None and system.neighbours_only
         links = axes.plot([], [], color=INK, linewidth=1.0 if chain else 0.0, zorder=2)[0]
         trails = [LineCollection([], linewidths=1.8) for _ in range(dataset.n)]

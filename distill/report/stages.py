@@ -21,7 +21,7 @@ def simulation(m) -> str:
         rows.append(["System", f"{code(system.name)}: {text(system.summary or 'no summary')}"])
         rows.append(["True force", code(system.law) if system.law else "by autodiff of its potential"])
         rows += [["Response", text(words.response_words(system.response))]] if system.response else []
-        rows += [["Outside field", text(system.external_law)]] if system.external_law else []
+        rows += [["Beside it", text(system.external_law)]] if system.external_law else []
         rows += [["Drag", shown(system.drag)]] if system.drag else []
         rows += [["Source", text(system.source)]] if system.source else []
     rows += parts.added("simulation_rows", m)

@@ -58,7 +58,7 @@ def headline(m: Material) -> str:
     if truth := law.truth:
         known = [words.response_words(verdict.response.truth)] if verdict.response else []
         known += [f"drag {words.shown(truth.drag)}"] if truth.drag else []
-        known += [f"outside field: {truth.external}"] if truth.external else []
+        known += [f"beside it: {truth.external}"] if truth.external else []
         out += law_card("True law", truth, extra="; ".join(known)) + "</div>"
     else:
         why = text(words.truth_words(law, m.generalization))

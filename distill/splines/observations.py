@@ -52,7 +52,8 @@ def edges_of_frames(dataset: Dataset, number: np.ndarray, source=None) -> dict:
     out = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
     system = system_of(dataset.meta.system)
     if system is not None:
-        out["force"] = pair_force(system, out["dx"], out["r"], of_edges(out))
+        t = dataset.times[out["trajectory"], out["frame"]] if system.in_time else 0.0
+        out["force"] = pair_force(system, out["dx"], out["r"], of_edges(out), out["vel_i"] - out["vel_j"], t)
     return out
 
 

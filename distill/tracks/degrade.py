@@ -129,7 +129,8 @@ def system_file(system: System, how: Worse) -> str | None:
     """The text of a file, as ``user_system`` reads it, with ``system`` in the units of the rescaled data; None where
     it depends on more than masses, charges and distances.
     """
-    plain = system.response is None and system.external is None and system.file is None and not system.describe()
+    only_drag = not (system.external or system.further or system.in_time)
+    plain = system.response is None and only_drag and system.file is None and not system.describe()
     if not plain or set(system.properties) - set(USUAL):
         return None
     length, time, mass, charge = (how.factor(unit) for unit in UNITS)

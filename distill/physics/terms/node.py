@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from distill.files.properties import ordered, property_named
-from distill.physics.terms.state import AXES, DISTANCE, NO_PLACE, SPEED, TIME, State, array_module
+from distill.physics.terms.arrays import array_module
+from distill.physics.terms.state import AXES, DISTANCE, NO_PLACE, SPEED, TIME, State
 from distill.physics.terms.values import About, evaluated, is_constant, is_number, part_latex, part_text, parts
 
 
@@ -92,7 +93,7 @@ class Term:
         """[..., particle, dim]; components that ``value`` lacks are 0. ``ValueError`` for what the state lacks."""
         if is_constant(value) and np.size(value) == self.width(state.dim):
             return self.constant_force(np.asarray(value), state)
-        centre, xp = value.centre if isinstance(value, About) else (), array_module(state.vel)
+        centre, xp = value.centre if isinstance(value, About) else (), state.xp
         if "pos" in self.needs and state.pos is None:
             raise ValueError(NO_PLACE)
         found = []

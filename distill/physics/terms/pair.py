@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.files.properties import variables
-from distill.physics.terms.state import TIME, Pairs, array_module
+from distill.physics.terms.arrays import array_module
+from distill.physics.terms.state import TIME, Pairs
 from distill.physics.terms.values import evaluated, part_latex, part_text
 
 

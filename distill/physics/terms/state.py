@@ -6,25 +6,17 @@ from functools import cached_property
 import numpy as np
 
 from distill.files.properties import property_named
+from distill.physics.terms.arrays import array_module
 
 AXES = "xyz"
 NO_PLACE = "a force of the place needs positions, and there are none"
 DISTANCE, SPEED, TIME = "s", "v", "t"  # as formulas name them: from a centre, of a particle
 
 
-def array_module(array):
-    """numpy, or jax.numpy where ``array`` is one of JAX's."""
-    if isinstance(array, np.ndarray | float | int):
-        return np
-    import jax.numpy
-
-    return jax.numpy
-
-
 @dataclass(frozen=True)
 class State:
     """What node terms see of particles: ``vel [..., particle, dim]``, ``properties`` name -> [..., particle]; where it
-    is known, ``pos`` of the shape of ``vel``; ``t``, a number or [...].
+    is known, ``pos`` of the shape of ``vel``; the time ``t``, a number or what broadcasts to [..., particle].
     """
 
     vel: np.ndarray
@@ -35,6 +27,11 @@ class State:
     @property
     def mass(self) -> np.ndarray:
         return np.asarray(self.properties["mass"], float)
+
+    @property
+    def xp(self):
+        """numpy or jax.numpy, whichever the arrays are of."""
+        return array_module(self.vel)
 
     @property
     def dim(self) -> int:
@@ -74,11 +71,11 @@ class State:
             axis = AXES.index(name[-1])
             return of[..., axis] if axis < self.dim else 0.0 * of[..., 0]
         if name == SPEED:
-            return array_module(self.vel).sqrt((self.vel * self.vel).sum(-1))
+            return self.xp.sqrt((self.vel * self.vel).sum(-1))
         if name == DISTANCE:
             return self.from_centre(centre)[1]
         if name == TIME:
-            return _alongside(self.t)
+            return self.t
         known = {**self.properties, **self.variables, "pos": self.pos, "vel": self.vel}
         if known.get(name) is None:
             raise ValueError(f"a term depends on {name}, which is not known of these particles")
@@ -88,8 +85,8 @@ class State:
 @dataclass(frozen=True)
 class Pairs:
     """What pair terms see: ``dx [..., pair, dim]`` = x_i - x_j, ``r [..., pair]`` its length, ``ends`` variable
-    (``m_i``, ``m_j``, ...) -> [..., pair]; where it is known ``dv`` = v_i - v_j of the shape of ``dx``; ``t``, a number
-    or [...]. Forces are on the receiver i.
+    (``m_i``, ``m_j``, ...) -> [..., pair]; where it is known ``dv`` = v_i - v_j of the shape of ``dx``; the time ``t``,
+    a number or what broadcasts to [..., pair]. Forces are on the receiver i.
     """
 
     dx: np.ndarray
@@ -113,15 +110,10 @@ class Pairs:
         if name == "r":
             return self.r
         if name == TIME:
-            return _alongside(self.t)
+            return self.t
         if name not in self.ends:
             raise ValueError(f"a term depends on {name}, which is not known of these pairs")
         return self.ends[name]
-
-
-def _alongside(t):
-    """A time or times [...] with an axis for particles or pairs."""
-    return t if np.ndim(t) == 0 else t[..., None]
 
 
 def exchanged(variable: str) -> str:

@@ -67,7 +67,10 @@ def evaluated(part, variable: Callable, xp=np):
     names = names_in(part)
     arrays = [variable(name) for name in names]
     if isinstance(part, Given):
-        return part.function(*arrays)
+        found = part.function(*arrays)
+        if xp is not np:
+            return found
+        return tuple(map(np.asarray, found)) if isinstance(found, tuple | list) else np.asarray(found)
     if xp is not np:
         return _compiled(part, names, xp)(*arrays)
     with np.errstate(all="ignore"):
