@@ -1,7 +1,7 @@
 """A first look at a dataset, in seconds: the pair force as a curve, what acts beside it, what is left over.
 
 reads    datasets/<dataset>.npz
-writes   outputs/<dataset>__splines/look.png
+writes   outputs/<dataset>__splines/look.png and look.json
 example  python look.py --dataset mine
 
 No network and no formula: splines in the distance times products of the particles' properties, with drag and uniform

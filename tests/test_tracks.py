@@ -14,6 +14,7 @@ from distill.pipeline.import_tracks import import_tracks
 from distill.shell import paths
 from distill.shell.errors import UsageError, UserError
 from distill.tracks import atoms
+from distill.windows.doubts import off_track
 
 
 @pytest.fixture(autouse=True)
@@ -502,6 +503,33 @@ def test_how_far_forces_reach_in_a_box_is_half_its_shortest_side(tmp_path):
     found, told = imported(tmp_path / "a.npz", box=[7.0, 5.0])
     assert found.cutoff == 2.5 and "reach is not known: half the shortest side of the box, 2.5" in told
     assert imported(tmp_path / "a.npz", box=[7.0, 5.0], cutoff=2.0, overwrite=True)[0].cutoff == 2.0
+
+
+def test_places_off_their_tracks_are_taken_as_not_seen(tmp_path):
+    data, rng = moving(trajectories=12, frames=40), np.random.default_rng(1)
+    data["pos"] += 1e-4 * rng.normal(size=data["pos"].shape)
+    clean = data["pos"].copy()
+    off = rng.random(clean.shape[:3]) < 0.01
+    off[0, :2, 0], off[1, -1, 2] = [False, True], True  # at the ends of a track too
+    data["pos"][off] += rng.choice([-3.0, 3.0], (int(off.sum()), 2))
+    found, told = imported(write_csv(tmp_path / "a.csv", table(data)))
+    assert (found.was_seen & off).sum() <= 0.2 * off.sum() and (found.was_seen | off).all()
+    assert "are off their track for one frame" in told and found.noise < 2e-4
+    turn = np.abs(data["t"] - 2.05)[:, None, None] * [1.0, -0.5]  # a sharp one is none
+    bounced = clean + turn
+    assert not off_track(bounced, data["t"]).any() and not off_track(0 * clean, data["t"]).any()
+
+
+def test_places_that_repeat_or_jump_through_a_box_are_told(tmp_path):
+    data = moving(trajectories=10)
+    assert not any(word in imported(write_csv(tmp_path / "a.csv", table(data)))[1] for word in ("exactly", "--box"))
+    twice = data | {"pos": np.repeat(data["pos"][:, :15], 2, 1)}
+    assert "52 % of the places are exactly those" in imported(write_csv(tmp_path / "b.csv", table(twice)))[1]
+    data["pos"] = np.mod(data["pos"] + data["t"][:, None, None], 3.0)
+    told = imported(write_csv(tmp_path / "c.csv", table(data)))[1]
+    assert "steps along x are nearly as long as the data are wide" in told and told.count("--box 3\n") == 2
+    assert "off their track" not in told
+    assert "--box 3" not in imported(tmp_path / "c.csv", box=[3.0], overwrite=True)[1]
 
 
 def test_a_packed_table_that_is_cut_off_is_said_to_be(tmp_path):

@@ -10,7 +10,7 @@ from planted import messages
 import distill
 from distill.files import records
 from distill.files.dataset import Dataset, make_split, save_dataset
-from distill.files.kinds import DatasetRecord
+from distill.files.kinds import DatasetRecord, LookRecord
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.law.receivers import law_error, noise_error, receivers
@@ -21,9 +21,11 @@ from distill.physics.record import describe
 from distill.physics.systems import load_system
 from distill.physics.terms import direction
 from distill.shell import paths
+from distill.shell.errors import UserError
 from distill.splines.fit import fit_pair_force
 from distill.splines.normal_equations import table
 from distill.splines.observations import observations
+from distill.windows import of_dataset
 from distill.windows.noise import noise_of
 from distill.windows.of_dataset import from_positions
 from distill.windows.smoothing import smoothed
@@ -226,6 +228,63 @@ def test_a_first_look_finds_springs_and_nothing_else(springs, tmp_path, monkeypa
     assert "action is reaction" in text and "FOLLOWS" not in text
     assert done.path.read_bytes()[:4] == b"\x89PNG"
     assert done.numbers["left"] < 0.03
+    record = records.load(LookRecord, done.path.with_suffix(".json"))
+    assert record.window == 15 and record.finds_force and record.action_is_reaction and record.left < 0.03
+    assert record.third_law < 1e-9, "what pairs do cancels exactly, whoever is missing where"
+    (curve,) = record.curves
+    r, f = np.array(curve.r), np.array(curve.force)
+    assert curve.function == "1" and np.median(np.abs(f + 2 * (r - 1))) < 0.05
+    arrays["mass"] = arrays["mass"] * [1.0, 1.5, 1.0]
+    save_dataset(tmp_path / "springs.npz", arrays, {"derived": {"mass": "equal ones"}})
+    text = str(distill.look("springs", quick=True))
+    assert "action is NOT reaction" in text and "masses differ" in text
+
+
+def test_a_look_at_nothing_says_so(springs, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "DATASETS", tmp_path)
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
+    t, rng = 0.05 * np.arange(40), np.random.default_rng(2)
+    ends = rng.normal(size=(2, 20, 1, 3, 2))
+    straight = ends[0] + ends[1] * t[:, None, None]
+    for name, observed in (
+        ("still", np.repeat(ends[0], 40, 1)),
+        ("free", straight + 0.01 * rng.normal(size=straight.shape)),
+    ):
+        arrays = {"observed": observed, "t": t, "mass": np.ones((20, 3)), "charge": np.zeros((20, 3))}
+        save_dataset(tmp_path / f"{name}.npz", arrays | from_positions(arrays) | {"split": make_split(20, 0)}, {})
+    with pytest.raises(UserError, match="still.npz: all accelerations are zero.*a law needs"):
+        distill.look("still", quick=True)
+    done = distill.look("free", quick=True)
+    record = records.load(LookRecord, done.path.with_suffix(".json"))
+    assert not record.finds_force and "NO PAIR FORCE IS FOUND" in str(done)
+    assert record.action_is_reaction is None and record.left == pytest.approx(record.left_by_noise, rel=0.1)
+
+
+def test_smoothing_in_parts_is_that_of_the_whole(monkeypatch):
+    rng = np.random.default_rng(7)
+    size = np.array([1.0, 1.0, 100.0, 100.0, 100.0])[:, None, None, None]  # parts would have steps of their own
+    arrays = {"observed": size * np.cumsum(np.cumsum(rng.normal(size=(5, 20, 2, 2)), 1), 1), "t": np.arange(20.0)}
+    arrays["observed"][:, 9, 0] = np.nan
+    whole = from_positions(arrays, 0.5)
+    monkeypatch.setattr(of_dataset, "PLACES", 80)
+    for name, value in from_positions(arrays, 0.5).items():
+        np.testing.assert_allclose(value, whole[name], rtol=1e-9)
+    back = from_positions({"observed": arrays["observed"][::-1], "t": arrays["t"]}, 0.5)
+    np.testing.assert_allclose(back["pos"][::-1], whole["pos"], rtol=1e-9)
+
+
+def test_rounding_is_noise_where_motion_is_slower_than_it_shows():
+    t = np.arange(200.0)
+    x = np.random.default_rng(3).normal(size=(4, 1, 3, 2)) + 0.02 * t[:, None, None] * [1.0, -0.7]
+    assert noise_of(np.round(x), None, t) == pytest.approx([12**-0.5] * 2, rel=1e-9)
+    assert noise_of(0.25 * np.round(x / 0.25) + 1000.0, None, t) == pytest.approx([0.25 * 12**-0.5] * 2, rel=1e-9)
+    assert noise_of(x, None, t).max() < 1e-12
+
+
+def test_few_frames_asked_for_still_give_receivers_enough(springs):
+    dataset, _ = springs
+    edges = observations(dataset, "all", graphs=100, window=21)
+    assert len(nodes_of(edges).first) == len(nodes_of(observations(dataset, "all", window=21)).first)
 
 
 def test_the_error_of_the_true_law_is_what_noise_makes(springs):

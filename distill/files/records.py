@@ -49,7 +49,8 @@ class Record(Part):
     @classmethod
     def fix(cls, path: Path) -> str:
         """What to do with the file at ``path``, which is missing or of no use."""
-        command = cls.COMMAND.format(run=path.parent.name, split=path.stem.rpartition("_")[2])
+        run = path.parent.name
+        command = cls.COMMAND.format(run=run, split=path.stem.rpartition("_")[2], dataset=run.partition("__")[0])
         return f"make it again:  {command} --overwrite" if path.is_file() else f"run this first:  {command}"
 
 

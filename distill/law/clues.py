@@ -17,6 +17,7 @@ from distill.statistics.metrics import typical_size
 KNOTS, FEW_KNOTS = 10, 5  # of functions of the distance
 TIMES = 10  # parts of the time observed
 NEAREST = 3  # particles whose angles are looked at
+OF_PAIRS, OF_MANY = "distance and properties", "several neighbours at once"  # two of the clues
 
 
 def clues(scene: Scene, law: np.ndarray) -> dict[str, np.ndarray]:
@@ -25,9 +26,9 @@ def clues(scene: Scene, law: np.ndarray) -> dict[str, np.ndarray]:
         "position": _position(scene),
         "velocity": _velocity(scene),
         "time": _time(scene, law),
-        "distance and properties": _distance(scene),
+        OF_PAIRS: _distance(scene),
         "velocity of the others, or across the line of centres": _sideways(scene),
-        "several neighbours at once": _company(scene, law),
+        OF_MANY: _company(scene, law),
     }
     return {name: np.stack(fields, -1) for name, fields in made.items() if fields}
 

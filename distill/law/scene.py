@@ -44,6 +44,7 @@ class Scene:
     box: np.ndarray | None = None
     weight: np.ndarray | None = None  # of the edges in sums [edge], None for ones
     seen: Seen | None = None  # the edges as splines of further terms see them
+    noise: np.ndarray | None = None  # of a component of ``acc`` [row], None where it is not known
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Weighted sum over each row's edges: [edge, column] -> [row, column]."""
@@ -179,6 +180,7 @@ def of_windows(dataset: Dataset, seed: int = 0) -> Scene:
         dataset.arrays.get("box"),
         table["weight"],
         Seen(features["r"], features, motion),
+        rows(table["acc_noise"][nodes.first]),
     )
 
 

@@ -134,7 +134,8 @@ def without_truth(
     if not well:
         failed.append(f"it predicts worse than the {source} (error {error:.2g} against {refined.network:.2g})")
     if known is not None and (lowest := min(known["zero"], known["mean"])) <= max(known["network"], error):
-        whose = f"the {source} predicts" if lowest <= known["network"] else "it predicts"
+        plural = "" if source.endswith("s") else "s"
+        whose = f"the {source} predict{plural}" if lowest <= known["network"] else "it predicts"
         which = "zero" if known["zero"] <= known["mean"] else "the mean"
         worse = max(known["network"], error) if whose == "it predicts" else known["network"]
         failed.append(f"{whose} no better than {which} does (error {worse:.2g} against {lowest:.2g})")

@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from distill.files.dataset import load_dataset, save_dataset
+from distill.files.dataset import check_magnitudes, load_dataset, save_dataset
 from distill.files.kinds import DatasetRecord
 from distill.files.names import checked
 from distill.files.provenance import already_done, provenance
@@ -44,6 +44,7 @@ def degrade(dataset: str, how: Worse, *, name: str, csv: Path | None = None, ove
     if csv is not None and csv.exists() and not overwrite:
         raise UserError(f"{relative(csv)} exists", "give another --csv, or --overwrite")
     tracks, report = degraded(source, how)
+    check_magnitudes(tracks.vectors() | tracks.properties, f"the copy of {relative(source.path)}")
     if csv is not None:
         text = io.StringIO()
         write_csv(tracks, text)

@@ -33,6 +33,7 @@ NEED_NO_NETWORK = ("radial", "node")
 OF_MESSAGES = ("radial", "components")
 NEED_POSITIONS = ("node",)  # which messages alone do not have
 QUICK_GRAPHS, TEST_GRAPHS = 400, 10_000
+MORE = "a law needs enough frames in which particles move, at distances that differ; docs/formats.md lists the arrays"
 
 
 @dataclass

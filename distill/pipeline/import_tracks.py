@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.files import records
-from distill.files.dataset import load_dataset, save_dataset
+from distill.files.dataset import check_magnitudes, load_dataset, save_dataset
 from distill.files.kinds import DatasetRecord
 from distill.files.names import checked
 from distill.files.provenance import already_done, provenance
@@ -19,7 +19,8 @@ from distill.tracks.blocks import Cut
 from distill.tracks.complete import Completed, complete
 from distill.tracks.read import files_read, read
 from distill.tracks.said import summary
-from distill.tracks.tracks import Asked
+from distill.tracks.tracks import Asked, Tracks
+from distill.windows import doubts
 from distill.windows.noise import coordinate_noise
 from distill.windows.of_dataset import from_positions
 
@@ -65,7 +66,10 @@ def import_tracks(
     if may_be_done and already_done(path.with_suffix(".json"), arguments, opened, overwrite):
         return stage.already_done(path)
     tracks = read(sources, asked)
+    check_magnitudes(tracks.vectors() | tracks.properties, relative(sources[0]))
+    noticed = unboxed(tracks, asked.box)
     done = complete(tracks, relative(sources[0]), mass, cutoff, box)
+    done.lines += noticed + doubts.repeated(done.arrays.get("observed", done.arrays["pos"]), done.held)
     if quick:
         done.arrays = {k: v[:QUICK_TRAJECTORIES] if _by_trajectory(k, v, done) else v for k, v in done.arrays.items()}
     smooth(done)
@@ -95,6 +99,27 @@ def import_tracks(
         dim=dim,
         missing=numbers["missing_share"],
     )
+
+
+def unboxed(tracks: Tracks, box) -> list[str]:
+    """What is said of places in no periodic box. Where nothing but places was measured, those that are off their tracks
+    for a frame are taken as not seen.
+    """
+    if tracks.box is not None or box is not None:
+        return []
+    lines = doubts.wrapped(tracks.pos)
+    if lines or tracks.acc is not None or tracks.force is not None:
+        return lines
+    off = doubts.off_track(tracks.pos, tracks.times)
+    if not off.any():
+        return []
+    k, f, i = np.argwhere(off)[0]
+    for value in tracks.vectors().values():
+        value[off] = np.nan
+    return [
+        f"{int(off.sum()):,} places are off their track for one frame, with all about them smooth, as that of particle"
+        f" {i} in trajectory {k}, frame {f}: taken as not seen"
+    ]
 
 
 def noise_in(done: Completed) -> float:

@@ -25,7 +25,7 @@ from distill.messages import assumptions, read_out, roles
 from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
 from distill.physics.terms import direction
-from distill.pipeline.forces import Forces, NoDataset, OfDataset
+from distill.pipeline.forces import MORE, Forces, NoDataset, OfDataset
 from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
 from distill.pipeline.search_plan import Plan, planned
 from distill.report.material import is_stale
@@ -45,7 +45,6 @@ from distill.shell.stage import Done, Stage, progress, warn
 from distill.shooting import account as shooting_account
 
 LINEAR = {"label": "messages, a = S/m", "what": "the same network read as if every particle responded by a = S/m"}
-MORE = "a law needs frames in which particles move, at distances that differ; docs/formats.md lists the arrays"
 SHARES = ("tangential_share", "tangential_median")
 
 

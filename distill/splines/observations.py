@@ -8,10 +8,11 @@ from distill.network.edges import edges_of
 from distill.physics.record import system_of
 from distill.physics.system import pair_force
 from distill.shell.errors import UserError
-from distill.windows.of_dataset import positions_alone, windows_of
+from distill.windows.of_dataset import length_in, positions_alone, windows_of
 from distill.windows.unresolved import alternating
 
 GRAPHS, EDGES = 40_000, 1_200_000  # drawn unless told otherwise; edges count where frames have thousands
+RECEIVERS = 400  # of windows at least, where the data have them
 
 
 def observations(
@@ -31,7 +32,8 @@ def observations(
     graphs = int(min(graphs, max(1, EDGES * len(some) / max(1, source.count(some)))))
     rng = np.random.default_rng([seed, 71])
     if positions_alone(dataset):
-        count = max(2, graphs // frames)
+        of_one = dataset.n * max(1, 2 * frames // max(2, length_in(dataset)) - 1)  # receivers of a trajectory
+        count = max(2, graphs // frames, -(-RECEIVERS // of_one))
         if count < len(trajectories):
             trajectories = np.sort(rng.choice(trajectories, count, replace=False))
         out = edges_of_windows(dataset, trajectories, pairs_of(dataset, trajectories, source), window)

@@ -57,6 +57,8 @@ def window_length(dataset: Dataset, lengths: Sequence[int] = LENGTHS, seed: int 
             parts[k] = *(table(e, nodes_of(e), seed) for e in edges), edges[0]
     if not parts:
         raise UserError(f"{dataset.name}: no particle is seen often enough for a window of {lengths[0]} frames")
+    if not any(part.target.any() for part, *_ in parts.values()):
+        return min(parts), {}  # nothing moves: a fit says so
     scores = {k: _score(*fit(part, edges), [p[1] for p in parts.values()]) for k, (part, _, edges) in parts.items()}
     return min(scores, key=scores.get), scores
 

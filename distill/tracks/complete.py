@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from distill.files.dataset import check_magnitudes
 from distill.physics.neighbours import minimum_image
 from distill.shell.errors import UserError
 from distill.tracks.tracks import Tracks
@@ -41,7 +40,6 @@ def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: floa
     enough_frames(tracks, where)
     derived: dict[str, str] = {}
     lines += masses(tracks, derived, mass, where)
-    check_magnitudes(tracks.vectors() | tracks.properties, where)
     if tracks.force is not None and tracks.acc is None:
         tracks.acc = tracks.force / tracks.properties["mass"][:, None, :, None]
         derived["acc"] = "force over mass"

@@ -13,6 +13,8 @@ ORDERS = range(2, 11)
 TO_SIGMA = 0.6744897501960817  # median of |N(0, 1)|
 MOST = 60_000  # observations that are looked at
 FEWEST = 20  # differences of an order
+STILL = 0.05  # share of zeros
+WHOLE = 1e-3  # off a whole number: what still is one
 
 
 def compact(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +38,8 @@ def noise_of(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray) -> np
     """Standard deviation of the noise of each coordinate [dim] of ``observed`` [trajectory, frame, particle, dim].
 
     NaN or not ``seen`` [trajectory, frame, particle]: not observed. ``t`` [frame] or [trajectory, frame] rises. Zeros
-    where there are fewer than ``FEWEST`` differences. Noise is taken as independent from frame to frame.
+    where there are fewer than ``FEWEST`` differences. Noise is taken as independent from frame to frame; it is at least
+    that of the rounding, which differences do not show where motion is slow.
     """
     x, there, times = tracks(observed, seen, t)
     if len(x) * x.shape[1] > MOST:
@@ -51,6 +54,7 @@ def noise_of(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray) -> np
         return np.zeros(x.shape[2])
     times = times / np.median(steps)
     x, weights = x - x[:, :1], np.ones((*times.shape, 1))  # far from the origin digits would be lost
+    least = rounding(np.diff(x, axis=1)[valid[:, 1:]])
     best = np.full(x.shape[2], np.inf)
     for order in range(1, min(ORDERS[-1], x.shape[1] - 1) + 1):
         span = times[:, order:] - times[:, : times.shape[1] - order]
@@ -63,7 +67,24 @@ def noise_of(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray) -> np
             continue
         scaled = x[there] / np.linalg.norm(weights[there], axis=1, keepdims=True)
         best = np.minimum(best, np.median(np.abs(scaled), axis=0) / TO_SIGMA)
-    return np.where(np.isfinite(best), best, 0.0)
+    return np.maximum(np.where(np.isfinite(best), best, 0.0), least)
+
+
+def rounding(steps: np.ndarray) -> np.ndarray:
+    """Standard deviation of the error of rounding [dim], from differences [difference, dim] of rounded numbers: where
+    all are multiples of one, as those of pixels are, and many are zero, that one is the unit; else zero.
+    """
+    out = np.zeros(steps.shape[1])
+    for axis, column in enumerate(np.abs(steps).T):
+        still, column = (column == 0).mean() if len(column) else 0.0, column[column > 0]
+        if still < STILL:  # the differences show it themselves
+            continue
+        unit = float(column.min(initial=np.inf))
+        with np.errstate(all="ignore"):
+            whole = column / unit
+            if len(column) and (np.abs(whole - np.round(whole)) < WHOLE).all():
+                out[axis] = unit / np.sqrt(12)
+    return out
 
 
 def coordinate_noise(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray) -> float:

@@ -6,12 +6,13 @@ from distill.files.dataset import Dataset
 from distill.physics.neighbours import minimum_image
 from distill.shell.stage import progress
 from distill.windows.noise import coordinate_noise
-from distill.windows.smoothing import smoothed
+from distill.windows.smoothing import smoothed, typical
 from distill.windows.weak_form import Windows, windows
 
 LENGTH = 21  # frames, where no other length was chosen
 RESOLVED = 1.0  # of its distance: a force that is a power of it is then met to some 0.5 % by the integral over a window
 AT_ONCE = 2_000_000  # pairs
+SAME_WEIGHT = 1e-9
 PLACES = 200_000  # that are smoothed at once
 
 
@@ -33,9 +34,14 @@ def from_positions(arrays: dict, noise: float | None = None) -> dict:
     out = {"pos": np.empty(observed.shape), "noise": np.float64(noise)}
     out |= {} if "vel" in arrays else {"vel": np.empty(observed.shape)}
     at_once = max(1, PLACES // max(1, observed[0, ..., 0].size))
-    for low in progress(range(0, len(observed), at_once), desc="smoothing", unit="part"):
-        part = slice(low, low + at_once)
-        found = smoothed(observed[part], None if seen is None else seen[part], times[part], noise)
+    parts = [slice(low, low + at_once) for low in range(0, len(observed), at_once)]
+
+    def given(part: slice) -> tuple:
+        return observed[part], None if seen is None else seen[part], times[part]
+
+    scale = typical(map(given, parts))
+    for part in progress(parts, desc="smoothing", unit="part"):
+        found = smoothed(*given(part), noise, scale)
         out["pos"][part] = found.pos
         if "vel" in out:
             out["vel"][part] = found.vel
@@ -85,6 +91,28 @@ def windows_of(
     return found
 
 
+def common_windows(dataset: Dataset, trajectories: np.ndarray) -> Windows:
+    """Windows of the dataset's length with the same weights for all particles that are there: of the frames in which
+    nobody is missing. What pairs do to each other cancels exactly in their sum. ``noise`` in units of the data.
+    """
+    frames, length = dataset.pos.shape[1], min(length_in(dataset), dataset.pos.shape[1])
+    seen = dataset.was_seen
+    present = np.maximum.accumulate(seen, 1) & np.maximum.accumulate(seen[:, ::-1], 1)[:, ::-1]
+    common = seen & (seen | ~present).all(2)[..., None]
+    found = windows(dataset.observed, common, dataset.there, dataset.times, length, trajectories)
+    if not len(found):
+        return found
+    whose = found.trajectory.astype(np.int64) * frames + found.start
+    _, first, group, count = np.unique(whose, return_index=True, return_inverse=True, return_counts=True)
+    at = found.start[first][:, None] + np.arange(length)
+    expected = present[found.trajectory[first][:, None], at].any(1).sum(1)
+    same = np.isclose(found.omega, found.omega[first][group], rtol=0, atol=SAME_WEIGHT).all(1)
+    good = (count == expected) & (np.bincount(group, same) == count)
+    found = found.of(good[group])
+    found.noise = found.noise * noise_in(dataset)
+    return found
+
+
 def pace_of_pairs(dataset: Dataset, trajectories: np.ndarray) -> np.ndarray:
     """By how much a particle and another move against each other from a frame to the next or the one before, over their
     distance: the largest of every particle in every frame [trajectory, frame, particle]; 0 outside ``trajectories``.
@@ -106,6 +134,6 @@ def pace_of_pairs(dataset: Dataset, trajectories: np.ndarray) -> np.ndarray:
                 at = slice(max(shift - first, 0), max(shift - first, 0) + step.shape[1])
                 other = np.linalg.norm(step - step.swapaxes(2, 3), axis=-1)
                 moved[:, at] = np.maximum(moved[:, at], other)
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore"):
                 out[which, part] = np.where(r > 0, moved / r, np.inf).max(3)
     return out

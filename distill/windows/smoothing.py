@@ -7,6 +7,7 @@ in a close encounter as on a quiet stretch: at every frame it is the one, of a g
 it were foretold best. Times may be uneven; in a gap the estimate goes on with a growing error.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,25 +37,52 @@ class Smoothed:
     noise: float
 
 
-def smoothed(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray, noise: float | None = None) -> Smoothed:
+@dataclass(frozen=True)
+class Typical:
+    """``step``: way of a particle from one observation to the next (median); ``size``: the same, or where nothing moves
+    the largest coordinate; ``spacing``: time between frames (median).
+    """
+
+    step: float
+    size: float
+    spacing: float
+
+
+def typical(parts: Iterable[tuple]) -> Typical:
+    """Of all ``parts``, each the arguments ``observed``, ``seen``, ``t`` of ``smoothed``."""
+    steps, spacings, largest = [], [], 0.0
+    for observed, seen, t in parts:
+        x, there, times = tracks(observed, seen, t)
+        place, count = compact(there)
+        step = np.linalg.norm(np.diff(np.take_along_axis(x, place[..., None], 1), axis=1), axis=2)
+        steps.append(step[np.arange(1, there.shape[1]) < count[:, None]])
+        spacings.append(np.diff(np.broadcast_to(t, observed.shape[:2]), axis=1).ravel())
+        largest = max(largest, float(np.abs(x[there]).max(initial=0.0)))
+    steps, spacings = np.concatenate(steps), np.concatenate(spacings)
+    step = float(np.median(steps)) if len(steps) else 0.0
+    return Typical(step, step or largest or 1.0, float(np.median(spacings)) if len(spacings) else 1.0)
+
+
+def smoothed(
+    observed: np.ndarray,
+    seen: np.ndarray | None,
+    t: np.ndarray,
+    noise: float | None = None,
+    scale: Typical | None = None,
+) -> Smoothed:
     """Of ``observed`` [trajectory, frame, particle, dim] with ``noise``, the standard deviation of a coordinate; None:
     it is estimated (``coordinate_noise``).
 
     NaN or not ``seen`` [trajectory, frame, particle]: not observed; gaps of at most ``LONGEST_GAP`` frames between
     observations are filled in where that is known well enough. ``t`` [frame] or [trajectory, frame]. Positions must not
-    jump: unwrap those in a periodic box first.
+    jump: unwrap those in a periodic box first. ``scale``: that of a whole of which these are a part.
     """
     if noise is None:
         noise = coordinate_noise(observed, seen, t)
     x, there, times = tracks(observed, seen, t)
-    shape, frames = there.shape, there.shape[1]
-    place, count = compact(there)
-    steps = np.linalg.norm(np.diff(np.take_along_axis(x, place[..., None], 1), axis=1), axis=2)
-    steps = steps[np.arange(1, frames) < count[:, None]]
-    step = float(np.median(steps)) if len(steps) else 0.0
-    size = step or float(np.abs(x[there]).max(initial=0.0)) or 1.0
-    taken = max(noise, LEAST_NOISE * size)
-    unit = float(np.median(np.diff(times, axis=1))) if frames > 1 else 1.0
+    scale = scale or typical([(observed, seen, t)])
+    shape, step, unit = there.shape, scale.step, scale.spacing
+    taken = max(noise, LEAST_NOISE * scale.size)
     out = [np.full((*shape, x.shape[2]), np.nan) for _ in range(2)] + [np.full(shape, np.nan) for _ in range(2)]
     for low in range(0, len(x), AT_ONCE):
         part = slice(low, low + AT_ONCE)
@@ -65,7 +93,7 @@ def smoothed(observed: np.ndarray, seen: np.ndarray | None, t: np.ndarray, noise
     gone = ~there & ~_short_gaps(there)
     gone |= ~there & (pos_error > max(COSTS * taken, SHARE * step))
     pos[gone], vel[gone], pos_error[gone], vel_error[gone] = (np.nan,) * 4
-    if noise <= LEAST_NOISE * size:
+    if noise <= LEAST_NOISE * scale.size:
         pos[there] = x[there]
 
     def back(values):
@@ -155,7 +183,8 @@ def _filtered(y, there, h, strength) -> _Filtered:
     known = np.zeros(count)
     for k in range(frames):
         seen = there[:, k].astype(float)
-        innovation, variance = (y[:, k] - state[:, 0]) * seen[:, None], covariance[:, 0, 0] + 1.0
+        innovation = (y[:, k] - state[:, 0]) * seen[:, None]
+        variance = np.maximum(covariance[:, 0, 0], 0.0) + 1.0  # a jump of many orders of magnitude costs all digits
         gain = covariance[:, :, 0] * (seen / variance)[:, None]
         out.state[:, k], out.covariance[:, k] = state, covariance
         out.innovation[:, k], out.variance[:, k], out.gain[:, k] = innovation, variance, gain
