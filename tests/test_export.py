@@ -392,17 +392,35 @@ def test_forces_of_openmm_are_ours(name):
     assert (np.linalg.norm(theirs - ours, axis=1) <= 1e-8 * np.linalg.norm(ours, axis=1)).all()
 
 
+OF_THE_INTEGRATOR = {  # name: (law, dimensions)
+    "friction": (law("1.0 - r", {"drag": own("0.3*q_i^2"), "drag_per_mass": own("0.4*v")}), 2),
+    "magnetic and drives": (
+        law(
+            "1.0 - r",
+            {"magnetic": np.array([1.0, -0.5, 0.3]), "field": (own("cos(3.0*t)*spin_i"), own("z"), own("-0.3*y"))},
+        ),
+        3,
+    ),
+    "without masses": (law("1.0 - r", response=Response("odd", "1/(1 + s)")), 2),
+    "no formula": (law("1.0 - r", {"central": About((0.3, -0.2), own("cos(s) - s"))}), 2),
+    **{name: (law("1.0 - r", {"drag": 0.2}, response=response), 2) for name, response in RESPONSES.items()},
+}
+
+
 @needs_openmm
-def test_friction_in_openmm_is_ours():
-    one, dim = law("1.0 - r", {"drag": own("0.3*q_i^2"), "drag_per_mass": 0.4}), 2
+@pytest.mark.parametrize("name", OF_THE_INTEGRATOR)
+def test_what_the_integrator_of_openmm_knows_is_ours(name):
+    """Positions after a time, against our integration: of second order in the step."""
+    one, dim = OF_THE_INTEGRATOR[name]
     pos, vel, properties, _ = particles((4,), dim)
+    vel *= 0.3
     written = run(openmm_module.source(one, dim, "", 0.3, 6.0))
-    ours, _ = run(numpy_module.source(one, dim, ""))["integrate"](pos, vel, [0.0, 1.0], **properties)
+    ours, _ = run(numpy_module.source(one, dim, ""))["integrate"](pos, vel, [0.0, 0.5], **properties)
+    steps = (50, 100)
     off = [
-        np.abs(forces_of_openmm(written, pos, properties, dt=1 / n, vel=vel, steps=n) - ours[1]).max()
-        for n in (50, 100)
+        np.abs(forces_of_openmm(written, pos, properties, dt=0.5 / n, vel=vel, steps=n) - ours[1]).max() for n in steps
     ]
-    assert off[1] < 1e-4 and off[0] / off[1] == pytest.approx(4, rel=0.1)  # of second order
+    assert off[1] < 1e-3 and off[0] / off[1] == pytest.approx(4, rel=0.15)
 
 
 @needs_openmm
@@ -430,16 +448,11 @@ def test_functions_are_written_for_openmm_as_they_are_here():
 @pytest.mark.parametrize(
     ("one", "said"),
     [
-        (law(GRAVITY, response=RESPONSES["mond"]), "another response"),
         (law("m_i/r"), "third law"),
         (law("sin(t)/r"), "depends on the time"),
         (law("1/r", pairs={"transverse": pair("0.1/r")}), "'transverse'"),
         (law("exp(-r*m_i*m_j)/r"), "distance is no factor"),
         (law("tanh(r)", chain=True), "distance is no factor"),
-        (law("1/r", {"magnetic": 1.0}), "'magnetic' is neither"),
-        (law("1/r", {"drag": own("v")}), "'drag' is neither"),
-        (law("1/r", {"field": (own("y"), own("-x"))}), "'field' is neither"),
-        (law("1/r", {"central": About((0.0, 0.0), own("cos(s)/s"))}), "'central' is neither"),
     ],
 )
 def test_what_openmm_cannot_have_is_said(one, said):

@@ -38,6 +38,8 @@ def source(law: Law, dim: int, about: str, low: float, high: float, types: Mappi
     """
     names = [name for name in properties_used(law) if _depends(law.pair, name)]
     low, high = low / CLOSER, FURTHER * high if law.cutoff is None else float(law.cutoff)
+    if law.response is not None:
+        raise UserError("LAMMPS moves particles by a = F/m, and this law has another response to the force")
     check(law, "LAMMPS", low, high)
     count = len(np.asarray(types[names[0]])) if names else 1
     if count > MOST_TYPES:

@@ -1,8 +1,9 @@
-"""A law as a Python module for OpenMM, ``law_openmm.py``: its forces, and an integrator that knows friction.
+"""A law as a Python module for OpenMM, ``law_openmm.py``: its forces, and an integrator for what is no force of OpenMM.
 
 OpenMM takes energies. A pair force has one where Newton's third law holds and where either there is a formula of it or
-its dependence on distance is a factor, which is then integrated to a table (``potential``). What is the same for every
-law is the part of ``template_openmm`` below its line.
+its dependence on distance is a factor, which is then integrated to a table (``potential``). Forces on one particle that
+have none, and responses other than a = F/m, are the integrator's. What is the same for every law is the part of
+``template_openmm`` below its line.
 """
 
 import sympy as sp
@@ -15,6 +16,7 @@ from distill.files.properties import KNOWN, USUAL, property_named
 from distill.formulas.code import Constants, lepton_code, numpy_code
 from distill.formulas.text import symbols_for
 from distill.physics.law import Law
+from distill.physics.responses import SCALARS
 from distill.physics.terms import TERMS, About
 from distill.physics.terms.state import AXES, DISTANCE, SPEED, TIME
 from distill.shell.errors import UserError
@@ -27,8 +29,7 @@ def source(law: Law, dim: int, about: str, low: float, high: float) -> str:
 
     ``UserError`` for a law that OpenMM cannot have.
     """
-    names = properties_used(law)
-    symbols = {name: own_name(name) for name in names}
+    symbols = {name: own_name(name) for name in dict.fromkeys(("mass", *properties_used(law)))}
     low, high = low / FURTHER, high * FURTHER
     check(law, "OpenMM", low, high)
     of_pair = {"r": "r"}
@@ -44,7 +45,10 @@ def source(law: Law, dim: int, about: str, low: float, high: float) -> str:
     for k, (factor, of_distance) in enumerate(parts):
         words.append(f"({lepton_code(factor, of_pair)}) * energy{k}(log(r))")
         tables[f"energy{k}"] = Raw(f"lambda r: {numpy_code(of_distance, constants, {'r': 'r'})}")
-    field, friction = _alone(law, dim)
+    field, force = _alone(law, dim)
+    moving = of_one | {TIME: TIME, SPEED: "sqrt(dot(v, v))"} | {a: f"_{a}(x)" for a in AXES}
+    moving |= {f"v{a}": f"_{a}(v)" for a in AXES}
+    vector = ", ".join([lepton_code(part, moving) for part in force] + ["0"] * (3 - dim))
     given = {
         "DIM": dim,
         "CHAIN": law.chain,
@@ -52,7 +56,8 @@ def source(law: Law, dim: int, about: str, low: float, high: float) -> str:
         "PROPERTIES": symbols,
         "ENERGY": " + ".join(words),
         "FIELD": lepton_code(field, of_one | {a: a for a in AXES}) if field != 0 else "",
-        "FRICTION": lepton_code(friction, of_one) if friction != 0 else "",
+        "FORCE": f"vector({vector})" if any(not part.is_zero for part in force) else "",
+        "RESPONSE": _response(law, of_one),
         "LOW": low,
         "HIGH": high,
         "TABLES": tables,
@@ -66,9 +71,7 @@ def own_name(name: str) -> str:
 
 
 def check(law: Law, program: str, low: float, high: float) -> None:
-    """``UserError`` for a law that a program cannot have whose particles move by a = F/m under energies of pairs."""
-    if law.response is not None:
-        raise UserError(f"{program} moves particles by a = F/m, and this law has another response to the force")
+    """``UserError`` for a law that a program cannot have whose pair forces are of energies of pairs."""
     if further := [name for name, function in law.pairs.items() if not function.is_zero]:
         raise UserError(f"{program} has pair forces along the line of centres only, and this law has '{further[0]}'")
     if not law.pair.free_symbols <= set(symbols_for(law.variables)):
@@ -78,20 +81,26 @@ def check(law: Law, program: str, low: float, high: float) -> None:
         raise UserError(found)
 
 
-def _alone(law: Law, dim: int) -> tuple[sp.Expr, sp.Expr]:
-    """(energy of a particle in a field, its friction) of the terms that belong to no pair; ``UserError`` for another
-    term than these.
-    """
-    field, friction = sp.S.Zero, sp.S.Zero
+def _response(law: Law, names: dict) -> str:
+    """The acceleration under the net force S, in vectors of Lepton."""
+    if law.response is None:
+        return "S / m"
+    scalars = dict(zip(SCALARS, ("sqrt(dot(S, S))", "sqrt(dot(v, v))", "dot(S, v)"), strict=True))
+    alpha, beta = (lepton_code(law.response.formula(part), names | scalars) for part in ("alpha", "beta"))
+    return f"({alpha}) * S + ({beta}) * v"
+
+
+def _alone(law: Law, dim: int) -> tuple[sp.Expr, list[sp.Expr]]:
+    """(energy of a particle in fields that have one as a formula, components [dim] of all other forces on it)."""
+    field, force = sp.S.Zero, [sp.S.Zero] * dim
     for name, value in law.node.items():
         components = node_components(name, value, dim)
-        if (slowed := friction_of(components, dim)) is not None:
-            friction += slowed
-        elif (of_place := _field(name, value, components, dim)) is not None:
-            field += of_place
+        of_place = _field(name, value, components, dim)
+        if of_place is None:
+            force = [a + b for a, b in zip(force, components, strict=True)]
         else:
-            raise UserError(f"OpenMM has friction and fields with an energy, and the term '{name}' is neither")
-    return field, friction
+            field += of_place
+    return field, force
 
 
 def _field(name: str, value, components: list[sp.Expr], dim: int) -> sp.Expr | None:
@@ -107,12 +116,3 @@ def _field(name: str, value, components: list[sp.Expr], dim: int) -> sp.Expr | N
     of = symbols_for((property_named(TERMS[name].of).variables[0],))[0] if TERMS[name].of else sp.S.One
     found = of * found.xreplace({R: away})
     return found if rest.is_zero and is_energy(found, components, places) else None
-
-
-def friction_of(components: list[sp.Expr], dim: int) -> sp.Expr | None:
-    """k of a force -k v, k a function of properties; None where the force is another one."""
-    speeds = symbols_for([f"v{axis}" for axis in AXES[:dim]])
-    k, *others = [-c.diff(v) for c, v in zip(components, speeds, strict=True)]
-    moving = {s.name for s in k.free_symbols} & {TIME, SPEED, *AXES, *(f"v{a}" for a in AXES)}
-    whole = all((c + k * v).expand().is_zero for c, v in zip(components, speeds, strict=True))
-    return k if whole and not moving and all(k == other for other in others) else None

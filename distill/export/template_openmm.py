@@ -12,7 +12,8 @@ CUTOFF = None  # distance up to which pairs act on each other, in nm; None: any
 PROPERTIES = {"mass": "m"}  # that acceleration depends on, and what the formulas call them
 ENERGY = "0.5 * (r - 1.0)^2"  # of a pair, in kJ/mol, m1 and m2 being properties of its ends
 FIELD = ""  # energy of a particle, in kJ/mol; "": there is no field
-FRICTION = ""  # of a particle, force over speed against it, in dalton/ps; "": none
+FORCE = ""  # on a particle beside these, a vector of place, velocity and time t that no energy gives; "": there is none
+RESPONSE = "S / m"  # acceleration of a particle under the sum S of all forces on it
 LOW = 1e-3  # shortest distance of the TABLES, in nm; pairs that are closer feel no force from these
 HIGH = 1e2  # the longest, in nm
 TABLES = {}  # name -> the part of the pair force that it is the energy of, over distance; ENERGY has it of log(r)
@@ -20,6 +21,7 @@ TABLES = {}  # name -> the part of the pair force that it is the energy of, over
 # ---------------------------------------------------------------- the same for every law
 
 POINTS = 8192  # of a table
+IMPLICIT = 4  # iterations for velocities at the end of a step
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
@@ -28,6 +30,7 @@ def forces(mass, box=None, **properties):
 
     box: sides of a periodic box, in nm, only for a law with a CUTOFF. Positions are in nm, times in ps, masses in
     dalton: the numbers of the data as they are, whatever their units were, for 1 dalton nm/ps^2 is 1 kJ/mol/nm.
+    Where there is a FORCE or another RESPONSE they are not the whole law: the integrator below has the rest.
     """
     if missing := sorted(set(PROPERTIES) - {"mass", *properties}):
         raise TypeError(f"the law depends on {', '.join(missing)}: give {missing[0]}=[particle]")
@@ -101,20 +104,31 @@ def system(mass, box=None, **properties):
 
 
 def integrator(dt, **properties):
-    """Steps of dt, in ps: velocity Verlet, with the exact decay of velocities in its middle where there is FRICTION.
+    """Steps of dt, in ps: velocity Verlet. Where there is a FORCE or the RESPONSE is not S / m, it knows of these, and
+    no other integrator does: the second half of a step is then implicit in the velocities, which keeps its order, two.
 
     properties: as for forces; mass is not needed.
     """
-    out = openmm.CustomIntegrator(dt)
+    out, known = openmm.CustomIntegrator(dt), RESPONSE == "S / m" and not FORCE
     for name, symbol in PROPERTIES.items():
-        if name != "mass" and FRICTION:  # mass is what every integrator knows
+        if name != "mass" and not known:  # mass is what every integrator knows
             out.addPerDofVariable(symbol, 0.0)
             out.setPerDofVariableByName(symbol, [openmm.Vec3(v, v, v) for v in np.asarray(properties[name], float)])
+    out.addGlobalVariable("t", 0.0)
+    for name in ("S", "before"):
+        out.addPerDofVariable(name, 0.0)
+
+    def kick():
+        out.addComputePerDof("S", f"f + {FORCE}" if FORCE else "f")
+        out.addComputePerDof("S", RESPONSE)
+        out.addComputePerDof("v", "before + 0.5 * dt * S")
+
     out.addUpdateContextState()
-    out.addComputePerDof("v", "v + 0.5 * dt * f / m")
-    out.addComputePerDof("x", "x + 0.5 * dt * v")
-    if FRICTION:
-        out.addComputePerDof("v", f"v * exp(-dt * ({FRICTION}) / m)")
-    out.addComputePerDof("x", "x + 0.5 * dt * v")
-    out.addComputePerDof("v", "v + 0.5 * dt * f / m")
+    out.addComputePerDof("before", "v")
+    kick()
+    out.addComputePerDof("x", "x + dt * v")
+    out.addComputeGlobal("t", "t + dt")
+    out.addComputePerDof("before", "v")
+    for _ in range(1 if known else IMPLICIT):
+        kick()
     return out
