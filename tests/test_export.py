@@ -401,6 +401,8 @@ OF_THE_INTEGRATOR = {  # name: (law, dimensions)
         ),
         3,
     ),
+    "time": (law("m_i*m_j*cos(2.0*t)*(1.0 - r) + tanh(r)*sin(t)"), 2),
+    "chain in time": (law("cos(2.0*t) - r", chain=True), 2),
     "without masses": (law("1.0 - r", response=Response("odd", "1/(1 + s)")), 2),
     "no formula": (law("1.0 - r", {"central": About((0.3, -0.2), own("cos(s) - s"))}), 2),
     **{name: (law("1.0 - r", {"drag": 0.2}, response=response), 2) for name, response in RESPONSES.items()},
@@ -449,7 +451,6 @@ def test_functions_are_written_for_openmm_as_they_are_here():
     ("one", "said"),
     [
         (law("m_i/r"), "third law"),
-        (law("sin(t)/r"), "depends on the time"),
         (law("1/r", pairs={"transverse": pair("0.1/r")}), "'transverse'"),
         (law("exp(-r*m_i*m_j)/r"), "distance is no factor"),
         (law("tanh(r)", chain=True), "distance is no factor"),
@@ -519,7 +520,12 @@ def test_commands_for_lammps_say_all_that_acts():
 @pytest.mark.parametrize(
     ("one", "dim"),
     [
-        (law(GRAVITY, {"drag": own("0.3 + v"), "field": (own("-x^2"), own("exp(-y)*q_i"))}), 2),
+        (
+            law(
+                GRAVITY, {"drag": own("0.3 + v"), "field": (own("-x^2"), own("exp(-y)*q_i*tanh(-x)*greater(y, -0.5)"))}
+            ),
+            2,
+        ),
         (law("q_i*q_j*exp(-r)/r + 4.0/r^13", {"magnetic": np.array([1.0, -2.0, 0.5])}), 3),
         (law("-2.0*m_i*m_j*(r - 1.5)", chain=True), 3),
     ],
@@ -582,9 +588,10 @@ def test_forces_of_lammps_are_ours(one, dim, tmp_path, monkeypatch):
     [
         (law(GRAVITY, response=RESPONSES["mond"]), "another response"),
         (law("m_i/r"), "third law"),
+        (law("sin(t)/r"), "depends on the time"),
         (law("m_i*m_j/r"), "with 11 sets of values"),
         (law("1/(r - 0.03)"), "not finite at r = 0.03"),
-        (law("1/r", {"field": (own("tanh(x)"), own("y"))}), "no function 'tanh'"),
+        (law("1/r", {"field": (own("sinh(x)"), own("y"))}), "no function 'sinh'"),
     ],
 )
 def test_what_lammps_cannot_have_is_said(one, said):

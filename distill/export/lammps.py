@@ -18,7 +18,8 @@ from distill.export.potential import integrated
 from distill.files.properties import of_pairs, property_named
 from distill.formulas.text import Notation, written
 from distill.physics.law import Law
-from distill.physics.terms.state import AXES
+from distill.physics.terms.state import AXES, TIME
+from distill.physics.terms.values import names_in
 from distill.shell.errors import UserError
 
 NAME = "law.table"
@@ -26,7 +27,8 @@ POINTS = 2000  # of a table, evenly spaced in log(r)
 BITS = 14  # of LAMMPS's own tables, which are spaced as floating-point numbers are
 CLOSER, FURTHER = 10.0, 3.0  # tables reach so many times below and above the distances of the data
 MOST_TYPES = 10
-FUNCTIONS = {name: name for name in ("sqrt", "exp", "sin", "cos", "tan", "asin", "acos", "atan", "abs")} | {"log": "ln"}
+FUNCTIONS = {name: f"{name}({{0}})" for name in ("sqrt", "exp", "sin", "cos", "tan", "asin", "acos", "atan", "abs")}
+FUNCTIONS |= {"log": "ln({0})", "tanh": "(1 - 2 / (exp(2 * ({0})) + 1))", "greater": "(({0}) > ({1}))"}
 ATOM = {"mass": "mass", "charge": "q"}  # what LAMMPS calls properties of atoms; others are "d_" and their name
 
 
@@ -40,6 +42,8 @@ def source(law: Law, dim: int, about: str, low: float, high: float, types: Mappi
     low, high = low / CLOSER, FURTHER * high if law.cutoff is None else float(law.cutoff)
     if law.response is not None:
         raise UserError("LAMMPS moves particles by a = F/m, and this law has another response to the force")
+    if TIME in names_in(law.pair):
+        raise UserError("the pair force depends on the time, and a table of LAMMPS on the distance")
     check(law, "LAMMPS", low, high)
     count = len(np.asarray(types[names[0]])) if names else 1
     if count > MOST_TYPES:
@@ -126,7 +130,7 @@ def _formula(expr: sp.Expr, names: Mapping[str, str]) -> str:
     def call(function, arguments):
         if function.name not in FUNCTIONS:
             raise UserError(f"LAMMPS has no function '{function.name}' in the variables of its atoms")
-        return f"{FUNCTIONS[function.name]}({', '.join(arguments)})"
+        return FUNCTIONS[function.name].format(*arguments)
 
     try:
         text = written(

@@ -19,6 +19,7 @@ from distill.physics.law import Law
 from distill.physics.responses import SCALARS
 from distill.physics.terms import TERMS, About
 from distill.physics.terms.state import AXES, DISTANCE, SPEED, TIME
+from distill.physics.terms.values import names_in
 from distill.shell.errors import UserError
 
 FURTHER = 10.0  # tables reach so many times below and above the distances of the data
@@ -32,7 +33,7 @@ def source(law: Law, dim: int, about: str, low: float, high: float) -> str:
     symbols = {name: own_name(name) for name in dict.fromkeys(("mass", *properties_used(law)))}
     low, high = low / FURTHER, high * FURTHER
     check(law, "OpenMM", low, high)
-    of_pair = {"r": "r"}
+    of_pair = {"r": "r", TIME: TIME}
     for name, symbol in symbols.items():
         of_pair |= dict(zip(property_named(name).variables, (f"{symbol}1", f"{symbol}2"), strict=True))
     of_one = {property_named(name).variables[0]: symbol for name, symbol in symbols.items()}
@@ -54,6 +55,7 @@ def source(law: Law, dim: int, about: str, low: float, high: float) -> str:
         "CHAIN": law.chain,
         "CUTOFF": law.cutoff and float(law.cutoff),
         "PROPERTIES": symbols,
+        "TIMED": TIME in names_in(law.pair),
         "ENERGY": " + ".join(words),
         "FIELD": lepton_code(field, of_one | {a: a for a in AXES}) if field != 0 else "",
         "FORCE": f"vector({vector})" if any(not part.is_zero for part in force) else "",
@@ -74,8 +76,6 @@ def check(law: Law, program: str, low: float, high: float) -> None:
     """``UserError`` for a law that a program cannot have whose pair forces are of energies of pairs."""
     if further := [name for name, function in law.pairs.items() if not function.is_zero]:
         raise UserError(f"{program} has pair forces along the line of centres only, and this law has '{further[0]}'")
-    if not law.pair.free_symbols <= set(symbols_for(law.variables)):
-        raise UserError(f"the pair force depends on the time, and that of {program} on distance and properties only")
     if not same(law.pair, swapped(law.pair, law.properties), low, high):
         found = f"the pair forces of {program} obey Newton's third law, and f(i, j) is not f(j, i) here"
         raise UserError(found)

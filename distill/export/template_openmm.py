@@ -10,6 +10,7 @@ DIM = 2  # space dimensions of the data; OpenMM has three, and what is left of p
 CHAIN = False  # whether only neighbours in the order of the particles act on each other
 CUTOFF = None  # distance up to which pairs act on each other, in nm; None: any
 PROPERTIES = {"mass": "m"}  # that acceleration depends on, and what the formulas call them
+TIMED = False  # whether ENERGY depends on the time t, a parameter of the Context that the integrator keeps
 ENERGY = "0.5 * (r - 1.0)^2"  # of a pair, in kJ/mol, m1 and m2 being properties of its ends
 FIELD = ""  # energy of a particle, in kJ/mol; "": there is no field
 FORCE = ""  # on a particle beside these, a vector of place, velocity and time t that no energy gives; "": there is none
@@ -54,6 +55,8 @@ def forces(mass, box=None, **properties):
 
 def pair_force(rows, box):
     force = openmm.CustomNonbondedForce(ENERGY)
+    if TIMED:
+        force.addGlobalParameter("t", 0.0)
     for name in PROPERTIES.values():
         force.addPerParticleParameter(name)
     for name, f in TABLES.items():
@@ -71,6 +74,8 @@ def pair_force(rows, box):
 
 def chain_force(rows):
     force = openmm.CustomBondForce(ENERGY)
+    if TIMED:
+        force.addGlobalParameter("t", 0.0)
     for end in "12":
         for name in PROPERTIES.values():
             force.addPerBondParameter(name + end)
@@ -114,7 +119,8 @@ def integrator(dt, **properties):
         if name != "mass" and not known:  # mass is what every integrator knows
             out.addPerDofVariable(symbol, 0.0)
             out.setPerDofVariableByName(symbol, [openmm.Vec3(v, v, v) for v in np.asarray(properties[name], float)])
-    out.addGlobalVariable("t", 0.0)
+    if not TIMED:
+        out.addGlobalVariable("t", 0.0)
     for name in ("S", "before"):
         out.addPerDofVariable(name, 0.0)
 
