@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from filled import filled, write
-from planted import states, write_dataset
+from planted import messages, states, write_dataset
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
@@ -644,6 +644,17 @@ def test_a_finished_run_is_exported_without_another_search(finished):
     assert len(table) == 10  # four masses of one trajectory, there are too many in all
     with pytest.raises(UserError, match="made otherwise"):  # something is asked of a search
         distill.search_law(dataset="mine", export=["lammps"], rows=77)
+
+
+def test_what_programs_have_to_know_of_messages():
+    """Distances, and the sets of properties: those of one trajectory where there are too many in all."""
+    sent = messages("r2", trajectories=6, frames=2)
+    found = programs.of_messages(sent)
+    assert (found.low, found.high) == (sent["r"].min(), sent["r"].max())
+    own = {(m, q) for m, q, k in zip(sent["mass_i"], sent["charge_i"], sent["trajectory"], strict=True) if k == 0}
+    assert set(zip(found.types["mass"], found.types["charge"], strict=True)) == own and len(own) == 4
+    alike = programs.of_messages(sent | {"mass_i": 1 + (sent["receiver"] % 2), "charge_i": 0 * sent["r"]})
+    assert alike.types["mass"].tolist() == [1, 2] and alike.types["charge"].tolist() == [0, 0]
 
 
 def test_one_program_that_cannot_have_the_law_does_not_keep_another_from_it(finished):
