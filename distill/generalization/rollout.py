@@ -60,23 +60,18 @@ def solve(rhs, y0, t, rtol, atol, max_steps: int = MAX_STEPS, seconds: float = S
     live = np.arange(count) if len(t) > 1 else np.arange(0)
     with np.errstate(all="ignore"):
         slope = rhs(now, np.arange(count))
-        scale = atol + rtol * np.abs(now)
-        first = 0.01 * np.linalg.norm(now / scale, axis=1) / (np.linalg.norm(slope / scale, axis=1) + 1e-300)
-        h = np.minimum(np.where(np.isfinite(first) & (first > 0), first, 1e-6), t[-1] - t[0] or 1.0)
+        h = dormand_prince.first_step(now.T, slope.T, rtol, atol, t[-1] - t[0] or 1.0)
         while len(live):
             rest = t[frame[live] + 1] - t[frame[live]] - since[live]
-            cut = h[live] >= rest
-            step = np.where(cut, rest, np.where(2 * h[live] > rest, 0.5 * rest, h[live]))
+            step, cut = dormand_prince.cut_to(h[live], rest)
             new, norm, _ = dormand_prince.step(flipped, now[live].T, live, slope[live].T, step, rtol, atol, 0)
             new = new.T
             end = rhs(new, live)
             finite = np.isfinite(norm) & np.isfinite(end).all(1)
             good = finite & (norm < 1)
-            factor = np.clip(0.9 * np.where(finite, np.maximum(norm, 1e-10), 1e9) ** -0.125, 0.2, 10.0)
+            longer = dormand_prince.next_step(step, norm, finite, good)
             # A step cut short to meet a frame says nothing against the longer one that was planned.
-            h[live] = np.where(
-                good, np.maximum(step * factor, np.where(step < h[live], h[live], 0)), step * np.minimum(factor, 1.0)
-            )
+            h[live] = np.where(good & (step < h[live]), np.maximum(longer, h[live]), longer)
             steps[live] += 1
             done = live[good]
             now[done], slope[done] = new[good], end[good]

@@ -118,6 +118,37 @@ def step(rhs, y, p, f, h, rtol, atol, positions):
     return xp.concatenate(new), fifth / xp.sqrt(both * y.shape[0]), stages
 
 
+# ---------------------------------------------------------------- the lengths of steps, section II.4 there
+
+
+def first_step(y, f, rtol, atol, longest):
+    """A cautious one ``[lane]`` from states ``y [state, lane]`` with slopes ``f``."""
+    xp = array_module(y)
+    scale = atol + rtol * xp.abs(y)
+    guess = 0.01 * xp.sqrt(((y / scale) ** 2).sum(0) / (((f / scale) ** 2).sum(0) + 1e-300))
+    return xp.minimum(xp.where(xp.isfinite(guess) & (guess > 0), guess, longest), longest)
+
+
+def cut_to(planned, rest):
+    """Steps ``[lane]`` of the lengths ``planned`` that end on ``rest`` in two equal steps instead of a long and a tiny
+    one, and whether they end there.
+    """
+    xp = array_module(planned)
+    cut = planned >= rest
+    return xp.where(cut, rest, xp.where(2 * planned > rest, 0.5 * rest, planned)), cut
+
+
+def next_step(h, error, finite, good):
+    """The length to try after a step ``h`` of this ``error`` that was ``good`` or not ``[lane]``."""
+    xp = array_module(h)
+    root = xp.sqrt(xp.sqrt(xp.sqrt(xp.where(finite, error, 1e9))))  # pow is far slower
+    factor = xp.clip(0.9 / root, 0.2, 10.0)
+    return h * xp.where(good, factor, xp.minimum(factor, 1.0))
+
+
+# ---------------------------------------------------------------- within a step
+
+
 def within(rhs, y, p, h, stages, f_new, positions):
     """What ``read`` needs of a step from ``y``, which ends with slope ``f_new``: ``[number, lane]``.
 

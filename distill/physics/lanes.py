@@ -97,10 +97,8 @@ def _compile(rhs, lanes, iterations, positions, longest):
         place = jnp.minimum(owner, len(queue[0]) - 1)
         y, p, row = queue[0][place].T, queue[1][place].T, queue[2][place]
         f = rhs(y, p)
-        scale = atol + rtol * jnp.abs(y)
-        guess = 0.01 * jnp.sqrt(((y / scale) ** 2).sum(0) / (((f / scale) ** 2).sum(0) + 1e-300))
         new = {"y": y, "p": p, "f": f, "row": row, "since": jnp.zeros(lanes)}
-        new |= {"h": jnp.minimum(jnp.where(jnp.isfinite(guess), guess, spacing), spacing)}
+        new |= {"h": dormand_prince.first_step(y, f, rtol, atol, spacing)}
         new |= {k: jnp.zeros(lanes, jnp.int64) for k in ("frame", "steps")}
         out = {k: jnp.where(carry["idle"], v, carry[k]) for k, v in new.items()}
         return carry | out | {"owner": owner, "next": carry["next"] + carry["idle"].sum(), "idle": owner >= total}
@@ -129,17 +127,12 @@ def _compile(rhs, lanes, iterations, positions, longest):
         old, p, idle = carry["y"], carry["p"], carry["idle"]
         left = frames - 1 - carry["frame"]
         rest = left * spacing - carry["since"]
-        # Two equal steps to the end where one does not reach it, instead of a long and a tiny one.
-        planned = jnp.minimum(carry["h"], longest * spacing)
-        cut = planned >= rest
-        h = jnp.where(cut, rest, jnp.where(2 * planned > rest, 0.5 * rest, planned))
+        h, cut = dormand_prince.cut_to(jnp.minimum(carry["h"], longest * spacing), rest)
         y, error, stages = dormand_prince.step(rhs, old, p, carry["f"], h, rtol, atol, positions)
         f = rhs(y, p)
         finite = jnp.isfinite(error) & jnp.isfinite(dormand_prince.total(f))
         good = finite & (error < 1) & ~idle
-        root = jnp.sqrt(jnp.sqrt(jnp.sqrt(jnp.where(finite, error, 1e9))))  # pow is far slower
-        factor = jnp.clip(0.9 / root, 0.2, 10.0)
-        h_next = h * jnp.where(good, factor, jnp.minimum(factor, 1.0))
+        h_next = dormand_prince.next_step(h, error, finite, good)
         now = carry["since"] + h
         passed = jnp.where(cut, left, jnp.floor(now / spacing).astype(jnp.int64))
         passed = jnp.where(good, passed, 0)
