@@ -7,7 +7,8 @@ example  python simulate.py --system spring --n 4 --dim 2 --n-trajectories 5000 
 
 Small systems. Units: dimensionless, G = k = 1. Positions and velocities start from N(0,1), masses from a lognormal.
 Integrated in 64 bits with adaptive steps; a trajectory whose energy drifts by more than 1e-6 is done again
-more tightly or replaced, and both are counted. Frame 0 is the initial condition.
+more tightly or replaced, and both are counted; forces without energy are held to the balance of energy and work.
+Frame 0 is the initial condition.
 
 Argon (--system lj). A Lennard-Jones fluid in a periodic box; length A, time ps, mass 10 g/mol, so that mass * acc is
 the force in kJ/mol/nm. Every trajectory is an equilibrated simulation of its own. The accelerations are those of
@@ -34,8 +35,8 @@ def parser() -> Parser:
     known = "; ".join(f"{s.name}: {s.summary}" for s in SYSTEMS.values())
     which.add_argument("--system", choices=list(SYSTEMS), help=f"force law: {known}")
     own = (
-        "your own force law: a Python file with a function potential(r, m_i, m_j, q_i, q_j) in jax.numpy and, if you"
-        " like, name, dt, law, drag, external, ... (see distill/physics/user_system.py)"
+        "your own force law: a Python file with a function potential(r, m_i, m_j, q_i, q_j) in jax.numpy, or force where"
+        " there is none, and, if you like, name, dt, law, drag, field, ... (see distill/physics/user_system.py)"
     )
     which.add_argument("--system-file", type=Path, metavar="FILE", help=own)
     # No defaults here: they depend on what is simulated, and stand in distill/physics/simulation.py.

@@ -11,8 +11,11 @@ from distill.report.markdown import markdown
 
 
 def systems() -> str:
-    lines = [[f"`{name}`", f"`{s.law}`" if s.law else "–", f"{s.dt:g}", s.summary] for name, s in SYSTEMS.items()]
-    return markdown(["system", "pair force f(r), along the line of centres", "time step", "what"], lines)
+    def code(text):
+        return f"`{text}`" if text else "–"
+
+    lines = [[code(k), code(s.law), code(s.beside), f"{s.dt:g}", s.summary] for k, s in SYSTEMS.items()]
+    return markdown(["system", "pair force f(r), along the line of centres", "beside it", "time step", "what"], lines)
 
 
 def arrays() -> str:

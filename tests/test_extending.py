@@ -58,7 +58,7 @@ def run_example(tmp_path, monkeypatch):
 
 
 def test_a_system(run_example):
-    from distill.physics.system import pair_potential, radial_force
+    from distill.physics.system import acceleration, pair_potential, radial_force
 
     run_example("System")
     system = SYSTEMS["yukawa"]
@@ -66,6 +66,12 @@ def test_a_system(run_example):
     r, h = np.array([0.1, 0.5, 2.0]), 1e-6
     slope = (pair_potential(system, r + h, ends) - pair_potential(system, r - h, ends)) / (2 * h)
     assert np.allclose(radial_force(system, r, ends), -slope, rtol=1e-6)
+    x, v, at_rest = np.array([[0.5, -1.0], [50.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 0.0]]), np.zeros((2, 2))
+    properties = {"mass": np.ones(2), "charge": np.ones(2)}  # far from each other: the trap and the drag alone
+    np.testing.assert_allclose(acceleration(system, x, v, properties)[0], [-1 - 0.1 * 5 * 3, 8 - 0.1 * 5 * 4])
+    close = np.array([[0.0, 0.0], [1.0, 0.0]])
+    across = [acceleration(system, close, at_rest, properties, t)[0, 1] for t in (0.0, np.pi / 4)]
+    np.testing.assert_allclose(across, [0.0, -0.3 * np.exp(-1)], atol=1e-12)
     made = load_dataset(distill.simulate("yukawa", quick=True).path)
     assert made.meta.system.name == "yukawa" and np.isfinite(made.arrays["acc"]).all()
 

@@ -135,10 +135,14 @@ class System:
         return not all(_is_linear_drag(acting) for acting in self.of_nodes)
 
     @property
+    def beside(self) -> str:
+        """The forces beside the radial pair force, as a sum."""
+        return " ".join(_told(acting, self.properties) for acting in self.terms).removeprefix("+ ")
+
+    @property
     def external_law(self) -> str | None:
-        """The forces beside the radial pair force and linear drag, for reports."""
-        told = [acting for acting in self.terms if not _is_linear_drag(acting)]
-        return " ".join(_told(acting, self.properties) for acting in told).removeprefix("+ ") or None
+        """As ``beside`` without linear drag, which reports tell apart; None: nothing."""
+        return replace(self, terms=[one for one in self.terms if not _is_linear_drag(one)]).beside or None
 
     def describe(self) -> dict:
         """What a dataset's JSON says of this system beyond what it says of all: for subclasses."""

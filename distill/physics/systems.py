@@ -218,7 +218,7 @@ _BESIDE = (  # a term each beside a pair force, or a pair force of another kind
         **MASSES,
         terms=(Acting("drag", "0.3*v"),),
         dt=0.005,
-        summary="attraction as 1/r and a drag of -0.3 |v| v on every particle",
+        summary="attraction as 1/r and a drag on every particle that grows with the square of its speed",
     ),
     System(
         "magnetic",
