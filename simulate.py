@@ -35,8 +35,8 @@ def parser() -> Parser:
     known = "; ".join(f"{s.name}: {s.summary}" for s in SYSTEMS.values())
     which.add_argument("--system", choices=list(SYSTEMS), help=f"force law: {known}")
     own = (
-        "your own force law: a Python file with a function potential(r, m_i, m_j, q_i, q_j) in jax.numpy, or force where"
-        " there is none, and, if you like, name, dt, law, drag, field, ... (see distill/physics/user_system.py)"
+        "your own force law: a Python file with a function potential(r, m_i, m_j, q_i, q_j) in jax.numpy, or force"
+        " where there is none, and, if you like, name, dt, law, drag, field, ... (see distill/physics/user_system.py)"
     )
     which.add_argument("--system-file", type=Path, metavar="FILE", help=own)
     # No defaults here: they depend on what is simulated, and stand in distill/physics/simulation.py.
