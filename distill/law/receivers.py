@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sympy as sp
 
-from distill.files.properties import of_edges, property_named
+from distill.files.properties import of_edges, property_named, with_symbol
 from distill.formulas.objective import Objective
 from distill.formulas.units import Units
 from distill.messages.net_forces import Nodes, fit_terms, node_design, state_of, weighted
 from distill.physics.law import Law
-from distill.physics.terms import State, direction
+from distill.physics.terms import Pairs, State, direction
+from distill.physics.terms.values import is_constant
+from distill.splines.blocks import Seen
 from distill.statistics.metrics import typical_size
 
 EXACT = 0.01  # of an acceleration: residuals below are squared, noise below does not matter
@@ -34,6 +36,7 @@ class Receivers:
     state: State  # vel [receiver, dim], properties [receiver]
     trajectory: np.ndarray  # [receiver]
     noise: np.ndarray | None = None  # standard deviation of a component of ``acc`` [receiver], where it is known
+    seen: Seen | None = None  # the edges with their motion, where it is known
 
     def subset(self, keep: np.ndarray) -> "Receivers":
         """The receivers where ``keep`` [receiver] is true."""
@@ -48,7 +51,12 @@ class Receivers:
             self.state.of(keep),
             self.trajectory[keep],
             None if self.noise is None else self.noise[keep],
+            None if self.seen is None else self.seen.of(edges),
         )
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Over each receiver's edges: [edge, dim] -> [receiver, dim]."""
+        return np.add.reduceat(values, self.start, axis=0)
 
 
 def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
@@ -72,7 +80,8 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
     if noise is not None and "acc_missed" in messages:
         noise = np.hypot(noise, messages["acc_missed"][first])
     trajectory = messages["trajectory"][first]
-    return Receivers(features, unit, start, acc, predicted, state_of(messages, first), trajectory, noise)
+    seen = Seen(features["r"], features, messages["motion"].of(edges)) if "motion" in messages else None
+    return Receivers(features, unit, start, acc, predicted, state_of(messages, first), trajectory, noise, seen)
 
 
 def in_units(data: Receivers, units: Units) -> Receivers:
@@ -87,6 +96,7 @@ def in_units(data: Receivers, units: Units) -> Receivers:
         acc=data.acc / units.acceleration,
         predicted=data.predicted / units.acceleration,
         noise=None if data.noise is None else data.noise / units.acceleration,
+        seen=None if data.seen is None else data.seen.within(units),
         state=State(data.state.vel / units.speed, properties),
     )
 
@@ -201,8 +211,7 @@ def law_error(law: Law, data: Receivers) -> float:
     """Mean over components of |a_law - a|/(c + |a|), the score of ``acceleration_objective``."""
     plain = _relative(data)
     with np.errstate(all="ignore"):
-        pairs = plain.apply(plain.values(law.pair)).reshape(data.acc.shape) * data.state.mass[:, None]
-        r = law.respond(pairs, data.state).reshape(-1) - plain.target
+        r = law_acceleration(law, data).reshape(-1) - plain.target
         value = float(np.mean(np.abs(plain.weights * r)))
     return value if np.isfinite(value) else 1e300
 
@@ -230,6 +239,23 @@ def pair_share(law: Law, data: Receivers) -> float | None:
 
 def law_acceleration(law: Law, data: Receivers) -> np.ndarray:
     """The law's accelerations [receiver, dim]."""
+    if data.seen is not None and (law.pairs or law.in_time or not all(map(is_constant, law.node.values()))):
+        return data.sum(forces_of(law, data.seen)) / data.state.mass[:, None]
     f = law.radial(**data.features)
-    pair = np.add.reduceat(f[:, None] * data.unit, data.start, axis=0)
-    return law.respond(pair, data.state)
+    return law.respond(data.sum(f[:, None] * data.unit), data.state)
+
+
+def forces_of(law: Law, seen: Seen) -> np.ndarray:
+    """[edge, dim], whose plain sum over a receiver's edges is the force on it: of the pair, and of the receiver its
+    share of the mean over frames.
+    """
+
+    def one(values):  # every edge is a frame of one pair, or of one particle
+        return values[:, None]
+
+    motion, ends = seen.motion, {name: one(value) for name, value in seen.ends.items() if name != "r"}
+    pairs = Pairs(one(motion.unit * seen.r[:, None]), one(seen.r), ends, one(motion.dv), motion.t)
+    own = {with_symbol(name[:-2]).name: value for name, value in ends.items() if name.endswith("_i")}
+    state = State(one(motion.vel), own, one(motion.pos), motion.t)
+    of_pairs = law.pair_force(pairs)[:, 0] * motion.weight[:, None]
+    return of_pairs + law.node_force(state)[:, 0] * motion.share[:, None]

@@ -9,7 +9,7 @@ formula wins when the trajectories are drawn again, and what the runner-up lacke
 import copy
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -135,6 +135,21 @@ class Ground:
         other._aim()
         return other
 
+    def viewed(self, view: Callable[[Receivers, int], Receivers], inputs: Sequence[str]) -> "Ground":
+        """Of another term: ``view`` of each of the three sets of receivers (by number) has its vectors, its features,
+        of which formulas may have the ``inputs``, and the accelerations that are left for it.
+        """
+        other = copy.copy(self)
+        other._few, other.many, other.held = (view(one, k) for k, one in enumerate(self.sets))
+        other.node_terms, other._inputs = (), list(inputs)
+        other._aim()
+        return other
+
+    @property
+    def sets(self) -> tuple[Receivers, Receivers, Receivers]:
+        """Receivers that candidates are fitted to, that the law is, that decide."""
+        return self._few, self.many, self.held
+
     def within(self, units: Units) -> "Ground":
         """The same receivers with their data in ``units``."""
         other = copy.copy(self)
@@ -197,6 +212,26 @@ def refine_on_accelerations(rows: Sequence[Row], ground: Ground, chain: bool, ro
     Raises nothing for formulas that cannot be evaluated: they lose.
     """
     cpu = time.process_time()
+    found, chosen = tried_out(rows, ground, rounds)
+    law = Law(*final_fit(found[chosen].expr, ground), chain, properties=ground.properties)
+    network = float(ground.network.mean())
+    return Refined(
+        law,
+        law_error(law, ground.held),
+        network,
+        len(ground.held.acc),
+        found,
+        chosen,
+        why(found, chosen, ground),
+        runner_up(found, chosen, ground),
+        stability(found, chosen, ground),
+        ground.many,
+        time.process_time() - cpu,
+    )
+
+
+def tried_out(rows: Sequence[Row], ground: Ground, rounds: int = 3) -> tuple[list[Candidate], int]:
+    """(all formulas that ``rows`` lead to, refitted and repaired; the number of the one chosen)."""
     tried: dict[sp.Expr, Candidate] = {}
 
     def add(candidate):
@@ -224,22 +259,7 @@ def refine_on_accelerations(rows: Sequence[Row], ground: Ground, chain: bool, ro
     best = found[choose(found, ground)]
     add(ground.judged(ground.polished(prune(best.expr, ground.fit, 0.05)[0]), best.repaired))
     found = list(tried.values())
-    chosen = choose(found, ground)
-    law = Law(*final_fit(found[chosen].expr, ground), chain, properties=ground.properties)
-    network = float(ground.network.mean())
-    return Refined(
-        law,
-        law_error(law, ground.held),
-        network,
-        len(ground.held.acc),
-        found,
-        chosen,
-        why(found, chosen, ground),
-        runner_up(found, chosen, ground),
-        stability(found, chosen, ground),
-        ground.many,
-        time.process_time() - cpu,
-    )
+    return found, choose(found, ground)
 
 
 def _worth_repair(candidates, ground) -> list[sp.Expr]:

@@ -74,6 +74,16 @@ class Seen:
     motion: Motion
     made: dict = field(default_factory=dict, repr=False)
 
+    def of(self, pick) -> "Seen":
+        """The edges ``pick``."""
+        return Seen(self.r[pick], {k: v[pick] for k, v in self.ends.items()}, self.motion.of(pick))
+
+    def within(self, units) -> "Seen":
+        """Divided by ``units`` (``formulas.units.Units``)."""
+        m, speed, length = self.motion, units.speed, units.of.get("r", 1.0)
+        moved = replace(m, dv=m.dv / speed, vel=m.vel / speed, pos=m.pos / length, t=m.t / (length / speed))
+        return Seen(self.r / length, units.columns(self.ends), moved)
+
     def once(self, key, make):
         """What ``make`` returns, made once for all that ask by one ``key``."""
         if id(key) not in self.made:

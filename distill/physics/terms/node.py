@@ -292,4 +292,6 @@ ENTRIES = (
     Field("field"),
     Central("central"),
     Magnetic("magnetic", "charge"),
+    Magnetic("coriolis", "mass"),
+    Magnetic("gyration"),
 )
