@@ -21,6 +21,7 @@ ORDER = (
     "splines",
     "search",
     "law",
+    "survey",
     "shooting",
     "response",
     "generalization",

@@ -318,6 +318,8 @@ class LookRecord(Made):
     third_law: float | None  # sum of all forces of a frame over that of their sizes; null: no frame has all particles
     third_law_noise: float | None  # what noise alone would make of it
     action_is_reaction: bool | None  # null: noise hides it, or particles are held
+    further: dict[str, float] = none(dict)  # other terms that the data need -> their share of the forces
+    assumptions: dict[str, dict[str, bool | list[str]]] = none(dict)  # each -> whether it holds, and why not
 
     STAGE, FORMAT = "look", 1
     COMMAND = "python look.py --dataset {dataset}"

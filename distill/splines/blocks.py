@@ -22,7 +22,7 @@ from distill.statistics.metrics import typical_size
 
 CURVE, SPEEDS, TIMES = 12, 6, 24  # intervals of functions of the distance, the speed, the time
 CELLS = {1: 12, 2: 5, 3: 2}  # intervals of a field along each axis, by dimensions
-FINER = 3  # times as many in the last fit, of what was taken up
+FINER, FINER_GRID = 3, 2  # times as many (along an axis) in the last fit, of what was taken up
 RADIAL = "radial"
 PLACE, SPEED, TIME, NOTHING = "the place", "the speed", "time", "nothing"
 VARIABLE = {  # of a node's functions, from a ``Motion``
@@ -105,7 +105,7 @@ class Grid:
         return int(np.prod([axis.size for axis in self.axes]))
 
     def finer(self, times: int) -> "Grid":
-        return Grid(tuple(axis.finer(times) for axis in self.axes))
+        return Grid(tuple(axis.finer(FINER_GRID) for axis in self.axes))
 
     def matrix(self, x: np.ndarray) -> csr_array:
         out = np.ones((len(x), 1))
