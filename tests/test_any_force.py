@@ -1,13 +1,18 @@
 """Systems with every term: closed forms, independent integration, conservation, and the law that they are."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from distill.files import records
+from distill.files.kinds import SystemRecord
 from distill.generalization import rollout
 from distill.physics.acting import Acting
 from distill.physics.integrate import integrate
 from distill.physics.law import law_of_system
+from distill.physics.record import describe, system_of
 from distill.physics.system import System, acceleration, energy, power_lost
 from distill.physics.systems import SYSTEMS, load_system
 from distill.physics.terms import Given
@@ -242,6 +247,18 @@ def test_the_same_from_a_user_s_file(tmp_path, name):
     expected = acceleration(SYSTEMS[name], pos, vel, properties, t)
     np.testing.assert_allclose(acceleration(system, pos, vel, properties, t), expected, rtol=1e-9, atol=1e-9)
     assert system.reciprocal == SYSTEMS[name].reciprocal and system.in_time == SYSTEMS[name].in_time
+    about = records.build(SystemRecord, json.loads(json.dumps(describe(system))), strict=True)
+    assert system_of(about).file_sha256 == system.file_sha256
+    assert (system.external_law is None) == (SYSTEMS[name].external_law is None)
+
+
+def test_a_system_on_record_is_known_by_its_terms():
+    about = json.loads(json.dumps(describe(SYSTEMS["string_ball"])))
+    assert system_of(records.build(SystemRecord, about, strict=True)) is SYSTEMS["string_ball"]
+    former = {k: v for k, v in about.items() if k != "terms"}  # as older datasets have it
+    assert system_of(records.build(SystemRecord, former)) is SYSTEMS["string_ball"]
+    about["terms"][1]["centre"] = [5.0, -14.0]
+    assert system_of(records.build(SystemRecord, about, strict=True)) is None
 
 
 def test_a_field_in_components_may_know_properties_of_its_own(tmp_path):

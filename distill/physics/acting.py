@@ -87,7 +87,9 @@ class Acting:
     def text(self, properties) -> str:
         """With its sign, as it stands in a sum of forces."""
         value = self.read(properties)
-        return TERMS[self.term].text(Given(lambda: None, ("x_i",)) if value is None else value)
+        if value is None:
+            return f"- grad U({', '.join(self.potential.names)})"
+        return TERMS[self.term].text(value)
 
     def described(self) -> dict:
         """JSON-ready, functions of a user's file by their arguments only."""

@@ -202,7 +202,7 @@ class Uniform(Term):
 
 def _without_rounding(value):
     if not is_constant(value):
-        return value
+        return parts(value)
     value = np.asarray(value, float)
     return np.where(np.abs(value) < 1e-9 * np.abs(value).max(), 0.0, value)
 
