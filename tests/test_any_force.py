@@ -1,6 +1,7 @@
 """Systems with every term: closed forms, independent integration, conservation, and the law that they are."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from distill.files import records
 from distill.files.kinds import SystemRecord
 from distill.generalization import rollout
 from distill.physics.acting import Acting
+from distill.physics.equations import right_hand_side
 from distill.physics.integrate import integrate
 from distill.physics.law import law_of_system
 from distill.physics.record import describe, system_of
 from distill.physics.system import System, acceleration, energy, power_lost
 from distill.physics.systems import SYSTEMS, load_system
 from distill.physics.terms import Given
+from distill.physics.terms.arrays import import_jax
 from distill.shell.errors import UserError
 
 FREE = "0*r"  # no force between particles
@@ -243,6 +246,9 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_the_same_from_a_user_s_file(tmp_path, name):
     system, (pos, vel, properties) = load(tmp_path, FILES[name]), state()
+    system = replace(system)  # knows nothing yet of its forces
+    y = np.ones((20 + system.works + system.in_time, 3))
+    assert import_jax().eval_shape(right_hand_side(system, 5, 2), y, np.ones((10, 3))).shape == y.shape
     t = np.array([0.0, 0.3, 0.9])
     expected = acceleration(SYSTEMS[name], pos, vel, properties, t)
     np.testing.assert_allclose(acceleration(system, pos, vel, properties, t), expected, rtol=1e-9, atol=1e-9)

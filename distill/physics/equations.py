@@ -32,6 +32,8 @@ def right_hand_side(system: System, n: int, dim: int):
     """
     jnp = import_jax().numpy
     summed = _one_by_one if len(system.pairs(n)[0]) <= ONE_BY_ONE or system.neighbours_only else _in_rounds
+    # asked here, for both are found by evaluating the forces, which cannot be done while JAX traces them
+    mutual = {Radial: system.radial_reciprocal, Further: system.further_reciprocal}
     free = np.ones((n, 1, 1))
     free[list(system.held)] = 0.0
     half = n * dim
@@ -41,10 +43,10 @@ def right_hand_side(system: System, n: int, dim: int):
         x, v, properties = _split(system, n, dim, y, p)
         t = y[-1] if system.in_time else 0.0
         moving = {"x": x, "v": v} if system.moving_pairs else {"x": x}
-        force = summed(system, Radial(system, t), moving, properties)
+        force = summed(system, Radial(system, t, mutual[Radial]), moving, properties)
         mass, driven = properties["mass"], force if system.potential is None else 0.0
         if system.further:
-            others = summed(system, Further(system, t), moving, properties)
+            others = summed(system, Further(system, t, mutual[Further]), moving, properties)
             force, driven = force + others, driven + others
         if system.of_nodes:
             state = _state(x, v, properties, t)
@@ -88,8 +90,8 @@ def _lanes_first(array):
 class Radial:
     """The radial pair force: on the first of each pair ``[pair, dim, lane]``."""
 
-    def __init__(self, system, t):
-        self.system, self.t, self.reciprocal = system, t, system.radial_reciprocal
+    def __init__(self, system, t, reciprocal):
+        self.system, self.t, self.reciprocal = system, t, reciprocal
 
     def __call__(self, moved: dict, ends: dict):
         """``moved``: "x" -> x_i - x_j ``[pair, dim, lane]``; ``ends``: variable -> ``[pair, lane]``."""
@@ -102,8 +104,8 @@ class Radial:
 class Further:
     """The other terms of pairs: on the first of each pair ``[pair, dim, lane]``."""
 
-    def __init__(self, system, t):
-        self.system, self.t, self.reciprocal = system, t, system.further_reciprocal
+    def __init__(self, system, t, reciprocal):
+        self.system, self.t, self.reciprocal = system, t, reciprocal
 
     def __call__(self, moved: dict, ends: dict):
         """``moved``: "x" and, where they are needed, "v" -> differences ``[pair, dim, lane]``; ``ends`` as above."""
