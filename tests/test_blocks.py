@@ -7,7 +7,14 @@ import pytest
 
 from distill.files.dataset import Dataset
 from distill.files.kinds import DatasetRecord, SystemRecord
+from distill.files.scales import Scales
+from distill.formulas.text import parse, to_text
+from distill.formulas.units import Units
+from distill.law.further import composed
+from distill.law.receivers import law_error
+from distill.law.selection import Ground
 from distill.messages.net_forces import nodes_of
+from distill.physics.law import Law
 from distill.splines.blocks import with_motion
 from distill.splines.dependence import ANY, GIVEN
 from distill.splines.fit import fit_pair_force
@@ -102,3 +109,18 @@ def test_without_motion_no_term_is_tried():
     data = world(WORLDS["relative_velocity, 1"])
     edges = observations(data, "train")
     assert fit_pair_force(edges, nodes_of(edges), 0, (GIVEN, ANY)).further == []
+
+
+def test_formulas_take_the_place_of_splines():
+    data = world(WORLDS["relative_velocity, 1"])
+    edges = with_motion(observations(data, "train"), data)
+    nodes = nodes_of(edges)
+    found = fit_pair_force(edges, nodes, 0, (GIVEN, ANY))
+    edges["acc_pred_i"] = found.accelerations(edges, nodes)
+    units = Units.of_scales(Scales(2.0, 0.5, {"mass": 3.0}))
+    ground = Ground(edges, nodes, (), 0, units=units)
+    start = Law(parse("-1.02*m_i*m_j/(r + 0.21)^2", ("r", "m_i", "m_j")))
+    law = composed(start, found.further, ground, units)
+    assert to_text(law.pair) == "-m_i * m_j / (r + 0.2)^2"
+    assert {name: to_text(f) for name, f in law.pairs.items()} == {"relative_velocity": "0.5 * exp(-r)"}
+    assert law_error(law, ground.held) < 1e-12

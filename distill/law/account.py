@@ -10,7 +10,7 @@ from distill.files.storage import finite_or_none
 from distill.formulas.latex import to_latex
 from distill.formulas.text import to_text
 from distill.formulas.units import ONE, Units
-from distill.law import constants, node_terms, residuals, selection, trust, verdict
+from distill.law import constants, further, node_terms, residuals, selection, trust, verdict
 from distill.law.receivers import (
     Receivers,
     error_without_pairs,
@@ -22,6 +22,7 @@ from distill.law.receivers import (
     noise_error,
     pair_share,
     receivers,
+    without_pairs,
 )
 from distill.law.scene import of_dataset, of_receivers
 from distill.law.sources import Source, sharpened
@@ -33,6 +34,7 @@ from distill.physics.system import node_force, state_of
 from distill.search import node_function
 from distill.search.front import Front
 from distill.shell import extensions
+from distill.splines.pair_spline import Further
 from distill.statistics.metrics import beyond_noise
 
 CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen before the refit
@@ -105,6 +107,16 @@ def finding(source: Source, front: Front | None, ground: selection.Ground, messa
     return Finding(source, front, before, refined, replace(law, cutoff=cutoff_of(dataset)), known, beside)
 
 
+def beside(found: Finding, terms: Sequence[Further], ground: selection.Ground) -> Finding:
+    """``found``, whose radial law was made beside splines of ``terms``, with formulas for these too, on the whole
+    accelerations of ``ground``.
+    """
+    law = further.composed(found.law, terms, ground, ground.units)
+    refined = replace(found.refined, law=law, held_out=law_error(law, ground.held), data=ground.many)
+    errors = {k: v for k, v in found.beside["standard_errors"].items() if k in law.node}
+    return replace(found, law=law, refined=refined, beside=found.beside | {"standard_errors": errors})
+
+
 def _examined(refined, ground, film=None) -> tuple[Law, dict]:
     """The law with its round constants, and what the data know of them; ``film`` as in ``constants.examine``."""
     size = np.linalg.norm(law_acceleration(refined.law, refined.data), axis=1)
@@ -172,7 +184,7 @@ class Judge:
         if judged.noise is None:
             return trust.WITHOUT_NOISE
         with np.errstate(all="ignore"):
-            found, alone = law_acceleration(law, judged), law.respond(np.zeros_like(judged.acc), judged.state)
+            found, alone = (law_acceleration(one, judged) for one in (law, without_pairs(law)))
         return trust.Noise(noise_error(judged), nearer(judged.predicted, found, judged), nearer(found, alone, judged))
 
     def left(self, law: Law, refined: selection.Refined) -> dict:

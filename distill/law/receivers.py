@@ -80,7 +80,7 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
     if noise is not None and "acc_missed" in messages:
         noise = np.hypot(noise, messages["acc_missed"][first])
     trajectory = messages["trajectory"][first]
-    seen = Seen(features["r"], features, messages["motion"].of(edges)) if "motion" in messages else None
+    seen = Seen(features["r"], features, messages["motion"][edges]) if "motion" in messages else None
     return Receivers(features, unit, start, acc, predicted, state_of(messages, first), trajectory, noise, seen)
 
 
@@ -220,7 +220,7 @@ def error_without_pairs(law: Law, data: Receivers) -> float:
     """As ``law_error``, of the law without its pair force."""
     plain = _relative(data)
     with np.errstate(all="ignore"):
-        r = law.respond(np.zeros_like(data.acc), data.state).reshape(-1) - plain.target
+        r = law_acceleration(without_pairs(law), data).reshape(-1) - plain.target
         value = float(np.mean(np.abs(plain.weights * r)))
     return value if np.isfinite(value) else 1e300
 
@@ -230,19 +230,29 @@ def pair_share(law: Law, data: Receivers) -> float | None:
     not finite.
     """
     with np.errstate(all="ignore"):
-        made = law_acceleration(law, data) - law.respond(np.zeros_like(data.acc), data.state)
+        made = law_acceleration(law, data) - law_acceleration(without_pairs(law), data)
     size, typical = np.linalg.norm(made, axis=1), typical_size(np.linalg.norm(data.acc, axis=1))
     if not np.isfinite(size).all():
         return None
     return float(np.median(size) / typical) if typical > 0 else 0.0
 
 
+def without_pairs(law: Law) -> Law:
+    """What is left of ``law`` where no pair acts."""
+    return replace(law, pair=sp.Float(0.0), pairs={})
+
+
 def law_acceleration(law: Law, data: Receivers) -> np.ndarray:
     """The law's accelerations [receiver, dim]."""
-    if data.seen is not None and (law.pairs or law.in_time or not all(map(is_constant, law.node.values()))):
+    if beyond_radial(law) and data.seen is not None:
         return data.sum(forces_of(law, data.seen)) / data.state.mass[:, None]
     f = law.radial(**data.features)
     return law.respond(data.sum(f[:, None] * data.unit), data.state)
+
+
+def beyond_radial(law: Law) -> bool:
+    """Whether there is more in it than a radial force and constant node terms."""
+    return bool(law.pairs or law.in_time or not all(map(is_constant, law.node.values())))
 
 
 def forces_of(law: Law, seen: Seen) -> np.ndarray:

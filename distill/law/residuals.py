@@ -25,6 +25,7 @@ from distill.formulas.tree import parametrise, with_constants, with_scales
 from distill.law.clues import clues
 from distill.law.scene import Scene
 from distill.physics.law import Law
+from distill.physics.terms.values import is_constant
 from distill.statistics.metrics import typical_size
 
 SIGNIFICANT = 4.0  # standard errors: by chance once in some 2,000 tests, of which a law has about ten
@@ -111,6 +112,8 @@ def tangent(law: Law, scene: Scene, found: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             columns.append((scene.predict(replace(law, pair=with_constants(form, symbols, moved))) - found) / step)
     for name, value in law.node.items():
+        if not is_constant(value):
+            continue
         for one in np.atleast_2d(np.eye(np.size(value))):
             change = step * (np.max(np.abs(value)) or 1.0)
             moved = law.node | {name: value + change * (one if np.ndim(value) else one[0])}

@@ -11,7 +11,7 @@ import numpy as np
 
 from distill.files.dataset import Dataset
 from distill.files.properties import of_edges, of_pairs
-from distill.law.receivers import Receivers, law_acceleration
+from distill.law.receivers import Receivers, beyond_radial, forces_of, law_acceleration
 from distill.messages.net_forces import nodes_of, state_of
 from distill.physics.law import Law
 from distill.physics.neighbours import close_pairs
@@ -108,7 +108,7 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
     t = dataset.times[k[:, None], when]
 
     def predict(one: Law) -> np.ndarray:
-        return rows(one.acceleration(pos, vel, properties, box))
+        return rows(one.acceleration(pos, vel, properties, box, t))
 
     unit, features, row = direction(dx, r), of_pairs(*ends) | {"r": r}, frame * len(free) + number[i]
     dv, own, one = flat_vel[frame, i] - flat_vel[frame, j], (frame, i), np.ones(len(r))
@@ -154,17 +154,22 @@ def of_windows(dataset: Dataset, seed: int = 0) -> Scene:
     if not (apart := features["r"] > 0).all():  # what coincides has no direction and pulls nowhere
         features["r"] = np.where(apart, features["r"], features["r"][apart].min())
     unit = direction(table["dx"].astype(float), table["r"].astype(float))
-    state = state_of(table, nodes.first)
+    state, motion = state_of(table, nodes.first), with_motion(table, dataset)["motion"]
 
     def rows(values, empty=0.0):
         out = np.full((np.prod(shape), *values.shape[1:]), empty)
         out[row] = values
         return out
 
+    seen = Seen(features["r"], features, motion)
+
     def predict(law: Law) -> np.ndarray:
+        if beyond_radial(law):
+            force = forces_of(law, seen)
+            force = np.stack([np.bincount(nodes.of_edge, column, len(nodes.first)) for column in force.T], 1)
+            return rows(force / state.mass[:, None])
         return rows(law.respond(nodes.sum(law.radial(**features)[:, None] * unit), state))
 
-    motion = with_motion(table, dataset)["motion"]
     return Scene(
         shape,
         kept,
@@ -179,7 +184,7 @@ def of_windows(dataset: Dataset, seed: int = 0) -> Scene:
         rows(dataset.times[at[0], at[1]]),
         dataset.arrays.get("box"),
         table["weight"],
-        Seen(features["r"], features, motion),
+        seen,
         rows(table["acc_noise"][nodes.first]),
     )
 

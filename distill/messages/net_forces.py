@@ -5,7 +5,7 @@ of all of them as edges, each with a ``weight`` in what is summed. Beside the pa
 node terms (drag, uniform fields; ``physics.terms``), which belong to the receiver and to no pair.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,8 +75,12 @@ def missed_between(messages: dict, nodes: Nodes, force: np.ndarray) -> np.ndarra
 
 
 def state_of(messages: dict, first: np.ndarray) -> State:
-    """What node terms see of the receivers of the edges ``first``."""
-    return State(messages["vel_i"][first].astype(float), of_receivers(messages, first))
+    """What node terms see of the receivers of the edges ``first``; of windows with a ``motion`` the place and the time
+    are those of one of its frames.
+    """
+    state = State(messages["vel_i"][first].astype(float), of_receivers(messages, first))
+    motion = messages.get("motion")
+    return state if motion is None else replace(state, pos=motion.pos[first], t=motion.t[first])
 
 
 def node_columns(state: State, factor: np.ndarray, terms) -> np.ndarray:

@@ -15,15 +15,17 @@ from distill.files.names import messages_path, name_of_messages, run_dir, run_na
 from distill.files.scales import scales_of, scales_of_messages, scales_of_model
 from distill.formulas.units import ONE, Units
 from distill.law.sources import MESSAGES, SPLINES, Source
-from distill.messages import read_out
+from distill.messages import read_out, roles
 from distill.messages.net_forces import Nodes, missed_between, node_values, nodes_of
 from distill.pipeline.rivals import NO_NETWORK, RIVALS, Material, fitted, of_splines
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
+from distill.splines.blocks import with_motion
 from distill.splines.observations import GRAPHS, observations
-from distill.splines.pair_spline import PairSpline
+from distill.splines.pair_spline import Further, PairSpline
 from distill.splines.window_length import with_window
+from distill.survey.fit import all_that_acts, unseen
 from distill.windows.of_dataset import positions_alone
 
 BOTH = "both"
@@ -57,6 +59,8 @@ class Forces:
     meta: MessagesRecord | None = None
     network: bool = True
     units: Units = ONE
+    further: Sequence[Further] = ()  # terms beside the radial force and constants of a node, in splines
+    whole: dict | None = None  # ``messages`` with all of the accelerations, where further terms are taken off them
 
     def __post_init__(self):
         self.messages = with_missed(self.messages, self.nodes, self.main.force)
@@ -152,12 +156,16 @@ class OfDataset:
     def forces(self, seed: int, quick: bool) -> Forces:
         with_window(self.dataset, seed)
         edges = observations(self.dataset, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
-        nodes = nodes_of(edges)
-        read = fitted(edges, seed)
+        edges = edges if self.periodic else with_motion(edges, self.dataset)
+        nodes, own = nodes_of(edges), roles.part("read_out", edges, seed)
+        read, _, _ = all_that_acts(own, nodes_of(own), unseen(self.dataset, seed), seed, quick)
         edges["acc_pred_i"] = read.accelerations(edges, nodes)
-        main = of_splines(read, edges)
+        main, whole = of_splines(read, edges), edges
+        if read.further:
+            edges = _less(edges, read, nodes)
         units = Units.of_scales(scales_of(self.dataset))
-        return Forces(self.run, self.inputs, self.dataset, edges, nodes, read, main, network=False, units=units)
+        rest = {"network": False, "units": units, "further": read.further, "whole": whole}
+        return Forces(self.run, self.inputs, self.dataset, edges, nodes, read, main, **rest)
 
 
 class NoDataset(Dataset):
@@ -217,8 +225,15 @@ class OfMessages:
 GIVE_OTHERS = "give messages that differ from pair to pair, or search what splines read:  --force-from splines"
 
 
+def _less(edges: dict, read: PairSpline, nodes: Nodes) -> dict:
+    """``edges`` without the accelerations that further terms make: the radial force and constants make the rest."""
+    made = read.further_force(edges, nodes) / edges["mass_i"][nodes.first].astype(float)[:, None]
+    return edges | {name: edges[name] - made[nodes.of_edge] for name in ("acc_i", "acc_pred_i")}
+
+
 def _with_predictions(dataset: Dataset, split: str, graphs: int, seed: int, read: PairSpline) -> dict:
     edges = observations(dataset, split, graphs, seed)
+    edges = edges if dataset.periodic else with_motion(edges, dataset)
     nodes = nodes_of(edges)
     return with_missed(edges | {"acc_pred_i": read.accelerations(edges, nodes)}, nodes, read.force(edges))
 

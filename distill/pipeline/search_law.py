@@ -20,6 +20,7 @@ from distill.files.properties import of_edges
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import finite_or_none, save_bytes
 from distill.law import account, trust
+from distill.law.receivers import beyond_radial
 from distill.law.sources import LINEAR_NODE, MESSAGES, Source
 from distill.messages import assumptions, read_out, roles
 from distill.messages.net_forces import third_law_residual
@@ -129,7 +130,8 @@ def search_law(
     if found.forces.config is None:  # no later stage writes it
         _write_report(run)
     programs.brought_up(plan.folder, record)
-    lines = _exported(plan, export)
+    lines = [law.equation()["text"]] if beyond_radial(law) else []
+    lines += _exported(plan, export)
     lines += [f"verdict  {trust_words(record)}"] if record.verdict.recovered is None else []
     return stage.done(out, lines, **_headline(record))
 
@@ -217,9 +219,13 @@ def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
     data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
     ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)
     own = account.finding(main, fronts["radial"], ground, messages, data)
+    if forces.further:
+        messages = forces.whole
+        ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)
+        own = account.beside(own, forces.further, ground)
     compared = [account.finding(o, found.of_rivals[o.name], ground, messages, data) for o in found.others]
     polish, doubts = None, []
-    if "observed" in data.arrays and found.behind is None:
+    if "observed" in data.arrays and found.behind is None and not forces.further:
         own, polish, doubts = shooting_account.polished(own, data, seed, ground.unit_charges, quick)
     test = forces.test(seed)
     judge = account.Judge(messages, ground, data, seed, test, forces.network, doubts)

@@ -47,7 +47,8 @@ class Motion:
     share: np.ndarray
     weight: np.ndarray
 
-    def of(self, pick) -> "Motion":
+    def __getitem__(self, pick) -> "Motion":
+        """Of the edges ``pick``."""
         return Motion(*(getattr(self, k)[pick] for k in self.__dataclass_fields__))
 
 
@@ -76,7 +77,7 @@ class Seen:
 
     def of(self, pick) -> "Seen":
         """The edges ``pick``."""
-        return Seen(self.r[pick], {k: v[pick] for k, v in self.ends.items()}, self.motion.of(pick))
+        return Seen(self.r[pick], {k: v[pick] for k, v in self.ends.items()}, self.motion[pick])
 
     def within(self, units) -> "Seen":
         """Divided by ``units`` (``formulas.units.Units``)."""

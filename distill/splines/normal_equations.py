@@ -74,7 +74,7 @@ class Table:
             self.state.of(pick),
             self.fold[pick],
             self.noise[pick],
-            None if self.motion is None else self.motion.of(edges),
+            None if self.motion is None else self.motion[edges],
         )
 
     @property
@@ -113,7 +113,7 @@ def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
         if not apart.any():
             raise UserError("all particles coincide: there is no distance that a force could depend on")
         ends["r"] = np.where(apart, ends["r"], ends["r"][apart].min())
-    motion = edges["motion"].of(sorted_edges) if "motion" in edges else None
+    motion = edges["motion"][sorted_edges] if "motion" in edges else None
     return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion)
 
 

@@ -85,11 +85,13 @@ class PairSpline:
         than constants.
         """
         out = force(self.node_values, state_of(edges, nodes.first))
-        if self.further:
-            seen = Seen(edges["r"].astype(float), of_edges(edges), edges["motion"])
-            each = sum(one.forces(seen) for one in self.further)
-            out = out + np.stack([np.bincount(nodes.of_edge, v, len(nodes.first)) for v in each.T], 1)
-        return out
+        return out + self.further_force(edges, nodes) if self.further else out
+
+    def further_force(self, edges: dict, nodes: Nodes) -> np.ndarray:
+        """That of the ``further`` terms [node, dim]."""
+        seen = Seen(edges["r"].astype(float), of_edges(edges), edges["motion"])
+        each = sum(one.forces(seen) for one in self.further)
+        return np.stack([np.bincount(nodes.of_edge, v, len(nodes.first)) for v in each.T], 1)
 
     def accelerations(self, edges: dict, nodes: Nodes) -> np.ndarray:
         """What it predicts of the receivers [edge, dim]."""
