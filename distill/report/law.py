@@ -4,6 +4,7 @@ from distill.formulas.text import parse, to_text
 from distill.law.residuals import MATERIAL, SIGNIFICANT
 from distill.law.sources import SPLINES
 from distill.messages.read_out import JACOBIAN
+from distill.physics.law import law_of
 from distill.report import words
 from distill.report.page import code, details, formula, guarded, missing, percent, r2, shown, table, text
 from distill.report.parts import added
@@ -19,12 +20,18 @@ def law(m) -> str:
     units = "; ".join(f"{k} {v}" for k, v in m.units.items())
     unknown = "units are dimensionless" if m.system.name else "units are those of the data"
     units = f"units: {text(units)}" if units else unknown
-    lead = (
-        "The force on particle i from particle j lies along the line between them. "
-        f"Convention: {code(m.law.pair.convention)}; r is the distance, m masses, q charges; {units}."
-    )
+    whole = ""
+    central = "The force on particle i from particle j lies along the line between them. "
+    if words.further_terms(m.law):
+        equation, central = (
+            law_of(m.law).equation(),
+            "f is the radial force, the part of the pair force along the line. ",
+        )
+        big = formula(equation["latex"], 21.0, equation["text"], 900)
+        whole = f'<div class="law found" style="margin-bottom:14px"><h3>The whole law</h3><div class="big">{big}</div>{code(equation["text"])}</div>'
+    lead = f"{central}Convention: {code(m.law.pair.convention)}; r is the distance, m masses, q charges; {units}."
     shown_parts = (before_and_after, ways, against_the_truth, constants, choice, node, facts)
-    return f'<p class="lead">{lead}</p>' + "".join(
+    return f'{whole}<p class="lead">{lead}</p>' + "".join(
         added("law_parts", m) + [guarded(part, m.law) for part in shown_parts]
     )
 

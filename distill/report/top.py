@@ -54,6 +54,7 @@ def headline(m: Material) -> str:
     extra = [words.response_words(law.node.response)] if law.node.response else []
     extra += [words.pair_words(law)] if words.pair_words(law).startswith("no ") else []
     extra += [f"{k.replace('_', ' ')} {words.numbers(v)}" for k, v in law.node.terms.items()]
+    extra += words.further_terms(law)
     out += '<div class="laws">' + law_card("Law found", law.pair, "found", extra=", ".join(extra))
     if truth := law.truth:
         known = [words.response_words(verdict.response.truth)] if verdict.response else []

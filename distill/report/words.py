@@ -139,8 +139,19 @@ def pair_words(law: LawRecord) -> str:
     """The pair law in a line; that there is none where what it does is nothing beside the accelerations."""
     share = law.data_verdict.pair_share
     if share is None or share >= NO_PAIRS:
-        return f"f = {law.pair.short}"
+        return ", ".join([f"f = {law.pair.short}", *further_terms(law)])
     return f"no pair force (f = {law.pair.short} makes {shown(share, 2)} of the accelerations)"
+
+
+def further_terms(law: LawRecord) -> list[str]:
+    """Every term beside the radial force that is a function, in a few words each."""
+    pairs = [f"{name.replace('_', ' ')} {one.text.replace(' ', '')}" for name, one in law.pairs.items()]
+    fields = [
+        f"{name.replace('_', ' ')} {' '.join(part.replace(' ', '') for part in one.text)}"
+        + (f" about ({', '.join(f'{c:.4g}' for c in one.centre)})" if one.centre else "")
+        for name, one in law.node.functions.items()
+    ]
+    return pairs + fields
 
 
 # ---------------------------------------------------------------- lines for the terminal
