@@ -28,7 +28,8 @@ def law(m) -> str:
             "f is the radial force, the part of the pair force along the line. ",
         )
         big = formula(equation["latex"], 21.0, equation["text"], 900)
-        whole = f'<div class="law found" style="margin-bottom:14px"><h3>The whole law</h3><div class="big">{big}</div>{code(equation["text"])}</div>'
+        card = f'<h3>The whole law</h3><div class="big">{big}</div>{code(equation["text"])}'
+        whole = f'<div class="law found" style="margin-bottom:14px">{card}</div>'
     lead = f"{central}Convention: {code(m.law.pair.convention)}; r is the distance, m masses, q charges; {units}."
     shown_parts = (before_and_after, ways, against_the_truth, constants, choice, node, facts)
     return f'{whole}<p class="lead">{lead}</p>' + "".join(
