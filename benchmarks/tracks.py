@@ -73,7 +73,7 @@ class Condition:
 
 
 ALONE = Worse(trajectories=TRAJECTORIES, frames=FRAMES, velocities=False, accelerations=False)
-NOISES, SPACINGS = (0.001, 0.01, 0.1, 0.5), (1, 2, 4, 8)
+NOISES, SPACINGS = (0.001, 0.01, 0.1, 0.5), (1, 2, 4)
 
 
 def _on_the_grid(noise: float, every: int) -> Condition:

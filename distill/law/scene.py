@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.files.dataset import Dataset
+from distill.files.fields import SPLITS
 from distill.files.properties import of_edges, of_pairs
 from distill.law.receivers import Receivers, beyond_radial, forces_of, law_acceleration
 from distill.messages.net_forces import nodes_of, state_of
@@ -68,16 +69,16 @@ def of_receivers(data: Receivers) -> Scene:
     )
 
 
-def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
+def of_dataset(dataset: Dataset, law: Law, seed: int = 0, test: bool = True) -> Scene:
     """Stretches of the trajectories that were not trained on (of all, where these are few): whole ones where there are
     at most ``ROWS`` rows and ``EDGES`` edges in them, else drawn at random. ``law`` says which pairs may act.
+    ``test``: whether those of the test split may be among them; not where a choice is made.
     """
     if positions_alone(dataset):
-        return of_windows(dataset, seed)
+        return of_windows(dataset, seed, test)
     pos, vel, acc = (getattr(dataset, k) for k in ("pos", "vel", "acc"))
     frames, n = pos.shape[1:3]
-    unseen = np.flatnonzero(dataset.split != 0)
-    kept = unseen if len(unseen) >= FEWEST else np.arange(len(pos))
+    kept = _left_out(dataset, test)
     box = dataset.arrays.get("box")
     length = min(STRETCH, frames, max(1, len(kept) * frames // STRETCHES))
     in_a_frame = _edges_a_frame(pos[kept[0], 0].astype(float), law, box)
@@ -131,12 +132,18 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0) -> Scene:
     )
 
 
-def of_windows(dataset: Dataset, seed: int = 0) -> Scene:
+def _left_out(dataset: Dataset, test: bool) -> np.ndarray:
+    """Trajectories that were not trained on, or all where these are too few; of the test split only with ``test``."""
+    allowed = np.flatnonzero((dataset.split != SPLITS.index("test")) | test)
+    unseen = allowed[dataset.split[allowed] != SPLITS.index("train")]
+    return unseen if len(unseen) >= FEWEST else allowed
+
+
+def of_windows(dataset: Dataset, seed: int = 0, test: bool = True) -> Scene:
     """The same where only positions were observed: windows one after the other take the place of frames, so that no two
     have an observation in common. Where a particle has no window, its row is zero, whatever the law.
     """
-    unseen = np.flatnonzero(dataset.split != 0)
-    kept = unseen if len(unseen) >= FEWEST else np.arange(len(dataset.pos))
+    kept = _left_out(dataset, test)
     frames, n = dataset.pos.shape[1:3]
     length = min(length_in(dataset), frames)
     count = max(1, min(ROWS * length // (frames * n), EDGES // (frames * n * (n - 1))))

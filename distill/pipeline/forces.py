@@ -158,7 +158,7 @@ class OfDataset:
         edges = observations(self.dataset, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
         edges = edges if self.periodic else with_motion(edges, self.dataset)
         nodes, own = nodes_of(edges), roles.part("read_out", edges, seed)
-        read, _, _ = all_that_acts(own, nodes_of(own), unseen(self.dataset, seed), seed, quick)
+        read, _, _ = all_that_acts(own, nodes_of(own), unseen(self.dataset, seed, test=False), seed, quick)
         edges["acc_pred_i"] = read.accelerations(edges, nodes)
         main, whole = of_splines(read, edges), edges
         if read.further:

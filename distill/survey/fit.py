@@ -27,11 +27,11 @@ SMALL = 0.01  # held-out error that needs no more functions
 FINDS = 0.95  # held-out error over that of predicting zero: above, no force is found
 
 
-def unseen(data: Dataset, seed: int = 0) -> Scene:
-    """Stretches of the trajectories left out."""
+def unseen(data: Dataset, seed: int = 0, test: bool = True) -> Scene:
+    """Stretches of the trajectories left out, those of the test split among them with ``test``."""
     cutoff = float(data.cutoff) if "cutoff" in data.arrays else None
     law = Law(sp.Integer(0), {}, data.meta.system.neighbours_only, cutoff, tuple(data.properties))
-    return scene.of_dataset(data, law, seed)
+    return scene.of_dataset(data, law, seed, test)
 
 
 def all_that_acts(edges: dict, nodes: Nodes, held: Scene, seed: int = 0, quick: bool = False) -> tuple:
