@@ -315,7 +315,7 @@ def test_what_data_cannot_tell_is_said_of_their_file(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     arrays = {"pos": rng.normal(size=(8, 20, 3, 2)), "vel": np.zeros((8, 20, 3, 2)), "acc": np.zeros((8, 20, 3, 2))}
     np.savez(tmp_path / "theirs.npz", **arrays, mass=np.ones((8, 3)))
-    with pytest.raises(UserError, match="theirs.npz: all accelerations are zero.*; a law needs frames"):
+    with pytest.raises(UserError, match="theirs.npz: all accelerations are zero.*; a law needs enough frames"):
         distill.search_law(dataset=str(tmp_path / "theirs.npz"), engine="operon")
     np.savez(tmp_path / "theirs.npz", **arrays, mass=np.ones((8, 3)), split=np.ones(8, int))
     with pytest.raises(UserError, match="theirs.npz has no trajectory in its train split; give some the number 0"):

@@ -59,7 +59,7 @@ def test_energy_and_stored_acceleration(name):
     found = run(SYSTEMS[name], trajectories=8)
     assert found["energy_drift"].max() < 1e-6 and found["report"]["dropped"] == 0
     assert found["pos"].dtype == np.float64 and found["pos"].shape == (8, 20, 4, 2)
-    acc = acceleration(SYSTEMS[name], found["pos"], found["vel"], every_frame(found))
+    acc = acceleration(SYSTEMS[name], found["pos"], found["vel"], every_frame(found), found["t"])
     np.testing.assert_allclose(found["acc"], acc, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(found["t"], 5 * SYSTEMS[name].dt * np.arange(20))
     if SYSTEMS[name].held:

@@ -7,7 +7,7 @@ import pytest
 import splines
 
 from distill.files.dataset import Dataset
-from distill.files.kinds import DatasetRecord, SystemRecord
+from distill.files.kinds import ActingRecord, DatasetRecord, SystemRecord
 from distill.messages.net_forces import nodes_of
 from distill.physics.record import describe
 from distill.physics.system import acceleration
@@ -200,7 +200,9 @@ def test_functions_of_properties_that_are_no_products_are_left_free():
 
 def planted(system, pos, vel, properties, **arrays) -> Dataset:
     acc = acceleration(system, pos, vel, {k: v[:, None] for k, v in properties.items()})
-    about = DatasetRecord(system=SystemRecord(**describe(system)))
+    told = describe(system)
+    told["terms"] = [ActingRecord(**term) for term in told["terms"]]
+    about = DatasetRecord(system=SystemRecord(**told))
     arrays |= properties | {"pos": pos, "vel": vel, "acc": acc, "split": np.zeros(len(pos), np.int8)}
     return Dataset("planted", None, arrays, about)
 
