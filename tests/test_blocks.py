@@ -1,5 +1,6 @@
 """Splines of every term of a law, against worlds in which each of them acts beside gravity."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from distill.formulas.units import Units
 from distill.law.further import composed
 from distill.law.receivers import law_error
 from distill.law.selection import Ground
+from distill.law.verdict import of_terms
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 from distill.splines.blocks import with_motion
@@ -125,3 +127,15 @@ def test_formulas_take_the_place_of_splines():
     assert to_text(law.pair) == "-m_i * m_j / (r + 0.2)^2"
     assert {name: to_text(f) for name, f in law.pairs.items()} == {"relative_velocity": "0.5 * exp(-r)"}
     assert law_error(law, ground.held) < 1e-12
+    names = ("r", "m_i", "m_j")
+    truth = Law(parse("-m_i*m_j/(r + 0.2)^2", names), pairs={"relative_velocity": parse("0.5*exp(-r)", names)})
+    assert of_terms(law, truth, ground.held)["recovered"]
+    for wrong, why in (
+        ({"relative_velocity": parse("0.51*exp(-r)", names)}, "constants"),
+        ({"relative_velocity": parse("0.5/(1 + r)", names)}, "form"),
+        ({}, "form"),
+        (law.pairs | {"transverse": parse("0.001/r", names)}, "form"),
+    ):
+        assert why in of_terms(replace(law, pairs=wrong), truth, ground.held)["failed"]
+    dragged = of_terms(replace(law, node={"drag": 0.01}), truth, ground.held)
+    assert "node terms" in dragged["failed"] and not dragged["recovered"]

@@ -13,6 +13,7 @@ from distill.formulas.units import ONE, Units
 from distill.law import constants, further, node_terms, residuals, selection, trust, verdict
 from distill.law.receivers import (
     Receivers,
+    beyond_radial,
     error_without_pairs,
     fit_node_terms,
     law_acceleration,
@@ -29,7 +30,7 @@ from distill.law.sources import Source, sharpened
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics import record
-from distill.physics.law import Law
+from distill.physics.law import Law, law_of_system
 from distill.physics.system import node_force, state_of
 from distill.search import node_function
 from distill.search.front import Front
@@ -154,14 +155,25 @@ class Judge:
         self.unseen = ground.held if test is None else some_receivers(test, len(ground.held.acc), seed)
         self.system, self.cutoff = record.system_of(dataset.meta.system), cutoff_of(dataset)
         self.truth = verdict.true_law(self.system, variables(ground.properties))
+        self.whole = None  # the true law with all terms, where a verdict can be on all of them
+        if self.system is not None and self.system.response is None and self.unseen.seen is not None:
+            self.whole = law_of_system(self.system, dataset.dim)
         self.true_node = None if self.truth is None else true_node_force(self.system, self.edges, dataset)
 
     def verdict(self, law: Law) -> dict | None:
         """The one verdict there is, on pair force and node terms; None where the truth is not known."""
+        if self.whole is not None and (self.truth is None or beyond_radial(law)):
+            return verdict.of_terms(law, self.whole, self.unseen, self.split)
         if self.truth is None:
             return None
         known = {"split": self.split, "response": self.system.response}
         return verdict.against_truth(law, self.truth, self.edges, self.true_node, self.seed, self.cutoff, **known)
+
+    def described_truth(self) -> dict | None:
+        """As ``kinds.Truth``; None where it is not known."""
+        if self.truth is None and self.whole is None:
+            return None
+        return verdict.describe_truth(self.system, self.truth, self.whole)
 
     def by_data(self, main: Finding, rivals: Sequence[Finding], further: Sequence[trust.Other] = ()) -> dict:
         """What the data alone say of the law of ``main``; ``further``: laws that are no findings of this kind."""
@@ -251,7 +263,9 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge, further: Seq
         "refinement": refinement_json(refined),
         "rivals": {other.source.name: rival_json(other, judge) for other in rivals},
         "acceleration_error": judge.acceleration_error(law),
-        "truth": None if judge.truth is None else verdict.describe_truth(system, judge.truth),
+        "truth": None
+        if judge.truth is judge.whole is None
+        else verdict.describe_truth(system, judge.truth, judge.whole),
         "verdict": judge.verdict(law) or {"recovered": None, "why": "the true law is not known here"},
         "data_verdict": judge.by_data(main, rivals, further),
     }

@@ -25,15 +25,19 @@ from distill.formulas.latex import to_latex
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import to_text
 from distill.formulas.tree import complexity
-from distill.law.ranges import NAMES, Error, Ranges
-from distill.physics.law import Law
+from distill.law.ranges import NAMES, QUANTILE, Error, Ranges
+from distill.law.receivers import Receivers, law_acceleration, without_pairs
+from distill.physics.law import RADIAL, Law
 from distill.physics.responses import Response
 from distill.physics.system import radial_force
+from distill.physics.terms.state import TIME
+from distill.statistics.metrics import typical_size
 
 CONSTANTS = 0.01  # relative deviation of a constant of the law, or of a node term
 EXTRA = 1e-4  # of |a|: a node term that is none is another form, as a term of the pair force is
 SHARE = 0.1  # of the network's error
 ROUNDING = 1e-5  # error of accelerations: constants that were fitted to a relative 1e-6, near the core
+SAMPLES = 4000  # pairs at which functions of terms are compared
 ALONE = 1e-3  # where there is no network: a tenth of what constants may be off by
 TAIL = 30.0  # 99.9 % quantile of errors over their mean; of trained networks it is 36 to 54
 WHERE = {"in": "in range", "near": "near", "extrapolated": "beyond"}
@@ -104,6 +108,58 @@ def against_truth(
         "split": split,
         "n_receivers": ranges.receivers,
         "n_samples": len(ranges.samples["near"]["r"]),
+        "equivalence": relation,
+    }
+
+
+def of_terms(law: Law, truth: Law, data: Receivers, split: str | None = None) -> dict:
+    """Verdict where either law has more than a radial force and constant terms of a node, JSON-ready.
+
+    Every function of a pair has to be the true one, constants within ``CONSTANTS``, at the pairs of ``data``, and no
+    other may be there; what acts on a particle has to make the true force within as much; accelerations of the
+    receivers may be off by ``ALONE``. Nothing is asked beyond the data: where friction or a field ends is not known.
+    """
+    found, true = (law_acceleration(one, data) for one in (law, truth))
+    size = np.linalg.norm(true, axis=1)
+    typical = typical_size(size)
+    with np.errstate(all="ignore"):
+        left = np.linalg.norm(found - true, axis=1) / (typical + size)
+    mean, tail = float(np.mean(left)), float(np.quantile(left, QUANTILE))
+    pick = np.unique(np.linspace(0, len(data.seen.r) - 1, SAMPLES).astype(int))
+    columns = {name: value[pick] for name, value in {**data.seen.ends, "r": data.seen.r}.items()}
+    samples, failed, told, relation = {"in": columns | {TIME: data.seen.motion.t[pick]}}, {}, [], None
+    for name, function in truth.pair_functions.items():
+        own = law.pair_functions.get(name)
+        if own is None or (own == 0) != (function == 0):
+            failed["form"] = f"{name.replace('_', ' ')} is missing"
+            continue
+        if function == 0:
+            continue
+        one = equivalence(own, function, samples)
+        relation = one if name == RADIAL else relation
+        told.append(f"{name.replace('_', ' ')}: {one['text']}")
+        failed |= _form(one, True)
+    if more := [name for name in law.pairs if name not in truth.pairs]:
+        failed["form"] = f"{more[0].replace('_', ' ')} is one term too many"
+    own, there = (law_acceleration(without_pairs(one), data) for one in (law, truth))
+    off, whole = (float(np.sqrt((v**2).sum(1).mean())) for v in (own - there, there))
+    node_error = off / whole if whole > EXTRA * typical else off / typical
+    if not node_error <= (CONSTANTS if whole > EXTRA * typical else EXTRA):
+        failed["node terms"] = f"what acts on a particle is off by {_percent(node_error)}"
+    if not (mean <= ALONE and tail <= TAIL * ALONE):
+        failed["in"] = f"accelerations off by {_percent(mean)} in the mean, {_percent(tail)} in one of a thousand"
+    good = "; ".join([*told, f"accelerations off by {_percent(mean)} (allowed: {_percent(ALONE)})"])
+    return {
+        "recovered": not failed,
+        "same_form": not set(failed) & {"form", "constants", "node terms"},
+        "failed": list(failed),
+        "why": "; ".join([*(told if failed else []), *failed.values()]) if failed else good,
+        "relative_error_in_range": finite_or_none(mean),
+        "tails": {"in": finite_or_none(tail)},
+        "allowed_errors": {"in": ALONE},
+        "node_error": finite_or_none(node_error),
+        "split": split,
+        "n_receivers": len(data.acc),
         "equivalence": relation,
     }
 
@@ -202,9 +258,11 @@ def true_law(system, names=VARIABLES):
     return force
 
 
-def describe_truth(system, truth) -> dict:
-    """What ``law.json`` says of the truth."""
+def describe_truth(system, truth, whole: Law | None = None) -> dict:
+    """What ``law.json`` says of the truth; of the ``whole`` law where that is known and a pair formula is not all."""
     about = {"external": system.external_law, "drag": system.drag, "variables": list(system.variables)}
     if isinstance(truth, sp.Expr):
         return {"text": to_text(truth), "latex": to_latex(truth), "complexity": complexity(truth)} | about
+    if truth is None:
+        return whole.equation() | {"complexity": None} | about
     return {"text": "-dV/dr of the potential simulated", "latex": r"-\frac{dV}{dr}", "complexity": None} | about

@@ -39,8 +39,9 @@ def law(m) -> str:
 
 def law_card(title: str, one, kind: str = "", size: float = 31.0, extra: str = "") -> str:
     """A law in large type with its text below; ``one``: a ``PairLaw`` or a ``Truth``."""
-    plain = one.text.removeprefix("f = ")
-    big = formula("f = " + one.latex.removeprefix("f = "), size, f"f = {plain}", 360)
+    plain, whole = one.text.removeprefix("f = "), one.text.startswith("m_i a_i")
+    of = "" if whole else "f = "
+    big = formula(of + one.latex.removeprefix("f = "), 16.0 if whole else size, of + plain, 360)
     more = f'<p class="note">and {text(extra)}</p>' if extra else ""
     return f'<div class="law {kind}"><h3>{text(title)}</h3><div class="big">{big}</div>{code(plain)}{more}</div>'
 
