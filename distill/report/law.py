@@ -39,7 +39,7 @@ def law(m) -> str:
 
 def law_card(title: str, one, kind: str = "", size: float = 31.0, extra: str = "") -> str:
     """A law in large type with its text below; ``one``: a ``PairLaw`` or a ``Truth``."""
-    plain, whole = one.text.removeprefix("f = "), one.text.startswith("m_i a_i")
+    plain, whole = one.text.removeprefix("f = "), words.is_whole(one.text)
     of = "" if whole else "f = "
     big = formula(of + one.latex.removeprefix("f = "), 16.0 if whole else size, of + plain, 360)
     more = f'<p class="note">and {text(extra)}</p>' if extra else ""

@@ -58,8 +58,9 @@ def headline(m: Material) -> str:
     out += '<div class="laws">' + law_card("Law found", law.pair, "found", extra=", ".join(extra))
     if truth := law.truth:
         known = [words.response_words(verdict.response.truth)] if verdict.response else []
-        known += [f"drag {words.shown(truth.drag)}"] if truth.drag else []
-        known += [f"beside it: {truth.external}"] if truth.external else []
+        if not words.is_whole(truth.text):
+            known += [f"drag {words.shown(truth.drag)}"] if truth.drag else []
+            known += [f"beside it: {truth.external}"] if truth.external else []
         out += law_card("True law", truth, extra="; ".join(known)) + "</div>"
     else:
         why = text(words.truth_words(law, m.generalization))
@@ -73,7 +74,8 @@ def tiles(m: Material) -> str:
     if verdict.relative_error_in_range is not None:
         # the force is cut off where the data end: beyond is closer in
         where = "closer than any of its pairs" if m.cut_off else "beyond the range of the data"
-        beyond = f"{words.percent(verdict.relative_error_extrapolated)} {where}"
+        far = verdict.relative_error_extrapolated
+        beyond = "not compared beyond the data" if far is None else f"{words.percent(far)} {where}"
         inside = words.percent(verdict.relative_error_in_range)
         out.append(tile(inside, "off the true accelerations, within range", beyond))
     if fit:

@@ -143,6 +143,11 @@ def pair_words(law: LawRecord) -> str:
     return f"no pair force (f = {law.pair.short} makes {shown(share, 2)} of the accelerations)"
 
 
+def is_whole(text: str) -> bool:
+    """Whether the text of a law is that of all its terms, and not of the radial force alone."""
+    return text.startswith("m_i a_i")
+
+
 def further_terms(law: LawRecord) -> list[str]:
     """Every term beside the radial force that is a function, in a few words each."""
     pairs = [f"{name.replace('_', ' ')} {one.text.replace(' ', '')}" for name, one in law.pairs.items()]
@@ -338,7 +343,8 @@ def answer(law: LawRecord, generalization: Generalization | None) -> str:
         deviation = f"its accelerations deviate from the truth by {percent(inside)} within the range of the data"
         deviation += f" and by {percent(outside)} beyond it" if outside is not None else ""
         if max(inside, outside or 0) < ROUNDING:
-            deviation = "the two agree to rounding, within the range of the data and beyond it"
+            beyond = "" if outside is None else " and beyond it"
+            deviation = f"the two agree to rounding, within the range of the data{beyond}"
     relation = verdict.equivalence.relation if verdict.equivalence else None
     near = verdict.equivalence.text if relation not in (None, "same", "different") else ""
     if verdict.recovered:
