@@ -82,7 +82,7 @@ def compare_with_the_table(system, n, dim):
 BESIDE = "trap off_centre_well quadratic_drag magnetic non_reciprocal alignment transverse modulated".split()
 
 
-@pytest.mark.parametrize("n", [5, 10])
+@pytest.mark.parametrize("n", [5, pytest.param(10, marks=pytest.mark.slow)])
 def test_the_lanes_force_is_the_table_s_for_every_term(n):
     terms = [acting for name in BESIDE for acting in SYSTEMS[name].terms]
     law = "-m_j*(1 + 0.5*cos(4*t))/(r + 0.1)"

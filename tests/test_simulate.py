@@ -54,7 +54,11 @@ def test_agrees_with_scipy(name):
         np.testing.assert_allclose(found["vel"][k], vel, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "lj"])  # that one is not integrated here
+ALWAYS = ("spring", "charge", "discontinuous", "string_ball", "trap", "alignment", "modulated")  # one of each kind
+OF_PAIRS = [name for name in SYSTEMS if name != "lj"]  # that one is not integrated here
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.slow) for n in OF_PAIRS])
 def test_energy_and_stored_acceleration(name):
     found = run(SYSTEMS[name], trajectories=8)
     assert found["energy_drift"].max() < 1e-6 and found["report"]["dropped"] == 0

@@ -148,7 +148,8 @@ def test_where_there_is_no_pair_force_that_is_said():
 
     def told(share, short="-1e-16*m_j/r"):
         pair, known = SimpleNamespace(short=short), SimpleNamespace(pair_share=share)
-        return words.pair_words(SimpleNamespace(pair=pair, data_verdict=known))
+        node = SimpleNamespace(functions={})
+        return words.pair_words(SimpleNamespace(pair=pair, pairs={}, node=node, data_verdict=known))
 
     assert (
         told(1e-15).startswith("no pair force (f = -1e-16*m_j/r makes 1.0×10⁻¹⁵ of") and told(0.9) == "f = -1e-16*m_j/r"
