@@ -279,20 +279,19 @@ def counted(rows: list[dict]) -> dict:
         some = [r for r in rows if r["condition"] == name]
         if not some:
             continue
-        told, either = {"bar": condition.bar, "within": condition.within}, np.zeros(len(some), bool)
+        told: dict = {"bar": condition.bar, "within": condition.within}
         for way in WAYS:
-            done = [r.get(way) for r in some]
-            if all(d is None for d in done):
+            done = [r[way] for r in some if r.get(way)]
+            if not done:
                 continue
-            good = [bool(d and d.get("after", {}).get("recovered")) for d in done]
-            before = [bool(d and d.get("before", {}).get("recovered")) for d in done]
-            errors = [d["fit"]["median"] for d in done if d and "fit" in d]
-            laws = [d["after"]["accelerations"]["median"] for d in done if d and "after" in d]
-            either |= np.array(good)
-            told[way] = rate(good) | {"before_refit": rate(before), "failed": sum("error" in (d or {}) for d in done)}
+            good, before = ([bool(d.get(k, {}).get("recovered")) for d in done] for k in ("after", "before"))
+            errors = [d["fit"]["median"] for d in done if "fit" in d]
+            laws = [d["after"]["accelerations"]["median"] for d in done if "after" in d]
+            told[way] = rate(good) | {"before_refit": rate(before), "failed": sum("error" in d for d in done)}
             told[way] |= {"fit_error": spread(errors), "law_error": spread(laws)}
-            told[way]["seconds"] = spread([sum(d["seconds"].values()) for d in done if d and "seconds" in d])
-        out[name] = told | {EITHER: rate(either.tolist())}
+            told[way]["seconds"] = spread([sum(d["seconds"].values()) for d in done if "seconds" in d])
+        either = [any((r.get(way) or {}).get("after", {}).get("recovered") for way in WAYS) for r in some]
+        out[name] = told | {EITHER: rate(either)}
     return out
 
 

@@ -99,7 +99,7 @@ def units(stored: dict) -> str:
         if "n_networks" in one:
             low, high = one["smallest_ratio"], one["largest_ratio"]
             told = f"error within 10 % of that in the unit of the data: {one['within']} of {one['n_networks']}"
-            lines.append([label, told, f"ratios {low:.3g} to {high:.3g}"])
+            lines.append([label, told, f"ratios {low:.5f} to {high:.5f}"])
     what = (
         "Length, time, mass and charge each in a unit of its own, drawn from 10^-12 to 10^12, and the origin 10^6"
         " typical distances away in a random direction:"
