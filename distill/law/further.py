@@ -101,7 +101,8 @@ class OfNode(Slot):
     properties: tuple[str, ...]
 
     def stands_for(self, block):
-        return block is self.block
+        """Blocks that differ by a property alone have one function, which may hold it."""
+        return isinstance(block, NodeBlock) and (block.term, block.over) == (self.block.term, self.block.over)
 
     def own(self, seen) -> dict:
         wanted = [property_named(name).variables[0] for name in self.properties]
@@ -124,11 +125,15 @@ class Drag(OfNode):
         return self.along(seen, np.ones(1))
 
     def put(self, law, expr):
-        return replace(law, node=law.node | {self.name: _value(_called(expr, SPEED))})
+        whole = _called(expr, SPEED) + sp.Float(law.node.get(self.name, 0.0))  # a constant may be there already
+        return replace(law, node=law.node | {self.name: _value(whole)})
 
 
 class Gyration(OfNode):
     """A constant times v turned by a right angle, times a property or not."""
+
+    def stands_for(self, block):
+        return block is self.block
 
     @property
     def name(self):
@@ -195,7 +200,7 @@ class Component(OfNode):
 
     def put(self, law, expr):
         before = law.node.get(self.term, np.zeros(self.dim))
-        parts = [_value(expr) if k == self.axis else before[k] for k in range(self.dim)]
+        parts = [_value(expr + before[k]) if k == self.axis else before[k] for k in range(self.dim)]
         constant = all(isinstance(part, float) for part in parts)
         return replace(law, node=law.node | {self.term: np.array(parts) if constant else tuple(parts)})
 
@@ -309,7 +314,7 @@ def slots(further: Sequence[Further], ground: Ground) -> list[Slot]:
             centre, across = centre_of(one, seen)
             around = [AboutPoint(block, varying, centre)]
             out += around if across <= CENTRAL else [Component(block, varying, k, dim, "field") for k in range(dim)]
-    return out
+    return list({slot.name: slot for slot in out}.values())
 
 
 def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units = ONE) -> Law:

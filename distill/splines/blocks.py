@@ -297,7 +297,7 @@ def candidates(data, products: Sequence[Product], names: Sequence[str], unit: fl
     speed = line(np.linalg.norm(motion.vel, axis=1), SPEEDS)
     for by in beside:
         out.append(NodeBlock("field", by, PLACE, place, dim))
-        if moving and dim in TERMS["magnetic"].dims:
+        if moving and dim == 2:  # in three dimensions B is a vector, for which a law has no formula here yet
             out.append(NodeBlock("magnetic", by, NOTHING, None, dim))
         if moving:
             out.append(NodeBlock("drag", by, SPEED, speed, dim))
