@@ -52,6 +52,14 @@ class ModelConfig:
                            properties (none: 1). Accelerations come out in the same: the model knows no other units,
                            but for ``Edges.dx``, which is in that of the data.
     centre                 where positions are counted from, without translation_invariant; none: from the origin.
+    relative_messages      positions enter messages only as x_j - x_i, whatever the node model sees: pairs do the same
+                           everywhere, what acts on one alone need not be the same.
+    additive_node          of a linear node: a_i = (W sum_j e_ij + F(x_i, ...))/m_i, with numbers W, the unit matrix
+                           where there are as many components as dimensions: a = F/m. Edges see all that nodes see but
+                           for the place, so that M(x_i) would say nothing more; messages are forces, and all that is
+                           left open is e_ij + b(v_i, p_i, t) for e_ij and as much less in F (``messages.gauges``).
+    clock                  (mean, spread) of the times in the training data, by which all networks see the time; none:
+                           they see no time.
     edge_model             layers of the edge model, H = ``hidden``; github.com/BernardoRicci/symbolic_deep_learning
                            has the last two, with H = 300 and 100 components:
                            mlp   ``depth`` hidden layers of H units (the paper);
@@ -86,9 +94,12 @@ class ModelConfig:
     time: float = 1.0
     units: tuple[float, ...] = ()
     centre: tuple[float, ...] = ()
+    relative_messages: bool = False
+    additive_node: bool = False
+    clock: tuple[float, ...] = ()
 
     def __post_init__(self):
-        for name in ("properties", "units", "centre"):  # lists where they come from JSON
+        for name in ("properties", "units", "centre", "clock"):  # lists where they come from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not all(unit > 0 for unit in (self.length, self.time, *self.units)):
             raise ValueError("units are positive")
@@ -100,6 +111,10 @@ class ModelConfig:
             raise ValueError(f"wide_masses needs {', '.join(NEEDED_BY_WIDE_MASSES)}")
         if self.log_mass and "mass" not in self.properties:
             raise ValueError("log_mass is for particles with a mass")
+        if len(self.clock) not in (0, 2) or any(not spread > 0 for spread in self.clock[1:]):
+            raise ValueError("a clock is a mean and a positive spread")
+        if self.additive_node and (self.wide_masses or not self.linear_node or "mass" not in self.properties):
+            raise ValueError("additive_node is for a linear node and particles with a mass, and not for wide_masses")
         if self.periodic and not (self.translation_invariant and self.geometric_inputs):
             raise ValueError("a network for a periodic box needs translation_invariant and geometric_inputs")
 
@@ -132,15 +147,26 @@ class GNN(MessagePassing):
         self.config = config
         c, dim, width = config, config.dim, config.hidden
         outputs = config.message_dim * (2 if c.gaussian else 1) + int(c.exp_gate)
-        own = dim + len(c.properties)  # velocity and properties
+        own = dim + len(c.properties) + bool(c.clock)  # velocity, properties and the time
         scale = (c.r_power, c.r_mean, c.r_spread) if c.periodic else None
         self.edge_in = FirstLayer(
-            dim, own, width, c.translation_invariant, c.geometric_inputs, scale, not c.wide_masses
+            dim,
+            own,
+            width,
+            c.translation_invariant or c.relative_messages,
+            c.geometric_inputs,
+            scale,
+            not c.wide_masses,
         )
         self.edge_mlp = after_first(c.edge_model, width, c.depth, outputs, c.activation)
         node_inputs = own if c.translation_invariant else own + dim
         gate = int(c.wide_masses)
-        if c.linear_node:
+        if c.additive_node:
+            self.node_mlp = mlp(node_inputs, [width] * c.depth, dim, c.activation)
+            self.mixture = None
+            if c.message_dim != dim:
+                self.mixture = nn.Parameter(torch.randn(dim, c.message_dim) / c.message_dim**0.5)
+        elif c.linear_node:
             self.node_mlp = mlp(node_inputs, [width] * c.depth, dim * (c.message_dim + 1) + gate, c.activation)
         else:
             self.node_mlp = mlp(node_inputs + c.message_dim, [width] * c.depth, dim + gate, c.activation)
@@ -275,6 +301,13 @@ class GNN(MessagePassing):
         """M(x_i) [node, dim, active component] and c(x_i) [node, dim] of a linear node, in units of ``acc_scale``."""
         c, rows = self.config, None
         features = self.features(x)
+        if c.additive_node:
+            own = features[:, c.dim :] if c.translation_invariant else features
+            k = 2 * c.dim + c.properties.index("mass")
+            mass = x[:, k : k + 1]
+            mixture = torch.eye(c.dim).to(x) if self.mixture is None else self.mixture
+            mixture = mixture if kept is None else mixture[:, kept]
+            return mixture / mass[:, :, None], self.node_mlp(own) / mass
         if kept is not None:  # rows of M(x) for the active components, of c(x), and of the gate
             columns = torch.cat([kept, torch.full_like(kept[:1], c.message_dim)])
             start = torch.arange(c.dim, device=kept.device)[:, None] * (c.message_dim + 1)

@@ -28,6 +28,9 @@ ASSUMPTIONS = {
     "linear-node": "acceleration linear in the summed messages",
     "log-mass": "log m as input",
     "scale-output": "output in units of the median acceleration",
+    "relative-messages": "edges see positions only as differences, whatever nodes see",
+    "additive-node": "a_i = (sum of messages + F(x_i, ...))/m_i: messages are forces, where the node is linear",
+    "clock": "networks see the time",
     "velocities": "networks see velocities (default; on positions alone where something depends on them)",
     "wide-masses": "masses over many decades: a gate at nodes too, gates with powers of m and r, errors by body"
     " (newton: where log m has a standard deviation above 1.75)",

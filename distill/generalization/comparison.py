@@ -58,6 +58,7 @@ def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law) -> 
         if "acc" not in dataset.arrays:
             made.sets[WINDOWS] = extrapolation.own_windows(dataset, args.max_graphs, args.seed)
     unit, network = kind.unit(system), network_acceleration(model, dataset)
+    clocks = law.in_time, bool(model.config.clock)
     like = made.sets[INTERPOLATION]
     inertia = like.inertia if unit else 1.0
     typical = typical_size(np.linalg.norm(inertia * like.acc, axis=-1))
@@ -68,8 +69,7 @@ def measure(kind: Comparison, args: Namespace, dataset: Dataset, model, law) -> 
         "errors_are": f"of {f'forces, mass * acc, in {unit}' if unit else 'accelerations'}; {ERRORS_ARE}",
         "simulations": {name: states.report for name, states in made.sets.items() if states.report},
         "sets": {
-            name: extrapolation.compare(s, network, law.acceleration, bool(unit), typical, law.in_time)
-            for name, s in sets
+            name: extrapolation.compare(s, network, law.acceleration, bool(unit), typical, *clocks) for name, s in sets
         },
         "skipped_sets": made.skipped,
     }
@@ -115,6 +115,7 @@ def _rollouts(args, dataset, system, law, model, made) -> dict:
     starts["properties"] = {name: values[: args.rollouts] for name, values in made.starts["properties"].items()}
     time = _spacing(dataset, system) * (frames - 1)
     functions = {"training_time": time, "times": extrapolation.LONGER, "timed": law.in_time}
+    functions["network_timed"] = bool(model.config.clock)
     return rollout.compare(system, law.acceleration, network, **starts, **functions, scales=model.config.scales)
 
 

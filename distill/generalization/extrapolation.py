@@ -269,9 +269,17 @@ def errors(pred: np.ndarray, true: np.ndarray, held=(), typical: float = 0.0) ->
     return out
 
 
-def compare(states: States, network, law, forces: bool = False, typical: float = 0.0, timed: bool = False) -> dict:
+def compare(
+    states: States,
+    network,
+    law,
+    forces: bool = False,
+    typical: float = 0.0,
+    timed: bool = False,
+    network_timed: bool = False,
+) -> dict:
     """Errors of two functions (pos, vel, properties[, box]) -> accelerations on one set, and their ratio; ``timed``:
-    the law takes the times ``t`` [graph] too.
+    the law takes the times ``t`` [graph] too, ``network_timed``: so does the network.
 
     ``forces``: of mass * acc in place of accelerations. ``typical``: their size in the data that the law is from.
     """
@@ -279,7 +287,8 @@ def compare(states: States, network, law, forces: bool = False, typical: float =
     box = {} if states.box is None else {"box": states.box}
     scale = states.inertia if forces else 1.0
     with np.errstate(all="ignore"):
-        for name, function, more in (("gnn", network, {}), ("law", law, {"t": states.t} if timed else {})):
+        for name, function, clock in (("gnn", network, network_timed), ("law", law, timed)):
+            more = {"t": states.t} if clock else {}
             found = scale * states.seen(function(*states.state, **box, **more))
             out[name] = errors(found, scale * states.acc, states.held, typical)
     gnn, law_mae = out["gnn"]["mae"], out["law"]["mae"]

@@ -142,18 +142,20 @@ def compare(
     frames: int = FRAMES,
     scales: Scales = ONE,
     timed: bool = False,
+    network_timed: bool = False,
 ) -> dict:
     """JSON-ready comparison over ``times`` training times: position errors and energy drifts.
 
     ``law`` and ``network`` are functions (pos, vel, properties) -> accelerations; ``timed``: the law takes the time
-    ``t`` too. Position error: root mean square over the particles against the truth, over ``SIZE``. Energy drift:
-    |H + W - H(0)| over ``ENERGY_SCALE`` with H the true energy of the state reached and W what truly leaves on the way
+    ``t`` too, ``network_timed``: so does the network. Position error: root mean square over the particles against the
+    truth, over ``SIZE``. Energy drift: |H + W - H(0)| over ``ENERGY_SCALE`` with H the true energy of the state reached
+    and W what truly leaves on the way
     (drag). Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
     medians and quartiles over the trajectories; one that failed counts as infinitely far off.
     """
     t = np.linspace(0.0, times * training_time, frames)
     truth = functools.partial(acceleration, system), system.in_time
-    functions = {"truth": truth, "law": (law, timed), "truth_loose": truth, "gnn": (network, False)}
+    functions = {"truth": truth, "law": (law, timed), "truth_loose": truth, "gnn": (network, network_timed)}
     rolled = {
         k: roll(system, f, pos, vel, properties, t, TOLERANCES[k], scales, of) for k, (f, of) in functions.items()
     }

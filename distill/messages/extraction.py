@@ -99,7 +99,8 @@ class Extraction:
         pos, vel = (self._of_frames(arrays[k], number) if k in arrays else None for k in ("pos", "vel"))
         trajectory = number // self.dataset.pos.shape[1]
         properties = {name: values[trajectory] for name, values in self.dataset.properties.items()}
-        x = self.inputs.features(pos, vel, properties, self.model.config.properties)
+        t = self._of_frames(self.dataset.times, number)
+        x = self.inputs.features(pos, vel, properties, self.model.config.properties, t)
         network = self._network(x, self.source(number))
         graph, counts = self.source.arrays(number)
         vel = np.nan_to_num(np.zeros_like(pos) if vel is None else vel).reshape(-1, self.dataset.dim)

@@ -63,3 +63,38 @@ def gauges(properties: Iterable[str] = USUAL) -> dict[str, Gauge]:
 def gauge_named(name: str) -> Gauge:
     known = {g.name: g for g in (FORCE, ACCELERATION)}
     return known.get(name) or Gauge(name, name.removesuffix("_force"), 1)
+
+
+# ---------------------------------------------------------------- between messages and an additive node
+#
+# A network m_i a_i = sum_j e_ij + F_i predicts the same with e_ij + b_i in place of e_ij and F_i - k_i b_i in place of
+# F_i, whatever b is of the receiver's own state; k_i counts its senders. Nothing in the predictions says which of these
+# it is. Two things do not change: a sender's share S_ij = e_ij + F_i/k_i of the force on i, and so the differences
+# between what two senders do to one receiver. What is fixed by convention is the mean over the senders of one receiver:
+# that of the pair's terms (``physics.terms``), which depend on the sender, is the pair's, and the rest is the node's.
+# So a part of a pair force that is the same whoever the sender is, -c v_i from every neighbour, is told as a part of
+# the node's, k c times -v_i.
+
+
+def own_shares(messages: Mapping) -> np.ndarray:
+    """S_ij [edge, dim], a force: what does not depend on the gauge of a network with an additive node."""
+    return messages["mass_i"].astype(float)[:, None] * messages["acc_share"]
+
+
+def senders(messages: Mapping) -> tuple[np.ndarray, np.ndarray]:
+    """(number of its receiver in its frame [edge], k_i there [edge]); of windows, frame by frame."""
+    at = messages.get("at", messages["frame"])
+    key = np.stack([messages["trajectory"], at, messages["receiver"], messages["frame"]]).astype(np.int64)
+    key -= key.min(1, keepdims=True)
+    number = np.ravel_multi_index(tuple(key), tuple(key.max(1) + 1))
+    _, number, count = np.unique(number, return_inverse=True, return_counts=True)
+    return number, count[number].astype(float)
+
+
+def settled(shares: np.ndarray, pair: np.ndarray, number: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """The pair forces [edge, dim] of a network with these ``shares``, in the gauge in which their mean over the senders
+    of a receiver (``senders``) is that of the forces ``pair`` by the pair's terms.
+    """
+    left = shares - pair
+    mean = np.stack([np.bincount(number, column) for column in left.T], 1)[number] / count[:, None]
+    return pair + left - mean

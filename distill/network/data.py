@@ -46,14 +46,15 @@ class Inputs:
     scales: Scales = ONE
     invariant: bool = False
     centre: tuple[float, ...] = ()
+    clock: tuple[float, ...] = ()  # mean and spread of the times, where networks see these
 
     @classmethod
     def of(cls, config) -> "Inputs":
         """Of a network with this ``models.ModelConfig``."""
-        return cls(config.scales, config.translation_invariant, config.centre)
+        return cls(config.scales, config.translation_invariant, config.centre, config.clock)
 
-    def features(self, pos, vel, properties: Mapping, order: Sequence[str]) -> np.ndarray:
-        """``node_features`` in the units of the network."""
+    def features(self, pos, vel, properties: Mapping, order: Sequence[str], t=0.0) -> np.ndarray:
+        """``node_features`` in the units of the network, with the time ``t``, a number or [...], for a clock."""
         scales, pos = self.scales, np.asarray(pos, float)
         if self.invariant:
             pos = pos - _middle(pos)
@@ -61,7 +62,11 @@ class Inputs:
             pos = pos - np.asarray(self.centre)
         own = {name: np.asarray(properties[name], float) / scales.of(name) for name in order}
         vel = None if vel is None else np.asarray(vel, float) / scales.speed
-        return node_features(pos / scales.length, vel, own, order)
+        out = node_features(pos / scales.length, vel, own, order)
+        if not self.clock:
+            return out
+        t = (np.asarray(t, float)[..., None, None] - self.clock[0]) / self.clock[1]
+        return np.concatenate([out, np.broadcast_to(t, (*pos.shape[:-1], 1))], -1)
 
 
 def _middle(pos: np.ndarray) -> np.ndarray:
@@ -77,7 +82,8 @@ def dataset_features(dataset: Dataset, graphs: np.ndarray, inputs: Inputs | None
     trajectory, frame = np.divmod(graphs, dataset.pos.shape[1])
     properties = {name: values[trajectory] for name, values in dataset.properties.items()}
     pos, vel = (None if a is None else a[trajectory, frame] for a in (dataset.pos, dataset.arrays.get("vel")))
-    return (inputs or Inputs()).features(pos, vel, properties, inputs_of(dataset)).astype(np.float32)
+    inputs, t = inputs or Inputs(), dataset.times[trajectory, frame]
+    return inputs.features(pos, vel, properties, inputs_of(dataset), t).astype(np.float32)
 
 
 @dataclass
@@ -121,6 +127,7 @@ def load(
     limit, limit_val = (QUICK_FRAMES if dataset.periodic else QUICK_GRAPHS) if quick else (None, VALIDATION_GRAPHS)
     scales, rank_most, a_frame = inputs.scales, VALIDATION_GRAPHS, None
     told = {"properties": inputs_of(dataset), "length": scales.length, "time": scales.time, "centre": inputs.centre}
+    told |= {"clock": inputs.clock} if inputs.clock else {}
     told["units"] = tuple(scales.of(name) for name in told["properties"]) if scales.properties else ()
     edges = edges_of(dataset, graphs := graphs_of(dataset, "train", limit), device)
     if dataset.periodic:
@@ -145,6 +152,12 @@ def load(
         sizes = (typical_sizes(dataset, s, g, scales.acceleration) for s, g in both)
         data.typical, data.typical_val = (torch.as_tensor(size).to(device) for size in sizes)
     return data
+
+
+def clock_of(dataset: Dataset) -> tuple[float, ...]:
+    """Mean and standard deviation of the times in the training split; none where there is but one."""
+    t = np.asarray(dataset.times, float)[dataset.trajectories("train")]
+    return (float(t.mean()), float(t.std())) if np.ptp(t) > 0 else ()
 
 
 def body_sizes(dataset: Dataset, split: str) -> np.ndarray:

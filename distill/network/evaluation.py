@@ -11,22 +11,23 @@ from distill.network.edges import EdgeSource, cutoff_of, edges_for
 
 
 @torch.no_grad()
-def accelerations(model, source: EdgeSource, pos, vel, properties) -> np.ndarray:
+def accelerations(model, source: EdgeSource, pos, vel, properties, t=0.0) -> np.ndarray:
     """Predicted accelerations in the unit of the data, shaped as ``pos, vel [frame, particle, dim]``, a few frames at
     a time.
 
-    ``source``: the edges of these frames; ``properties``: name -> [frame, particle], the network's at least.
+    ``source``: the edges of these frames; ``properties``: name -> [frame, particle], the network's at least; ``t``: the
+    time, a number or [frame].
     """
     parameter = next(model.parameters())
     inputs = Inputs.of(model.config)
-    x = torch.as_tensor(inputs.features(pos, vel, properties, model.config.properties)).to(parameter)
+    x = torch.as_tensor(inputs.features(pos, vel, properties, model.config.properties, t)).to(parameter)
     parts = source.batches(np.arange(len(x)))
     out = [model(x[part].flatten(0, 1), source(part))[0] for part in parts]
     return inputs.scales.acceleration * torch.cat(out).reshape(pos.shape).double().cpu().numpy()
 
 
 def network_acceleration(model, dataset: Dataset, double: bool = False):
-    """The network as a function (pos, vel, properties, box=None) -> accelerations, shapes as in ``accelerations``.
+    """The network as a function (pos, vel, properties, box=None, t=0.0) -> accelerations, shapes as there.
 
     Its edges are as in the ``dataset`` that it learnt from: a chain's, all pairs, or in a box those within the cutoff,
     of which a ``UserError`` says that it is missing. ``double``: computed in float64, so that the step control of a
@@ -36,9 +37,9 @@ def network_acceleration(model, dataset: Dataset, double: bool = False):
         model = copy.deepcopy(model).double()
     device, chain = next(model.parameters()).device, dataset.meta.system.neighbours_only
 
-    def function(pos, vel, properties, box=None):
+    def function(pos, vel, properties, box=None, t=0.0):
         cutoff = None if box is None else cutoff_of(dataset)
         source = edges_for(pos, chain, box, cutoff, device, memory=0)
-        return accelerations(model, source, pos, vel, properties)
+        return accelerations(model, source, pos, vel, properties, t)
 
     return function

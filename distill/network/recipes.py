@@ -2,11 +2,12 @@
 
 ``paper``: the architecture, loss and schedule of Cranmer et al. 2020 as their code has them.
 ``newton``: our stronger prior; what every option assumes stands in ``models.ModelConfig``.
+``open``: for systems in which action need not be reaction, and fields, friction or the time may act.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from distill.network.variants import MESSAGE_DIM, VARIANTS
 
@@ -27,6 +28,7 @@ class Recipe:
                   edges that stand beside a loss summed over particles
     wide_masses   whether masses over many decades (``metrics.spans_decades``) change the network
     scaled        whether networks work in units of their training data (``files.scales``), from its centre
+    doubts        ``ASSUMPTIONS`` that nothing read from its networks may make either
     """
 
     options: dict
@@ -37,6 +39,7 @@ class Recipe:
     times_n: tuple[str, ...] = ()
     wide_masses: bool = False
     scaled: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 def paper_batch_size(n: int) -> int:
@@ -98,7 +101,19 @@ NEWTON = Recipe(
     scaled=True,
     in_a_box=dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
 )
-RECIPES = {"paper": PAPER, "newton": NEWTON}
+# nothing is said about action and reaction, nor that it is the same everywhere and at all times; what pairs do depends
+# on where they are from each other alone, forces add up, and a = F/m, so that messages are forces
+OPEN = replace(
+    NEWTON,
+    options=NEWTON.options
+    | dict(antisymmetric=False, translation_invariant=False, epochs=8)
+    | dict(relative_messages=True, additive_node=True, clock=True),
+    least_steps=6_000,  # without the third law there is twice as much to learn
+    wide_masses=False,
+    doubts=("antisymmetric", "translation_invariant"),
+)
+RECIPES = {"paper": PAPER, "newton": NEWTON, "open": OPEN}
+FURTHER = ("relative_messages", "additive_node", "clock")  # options that are off where a recipe does not name them
 BOX_NEEDS = {"translation_invariant": True, "geometric_inputs": True, "augment": 0.0}  # positions only as differences
 
 
@@ -109,6 +124,12 @@ def defaults(recipe: str, variant: str, dim: int, n: int = 4) -> dict:
     if chosen.batch_size:
         out["batch_size"] = chosen.batch_size(n)
     return out | ({head.weight: head.weights[recipe]} if head.penalty else {})
+
+
+def doubted(recipe: str, arguments: dict) -> list[str]:
+    """The ``ASSUMPTIONS`` that a run was trained without, because its recipe doubts them or it was asked for."""
+    own = RECIPES[recipe].doubts if recipe in RECIPES else ()
+    return [name for name in ASSUMPTIONS if arguments.get(name) is False or (name in own and not arguments.get(name))]
 
 
 def box_changes(recipe: str, options: dict, n: int, edges: float) -> dict:

@@ -16,7 +16,7 @@ import torch
 
 from distill.files.scales import ONE, Scales, centre_of
 from distill.files.tensors import load_tensors, save_tensors
-from distill.network.data import Inputs, load
+from distill.network.data import Inputs, clock_of, load
 from distill.network.layers import silence
 from distill.network.losses import BY_BODY, prediction_loss
 from distill.network.recipes import components_kept, lr_factor
@@ -65,7 +65,7 @@ class Trainer:
         self.free = [k for k in range(self.n) if k not in held]
         invariant = options["translation_invariant"]
         centre = () if scales is None or invariant else tuple(centre_of(dataset).tolist())
-        inputs = Inputs(scales or ONE, invariant, centre)
+        inputs = Inputs(scales or ONE, invariant, centre, clock_of(dataset) if options.get("clock") else ())
         self.unit = inputs.scales.acceleration  # of all accelerations here
         data = (
             like.data
@@ -83,6 +83,8 @@ class Trainer:
                 acc_scale=self.scale,
                 edge_model=options.get("edge_model", "mlp"),
                 velocities=options.get("velocities", True),
+                relative_messages=options.get("relative_messages", False),
+                additive_node=options.get("additive_node", False),
                 **data.told,
                 **{k: options[k] for k in OF_THE_MODEL},
             )

@@ -83,8 +83,10 @@ VARIANTS = {
     for variant in (
         Variant("standard"),
         Variant("bottleneck", bottleneck=True),
-        Variant("l1", False, False, l1_penalty, "(1/n) sum |e|", {"paper": 1e-2, "newton": 0.03}, "relax"),
-        Variant("kl", False, True, kl_penalty, "(1/n) sum KL", {"paper": 1.0, "newton": 0.01}, "relax"),
+        Variant(
+            "l1", False, False, l1_penalty, "(1/n) sum |e|", {"paper": 1e-2, "newton": 0.03, "open": 0.03}, "relax"
+        ),
+        Variant("kl", False, True, kl_penalty, "(1/n) sum KL", {"paper": 1.0, "newton": 0.01, "open": 0.01}, "relax"),
         Variant("pruning", schedule="prune"),
         Variant(  # 0.1 is that of gamd_sr
             "std",
@@ -92,7 +94,7 @@ VARIANTS = {
             False,
             std_penalty,
             "the mean std of all but D components",
-            {"paper": 0.1, "newton": 1},
+            {"paper": 0.1, "newton": 1, "open": 1},
             "relax",
         ),
     )

@@ -18,6 +18,9 @@ LATER = (
     "time",
     "units",
     "centre",
+    "relative_messages",
+    "additive_node",
+    "clock",
 )  # options that came after published weights
 
 

@@ -13,7 +13,7 @@ from distill.files.kinds import MessagesRecord, RunConfig
 from distill.files.messages import refuse_foreign
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
-from distill.network.recipes import ASSUMPTIONS
+from distill.network.recipes import doubted
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage, progress
@@ -94,7 +94,7 @@ def extract_messages(
             "antisymmetric": model.config.antisymmetric,
             "network_error": config.skill.network if config.skill else None,
             "window": extraction.window,
-            "doubted": [name for name in ASSUMPTIONS if config.arguments.get(name) is False],
+            "doubted": doubted(config.recipe, config.arguments),
             "dataset": dataset.name,
             "system": dataset.meta.system,
         }

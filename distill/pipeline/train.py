@@ -11,7 +11,15 @@ from distill.files.names import run_name
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
 from distill.files.scales import far_from_one, over_decades, scales_of
 from distill.files.storage import save_together
-from distill.network.recipes import BOX_NEEDS, NEEDED_BY_WIDE_MASSES, RECIPES, box_changes, defaults, enough_epochs
+from distill.network.recipes import (
+    BOX_NEEDS,
+    FURTHER,
+    NEEDED_BY_WIDE_MASSES,
+    RECIPES,
+    box_changes,
+    defaults,
+    enough_epochs,
+)
 from distill.network.variants import VARIANTS
 from distill.shell import paths
 from distill.shell.errors import UserError, near_miss
@@ -52,7 +60,12 @@ def train(
         for unknown in (c for c in chosen if c not in known):
             raise UserError(f"there is no {name} '{unknown}'{near_miss(unknown, known)}", f"known: {', '.join(known)}")
     asked = {k: v for k, v in options.items() if v is not None}
-    known = {k for v in VARIANTS for k in defaults(recipe, v, 2)} | {"edge_model", "wide_masses", "velocities"}
+    known = {k for v in VARIANTS for k in defaults(recipe, v, 2)} | {
+        "edge_model",
+        "wide_masses",
+        "velocities",
+        *FURTHER,
+    }
     for unknown in sorted(set(asked) - known):
         raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
     data = load_dataset(dataset)
@@ -132,7 +145,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
         options |= {k: v for k, v in changes.items() if not (quick and k == "epochs")}
     if positions_alone(dataset):  # the largest accelerations are those of which frames see the least
         options["close_sampling"] = 0.0
-    options |= {k: v for k, v in asked.items() if k in options}
+    options |= {k: v for k, v in asked.items() if k in options or k in FURTHER}
     if not quick and "epochs" not in asked:
         graphs = len(dataset.trajectories("train")) * dataset.pos.shape[1]
         options["epochs"] = enough_epochs(recipe, options["epochs"], options["batch_size"], graphs)
@@ -140,6 +153,8 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
         options["receivers"] = 0  # messages need those of the other direction, windows the particle's other frames
     if asked.get("edge_model", "mlp") != "mlp":
         options["edge_model"] = asked["edge_model"]  # not named for the MLP, as in runs from before there was a choice
+    if options.get("additive_node") and not options["linear_node"]:
+        raise UserError("--additive-node is a linear node", "add --linear-node")
     if "vel" not in dataset.arrays and asked.get("velocities"):
         raise dataset.lacks("vel")
     if not asked.get("velocities", "vel" in dataset.arrays):
@@ -159,6 +174,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
 def wide_masses(dataset: Dataset, recipe: str, options: dict, asked: bool | None) -> dict:
     """The option ``wide_masses`` where it is on: as ``asked``, or by the recipe where masses are wide."""
     without = [name for name in NEEDED_BY_WIDE_MASSES if not options[name]]
+    without += ["no_additive_node"] if options.get("additive_node") else []
     if asked and without:
         flag = without[0].replace("_", "-")
         raise UserError(f"--wide-masses needs --{flag}", f"add --{flag}, or leave --wide-masses out")

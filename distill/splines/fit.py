@@ -58,23 +58,24 @@ POWERS = np.arange(-2, 3.01, 0.25)  # of a sender's positive property
 BETTER = 0.8  # of the given products' held-out error that free functions must come down to
 
 
-def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE)) -> PairSpline:
+def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE), worth: float = GAINED) -> PairSpline:
     """Fit to the net forces of all receivers of ``edges`` (``observations`` or a messages file; ``acc_i`` is read).
 
     ``kinds``: how properties may enter, the best by held-out trajectories: "given" in products, "free" in smooth
     functions of each end's, "any" in products of one end's or of both beside every other term, where the edges have a
-    ``motion``. Of windows the fit is made twice: the second one knows what frames miss of them by the
-    first. ``UserError`` with fewer than 50 receivers or without any force.
+    ``motion``. ``worth``: share of the held-out squared error that a function or term has to be worth. Of windows the
+    fit is made twice: the second one knows what frames miss of them by the first. ``UserError`` with fewer than 50
+    receivers or without any force.
     """
-    out = _fit(edges, nodes, seed, kinds)
+    out = _fit(edges, nodes, seed, kinds, worth)
     if "between" in edges:
         noise = np.hypot(edges["acc_noise"], missed_between(edges, nodes, out.force(edges)))
-        first, out = out, _fit(edges | {"acc_noise": noise}, nodes, seed, kinds)
+        first, out = out, _fit(edges | {"acc_noise": noise}, nodes, seed, kinds, worth)
         out.about["cpu_seconds"] += first.about["cpu_seconds"]
     return out
 
 
-def _fit(edges: dict, nodes: Nodes, seed: int, kinds) -> PairSpline:
+def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSpline:
     started = time.process_time()
     data = table(edges, nodes, seed)
     if len(data) < 50:
@@ -96,10 +97,10 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds) -> PairSpline:
         blocks = _blocks(few, names, unit, found[GIVEN]) if kind == ANY else ()
         for ways in _ways(kind, few, names, shape, unit):
             goal = BETTER * errors.get(GIVEN, np.inf)
-            tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks)
+            tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
             if any(isinstance(block, Modulated) for block in tried[-1].blocks):  # now the force is known better
                 blocks = _blocks(few, names, unit, tried)
-                tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks)
+                tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
             if missed < (1 - GAINED) * errors.get(kind, np.inf):
                 found[kind], errors[kind] = tried, missed
     best = _best(errors)
@@ -249,19 +250,21 @@ def predicted_by(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray
     return out
 
 
-def _chosen(ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=()) -> tuple[tuple, float]:
+def _chosen(
+    ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=(), worth: float = GAINED
+) -> tuple[tuple, float]:
     """As ``_selected``; what is taken up of ``blocks`` is asked again with more knots: a term may stand in for what
     the curves of another are too coarse to say.
     """
-    found, error = _selected(ways, x, shape, unit, data, scale, goal, blocks)
+    found, error = _selected(ways, x, shape, unit, data, scale, goal, blocks, worth=worth)
     if chosen := found[-1].blocks:
         again = found[0], x, shape, unit, data, scale, goal, finer(chosen, data.seen), found[1]
-        found, error = _selected(*again)
+        found, error = _selected(*again, worth=worth)
     return found, error
 
 
 def _selected(
-    ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=(), terms=CONSTANT
+    ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=(), terms=CONSTANT, worth=GAINED
 ) -> tuple[tuple, float]:
     """((dependence, terms, coefficients, model), held-out relative error) of the functions, node terms and blocks that
     are taken up one after the other, each time the one that the held-out error gains most by. Free functions belong
@@ -292,7 +295,7 @@ def _selected(
         groups = {n: groups[n] for n in kept}
     while typical(best) > floor:
         trials = {n: error([*kept, n]) for n in groups if n not in kept and (kept or n[0] == "function")}
-        gains = {n: e for n, e in trials.items() if typical(e) < (1 - GAINED) * typical(best) and (e <= best).all()}
+        gains = {n: e for n, e in trials.items() if typical(e) < (1 - worth) * typical(best) and (e <= best).all()}
         if not gains:
             break
         # of terms that are the same here, with equal masses, the one that others drop last
@@ -303,7 +306,7 @@ def _selected(
         some = [n for n in kept if n not in all_of and n != kept[0]]
         trials = {n: error([other for other in kept if other != n]) for n in some}
         least = min(trials, key=lambda n: typical(trials[n]), default=None)
-        if least is None or typical(trials[least]) > max((1 + GAINED) * typical(best), floor):
+        if least is None or typical(trials[least]) > max((1 + worth) * typical(best), floor):
             break
         kept, best = [n for n in kept if n != least], min(best, trials[least], key=typical)
     kept = [n for n in groups if n in kept]
