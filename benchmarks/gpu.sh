@@ -15,6 +15,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export OUT="${OUT:-outputs/gpu}" PYTHONUNBUFFERED=1 JAX_PLATFORMS=cpu
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" # a machine where nothing can be installed has the scripts only
 python="${PYTHON:-python3}"
 quick=${QUICK:+--quick}
 systems="${SYSTEMS:-spring r2 r1 charge}"
