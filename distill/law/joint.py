@@ -1,9 +1,10 @@
 """All constants of a law fitted together, whatever its terms: the last step where there are more than a radial force.
 
-Gauss and Newton on accelerations, relative as everywhere, with finite differences: a law has a dozen constants at
-most. Standard errors count trajectories (the sandwich of squares summed by trajectory; H. White, Econometrica 48, 817,
-1980). A constant becomes a round number where ``constants.round_number`` finds one within its error and nothing is
-lost by it.
+Gauss and Newton on accelerations, relative as everywhere. Every function of a law is held in one way, a formula with
+symbols for its constants (a number is such a symbol), so that one backward sweep through its program gives all
+derivatives; a centre moves the force about it as the distance from it does. Standard errors count trajectories (the
+sandwich of squares summed by trajectory; H. White, Econometrica 48, 817, 1980). A constant becomes a round number where
+``constants.round_number`` finds one within its error and nothing is lost by it.
 """
 
 from collections.abc import Callable
@@ -13,87 +14,125 @@ import numpy as np
 import sympy as sp
 from scipy.optimize import least_squares
 
+from distill.files.properties import with_symbol
+from distill.formulas.fit import full
+from distill.formulas.program import Program
 from distill.formulas.tree import parametrise, with_constants, with_scales
 from distill.law.constants import round_number
 from distill.law.receivers import Receivers, law_acceleration, law_error, weights_of
-from distill.physics.law import Law
-from distill.physics.terms import About
-from distill.physics.terms.values import is_number
+from distill.physics.law import RADIAL, Law
+from distill.physics.terms import TERMS, About, State
+from distill.physics.terms.state import DISTANCE, TIME
+from distill.physics.terms.values import is_number, parts
+from distill.splines.blocks import Seen
 
 LEAST = 1e-9  # relative error of a constant: below, it is rounding
 LOST = 1.001  # times the error on receivers left out that rounding may cost
 SOFT = 0.01  # residuals, relative, from which on they count less
+STEPS = 40  # of the fit
+
+
+@dataclass
+class Open:
+    """A function of a law's term, or a number, with its constants open: ``axis`` of the value, ``at`` its place among
+    all numbers; ``centre``: places of those of the centre that it is about.
+    """
+
+    term: str
+    axis: int
+    form: sp.Expr
+    symbols: list
+    at: slice
+    centre: slice
+
+    def __post_init__(self):
+        self.names = sorted(s.name for s in self.form.free_symbols if s not in set(self.symbols))
+        named = {s.name: s for s in self.form.free_symbols}
+        self.program = Program(self.form, [*(named[name] for name in self.names), *self.symbols])
+
+    def value(self, x: np.ndarray):
+        found = with_constants(self.form, self.symbols, x[self.at])
+        return float(found) if self.form in self.symbols else found
 
 
 @dataclass
 class Numbers:
-    """A law as a function of its numbers ``start``."""
+    """A law as a function of its numbers, ``start``."""
 
     law: Law
     start: np.ndarray
-    forms: list  # (where it stands, form, symbols)
+    opened: list[Open]
 
     def at(self, x: np.ndarray) -> Law:
         """The law with other numbers."""
-        pair, pairs, node, k = self.law.pair, {}, {}, 0
-        for where, form, symbols in self.forms:
-            values, k = x[k : k + len(symbols)], k + len(symbols)
-            value = with_constants(form, symbols, values) if isinstance(form, sp.Expr) else form(values)
-            if where == "pair":
-                pair = value
-            elif where[0] == "pairs":
-                pairs[where[1]] = value
-            else:
-                node[where[1]] = value
-        return replace(self.law, pair=pair, pairs=pairs, node=node)
+        of = {name: [one for one in self.opened if one.term == name] for name in {o.term for o in self.opened}}
+        pairs = {name: _function(of[name][0].value(x)) for name in self.law.pairs}
+        node = {name: self._value(value, of.get(name, ()), x) for name, value in self.law.node.items()}
+        return replace(self.law, pair=_function(of[RADIAL][0].value(x)), pairs=pairs, node=node)
+
+    def _value(self, before, opened, x):
+        found = [one.value(x) for one in opened]
+        if isinstance(before, About):
+            return About(tuple(map(float, x[opened[0].centre])), found[0])
+        if isinstance(before, np.ndarray):
+            return np.array(found)
+        return tuple(found) if isinstance(before, tuple) else found[0]
+
+    def accelerations(self, x: np.ndarray, data: Receivers) -> tuple[np.ndarray, np.ndarray]:
+        """([receiver, dim], derivatives by the numbers [receiver, dim, number])."""
+        seen, shape = data.seen, data.acc.shape
+        out, slopes = np.zeros(shape), np.zeros((*shape, len(x)))
+        for one in self.opened:
+            centre = tuple(x[one.centre])
+            kernel, weight, variable = _vectors(one, seen, centre)
+            slots = one.program.values([*map(variable, one.names), *x[one.at]])
+            gradients = one.program.gradients(slots)[: len(one.program.inputs)]
+            by = [full(0.0 if g is None else g, len(seen.r)) for g in gradients]
+            value = full(slots[one.program.output], len(seen.r))
+            out += data.sum(kernel * (weight * value)[:, None])
+            for k, slope in enumerate(by[len(one.names) :]):
+                slopes[..., one.at.start + k] += data.sum(kernel * (weight * slope)[:, None])
+            if centre:
+                along = by[one.names.index(DISTANCE)] if DISTANCE in one.names else 0.0
+                across = value / np.maximum(variable(DISTANCE), 1e-300)
+                turned = (weight * (across - along))[:, None, None] * (kernel[:, :, None] * kernel[:, None, :])
+                moved = turned - (weight * across)[:, None, None] * np.eye(shape[1])
+                slopes[..., one.centre] += data.sum(moved)
+        mass = data.state.mass[:, None]
+        return out / mass, slopes / mass[..., None]
+
+
+def _function(value) -> sp.Expr:
+    return sp.Float(value) if is_number(value) else value
+
+
+def _vectors(one: Open, seen: Seen, centre) -> tuple[np.ndarray, np.ndarray, Callable]:
+    """(what multiplies the function [edge, dim], the weight of each edge in the force, its variables by name)."""
+    motion, term = seen.motion, TERMS[one.term]
+    if term.of_pair:
+        columns = {**seen.ends, "r": seen.r, TIME: motion.t}
+        return term.kernel(motion.unit, motion.dv), motion.weight, columns.__getitem__
+    own = {with_symbol(name[:-2]).name: value for name, value in seen.ends.items() if name.endswith("_i")}
+    state = State(motion.vel, own, motion.pos, motion.t)
+    kernel = term.kernel(motion.pos, motion.vel, np.eye(term.width(state.dim))[one.axis], centre)
+    weight = motion.share * np.ravel(term.factor(state))
+    return kernel, weight, lambda name: state.variable(name, centre)
 
 
 def numbers_of(law: Law) -> Numbers:
     """Every constant of ``law`` that is not part of its structure."""
-    forms, start = [], []
+    opened, start = [], []
 
-    def add(where, expr):
-        form, symbols, values = parametrise(with_scales(expr))
-        forms.append((where, form, symbols))
+    def place(values) -> slice:
         start.extend(values)
+        return slice(len(start) - len(values), len(start))
 
-    add("pair", law.pair)
-    for name, expr in law.pairs.items():
-        add(("pairs", name), expr)
-    for name, value in law.node.items():
-        parts = _parts(value)
-        own = [parametrise(with_scales(sp.sympify(p))) if not is_number(p) else None for p in parts]
-        flat = [v for p, one in zip(parts, own, strict=True) for v in ([float(p)] if one is None else one[2])]
-        forms.append((("node", name), _rebuild(value, own), [None] * len(flat)))
-        start.extend(flat)
-    return Numbers(law, np.array(start, float), forms)
-
-
-def _parts(value) -> list:
-    if isinstance(value, About):
-        return [*value.centre, value.strength]
-    return list(value) if np.ndim(value) or isinstance(value, tuple) else [value]
-
-
-def _rebuild(value, own: list):
-    """A function from the numbers of a node term to its value."""
-
-    def build(numbers):
-        out, k = [], 0
-        for one in own:
-            if one is None:
-                out.append(float(numbers[k]))
-                k += 1
-            else:
-                out.append(with_constants(one[0], one[1], numbers[k : k + len(one[1])]))
-                k += len(one[1])
-        if isinstance(value, About):
-            return About(tuple(out[:-1]), out[-1])
-        if isinstance(value, np.ndarray):
-            return np.array(out)
-        return tuple(out) if isinstance(value, tuple) else out[0]
-
-    return build
+    for name, value in (law.pair_functions | law.node).items():
+        centre = place(value.centre if isinstance(value, About) else ())
+        for axis, part in enumerate(parts(value)):
+            form, symbols, values = parametrise(with_scales(_function(part)))
+            opened.append(Open(name, axis, form, symbols, place(values), centre))
+    return Numbers(law, np.array(start, float), opened)
 
 
 def spelt(law: Law, canonical: Callable) -> Law:
@@ -120,19 +159,29 @@ def fitted(law: Law, data: Receivers, held: Receivers) -> Law:
         return law
     weights = np.repeat(weights_of(data, size), data.acc.shape[1])
     unit = np.where(numbers.start != 0, np.abs(numbers.start), 1.0)
+    last: list = [None, None, None]
+
+    def at(u):  # residuals and their derivatives, asked for one after the other
+        if last[0] is None or (u != last[0]).any():
+            with np.errstate(all="ignore"):
+                found, slopes = numbers.accelerations(u * unit, data)
+            r = weights * (found - data.acc).reshape(-1)
+            J = weights[:, None] * slopes.reshape(len(r), -1) * unit
+            last[:] = u.copy(), np.nan_to_num(r, nan=1e3, posinf=1e3, neginf=-1e3), np.nan_to_num(J, posinf=0, neginf=0)
+        return last
 
     def residual(u):
-        with np.errstate(all="ignore"):
-            r = weights * (law_acceleration(numbers.at(u * unit), data) - data.acc).reshape(-1)
-        return np.nan_to_num(r, nan=1e3, posinf=1e3, neginf=-1e3)
+        return at(u)[1]
 
     start = numbers.start / unit
     scale = max(float(np.median(np.abs(residual(start)))), 1e-12)
-    found = least_squares(residual, start, loss="soft_l1", f_scale=max(scale, SOFT * 1e-3), x_scale="jac", max_nfev=40)
+    options = {"loss": "soft_l1", "f_scale": max(scale, SOFT * 1e-3), "x_scale": "jac", "max_nfev": STEPS}
+    found = least_squares(residual, start, jac=lambda u: at(u)[2], **options)
     better = numbers.at(found.x * unit)
     if law_error(better, held) > law_error(law, held) * LOST:
         return law
-    errors = standard_errors(found.jac, residual(found.x), np.repeat(data.trajectory, data.acc.shape[1])) * unit
+    _, r, J = at(found.x)
+    errors = standard_errors(J, r, np.repeat(data.trajectory, data.acc.shape[1])) * unit
     return rounded(numbers, found.x * unit, errors, held)
 
 

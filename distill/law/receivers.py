@@ -264,8 +264,9 @@ def forces_of(law: Law, seen: Seen) -> np.ndarray:
         return values[:, None]
 
     motion, ends = seen.motion, {name: one(value) for name, value in seen.ends.items() if name != "r"}
-    pairs = Pairs(one(motion.unit * seen.r[:, None]), one(seen.r), ends, one(motion.dv), motion.t)
+    t = one(motion.t)
+    pairs = Pairs(one(motion.unit * seen.r[:, None]), one(seen.r), ends, one(motion.dv), t)
     own = {with_symbol(name[:-2]).name: value for name, value in ends.items() if name.endswith("_i")}
-    state = State(one(motion.vel), own, one(motion.pos), motion.t)
+    state = State(one(motion.vel), own, one(motion.pos), t)
     of_pairs = law.pair_force(pairs)[:, 0] * motion.weight[:, None]
     return of_pairs + law.node_force(state)[:, 0] * motion.share[:, None]

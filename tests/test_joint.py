@@ -1,0 +1,73 @@
+"""All constants of a law together: accelerations and their derivatives against the law itself and differences."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distill.files.dataset import Dataset
+from distill.files.kinds import DatasetRecord, SystemRecord
+from distill.formulas.text import parse
+from distill.law.joint import fitted, numbers_of
+from distill.law.receivers import law_acceleration, receivers
+from distill.messages.net_forces import nodes_of
+from distill.physics.law import Law
+from distill.physics.terms import About
+from distill.splines.blocks import with_motion
+from distill.splines.observations import edges_of_frames
+
+KNOWN = ("r", "m_i", "m_j", "q_i", "q_j", "t", "s", "v", "x", "y")
+
+
+def f(text):
+    return parse(text, KNOWN)
+
+
+LAW = Law(
+    f("-1.5*q_i*q_j*(1 + 0.3*cos(2.1*t))/(r + 0.1)^2.2"),
+    {
+        "drag": f("0.3*v + 0.1"),
+        "central": About((0.3, -0.2), f("-1.4*s*exp(-0.5*s^2)*(1 + 0.1*m_i)")),
+        "magnetic": 1.2,
+        "constant_acceleration": np.array([0.1, -0.2]),
+        "field": (f("0.3*x*y - 0.2*cos(t)"), f("0.1*sin(1.3*y)")),
+    },
+    pairs={"transverse": f("0.8/(r + 0.5)"), "relative_velocity": f("0.5*exp(-1.1*r)*cos(t)")},
+)
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """(a dataset that moves by ``LAW`` at random states, its receivers)."""
+    rng = np.random.default_rng(5)
+    pos, vel = rng.normal(size=(2, 12, 10, 4, 2))
+    t, mass, charge = np.linspace(0, 3, 10), np.exp(0.5 * rng.normal(size=(12, 4))), rng.choice([-1.0, 1.0], (12, 4))
+    each = zip(pos, vel, mass, charge, strict=True)
+    acc = np.stack([LAW.acceleration(x, v, {"mass": m, "charge": q}, t=t) for x, v, m, q in each])
+    arrays = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "split": np.zeros(12, int), "t": t}
+    data = Dataset("x", Path("x.npz"), arrays, DatasetRecord(system=SystemRecord(), n=4, dim=2))
+    edges = with_motion(edges_of_frames(data, np.arange(120)), data)
+    nodes = nodes_of(edges)
+    return data, receivers(edges | {"acc_pred_i": edges["acc_i"]}, nodes, np.arange(len(nodes.first)))
+
+
+def test_accelerations_of_receivers_are_those_of_the_law_at_every_time(seen):
+    assert law_acceleration(LAW, seen[1]) == pytest.approx(seen[1].acc, abs=1e-11)
+
+
+def test_derivatives_by_all_constants_are_those_of_differences(seen):
+    numbers = numbers_of(LAW)
+    found, slopes = numbers.accelerations(numbers.start, seen[1])
+    assert found == pytest.approx(seen[1].acc, abs=1e-11)
+    for k in range(len(numbers.start)):
+        up, down = ([*numbers.start[:k], numbers.start[k] + step, *numbers.start[k + 1 :]] for step in (1e-6, -1e-6))
+        both = [law_acceleration(numbers.at(np.array(x)), seen[1]) for x in (up, down)]
+        expected = (both[0] - both[1]) / 2e-6
+        assert np.abs(slopes[..., k] - expected).max() < 1e-6 * np.abs(expected).max()
+
+
+def test_all_constants_are_found_together(seen):
+    numbers = numbers_of(LAW)
+    start = numbers.start * np.random.default_rng(3).uniform(0.9, 1.1, len(numbers.start))
+    law = fitted(numbers.at(start), seen[1], seen[1])
+    assert numbers_of(law).start == pytest.approx(numbers.start, rel=1e-6)
