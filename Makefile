@@ -64,7 +64,7 @@ demo: $(VENV)/.installed
 	  --seed $(SEED) --threads $(THREADS) $(if $(QUICK),--quick)
 
 test: $(VENV)/.tested
-	@$(PY) -m pytest -n $(THREADS) --dist loadfile
+	@$(PY) -m pytest -n $(THREADS) --dist loadfile --no-loadscope-reorder
 
 slow: $(VENV)/.tested
 	@$(PY) -m pytest -m slow

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -16,14 +18,21 @@ def environment(folder: Path | None, **extra) -> dict:
     return {**here, **places, "OMP_NUM_THREADS": "1", **extra}
 
 
-def run(folder: Path, script: str, *arguments, cwd=None, **extra) -> subprocess.CompletedProcess:
-    """Run ``script`` with its datasets, weights and outputs below ``folder``, from another directory."""
+def run(folder: Path, script: str, *arguments, cwd=None, start=False, **extra) -> subprocess.CompletedProcess:
+    """Run ``script`` with its datasets, weights and outputs below ``folder``, from another directory.
+
+    ``start``: by a new interpreter, as a user does, which shows imports that are missing and what depends on the order
+    of sets. Else it is forked from one that has imported the libraries, where that is safe (``forked``).
+    """
+    script, env = ROOT / script, environment(folder, **extra)
+    if sys.platform == "linux" and not start:
+        return forked.run(script, arguments, cwd or folder, env, timeout=300)
     return subprocess.run(
-        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        [sys.executable, str(script), *map(str, arguments)],
         cwd=cwd or folder,
         capture_output=True,
         text=True,
-        env=environment(folder, **extra),
+        env=env,
         timeout=300,
         stdin=subprocess.DEVNULL,
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scripts
+from scripts import ROOT
 
 from distill.files.dataset import load_dataset
 from distill.physics import lanes
@@ -18,8 +20,6 @@ from distill.physics.system import System, acceleration, energy
 from distill.physics.systems import SYSTEMS, initial_conditions
 from distill.pipeline import simulate as simulation
 from distill.shell.errors import UserError
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(system, trajectories=12, n=4, dim=2, frames=20, every=5, **kwargs):
@@ -198,16 +198,7 @@ def test_one_frame_is_the_initial_condition():
 
 
 def script(tmp_path, *words, **environment):
-    folders = {"DISTILL_DATASETS": tmp_path / "datasets", "DISTILL_OUTPUTS": tmp_path / "outputs"}
-    env = os.environ | {k: str(v) for k, v in (folders | environment).items()}
-    return subprocess.run(
-        [sys.executable, ROOT / "simulate.py", *map(str, words)],
-        env=env,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return scripts.run(tmp_path, "simulate.py", *words, **environment)
 
 
 def test_writes_a_dataset_once(tmp_path):
@@ -254,8 +245,8 @@ def test_cut_off_at_the_end_it_can_be_repeated_by_the_same_command(tmp_path, opt
         "    replace(a, b)\n"
         "s.os.replace = killed\nrun_script(simulate.main)"
     )
-    env = os.environ | {"DISTILL_DATASETS": str(tmp_path / "datasets"), "PYTHONPATH": str(ROOT)}
-    cut = subprocess.run([sys.executable, "-c", code, *words, str(count)], cwd=ROOT, env=env, timeout=300)
+    (tmp_path / "cut.py").write_text(code)
+    cut = scripts.run(tmp_path, tmp_path / "cut.py", *words, count)
     assert cut.returncode == -signal.SIGKILL
     again = script(tmp_path, *words)
     assert again.returncode == 0 and "already done" not in again.stdout, again.stderr
@@ -329,14 +320,14 @@ def test_unwritable_folders_are_told_before_the_work(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     for place in (file, file / "below", Path("/proc/nothing")):
-        done = script(tmp_path, "--system", "spring", "--quick", DISTILL_DATASETS=place)
+        done = script(tmp_path, "--system", "spring", "--quick", DISTILL_DATASETS=str(place))
         assert done.returncode == 1 and done.stderr.startswith("error: ")
         assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["simulate", "test_generalization"])
 def test_help_is_quick_and_loads_nothing_heavy(tmp_path, name):
-    heavy = "{'jax', 'torch', 'scipy', 'matplotlib', 'sympy', 'openmm'}"
+    heavy = {"jax", "torch", "scipy", "matplotlib", "sympy", "openmm"}
     parse = "try: s.main(['--help'])\nexcept SystemExit: pass\n"
     code = f"import sys, {name} as s\n{parse}sys.exit(bool({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, capture_output=True, text=True)
