@@ -23,7 +23,7 @@ from distill.formulas.tree import canonical, complexity
 RADIUS, DIRECTIONS = "r", ("dx", "dy", "dz")
 MOST_FACTORS = 6  # properties of both ends: from more on, products of two of them only
 KNOTS = 8
-STARTED, EVALUATIONS = 2, 60  # starts of a family that are followed, and how far
+STARTED, EVALUATIONS = 2, 60  # starts of a family that are followed, for each nonlinear constant, and how far
 GAIN = 0.3  # share of the loss that a second product has to take away
 NEAR = 1.5  # products whose loss is within this factor of the best one's are tried too
 ENOUGH = 1.1  # times the loss of a pair with free radial dependences: one form for both is not worse than that
@@ -312,7 +312,7 @@ class Curves:
             if np.isfinite(at).all():
                 screened.append((problem.cost(r), k, at))
         best = None
-        for cost, _, at in sorted(screened, key=lambda s: s[:2])[:STARTED]:
+        for cost, _, at in sorted(screened, key=lambda s: s[:2])[: STARTED * max(1, len(nonlinear))]:
             found = problem.solve(at, scale, EVALUATIONS, tolerances) if nonlinear or problem.f_scale else None
             at, cost = (at, cost) if found is None else (found[0], problem.cost(found[1]))
             if np.isfinite(at).all() and np.isfinite(cost) and (best is None or cost < best[0]):
