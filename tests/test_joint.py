@@ -1,5 +1,6 @@
 """All constants of a law together: accelerations and their derivatives against the law itself and differences."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from distill.files.dataset import Dataset
 from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.formulas.text import parse
-from distill.law.joint import fitted, numbers_of
+from distill.law.joint import fitted, numbers_of, trimmed
 from distill.law.receivers import law_acceleration, receivers
+from distill.law.selection import Ground
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 from distill.physics.terms import About
@@ -38,7 +40,7 @@ LAW = Law(
 
 @pytest.fixture(scope="module")
 def seen():
-    """(a dataset that moves by ``LAW`` at random states, its receivers)."""
+    """(edges of a dataset that moves by ``LAW`` at random states, its receivers)."""
     rng = np.random.default_rng(5)
     pos, vel = rng.normal(size=(2, 12, 10, 4, 2))
     t, mass, charge = np.linspace(0, 3, 10), np.exp(0.5 * rng.normal(size=(12, 4))), rng.choice([-1.0, 1.0], (12, 4))
@@ -47,8 +49,8 @@ def seen():
     arrays = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "split": np.zeros(12, int), "t": t}
     data = Dataset("x", Path("x.npz"), arrays, DatasetRecord(system=SystemRecord(), n=4, dim=2))
     edges = with_motion(edges_of_frames(data, np.arange(120)), data)
-    nodes = nodes_of(edges)
-    return data, receivers(edges | {"acc_pred_i": edges["acc_i"]}, nodes, np.arange(len(nodes.first)))
+    nodes, edges = nodes_of(edges), edges | {"acc_pred_i": edges["acc_i"]}
+    return edges, receivers(edges, nodes, np.arange(len(nodes.first)))
 
 
 def test_accelerations_of_receivers_are_those_of_the_law_at_every_time(seen):
@@ -71,3 +73,17 @@ def test_all_constants_are_found_together(seen):
     start = numbers.start * np.random.default_rng(3).uniform(0.9, 1.1, len(numbers.start))
     law = fitted(numbers.at(start), seen[1], seen[1])
     assert numbers_of(law).start == pytest.approx(numbers.start, rel=1e-6)
+
+
+def test_what_is_not_needed_is_left_out(seen):
+    ground = Ground(seen[0], nodes_of(seen[0]), ())
+    more = replace(
+        LAW,
+        pair=LAW.pair + f("30*exp(-40000*r)"),
+        pairs=LAW.pairs | {"approach": f("1e-9*exp(-r)")},
+        node=LAW.node | {"field": (LAW.node["field"][0], LAW.node["field"][1] + f("1e-11*x"))},
+    )
+    law = trimmed(more, ground)
+    assert list(law.pairs) == list(LAW.pairs)
+    assert len(numbers_of(law).start) == len(numbers_of(LAW).start)
+    assert law_acceleration(law, seen[1]) == pytest.approx(seen[1].acc, abs=1e-9)

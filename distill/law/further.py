@@ -17,7 +17,7 @@ from distill.files.properties import property_named, variables
 from distill.formulas.text import symbols_for
 from distill.formulas.tree import with_scales
 from distill.formulas.units import ONE, Units, times, with_units
-from distill.law.joint import fitted, spelt
+from distill.law.joint import fitted, spelt, trimmed
 from distill.law.receivers import Receivers, acceleration_objective, law_acceleration
 from distill.law.selection import Ground, control_starts, tried_out
 from distill.physics.law import AXES, Law
@@ -325,6 +325,7 @@ def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units 
     made = {s.name: [_by_splines(s, further, data) / units.acceleration for data in ground.sets] for s in places}
     found = with_formulas(in_units(law, units), [slot.within(units) for slot in places], made, inside)
     law = fitted(of_data(found, units, ground.canonical), ground.many, ground.held)
+    law = fitted(trimmed(law, ground), ground.many, ground.held)
     return spelt(law, ground.canonical)
 
 

@@ -7,8 +7,9 @@ sandwich of squares summed by trajectory; H. White, Econometrica 48, 817, 1980).
 ``constants.round_number`` finds one within its error and nothing is lost by it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import sympy as sp
@@ -16,10 +17,13 @@ from scipy.optimize import least_squares
 
 from distill.files.properties import with_symbol
 from distill.formulas.fit import full
+from distill.formulas.improve import prune
 from distill.formulas.program import Program
 from distill.formulas.tree import parametrise, with_constants, with_scales
 from distill.law.constants import round_number
-from distill.law.receivers import Receivers, law_acceleration, law_error, weights_of
+from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, nearer, weights_of
+from distill.law.selection import Ground
+from distill.law.trust import SURE
 from distill.physics.law import RADIAL, Law
 from distill.physics.terms import TERMS, About, State
 from distill.physics.terms.state import DISTANCE, TIME
@@ -28,6 +32,7 @@ from distill.splines.blocks import Seen
 
 LEAST = 1e-9  # relative error of a constant: below, it is rounding
 LOST = 1.001  # times the error on receivers left out that rounding may cost
+PRUNED = 1.02  # ... that a part of a function is dropped for
 SOFT = 0.01  # residuals, relative, from which on they count less
 STEPS = 40  # of the fit
 
@@ -63,17 +68,20 @@ class Numbers:
     start: np.ndarray
     opened: list[Open]
 
-    def at(self, x: np.ndarray) -> Law:
-        """The law with other numbers."""
-        of = {name: [one for one in self.opened if one.term == name] for name in {o.term for o in self.opened}}
-        pairs = {name: _function(of[name][0].value(x)) for name in self.law.pairs}
-        node = {name: self._value(value, of.get(name, ()), x) for name, value in self.law.node.items()}
-        return replace(self.law, pair=_function(of[RADIAL][0].value(x)), pairs=pairs, node=node)
+    def at(self, x: np.ndarray, instead: Mapping = MappingProxyType({})) -> Law:
+        """The law with other numbers; ``instead``: number of a function among ``opened`` -> another one."""
+        of: dict[str, list] = {}
+        for k, one in enumerate(self.opened):
+            of.setdefault(one.term, []).append(instead[k] if k in instead else one.value(x))
+        centres = {one.term: tuple(map(float, x[one.centre])) for one in self.opened}
+        pairs = {name: _function(of[name][0]) for name in self.law.pairs}
+        node = {name: self._value(value, of[name], centres[name]) for name, value in self.law.node.items()}
+        return replace(self.law, pair=_function(of[RADIAL][0]), pairs=pairs, node=node)
 
-    def _value(self, before, opened, x):
-        found = [one.value(x) for one in opened]
+    @staticmethod
+    def _value(before, found, centre):
         if isinstance(before, About):
-            return About(tuple(map(float, x[opened[0].centre])), found[0])
+            return About(centre, found[0])
         if isinstance(before, np.ndarray):
             return np.array(found)
         return tuple(found) if isinstance(before, tuple) else found[0]
@@ -183,6 +191,37 @@ def fitted(law: Law, data: Receivers, held: Receivers) -> Law:
     _, r, J = at(found.x)
     errors = standard_errors(J, r, np.repeat(data.trajectory, data.acc.shape[1])) * unit
     return rounded(numbers, found.x * unit, errors, held)
+
+
+def trimmed(law: Law, ground: Ground) -> Law:
+    """``law`` without terms, and parts of functions, that are not needed on the receivers of ``ground`` beside all the
+    others; constants are fitted as they go, those of the others kept.
+    """
+    few, _, held = ground.sets
+
+    def as_good(less: Law, lost: float) -> bool:
+        if law_error(less, held) > max(law_error(law, held) * lost, ground.check.tiny):
+            return False
+        found, other = (law_acceleration(one, held) for one in (law, less))
+        return held.noise is None or nearer(found, other, held) < SURE
+
+    for name in (*law.pairs, *law.node):
+        less = replace(law, **{k: {n: v for n, v in getattr(law, k).items() if n != name} for k in ("pairs", "node")})
+        law = less if as_good(less, LOST) else law
+    for k in range(len(numbers_of(law).opened)):
+        numbers = numbers_of(law)
+        one, before = numbers.opened[k], numbers.start
+        if not isinstance(expr := one.value(before), sp.Expr) or not expr.free_symbols:
+            continue
+        own = replace(numbers, opened=[one]).accelerations(before, few)[0]
+        left = few.acc - numbers.accelerations(before, few)[0] + own
+        kernel, weight, variable = _vectors(one, few.seen, tuple(before[one.centre]))
+        view = replace(few, features={n: variable(n) for n in one.names}, unit=kernel * weight[:, None], acc=left)
+        objective = acceleration_objective(view, size=np.linalg.norm(few.acc, axis=1))
+        shorter = ground.canonical(prune(ground.canonical(expr), objective)[0])
+        trial = numbers.at(before, {k: shorter})
+        law = trial if as_good(trial, PRUNED) else law
+    return law
 
 
 def standard_errors(jacobian: np.ndarray, residual: np.ndarray, cluster: np.ndarray) -> np.ndarray:
