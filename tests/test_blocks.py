@@ -123,7 +123,7 @@ def test_formulas_take_the_place_of_splines():
     units = Units.of_scales(Scales(2.0, 0.5, {"mass": 3.0}))
     ground = Ground(edges, nodes, (), 0, units=units)
     start = Law(parse("-1.02*m_i*m_j/(r + 0.21)^2", ("r", "m_i", "m_j")))
-    law = composed(start, found.further, ground, units)
+    law, _, _ = composed(start, found.further, ground, units)
     assert to_text(law.pair) == "-m_i * m_j / (r + 0.2)^2"
     assert {name: to_text(f) for name, f in law.pairs.items()} == {"relative_velocity": "0.5 * exp(-r)"}
     assert law_error(law, ground.held) < 1e-12

@@ -9,13 +9,15 @@ import pytest
 from distill.files.dataset import Dataset
 from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.formulas.text import parse
-from distill.law.joint import fitted, numbers_of, trimmed
+from distill.law.further import Drive
+from distill.law.joint import examined, fitted, numbers_of, trimmed
 from distill.law.receivers import law_acceleration, receivers
 from distill.law.selection import Ground
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 from distill.physics.terms import About
-from distill.splines.blocks import with_motion
+from distill.splines import blocks
+from distill.splines.blocks import NodeBlock, with_motion
 from distill.splines.observations import edges_of_frames
 
 KNOWN = ("r", "m_i", "m_j", "q_i", "q_j", "t", "s", "v", "x", "y")
@@ -87,3 +89,28 @@ def test_what_is_not_needed_is_left_out(seen):
     assert list(law.pairs) == list(LAW.pairs)
     assert len(numbers_of(law).start) == len(numbers_of(LAW).start)
     assert law_acceleration(law, seen[1]) == pytest.approx(seen[1].acc, abs=1e-9)
+
+
+def test_standard_errors_tell_how_far_constants_are_off(seen):
+    data = seen[1]
+    off = []
+    for seed in range(8):
+        noise = 0.1 * np.random.default_rng(seed).normal(size=data.acc.shape)
+        noisy = replace(data, acc=data.acc + noise, noise=np.full(len(noise), 0.1))
+        law = fitted(LAW, noisy, noisy)
+        _, told, node = examined(law, noisy, noisy, lambda expr: expr)
+        off.append((law.node["magnetic"] - LAW.node["magnetic"]) / node["magnetic"])
+        assert len(told["constants"]) == numbers_of(LAW).opened[0].at.stop
+    assert 0.4 < np.sqrt(np.mean(np.square(off))) < 1.8
+
+
+@pytest.mark.parametrize("by", [None, "mass", "charge"])
+def test_a_drive_acts_by_what_its_splines_are_of(seen, by):
+    block = NodeBlock("constant_force", by, blocks.TIME, None, 2)
+    slot, data, u = Drive(block, (), 1, 2), seen[1], f("0.4*cos(3*t)")
+    before = replace(LAW, node={k: v for k, v in LAW.node.items() if k != slot.term})
+    made = law_acceleration(slot.put(before, u), data) - law_acceleration(before, data)
+    wave = 0.4 * np.cos(3 * slot.features(data.seen)["t"])
+    expected = data.sum(wave[:, None] * slot.vectors(data.seen, before)) / data.state.mass[:, None]
+    assert made == pytest.approx(expected, abs=1e-12)
+    assert np.ptp(made[:, 1] * data.state.mass / (data.state.properties[by] if by else 1)) > 0.1

@@ -112,10 +112,10 @@ def beside(found: Finding, terms: Sequence[Further], ground: selection.Ground) -
     """``found``, whose radial law was made beside splines of ``terms``, with formulas for these too, on the whole
     accelerations of ``ground``.
     """
-    law = further.composed(found.law, terms, ground, ground.units)
+    law, known, errors = further.composed(found.law, terms, ground, ground.units)
+    known["constants"] += [c for c in found.known["constants"] if "gap" in c]
     refined = replace(found.refined, law=law, held_out=law_error(law, ground.held), data=ground.many)
-    errors = {k: v for k, v in found.beside["standard_errors"].items() if k in law.node}
-    return replace(found, law=law, refined=refined, beside=found.beside | {"standard_errors": errors})
+    return replace(found, law=law, refined=refined, known=known, beside=found.beside | {"standard_errors": errors})
 
 
 def _examined(refined, ground, film=None) -> tuple[Law, dict]:

@@ -17,7 +17,7 @@ from distill.files.properties import property_named, variables
 from distill.formulas.text import symbols_for
 from distill.formulas.tree import with_scales
 from distill.formulas.units import ONE, Units, times, with_units
-from distill.law.joint import fitted, spelt, trimmed
+from distill.law.joint import examined, fitted, spelt, trimmed
 from distill.law.receivers import Receivers, acceleration_objective, law_acceleration
 from distill.law.selection import Ground, control_starts, tried_out
 from distill.physics.law import AXES, Law
@@ -176,27 +176,22 @@ class AboutPoint(OfNode):
 
 
 @dataclass
-class Component(OfNode):
-    """One component of a field, or of a force that depends on the time."""
+class OfAxis(OfNode):
+    """One component of a force that is the value of ``term``."""
 
     axis: int
     dim: int
-    term: str
+
+    @property
+    def term(self) -> str:
+        raise NotImplementedError
 
     @property
     def name(self):
         return f"{self.term}, {AXES[self.axis]}"
 
-    def features(self, seen):
-        if self.block.over == blocks.TIME:
-            return {TIME: seen.motion.t}
-        return self.own(seen) | {AXES[k]: seen.motion.pos[:, k] for k in range(self.dim)}
-
     def vectors(self, seen, law):
-        factor = 1.0
-        if (of := TERMS[self.term].of) is not None:
-            factor = seen.ends[property_named(of).variables[0]][:, None]
-        return self.along(seen, np.eye(self.dim)[self.axis]) * factor
+        return self.along(seen, np.eye(self.dim)[self.axis])
 
     def put(self, law, expr):
         before = law.node.get(self.term, np.zeros(self.dim))
@@ -204,8 +199,46 @@ class Component(OfNode):
         constant = all(isinstance(part, float) for part in parts)
         return replace(law, node=law.node | {self.term: np.array(parts) if constant else tuple(parts)})
 
+
+@dataclass
+class OfPlace(OfAxis):
+    """Of a field."""
+
+    term = "field"
+
+    def features(self, seen):
+        return self.own(seen) | {AXES[k]: seen.motion.pos[:, k] for k in range(self.dim)}
+
     def starts(self, ground):
-        return waves(ground) if self.block.over == blocks.TIME else polynomials(ground)
+        return polynomials(ground)
+
+
+@dataclass
+class Drive(OfAxis):
+    """Of a force that depends on the time, times a property or not."""
+
+    def stands_for(self, block):
+        return block is self.block
+
+    @property
+    def term(self):
+        return UNIFORM.get(self.block.by, "field")  # a field may be of properties and of the time
+
+    def features(self, seen):
+        return {TIME: seen.motion.t}
+
+    def vectors(self, seen, law):
+        by = self.block.by
+        factor = seen.ends[property_named(by).variables[0]][:, None] if by else 1.0
+        return super().vectors(seen, law) * factor
+
+    def put(self, law, expr):
+        if self.term in UNIFORM.values():
+            return super().put(law, expr)
+        return super().put(law, expr * symbols_for(property_named(self.block.by).variables[:1])[0])
+
+    def starts(self, ground):
+        return waves(ground)
 
 
 class OfTime(Slot):
@@ -309,24 +342,25 @@ def slots(further: Sequence[Further], ground: Ground) -> list[Slot]:
         elif block.over == blocks.NOTHING:
             out.append(Gyration(block, varying))
         elif block.over == blocks.TIME:
-            out += [Component(block, (), k, dim, UNIFORM.get(block.by, "constant_force")) for k in range(dim)]
+            out += [Drive(block, (), k, dim) for k in range(dim)]
         else:
             centre, across = centre_of(one, seen)
             around = [AboutPoint(block, varying, centre)]
-            out += around if across <= CENTRAL else [Component(block, varying, k, dim, "field") for k in range(dim)]
+            out += around if across <= CENTRAL else [OfPlace(block, varying, k, dim) for k in range(dim)]
     return list({slot.name: slot for slot in out}.values())
 
 
-def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units = ONE) -> Law:
+def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units = ONE) -> tuple[Law, dict, dict]:
     """``law``, whose radial force and constant node terms were found beside the splines ``further``, with formulas in
-    their place; all constants fitted together. ``ground``: of all accelerations; ``units`` to look for formulas in.
+    their place, and what ``joint.examined`` says of it: all constants are fitted together. ``ground``: of all
+    accelerations; ``units`` to look for formulas in.
     """
     inside, places = ground if units == ONE else ground.within(units), slots(further, ground)
     made = {s.name: [_by_splines(s, further, data) / units.acceleration for data in ground.sets] for s in places}
     found = with_formulas(in_units(law, units), [slot.within(units) for slot in places], made, inside)
     law = fitted(of_data(found, units, ground.canonical), ground.many, ground.held)
-    law = fitted(trimmed(law, ground), ground.many, ground.held)
-    return spelt(law, ground.canonical)
+    law = spelt(fitted(trimmed(law, ground), ground.many, ground.held), ground.canonical)
+    return examined(law, ground.many, ground.held, ground.canonical)
 
 
 def in_units(law: Law, units: Units) -> Law:
@@ -392,7 +426,7 @@ def _inputs(slot: Slot, data: Receivers) -> list[str]:
 def _by_splines(slot: Slot, further: Sequence[Further], data: Receivers) -> np.ndarray:
     """Accelerations [receiver, dim] by the splines that the formula of ``slot`` will stand for."""
     force = sum(data.sum(one.forces(data.seen)) for one in further if slot.stands_for(one.block))
-    if isinstance(slot, Component):
+    if isinstance(slot, OfAxis):
         force = force * np.eye(slot.dim)[slot.axis]
     return force / data.state.mass[:, None]
 

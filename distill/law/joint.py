@@ -16,9 +16,11 @@ import sympy as sp
 from scipy.optimize import least_squares
 
 from distill.files.properties import with_symbol
+from distill.files.storage import finite_or_none
 from distill.formulas.fit import full
 from distill.formulas.improve import prune
 from distill.formulas.program import Program
+from distill.formulas.text import to_text
 from distill.formulas.tree import parametrise, with_constants, with_scales
 from distill.law.constants import round_number
 from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, nearer, weights_of
@@ -27,7 +29,7 @@ from distill.law.trust import SURE
 from distill.physics.law import RADIAL, Law
 from distill.physics.terms import TERMS, About, State
 from distill.physics.terms.state import DISTANCE, TIME
-from distill.physics.terms.values import is_number, parts
+from distill.physics.terms.values import is_constant, is_number, parts
 from distill.splines.blocks import Seen
 
 LEAST = 1e-9  # relative error of a constant: below, it is rounding
@@ -158,39 +160,69 @@ def spelt(law: Law, canonical: Callable) -> Law:
 
 
 def fitted(law: Law, data: Receivers, held: Receivers) -> Law:
-    """``law`` with all constants fitted to ``data``, round where that costs nothing on ``held``; as it is where a fit
-    brings nothing.
-    """
+    """``law`` with all constants fitted to ``data``; as it is where that brings nothing on ``held``."""
     numbers = numbers_of(law)
-    size = np.linalg.norm(law_acceleration(law, data), axis=1)
-    if not len(numbers.start) or not np.isfinite(size).all():
+    residuals = _residuals(numbers, data)
+    if not len(numbers.start) or residuals is None:
         return law
-    weights = np.repeat(weights_of(data, size), data.acc.shape[1])
     unit = np.where(numbers.start != 0, np.abs(numbers.start), 1.0)
     last: list = [None, None, None]
 
     def at(u):  # residuals and their derivatives, asked for one after the other
         if last[0] is None or (u != last[0]).any():
-            with np.errstate(all="ignore"):
-                found, slopes = numbers.accelerations(u * unit, data)
-            r = weights * (found - data.acc).reshape(-1)
-            J = weights[:, None] * slopes.reshape(len(r), -1) * unit
+            r, J = residuals(u * unit)
             last[:] = u.copy(), np.nan_to_num(r, nan=1e3, posinf=1e3, neginf=-1e3), np.nan_to_num(J, posinf=0, neginf=0)
         return last
 
-    def residual(u):
-        return at(u)[1]
-
     start = numbers.start / unit
-    scale = max(float(np.median(np.abs(residual(start)))), 1e-12)
+    scale = max(float(np.median(np.abs(at(start)[1]))), 1e-12)
     options = {"loss": "soft_l1", "f_scale": max(scale, SOFT * 1e-3), "x_scale": "jac", "max_nfev": STEPS}
-    found = least_squares(residual, start, jac=lambda u: at(u)[2], **options)
+    found = least_squares(lambda u: at(u)[1], start, jac=lambda u: at(u)[2] * unit, **options)
     better = numbers.at(found.x * unit)
-    if law_error(better, held) > law_error(law, held) * LOST:
-        return law
-    _, r, J = at(found.x)
-    errors = standard_errors(J, r, np.repeat(data.trajectory, data.acc.shape[1])) * unit
-    return rounded(numbers, found.x * unit, errors, held)
+    return law if law_error(better, held) > law_error(law, held) * LOST else better
+
+
+def _residuals(numbers: Numbers, data: Receivers) -> Callable | None:
+    """numbers -> (weighted residuals [residual], their derivatives [residual, number]); None where the law is not
+    finite.
+    """
+    size = np.linalg.norm(law_acceleration(numbers.law, data), axis=1)
+    if not np.isfinite(size).all():
+        return None
+    weights = np.repeat(weights_of(data, size), data.acc.shape[1])
+
+    def residuals(x):
+        with np.errstate(all="ignore"):
+            found, slopes = numbers.accelerations(x, data)
+        return weights * (found - data.acc).reshape(-1), weights[:, None] * slopes.reshape(len(weights), -1)
+
+    return residuals
+
+
+def examined(law: Law, data: Receivers, held: Receivers, canonical: Callable) -> tuple[Law, dict, dict]:
+    """(``law``, fitted already, with its round constants; of its radial function what ``constants.examine`` reports;
+    standard errors of its node terms that are constants, by name).
+    """
+    numbers = numbers_of(law)
+    residuals, errors = _residuals(numbers, data), np.full(len(numbers.start), np.nan)
+    if residuals is not None and len(numbers.start):
+        r, J = residuals(numbers.start)
+        errors = standard_errors(J, r, np.repeat(data.trajectory, data.acc.shape[1]))
+    final = rounded(numbers, errors, held)
+    pair = next(one for one in numbers.opened if one.term == RADIAL)
+    shown, report = {s: sp.Symbol(f"c{k}") for k, s in enumerate(pair.symbols)}, []
+    for k, (before, value, error) in enumerate(zip(*(v[pair.at] for v in (numbers.start, final, errors)), strict=True)):
+        about = {"symbol": f"c{k}", "value": float(value), "standard_error": finite_or_none(error)}
+        report.append(about | {"snapped_from": None if value == before else float(before)})
+    count = len(np.unique(data.trajectory))
+    note = f"fitted together with those of all other terms; standard errors: scatter of {count} trajectories"
+    told = {"form": to_text(pair.form.xreplace(shown), 6), "constants": report, "constants_note": note}
+    node: dict[str, list] = {}
+    for one in numbers.opened:
+        if not TERMS[one.term].of_pair and is_constant(law.node[one.term]):
+            node.setdefault(one.term, []).append(finite_or_none(errors[one.at][0]))
+    beside = {name: found if np.ndim(law.node[name]) else found[0] for name, found in node.items()}
+    return spelt(numbers.at(final), canonical), told, {k: v for k, v in beside.items() if known_error(v)}
 
 
 def trimmed(law: Law, ground: Ground) -> Law:
@@ -232,9 +264,9 @@ def standard_errors(jacobian: np.ndarray, residual: np.ndarray, cluster: np.ndar
     return np.sqrt(np.maximum(np.diag(bread @ (scores.T @ scores) @ bread), 0.0))
 
 
-def rounded(numbers: Numbers, values: np.ndarray, errors: np.ndarray, held: Receivers) -> Law:
-    """The law with those constants round that may be."""
-    best = law_error(numbers.at(values), held)
+def rounded(numbers: Numbers, errors: np.ndarray, held: Receivers) -> np.ndarray:
+    """The numbers, with those round that may be by their standard ``errors``."""
+    values, best = numbers.start.copy(), law_error(numbers.law, held)
     for k in np.argsort(errors / np.maximum(np.abs(values), 1e-300)):
         error = max(float(errors[k]), LEAST * abs(values[k]))
         value = round_number(float(values[k]), error)
@@ -244,4 +276,9 @@ def rounded(numbers: Numbers, values: np.ndarray, errors: np.ndarray, held: Rece
         trial[k] = value
         if law_error(numbers.at(trial), held) <= best * LOST + LEAST:
             values = trial
-    return numbers.at(values)
+    return values
+
+
+def known_error(error) -> bool:
+    """Whether a standard error, or every one of a list, is a number."""
+    return error is not None and (not isinstance(error, list) or None not in error)

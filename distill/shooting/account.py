@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from distill.formulas.text import to_text
 from distill.law.account import Finding
+from distill.law.joint import known_error
 from distill.shooting.pieces import observed_in
 from distill.shooting.polish import CLUSTERS, MOST, Polished, polish
 
@@ -43,10 +44,6 @@ def polished(found: Finding, dataset, seed: int, unit_charges: bool, quick: bool
     errors = {t["name"]: t["standard_error"] for t in made.node if known_error(t["standard_error"])}
     beside = found.beside | {"standard_errors": errors}
     return replace(found, law=made.law, known=known, beside=beside), told, made.doubts
-
-
-def known_error(error) -> bool:
-    return error is not None and (not isinstance(error, list) or None not in error)
 
 
 def note(made: Polished) -> str:
