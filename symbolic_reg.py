@@ -23,12 +23,9 @@ engines: pysr needs Julia (make pysr); operon is installed with the requirements
 from argparse import BooleanOptionalAction
 
 import distill
-from distill.export.programs import PROGRAMS
+from distill.export.registry import PROGRAMS
 from distill.formulas.functions import OPERATORS
-from distill.pipeline.forces import FORCE_FROM
-from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
-from distill.pipeline.rivals import RIVALS
-from distill.search.registry import DEFAULT_TARGETS, ENGINES, LOSSES, TARGETS
+from distill.search.registry import DEFAULT_RIVALS, DEFAULT_TARGETS, ENGINES, FORCE_FROM, LOSSES, RIVALS, TARGETS
 from distill.shell.flags import Parser, add_run_flags, positive_float, positive_int
 from distill.shell.stage import run_script
 from distill.shell.threads import set_threads

@@ -18,8 +18,8 @@ import sections
 from distill.files import records
 from distill.files.kinds import Generalization, LawRecord
 from distill.pipeline.cells import STAGES, Cell, Children
-from distill.pipeline.rivals import RIVALS
 from distill.report.markdown import markdown, shown
+from distill.search.registry import RIVALS
 from distill.shell import paths
 from distill.shell.flags import Parser, positive_int
 from distill.shell.stage import run_script

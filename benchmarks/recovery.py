@@ -27,7 +27,7 @@ from recovery_cells import NOISE, WITHOUT, Measurement, pipelines, run_all
 
 from distill.files.provenance import provenance
 from distill.files.storage import plain, save_bytes
-from distill.pipeline.rivals import RIVALS
+from distill.search.registry import RIVALS
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, fraction, non_negative_int, positive_int

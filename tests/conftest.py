@@ -11,13 +11,11 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 # What XLA has compiled serves every process of a worker; not those of others, for JAX does not write atomically.
-_worker = os.environ.get("PYTEST_XDIST_WORKER")
-if _worker is None:
+_worker, _compiled = os.environ.get("PYTEST_XDIST_WORKER", ""), os.environ.get("JAX_COMPILATION_CACHE_DIR")
+if not (_worker and _compiled):
     _compiled = tempfile.mkdtemp(prefix="compiled-")
     atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
-else:
-    _compiled = os.path.join(os.environ["JAX_COMPILATION_CACHE_DIR"], _worker)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(_compiled, _worker)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 

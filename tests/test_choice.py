@@ -36,7 +36,8 @@ def test_the_search_says_how_stable_its_choice_is():
     rng = np.random.default_rng(1)
     X = np.column_stack([rng.uniform(0.2, 3, 400), np.exp(rng.normal(size=400))])
     y = -X[:, 1] / X[:, 0] * (1 + 0.01 * rng.normal(size=400))
-    front = search(X, y, ["r", "m_j"], SearchOptions(loss="relative", restarts=2, min_restarts=2, progress=False))
+    short = dict(restarts=2, min_restarts=2, evaluations=30_000, progress=False)
+    front = search(X, y, ["r", "m_j"], SearchOptions(loss="relative", **short))
     assert front.info["chosen_share"] > 0.9 and front.info["restarts_with_chosen"] == 2
     assert front.info["runner_up"]["complexity"] != front.rows[front.chosen].complexity
     assert "forms" not in front.info

@@ -111,6 +111,7 @@ def test_formulas_are_given_as_an_engine_finds_them(tmp_path, capsys):
         "engine": "operon"
     }
     assert SearchOptions(engine="file", formulas=formulas).identity()["formulas"] == list(formulas)
+    assert SearchOptions(evaluations=9).identity()["evaluations"] == 9
 
 
 # ---------------------------------------------------------------- messages

@@ -139,11 +139,11 @@ def quick(X, y, names=NAMES, **options):
 
 def test_operon_finds_a_softened_law_and_repeats_itself(pyoperon):
     X, y = radial("-1.0*m_i*m_j/(r+0.01)^2")
-    front = quick(X, y, loss="relative", seed=1)
+    front = quick(X, y, loss="relative", seed=1, evaluations=50_000)
     law = canonical(front.expr)
     assert complexity(law) <= 10 and front.rows[front.chosen].loss < 0.02, to_text(law)
     assert same_rational(law, parse("-1.0*m_i*m_j/(r+0.01)^2", NAMES), 0.2), to_text(law)
-    again = quick(X, y, loss="relative", seed=1)
+    again = quick(X, y, loss="relative", seed=1, evaluations=50_000)
     assert [r.equation for r in again.rows] == [r.equation for r in front.rows]
     assert again.chosen == front.chosen and front.engine == "operon"
     assert {"restarts", "evaluations", "cpu_seconds", "noise_floor", "best_pysr"} <= set(front.info)
@@ -214,7 +214,7 @@ def test_scores_of_noise_are_squares_of_normal_numbers():
 @pytest.mark.parametrize("least, restarts", [(None, 1), (2, 2)])
 def test_restarts_end_when_only_noise_is_left_unless_more_are_asked_for(pyoperon, least, restarts):
     X, y = noisy(0.02, 1500)
-    front = search(X, y, NAMES, restarts=3, min_restarts=least)
+    front = search(X, y, NAMES, restarts=3, min_restarts=least, evaluations=20_000)
     assert same_rational(front.expr, parse(LAW, NAMES), 0.1), to_text(front.expr)
     assert front.info["restarts"] == restarts and front.info["only_noise_left"] == (True if least is None else None)
 

@@ -70,7 +70,8 @@ def test_the_law_of_planted_messages_is_one_of_spins(tmp_path, monkeypatch):
     target, node = targets.searches(("radial", "node"), m, nodes, read, force, 400, 0)
     assert list(target.features) == ["r", "m_i", "m_j", "q_i", "q_j", "spin_i", "spin_j"]
     assert list(node.features) == ["R", "v", "m_i", "q_i", "spin_i"]
-    front = targets.search_target(target, SearchOptions(restarts=1, min_restarts=1, progress=False))
+    short = SearchOptions(restarts=1, min_restarts=1, evaluations=30_000, progress=False)
+    front = targets.search_target(target, short)
     ground = account.ground_of(m, nodes, dataset, 0, quick=True)
     found, control = (
         account.finding(Source(name, name, name, force, read.node_terms), rows, ground, m, dataset)

@@ -173,7 +173,7 @@ def searched(law, dim, noise, trajectories=60, **options):
 
 
 def test_the_embedded_engine_finds_the_law_behind_the_components(pyoperon):
-    options = dict(trajectories=20, restarts=1, min_restarts=1, seed=1)
+    options = dict(trajectories=20, restarts=1, min_restarts=1, seed=1, evaluations=30_000)
     front, A = searched("spring", 2, 0.02, niterations=3, resume=True, **options)
     again, B = searched("spring", 2, 0.02, **options)
     assert to_text(again.expr, 6) == to_text(front.expr, 6) and np.allclose(A, B, rtol=1e-6)

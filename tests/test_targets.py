@@ -272,5 +272,6 @@ def test_the_shared_target_holds_the_top_components_and_the_directions():
     sent, unit = target.components
     assert target.name == "shared" and sent.shape == unit.shape == (300, 2) and len(target.y) == 300
     assert np.allclose(np.linalg.norm(unit, axis=1), 1) and set(target.features) == {"r", "m_i", "m_j", "q_i", "q_j"}
-    found = targets.search_target(target, SearchOptions(restarts=1, min_restarts=1, max_complexity=12, progress=False))
+    short = SearchOptions(restarts=1, min_restarts=1, evaluations=30_000, max_complexity=12, progress=False)
+    found = targets.search_target(target, short)
     assert np.shape(found.info["mixing"]) == (2, 2) and "q_i * q_j" in found.rows[found.chosen].equation

@@ -15,6 +15,7 @@ from distill.export.module import printable
 from distill.export.numpy_module import properties_used
 from distill.export.openmm_module import check
 from distill.export.potential import integrated
+from distill.export.registry import PROGRAMS
 from distill.files.properties import of_pairs, property_named
 from distill.formulas.text import Notation, written
 from distill.physics.law import Law
@@ -22,7 +23,7 @@ from distill.physics.terms.state import AXES, TIME
 from distill.physics.terms.values import names_in
 from distill.shell.errors import UserError
 
-NAME = "law.table"
+NAME = PROGRAMS["lammps"]
 POINTS = 2000  # of a table, evenly spaced in log(r)
 BITS = 14  # of LAMMPS's own tables, which are spaced as floating-point numbers are
 CLOSER, FURTHER = 10.0, 3.0  # tables reach so many times below and above the distances of the data

@@ -8,6 +8,7 @@ import numpy as np
 
 from distill.export import lammps, numpy_module, openmm_module
 from distill.export.about import about
+from distill.export.registry import PROGRAMS
 from distill.files import records
 from distill.files.dataset import Dataset
 from distill.files.kinds import LawRecord
@@ -31,12 +32,12 @@ USAGE = {
 
     python law.py data.npz                                     against trajectories in a file; --help says more
 """,
-    "law_openmm.py": """
+    PROGRAMS["openmm"]: """
     from law_openmm import integrator, system
 
     simulation = openmm.Context(system(mass=mass, ...), integrator(dt))
 """,
-    lammps.NAME: "",
+    PROGRAMS["lammps"]: "",
 }
 
 
@@ -85,7 +86,7 @@ def _lammps(law: Law, dim: int, said: str, data: Data) -> str:
     return lammps.source(law, dim, said, data.low, data.high, data.types)
 
 
-PROGRAMS: dict[str, tuple[str, Callable]] = {"openmm": ("law_openmm.py", _openmm), "lammps": (lammps.NAME, _lammps)}
+SOURCES: dict[str, Callable] = dict(zip(PROGRAMS, (_openmm, _lammps), strict=True))
 
 
 def write_law(record: LawRecord, folder: Path) -> Path | None:
@@ -106,7 +107,7 @@ def brought_up(folder: Path, record: LawRecord | None = None) -> None:
     What was written for other programs before that, of a law that is no longer there, is removed with a warning.
     """
     law = folder / "law.json"
-    for name in (name for name, _ in PROGRAMS.values() if _older(folder / name, law)):
+    for name in (name for name in PROGRAMS.values() if _older(folder / name, law)):
         (folder / name).unlink()
         warn(f"{relative(folder / name)} was of the law before this one and is removed; --export writes it again")
     if not (folder / NUMPY).is_file() or _older(folder / NUMPY, law):
@@ -125,7 +126,7 @@ def export(folder: Path, programs: Sequence[str], data: Data) -> list[str]:
     record = records.load(LawRecord, folder / "law.json")
     law, lines, refused = law_of(record), [], []
     for program in dict.fromkeys(programs):
-        name, source = PROGRAMS[program]
+        name, source = PROGRAMS[program], SOURCES[program]
         try:
             save_text(folder / name, source(law, record.node.dim, _about(record, name), data))
             lines.append(f"{program:<8} -> {relative(folder / name)}")

@@ -16,7 +16,6 @@ from distill.formulas.units import ONE, Units
 from distill.physics.terms import direction
 from distill.statistics.metrics import typical_size
 
-MESSAGES, CONTROL, UNTRAINED, SPLINES = "messages", "control", "untrained", "splines"
 LINEAR_NODE = "linear_node"  # the trained network once more, beside a law with a response
 
 

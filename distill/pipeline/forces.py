@@ -14,10 +14,11 @@ from distill.files.messages import load_made_elsewhere, load_messages
 from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of, splines_name
 from distill.files.scales import scales_of, scales_of_messages, scales_of_model
 from distill.formulas.units import ONE, Units
-from distill.law.sources import MESSAGES, SPLINES, Source
+from distill.law.sources import Source
 from distill.messages import read_out, roles
 from distill.messages.net_forces import Nodes, missed_between, node_values, nodes_of
-from distill.pipeline.rivals import NO_NETWORK, RIVALS, Material, fitted, of_splines
+from distill.pipeline.rivals import MAKERS, NO_NETWORK, Material, fitted, of_splines
+from distill.search.registry import MESSAGES, SPLINES
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -28,8 +29,6 @@ from distill.splines.window_length import with_window
 from distill.survey.fit import all_that_acts, unseen
 from distill.windows.of_dataset import positions_alone
 
-BOTH = "both"
-FORCE_FROM = (MESSAGES, SPLINES, BOTH)
 OF_DATASET = ("radial",)  # targets, where none are asked for
 NEED_NO_NETWORK = ("radial", "node")
 OF_MESSAGES = ("radial", "components")
@@ -68,7 +67,7 @@ class Forces:
     def rival(self, name: str, seed: int) -> Source:
         """Another way to a law from the same data."""
         of = Material(self.config, self.dataset, self.messages, self.meta, self.nodes, self.read, seed)
-        return RIVALS[name](of)
+        return MAKERS[name](of)
 
     def test(self, seed: int) -> dict | None:
         """Pairs of the test split with what is predicted of them, for the verdict; None where none were extracted."""

@@ -1,6 +1,6 @@
 """Other ways to a law from the same data, which show what the trained network adds: ``symbolic_reg --rivals``.
 
-A rival is one entry of ``RIVALS``, a function of ``Material`` that gives a ``Source``. Its force, where it has one, is
+A rival is one entry of ``MAKERS``, a function of ``Material`` that gives a ``Source``. Its force, where it has one, is
 searched, refitted, chosen and judged as that of the messages is.
 """
 
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from distill.files.dataset import Dataset
 from distill.files.kinds import MessagesRecord, RunConfig
 from distill.law import selection
-from distill.law.sources import CONTROL, SPLINES, UNTRAINED, Source
+from distill.law.sources import Source
 from distill.messages import read_out, roles
 from distill.messages.net_forces import Nodes, node_values, nodes_of
 from distill.messages.read_out import ReadOut
+from distill.search.registry import CONTROL, RIVALS, SPLINES, UNTRAINED
 from distill.shell.errors import UserError
 from distill.splines.fit import fit_pair_force, kinds_where
 from distill.splines.pair_spline import PairSpline
@@ -79,6 +80,5 @@ def untrained(m: Material) -> Source:
     return Source(UNTRAINED, "untrained network", what, force, read.node_terms, node, seconds)
 
 
-RIVALS: dict[str, Callable[[Material], Source]] = {CONTROL: control, UNTRAINED: untrained, SPLINES: splines}
-DEFAULT = (CONTROL,)
+MAKERS: dict[str, Callable[[Material], Source]] = dict(zip(RIVALS, (control, untrained, splines), strict=True))
 NO_NETWORK = (CONTROL, SPLINES)  # those that need none

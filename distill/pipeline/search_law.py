@@ -21,13 +21,12 @@ from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import finite_or_none, save_bytes
 from distill.law import account, trust
 from distill.law.receivers import beyond_radial
-from distill.law.sources import LINEAR_NODE, MESSAGES, Source
+from distill.law.sources import LINEAR_NODE, Source
 from distill.messages import assumptions, read_out, roles
 from distill.messages.net_forces import third_law_residual
 from distill.physics.law import Law
 from distill.physics.terms import direction
 from distill.pipeline.forces import MORE, Forces, NoDataset, OfDataset
-from distill.pipeline.rivals import DEFAULT as DEFAULT_RIVALS
 from distill.pipeline.search_plan import Plan, planned
 from distill.report.material import is_stale
 from distill.report.words import pair_words, response_short, trust_words
@@ -36,7 +35,7 @@ from distill.response import behind
 from distill.search import given as given_formulas
 from distill.search import whole_system
 from distill.search.engine import CannotStartError, SearchOptions
-from distill.search.registry import load_engine, resolve_engine
+from distill.search.registry import DEFAULT_RIVALS, MESSAGES, load_engine, resolve_engine
 from distill.search.targets import Target, load_front, radial_target, save_front, search_target, searches
 from distill.shell import paths
 from distill.shell.errors import UserError, about
@@ -88,7 +87,7 @@ def search_law(
     ``force_from``: the pair force that is searched, "messages", "splines" fitted to accelerations, or "both", the
     splines as a rival; None for messages, or for splines of a ``dataset``.
     ``targets``: None for ``DEFAULT_TARGETS``, those among them that need no network.
-    ``rivals``: other ways to a law, names of ``pipeline.rivals.RIVALS``, each searched and refitted alike.
+    ``rivals``: other ways to a law, names of ``search.registry.RIVALS``, each searched and refitted alike.
     ``node``: "linear", every particle responds by a = S/m to its net force S; "function", the response is searched too
     (``distill.response``); "auto": where the network was trained without a linear node but with the third law.
     ``hall_of_fame``: a file of formulas that are refitted and judged in place of a search, ``names``: what its names
@@ -97,7 +96,7 @@ def search_law(
     ``operators``: + - * / square exp where None, and pow in a box. The other options are those of ``SearchOptions``.
     ``threads``: targets searched side by side, or threads of an engine that has its own. Where "auto" takes an engine
     that then cannot start, the next one searches.
-    ``export``: names of ``export.programs.PROGRAMS``, for which the law is written too. Of a finished run of which
+    ``export``: names of ``export.registry.PROGRAMS``, for which the law is written too. Of a finished run of which
     nothing else is asked, it is the law that is there.
     """
     asked = dict(locals())

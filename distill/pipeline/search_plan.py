@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill.files.properties import variables
-from distill.law.sources import MESSAGES, SPLINES
-from distill.pipeline.forces import BOTH, OF_DATASET, OF_MESSAGES, OfDataset, OfMessages, OfRun, where_from
+from distill.pipeline.forces import OF_DATASET, OF_MESSAGES, OfDataset, OfMessages, OfRun, where_from
 from distill.search import given as given_formulas
 from distill.search.engine import USUAL, SearchOptions
 from distill.search.front import Row
-from distill.search.registry import DEFAULT_TARGETS, load_engine, resolve_engine
+from distill.search.registry import BOTH, DEFAULT_TARGETS, MESSAGES, SPLINES, load_engine, resolve_engine
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative

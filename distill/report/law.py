@@ -2,13 +2,13 @@
 
 from distill.formulas.text import parse, to_text
 from distill.law.residuals import MATERIAL, SIGNIFICANT
-from distill.law.sources import SPLINES
 from distill.messages.read_out import JACOBIAN
 from distill.physics.law import law_of
 from distill.report import words
 from distill.report.page import code, details, formula, guarded, missing, percent, r2, shown, table, text
 from distill.report.parts import added
 from distill.report.words import missed, numbers, response_words, sentence, trust_words, verdict_word, worst_point
+from distill.search.registry import SPLINES
 
 COLOURS = {True: "good", False: "bad", None: "open"}  # of verdicts
 

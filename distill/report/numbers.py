@@ -7,8 +7,8 @@ from pathlib import Path
 
 from distill.files import records
 from distill.files.kinds import LawRecord, Verdict
-from distill.law.sources import CONTROL
 from distill.report.material import history, sources
+from distill.search.registry import CONTROL
 from distill.statistics.rates import wilson
 
 

@@ -16,6 +16,7 @@ from distill.shell.errors import UserError, near_miss
 from distill.statistics.metrics import typical_size
 
 USUAL = ("+", "-", "*", "/", "square", "exp")
+EVALUATIONS = 150_000
 HOW = ("threads", "output_directory", "progress", "resume", "node_price")  # these do not change what is searched
 
 
@@ -29,6 +30,7 @@ class SearchOptions:
     niterations: int = 100  # PySR
     max_complexity: int = 30  # nodes of a formula
     restarts: int = 8  # operon: at most
+    evaluations: int = EVALUATIONS  # operon: of formulas in a restart, in every third twice as many
     # operon: at least; None: 3, fewer once a formula leaves nothing but noise (``noise.explained``), more while the
     # best explains little
     min_restarts: int | None = None
@@ -53,7 +55,8 @@ class SearchOptions:
 
     def identity(self) -> dict:
         """What makes two searches of the same data the same, JSON-ready."""
-        kept = {k: v for k, v in asdict(self).items() if k not in HOW and (k != "formulas" or v)}
+        unsaid = {"formulas": (), "evaluations": EVALUATIONS}  # younger than searches on disk, which had these
+        kept = {k: v for k, v in asdict(self).items() if k not in HOW and not (k in unsaid and v == unsaid[k])}
         return kept | {k: list(kept[k]) for k in ("operators", "formulas") if k in kept}
 
 

@@ -103,7 +103,7 @@ def _evolve(X, y, names, options: SearchOptions, restart: int, time_limit: float
 
     allowed = {FUNCTIONS[o].operon for o in options.operators} - {""} | {"constant", "variable"}
     seed, twice = options.seed * 1000 + restart + 1, 1 + (restart % 3 == 2)
-    budget = dict(population_size=500 * twice, max_evaluations=150_000 * twice)
+    budget = dict(population_size=500 * twice, max_evaluations=options.evaluations * twice)
     # short trees find a law of one pair sooner; sums over several particles do not fit into them
     depth, length = (10, options.max_complexity) if options.max_complexity > LONG_FROM else (8, 22)
     data = op.Dataset(np.asfortranarray(np.column_stack([X, y])))

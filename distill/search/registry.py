@@ -1,5 +1,6 @@
-"""The words of a search: its engines, targets and losses. Adding an engine: its module, and a line in ``ENGINES``.
+"""The words of a search: its engines, targets, losses and sources of the pair force.
 
+Adding an engine: its module, and a line in ``ENGINES``.
 An engine is a module with an ``ENGINE`` (``distill.search.engine.Engine``). It is imported when it is asked for,
 so that a command line knows the words before any numerical library is loaded.
 """
@@ -15,6 +16,13 @@ GIVEN = {"file": "distill.search.given"}  # none that searches: it gives the for
 TARGETS = ("radial", "components", "shared", "node")  # see ``distill.search.targets``
 DEFAULT_TARGETS = ("radial", "components", "node")
 LOSSES = ("relative", "mse")
+
+# where the pair force comes from: see ``distill.law.sources``
+MESSAGES, CONTROL, UNTRAINED, SPLINES = "messages", "control", "untrained", "splines"
+BOTH = "both"
+FORCE_FROM = (MESSAGES, SPLINES, BOTH)
+RIVALS = (CONTROL, UNTRAINED, SPLINES)  # see ``distill.pipeline.rivals``
+DEFAULT_RIVALS = (CONTROL,)
 
 
 def load_engine(name: str):
