@@ -320,6 +320,8 @@ class LookRecord(Made):
     action_is_reaction: bool | None  # null: noise hides it, or particles are held
     further: dict[str, float] = none(dict)  # other terms that the data need -> their share of the forces
     assumptions: dict[str, dict[str, bool | list[str]]] = none(dict)  # each -> whether it holds, and why not
+    over_noise: float | None = None  # median of what is left over that which noise alone leaves; null: not known
+    against: list[str] = none(list)  # why no law of these data is to be trusted, as far as is seen
 
     STAGE, FORMAT = "look", 1
     COMMAND = "python look.py --dataset {dataset}"
@@ -590,6 +592,7 @@ class Truth(Part):
 class Clue(Part):
     z: float | None  # sum of residual times cross-validated prediction over its standard error; null: other constants
     r2: float  # share of the square of the residuals that is predicted
+    lag: float | None = None  # the time by which the others were seen earlier, where that is what was tried
 
 
 class Residuals(Part):
@@ -603,6 +606,7 @@ class Residuals(Part):
     autocorrelation_error: float | None = None  # its standard error if frames are independent
     clues: dict[str, Clue] = none(dict)  # what was tried as a prediction
     follows: list[str] = none(list)  # the clues that predict, best first
+    over_noise: float | None = None  # median of what is left over that which noise alone leaves; null: not known
     text: str  # in a sentence
 
 

@@ -13,6 +13,7 @@ from distill.formulas.units import ONE, Units
 from distill.law import constants, further, node_terms, residuals, selection, trust, verdict
 from distill.law.receivers import (
     Receivers,
+    ahead,
     beyond_radial,
     error_without_pairs,
     fit_node_terms,
@@ -193,10 +194,10 @@ class Judge:
 
     def noise(self, law: Law, judged: Receivers) -> trust.Noise:
         """What noise makes of errors on the receivers ``judged``."""
-        if judged.noise is None:
-            return trust.WITHOUT_NOISE
         with np.errstate(all="ignore"):
             found, alone = (law_acceleration(one, judged) for one in (law, without_pairs(law)))
+        if judged.noise is None:
+            return trust.Noise(pairs=ahead(found, alone, judged))
         return trust.Noise(noise_error(judged), nearer(judged.predicted, found, judged), nearer(found, alone, judged))
 
     def left(self, law: Law, refined: selection.Refined) -> dict:

@@ -21,6 +21,7 @@ from distill.physics.terms.values import is_constant
 from distill.splines.blocks import Seen
 from distill.statistics.metrics import typical_size
 
+FEW_TRAJECTORIES = 30  # with fewer of them every receiver counts by itself
 EXACT = 0.01  # of an acceleration: residuals below are squared, noise below does not matter
 
 
@@ -180,6 +181,23 @@ def nearer(one: np.ndarray, other: np.ndarray, data: Receivers) -> float:
     gain = (weight * (np.abs(other - data.acc) - np.abs(one - data.acc))).sum()
     error = np.linalg.norm(weight * np.minimum(np.abs(one - other), 2 * data.noise[:, None]))
     return float(gain / error) if error > 0 else 0.0
+
+
+def ahead(one: np.ndarray, other: np.ndarray, data: Receivers) -> float:
+    """The same where the noise of the data is not known: the scatter of what trajectories say, or receivers where there
+    are few trajectories, is what makes errors uncertain.
+    """
+    if not np.isfinite(other).all():
+        return np.inf
+    if not np.isfinite(one).all():
+        return -np.inf
+    size = 0.5 * (np.linalg.norm(one, axis=1) + np.linalg.norm(other, axis=1))
+    weight = 1 / (typical_size(np.linalg.norm(data.acc, axis=1)) + size)
+    gain = (np.abs(other - data.acc) - np.abs(one - data.acc)).sum(1) * weight
+    known, of = np.unique(data.trajectory, return_inverse=True)
+    parts = np.bincount(of, gain) if len(known) >= FEW_TRAJECTORIES else gain
+    size = np.linalg.norm(parts)
+    return float(parts.sum() / size) if size > 0 else 0.0
 
 
 def _relative(data: Receivers) -> Objective:

@@ -20,9 +20,10 @@ law would take away is taken away first: constants have errors. More than those 
 from dataclasses import replace
 
 import numpy as np
+from scipy.stats import chi2
 
 from distill.formulas.tree import parametrise, with_constants, with_scales
-from distill.law.clues import clues
+from distill.law.clues import OF_A_SOURCE, OF_MANY, OF_PAST, OF_TRIANGLES, clues
 from distill.law.scene import Scene
 from distill.physics.law import Law
 from distill.physics.terms.values import is_constant
@@ -35,6 +36,14 @@ CLIPPED = 0.99  # quantile beyond which a residual counts as one there: a few cl
 BLOCKS = (1, 2, 4, 8)  # frames
 FOLDS = 5
 CLUSTERS = 100  # fewer particles of stretches than these: every row is one by itself
+OVER_NOISE = 1.5  # times what noise leaves, medians: what is more is not noise,
+OF_ACCELERATIONS = 0.02  # if it is so much of them: less may be what windows make of the motion between frames
+CALLED = {  # what no term of a law can say, by the clue that it follows
+    OF_TRIANGLES: "three-body forces?",
+    OF_MANY: "forces of more than two bodies?",
+    OF_PAST: "retardation?",
+    OF_A_SOURCE: "a source that was not recorded?",
+}
 OTHER_CONSTANTS = 20.0  # times the share of the residuals that the errors of the constants explain
 
 
@@ -46,7 +55,7 @@ def structure(law: Law, scene: Scene, fitted_on: int | None = None) -> dict:
         found = scene.predict(law)
     rows, dim = scene.acc.shape
     told = {"structured": True, "left": None, "n": rows, "r2_held_out": None, "autocorrelation": None}
-    told |= {"autocorrelation_error": None, "clues": {}, "follows": []}
+    told |= {"autocorrelation_error": None, "clues": {}, "follows": [], "over_noise": None}
     if not np.isfinite(found).all():
         return told | {"text": "the law is not finite everywhere"}
     size = np.linalg.norm(found, axis=1)
@@ -71,33 +80,69 @@ def structure(law: Law, scene: Scene, fitted_on: int | None = None) -> dict:
         lasts = None
     told["clues"] = tests
     told["r2_held_out"] = max((t["r2"] for t in tests.values()), default=0.0)
-    follows = [name for name, t in tests.items() if t["z"] is None or (t["z"] >= SIGNIFICANT and t["r2"] >= MATERIAL)]
-    told["follows"] = sorted(follows, key=lambda name: -tests[name]["r2"])
+    told["follows"] = following_in(tests)
     if lasts:
         told |= {"autocorrelation": lasts["lag_1"], "autocorrelation_error": lasts["error"]}
-    told["structured"] = bool(follows or (lasts and lasts["lasts"]))
-    return told | {"text": _sentence(told, lasts)}
+    told["over_noise"], more = over_noise(scene, scene.acc - found)
+    told["structured"] = bool(told["follows"] or (lasts and lasts["lasts"]) or more)
+    return told | {"text": _sentence(told, lasts, more)}
+
+
+def over_noise(scene: Scene, left: np.ndarray) -> tuple[float | None, bool]:
+    """(the size of ``left`` [row, dim] over what noise alone would leave, medians of rows; whether that is more than
+    noise), None where noise is not known.
+    """
+    if scene.noise is None:
+        return None, False
+    there = scene.acc.any(1) & (scene.noise > 0)
+    if not there.any():
+        return None, False
+    size, dim = np.linalg.norm(left[there], axis=1), left.shape[1]
+    ratio = float(np.median(size / scene.noise[there]) / np.sqrt(chi2.median(dim)))
+    share = float(np.median(size)) / typical_size(np.linalg.norm(scene.acc[there], axis=1))
+    return ratio, bool(ratio > OVER_NOISE and share * np.sqrt(1 - ratio**-2) > OF_ACCELERATIONS)
 
 
 def _share(left: float) -> str:
     return "less than 0.001 %" if left < NOTHING else f"{100 * left:.2g} %"
 
 
-def _sentence(told, lasts) -> str:
-    what = f"what the law leaves ({_share(told['left'])} of the accelerations)"
+def _sentence(told, lasts, more: bool) -> str:
+    if told["structured"]:
+        return told_of_left(told["left"], told["clues"], lasts, told["over_noise"] if more else None, "the law")
     seen = f"autocorrelation {told['autocorrelation']:.2f} between frames" if lasts else "single frames only"
-    if not told["structured"]:
-        bar = f"{100 * MATERIAL:g} % of it at {SIGNIFICANT:g} standard errors"
-        return f"{what} looks like noise ({seen}, none of {len(told['clues'])} clues predicts {bar})"
-    parts = []
-    if told["follows"]:
-        first = told["follows"][0]
-        parts.append(f"follows {first} (held-out R2 {told['clues'][first]['r2']:.2g})")
-    if lasts and lasts["lasts"]:
-        parts.append(f"lasts from frame to frame (autocorrelation {told['autocorrelation']:.2f})")
-    return f"{what} {' and '.join(parts)}: the law is incomplete" + (
-        "" if told["follows"] else ", or the accelerations were smoothed in time"
-    )
+    bar = f"{100 * MATERIAL:g} % of it at {SIGNIFICANT:g} standard errors"
+    what = f"what the law leaves ({_share(told['left'])} of the accelerations)"
+    return f"{what} looks like noise ({seen}, none of {len(told['clues'])} clues predicts {bar})"
+
+
+def told_of_left(left: float, tests: dict, lasts: dict | None, over: float | None, whose: str = "the best law") -> str:
+    """Why what a law leaves is no noise, empty where nothing says so. ``over``: how many times what noise leaves it is,
+    None where it may be noise.
+    """
+    names, parts = following_in(tests), []
+    for name in [*names[:1], *(n for n in names[1:] if n in CALLED and names[0] not in CALLED)][:2]:
+        when = f" by {tests[name]['lag']:.3g}" if "lag" in tests[name] else ""
+        parts.append(f"follows {name}{when} (held-out R2 {tests[name]['r2']:.2g})")
+    called = next((CALLED[name] for name in names if name in CALLED), None)
+    if lasting_so := lasts is not None and lasts["lasts"]:
+        parts.append(f"lasts from frame to frame (autocorrelation {lasts['lag_1']:.2f})")
+    if over is not None:
+        parts.append(f"is {over:.2g} times what noise alone leaves")
+    if not parts:
+        return ""
+    said = f"what {whose} leaves ({_share(left)} of the accelerations) {' and '.join(parts)}: the law is incomplete"
+    if called:
+        return f"{said} ({called})"
+    if names or not lasting_so:
+        return said
+    return f"{said} (a source that was not recorded?), or the accelerations were smoothed in time"
+
+
+def following_in(tests: dict) -> list[str]:
+    """Names of the ``tests`` that what is left follows, best first."""
+    names = [n for n, t in tests.items() if t["z"] is None or (t["z"] >= SIGNIFICANT and t["r2"] >= MATERIAL)]
+    return sorted(names, key=lambda name: -tests[name]["r2"])
 
 
 def tangent(law: Law, scene: Scene, found: np.ndarray) -> np.ndarray:
@@ -184,12 +229,15 @@ def following(scene: Scene, u: np.ndarray, weight: np.ndarray, found: np.ndarray
     fold, cluster = folds(scene), clusters(scene)
     frame = np.arange(len(u)) // scene.shape[2]
     out = {}
-    for name, fields in clues(scene, found).items():
-        predicted = cross_fitted(u, fields * weight[:, None, None], fold)
-        terms = np.bincount(cluster, (u * predicted).sum(1))
-        error = max(np.sqrt((terms**2).sum()), _error((u * predicted).sum(1), frame))
-        r2 = 1 - float(((u - predicted) ** 2).sum() / (u**2).sum())
-        out[name] = {"z": float(terms.sum() / error) if error > 0 else 0.0, "r2": r2}
+    for name, alternatives in clues(scene, found, u / weight[:, None]).items():
+        tried = []
+        for about, fields in alternatives:
+            predicted = cross_fitted(u, fields * weight[:, None, None], fold)
+            terms = np.bincount(cluster, (u * predicted).sum(1))
+            error = max(np.sqrt((terms**2).sum()), _error((u * predicted).sum(1), frame))
+            r2 = 1 - float(((u - predicted) ** 2).sum() / (u**2).sum())
+            tried.append({"z": float(terms.sum() / error) if error > 0 else 0.0, "r2": r2} | about)
+        out[name] = max(tried, key=lambda one: one["r2"])
     return out
 
 

@@ -15,7 +15,7 @@ from distill.files.properties import of_edges, of_pairs
 from distill.law.receivers import Receivers, beyond_radial, forces_of, law_acceleration
 from distill.messages.net_forces import nodes_of, state_of
 from distill.physics.law import Law
-from distill.physics.neighbours import close_pairs
+from distill.physics.neighbours import close_pairs, minimum_image
 from distill.physics.terms import State, direction
 from distill.splines.blocks import Motion, Seen, with_motion
 from distill.splines.observations import edges_of_windows, pairs_of
@@ -46,6 +46,9 @@ class Scene:
     weight: np.ndarray | None = None  # of the edges in sums [edge], None for ones
     seen: Seen | None = None  # the edges as splines of further terms see them
     noise: np.ndarray | None = None  # of a component of ``acc`` [row], None where it is not known
+    moment: np.ndarray | None = None  # edges of one receiver in one frame have one number [edge]
+    past: Callable[[int], np.ndarray] | None = None  # k -> x_i now - x_j k frames ago [edge, dim], NaN where not known
+    pace: float = 0.0  # time from frame to frame
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Weighted sum over each row's edges: [edge, column] -> [row, column]."""
@@ -114,6 +117,7 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0, test: bool = True) -> 
     unit, features, row = direction(dx, r), of_pairs(*ends) | {"r": r}, frame * len(free) + number[i]
     dv, own, one = flat_vel[frame, i] - flat_vel[frame, j], (frame, i), np.ones(len(r))
     share = 1 / np.maximum(np.bincount(row, minlength=len(k) * length * len(free)), 1)[row]
+    at = k[frame // length], when.reshape(-1)[frame]
     motion = Motion(unit, dv, flat_pos[own], flat_vel[own], t.reshape(-1)[frame].astype(float), share, one)
     return Scene(
         (len(k), length, len(free)),
@@ -129,7 +133,28 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0, test: bool = True) -> 
         np.repeat(t.reshape(-1), len(free)).astype(float),
         box,
         seen=Seen(r, features, motion),
+        moment=row,
+        past=_past(dataset, *at, i, j),
+        pace=_pace(dataset),
     )
+
+
+def _past(dataset: Dataset, trajectory: np.ndarray, frame: np.ndarray, i: np.ndarray, j: np.ndarray) -> Callable:
+    """``Scene.past`` of edges from j to i in these frames [edge]."""
+    box = dataset.arrays.get("box")
+
+    def past(frames: int) -> np.ndarray:
+        before = frame - frames
+        there = dataset.pos[trajectory, np.maximum(before, 0), j].astype(float)
+        dx = minimum_image(dataset.pos[trajectory, frame, i].astype(float) - there, box)
+        return np.where((before >= 0)[:, None], dx, np.nan)
+
+    return past
+
+
+def _pace(dataset: Dataset) -> float:
+    steps = np.diff(dataset.times, axis=1)
+    return float(np.median(steps)) if steps.size else 0.0
 
 
 def _left_out(dataset: Dataset, test: bool) -> np.ndarray:
@@ -193,6 +218,9 @@ def of_windows(dataset: Dataset, seed: int = 0, test: bool = True) -> Scene:
         table["weight"],
         seen,
         rows(table["acc_noise"][nodes.first]),
+        np.unique(row[nodes.of_edge] * frames + table["at"], return_inverse=True)[1],
+        _past(dataset, *(table[k] for k in ("trajectory", "at", "receiver", "sender"))),
+        _pace(dataset),
     )
 
 

@@ -12,6 +12,7 @@ from distill.statistics.metrics import acceleration_error, beyond_noise
 
 AS_WELL = 1.05  # times the network's error: no worse
 BETTER = 0.95  # times the law's error: another law is better
+FORETELLS = 0.95  # times the error of predicting zero: no worse foretells something
 ROUNDING = 1e-12  # error of the accelerations
 SAME = 1.0001  # largest over smallest distance up to which there is one distance
 SURE = 3.0  # standard errors by which one has to be nearer to noisy data to count as better
@@ -39,7 +40,8 @@ class Other:
 @dataclass(frozen=True)
 class Noise:
     """What the noise of the data makes of an error (``receivers.noise_error``), and by how many standard errors the
-    network is nearer to the data than the law, and the law than itself without pair forces (``receivers.nearer``).
+    network is nearer to the data than the law, and the law than itself without pair forces (``receivers.nearer``, or
+    ``ahead`` where the noise is not known).
     """
 
     error: float = 0.0
@@ -133,7 +135,8 @@ def without_truth(
     well = own(error) <= max(AS_WELL * own(refined.network), ROUNDING) or noise.network < SURE
     if not well:
         failed.append(f"it predicts worse than the {source} (error {error:.2g} against {refined.network:.2g})")
-    if known is not None and (lowest := min(known["zero"], known["mean"])) <= max(known["network"], error):
+    lowest = min(known["zero"], known["mean"]) if known else math.inf
+    if no_skill := known is not None and lowest <= max(known["network"], error):
         plural = "" if source.endswith("s") else "s"
         whose = f"the {source} predict{plural}" if lowest <= known["network"] else "it predicts"
         which = "zero" if known["zero"] <= known["mean"] else "the mean"
@@ -144,6 +147,8 @@ def without_truth(
     better = better if error > NOTHING else None
     if better is not None:
         failed.append(f"the law from {better.label} predicts better (error {better.error:.2g} against {error:.2g})")
+    if (no_skill or noise.pairs < SURE) and known and own(min(error, refined.network)) > FORETELLS * own(lowest):
+        failed.append("nothing that was recorded foretells the accelerations (noise?)")
     if left["structured"]:
         failed.append(left["text"])
     failed += against

@@ -17,7 +17,18 @@ from distill.splines.observations import observations
 from distill.splines.window_length import with_window
 from distill.survey.assumptions import assumptions, momentum
 from distill.survey.fit import all_that_acts, unseen
-from distill.survey.tell import assumption_lines, data_lines, fit_lines, left_lines, of_data, of_fit, shares
+from distill.survey.labels import against_tracks
+from distill.survey.tell import (
+    assumption_lines,
+    data_lines,
+    doubt_lines,
+    doubts_of,
+    fit_lines,
+    left_lines,
+    of_data,
+    of_fit,
+    shares,
+)
 
 GRAPHS, QUICK_GRAPHS = 16_000, 1000  # frames that are fitted
 
@@ -41,6 +52,9 @@ def look(dataset: str, *, seed: int = 0, threads: int = 1, overwrite: bool = Fal
     told["assumptions"] = assumptions(fit, edges, told)
     lines = [*data_lines(told), *fit_lines(fit, edges, told["further"]), *left_lines(told)]
     lines += assumption_lines(told["assumptions"])
+    told["against"] = doubts = doubts_of(told, against_tracks(data))
+    del told["text"]  # is among them, or is nothing
+    lines += doubt_lines(doubts)
     from distill.report import plots  # matplotlib takes a second
 
     out = paths.OUTPUTS / splines_name(data.name) / "look.png"

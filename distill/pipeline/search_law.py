@@ -43,6 +43,7 @@ from distill.shell.paths import relative
 from distill.shell.processes import GUARD, workers
 from distill.shell.stage import Done, Stage, progress, warn
 from distill.shooting import account as shooting_account
+from distill.survey.labels import against_tracks
 
 LINEAR = {"label": "messages, a = S/m", "what": "the same network read as if every particle responded by a = S/m"}
 SHARES = ("tangential_share", "tangential_median")
@@ -223,9 +224,10 @@ def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
         ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)
         own = account.beside(own, forces.further, ground)
     compared = [account.finding(o, found.of_rivals[o.name], ground, messages, data) for o in found.others]
-    polish, doubts = None, []
+    polish, doubts = None, against_tracks(data)
     if "observed" in data.arrays and found.behind is None and not forces.further:
-        own, polish, doubts = shooting_account.polished(own, data, seed, ground.unit_charges, quick)
+        own, polish, more = shooting_account.polished(own, data, seed, ground.unit_charges, quick)
+        doubts += more
     test = forces.test(seed)
     judge = account.Judge(messages, ground, data, seed, test, forces.network, doubts)
     if found.behind is None:

@@ -106,10 +106,13 @@ def left_over(held: Scene, found: np.ndarray) -> dict:
     out["finds_force"] = out["error"] < FINDS * out["zero"]
     bar = np.quantile(np.abs(left), residuals.CLIPPED)
     u = np.clip(left, -bar, bar)
+    ratio, more = residuals.over_noise(held, held.acc - found)
+    out |= {"over_noise": ratio, "text": ""}
     if out["left"] < residuals.NOTHING or not u.any():
         return out | {"clues": {}, "lasts": None}
     clues = residuals.following(held, u, weight, found)
-    return out | {"clues": clues, "lasts": residuals.lasting(u.reshape(*held.shape, -1))}
+    out |= {"clues": clues, "lasts": residuals.lasting(u.reshape(*held.shape, -1))}
+    return out | {"text": residuals.told_of_left(out["left"], clues, out["lasts"], ratio if more else None)}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from distill.windows.of_dataset import noise_in
 
 INNER = (0.02, 0.98)  # quantiles of the distances between which the curve is told
 POINTS = 60  # of a curve in the record
+COARSE = 0.02  # of the accelerations: what splines leave and is less may be for want of knots
 
 
 def of_data(data: Dataset, length: int | None, edges: dict, nodes) -> dict:
@@ -111,8 +112,8 @@ def left_lines(told: dict) -> list[str]:
         word = "lasts from frame to frame" if told["lasts"]["lasts"] else "does not last"
         lines.append(f"          {word} (autocorrelation {told['lasts']['lag_1']:.2f} +- {told['lasts']['error']:.2f})")
     for name, test in told["clues"].items():
-        word = "FOLLOWS" if follows(test) else "no sign of"
-        lines.append(f"          {word} {name}: R2 {test['r2']:.3f}, {test['z']:.1f} standard errors")
+        word, when = "FOLLOWS" if follows(test) else "no sign of", f" by {test['lag']:.3g}" if "lag" in test else ""
+        lines.append(f"          {word} {name}{when}: R2 {test['r2']:.3f}, {test['z']:.1f} standard errors")
     if told["third_law"] is not None:
         both = f"{_percent(told['third_law'])} of their sizes, noise alone to {_percent(told['third_law_noise'])}"
         not_so = "action is NOT reaction, or something acts from outside"
@@ -120,3 +121,16 @@ def left_lines(told: dict) -> list[str]:
         words = {True: "action is reaction", False: not_so, None: "whether action is reaction is not seen"}
         lines.append(f"          {words[told['action_is_reaction']]}: all forces of a frame add up to {both}")
     return lines
+
+
+def doubts_of(told: dict, of_tracks: list[str]) -> list[str]:
+    """Why a law of these data will not be trusted, as far as tracks and splines show it."""
+    if not told["finds_force"]:
+        return [*of_tracks, "nothing that was recorded foretells the accelerations (noise?)"]
+    return [*of_tracks, *([told["text"]] if told["text"] and told["left"] > COARSE else [])]
+
+
+def doubt_lines(doubts: list[str]) -> list[str]:
+    if not doubts:
+        return ["outlook   nothing seen here speaks against a law of these terms"]
+    return [f"{'' if k else 'outlook':10}NO LAW TO BE TRUSTED: {one}" for k, one in enumerate(doubts)]

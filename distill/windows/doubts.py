@@ -17,6 +17,10 @@ ROUNDS, PLACES = 3, 200_000  # places are looked at at once; two lost places clo
 REPEATED = 0.01  # share of places equal to the one before from which it is said
 WIDE, USUAL = 0.6, 0.2  # of the extent: a step through the side of a box is longer than the one, others are shorter
 FEWEST = 3  # such steps
+JUMP = 3.0  # times the longest of the steps around it is a step that no motion makes
+UNFORETOLD = 20.0  # times what is usual its place after it is off, and before it
+AS_GOOD = 0.2  # of that is what is left where two particles are exchanged
+OFTEN = 0.3  # share of such steps that lead to another's track
 
 
 def off_track(observed: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -103,6 +107,77 @@ def _missed(y: np.ndarray, s: np.ndarray, at: np.ndarray, which: int, others: tu
             error = error - weight[..., None] * y[:, at + a]
             total += weight**2
         return np.linalg.norm(error, axis=2) / np.sqrt(total)
+
+
+def exchanged(observed: np.ndarray, t: np.ndarray, noise: float = 0.0) -> np.ndarray:
+    """Where two particles of ``observed`` [trajectory, frame, particle, dim] (NaN: not seen) change their places for
+    good: rows of (trajectory, first frame, particle, particle).
+
+    Both make a step ``JUMP`` times as long as those before and after it, parabolas through the three places on either
+    side foretell the other side ``UNFORETOLD`` times worse than is usual, and by more than ``BEYOND_NOISE`` of the
+    ``noise`` of a coordinate explains, but foretell the other's place there. Particles that bounce off each other
+    between two frames make no long step. Where most of such steps lead to nobody's track, as in orbits that frames do
+    not resolve, those that do are chance.
+    """
+    frames = observed.shape[1]
+    out, strange = [], 0
+    if frames < 6:
+        return np.empty((0, 4), int)
+    times, at_once = np.broadcast_to(t, observed.shape[:2]), max(1, PLACES // max(1, observed[0, ..., 0].size))
+    parts = [slice(low, low + at_once) for low in range(0, len(observed), at_once)]
+    off = np.concatenate([_across(observed[p], times[p])[2] for p in parts])
+    if not np.isfinite(off).any():
+        return np.empty((0, 4), int)
+    least = max(UNFORETOLD * np.nanmedian(off), 4 * BEYOND_NOISE * np.sqrt(observed.shape[3]) * noise)
+    step = np.linalg.norm(np.diff(observed, axis=1), axis=-1)
+    with np.errstate(invalid="ignore"):
+        odd = (off > least) & (step[:, 2:-2] > JUMP * np.maximum(step[:, 1:-3], step[:, 3:-1]))
+    for k in np.flatnonzero(odd.any((1, 2))):
+        ahead, behind, _ = (v[0] for v in _across(observed[k : k + 1], times[k : k + 1]))
+        for f in np.flatnonzero(odd[k].any(1)):
+            who = np.flatnonzero(odd[k, f])
+            strange += len(who)
+            x, y = observed[k, f + 2], observed[k, f + 3]
+            for a, i in enumerate(who):
+                for j in who[a + 1 :]:
+                    missed = [ahead[f, i] - y[j], ahead[f, j] - y[i], behind[f, i] - x[j], behind[f, j] - x[i]]
+                    if max(map(np.linalg.norm, missed)) < AS_GOOD * min(off[k, f, i], off[k, f, j]):
+                        out.append((k, f + 3, int(i), int(j)))
+    return np.array(out if 2 * len(out) >= OFTEN * strange else [], int).reshape(-1, 4)
+
+
+def _across(x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every step that has three places of its particle before and after it [trajectory, step, particle, ...]: the
+    place after it foretold by those before, the place before it by those after, and how far both are off, the mean.
+    """
+    before = _parabola(x[:, :-5], x[:, 1:-4], x[:, 2:-3], t[:, :-5], t[:, 1:-4], t[:, 2:-3], t[:, 3:-2])
+    after = _parabola(x[:, 5:], x[:, 4:-1], x[:, 3:-2], t[:, 5:], t[:, 4:-1], t[:, 3:-2], t[:, 2:-3])
+    off = np.linalg.norm(before - x[:, 3:-2], axis=-1) + np.linalg.norm(after - x[:, 2:-3], axis=-1)
+    return before, after, off / 2
+
+
+def _parabola(a, b, c, s, t, u, at):
+    """At the times ``at`` what goes through ``a``, ``b``, ``c`` at ``s``, ``t``, ``u``."""
+    one = (at - t) * (at - u) / ((s - t) * (s - u))
+    two = (at - s) * (at - u) / ((t - s) * (t - u))
+    three = (at - s) * (at - t) / ((u - s) * (u - t))
+    return sum(w[..., None, None] * x for w, x in ((one, a), (two, b), (three, c)))
+
+
+def inertia(observed: np.ndarray) -> tuple[float, float]:
+    """Correlation of the steps of ``observed`` [trajectory, frame, particle, dim] with those two frames later, which
+    share no place with them and so no noise, and its standard error if steps are independent.
+
+    Of a motion that frames resolve it is near 1, of a random walk and of places that are nothing but noise 0.
+    """
+    steps = np.diff(observed, axis=1)
+    product = (steps[:, :-2] * steps[:, 2:]).sum(-1)
+    power = (steps**2).sum(-1)
+    known = np.isfinite(product)
+    if not known.any() or not np.nansum(power) > 0:
+        return 1.0, 0.0
+    scale = np.sqrt(power[:, :-2][known].sum() * power[:, 2:][known].sum())
+    return float(product[known].sum() / scale), float(np.sqrt((product[known] ** 2).sum()) / scale)
 
 
 def repeated(pos: np.ndarray, held: list[int]) -> list[str]:
