@@ -1,6 +1,6 @@
 """Are laws refused that no term can say? Systems outside the terms, as many inside them beside, and real fish.
 
-Every cell: simulated trajectories (``outside_data``), with exact accelerations or as positions alone with noise, read by
+Every cell: trajectories (``outside_data``), with exact accelerations or as positions alone with noise, read by
 import_tracks, then look and symbolic_reg without a network. The data do not know the truth: all there is is the
 verdict by the data alone. A law of the first kind must not be trusted, one of the second should be. Fish are the 100
 juvenile zebrafish whose tracks come with the PyPI package trajectorytools (``pip install trajectorytools``).

@@ -26,7 +26,7 @@ SHARE = (0.2, 0.8)  # median of the missing force over that of the pair force, l
 TOLERANCE = 1e-7
 LATE = (0.15, 0.4)  # delays, in time units
 NOISE = 0.01  # of positions, in median steps between frames
-KNOT = 0.0125  # step of the integration with delays, and of what is remembered of the past
+KNOT = STEP / 5  # step of the integration with delays, and of what is remembered of the past
 
 
 @dataclass
@@ -108,8 +108,8 @@ def comparable(rng, extra: Callable, world: World, pos, vel) -> tuple[float, flo
 
 
 def axilrod_teller(pos: np.ndarray) -> np.ndarray:
-    """-grad of sum over triples (1 + 3 cos a cos b cos c) / (PQS)^(3/2), a, b, c the angles of the triangle of squared
-    sides p, q, s and P = p + SOFT_TRIANGLE etc. (Axilrod and Teller, J. Chem. Phys. 11, 299, 1943, softened) [copy, particle, 2].
+    """-grad of sum over triples (1 + 3 cos a cos b cos c) / (pqs)^(3/2), a, b, c the angles of the triangle of squared
+    sides p, q, s, each softened (Axilrod and Teller, J. Chem. Phys. 11, 299, 1943) [copy, particle, 2].
     """
     out = np.zeros_like(pos)
     for i in range(pos.shape[1]):

@@ -20,9 +20,8 @@ def against_tracks(dataset: Dataset) -> list[str]:
     if len(found):
         k, frame, i, j = found[0].tolist()
         more = f" and {len(found) - 1:,} times more" if len(found) > 1 else ""
-        out.append(
-            f"particles {i} and {j} exchange their places in frame {frame} of trajectory {k}{more} (identities swapped?)"
-        )
+        where = f"in frame {frame} of trajectory {k}{more}"
+        out.append(f"particles {i} and {j} exchange their places {where} (identities swapped?)")
     if alone:
         follow, error = inertia(places.astype(float))
         if follow < max(NO_INERTIA, SURE * error):
