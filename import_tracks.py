@@ -6,7 +6,8 @@ example  python import_tracks.py my.csv --name mine
 
 Columns are known by their usual names (trajectory, t or frame, particle, x y z, vx .., ax .., fx .., mass, charge; id,
 time, track_id, pos_x, ... too); --columns says what others are. Any further column of numbers that do not change in
-time is a property of the particles. Rows may be in any order and may be missing, particles may come and go, times may
+time is a property of the particles; one of words, such as species, is a category, which forces may depend on as they
+like. Rows may be in any order and may be missing, particles may come and go, times may
 be uneven. Nothing but positions is required.
 """
 
@@ -32,6 +33,7 @@ def parser() -> Parser:
         help="names of columns or arrays, as in x=pos_x t=time",
     )
     add("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns or arrays that are not read")
+    add("--categories", nargs="+", default=[], metavar="NAME", help="properties whose whole numbers are names")
     add("--dt", type=positive_float, help="time from one frame number to the next, where no times are given (1)")
     add("--mass", type=positive_float, help="of every particle, where no masses are given (1)")
     add(

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
 from distill.files.gaps import check_gaps, leave_out_bad_frames
 from distill.files.kinds import DatasetRecord, RunConfig
 from distill.files.names import dataset_path
-from distill.files.properties import USUAL, ordered, usable
+from distill.files.properties import MOST_LEVELS, USUAL, indicators, level_names, ordered, usable
 from distill.files.provenance import sha256
 from distill.files.storage import save_together
 from distill.shell.errors import UserError, about, near_miss
@@ -32,6 +32,7 @@ class Dataset:
 
     ``vel`` and ``acc`` need not be among the arrays: ``UserError`` for a stage that asks for one that is not.
     ``assumed``: names of ``mass`` and ``charge`` where the file has none, and ones or zeros were put in their place.
+    ``categories``: name -> its levels, which the numbers of the array of that name count from 0.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Dataset:
     arrays: dict
     meta: DatasetRecord = field(default_factory=DatasetRecord)
     assumed: tuple[str, ...] = ()
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __getattr__(self, key):
         if key != "arrays" and key in self.arrays:
@@ -73,7 +75,17 @@ class Dataset:
 
     @property
     def properties(self) -> dict[str, np.ndarray]:
-        """Name -> [trajectory, particle]: mass, charge, then the further columns by alphabet."""
+        """Name -> [trajectory, particle]: mass, charge, then the further columns by alphabet, those of a category being
+        the indicators of its levels.
+        """
+        found = {k: self.arrays[k] for k in _columns(self.arrays) if usable(k) and k not in self.categories}
+        for name, levels in self.categories.items():
+            found |= indicators(name, levels, self.arrays[name])
+        return {name: found[name] if name in found else self.arrays[name] for name in ordered([*USUAL, *found])}
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """As ``properties``, with the numbers of its levels for a category."""
         further = [k for k in _columns(self.arrays) if usable(k)]
         return {name: self.arrays[name] for name in ordered([*USUAL, *further])}
 
@@ -159,7 +171,9 @@ def _load(path: Path, side: Path, ours: str) -> Dataset:
     leave_out_bad_frames(arrays, where)
     check_gaps(arrays, where)
     check_box(arrays, where)
-    columns = take_columns(arrays, where)
+    meta = records.load(DatasetRecord, side) if side.is_file() else DatasetRecord()
+    categories = take_categories(arrays, meta.categories, where)
+    columns = take_columns(arrays, where, categories)
     check_magnitudes(arrays, where, columns)
     arrays.setdefault("charge", np.zeros_like(arrays["mass"]))
     arrays.setdefault("t", np.arange(frames, dtype=float))
@@ -167,8 +181,7 @@ def _load(path: Path, side: Path, ours: str) -> Dataset:
         arrays["split"] = make_split(trajectories, 0)
     elif not np.isin(arrays["split"], (0, 1, 2)).all():
         raise UserError(f"{where}: 'split' holds values other than 0 (train), 1 (validation), 2 (test)")
-    meta = records.load(DatasetRecord, side) if side.is_file() else DatasetRecord()
-    dataset = Dataset(path.stem, path, arrays, meta, tuple(assumed))
+    dataset = Dataset(path.stem, path, arrays, meta, tuple(assumed), categories)
     if lacking := sorted(set(meta.system.properties) - set(dataset.properties)):
         lacks = f"{where} lacks '{lacking[0]}' [trajectory, particle], a property of the particles of its system"
         raise UserError(f"{lacks} '{meta.system.name}' ({relative(side)})", "put it back, or " + ours)
@@ -204,9 +217,33 @@ def _columns(arrays: dict) -> list[str]:
     return [k for k, a in arrays.items() if k not in DATASET_FIELDS and a.shape == like and a.dtype.kind in "fiub"]
 
 
-def take_columns(arrays: dict, where: str) -> list[str]:
-    """Names of the further properties, which become floats; ``UserError`` for one that is not finite, a warning for a
-    column whose name no formula can hold, and for arrays that are none.
+def take_categories(arrays: dict, told: Mapping, where: str) -> dict[str, tuple[str, ...]]:
+    """Category -> its levels: those that the JSON beside a dataset has ``told``, and arrays of words [trajectory,
+    particle], which become numbers. ``UserError`` for numbers that stand for no level, or for too many levels.
+    """
+    out, like = {}, arrays["mass"].shape
+    for name, array in arrays.items():
+        if name not in told and array.dtype.kind == "U" and array.shape == like and usable(name):
+            words, numbers = np.unique(array, return_inverse=True)
+            arrays[name], out[name] = numbers.reshape(like), level_names(words.tolist())
+    for name, levels in told.items():
+        array = arrays.get(name)
+        if array is None or array.shape != like or array.dtype.kind not in "iu":
+            has = "none" if array is None else f"{list(array.shape)} ({array.dtype})"
+            raise UserError(f"{where}: the category '{name}' is {has}, expected whole numbers {list(like)}")
+        if array.min() < 0 or array.max() >= len(levels) or len(set(levels)) < len(levels):
+            found = f"{where}: '{name}' holds numbers from {array.min()} to {array.max()}"
+            raise UserError(f"{found}, expected 0 to {len(levels) - 1}, a name of its own for each")
+        out[name] = level_names(levels)
+    for name, levels in out.items():
+        if len(levels) > MOST_LEVELS:
+            raise UserError(f"{where}: '{name}' has {len(levels)} levels, expected at most {MOST_LEVELS}")
+    return out
+
+
+def take_columns(arrays: dict, where: str, categories: Iterable[str] = ()) -> list[str]:
+    """Names of the further properties, which become floats but for ``categories``; ``UserError`` for one that is not
+    finite, a warning for a column whose name no formula can hold, and for arrays that are none.
     """
     taken, like = [], arrays["mass"].shape
     columns = _columns(arrays)
@@ -218,6 +255,8 @@ def take_columns(arrays: dict, where: str) -> list[str]:
     for name in _columns(arrays):
         if not usable(name):
             warn(f"{where}: the column '{name}' is left out: no variable of a formula can be called '{name}_i'")
+            continue
+        if name in categories:
             continue
         if arrays[name].dtype.kind != "f":
             arrays[name] = arrays[name].astype(float)

@@ -107,6 +107,7 @@ class DatasetRecord(Made):
     additive_noise: float = 0.0  # noise added to them, in units of their median length
     measured: list[str] = none(list)  # arrays that an imported file held; ``inputs`` names the file
     derived: dict[str, str] = none(dict)  # other arrays -> what they were made of
+    categories: dict[str, list[str]] = none(dict)  # array of whole numbers, such as species -> the name of 0, 1, ...
 
     STAGE, FORMAT, ELSEWHERE = "simulate", 1, True
     ALSO = ("import_tracks", "degrade")

@@ -4,11 +4,17 @@ One definition for all stages. A property is an array ``[trajectory, particle]``
 as one more input, stands in a messages file as ``<name>_i`` and ``<name>_j`` (receiver and sender), and is a
 variable of formulas as ``<symbol>_i`` and ``<symbol>_j``. Adding a column to a dataset is all it takes; an entry of
 ``KNOWN`` gives it a shorter symbol, a sign or a default.
+
+A category, such as the species of a particle, is no number. A dataset holds it as whole numbers with the names of the
+levels that they stand for; to all that computes it is as many properties as it has levels, its ``indicator``s
+``<category>__<level>``, which are 1 for particles of that level and 0 for others.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,9 @@ USUAL = tuple(KNOWN)
 # names and symbols of the known, and what formulas and messages call something else
 TAKEN = {*KNOWN, *(p.symbol for p in KNOWN.values())} | set("r x y z dx dy dz vx vy vz vel acc acc_pred".split())
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}", re.ASCII)
+OF_LEVEL = "__"  # between a category and one of its levels
+LONGEST = 12  # letters of a level's name in formulas
+MOST_LEVELS = 20  # of a category
 
 
 def usable(name: str) -> bool:
@@ -105,3 +114,75 @@ def of_pairs(receivers: Mapping, senders: Mapping) -> dict:
 def at(properties: Mapping, index) -> dict:
     """``properties`` (name -> [..., particle]) of the particles ``index``."""
     return {name: value[..., index] for name, value in properties.items()}
+
+
+# ---------------------------------------------------------------- categories
+
+
+def indicator(category: str, level: str) -> str:
+    """The property that is 1 where the ``category`` has that ``level``, and else 0."""
+    return f"{category}{OF_LEVEL}{level}"
+
+
+def category_of(name: str) -> str | None:
+    """The category whose indicator the property ``name`` is; None for a number."""
+    category, _, level = name.partition(OF_LEVEL)
+    return category if category and level else None
+
+
+def level_of(name: str) -> str:
+    """The level that an indicator stands for."""
+    return name.partition(OF_LEVEL)[2]
+
+
+def categories(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Category -> its indicators among the properties ``names``, in their order."""
+    out: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        if (category := category_of(name)) is not None:
+            out[category] = (*out.get(category, ()), name)
+    return out
+
+
+def numerical(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the properties that are no indicators."""
+    return tuple(name for name in names if category_of(name) is None)
+
+
+def level_names(labels: Sequence) -> tuple[str, ...]:
+    """Names of levels as formulas can hold them, all different: letters, digits and single _."""
+    out: list[str] = []
+    for one in labels:
+        bare = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]+", "_", str(one))).strip("_")[:LONGEST].strip("_") or "other"
+        name, number = bare, 1
+        while name in out:
+            number += 1
+            name = f"{bare[: LONGEST - 3]}_{number}"
+        out.append(name)
+    return tuple(out)
+
+
+def indicators(category: str, levels: Sequence[str], codes) -> dict[str, np.ndarray]:
+    """Name of each indicator -> ones and zeros of the shape of ``codes``, numbers of ``levels``."""
+    return {indicator(category, level): (np.asarray(codes) == k).astype(float) for k, level in enumerate(levels)}
+
+
+def coded(arrays: Mapping) -> tuple[dict, dict[str, list[str]]]:
+    """(``arrays`` with whole numbers in place of the indicators of every category, category -> its levels): what a file
+    holds.
+    """
+    found = {c: names for c, names in categories(arrays).items() if all(n in arrays for n in names)}
+    gone = {name for names in found.values() for name in names}
+    out = {name: value for name, value in arrays.items() if name not in gone}
+    for category, names in found.items():
+        out[category] = np.stack([arrays[name] for name in names], -1).argmax(-1).astype(np.int8)
+    return out, {category: [level_of(name) for name in names] for category, names in found.items()}
+
+
+def by_levels(category: str, functions: Mapping) -> str:
+    """The text of a pair function from that of every pair of levels, (receiver's, sender's) -> text; of a pair that is
+    not there in either order the function is zero, and one order stands for both where the other is not there.
+    """
+    both = {(b, a): text for (a, b), text in functions.items()} | dict(functions)
+    ends = {(a, b): (f"{indicator(category, a)}_i", f"{indicator(category, b)}_j") for a, b in both}
+    return " + ".join(f"{i}*{j}*({both[pair]})" for pair, (i, j) in sorted(ends.items()))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.files.properties import in_messages, property_named
+from distill.files.properties import category_of, in_messages, property_named
 
 FRAMES, PAIRS = 256, 2_000_000  # of the training data, at most, for a typical distance
 WIDE = 3.0  # decades between the 1 % and the 99 % quantile: more, and one typical size does not stand for all
@@ -68,7 +68,7 @@ def scales_of(dataset: Dataset) -> Scales:
     """
     train = dataset.trajectories("train")
     length = _spacing(dataset) if dataset.periodic else _median(_distances(dataset, train)) or 1.0
-    own = {name: _median(np.abs(values[train])) or 1.0 for name, values in dataset.properties.items()}
+    own = {name: _size(name, values[train]) for name, values in dataset.properties.items()}
     return Scales(length, _time(dataset, train, length), own)
 
 
@@ -76,7 +76,7 @@ def scales_of_messages(messages: Mapping) -> Scales:
     """As ``scales_of``, of the arrays of a messages file where there is neither dataset nor network."""
     length = _median(messages["r"].astype(float)) or 1.0
     size = _median(np.linalg.norm(messages["acc_i"].astype(float), axis=1))
-    own = {name: _median(np.abs(messages[f"{name}_i"].astype(float))) or 1.0 for name in in_messages(messages)}
+    own = {name: _size(name, messages[f"{name}_i"].astype(float)) for name in in_messages(messages)}
     return Scales(length, float(np.sqrt(length / size)) if size > 0 else 1.0, own)
 
 
@@ -136,6 +136,11 @@ def _time(dataset: Dataset, train: np.ndarray, length: float) -> float:
     with np.errstate(all="ignore"):
         speed = _median(np.linalg.norm(step, axis=-1) / np.diff(t)[..., None])
     return length / speed if speed > 0 else 1.0
+
+
+def _size(name: str, values: np.ndarray) -> float:
+    """Of a property; an indicator has no unit."""
+    return 1.0 if category_of(name) else _median(np.abs(values)) or 1.0
 
 
 def _median(values: np.ndarray) -> float:

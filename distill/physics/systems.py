@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from distill.files.properties import USUAL
+from distill.files.properties import USUAL, by_levels, categories, indicators, level_of
 from distill.physics.acting import Acting
 from distill.physics.responses import RESPONSES
 from distill.physics.system import System
@@ -38,8 +38,9 @@ def _chain(rng, n, dim):
 def initial_conditions(system: System, rng: np.random.Generator, n: int, dim: int):
     """``pos, vel [particle, dim]`` and ``properties``, name -> [particle]: N(0,1) unless the system differs.
 
-    A system's own ``initial`` returns ``pos, vel, mass, charge`` or ``pos, vel, properties`` (a dict that holds mass
-    and charge); what it does not give is drawn from N(0,1) after it.
+    Levels of a category are drawn with equal chances. A system's own ``initial`` returns ``pos, vel, mass, charge`` or
+    ``pos, vel, properties`` (a dict that holds mass and charge, and of a category the number of the level); what it
+    does not give is drawn from N(0,1) after it.
     Where the force does not depend on the charge it is carried along as a distractor, as in the paper.
     """
     if system.initial is None:
@@ -48,8 +49,18 @@ def initial_conditions(system: System, rng: np.random.Generator, n: int, dim: in
     given = dict(rest[0]) if len(rest) == 1 else dict(zip(USUAL, rest, strict=True))
     pos, vel = (np.array(a, dtype=float) for a in (pos, vel))
     vel[list(system.held)] = 0.0
+    for name in categories(system.properties).keys() & given.keys():
+        given |= indicators(name, [level_of(k) for k in categories(system.properties)[name]], given.pop(name))
     drawn = {k: given[k] if k in given else rng.standard_normal(n) for k in system.properties}
-    return pos, vel, {k: np.array(v, dtype=float) for k, v in drawn.items()}
+    return pos, vel, _of_one_level({k: np.array(v, dtype=float) for k, v in drawn.items()})
+
+
+def _of_one_level(properties: dict) -> dict:
+    """With ones and zeros for the indicators of every category: the largest number is the level's."""
+    for names in categories(properties).values():
+        level = np.stack([properties[name] for name in names]).argmax(0)
+        properties |= {name: (level == k).astype(float) for k, name in enumerate(names)}
+    return properties
 
 
 def count(system: System, n: int, dim: int) -> int:
@@ -69,7 +80,7 @@ def initial_conditions_from(system: System, normal: np.ndarray, n: int, dim: int
     mass, charge = properties["mass"], properties["charge"]
     properties["mass"] = np.ones_like(mass) if system.masses == "unit" else np.exp(mass)
     properties["charge"] = np.where(charge < 0, -1.0, 1.0) if system.charges == "sign" else charge
-    return pos, vel, properties
+    return pos, vel, _of_one_level(properties)
 
 
 # ---------------------------------------------------------------- the table
@@ -281,6 +292,63 @@ _BESIDE = (  # a term each beside a pair force, or a pair force of another kind
         summary="soft spheres: a repulsion that falls linearly to nothing at a distance of 1.5",
     ),
 )
+A_AND_B = ("species__A", "species__B")
+
+
+def _of_species(aa, ab, bb):
+    """The potential of pairs from those of two of A, of A and B, of two of B: functions of (r, xp)."""
+
+    def potential(r, m_i, m_j, q_i, q_j, a_i, a_j, b_i, b_j, xp):
+        return a_i * a_j * aa(r, xp) + (a_i * b_j + b_i * a_j) * ab(r, xp) + b_i * b_j * bb(r, xp)
+
+    return potential
+
+
+_SPECIES = (  # the pair force depends on what the particles are
+    System(
+        "two_species",
+        _of_species(
+            lambda r, xp: 1 / (r + WIDE), lambda r, xp: xp.log(r + WIDE), lambda r, xp: 2 * xp.exp(-((r / 2) ** 2))
+        ),
+        law=by_levels(
+            "species", {("A", "A"): "1/(r + 0.1)^2", ("A", "B"): "-1/(r + 0.1)", ("B", "B"): "r*exp(-(r/2)^2)"}
+        ),
+        dt=0.005,
+        softening=WIDE,
+        masses="unit",
+        properties=A_AND_B,
+        summary="two species: A repels A as 1/r^2, B repels B softly, A and B attract each other as 1/r",
+    ),
+    System(
+        "mixture",
+        _of_species(lambda r, xp: 1.5 / (r + WIDE), lambda r, xp: -1 / (r + WIDE), lambda r, xp: 0.5 / (r + WIDE)),
+        law=by_levels(
+            "species", {("A", "A"): "1.5/(r + 0.1)^2", ("A", "B"): "-1/(r + 0.1)^2", ("B", "B"): "0.5/(r + 0.1)^2"}
+        ),
+        dt=0.005,
+        softening=WIDE,
+        properties=A_AND_B,
+        summary="two species and one function of the distance, 1/r^2, times 1.5, -1 and 0.5 for the pairs of them",
+    ),
+    System(
+        "predator_prey",
+        None,
+        law=by_levels(
+            "species",
+            {
+                ("predator", "predator"): "1/(r + 0.5)",
+                ("predator", "prey"): "-2/(r + 0.5)",
+                ("prey", "predator"): "4*exp(-r)",
+                ("prey", "prey"): "-r*exp(-r)",
+            },
+        ),
+        terms=(Acting("drag", 0.5),),
+        dt=0.02,
+        masses="unit",
+        properties=("species__predator", "species__prey"),
+        summary="predators that follow prey which flees from them, with a drag: action is not reaction",
+    ),
+)
 _PAIRS = {s.name: s for s in _ENTRIES}
 _RESPONDING = tuple(
     replace(
@@ -300,7 +368,7 @@ _RESPONDING = tuple(
 _ALL = [
     *_ENTRIES,
     *_RESPONDING,
-    *(replace(s, source="ours") for s in _BESIDE),
+    *(replace(s, source="ours") for s in (*_BESIDE, *_SPECIES)),
     *(system for module in extensions.modules("systems") for system in module.SYSTEMS),
 ]
 SYSTEMS: dict[str, System] = {s.name: s for s in _ALL}

@@ -7,6 +7,11 @@
     def potential(r, m_i, m_j, q_i, q_j):                # energy of one pair, softening included
         return -m_i * m_j / (r + 0.1) ** 3
 
+A ``law`` may be given for every pair of levels of a category, receiver's and sender's: ``category = "species"`` and
+``law = {("A", "A"): "1/r^2", ("A", "B"): "-1/r"}``; one order stands for both where the other is not there, and
+zero for what is not there at all. To functions a level is a property, 1 for its particles and 0 for others:
+``potential(r, species__A_i, species__A_j, species__B_i, species__B_j)``.
+
 The arguments of ``potential`` after r may be named otherwise: ``spin_i, spin_j`` make ``spin`` a property of the
 particles, drawn from N(0,1) unless ``initial`` gives it. A radial force that has no potential, because action is not
 reaction or because it depends on the time, is a function ``force`` of the same arguments, and of ``t``, or only a
@@ -46,7 +51,18 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.files.properties import KNOWN, USUAL, of_pairs, ordered, usable, variables, with_symbol
+from distill.files.properties import (
+    KNOWN,
+    USUAL,
+    by_levels,
+    category_of,
+    level_names,
+    of_pairs,
+    ordered,
+    usable,
+    variables,
+    with_symbol,
+)
 from distill.physics.acting import Acting
 from distill.physics.responses import response_of
 from distill.physics.system import System, arguments, further_force, node_force, radial_force
@@ -125,7 +141,22 @@ def _one_line(exc):
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:160]
 
 
+def _law_by_levels(names: dict, where) -> dict:
+    """``names`` with the text of a ``law`` that was given for pairs of levels."""
+    law, category = names["law"], names.get("category", "species")
+    levels = [level for pair in law if isinstance(pair, tuple) for level in pair]
+    if not (isinstance(category, str) and usable(category) and category_of(category) is None):
+        raise UserError(f"{where}: category is {category!r}, expected a name such as 'species'")
+    pairs = all(isinstance(pair, tuple) and len(pair) == 2 for pair in law) and all(
+        isinstance(t, str) for t in law.values()
+    )
+    if not (pairs and levels and all(isinstance(v, str) and level_names([v]) == (v,) for v in levels)):
+        raise UserError(f'{where}: law is a dict, expected the text for pairs of names like  ("A", "B"): "-1/r"')
+    return names | {"law": by_levels(category, law)}
+
+
 def _from_names(names, path, where):
+    names = _law_by_levels(names, where) if isinstance(names.get("law"), dict) else names
     radial = {k: names[k] for k in ("potential", "force") if callable(names.get(k))}
     if not radial and not isinstance(names.get("law"), str):
         functions = [k for k, v in names.items() if isinstance(v, types.FunctionType)]

@@ -37,6 +37,7 @@ def import_tracks(
     dt: float | None = None,
     mass: float | None = None,
     box: Sequence[float] | None = None,
+    categories: Sequence[str] = (),
     cutoff: float | None = None,
     split: str = "auto",
     block_frames: int | None = None,
@@ -48,14 +49,15 @@ def import_tracks(
 ) -> Done:
     """Read ``files`` and write datasets/<name>.npz and .json (``name``: that of the first file).
 
-    ``columns``: {ours: theirs}, or words "ours=theirs". ``UserError`` for what cannot be understood, and for a
+    ``columns``: {ours: theirs}, or words "ours=theirs". ``categories``: properties whose numbers are names, as words
+    always are. ``UserError`` for what cannot be understood, and for a
     dataset of that name that this stage did not make.
     """
     arguments = {k: v for k, v in locals().items() if k not in ("files", "columns")}
     sources = [Path(f) for f in ([files] if isinstance(files, str | Path) else files)]
     columns = dict(columns) if isinstance(columns, dict) else names.pairs(columns)
     cut = Cut(split, block_frames, gap, seed, 1)
-    asked = Asked(columns, tuple(leave_out), dt, tuple(box) if box else None, cut)
+    asked = Asked(columns, tuple(leave_out), dt, tuple(box) if box else None, tuple(categories), cut)
     name = checked(name or sources[0].name.split(".")[0], "give another --name")
     path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name)
     arguments |= {"name": name, "columns": columns, "files": [p.name for p in sources]}
@@ -85,6 +87,7 @@ def import_tracks(
         "measured": done.measured,
         "derived": done.derived,
         "system": {"held": done.held},
+        "categories": done.categories,
     }
     save_dataset(path, done.arrays, about)
     del tracks

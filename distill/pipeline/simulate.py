@@ -10,6 +10,7 @@ import numpy as np
 
 from distill.files.dataset import load_dataset, make_split, save_dataset
 from distill.files.names import dataset_name
+from distill.files.properties import coded
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import require_disk, save_bytes
 from distill.physics.neighbours import unwrap
@@ -72,7 +73,8 @@ def simulate(
         warn(f"{count} trajectories could not be integrated and were replaced by others: see {relative(side)}")
     arrays["split"] = make_split(trajectories, seed)
     arrays["acc"] = noisy(arrays["acc"], seed, acceleration_noise, additive_noise or 0.0)
-    about = provenance("simulate", arguments, job.inputs, stage.seconds)
+    arrays, categories = coded(arrays)
+    about = provenance("simulate", arguments, job.inputs, stage.seconds) | {"categories": categories}
     about |= {"system": describe(job.system), "n": n, "dim": dim, "report": report}
     about |= {"acceleration_noise": acceleration_noise, "additive_noise": additive_noise or 0.0}
     save_dataset(path, arrays, about)

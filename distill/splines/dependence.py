@@ -2,7 +2,9 @@
 
 ``products`` gives the symmetrised monomials, 1, m_i m_j, m_i + m_j, q_i q_j, ...: what the laws of nature are made of,
 and nothing else; the third law is built in. ``tensor`` gives products of a few functions of each end's properties that
-can bend to anything smooth, third law or not, at the price of many more unknowns.
+can bend to anything smooth, third law or not, at the price of many more unknowns. Where particles are of categories,
+``by_levels`` gives every pair of levels functions of its own, and ``Weighted`` is one function for all of them, times a
+coefficient each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +14,12 @@ from itertools import combinations, product
 import numpy as np
 from scipy.interpolate import BSpline
 
-from distill.files.properties import property_named
+from distill.files.properties import categories, category_of, property_named
+from distill.physics.terms.cases import Case, cases
 from distill.statistics.metrics import typical_size
 
 GIVEN, FREE, ANY = "given", "free", "any"
+LEVELS, COEFFICIENTS = "levels", "coefficients"
 MOST_PROPERTIES = 2  # with all their products; of more, at most two enter a product
 FEW_VALUES = 3  # a property with so many values at most is a kind, not a number
 
@@ -33,6 +37,12 @@ class Product:
     def name(self) -> str:
         return " + ".join("*".join(term) or "1" for term in self.terms)
 
+    @property
+    def numbers(self) -> "Product":
+        """Without the indicators of categories."""
+        left = {tuple(v for v in term if category_of(v) is None): None for term in self.terms}
+        return Product(tuple(left))
+
     def __call__(self, ends: Mapping) -> np.ndarray:
         out = 0.0
         for term in self.terms:
@@ -41,6 +51,44 @@ class Product:
                 value = value * ends[variable]
             out = out + value
         return out
+
+
+@dataclass(frozen=True)
+class OfLevels(Product):
+    """The product of ``cases``, an ordered pair of levels or both orders of one."""
+
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def name(self) -> str:
+        by = self.numbers.name
+        return f"[{', '.join(case.name for case in self.cases)}]" + (f" {by}" if by != "1" else "")
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A sum of functions that share one curve: their ``weights`` are the coefficients of pairs of levels."""
+
+    functions: tuple[OfLevels, ...]
+    weights: tuple[float, ...]
+    scale: float = 1.0
+
+    @property
+    def coefficients(self) -> dict[Case, float]:
+        return {c: w / f.scale for f, w in zip(self.functions, self.weights, strict=True) for c in f.cases}
+
+    @property
+    def numbers(self) -> Product:
+        return self.functions[0].numbers
+
+    @property
+    def name(self) -> str:
+        told = ", ".join(f"{case.name}: {weight:.4g}" for case, weight in self.coefficients.items())
+        by = self.numbers.name
+        return f"c {{{told}}}" + (f" {by}" if by != "1" else "")
+
+    def __call__(self, ends: Mapping) -> np.ndarray:
+        return sum(weight * f(ends) for f, weight in zip(self.functions, self.weights, strict=True))
 
 
 @dataclass(frozen=True)
@@ -124,6 +172,26 @@ def one_sided(ends: Mapping, names: Sequence[str]) -> Dependence:
     most = len(flat) if len(names) <= MOST_PROPERTIES else 2
     found = [Product((some,)) for count in range(most + 1) for some in combinations(flat, count)]
     return Dependence(ANY, _independent([Product(f.terms, typical_size(f(ends))) for f in found], ends))
+
+
+def by_levels(ends: Mapping, names: Sequence[str], of: Sequence[str], ordered: bool, kind=LEVELS) -> Dependence:
+    """Every product of the numbers ``names`` times that of the indicators ``of`` of every pair of levels; unless
+    ``ordered``, symmetrised.
+    """
+    numbers = (one_sided if ordered else products)(ends, names).functions
+    known = [c for c in cases(of) if ordered or c.receiver <= c.sender]
+    pairs = [(c,) if ordered or c.mirrored == c else (c, c.mirrored) for c in known]
+    found = []
+    for number in numbers:
+        for both in pairs:
+            terms = tuple((*term, *case.variables) for case in both for term in number.terms)
+            found.append(OfLevels(terms, number.scale, both))
+    return Dependence(kind, _independent(found, ends))
+
+
+def levels_in(names: Sequence[str]) -> tuple[str, ...]:
+    """The indicators among ``names`` of categories of which more than one level is there."""
+    return tuple(one for of in categories(names).values() if len(of) > 1 for one in of)
 
 
 def _independent(found: Sequence[Product], ends: Mapping) -> tuple[Product, ...]:

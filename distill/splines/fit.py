@@ -15,15 +15,16 @@ from itertools import combinations
 
 import numpy as np
 
-from distill.files.properties import of_receivers, property_named
+from distill.files.properties import numerical, of_receivers, property_named
 from distill.messages.net_forces import Nodes, missed_between, relative_l1
 from distill.messages.read_out import THIRD_LAW
 from distill.physics.terms import CONSTANT, ELIMINATION, TERMS
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
 from distill.splines.blocks import Modulated, candidates, finer, forces
+from distill.splines.coefficients import of_one_curve
 from distill.splines.curves import envelope, space
-from distill.splines.dependence import ANY, FREE, GIVEN, Dependence
+from distill.splines.dependence import ANY, COEFFICIENTS, FREE, GIVEN, LEVELS, Dependence
 from distill.splines.normal_equations import (
     Model,
     Normal,
@@ -53,7 +54,7 @@ ENOUGH = 5e-4  # the same where there are terms of all kinds
 GAINED = 3e-3  # share of the held-out squared error that a function or term has to be worth, and in every fold
 WEIGHED = 40_000  # receivers whose fit gives the weights of all
 PAIRS = 40  # that stand for all where free functions are continued
-LEVELS = 3  # numbers of knots that are tried, each half the one before
+HALVINGS = 3  # numbers of knots that are tried, each half the one before
 POWERS = np.arange(-2, 3.01, 0.25)  # of a sender's positive property
 BETTER = 0.8  # of the given products' held-out error that free functions must come down to
 
@@ -63,9 +64,10 @@ def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE)
 
     ``kinds``: how properties may enter, the best by held-out trajectories: "given" in products, "free" in smooth
     functions of each end's, "any" in products of one end's or of both beside every other term, where the edges have a
-    ``motion``. ``worth``: share of the held-out squared error that a function or term has to be worth. Of windows the
-    fit is made twice: the second one knows what frames miss of them by the first. ``UserError`` with fewer than 50
-    receivers or without any force.
+    ``motion``. Where particles are of categories, given products are also tried with a curve for every pair of levels
+    ("levels"), and with one curve for all times a coefficient each ("coefficients"). ``worth``: share of the held-out
+    squared error that a function or term has to be worth. Of windows the fit is made twice: the second one knows what
+    frames miss of them by the first. ``UserError`` with fewer than 50 receivers or without any force.
     """
     out = _fit(edges, nodes, seed, kinds, worth)
     if "between" in edges:
@@ -90,12 +92,20 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSplin
     x = np.log(data.r / unit)
     few = data.some(FIRST, seed)
     found, errors = {}, {}
-    names = dependences.varying(of_receivers(edges))
+    varied = dependences.varying(of_receivers(edges))
+    names, levels = numerical(varied), dependences.levels_in(varied)
+    kinds = [k for kind in kinds for k in ((kind, LEVELS, COEFFICIENTS) if kind == GIVEN and levels else (kind,))]
     for kind in kinds:
-        if found and min(errors.values()) <= 10 * EXACT:
+        if found and min(errors.values()) <= 10 * EXACT and kind != COEFFICIENTS:
             continue  # nothing is left to be found
-        blocks = _blocks(few, names, unit, found[GIVEN]) if kind == ANY else ()
-        for ways in _ways(kind, few, names, shape, unit):
+        blocks = _blocks(few, names, unit, found[_best(errors)]) if kind == ANY else ()
+        if kind == COEFFICIENTS:
+            tried_ways = _one_curve(found, few, scale)
+        else:
+            tried_ways = _ways(kind, few, names, shape, unit, levels if kind == LEVELS or _by_levels(errors) else ())
+        for ways in tried_ways:
+            if kind == LEVELS and errors.get(kind, np.inf) <= 10 * EXACT:
+                continue  # action is reaction
             goal = BETTER * errors.get(GIVEN, np.inf)
             tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
             if any(isinstance(block, Modulated) for block in tried[-1].blocks):  # now the force is known better
@@ -121,8 +131,34 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSplin
     return out
 
 
+def _by_levels(errors: dict) -> bool:
+    """Whether the force depends on the levels of categories."""
+    return LEVELS in errors and _best(errors) in (LEVELS, COEFFICIENTS)
+
+
+def _one_curve(found: dict, data: Table, scale: float) -> list[Dependence]:
+    """One curve for all pairs of levels, where these were found to have some of their own."""
+    if LEVELS not in found:
+        return []
+    _, _, g, of = found[LEVELS]
+    normal = normal_equations(of, data, weights_of(data, predicted_by(of, g, data) * scale, scale), scale)
+    rough = penalty(of, normal.moment.shape[1])
+    smooth = min(SMOOTH[4:13:4], key=lambda s: typical(held_out(normal, rough, s)))
+    one = of_one_curve(of, normal, g, smooth)
+    return [] if one is None else [one]
+
+
 def _best(errors: dict) -> str:
-    """The simplest kind that others are not clearly better than. Of "any" every function and term was asked for."""
+    """The simplest kind that others are not clearly better than. Of "any" and "levels" every function and term was
+    asked for.
+    """
+    if LEVELS in errors:
+        simple = {k: v for k, v in errors.items() if k not in (LEVELS, COEFFICIENTS)}
+        best = _best(simple) if simple else LEVELS
+        for kind in (COEFFICIENTS, LEVELS):
+            if kind in errors and errors[kind] < (1 - GAINED) * errors.get(best, np.inf) and errors[best] > 10 * EXACT:
+                best = kind
+        return best
     best = min(errors, key=errors.get)
     if best == FREE and ANY in errors and errors[FREE] > BETTER * errors[ANY]:
         best = ANY
@@ -162,10 +198,16 @@ def _intervals(columns: int, functions: int, limits) -> int:
     return int(np.clip(columns // functions - 3, *limits)) // 4 * 4
 
 
-def _ways(kind: str, data: Table, names, shape, unit: float) -> list[Dependence]:
-    """What is tried of this kind, fewest functions first: free functions of some of the properties or of all."""
+def _ways(kind: str, data: Table, names, shape, unit: float, levels=()) -> list[Dependence]:
+    """What is tried of this kind, fewest functions first: free functions of some of the properties or of all.
+    ``levels``: the indicators of categories that the force depends on.
+    """
     if kind == GIVEN:
         return [dependences.products(data.ends, names)]
+    if kind == LEVELS:
+        return [dependences.by_levels(data.ends, names, levels, ordered) for ordered in (False, True)]
+    if kind == ANY and levels:
+        return [dependences.by_levels(data.ends, names, levels, True, ANY)]
     if kind == ANY:
         return [dependences.one_sided(data.ends, names)]
     powers, out = _powers(data, names, shape, unit), []
@@ -376,7 +418,7 @@ def _smoothest(fine: Model, data: Table, predicted: np.ndarray, scale: float, st
         rough = penalty(at, normal.moment.shape[1])
         errors = [typical(held_out(normal, rough, s)) for s in strengths]
         levels.append(_Fit(at, normal, rough, float(strengths[int(np.argmin(errors))]), float(min(errors))))
-        if len(levels) == LEVELS or len(at.space.breaks) - 1 < 16 or len(at.space.breaks) % 2 == 0:
+        if len(levels) == HALVINGS or len(at.space.breaks) - 1 < 16 or len(at.space.breaks) % 2 == 0:
             return min(levels, key=lambda fit: fit.error)
         coarse, back = at.space.coarser()
         wide, narrow = functions * at.space.size, functions * coarse.size

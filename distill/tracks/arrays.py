@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.files.properties import KNOWN
+from distill.files.properties import KNOWN, MOST_LEVELS
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.tracks import names
@@ -131,6 +131,27 @@ def _one(paths: Sequence[Path]) -> Path:
 
 def from_arrays(arrays: dict, asked: Asked, where: str) -> Tracks:
     """Arrays by foreign names to ``Tracks``; ``UserError`` for what cannot be understood."""
+    arrays, words = _with_numbers(arrays)
+    out = _from_numbers(arrays, asked, where)
+    out.categories |= {name: levels for name, levels in words.items() if name in out.properties}
+    return out
+
+
+def _with_numbers(arrays: dict) -> tuple[dict, dict[str, list[str]]]:
+    """(``arrays`` with numbers in place of words, name -> the words that these count); arrays of recordings, whose
+    names end in numbers, have the same words.
+    """
+    words: dict[str, set] = {}
+    texts = {k: np.asarray(v).astype(str) for k, v in arrays.items() if np.asarray(v).dtype.kind in "US"}
+    stem = {k: re.sub(r"_?\d+$", "", k) for k in texts}
+    for name, value in texts.items():
+        words.setdefault(stem[name], set()).update(np.unique(value).tolist())
+    known = {k: sorted(v) for k, v in words.items() if 1 < len(v) <= MOST_LEVELS}
+    numbers = {k: np.searchsorted(known[stem[k]], v).astype(float) for k, v in texts.items() if stem[k] in known}
+    return dict(arrays) | numbers, {names.property_name(k): v for k, v in known.items()}
+
+
+def _from_numbers(arrays: dict, asked: Asked, where: str) -> Tracks:
     arrays = {k: v for k, v in arrays.items() if np.asarray(v).dtype.kind in "fiub"}
     if "observed" in arrays:  # a dataset of ours: what was seen, not what was made of it
         arrays = {k: v for k, v in arrays.items() if k not in ("pos", "vel", *names.OF_OURS)}
@@ -169,7 +190,7 @@ def _numbered(arrays: dict) -> list[dict]:
 
 def _of_recordings(parts: list[dict], asked: Asked, where: str) -> Tracks:
     """Recordings with arrays of their own, of different numbers of frames and particles, as one."""
-    whole = [from_arrays(part, replace(asked, cut=None), f"{where}, recording {k}") for k, part in enumerate(parts)]
+    whole = [_from_numbers(part, replace(asked, cut=None), f"{where}, recording {k}") for k, part in enumerate(parts)]
     n, dims = max(w.size[2] for w in whole), {w.size[3] for w in whole}
     if len(dims) > 1:
         raise UserError(f"{where}: recordings have {sorted(dims)} dimensions, expected the same everywhere")

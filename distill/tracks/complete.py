@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from distill.files.properties import level_names
 from distill.physics.neighbours import minimum_image
 from distill.shell.errors import UserError
 from distill.tracks.tracks import Tracks
@@ -25,6 +26,7 @@ class Completed:
     derived: dict[str, str]
     held: list[int]
     lines: list[str] = field(default_factory=list)
+    categories: dict[str, list[str]] = field(default_factory=dict)  # name -> its levels
 
 
 def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: float | None = None, box=None) -> Completed:
@@ -85,7 +87,9 @@ def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: floa
         arrays["vel"], derived["vel"] = np.zeros_like(pos), "zeros: one frame says nothing of velocities"
     if not seen.all():
         arrays["seen"] = seen
-    arrays |= tracks.properties
+    categories = {k: list(level_names(v)) for k, v in tracks.categories.items() if k in tracks.properties}
+    arrays |= tracks.properties | {k: tracks.properties[k].astype(np.int8) for k in categories}
+    lines += [f"'{name}' is a category: {', '.join(levels)}" for name, levels in categories.items()]
     if tracks.split is not None:
         arrays["split"] = tracks.split
     if tracks.film is not None and len(np.unique(tracks.film)) < len(tracks.film):
@@ -95,7 +99,7 @@ def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: floa
         who = ", ".join(map(str, held[:5])) + (f" and {len(held) - 5} more" if len(held) > 5 else "")
         lines.append(f"particles {who} never move: taken as held, no law is asked of them")
     lines += coincident(pos, tracks.box)
-    return Completed(arrays, measured, derived, held, lines)
+    return Completed(arrays, measured, derived, held, lines, categories)
 
 
 def _given_box(box, dim: int) -> np.ndarray:
@@ -221,7 +225,8 @@ def masses(tracks: Tracks, derived: dict, mass: float | None, where: str) -> lis
                 "--leave-out its column, or give --mass",
             )
         if not np.isfinite(value).all():
-            tracks.properties[name] = np.where(np.isfinite(value), value, np.median(known))
+            filling = known.min() if name in tracks.categories else np.median(known)
+            tracks.properties[name] = np.where(np.isfinite(value), value, filling)
         if name not in ("mass", "charge") and (known == known[0]).all():
             lines.append(f"'{name}' is {known[0]:g} for every particle: left out, nothing can depend on it")
             del tracks.properties[name]

@@ -74,11 +74,14 @@ def degraded(dataset: Dataset, how: Worse) -> tuple[Tracks, dict]:
         if name in vectors:
             vectors[name] *= factor
     scales = {"mass": mass, "charge": charge}
-    properties = {k: v[of[0]].astype(float) * scales.get(k, 1.0) for k, v in dataset.properties.items()}
+    properties = {k: v[of[0]].astype(float) * scales.get(k, 1.0) for k, v in dataset.columns.items()}
     if "charge" in dataset.assumed:
         del properties["charge"]
     t = t[0] if (t == t[0]).all() else t
-    out = Tracks(t=t * time, properties=properties, box=None if box is None else box * length, **vectors)
+    kinds = {name: list(levels) for name, levels in dataset.categories.items()}
+    out = Tracks(
+        t=t * time, properties=properties, categories=kinds, box=None if box is None else box * length, **vectors
+    )
     out.split = dataset.split[of[0]].astype(np.int8)
     out.film = dataset.arrays["film"][of[0]] if "film" in dataset.arrays else None
     out.recordings = len(pos)

@@ -18,8 +18,14 @@ def write_csv(tracks: Tracks, file: TextIO) -> int:
     for k in range(tracks.size[0]):
         f, i = np.nonzero(seen[k])
         parts = [np.full(len(f), k), times[k, f], i, *(v[k, f, i, d] for v in vectors.values() for d in range(dim))]
-        parts += [tracks.properties[name][k, i] for name in names]
+        parts += [_as_told(tracks, name)[k, i] for name in names]
         for row in zip(*(p.tolist() for p in parts), strict=True):
-            file.write(",".join(map(repr, row)) + "\n")
+            file.write(",".join(v if isinstance(v, str) else repr(v) for v in row) + "\n")
         rows += len(f)
     return rows
+
+
+def _as_told(tracks: Tracks, name: str) -> np.ndarray:
+    """A property [trajectory, particle]; of a category the names of the levels."""
+    values = tracks.properties[name]
+    return np.array(tracks.categories[name])[values.astype(int)] if name in tracks.categories else values

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from distill.files.properties import MOST_LEVELS
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.tracks import arrays, atoms, gamd, tables
@@ -49,8 +52,28 @@ def read(paths: Sequence[Path], asked: Asked) -> Tracks:
     kind = kinds.pop()
     if kind in NO:
         raise UserError(f"{relative(paths[0])} is {NO[kind].partition(': ')[0]}", NO[kind].partition(": ")[2])
-    reader = READERS.get(kind, tables.read_text)
-    return reader(paths, asked)
+    found = READERS.get(kind, tables.read_text)(paths, asked)
+    for name in asked.categories:
+        _taken_as_category(found, name, relative(paths[0]))
+    return found
+
+
+def _taken_as_category(tracks: Tracks, name: str, where: str) -> None:
+    """The property ``name`` with its different numbers as levels of a category; ``UserError`` where there is none, or
+    where these are no names: numbers that are not whole, or too many.
+    """
+    if name in tracks.categories:
+        return
+    if (values := tracks.properties.get(name)) is None:
+        there = ", ".join(sorted(tracks.properties)) or "none"
+        raise UserError(f"{where} has no property '{name}' to take as a category", f"its properties: {there}")
+    known = np.unique(values[np.isfinite(values)])
+    if len(known) > MOST_LEVELS or (known != np.round(known)).any():
+        told = f"{len(known)} different numbers" if len(known) > MOST_LEVELS else f"{known[known % 1 != 0][0]:g}"
+        found = f"{where}: '{name}' holds {told}, and a category has at most {MOST_LEVELS} whole numbers"
+        raise UserError(found, "leave it out of --categories: it is then a number that forces may depend on")
+    tracks.properties[name] = np.where(np.isfinite(values), np.searchsorted(known, values), np.nan)
+    tracks.categories[name] = [f"{v:.0f}" for v in known]
 
 
 def files_read(paths: Sequence[Path]) -> list[Path]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from distill.files.properties import KNOWN
+from distill.files.properties import KNOWN, MOST_LEVELS
 from distill.shell.errors import UserError
 from distill.tracks.blocks import Block, Cut, plan
 from distill.tracks.names import AXES, KEYS, VECTORS, vector_columns
@@ -21,7 +21,6 @@ from distill.tracks.tracks import Tracks
 SAME_TIME = 1e-6  # times closer than this part of the usual spacing are one frame
 CONSTANT = 1e-6  # relative change along a trajectory that a property may have
 DOUBLED = 0.01  # share of rows with another place for the same particle and time that is an error
-KINDS = 20  # most different words in a column that are kinds of particles
 _NUMBERS = (*KEYS, *KNOWN, *(c for kind in VECTORS for c in vector_columns(kind)))
 DENSE = 24.0  # most entries of the arrays for one row, before they are refused as too empty
 
@@ -153,13 +152,13 @@ class Rows:
         return None
 
     def _kinds(self, name: str, values: np.ndarray) -> np.ndarray | None:
-        """Words as numbers, where they are few from the first row on: kinds of particles."""
+        """Words as numbers, where they are few from the first row on: a category of particles."""
         if name not in self.kinds and (self.count or values.dtype.kind in "fiub"):
             return None
         if not all(_word(v) and _float(v) != _float(v) for v in values.tolist()):
             return None
         found = self.kinds.setdefault(name, Codes()).encode(_objects(values)).astype(float)
-        return found + 1 if len(self.kinds[name]) <= KINDS else None
+        return found if len(self.kinds[name]) <= MOST_LEVELS else None
 
     def tracks(self, cut: Cut, dt: float = 1.0) -> Tracks:
         """Everything that was added, cut into blocks. ``dt``: time from one number of a frame to the next."""
@@ -228,8 +227,10 @@ class Rows:
             else:
                 out.properties[name] = values
                 if name in self.kinds and len(self.kinds[name]) > 1:
-                    words = (f"{word} is {k}" for k, word in enumerate(self.kinds[name].of, 1))
-                    lines += [f"'{name}' holds words: {', '.join(words)}"]
+                    known, rank = self.kinds[name].of, self.kinds[name].ranks()
+                    of = np.r_[rank.astype(float), np.nan]  # -1, of no particle, is the last
+                    out.properties[name] = of[np.nan_to_num(values, nan=-1).astype(int)]
+                    out.categories[name] = [list(known)[k] for k in np.argsort(rank)]
         out.film = np.array([b.recording for b in blocks])
         out.split = np.array([b.split for b in blocks], dtype=np.int8)
         out.spaced, out.recordings, out.box = by_time, len(self.recordings), self.box

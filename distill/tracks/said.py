@@ -77,7 +77,7 @@ def summary(tracks: Tracks, done: Completed, noise: float) -> tuple[list[str], d
             f"distances of pairs {low:.3g} to {high:.3g} (median {middle:.3g}); displacement between frames {move:.3g}"
         )
     for name, value in tracks.properties.items():
-        if name not in done.derived:
+        if name not in done.derived and name not in done.categories:
             lines.append(f"{name}: {_range(value)}")
     lines.append(f"measured: {', '.join(done.measured)}")
     lines += [f"derived: {name}: {how}" for name, how in done.derived.items()]

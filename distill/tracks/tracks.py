@@ -11,7 +11,8 @@ from distill.tracks.blocks import Cut
 class Tracks:
     """Arrays as in ``files.fields.DATASET_FIELDS``, and ``force``; NaN in ``pos`` where a particle was not seen.
 
-    ``properties``: name -> [trajectory, particle] (mass and charge among them). ``t`` [frame] or [trajectory, frame].
+    ``properties``: name -> [trajectory, particle] (mass and charge among them); of ``categories`` (name -> what the
+    file calls the levels) the numbers of the levels, from 0. ``t`` [frame] or [trajectory, frame].
     ``film`` [trajectory]: the recording that each was cut from; ``split`` [trajectory] or None. ``lines``: what was
     noticed, a sentence each. ``recordings``: how many the files held.
     """
@@ -22,6 +23,7 @@ class Tracks:
     acc: np.ndarray | None = None
     force: np.ndarray | None = None
     properties: dict[str, np.ndarray] = field(default_factory=dict)
+    categories: dict[str, list] = field(default_factory=dict)
     box: np.ndarray | None = None
     cutoff: float | None = None
     film: np.ndarray | None = None
@@ -54,10 +56,12 @@ class Tracks:
 class Asked:
     """What the user said. ``columns``: {ours: theirs}. ``leave_out``: columns or arrays that are not read. ``dt``: time
     from one number of a frame to the next, where a file has no times. ``box``: side lengths, where it has none.
+    ``categories``: columns of numbers that are names.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
     leave_out: tuple[str, ...] = ()
     dt: float | None = None
     box: tuple[float, ...] | None = None
+    categories: tuple[str, ...] = ()
     cut: Cut | None = Cut()  # None: for a part of what is cut later
