@@ -3,8 +3,9 @@
 import textwrap
 
 from distill.files.kinds import LawRecord
+from distill.files.properties import categories, level_of
 from distill.physics.law import law_of
-from distill.report.words import shown, trust_words, verdict_word
+from distill.report.words import pair_full, shown, trust_words, verdict_word
 
 WIDTH, LABEL = 118, 11
 
@@ -14,6 +15,9 @@ def about(record: LawRecord, units: dict[str, str], usage: str) -> str:
     error, law = record.acceleration_error, law_of(record)
     said = [f"The law of {record.run}, written by symbolic_reg.py.", ""]
     said += _told("law", law.equation()["text"] if law.response is None else record.node.text, *_pairs(record))
+    for category, names in categories(law.properties).items():
+        levels = [level_of(name) for name in names]
+        said += _told(category, ", ".join(f"{k} {level}" for k, level in enumerate(levels)) + ", or these names")
     numbers = [f"{c.symbol} = {c.value!r}" + _error(c.standard_error) for c in record.constants]
     said += _told("constants", f"{record.form}: {', '.join(numbers)}" if numbers else "none that were fitted")
     own = ", ".join(f"{quantity} {unit}" for quantity, unit in units.items())
@@ -35,7 +39,10 @@ PLAIN = str.maketrans({raised: sign for sign, raised in zip("-0123456789", "â»â
 
 def _pairs(record: LawRecord) -> list[str]:
     further = [f"and {one.convention.partition('= ')[2]}, {name}: {one.text}" for name, one in record.pairs.items()]
-    return [f"{record.pair.convention}, f = {record.pair.text}", *further, _reach(record)]
+    told = f"f = {record.pair.text}"
+    if record.pair.cases:
+        told = f"{pair_full(record.pair)}, receiver first"
+    return [f"{record.pair.convention}, {told}", *further, _reach(record)]
 
 
 def _reach(record: LawRecord) -> str:

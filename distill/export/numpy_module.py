@@ -14,7 +14,7 @@ import sympy as sp
 
 from distill.export.components import centre_of, formulas
 from distill.export.module import written
-from distill.files.properties import KNOWN, property_named, usable
+from distill.files.properties import KNOWN, categories, level_of, property_named, usable
 from distill.formulas.code import Constants, numpy_code
 from distill.physics.law import Law
 from distill.physics.responses import SCALARS
@@ -106,6 +106,7 @@ def source(law: Law, dim: int, about: str) -> str:
         answer.lines.append(f"return times({alpha}, force) + times({beta}, vel)")
 
     values = {"DIM": dim, "CHAIN": law.chain, "CUTOFF": law.cutoff and float(law.cutoff), "PROPERTIES": ends}
+    values["CATEGORIES"] = {c: tuple(map(level_of, names)) for c, names in categories(law.properties).items()}
     functions = kernels | {
         "pair_force": (["unit", "r", "dv", TIME, *both], pair.lines),
         "own_force": (["pos", "vel", TIME, *own], alone.lines),

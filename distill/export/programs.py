@@ -128,6 +128,8 @@ def export(folder: Path, programs: Sequence[str], data: Data) -> list[str]:
     for program in dict.fromkeys(programs):
         name, source = PROGRAMS[program], SOURCES[program]
         try:
+            if law.cases:
+                raise UserError("forces that differ from species to species are written to law.py alone so far")
             save_text(folder / name, source(law, record.node.dim, _about(record, name), data))
             lines.append(f"{program:<8} -> {relative(folder / name)}")
         except UserError as exc:

@@ -12,6 +12,7 @@ DIM = 2  # space dimensions
 CHAIN = False  # whether only neighbours in the order of the particles act on each other
 CUTOFF = None  # distance up to which pairs act on each other; None: any
 PROPERTIES = {"mass": ("m_i", "m_j")}  # of the particles, and what formulas call those of both ends
+CATEGORIES = {}  # of the particles, and the names of their levels, which are 0, 1, ... in arrays of numbers
 C0 = 1.0
 
 
@@ -54,7 +55,8 @@ ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 
 def acceleration(pos, vel, t=0.0, box=None, **properties):
     """Accelerations [..., particle, dim]; pos, vel [..., particle, dim], t a number or [...].
 
-    properties: those of PROPERTIES by name, each [..., particle] or a number; any others are not looked at.
+    properties: those of PROPERTIES by name, each [..., particle] or a number; any others are not looked at. Of a
+    category, such as species, the numbers or the names of its levels.
     box: sides of a periodic box [dim], only for a law with a CUTOFF. A particle whose position is NaN is not there.
     """
     pos, vel = np.asarray(pos, float), np.asarray(vel, float)
@@ -62,7 +64,8 @@ def acceleration(pos, vel, t=0.0, box=None, **properties):
         raise ValueError(f"pos {pos.shape} and vel {vel.shape} are to be [..., particle, {DIM}]")
     if box is not None and (CUTOFF is None or 2 * CUTOFF > np.min(box)):
         raise ValueError(f"in a box {box} a law needs a cutoff of at most half its shortest side, not {CUTOFF}")
-    if missing := sorted(set(PROPERTIES) - set(properties)):
+    properties = by_level(properties)
+    if missing := sorted({name.partition("__")[0] for name in set(PROPERTIES) - set(properties)}):
         raise TypeError(f"the law depends on {', '.join(missing)}: give {missing[0]}=[..., particle]")
     own = {name: np.broadcast_to(np.asarray(properties[name], float), pos.shape[:-1]) for name in PROPERTIES}
     t = np.broadcast_to(np.asarray(t, float), pos.shape[:-2])[..., None]
@@ -70,6 +73,16 @@ def acceleration(pos, vel, t=0.0, box=None, **properties):
     with np.errstate(all="ignore"):
         force = pair_sum(pos, vel, t, own, box) + own_force(pos, vel, t, **receiver)
         return response(force, vel, **receiver)
+
+
+def by_level(properties):
+    """properties with 1 or 0 for every level of a category, <category>__<level>, in place of its numbers or names."""
+    out = dict(properties)
+    for category in set(CATEGORIES) & set(out):
+        value = np.asarray(out.pop(category))
+        for k, level in enumerate(CATEGORIES[category]):
+            out[f"{category}__{level}"] = (value == (level if value.dtype.kind == "U" else k)).astype(float)
+    return out
 
 
 def pair_sum(pos, vel, t, own, box=None):
@@ -121,6 +134,7 @@ def integrate(pos, vel, t, box=None, held=(), rtol=1e-9, max_steps=100_000, **pr
     """
     pos, vel = np.broadcast_arrays(np.asarray(pos, float), np.asarray(vel, float))
     lead, (n, dim) = pos.shape[:-2], pos.shape[-2:]
+    properties = by_level(properties)
     t = np.broadcast_to(np.asarray(t, float), (*lead, np.shape(t)[-1])).reshape(-1, np.shape(t)[-1])
     own = {k: np.broadcast_to(np.asarray(properties[k], float), (*lead, n)).reshape(-1, n) for k in PROPERTIES}
     moves = np.isin(np.arange(n), held, invert=True)[:, None]
@@ -188,7 +202,8 @@ def main(argv=None):
         data = {name: file[name] for name in file.files}
     for name, value in (("mass", 1.0), ("charge", 0.0)):  # as everywhere where a file has none
         data.setdefault(name, np.full(np.delete(np.shape(data.get("pos", np.zeros((0, 0, 0)))), 1)[:2], value))
-    if missing := sorted({"pos", "vel", *PROPERTIES} - set(data)):
+    data = by_level(data)
+    if missing := sorted({name.partition("__")[0] for name in {"pos", "vel", *PROPERTIES} - set(data)}):
         about.error(f"{args.data} holds no {', '.join(missing)}")
     first = slice(args.trajectories)
     pos, vel = (np.asarray(data[name][first], float) for name in ("pos", "vel"))

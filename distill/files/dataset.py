@@ -14,7 +14,7 @@ from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
 from distill.files.gaps import check_gaps, leave_out_bad_frames
 from distill.files.kinds import DatasetRecord, RunConfig
 from distill.files.names import dataset_path
-from distill.files.properties import MOST_LEVELS, USUAL, indicators, level_names, ordered, usable
+from distill.files.properties import MOST_LEVELS, USUAL, indicators, level_names, numbered, ordered, usable
 from distill.files.provenance import sha256
 from distill.files.storage import save_together
 from distill.shell.errors import UserError, about, near_miss
@@ -225,7 +225,7 @@ def take_categories(arrays: dict, told: Mapping, where: str) -> dict[str, tuple[
     for name, array in arrays.items():
         if name not in told and array.dtype.kind == "U" and array.shape == like and usable(name):
             words, numbers = np.unique(array, return_inverse=True)
-            arrays[name], out[name] = numbers.reshape(like), level_names(words.tolist())
+            out[name], arrays[name] = numbered(words.tolist(), numbers.reshape(like))
     for name, levels in told.items():
         array = arrays.get(name)
         if array is None or array.shape != like or array.dtype.kind not in "iu":
@@ -234,7 +234,10 @@ def take_categories(arrays: dict, told: Mapping, where: str) -> dict[str, tuple[
         if array.min() < 0 or array.max() >= len(levels) or len(set(levels)) < len(levels):
             found = f"{where}: '{name}' holds numbers from {array.min()} to {array.max()}"
             raise UserError(f"{found}, expected 0 to {len(levels) - 1}, a name of its own for each")
-        out[name] = level_names(levels)
+        if list(levels) != sorted(level_names(levels)):
+            told = f"{where}: the levels of '{name}' are {', '.join(levels)}"
+            raise UserError(told, "give them names of letters and digits, in the order of the alphabet")
+        out[name] = tuple(levels)
     for name, levels in out.items():
         if len(levels) > MOST_LEVELS:
             raise UserError(f"{where}: '{name}' has {len(levels)} levels, expected at most {MOST_LEVELS}")

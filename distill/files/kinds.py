@@ -355,7 +355,24 @@ class FrontRecord(Record):
 # ---------------------------------------------------------------- the law
 
 
-class PairLaw(Part):
+class CaseLaw(Part):
+    """The pair force of particles of given levels of a category, such as species."""
+
+    pairs: list[str]  # receiver and sender, as in AB: the force on A by B
+    text: str  # of f
+    latex: str  # of f
+
+
+class OfLevels(Part):
+    """How a pair force f depends on categories; empty where it does not."""
+
+    cases: list[CaseLaw] = none(list)  # f by pair of levels
+    coefficients: dict[str, float] = none(dict)  # of ``function``, by pair of levels, where all share one
+    function: str | None = None  # that one: f is a coefficient times it
+    function_latex: str | None = None  # the same
+
+
+class PairLaw(OfLevels):
     """A pair force f: F_ij = f (x_i - x_j)/r, or f times another vector of the pair, as ``convention`` says."""
 
     text: str  # of f; reads back to the same numbers
@@ -581,7 +598,7 @@ class Rival(Part):
     cpu_seconds: float  # of its estimate, search, refit and choice
 
 
-class Truth(Part):
+class Truth(OfLevels):
     text: str  # the pair force, or that it is the gradient of a potential
     latex: str  # of it
     complexity: int | None  # nodes; null: no formula

@@ -149,6 +149,15 @@ def numerical(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if category_of(name) is None)
 
 
+def numbered(labels: Sequence, codes) -> tuple[tuple[str, ...], np.ndarray]:
+    """(names of levels in the order of the alphabet, as ``level_names``; ``codes``, numbers of ``labels``, as numbers of
+    these): everywhere the number of a level is its place in the alphabet, and no list is needed to tell.
+    """
+    names = level_names(labels)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return tuple(names[k] for k in order), np.argsort(order).astype(np.int8)[np.asarray(codes, dtype=int)]
+
+
 def level_names(labels: Sequence) -> tuple[str, ...]:
     """Names of levels as formulas can hold them, all different: letters, digits and single _."""
     out: list[str] = []

@@ -1,16 +1,19 @@
 """What ``law.json`` says: the law, where it came from, how sure it is, and whether it is true."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import sympy as sp
 
-from distill.files.properties import variables
+from distill.files.properties import category_of, in_messages, message_fields, numerical, of_edges, variables
 from distill.files.storage import finite_or_none
 from distill.formulas.latex import to_latex
-from distill.formulas.text import to_text
+from distill.formulas.text import parse, to_text
+from distill.formulas.tree import complexity
 from distill.formulas.units import ONE, Units
 from distill.law import constants, further, node_terms, residuals, selection, trust, verdict
+from distill.law.levels.refine import refined_by_group
 from distill.law.receivers import (
     Receivers,
     ahead,
@@ -31,15 +34,17 @@ from distill.law.sources import Source, sharpened
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics import record
-from distill.physics.law import Law, law_of_system
+from distill.physics.law import Law, case_words, law_of_system
 from distill.physics.system import node_force, state_of
+from distill.physics.terms.cases import with_coefficients
 from distill.search import node_function
-from distill.search.front import Front
+from distill.search.front import Front, Row
 from distill.shell import extensions
 from distill.splines.pair_spline import Further
 from distill.statistics.metrics import beyond_noise
 
 CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen before the refit
+READ = ("r", "dx")  # of edges, beside numbers of both ends, by which formulas are sharpened
 QUICK = {"small": 200, "large": 400, "held_out": 400}
 IN_A_BOX = {"small": 200, "large": 2000, "held_out": 1000}  # receivers, of some 60 senders each
 QUICK_IN_A_BOX = {"small": 60, "large": 120, "held_out": 120}
@@ -83,15 +88,22 @@ def cutoff_of(dataset) -> float | None:
     return float(dataset.cutoff) if "cutoff" in dataset.arrays else None
 
 
-def finding(source: Source, front: Front | None, ground: selection.Ground, messages: dict, dataset) -> Finding:
-    """What the refit on accelerations makes of the ``front`` of formulas searched in the force of ``source``.
+def finding(
+    source: Source, front: Front | Mapping[str, Front] | None, ground: selection.Ground, messages: dict, dataset
+) -> Finding:
+    """What the refit on accelerations makes of the ``front`` of formulas searched in the force of ``source``, or of
+    those of its groups of pairs of levels, by name.
 
     Without a front the refit starts from the fixed formulas of the control. The same for every source: who is
     compared has had the same treatment.
     """
     chain, own, units = dataset.meta.system.neighbours_only, ground.beside(source.node_terms), ground.units
     inside = own if units == ONE else own.within(units)
-    if front is None:
+    if source.groups:
+        front, starts, rows = read_by_group(source, front or {}, own, inside, messages)
+        refined = refined_by_group(source.groups, starts, rows, inside, chain)
+        before = front and Law(front.expr, source.node, chain, cutoff_of(dataset), own.properties)
+    elif front is None:
         before, refined = None, selection.control(inside, chain)
     else:
         expr = own.canonical(sharpened(front.expr, source.force, messages, units))
@@ -109,6 +121,33 @@ def finding(source: Source, front: Front | None, ground: selection.Ground, messa
     return Finding(source, front, before, refined, replace(law, cutoff=cutoff_of(dataset)), known, beside)
 
 
+def read_by_group(
+    source: Source, fronts: Mapping[str, Front], own: selection.Ground, inside: selection.Ground, messages: dict
+) -> tuple[Front | None, dict, dict]:
+    """(the front of the whole, one row made of those chosen; formula of each group before the refit, and rows to choose
+    from, by name, both in the units of ``inside``).
+    """
+    units, starts, rows = own.units, {}, {}
+    for group in (g for g in source.groups if g.name in fronts):
+        front, share = fronts[group.name], group(of_edges(messages))
+        edges = np.flatnonzero(share)
+        of = {k: v[edges] for k, v in messages.items() if category_of(k) is None and k in READ}
+        of |= {k: messages[k][edges] for k in message_fields(numerical(in_messages(messages))).values()}
+        found = own.canonical(sharpened(front.expr, source.force[edges] / share[edges, None], of, units))
+        starts[group.name], rows[group.name] = found, front.rows
+        if units != ONE:
+            rows[group.name] = [replace(r, expr=inside.canonical(units.pair(r.expr))) for r in front.rows]
+    if not starts:
+        return None, {}, {}
+    pair = sp.Add(*[g.whole(starts[g.name]) for g in source.groups])
+    chosen = [fronts[g.name] for g in source.groups]
+    row = Row(complexity(pair), max(f.rows[f.chosen].loss for f in chosen), to_text(pair), pair)
+    told = "; ".join(f"{g.name}: {f.why}" for g, f in zip(source.groups, chosen, strict=True))
+    info = {"cpu_seconds": sum(f.info.get("cpu_seconds") or 0.0 for f in chosen), "best_pysr": 0}
+    front = Front([row], chosen[0].engine, 0, told, info)
+    return front, {k: units.pair(v) for k, v in starts.items()}, rows
+
+
 def beside(found: Finding, terms: Sequence[Further], ground: selection.Ground) -> Finding:
     """``found``, whose radial law was made beside splines of ``terms``, with formulas for these too, on the whole
     accelerations of ``ground``.
@@ -124,8 +163,10 @@ def _examined(refined, ground, film=None) -> tuple[Law, dict]:
     size = np.linalg.norm(law_acceleration(refined.law, refined.data), axis=1)
     size = size if np.isfinite(size).all() else None
     terms = ground.node_terms
-    pair, known = constants.examine(refined.law.pair, refined.data, terms, size, ground.unit_charges, film)
-    return replace(refined.law, pair=pair, node=fit_node_terms(pair, refined.data, terms)), known
+    pair, known = constants.examine(
+        with_coefficients(refined.law.pair), refined.data, terms, size, ground.unit_charges, film
+    )
+    return replace(refined.law, pair=with_coefficients(pair), node=fit_node_terms(pair, refined.data, terms)), known
 
 
 # ---------------------------------------------------------------- how laws are judged
@@ -214,8 +255,9 @@ class Judge:
         """A rival's law, to compare with the law ``than``."""
         with np.errstate(all="ignore"):
             ahead = nearer(*(law_acceleration(law, self.unseen) for law in (found.law, than)), self.unseen)
-        short = to_text(found.law.pair, 4).replace(" ", "")
-        return trust.Other(found.source.label, short, law_error(found.law, self.unseen), ahead)
+        return trust.Other(
+            found.source.label, short(found.law).removeprefix("f="), law_error(found.law, self.unseen), ahead
+        )
 
     def acceleration_error(self, law: Law) -> dict:
         """Of a law and of the network, on the same receivers: of test trajectories, which nothing was fitted to or
@@ -238,6 +280,17 @@ class Judge:
         }
 
 
+def short(law: Law) -> str:
+    """f with four digits, or what it is for every pair of levels."""
+    if not law.cases:
+        return to_text(law.pair, 4).replace(" ", "")
+
+    def few(text):
+        return to_text(parse(text, law.variables), 4)
+
+    return ",".join(case_words(law.pair_json(), few)).replace(" ", "")
+
+
 def some_receivers(messages: dict, count: int, seed: int) -> Receivers:
     """At most ``count`` receivers of a messages file, drawn at random."""
     nodes = nodes_of(messages)
@@ -255,7 +308,7 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge, further: Seq
     """
     law, refined, system = main.law, main.refined, judge.system
     content = {
-        "pair": law.pair_json() | {"short": to_text(law.pair, 4).replace(" ", "")},
+        "pair": law.pair_json() | {"short": short(law)},
         "pairs": law.pairs_json(),
         "node": law.node_json(judge.dim) | main.beside,
         **main.known,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import sympy as sp
 
-from distill.files.properties import in_messages, message_fields
+from distill.files.properties import category_of, in_messages, message_fields
 from distill.formulas.families import products, propose
 from distill.formulas.improve import open_up, prune, round_exponents
 from distill.formulas.switches import mend, refine_thresholds
@@ -116,7 +116,7 @@ class Ground:
         # a constant input tells nothing, and in a repair it would stand in for a constant
         self.properties = in_messages(messages)
         fields = message_fields(self.properties)
-        inputs = [v for v, k in fields.items() if v == "r" or np.ptp(messages[k]) > 0]
+        inputs = [v for v, k in fields.items() if v == "r" or (np.ptp(messages[k]) > 0 and category_of(v) is None)]
         self._few, self._inputs = receivers(messages, nodes, fitted[:small]), inputs
         self.unit_charges = bool(np.all(np.abs(messages["charge_i"]) == 1))
         self.dim = self.held.acc.shape[1]

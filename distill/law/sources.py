@@ -14,6 +14,7 @@ from distill.formulas.objective import Objective
 from distill.formulas.tree import with_scales
 from distill.formulas.units import ONE, Units
 from distill.physics.terms import direction
+from distill.physics.terms.cases import Group
 from distill.statistics.metrics import typical_size
 
 LINEAR_NODE = "linear_node"  # the trained network once more, beside a law with a response
@@ -25,7 +26,8 @@ class Source:
 
     ``label``: its name in tables, ``what``: one sentence, both for law.json and the report. ``node_terms``: names of
     the ``physics.terms`` that the receivers need beside it, ``node`` their values where they are known before any
-    refit (name -> value of the term). ``cpu_seconds``: that the estimate took.
+    refit (name -> value of the term). ``cpu_seconds``: that the estimate took. ``groups``: pairs of levels of
+    categories that have a formula each; none where all have the same.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Source:
     node_terms: tuple[str, ...] = ()
     node: dict = field(default_factory=dict)
     cpu_seconds: float = 0.0
+    groups: tuple[Group, ...] = ()
 
 
 def sharpened(expr: sp.Expr, force: np.ndarray, messages: dict, units: Units = ONE) -> sp.Expr:

@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 import sympy as sp
 
-from distill.files.properties import VARIABLES
+from distill.files.properties import VARIABLES, category_of
 from distill.files.storage import finite_or_none
-from distill.formulas.equivalence import equivalence
+from distill.formulas.equivalence import RELATIONS, equivalence
 from distill.formulas.forms import form_of
 from distill.formulas.latex import to_latex
 from distill.formulas.program import compile_numpy
@@ -30,6 +30,7 @@ from distill.law.receivers import Receivers, law_acceleration, without_pairs
 from distill.physics.law import RADIAL, Law
 from distill.physics.responses import Response
 from distill.physics.system import radial_force
+from distill.physics.terms.cases import by_case
 from distill.physics.terms.state import TIME
 from distill.statistics.metrics import typical_size
 
@@ -68,8 +69,9 @@ def against_truth(
     ranges = Ranges(_function(truth, edges), edges, true_node_force, cutoff, seed, response)
     network = ranges.network_errors() if network_error is None else dict.fromkeys(NAMES, float(network_error))
     allowed = {k: float(np.clip(SHARE * network[k], ROUNDING, CONSTANTS)) if network else ALONE for k in NAMES}
-    unseen = _unseen(truth, ranges, allowed, response) if known else {}
-    relation = equivalence(law.pair, truth, ranges.samples, unseen)
+    of_levels = known and any(category_of(symbol.name) for symbol in truth.free_symbols)
+    unseen = _unseen(truth, ranges, allowed, response) if known and not of_levels else {}
+    relation = relation_of(law.pair, truth, ranges.samples, unseen)
     judged = law if true_node_force is not None else replace(law, node={})
     errors = ranges.errors(_function(law.pair, edges), judged.respond)
     failed, node_error = _form(relation, known), None
@@ -135,7 +137,7 @@ def of_terms(law: Law, truth: Law, data: Receivers, split: str | None = None) ->
             continue
         if function == 0:
             continue
-        one = equivalence(own, function, samples)
+        one = relation_of(own, function, samples)
         relation = one if name == RADIAL else relation
         told.append(f"{name.replace('_', ' ')}: {one['text']}")
         failed |= _form(one, True)
@@ -162,6 +164,41 @@ def of_terms(law: Law, truth: Law, data: Receivers, split: str | None = None) ->
         "n_receivers": len(data.acc),
         "equivalence": relation,
     }
+
+
+def relation_of(law: sp.Expr, truth, samples: dict, unseen=()) -> dict:
+    """``equivalence``; of functions of pairs of levels the worst of theirs, each judged on its own pairs."""
+    each = by_case(truth, (n[:-2] for n in next(iter(samples.values())) if n[-2:] == "_i")) if _known(truth) else {}
+    if not each:
+        return equivalence(law, truth, samples, unseen)
+    found = []
+    for case, true in each.items():
+        own = {name: {k: v[case(of) == 1] for k, v in of.items()} for name, of in samples.items()}
+        own = {
+            name: {k: v for k, v in of.items() if category_of(k) is None} for name, of in own.items() if len(of["r"])
+        }
+        if own:
+            found.append((case, _against(case.of(law), true, own)))
+    if not found:
+        return equivalence(law, truth, samples, unseen)
+    worst = max((f for _, f in found), key=lambda f: (RELATIONS.index(f["relation"]), f["off"] or 0.0, _off_by(f)))
+    if len({f["text"] for _, f in found}) == 1:
+        return worst | {"text": f"{worst['text']}, for each of {', '.join(case.name for case, _ in found)}"}
+    return worst | {"text": ", ".join(f"{case.name}: {f['text']}" for case, f in found)}
+
+
+def _off_by(relation: dict) -> float:
+    return abs((relation["factor"] or 1.0) - 1)
+
+
+def _known(truth) -> bool:
+    return isinstance(truth, sp.Expr)
+
+
+def _against(law: sp.Expr, truth: sp.Expr, samples: dict) -> dict:
+    """``equivalence`` of formulas of which the true one may be that there is no force."""
+    found = equivalence(law, truth, samples)
+    return found if (law == 0) == (truth == 0) else found | {"relation": "different"}
 
 
 def _function(force, edges: dict) -> Callable:
@@ -262,7 +299,8 @@ def describe_truth(system, truth, whole: Law | None = None) -> dict:
     """What ``law.json`` says of the truth; of the ``whole`` law where that is known and a pair formula is not all."""
     about = {"external": system.external_law, "drag": system.drag, "variables": list(system.variables)}
     if isinstance(truth, sp.Expr):
-        return {"text": to_text(truth), "latex": to_latex(truth), "complexity": complexity(truth)} | about
+        told = {"text": to_text(truth), "latex": to_latex(truth), "complexity": complexity(truth)}
+        return told | Law(truth, properties=system.properties).cases_json() | about
     if truth is None:
         return whole.equation() | {"complexity": None} | about
     return {"text": "-dV/dr of the potential simulated", "latex": r"-\frac{dV}{dr}", "complexity": None} | about

@@ -10,6 +10,7 @@ a_i = alpha S_i + beta v_i.
 Numpy only; equations are read by ``distill.formulas.tree``.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +26,7 @@ from distill.physics import terms
 from distill.physics.neighbours import close_pairs
 from distill.physics.responses import Response
 from distill.physics.terms import NODE, PAIR, TERMS, About, Given, Pairs, State
+from distill.physics.terms.cases import alike, by_case, coefficients_in
 from distill.physics.terms.state import AXES, TIME
 from distill.physics.terms.values import is_constant, is_number, names_in, part_latex, part_text, parts
 from distill.shell.errors import UserError
@@ -153,7 +155,34 @@ class Law:
             "variables": self._named(self.pair),
             "complexity": complexity(self.pair),
             "convention": "F_i = f (x_i - x_j)/r, f > 0 repels",
-        }
+        } | self.cases_json()
+
+    @property
+    def cases(self) -> dict:
+        """f of every pair of levels of categories, ``Case`` -> formula; nothing where it depends on none."""
+        return by_case(self.pair, self.properties)
+
+    def cases_json(self) -> dict:
+        """The radial force pair of levels by pair of levels, and as coefficients of one function where it is that."""
+        if not self.cases:
+            return {}
+        each = [
+            {"pairs": [case.name for case in some], "text": to_text(f), "latex": to_latex(f)}
+            for some, f in alike(self.cases)
+        ]
+        names = [rf"f_{{\mathrm{{{pair.replace('_', ',')}}}}}" for one in each for pair in one["pairs"]]
+        own = [one["latex"] for one in each for _ in one["pairs"]]
+        rows = r" \\ ".join(f"{name} &= {f}" for name, f in zip(names, own, strict=True))
+        out = {"cases": each, "latex": rf"\begin{{aligned}} {rows} \end{{aligned}}"}
+        if (shared := coefficients_in(self.pair)) is None:
+            return out
+        values, function = shared
+        told = {"coefficients": {case.name: value for case, value in values.items()}}
+        return out | told | {"function": to_text(function), "function_latex": to_latex(function)}
+
+    def _cases_words(self) -> list[str]:
+        """What f is for every pair of levels, a phrase each."""
+        return case_words(self.cases_json()) if self.cases else []
 
     def _named(self, function) -> list[str]:
         return [*self.variables, *[TIME] * (TIME in names_in(function))]
@@ -173,12 +202,15 @@ class Law:
 
     def equation(self) -> dict:
         """The law as one vector equation, term by term: ``text`` and ``latex``; without the ``response``."""
-        pair = [(TERMS[name], f) for name, f in self.pair_functions.items() if f != 0] or [(TERMS[RADIAL], self.pair)]
+        told = self.pair_functions | ({RADIAL: sp.Symbol("f")} if self.cases else {})
+        pair = [(TERMS[name], f) for name, f in told.items() if f != 0] or [(TERMS[RADIAL], self.pair)]
         text = f"sum_j [{' + '.join(term.text(function) for term, function in pair)}]"
         latex = rf"\sum_j \left[{' + '.join(term.latex(function) for term, function in pair)}\right]"
         text = " ".join([text, *(TERMS[k].text(v) for k, v in self.node.items())])
         latex = " ".join([latex, *(TERMS[k].latex(v) for k, v in self.node.items())])
-        where = dict.fromkeys([*(word for term, _ in pair for word in term.where), *self._where()])
+        where = dict.fromkeys(
+            [*(word for term, _ in pair for word in term.where), *self._where(), *self._cases_words()]
+        )
         return {"text": ", ".join([f"m_i a_i = {text}", *where]), "latex": rf"m_i \mathbf{{a}}_i = {latex}"}
 
     def _where(self) -> list[str]:
@@ -204,6 +236,19 @@ class Law:
         constants = {k: v for k, v in self.node.items() if is_constant(v)}
         functions = {k: _function_json(v) for k, v in self.node.items() if k not in constants}
         return whole | {"terms": constants, "functions": functions, "dim": dim}
+
+
+def case_words(pair: Mapping, shorter: Callable = str) -> list[str]:
+    """``f_AA = ..``, ``f_AB = f_BA = ..``, or ``f = c g``, ``g = ..``, ``c_AA = ..``, from what ``pair_json`` says of a
+    law with cases; ``shorter``: what is done to each formula.
+    """
+    if not pair.get("coefficients"):
+        return [f"{' = '.join(f'f_{p}' for p in one['pairs'])} = {shorter(one['text'])}" for one in pair["cases"]]
+    values: dict[float, list[str]] = {}
+    for name, value in pair["coefficients"].items():
+        values.setdefault(value, []).append(f"c_{name}")
+    told = [f"{' = '.join(names)} = {value:.6g}" for value, names in values.items()]
+    return ["f = c g", f"g = {shorter(pair['function'])}", *told]
 
 
 def _function_json(value) -> dict:

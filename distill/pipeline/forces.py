@@ -17,7 +17,7 @@ from distill.formulas.units import ONE, Units
 from distill.law.sources import Source
 from distill.messages import read_out, roles
 from distill.messages.net_forces import Nodes, missed_between, node_values, nodes_of
-from distill.pipeline.rivals import MAKERS, NO_NETWORK, Material, fitted, of_splines
+from distill.pipeline.rivals import MAKERS, NO_NETWORK, Material, fitted, of_all_levels, of_splines
 from distill.search.registry import MESSAGES, SPLINES
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -133,7 +133,7 @@ class OfRun:
             read = read_out.read_out(
                 messages, nodes, self.meta.antisymmetric, seed, self.meta.doubted, self.meta.network_error
             )
-            main = of_messages(read, messages, nodes)
+            main = of_messages(read, messages, nodes, self.meta)
         units = Units.of_scales(scales_of_model(self.config.model))
         return Forces(self.run, self.inputs, dataset, messages, nodes, read, main, self.config, self.meta, units=units)
 
@@ -212,7 +212,7 @@ class OfMessages:
                 read = read_out.read_out(messages, nodes, about.antisymmetric, seed, about.doubted, about.network_error)
             except UserError as exc:
                 raise UserError(f"{relative(self.path)}: {exc.message.partition(':')[0]}", GIVE_OTHERS) from None
-            main = of_messages(read, messages, nodes)
+            main = of_messages(read, messages, nodes, self.meta)
         system = self.meta.system
         known = system if not (system.external or system.drag) else SystemRecord()  # fields depend on the place
         about = DatasetRecord(system=known, n=self.meta.n, dim=self.meta.dim)
@@ -279,11 +279,12 @@ def where_from(
     return OfDataset(dataset)
 
 
-def of_messages(read: read_out.ReadOut, messages: dict, nodes: Nodes) -> Source:
+def of_messages(read: read_out.ReadOut, messages: dict, nodes: Nodes, meta: MessagesRecord) -> Source:
     force = read.force(messages, nodes)
     what = "all messages of the trained network, mixed so that they add up to its net forces"
     beside = node_values(force, messages, nodes, read.node_terms)
-    return Source(MESSAGES, "messages", what, force, read.node_terms, beside)
+    groups = of_all_levels(messages, meta)
+    return Source(MESSAGES, "messages", what, force, read.node_terms, beside, groups=groups)
 
 
 def _of_one_trajectory(path: Path, fix: str) -> UserError:

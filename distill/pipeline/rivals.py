@@ -10,13 +10,16 @@ from dataclasses import dataclass
 
 from distill.files.dataset import Dataset
 from distill.files.kinds import MessagesRecord, RunConfig
+from distill.files.properties import of_receivers
 from distill.law import selection
 from distill.law.sources import Source
 from distill.messages import read_out, roles
 from distill.messages.net_forces import Nodes, node_values, nodes_of
 from distill.messages.read_out import ReadOut
+from distill.physics.terms.cases import Group, groups_of_all
 from distill.search.registry import CONTROL, RIVALS, SPLINES, UNTRAINED
 from distill.shell.errors import UserError
+from distill.splines.dependence import COEFFICIENTS, LEVELS, levels_in, varying
 from distill.splines.fit import fit_pair_force, kinds_where
 from distill.splines.pair_spline import PairSpline
 
@@ -37,7 +40,16 @@ class Material:
 
 
 def control(m: Material) -> Source:
-    return Source(CONTROL, "accelerations, no network", selection.CONTROL_IS, node_terms=m.read.node_terms)
+    groups = m.read.dependence.groups if isinstance(m.read, PairSpline) else of_all_levels(m.messages, m.meta)
+    return Source(
+        CONTROL, "accelerations, no network", selection.CONTROL_IS, node_terms=m.read.node_terms, groups=groups
+    )
+
+
+def of_all_levels(messages: dict, meta: MessagesRecord | None) -> tuple[Group, ...]:
+    """Every pair of levels, where particles of different ones are there: to be read one by one from messages."""
+    own = levels_in(varying(of_receivers(messages)))
+    return groups_of_all(own, not (meta and meta.antisymmetric)) if own else ()
 
 
 def of_splines(spline: PairSpline, messages: dict) -> Source:
@@ -45,11 +57,16 @@ def of_splines(spline: PairSpline, messages: dict) -> Source:
     about = spline.description()
     if about["dependence"] == "given":
         how = "times products of the properties"
+    elif about["dependence"] == LEVELS:
+        how = "for every pair of levels of a category, times products of the properties,"
+    elif about["dependence"] == COEFFICIENTS:
+        how = "times a coefficient for every pair of levels of a category"
     else:
         how = "times smooth functions of each end's properties"
     what = f"splines in the distance {how}, fitted to the accelerations, without a network"
     force, terms = spline.force(messages), spline.node_terms
-    return Source(SPLINES, "splines, no network", what, force, terms, spline.node_values, about["cpu_seconds"])
+    node, seconds, groups = spline.node_values, about["cpu_seconds"], spline.dependence.groups
+    return Source(SPLINES, "splines, no network", what, force, terms, node, seconds, groups)
 
 
 def fitted(messages: dict, seed: int, doubted=()) -> PairSpline:
@@ -77,7 +94,8 @@ def untrained(m: Material) -> Source:
     force = read.force(own, m.nodes)
     node = node_values(force, own, m.nodes, read.node_terms)
     seconds = time.process_time() - started
-    return Source(UNTRAINED, "untrained network", what, force, read.node_terms, node, seconds)
+    groups = of_all_levels(own, m.meta)
+    return Source(UNTRAINED, "untrained network", what, force, read.node_terms, node, seconds, groups)
 
 
 MAKERS: dict[str, Callable[[Material], Source]] = dict(zip(RIVALS, (control, untrained, splines), strict=True))

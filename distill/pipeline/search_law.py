@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -35,8 +35,9 @@ from distill.response import behind
 from distill.search import given as given_formulas
 from distill.search import whole_system
 from distill.search.engine import CannotStartError, SearchOptions
+from distill.search.front import Front
 from distill.search.registry import DEFAULT_RIVALS, MESSAGES, load_engine, resolve_engine
-from distill.search.targets import Target, load_front, radial_target, save_front, search_target, searches
+from distill.search.targets import Target, load_front, of_group, radial_targets, save_front, search_target, searches
 from distill.shell import paths
 from distill.shell.errors import UserError, about
 from distill.shell.paths import relative
@@ -194,9 +195,11 @@ def searched(plan: Plan, threads: int) -> Searched:
         same = {k: float(v[0]) for k, v in of_edges(messages).items() if np.ptp(v) == 0}
         options = replace(options, formulas=given_formulas.with_values(plan.formulas, same))
     with about(relative(source), MORE):
-        todo = searches(plan.arguments["targets"], messages, nodes, read, main.force, rows, seed, forces.units)
+        todo = searches(
+            plan.arguments["targets"], messages, nodes, read, main.force, rows, seed, forces.units, main.groups
+        )
     some = [o for o in others if o.force is not None]
-    todo += [radial_target(o.name, messages, o.force, rows, seed, forces.units) for o in some]
+    todo += [t for o in some for t in radial_targets(o.name, messages, o.force, o.groups, rows, seed, forces.units)]
     if behind_it is not None:
         todo += behind.searches(messages, nodes, behind_it, rows, seed, quick, forces.units)
     place, digest = plan.folder / "symbolic", sha256(source)
@@ -207,9 +210,19 @@ def searched(plan: Plan, threads: int) -> Searched:
             raise
         options, reason = instead(options, exc)
         fronts = run_searches(todo, options, threads, place, digest)
-    of_rivals = {o.name: fronts.pop(o.name, None) for o in others}
+    of_rivals = {o.name: _front_of(o.name, o, fronts.pop) for o in others}
     forces.tell(behind_it is not None)
     return Searched(forces, others, behind_it, left, fronts, of_rivals, options, reason)
+
+
+def _front_of(name: str, source: Source, take: Callable) -> Front | dict[str, Front] | None:
+    """The front of a source's radial target, or those of its groups of pairs of levels; ``take(name, None)`` has one by
+    the name of the target.
+    """
+    if not source.groups:
+        return take(name, None)
+    found = {group.name: take(of_group(name, group), None) for group in source.groups}
+    return found if all(found.values()) else None
 
 
 def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
@@ -218,7 +231,7 @@ def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
     seed, quick = asked["seed"], asked["quick"]
     data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
     ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)
-    own = account.finding(main, fronts["radial"], ground, messages, data)
+    own = account.finding(main, _front_of("radial", main, fronts.get), ground, messages, data)
     if forces.further:
         messages = forces.whole
         ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)

@@ -42,8 +42,24 @@ def law_card(title: str, one, kind: str = "", size: float = 31.0, extra: str = "
     plain, whole = one.text.removeprefix("f = "), words.is_whole(one.text)
     of = "" if whole else "f = "
     big = formula(of + one.latex.removeprefix("f = "), 16.0 if whole else size, of + plain, 360)
+    if one.cases:
+        big, plain = by_levels(one), words.pair_full(one)
     more = f'<p class="note">and {text(extra)}</p>' if extra else ""
     return f'<div class="law {kind}"><h3>{text(title)}</h3><div class="big">{big}</div>{code(plain)}{more}</div>'
+
+
+def by_levels(one) -> str:
+    """The formulas of a law for every pair of levels, or its coefficients and their function, a line each."""
+    lines = [f"f_{{{named(', '.join(case.pairs))}}} = {case.latex}" for case in one.cases]
+    if one.coefficients:
+        lines = [f"f = c\\,g, \\quad g = {one.function_latex}"]
+        lines += [f"c_{{{named(name)}}} = {value:.6g}" for name, value in one.coefficients.items()]
+    return "<br>".join(formula(line, 19.0, line, 360) for line in lines)
+
+
+def named(pairs: str) -> str:
+    """Pairs of levels below a letter."""
+    return rf"\mathrm{{{pairs.replace('_', chr(92) + ',')}}}"
 
 
 def of_source(law) -> str:
@@ -121,7 +137,7 @@ def way(label: str, before, after, law) -> list[str]:
 
 def brief(pair, node=None) -> str:
     """The pair law with few digits, and the response below it where there is one."""
-    said = code(to_text(parse(pair.text, pair.variables), 4))
+    said = code(to_text(parse(pair.text, pair.variables), 4) if not pair.cases else words.pair_full(pair))
     if node and node.response:
         own = node.response
         parts = {k: getattr(own, k) for k in ("alpha", "beta") if getattr(own, k) != "0"}

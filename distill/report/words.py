@@ -9,11 +9,13 @@ from distill.files.kinds import (
     Generalization,
     LawRecord,
     LinearFit,
+    PairLaw,
     ResponseLaw,
     RolloutModel,
     Rollouts,
     SetErrors,
     Skill,
+    Truth,
     Verdict,
 )
 from distill.formulas.text import parse, to_text
@@ -135,12 +137,27 @@ def trust_words(law: LawRecord, subject: str = "by the data alone the law") -> s
     return said
 
 
+def pair_short(pair: PairLaw) -> str:
+    """``f = ..`` with four digits, or what it is for every pair of levels of a category."""
+    return pair.short if pair.cases else f"f = {pair.short}"
+
+
+def pair_full(pair: PairLaw | Truth) -> str:
+    """The same with all digits."""
+    if not pair.cases:
+        return f"f = {pair.text}"
+    if not pair.coefficients:
+        return ", ".join(f"{' = '.join(f'f_{p}' for p in one.pairs)} = {one.text}" for one in pair.cases)
+    told = [f"c_{name} = {value:.10g}" for name, value in pair.coefficients.items()]
+    return ", ".join(["f = c g", f"g = {pair.function}", *told])
+
+
 def pair_words(law: LawRecord) -> str:
     """The pair law in a line; that there is none where what it does is nothing beside the accelerations."""
     share = law.data_verdict.pair_share
     if share is None or share >= NO_PAIRS:
-        return ", ".join([f"f = {law.pair.short}", *further_terms(law)])
-    return f"no pair force (f = {law.pair.short} makes {shown(share, 2)} of the accelerations)"
+        return ", ".join([pair_short(law.pair), *further_terms(law)])
+    return f"no pair force ({pair_short(law.pair)} makes {shown(share, 2)} of the accelerations)"
 
 
 def is_whole(text: str) -> bool:
@@ -180,17 +197,17 @@ def summary(law: LawRecord, result: Generalization, fit: LinearFit | None, skill
     """The few lines a user reads at the end: the network's quality first, and the verdict last where it is by the data
     alone. ``skill``: on the validation split; None: as law.json has it.
     """
-    true = f"f = {law.truth.text}" if law.truth else truth_words(law, result)
+    true = pair_full(law.truth) if law.truth else truth_words(law, result)
     skill, judged = skill or law.data_verdict.skill, law.verdict.recovered is not None
     lines = [f"network          {skill_words(skill)}"] if skill else []
-    lines += [f"law found        f = {law.pair.text}", f"true law         {true}"]
+    lines += [found := f"law found        {pair_full(law.pair)}", f"true law         {true}"]
     lines += [f"verdict          {verdict_word(law.verdict)}: {law.verdict.why}"] if judged else []
     if equal := law.verdict.equivalence:
         compared = [] if equal.text in law.verdict.why else [equal.text]
         compared += [worst_point(equal)] if equal.relation != "same" else []
         lines += [f"{label:<16} {one}" for label, one in zip(("compared", ""), compared, strict=False)]
     if response := law.node.response:
-        lines.insert(lines.index(f"law found        f = {law.pair.text}") + 1, f"{'':<16} {response_words(response)}")
+        lines.insert(lines.index(found) + 1, f"{'':<16} {response_words(response)}")
     if law.rivals and law.truth:
         others = [f"{name} {verdict_word(rival.verdict)}" for name, rival in law.rivals.items()]
         lines.append(f"by other ways    {', '.join(others)}")

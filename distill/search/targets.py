@@ -1,6 +1,7 @@
 """The targets of symbolic regression: which rows and features each has, and its front on disk."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from distill.files import records
 from distill.files.kinds import FrontRecord
-from distill.files.properties import of_edges
+from distill.files.properties import category_of, of_edges
 from distill.files.provenance import sha256
 from distill.files.storage import finite_or_none, save_together
 from distill.formulas.text import parse, to_text
@@ -17,6 +18,7 @@ from distill.formulas.units import ONE, Units
 from distill.messages import read_out, roles
 from distill.physics.law import AXES
 from distill.physics.terms import direction
+from distill.physics.terms.cases import Group
 from distill.search import node_function
 from distill.search.choice import NETWORK_PRICE
 from distill.search.direct import search
@@ -64,15 +66,43 @@ def radial_target(
 ) -> Target:
     """The radial part of an estimate ``force`` [edge, dim] of the pair force, as a function of the pair's variables."""
     edges = rows_drawn(messages, rows, seed)
+    return _radial(name, messages, force, edges, np.ones(len(edges)), units)
+
+
+def _radial(name, messages, force, edges, share, units) -> Target:
     unit = direction(messages["dx"][edges].astype(float), messages["r"][edges].astype(float))
-    features, f = varying(of_edges(messages, edges)), (force[edges] * unit).sum(1)
-    return Target(name, features, f, units=units, unit=units.force)
+    features = {k: v for k, v in of_edges(messages, edges).items() if category_of(k) is None}
+    return Target(name, varying(features), (force[edges] * unit).sum(1) / share, units=units, unit=units.force)
 
 
-def searches(wanted, messages, nodes, read, force, rows: int = 4000, seed: int = 0, units: Units = ONE) -> list[Target]:
+def radial_targets(
+    name: str, messages: dict, force: np.ndarray, groups: Sequence[Group], rows: int, seed: int, units: Units = ONE
+) -> list[Target]:
+    """``radial_target``, or one for each of the ``groups`` of pairs of levels, of which the radial force over what
+    multiplies their function is searched. At most ``rows`` rows each.
+    """
+    if not groups:
+        return [radial_target(name, messages, force, rows, seed, units)]
+    out, edges = [], rows_drawn(messages, len(messages["r"]), seed)
+    for group in groups:
+        share = group(of_edges(messages, edges))
+        some = np.flatnonzero(share)[:rows]
+        out.append(_radial(of_group(name, group), messages, force, edges[some], share[some], units))
+    return out
+
+
+def of_group(name: str, group: Group) -> str:
+    """Of the target of a group."""
+    return f"{name}_{group.name}"
+
+
+def searches(
+    wanted, messages, nodes, read, force, rows: int = 4000, seed: int = 0, units: Units = ONE, groups=()
+) -> list[Target]:
     """The targets ``wanted``, of at most ``rows`` rows each, drawn at random with ``seed``, for a search in ``units``.
 
-    radial: f of the read-out force. component_k: the k-th most important message component.
+    radial: f of the read-out force, for each of the ``groups`` where there are any.
+    component_k: the k-th most important message component.
     shared: one f behind the dim most important components, whatever their mixture (no accelerations needed).
     node: the network's a_i less the fitted uniform fields from R, the read-out's net force, v and properties, all axes
     in one (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
@@ -82,7 +112,7 @@ def searches(wanted, messages, nodes, read, force, rows: int = 4000, seed: int =
     distance = {"r": ends.pop("r")}
     out = []
     if "radial" in wanted:
-        out.append(radial_target("radial", messages, force, rows, seed, units))
+        out += radial_targets("radial", messages, force, groups, rows, seed, units)
     if "components" in wanted:
         dim = messages["dx"].shape[1]
         d = {f"d{a}": messages["dx"][edges, k].astype(float) for k, a in enumerate(AXES[:dim])}

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 from distill.files.properties import categories, category_of, property_named
-from distill.physics.terms.cases import Case, cases
+from distill.physics.terms.cases import Case, Group, cases
 from distill.statistics.metrics import typical_size
 
 GIVEN, FREE, ANY = "given", "free", "any"
@@ -129,6 +129,17 @@ class Dependence:
     @property
     def names(self) -> list[str]:
         return [f.name for f in self.functions]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The pairs of levels that have one function of distance and numbers; none where all have the same."""
+        if len(self.functions) == 1 and isinstance(self.functions[0], Weighted):
+            one = self.functions[0]
+            return (Group(tuple((f.cases, c / f.scale) for f, c in zip(one.functions, one.weights, strict=True))),)
+        parts = [g for f in self.functions for g in (f.functions if isinstance(f, Weighted) else (f,))]
+        known = [f.cases for f in parts if isinstance(f, OfLevels)]
+        both = {case: of for of in sorted(known, key=len, reverse=True) for case in of}  # the fewest together
+        return tuple(Group(((of, 1.0),)) for of in dict.fromkeys(both.values()))
 
 
 def varying(properties: Mapping) -> list[str]:

@@ -6,7 +6,7 @@ from distill.files.dataset import Dataset
 from distill.files.storage import finite_or_none
 from distill.law.scene import Scene
 from distill.physics.terms import TERMS
-from distill.splines.dependence import FREE
+from distill.splines.dependence import COEFFICIENTS, FREE, GIVEN, LEVELS
 from distill.splines.pair_spline import PairSpline
 from distill.survey.fit import follows, summed
 from distill.tracks.said import displacement
@@ -77,6 +77,8 @@ def data_lines(told: dict) -> list[str]:
 
 def fit_lines(fit: PairSpline, edges: dict, further: dict) -> list[str]:
     lines = [f"force     f = sum of {', '.join(fit.dependence.names)} times a curve of r each"]
+    if fit.dependence.groups:
+        lines = _of_levels(fit)
     if fit.dependence.kind == FREE:
         lines = [
             f"force     smooth functions of {', '.join(fit.dependence.functions[0].of)} of both ends, times curves"
@@ -94,6 +96,18 @@ def fit_lines(fit: PairSpline, edges: dict, further: dict) -> list[str]:
     beside = [TERMS[name].text(value) for name, value in fit.node_values.items()]
     lines.append(f"beside    {' '.join(beside) if beside else 'no drag, no uniform field'}")
     return lines + [f"          {name}: {_percent(share)} of the forces" for name, share in further.items()]
+
+
+def _of_levels(fit: PairSpline) -> list[str]:
+    """What the pair force is for particles of different levels, and by what that was decided."""
+    errors = fit.about["held_out_by_dependence"]
+    told = {COEFFICIENTS: "one curve times coefficients", LEVELS: "a curve for each pair", GIVEN: "one for all"}
+    held = ", ".join(f"{word} {_percent(errors[k])}" for k, word in told.items() if k in errors)
+    if fit.dependence.kind == COEFFICIENTS:
+        what = "one curve of r for all pairs, times a coefficient c for receiver and sender"
+    else:
+        what = "a curve of r for each pair of receiver and sender"
+    return [f"force     {what}", f"          of net forces held out are missed: {held}"]
 
 
 def assumption_lines(found: dict[str, dict]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from distill.files.properties import level_names
+from distill.files.properties import numbered
 from distill.physics.neighbours import minimum_image
 from distill.shell.errors import UserError
 from distill.tracks.tracks import Tracks
@@ -87,8 +87,11 @@ def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: floa
         arrays["vel"], derived["vel"] = np.zeros_like(pos), "zeros: one frame says nothing of velocities"
     if not seen.all():
         arrays["seen"] = seen
-    categories = {k: list(level_names(v)) for k, v in tracks.categories.items() if k in tracks.properties}
-    arrays |= tracks.properties | {k: tracks.properties[k].astype(np.int8) for k in categories}
+    arrays |= tracks.properties
+    categories = {}
+    for name in tracks.categories.keys() & tracks.properties.keys():
+        names, arrays[name] = numbered(tracks.categories[name], tracks.properties[name])
+        categories[name] = list(names)
     lines += [f"'{name}' is a category: {', '.join(levels)}" for name, levels in categories.items()]
     if tracks.split is not None:
         arrays["split"] = tracks.split

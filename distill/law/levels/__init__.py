@@ -1,0 +1,1 @@
+"""Laws whose pair force depends on the levels of categories, such as species."""
