@@ -7,11 +7,11 @@ from distill.files.arrays import check_fields
 from distill.files.dataset import make_split
 from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import DatasetRecord
-from distill.files.properties import of_edges
+from distill.files.properties import coded, of_edges
 from distill.files.storage import atomic
 from distill.physics.record import describe
 from distill.physics.system import System, pair_force
-from distill.physics.systems import load_system
+from distill.physics.systems import load_system, of_one_level
 
 
 def save_npz(path, arrays: dict, fields: dict) -> None:
@@ -31,6 +31,7 @@ def states(system="r2", trajectories=40, frames=5, n=4, dim=2, seed=0):
     charge = np.sign(rng.normal(size=(trajectories, n)))
     properties = {"mass": mass, "charge": charge}
     properties |= {k: rng.normal(size=(trajectories, n)) for k in known(system).properties if k not in properties}
+    properties = of_one_level(properties)
     acc = acceleration(known(system), pos, vel, {k: v[:, None] for k, v in properties.items()})
     return {
         "pos": pos,
@@ -49,8 +50,10 @@ def known(system) -> System:
 def write_dataset(folder, name="r2_n4_d2_s0", system="r2", **options):
     """A dataset file and its JSON; returns the path of the ``.npz``."""
     path = folder / f"{name}.npz"
-    save_npz(path, states(system, **options), DATASET_FIELDS)
-    records.save(DatasetRecord, path.with_suffix(".json"), {"system": describe(known(system))})
+    arrays, categories = coded(states(system, **options))
+    save_npz(path, arrays, DATASET_FIELDS)
+    about = {"system": describe(known(system)), "categories": categories}
+    records.save(DatasetRecord, path.with_suffix(".json"), about)
     return path
 
 

@@ -214,8 +214,8 @@ def test_columns_that_are_no_properties_are_left_out_with_a_word(tmp_path):
     more["note"][5:] = "words"
     more["sort"] = np.array(["A", "", "B"])[columns["particle"]]
     found, told = imported(write_csv(tmp_path / "a.csv", columns | more))
-    assert list(found.properties) == ["mass", "charge", "kind", "radius", "spin"]
-    assert (found.kind == [1, 2, 1]).all() and np.array_equal(found.radius, data["spin"] ** 2)
+    assert list(found.properties) == ["mass", "charge", "kind__A", "kind__B", "radius", "spin"]
+    assert (found.kind == [0, 1, 0]).all() and np.array_equal(found.radius, data["spin"] ** 2)
     for words in (
         "'drift' is left out: it changes in time",
         "'sort' is left out: it holds words in some rows only, like 'A'",

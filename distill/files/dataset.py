@@ -14,7 +14,7 @@ from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
 from distill.files.gaps import check_gaps, leave_out_bad_frames
 from distill.files.kinds import DatasetRecord, RunConfig
 from distill.files.names import dataset_path
-from distill.files.properties import MOST_LEVELS, USUAL, indicators, level_names, numbered, ordered, usable
+from distill.files.properties import MOST_LEVELS, USUAL, category_of, indicators, level_names, numbered, ordered, usable
 from distill.files.provenance import sha256
 from distill.files.storage import save_together
 from distill.shell.errors import UserError, about, near_miss
@@ -260,6 +260,10 @@ def take_columns(arrays: dict, where: str, categories: Iterable[str] = ()) -> li
             warn(f"{where}: the column '{name}' is left out: no variable of a formula can be called '{name}_i'")
             continue
         if name in categories:
+            continue
+        if category_of(name):
+            warn(f"{where}: the column '{name}' is left out: names with '__' are those of levels of a category")
+            del arrays[name]
             continue
         if arrays[name].dtype.kind != "f":
             arrays[name] = arrays[name].astype(float)

@@ -150,7 +150,7 @@ def numerical(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def numbered(labels: Sequence, codes) -> tuple[tuple[str, ...], np.ndarray]:
-    """(names of levels in the order of the alphabet, as ``level_names``; ``codes``, numbers of ``labels``, as numbers of
+    """(names of the levels ``labels`` in the order of the alphabet; ``codes``, numbers of ``labels``, as numbers of
     these): everywhere the number of a level is its place in the alphabet, and no list is needed to tell.
     """
     names = level_names(labels)

@@ -52,10 +52,10 @@ def initial_conditions(system: System, rng: np.random.Generator, n: int, dim: in
     for name in categories(system.properties).keys() & given.keys():
         given |= indicators(name, [level_of(k) for k in categories(system.properties)[name]], given.pop(name))
     drawn = {k: given[k] if k in given else rng.standard_normal(n) for k in system.properties}
-    return pos, vel, _of_one_level({k: np.array(v, dtype=float) for k, v in drawn.items()})
+    return pos, vel, of_one_level({k: np.array(v, dtype=float) for k, v in drawn.items()})
 
 
-def _of_one_level(properties: dict) -> dict:
+def of_one_level(properties: dict) -> dict:
     """With ones and zeros for the indicators of every category: the largest number is the level's."""
     for names in categories(properties).values():
         level = np.stack([properties[name] for name in names]).argmax(0)
@@ -80,7 +80,7 @@ def initial_conditions_from(system: System, normal: np.ndarray, n: int, dim: int
     mass, charge = properties["mass"], properties["charge"]
     properties["mass"] = np.ones_like(mass) if system.masses == "unit" else np.exp(mass)
     properties["charge"] = np.where(charge < 0, -1.0, 1.0) if system.charges == "sign" else charge
-    return pos, vel, _of_one_level(properties)
+    return pos, vel, of_one_level(properties)
 
 
 # ---------------------------------------------------------------- the table

@@ -22,9 +22,9 @@ from distill.physics.terms import CONSTANT, ELIMINATION, TERMS
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
 from distill.splines.blocks import Modulated, candidates, finer, forces
-from distill.splines.coefficients import of_one_curve
+from distill.splines.coefficients import held_out_errors, of_one_curve
 from distill.splines.curves import envelope, space
-from distill.splines.dependence import ANY, COEFFICIENTS, FREE, GIVEN, LEVELS, Dependence
+from distill.splines.dependence import ANY, COEFFICIENTS, FREE, GIVEN, LEVELS, Dependence, OfLevels
 from distill.splines.normal_equations import (
     Model,
     Normal,
@@ -56,6 +56,8 @@ WEIGHED = 40_000  # receivers whose fit gives the weights of all
 PAIRS = 40  # that stand for all where free functions are continued
 HALVINGS = 3  # numbers of knots that are tried, each half the one before
 POWERS = np.arange(-2, 3.01, 0.25)  # of a sender's positive property
+# of the held-out error that coefficients for pairs of levels, and curves for them, must come down to
+TOLD_APART = {COEFFICIENTS: 0.98, LEVELS: 0.9}
 BETTER = 0.8  # of the given products' held-out error that free functions must come down to
 
 
@@ -99,8 +101,9 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSplin
         if found and min(errors.values()) <= 10 * EXACT and kind != COEFFICIENTS:
             continue  # nothing is left to be found
         blocks = _blocks(few, names, unit, found[_best(errors)]) if kind == ANY else ()
+        learnt = 1.0  # factor on the error for what all trajectories were used for
         if kind == COEFFICIENTS:
-            tried_ways = _one_curve(found, few, scale)
+            tried_ways, learnt = _one_curve(found, few, scale)
         else:
             tried_ways = _ways(kind, few, names, shape, unit, levels if kind == LEVELS or _by_levels(errors) else ())
         for ways in tried_ways:
@@ -112,7 +115,7 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSplin
                 blocks = _blocks(few, names, unit, tried)
                 tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
             if missed < (1 - GAINED) * errors.get(kind, np.inf):
-                found[kind], errors[kind] = tried, missed
+                found[kind], errors[kind] = tried, missed * learnt
     best = _best(errors)
     ways, terms, coefficients, first = found[best]
     intervals = _intervals(SIZES[2], len(ways.functions), SIZES[:2])
@@ -136,16 +139,21 @@ def _by_levels(errors: dict) -> bool:
     return LEVELS in errors and _best(errors) in (LEVELS, COEFFICIENTS)
 
 
-def _one_curve(found: dict, data: Table, scale: float) -> list[Dependence]:
-    """One curve for all pairs of levels, where these were found to have some of their own."""
+def _one_curve(found: dict, data: Table, scale: float) -> tuple[list[Dependence], float]:
+    """(one curve for all pairs of levels, where these were found to have some of their own; how much larger held-out
+    errors are where the coefficients too are of the other folds alone).
+    """
     if LEVELS not in found:
-        return []
+        return [], 1.0
     _, _, g, of = found[LEVELS]
     normal = normal_equations(of, data, weights_of(data, predicted_by(of, g, data) * scale, scale), scale)
     rough = penalty(of, normal.moment.shape[1])
     smooth = min(SMOOTH[4:13:4], key=lambda s: typical(held_out(normal, rough, s)))
     one = of_one_curve(of, normal, g, smooth)
-    return [] if one is None else [one]
+    if one is None:
+        return [], 1.0
+    together, apart = held_out_errors(of, normal, g, smooth)
+    return [one], float(np.sqrt(max(1.0, typical(apart) / typical(together))))
 
 
 def _best(errors: dict) -> str:
@@ -154,9 +162,9 @@ def _best(errors: dict) -> str:
     """
     if LEVELS in errors:
         simple = {k: v for k, v in errors.items() if k not in (LEVELS, COEFFICIENTS)}
-        best = _best(simple) if simple else LEVELS
-        for kind in (COEFFICIENTS, LEVELS):
-            if kind in errors and errors[kind] < (1 - GAINED) * errors.get(best, np.inf) and errors[best] > 10 * EXACT:
+        best = _best(simple)
+        for kind, bar in TOLD_APART.items():
+            if kind in errors and errors[kind] < bar * errors[best] and errors[best] > 10 * EXACT:
                 best = kind
         return best
     best = min(errors, key=errors.get)
@@ -323,7 +331,7 @@ def _selected(
             smooth = SMOOTH[::3][int(np.argmin(errors))]
             g = solve(normal.gram.sum(0), normal.moment.sum(0), rough, smooth, normal.rows.sum())
             predicted = predicted_by(first, g, data) * scale
-    groups = _groups(first, data.dim)
+    groups, size = _groups(first, data.dim), first.space.size
 
     def error(names):
         at = np.concatenate([groups[n] for n in names])
@@ -344,8 +352,13 @@ def _selected(
         least = min(map(typical, gains.values()))
         add = max((n for n in gains if typical(gains[n]) <= max((1 + 1e-6) * least, floor)), key=_rank)
         kept, best = [*kept, add], gains[add]
+    levels = isinstance(first.dependence.functions[0], OfLevels)
+    if levels:  # now one by one
+        groups |= {("function", (k,)): np.arange(k * size, (k + 1) * size) for k in range(count)}
+        kept = [one for n in kept for one in ([("function", (k,)) for k in n[1]] if n[0] == "function" else [n])]
+        groups = {n: at for n, at in groups.items() if n[0] != "function" or len(n[1]) == 1}
     while True:  # what others have made needless, the least missed first
-        some = [n for n in kept if n not in all_of and n != kept[0]]
+        some = [n for n in kept if n not in all_of and (n != kept[0] or (levels and len(kept) > 1))]
         trials = {n: error([other for other in kept if other != n]) for n in some}
         least = min(trials, key=lambda n: typical(trials[n]), default=None)
         if least is None or typical(trials[least]) > max((1 + worth) * typical(best), floor):
@@ -356,7 +369,7 @@ def _selected(
     own, part, rows = normal.columns(at), rough[np.ix_(at, at)], normal.rows.sum()
     smooth = min(SMOOTH[4:13:4], key=lambda s: typical(held_out(own, part, s)))
     g = solve(own.gram.sum(0), own.moment.sum(0), part, smooth, rows)
-    chosen = first.dependence.only([k for kind, k in kept if kind == "function"])
+    chosen = first.dependence.only(sorted(k for kind, some in kept if kind == "function" for k in some))
     terms = tuple(n for kind, n in kept if kind == "term")
     left = tuple(first.blocks[k] for kind, k in kept if kind == "block")
     smaller = replace(first, dependence=chosen, terms=terms, blocks=left)
@@ -364,12 +377,14 @@ def _selected(
 
 
 def _groups(of: Model, dim: int) -> dict:
-    """What may be dropped as a whole -> its columns: functions of given products, node terms, blocks; free
-    functions together.
+    """What may be taken up or dropped as a whole -> its columns: functions of given products, those of all pairs of
+    levels together, node terms, blocks.
     """
-    size, out = of.space.size, {}
-    for k in range(len(of.dependence.functions)):
-        out["function", k] = np.arange(k * size, (k + 1) * size)
+    size, out, alike = of.space.size, {}, {}
+    for k, function in enumerate(of.dependence.functions):
+        alike.setdefault(function.numbers.name if isinstance(function, OfLevels) else k, []).append(k)
+    for some in alike.values():
+        out["function", tuple(some)] = np.concatenate([np.arange(k * size, (k + 1) * size) for k in some])
     at = size * len(of.dependence.functions)
     for name in of.terms:
         width = TERMS[name].width(dim)

@@ -163,6 +163,7 @@ def dim_of(found: Iterable[str]) -> int:
 def property_name(name: str, taken: Iterable[str] = ()) -> str:
     """A name that formulas can hold for a column called ``name``: ``radius (um)`` -> ``radius``."""
     out = re.sub(r"[^A-Za-z0-9_]+", "_", re.sub(r"[\[({].*?[\])}]", "", str(name)).strip()).strip("_") or "column"
+    out = re.sub(r"_+", "_", out)  # "__" stands before the level of a category
     out = (out if out[0].isalpha() else "p_" + out)[:28]
     out = out + "_" if out in TAKEN or out in OWN else out
     while out in taken:
