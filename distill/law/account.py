@@ -153,6 +153,7 @@ def beside(found: Finding, terms: Sequence[Further], ground: selection.Ground) -
     accelerations of ``ground``.
     """
     law, known, errors = further.composed(found.law, terms, ground, ground.units)
+    law = replace(law, pair=with_coefficients(law.pair))
     known["constants"] += [c for c in found.known["constants"] if "gap" in c]
     refined = replace(found.refined, law=law, held_out=law_error(law, ground.held), data=ground.many)
     return replace(found, law=law, refined=refined, known=known, beside=found.beside | {"standard_errors": errors})

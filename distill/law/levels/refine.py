@@ -1,7 +1,7 @@
 """A formula for every group of pairs of levels, refitted and chosen on accelerations one after the other.
 
 Each group sees what the others leave of the accelerations, at first by the formulas that were read from the estimate of
-the force. At last all constants are fitted together (``law.joint``).
+the force. At last all constants are fitted together.
 """
 
 import time
@@ -13,11 +13,10 @@ import sympy as sp
 
 from distill.files.properties import category_of
 from distill.formulas.tree import with_scales
-from distill.law import joint, selection
+from distill.law import selection
 from distill.law.receivers import (
     Receivers,
     acceleration_objective,
-    fit_node_terms,
     law_acceleration,
     law_error,
     receiver_errors,
@@ -60,8 +59,7 @@ def refined_by_group(
             found[group.name] = view.canonical(expr)
             made[group.name] = [_made(group, found[group.name], data) for data in sets]
     pair = sp.Add(*[g.whole(found[g.name]) for g in groups])
-    law = Law(pair, fit_node_terms(pair, ground.many, ground.node_terms), chain, properties=ground.properties)
-    law = joint.fitted(law, ground.many, ground.held)
+    law = Law(*selection.final_fit(pair, ground), chain, properties=ground.properties)
     return _account(law, told, ground, time.process_time() - cpu)
 
 
