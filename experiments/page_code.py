@@ -5,16 +5,24 @@ import inspect
 import re
 
 from distill.files import fields, kinds
+from distill.files.properties import categories
 from distill.files.records import Record, describe
+from distill.physics.law import case_words, law_of_system
 from distill.physics.systems import SYSTEMS
 from distill.report.markdown import markdown
+
+
+def pair_force_of(system) -> str:
+    """The radial force of a system; of one with species what it is for every pair of them."""
+    law = law_of_system(system, 2) if categories(system.properties) else None
+    return ", ".join(case_words(law.cases_json())) if law else system.law
 
 
 def systems() -> str:
     def code(text):
         return f"`{text}`" if text else "–"
 
-    lines = [[code(k), code(s.law), code(s.beside), f"{s.dt:g}", s.summary] for k, s in SYSTEMS.items()]
+    lines = [[code(k), code(pair_force_of(s)), code(s.beside), f"{s.dt:g}", s.summary] for k, s in SYSTEMS.items()]
     return markdown(["system", "pair force f(r), along the line of centres", "beside it", "time step", "what"], lines)
 
 

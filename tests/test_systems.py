@@ -47,7 +47,7 @@ def test_table_is_complete():
     expected = "spring r1 r2 charge damped discontinuous superposition string string_ball"
     expected += " saturating relativistic mond"
     expected += " trap off_centre_well quadratic_drag magnetic uniform non_reciprocal alignment transverse modulated"
-    expected += " screened finite_range lj"
+    expected += " screened finite_range two_species mixture predator_prey lj"
     assert list(SYSTEMS) == expected.split()
     for name, system in SYSTEMS.items():
         assert system.name == name and system.summary and system.source and system.dt > 0
@@ -61,6 +61,7 @@ def test_law_is_minus_gradient_of_potential_in_and_out_of_the_softened_range(sys
     m_i, m_j = np.exp(rng.standard_normal((2, len(r))))
     q_i, q_j = rng.standard_normal((2, len(r)))
     ends = {"m_i": m_i, "m_j": m_j, "q_i": q_i, "q_j": q_j}
+    ends |= {name: rng.uniform(size=len(r)) for name in system.variables[5:]}
     closed, autodiff = radial_force(system, r, ends), radial_force(replace(system, law=None), r, ends)
     np.testing.assert_allclose(closed, autodiff, rtol=1e-12, atol=1e-12)
 
@@ -77,7 +78,7 @@ def test_net_force_is_minus_gradient_of_total_energy(system, dim):
     """Written out pair by pair and differentiated with respect to all the positions at once."""
     jax = import_jax()
     pos, vel, properties = moving(system, dim=dim)
-    n, mass, charge = len(pos), properties["mass"], properties["charge"]
+    n, mass = len(pos), properties["mass"]
 
     def potential(x):
         total = 0.0
@@ -85,7 +86,8 @@ def test_net_force_is_minus_gradient_of_total_energy(system, dim):
             for j in range(i + 1, n):
                 if not system.neighbours_only or j == i + 1:
                     r = jax.numpy.sqrt(((x[i] - x[j]) ** 2).sum())
-                    total += system.potential(r, mass[i], mass[j], charge[i], charge[j], jax.numpy)
+                    ends = [value[k] for value in properties.values() for k in (i, j)]
+                    total += system.potential(r, *ends, jax.numpy)
         state = State(jax.numpy.asarray(vel), {k: jax.numpy.asarray(v) for k, v in properties.items()}, x)
         return total + outside_energy(system, state).sum()
 
@@ -108,7 +110,7 @@ def test_third_law_and_zero_total_force(system):
     first, second = at(properties, i), at(properties, j)
     there = pair_force(system, dx, r, of_pairs(first, second), dv, 0.4)
     back = pair_force(system, -dx, r, of_pairs(second, first), -dv, 0.4)
-    assert np.array_equal(there, -back) == system.reciprocal == (system.name != "non_reciprocal")
+    assert np.array_equal(there, -back) == system.reciprocal == (system.name not in ("non_reciprocal", "predator_prey"))
     inner = replace(system, terms=system.further, held=())
     total = np.abs(net_force(inner, pos, vel, properties).sum(axis=0)).max()
     assert (total < 1e-11 * max(1.0, np.abs(there).max())) == system.reciprocal

@@ -147,7 +147,8 @@ def own_test_set(dataset: Dataset, limit: int, seed: int) -> dict:
     if "acc" not in dataset.arrays:
         return {INTERPOLATION: own_windows(dataset, limit, seed)}
     index = dataset.trajectories("test")
-    arrays = {k: getattr(dataset, k)[index] for k in ("pos", "vel", "acc", *dataset.properties)}
+    arrays = {k: getattr(dataset, k)[index] for k in ("pos", "vel", "acc")}
+    arrays |= {k: v[index] for k, v in dataset.properties.items()}
     arrays |= {"box": dataset.arrays.get("box"), "t": dataset.times[index]}
     held = dataset.meta.system.held
     what = "the dataset's test trajectories with the accelerations stored there"
