@@ -5,6 +5,7 @@ from dataclasses import replace
 from distill.formulas.text import to_text
 from distill.law.account import Finding
 from distill.law.joint import known_error
+from distill.physics.terms.cases import with_coefficients
 from distill.shooting.pieces import observed_in
 from distill.shooting.polish import CLUSTERS, MOST, Polished, polish
 
@@ -43,7 +44,8 @@ def polished(found: Finding, dataset, seed: int, unit_charges: bool, quick: bool
     known = {"form": made.form, "constants": constants, "constants_note": note(made)}
     errors = {t["name"]: t["standard_error"] for t in made.node if known_error(t["standard_error"])}
     beside = found.beside | {"standard_errors": errors}
-    return replace(found, law=made.law, known=known, beside=beside), told, made.doubts
+    law = replace(made.law, pair=with_coefficients(made.law.pair))
+    return replace(found, law=law, known=known, beside=beside), told, made.doubts
 
 
 def note(made: Polished) -> str:
