@@ -50,8 +50,12 @@ MOST_LEVELS = 20  # of a category
 
 
 def usable(name: str) -> bool:
-    """Whether a further column may bear that name: letters, digits and _, and nothing in formulas has it."""
-    return bool(_NAME.fullmatch(name)) and name not in TAKEN
+    """Whether a further column may bear that name: letters, digits and _, and nothing in formulas has it. An indicator
+    may if its category may.
+    """
+    own = category_of(name)
+    level = own is None or bool(re.fullmatch(rf"[A-Za-z0-9_]{{1,{LONGEST}}}", level_of(name), re.ASCII))
+    return bool(_NAME.fullmatch(own or name)) and (own or name) not in TAKEN and level
 
 
 def property_named(name: str) -> Property:
