@@ -225,7 +225,8 @@ def take_categories(arrays: dict, told: Mapping, where: str) -> dict[str, tuple[
     for name, array in arrays.items():
         if name not in told and array.dtype.kind == "U" and array.shape == like and usable(name):
             words, numbers = np.unique(array, return_inverse=True)
-            out[name], arrays[name] = numbered(words.tolist(), numbers.reshape(like))
+            if 1 < len(words) <= MOST_LEVELS:  # else nothing can depend on them, or they are names of particles
+                out[name], arrays[name] = numbered(words.tolist(), numbers.reshape(like))
     for name, levels in told.items():
         array = arrays.get(name)
         if array is None or array.shape != like or array.dtype.kind not in "iu":
