@@ -131,3 +131,43 @@ def coverage(stored: dict) -> str:
         " cluster."
     )
     return "\n\n".join([what, *parts])
+
+
+OUTSIDE = {
+    "three_body": "three-body forces",
+    "hidden": "a moving source that was not recorded",
+    "retarded": "retardation",
+    "identities": "wrong particle identities",
+    "noise": "pure noise",
+    "fish": "real fish",
+    "outside": "**all of these**",
+    "springs": "springs",
+    "gravity": "gravity",
+    "charges": "charges",
+    "gravity_with_drag": "gravity with drag",
+    "charges_in_a_trap": "charges in a trap",
+    "inside": "**all of these**",
+}
+
+
+def outside(stored: dict) -> str:
+    """How many laws are trusted of systems that no term can say, and of others."""
+    found, lines = stored["sections"]["outside"], []
+    for name, label in OUTSIDE.items():
+        if told := found["counts"].get(name):
+            ways = [told.get(way) for way in ("accelerations", "positions")]
+            lines.append([label, *(f"{w['trusted']} of {w['n']}" if w else "\u2013" for w in ways)])
+    rows = found["rows"]
+    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows} - {None})))
+    machines, dates = (" and ".join(sorted({str(r[k]) for r in rows})) for k in ("hardware", "date"))
+    commits = " ".join(f"`{c}`" for c in sorted({str(r["git"]["commit"])[:7] for r in rows}))
+    what = (
+        "Laws trusted by the data alone: of systems that no term can say, each with a pair force of comparable size"
+        " beside (none should be), and of systems that terms can say (all should be). Four or five particles in two"
+        " dimensions, 200 trajectories of 50 frames; positions with noise of 1 % of a step."
+    )
+    made_of = (
+        f"Seeds {seeds}; {machines}; {dates}; commit {commits}; [`results/outside.json`](../results/outside.json)."
+    )
+    about = f"`python benchmarks/outside.py`. {made_of}"
+    return "\n\n".join([what, markdown(["", "trusted, of exact accelerations", "of positions"], lines), about])

@@ -390,6 +390,7 @@ PARTS = {
     "tracks": evidence_parts.of("tracks", own_data_parts.tracks),
     "units": evidence_parts.of("units", own_data_parts.units),
     "coverage": evidence_parts.of("coverage", own_data_parts.coverage),
+    "outside": evidence_parts.of("outside", own_data_parts.outside),
     "residual-test": evidence_parts.of("residual_test", evidence_parts.residual_test),
     "near-misses": near_misses,
     "planted": planted,

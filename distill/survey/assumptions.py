@@ -5,7 +5,7 @@ everywhere and at all times, a sum over pairs.
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.law.clues import OF_MANY
+from distill.law.clues import OF_A_SOURCE, OF_MANY, OF_PLACE, OF_TIME, OF_TRIANGLES, OF_VELOCITY, SIDEWAYS
 from distill.law.scene import Scene
 from distill.physics import terms
 from distill.physics.terms import State
@@ -29,11 +29,13 @@ BREAKS = {  # what a term does to them
     "field": ("homogeneous",),
 }
 CLUES = {  # what is left that follows this speaks against that
-    "position": "homogeneous",
-    "velocity": "velocity-free",
-    "time": "stationary",
-    "velocity of the others, or across the line of centres": "central",
+    OF_PLACE: "homogeneous",
+    OF_A_SOURCE: "homogeneous",
+    OF_VELOCITY: "velocity-free",
+    OF_TIME: "stationary",
+    SIDEWAYS: "central",
     OF_MANY: "superposing",
+    OF_TRIANGLES: "superposing",
 }
 
 

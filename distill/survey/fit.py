@@ -12,7 +12,7 @@ import sympy as sp
 
 from distill.files.dataset import Dataset
 from distill.law import residuals, scene
-from distill.law.clues import OF_MANY, OF_PAIRS
+from distill.law.clues import OF_MANY, OF_PAIRS, OF_TRIANGLES
 from distill.law.scene import Scene
 from distill.messages.net_forces import Nodes
 from distill.physics import terms
@@ -65,7 +65,7 @@ def acts_beside(clues: dict) -> bool:
     is not for lack of functions of these that splines miss it.
     """
     sure = {name: test["r2"] for name, test in clues.items() if follows(test)}
-    return bool(sure) and max(sure, key=sure.get) not in (OF_PAIRS, OF_MANY)
+    return bool(sure) and max(sure, key=sure.get) not in (OF_PAIRS, OF_MANY, OF_TRIANGLES)
 
 
 def follows(test: dict) -> bool:
