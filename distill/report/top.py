@@ -31,7 +31,9 @@ def headline(m: Material) -> str:
     whose = "Network" if law.acceleration_error.splines is None else "Splines"
     out = f'<p class="note">{whose}: {text(words.skill_words(skill))}.</p>' if skill else ""
     out += f'<p class="answer">{text(words.answer(law, m.generalization))}</p>'
-    out += f'<p><span class="badge {COLOURS[verdict.recovered]}">{words.verdict_word(verdict)}</span>'
+    out += "<p>"
+    if verdict.recovered is not None:
+        out += f'<span class="badge {COLOURS[verdict.recovered]}">{words.verdict_word(verdict)}</span>'
     if (good := verdict.softening_recovered) is not None:
         said = f"{'close range' if m.cut_off else 'softening'} {'' if good else 'not '}recovered"
         out += f'<span class="badge {"good" if good else "open"}">{said}</span>'

@@ -75,8 +75,8 @@ def sentence(said: str) -> str:
 
 
 def verdict_word(verdict: Verdict | None) -> str:
-    """Of a law whose truth is not known (None, or ``recovered`` null): undecided."""
-    return {True: "recovered", False: "not recovered", None: "undecided"}[verdict and verdict.recovered]
+    """By the truth; where that is not known (None, or ``recovered`` null), what the data say is another matter."""
+    return {True: "recovered", False: "not recovered", None: "truth not known"}[verdict and verdict.recovered]
 
 
 MISSED = {"in": "within range", "near": "close by", "extrapolated": "beyond"}
