@@ -100,7 +100,8 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSplin
     for kind in kinds:
         if found and min(errors.values()) <= 10 * EXACT and kind != COEFFICIENTS:
             continue  # nothing is left to be found
-        blocks = _blocks(few, names, unit, found[_best(errors)]) if kind == ANY else ()
+        central = found.get(_best(errors) if _by_levels(errors) else GIVEN)
+        blocks = _blocks(few, names, unit, central) if kind == ANY else ()
         learnt = 1.0  # factor on the error for what all trajectories were used for
         if kind == COEFFICIENTS:
             tried_ways, learnt = _one_curve(found, few, scale)
@@ -161,10 +162,12 @@ def _best(errors: dict) -> str:
     asked for.
     """
     if LEVELS in errors:
-        simple = {k: v for k, v in errors.items() if k not in (LEVELS, COEFFICIENTS)}
-        best = _best(simple)
+        best = GIVEN
         for kind, bar in TOLD_APART.items():
             if kind in errors and errors[kind] < bar * errors[best] and errors[best] > 10 * EXACT:
+                best = kind
+        for kind, bar in ((FREE, BETTER), (ANY, 1 - GAINED)):
+            if kind in errors and errors[kind] < bar * errors[best]:
                 best = kind
         return best
     best = min(errors, key=errors.get)
