@@ -191,7 +191,8 @@ def _blocks(data: Table, names, unit: float, found: tuple) -> list:
 
 
 def _why(best: str, errors: dict) -> str:
-    told = [f"{100 * errors[k]:.3g} % by {k} functions" for k in sorted(errors, key=best.__ne__)]
+    words = {LEVELS: "those of each pair of levels", COEFFICIENTS: "one curve times coefficients"}
+    told = [f"{100 * errors[k]:.3g} % by {words.get(k, f'{k} functions')}" for k in sorted(errors, key=best.__ne__)]
     note = "; the simpler ones, where the others are not clearly better" if errors[best] > min(errors.values()) else ""
     return f"held-out net forces missed: {', '.join(told)} of the properties{note}"
 
