@@ -26,6 +26,7 @@ from distill.shell.errors import UserError
 from distill.splines.dependence import COEFFICIENTS, GIVEN, LEVELS
 from distill.splines.fit import fit_pair_force
 
+R = sp.Symbol("r", positive=True)
 NAMES = ("mass", "charge", "species__A", "species__B")
 
 
@@ -34,11 +35,12 @@ def datasets(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "DATASETS", tmp_path / "datasets")
 
 
-def edges(law: Law, noise=0.0, frames=200, n=5, seed=0) -> dict:
+def edges(law: Law, noise=0.0, frames=200, n=5, seed=0, masses=False) -> dict:
     """Places at random in the fields of a messages file, with the accelerations of ``law``, written out by hand."""
     rng = np.random.default_rng([seed, 7])
     pos, species = rng.normal(0, 1, (frames, n, 2)), rng.integers(0, 2, (frames, n))
-    own = {"mass": np.ones((frames, n)), "charge": np.zeros((frames, n))} | indicators("species", ("A", "B"), species)
+    mass = np.exp(0.5 * rng.standard_normal((frames, n))) if masses else np.ones((frames, n))
+    own = {"mass": mass, "charge": np.zeros((frames, n))} | indicators("species", ("A", "B"), species)
     k, i, j = np.nonzero(np.tile(~np.eye(n, dtype=bool), (frames, 1, 1)))
     dx = pos[k, i] - pos[k, j]
     r = np.linalg.norm(dx, axis=1)
@@ -47,7 +49,7 @@ def edges(law: Law, noise=0.0, frames=200, n=5, seed=0) -> dict:
     f = law.radial(**of_edges(out))
     acc = np.zeros_like(pos)
     np.add.at(acc, (k, i), f[:, None] * dx / r[:, None])
-    acc = acc * (1 + noise * rng.standard_normal(acc.shape))
+    acc = acc / mass[..., None] * (1 + noise * rng.standard_normal(acc.shape))
     return out | {"vel_j": 0 * dx, "acc_i": acc[k, i], "acc_pred_i": acc[k, i], "f": f}
 
 
@@ -149,6 +151,16 @@ def test_held_out_forces_decide_how_species_enter(of, kind, names, noise):
         assert np.allclose([c["AB"] / c["AA"], c["BB"] / c["AA"]], [-2 / 3, 1 / 3], rtol=1e-3 if noise == 0 else 0.05)
 
 
+def test_numbers_enter_beside_species():
+    m_i, m_j = (sp.Symbol(name, positive=True) for name in ("m_i", "m_j"))
+    a, b = (sp.Symbol(f"species__A_{end}", real=True) for end in "ij")
+    true = Law((2 * a * b - a - b) * m_i * m_j / (R + sp.Float(0.2)), properties=NAMES)
+    seen = edges(true, masses=True)
+    fit = fit_pair_force(seen, nodes_of(seen), kinds=(GIVEN,))
+    assert fit.dependence.names == ["[AB, BA] m_i*m_j"]  # nothing between two of a kind
+    assert np.median(np.abs(fit.radial(seen) - seen["f"])) < 1e-5
+
+
 # ---------------------------------------------------------------- laws
 
 
@@ -156,7 +168,6 @@ def case(a: str, b: str) -> Case:
     return Case((f"species__{a}",), (f"species__{b}",))
 
 
-R = sp.Symbol("r", positive=True)
 APART = tuple(Group(((of, 1.0),)) for of in ((case("A", "A"),), (case("A", "B"), case("B", "A")), (case("B", "B"),)))
 SHARED = Group((((case("A", "A"),), 1.4), ((case("A", "B"), case("B", "A")), -1.1), ((case("B", "B"),), 0.6)))
 

@@ -9,7 +9,7 @@ law is tried too.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -105,8 +105,13 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSplin
         learnt = 1.0  # factor on the error for what all trajectories were used for
         if kind == COEFFICIENTS:
             tried_ways, learnt = _one_curve(found, few, scale)
+        elif kind == LEVELS:
+            tried_ways = _of_levels(found, few, names, levels)
+        elif kind == ANY and _by_levels(errors):
+            own = _numbers_in(found[LEVELS][0], names)
+            tried_ways = [dependences.by_levels(few.ends, own, levels, True, ANY)]
         else:
-            tried_ways = _ways(kind, few, names, shape, unit, levels if kind == LEVELS or _by_levels(errors) else ())
+            tried_ways = _ways(kind, few, names, shape, unit)
         for ways in tried_ways:
             if kind == LEVELS and errors.get(kind, np.inf) <= 10 * EXACT:
                 continue  # action is reaction
@@ -210,16 +215,25 @@ def _intervals(columns: int, functions: int, limits) -> int:
     return int(np.clip(columns // functions - 3, *limits)) // 4 * 4
 
 
-def _ways(kind: str, data: Table, names, shape, unit: float, levels=()) -> list[Dependence]:
-    """What is tried of this kind, fewest functions first: free functions of some of the properties or of all.
-    ``levels``: the indicators of categories that the force depends on.
+def _of_levels(found: dict, data: Table, names, levels) -> Iterator[Dependence]:
+    """Functions of every pair of levels, action being reaction, and where it is not: these of the properties that the
+    former were ``found`` to depend on, or there would be too many.
     """
+    yield dependences.by_levels(data.ends, names, levels, False)
+    if LEVELS in found:
+        yield dependences.by_levels(data.ends, _numbers_in(found[LEVELS][0], names), levels, True)
+
+
+def _numbers_in(ways: Dependence, names) -> list[str]:
+    """Those of the properties ``names`` that products for pairs of levels hold."""
+    held = {variable for f in ways.functions for term in f.terms for variable in term}
+    return [name for name in names if held & set(property_named(name).variables)]
+
+
+def _ways(kind: str, data: Table, names, shape, unit: float) -> list[Dependence]:
+    """What is tried of this kind, fewest functions first: free functions of some of the properties or of all."""
     if kind == GIVEN:
         return [dependences.products(data.ends, names)]
-    if kind == LEVELS:
-        return [dependences.by_levels(data.ends, names, levels, ordered) for ordered in (False, True)]
-    if kind == ANY and levels:
-        return [dependences.by_levels(data.ends, names, levels, True, ANY)]
     if kind == ANY:
         return [dependences.one_sided(data.ends, names)]
     powers, out = _powers(data, names, shape, unit), []
