@@ -212,7 +212,8 @@ class ReadOutRecord(Part):
     those of the data by splines.
     """
 
-    gauge: str  # what the messages are: force, acceleration (F/m_i), charge_force (q_i F), or jacobian; or splines
+    gauge: str  # what the messages are: force, acceleration (F/m_i), charge_force (q_i F), or jacobian; or splines;
+    # pair_terms: forces in the gauge in which the pair's terms have their mean over senders
     why: str  # the choice in a sentence
     held_out_error: float  # mean relative difference from these net forces, particles left out
     held_out_errors: dict[str, float | None]  # the same by gauge
@@ -222,6 +223,9 @@ class ReadOutRecord(Part):
     sideways: dict[str, float | None] = none(dict)  # median share of the force across the line, where compared
     third_law: dict[str, float | None] = none(dict)  # |F_ij + F_ji| relative, where compared
     node_terms: list[str]  # terms beside the pair force that the fit needs
+    further: list[str] = none(list)  # all others, by name, property and what they depend on
+    said: float | None = None  # R2 of the pair terms in how the messages of two senders to one receiver differ
+    terms: dict[str, float] = none(dict)  # R2 of each term against the true one, where the law is known
     antisymmetrised: bool  # whether F_ij = -F_ji was imposed
     tangential_share: float  # of the squared force that is not central
     tangential_median: float  # of |F_t|/|F|
@@ -497,6 +501,7 @@ class BeforeRefit(PairLaw):
     """The row of a front that was chosen before any refit on accelerations."""
 
     why: str  # the choice in a sentence
+    pairs: dict[str, PairLaw] = none(dict)  # further forces of a pair
     node: NodeLaw | None = None  # what acts beside the pair forces, as read with them
     runner_up: RunnerUp | None = None  # the next best row
     chosen_share: float | None = None  # of bootstrap draws of held-out rows that pick the same row
@@ -592,6 +597,7 @@ class Rival(Part):
     what: str  # it is, in a sentence
     before_refit: BeforeRefit | None = None  # the row chosen in its force; null: it estimates none (the control)
     pair: PairLaw  # what it finds
+    pairs: dict[str, PairLaw] = none(dict)  # further forces of a pair
     node: NodeLaw  # and what else acts
     acceleration_error: AccelerationErrors  # of it
     verdict: Verdict | None = None  # null where the truth is not known

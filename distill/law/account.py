@@ -1,6 +1,6 @@
 """What ``law.json`` says: the law, where it came from, how sure it is, and whether it is true."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,7 +30,7 @@ from distill.law.receivers import (
     without_pairs,
 )
 from distill.law.scene import of_dataset, of_receivers
-from distill.law.sources import Source, sharpened
+from distill.law.sources import SPLINES, Source, sharpened
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics import record
@@ -40,7 +40,6 @@ from distill.physics.terms.cases import with_coefficients
 from distill.search import node_function
 from distill.search.front import Front, Row
 from distill.shell import extensions
-from distill.splines.pair_spline import Further
 from distill.statistics.metrics import beyond_noise
 
 CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen before the refit
@@ -148,15 +147,29 @@ def read_by_group(
     return front, {k: units.pair(v) for k, v in starts.items()}, rows
 
 
-def beside(found: Finding, terms: Sequence[Further], ground: selection.Ground) -> Finding:
-    """``found``, whose radial law was made beside splines of ``terms``, with formulas for these too, on the whole
-    accelerations of ``ground``.
+def found_by(source: Source, front: Front | None, whole: dict, ground: selection.Ground, rest: Callable, dataset):
+    """As ``finding``, with formulas for all ``further`` terms of the ``source``. ``whole``, ``ground``: the messages
+    and their receivers; ``rest``: of terms, the messages without the accelerations that these make, and their ground.
     """
+    if not source.further:
+        return finding(source, front, ground, whole, dataset)
+    messages, left = rest(source.further)
+    return beside(finding(source, front, left, messages, dataset), ground)
+
+
+def beside(found: Finding, ground: selection.Ground) -> Finding:
+    """``found``, whose radial law was made beside splines of the further terms of its source, with formulas for these
+    too, on the whole accelerations of ``ground``; before any refit, on those that a network predicts.
+    """
+    terms, before = found.source.further, found.before
+    if before is not None and found.source.name != SPLINES:  # splines are of the data's accelerations themselves
+        before = further.composed(before, terms, ground.of_predictions(), ground.units)[0]
     law, known, errors = further.composed(found.law, terms, ground, ground.units)
     law = replace(law, pair=with_coefficients(law.pair))
     known["constants"] += [c for c in found.known["constants"] if "gap" in c]
     refined = replace(found.refined, law=law, held_out=law_error(law, ground.held), data=ground.many)
-    return replace(found, law=law, refined=refined, known=known, beside=found.beside | {"standard_errors": errors})
+    about = found.beside | {"standard_errors": errors}
+    return replace(found, before=before, law=law, refined=refined, known=known, beside=about)
 
 
 def _examined(refined, ground, film=None) -> tuple[Law, dict]:
@@ -336,7 +349,7 @@ def before_json(found: Finding, judge: Judge) -> dict | None:
         return None
     told = {"why": found.front.why} | {k: found.front.info.get(k) for k in CERTAINTY}
     about = {"node": found.before.node_json(judge.dim), "verdict": judge.verdict(found.before)}
-    return found.before.pair_json() | told | about
+    return found.before.pair_json() | {"pairs": found.before.pairs_json()} | told | about
 
 
 def rival_json(found: Finding, judge: Judge) -> dict:
@@ -346,6 +359,7 @@ def rival_json(found: Finding, judge: Judge) -> dict:
         "what": found.source.what,
         "before_refit": before_json(found, judge),
         "pair": found.law.pair_json(),
+        "pairs": found.law.pairs_json(),
         "node": found.law.node_json(judge.dim) | found.beside,
         "acceleration_error": judge.acceleration_error(found.law),
         "verdict": judge.verdict(found.law),

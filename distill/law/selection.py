@@ -145,6 +145,14 @@ class Ground:
         other._aim()
         return other
 
+    def of_predictions(self) -> "Ground":
+        """The same receivers with the accelerations that the network predicts in place of those of the data."""
+        sets = [replace(one, acc=one.predicted, noise=None) for one in self.sets]
+        other = copy.copy(self)
+        other._few, other.many, other.held = sets
+        other._aim()
+        return other
+
     @property
     def sets(self) -> tuple[Receivers, Receivers, Receivers]:
         """Receivers that candidates are fitted to, that the law is, that decide."""

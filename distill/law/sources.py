@@ -4,6 +4,7 @@ The trained network's messages are one source; a rival is another, which the sam
 follow (``law.account.finding``). The control has no estimate at all: its refit starts from fixed formulas.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from distill.formulas.tree import with_scales
 from distill.formulas.units import ONE, Units
 from distill.physics.terms import direction
 from distill.physics.terms.cases import Group
+from distill.splines.pair_spline import Further
 from distill.statistics.metrics import typical_size
 
 LINEAR_NODE = "linear_node"  # the trained network once more, beside a law with a response
@@ -26,8 +28,9 @@ class Source:
 
     ``label``: its name in tables, ``what``: one sentence, both for law.json and the report. ``node_terms``: names of
     the ``physics.terms`` that the receivers need beside it, ``node`` their values where they are known before any
-    refit (name -> value of the term). ``cpu_seconds``: that the estimate took. ``groups``: pairs of levels of
-    categories that have a formula each; none where all have the same.
+    refit (name -> value of the term). ``further``: all other terms beside the radial force, in splines.
+    ``cpu_seconds``: that the estimate took. ``groups``: pairs of levels of categories that have a formula each; none
+    where all have the same.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Source:
     force: np.ndarray | None = None
     node_terms: tuple[str, ...] = ()
     node: dict = field(default_factory=dict)
+    further: Sequence[Further] = ()
     cpu_seconds: float = 0.0
     groups: tuple[Group, ...] = ()
 

@@ -29,6 +29,8 @@ class Recipe:
     wide_masses   whether masses over many decades (``metrics.spans_decades``) change the network
     scaled        whether networks work in units of their training data (``files.scales``), from its centre
     doubts        ``ASSUMPTIONS`` that nothing read from its networks may make either
+    assumes       of nature, by the name that a look (``survey.assumptions``) has for it, in words: what its networks,
+                  or what is read from them, cannot say
     """
 
     options: dict
@@ -40,6 +42,7 @@ class Recipe:
     wide_masses: bool = False
     scaled: bool = False
     doubts: tuple[str, ...] = ()
+    assumes: dict[str, str] = field(default_factory=dict)
 
 
 def paper_batch_size(n: int) -> int:
@@ -82,6 +85,8 @@ PRIORS = {
     "log_mass": "log mass",
     "close_sampling": "close sampling",
 }
+READ = {"central": "forces along the line of centres", "velocity-free": "forces that do not depend on velocities"}
+TIMELESS = {"stationary": "the same forces at all times"}
 PAPER = Recipe(
     {name: paper for name, (paper, _) in OPTIONS.items()},
     8_000,
@@ -92,6 +97,7 @@ PAPER = Recipe(
     # kind stays at predicting nothing
     dict(epochs=1, r_power=-3.0, receivers=64, silent_start=True, scale_output=True),
     ("l1_weight",),
+    assumes={"reciprocal": "that action is reaction"} | READ | TIMELESS,
 )
 NEWTON = Recipe(
     {name: newton for name, (_, newton) in OPTIONS.items()},
@@ -100,6 +106,7 @@ NEWTON = Recipe(
     wide_masses=True,
     scaled=True,
     in_a_box=dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
+    assumes=PAPER.assumes | {"homogeneous": "the same forces everywhere", "superposing": "that forces add up"},
 )
 # nothing is said about action and reaction, nor that it is the same everywhere and at all times; what pairs do depends
 # on where they are from each other alone, forces add up, and a = F/m, so that messages are forces
@@ -111,6 +118,7 @@ OPEN = replace(
     least_steps=6_000,  # without the third law there is twice as much to learn
     wide_masses=False,
     doubts=("antisymmetric", "translation_invariant"),
+    assumes={"superposing": NEWTON.assumes["superposing"]},
 )
 RECIPES = {"paper": PAPER, "newton": NEWTON, "open": OPEN}
 FURTHER = ("relative_messages", "additive_node", "clock")  # options that are off where a recipe does not name them

@@ -1,27 +1,36 @@
 """Message components against the true forces: the stage ``fit_linear``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import sympy as sp
 
 from distill.files import records
-from distill.files.kinds import LinearFit, MessagesRecord, SystemRecord
+from distill.files.dataset import dataset_of_run
+from distill.files.kinds import LinearFit, MessagesRecord, RunConfig, SystemRecord
 from distill.files.messages import load_made_elsewhere, load_messages
 from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of
+from distill.files.properties import of_edges, of_receivers
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import save_bytes
-from distill.messages import read_out
+from distill.law.receivers import forces_of
+from distill.messages import read_out, roles
 from distill.messages.net_forces import nodes_of
-from distill.physics.law import AXES
+from distill.physics.law import AXES, RADIAL, Law, law_of_system
 from distill.physics.record import system_of
-from distill.physics.terms import direction
+from distill.physics.terms import State, direction
+from distill.physics.terms import force as force_of_terms
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage, warn
+from distill.splines.blocks import NodeBlock, Seen, with_motion
 from distill.splines.fit import fit_pair_force, kinds_where
+from distill.splines.of_messages import TermsOfMessages, fit_terms_of_messages, has_additive_node
 from distill.statistics import metrics
 
+NODE = "node"  # all that acts on one particle
 ELSEWHERE = "all"  # edges of messages made elsewhere that are scored
 
 
@@ -72,7 +81,13 @@ def fit_linear(
     fitted_to = loaded.get("train") or _with_predictions(*loaded[split], seed)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
 
-    result, drawn = measure(scored, fitted_to, meta, cutoff, seed)
+    law = None
+    if messages is None and has_additive_node(config := records.load(RunConfig, run_dir(run) / "config.json")):
+        dataset = dataset_of_run(run, config)
+        scored, fitted_to = with_motion(scored, dataset), (with_motion(fitted_to[0], dataset), fitted_to[1])
+        system = system_of(dataset.meta.system)
+        law = None if system is None else law_of_system(system, dataset.dim)
+    result, drawn = measure(scored, fitted_to, meta, cutoff, seed, law)
     title = f"{run}: messages against true {drawn['target']}"
     figure = plots.linear_fit(*(drawn[k] for k in ("message", "fitted", "labels", "scores", "forces")), title)
     save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
@@ -108,9 +123,16 @@ def _with_predictions(messages: dict, meta: MessagesRecord, seed: int) -> tuple[
 
 
 def measure(
-    messages: dict, train: tuple[dict, MessagesRecord], meta: MessagesRecord, cutoff: int, seed: int
+    messages: dict,
+    train: tuple[dict, MessagesRecord],
+    meta: MessagesRecord,
+    cutoff: int,
+    seed: int,
+    law: Law | None = None,
 ) -> tuple[dict, dict]:
-    """All numbers of ``linear_fit.json`` and the points to draw."""
+    """All numbers of ``linear_fit.json`` and the points to draw. Messages with a ``motion`` are those of an additive
+    node, and read term by term; ``law``: the true one of these, None where it is not known.
+    """
     dim = messages["dx"].shape[1]
     values = read_out.importance(messages)
     top = read_out.top_components(values, dim)
@@ -125,8 +147,14 @@ def measure(
 
     nodes = nodes_of(train[0])
     about = train[1]
-    read = read_out.read_out(train[0], nodes, about.antisymmetric, seed, about.doubted, about.network_error)
-    estimated = read.force(messages, nodes_of(messages))
+    terms = {}
+    if "motion" in train[0]:
+        read = fit_terms_of_messages(roles.part("read_out", train[0], seed), seed)
+        estimated = read.whole(messages)
+        terms = {"terms": term_scores(read, law, messages)} if law is not None else {}
+    else:
+        read = read_out.read_out(train[0], nodes, about.antisymmetric, seed, about.doubted, about.network_error)
+        estimated = read.force(messages, nodes_of(messages))
     central = read_out.centrality(estimated, messages["dx"], messages["r"])
     spline = fit_pair_force(train[0], nodes, seed, kinds_where(train[1].doubted, train[0]))
     splined = spline.force(messages)
@@ -145,6 +173,7 @@ def measure(
         "channel_map_r2": metrics.channel_map(chosen, targets[best]),
         "read_out": {
             **read.account(),
+            **terms,
             **{k: v for k, v in central.items() if k != "radial"},
             **read_out.score_forces(estimated, targets["force"]),
         },
@@ -183,6 +212,36 @@ def measure(
             )
         },
     }
+
+
+def term_scores(read: TermsOfMessages, law: Law, messages: dict) -> dict[str, float]:
+    """R2 of every term's splines with that of the true ``law``: of a pair's on the edges, of all that act on one
+    particle together on the receivers. A term that is one too many has the share of its square in the true pair forces
+    with its sign changed; one that is missing has 0.
+    """
+    motion = messages["motion"]
+    one = np.ones(len(motion.share))
+    seen = Seen(messages["r"].astype(float), of_edges(messages), replace(motion, share=one, weight=one))
+    parts: dict[str, np.ndarray] = {RADIAL: read.radial_of_pairs(messages)}
+    for further in read.further:
+        name = NODE if isinstance(further.block, NodeBlock) else further.block.term
+        parts[name] = parts.get(name, 0.0) + further.forces(seen)
+    first = nodes_of(messages).first
+    state = State(motion.vel, of_receivers(messages, np.arange(len(one))), motion.pos, motion.t)
+    parts[NODE] = parts.get(NODE, 0.0) + force_of_terms(read.node_values, state)
+    true = {RADIAL: replace(law, node={}, pairs={})}
+    true |= {name: replace(law, pair=sp.Float(0), node={}, pairs={name: f}) for name, f in law.pairs.items()}
+    true |= {NODE: replace(law, pair=sp.Float(0), pairs={})} if law.node else {}
+    whole = float((messages["force"].astype(float) ** 2).sum()) or 1.0
+    out = {}
+    for name in dict.fromkeys([*true, *parts]):
+        pick = first if name == NODE else slice(None)
+        own = parts.get(name, np.zeros(motion.unit.shape))[pick]
+        if name in true:
+            out[name] = metrics.r_squared(forces_of(true[name], seen)[pick], own)
+        elif own.any():
+            out[name] = -float((own**2).sum()) / whole
+    return out
 
 
 def per_mass(force_scores: dict, mass: float) -> dict:

@@ -12,18 +12,20 @@ from distill.files.fields import SPLITS
 from distill.files.kinds import DatasetRecord, MessagesRecord, RunConfig, SystemRecord
 from distill.files.messages import load_made_elsewhere, load_messages
 from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of, splines_name
+from distill.files.properties import of_edges
 from distill.files.scales import scales_of, scales_of_messages, scales_of_model
 from distill.formulas.units import ONE, Units
 from distill.law.sources import Source
 from distill.messages import read_out, roles
 from distill.messages.net_forces import Nodes, missed_between, node_values, nodes_of
-from distill.pipeline.rivals import MAKERS, NO_NETWORK, Material, fitted, of_all_levels, of_splines
+from distill.pipeline.rivals import MAKERS, NO_NETWORK, Material, fitted, of_all_levels, of_splines, of_terms
 from distill.search.registry import MESSAGES, SPLINES
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
-from distill.splines.blocks import with_motion
+from distill.splines.blocks import Seen, with_motion
 from distill.splines.observations import GRAPHS, observations
+from distill.splines.of_messages import fit_terms_of_messages, has_additive_node
 from distill.splines.pair_spline import Further, PairSpline
 from distill.splines.window_length import with_window
 from distill.survey.fit import all_that_acts, unseen
@@ -58,11 +60,17 @@ class Forces:
     meta: MessagesRecord | None = None
     network: bool = True
     units: Units = ONE
-    further: Sequence[Further] = ()  # terms beside the radial force and constants of a node, in splines
-    whole: dict | None = None  # ``messages`` with all of the accelerations, where further terms are taken off them
 
     def __post_init__(self):
         self.messages = with_missed(self.messages, self.nodes, self.main.force)
+
+    def less(self, terms: Sequence[Further]) -> dict:
+        """``messages`` without the accelerations that ``terms`` make: the radial force and constants make the rest."""
+        seen = Seen(self.messages["r"].astype(float), of_edges(self.messages), self.messages["motion"])
+        each, of = sum(one.forces(seen) for one in terms), self.nodes.of_edge
+        made = np.stack([np.bincount(of, v, len(self.nodes.first)) for v in each.T], 1)[of]
+        made /= self.messages["mass_i"].astype(float)[:, None]
+        return self.messages | {name: self.messages[name] - made for name in ("acc_i", "acc_pred_i")}
 
     def rival(self, name: str, seed: int) -> Source:
         """Another way to a law from the same data."""
@@ -80,6 +88,7 @@ class Forces:
         if not path:
             return None
         test, _ = load_messages(path, self.run)
+        test = with_motion(test, self.dataset) if "motion" in self.messages else test
         nodes = nodes_of(test)
         splines = isinstance(self.read, PairSpline)
         return with_missed(test, nodes, self.read.force(test) if splines else self.read.force(test, nodes))
@@ -125,10 +134,14 @@ class OfRun:
 
     def forces(self, seed: int, quick: bool) -> Forces:
         dataset, messages = dataset_of_run(self.run, self.config), self.messages
-        nodes = nodes_of(messages)
+        nodes, additive = nodes_of(messages), has_additive_node(self.config)
+        messages = with_motion(messages, dataset) if additive else messages
         if self.splines:
             read = fitted(messages, seed, self.meta.doubted)
             main = of_splines(read, messages)
+        elif additive:
+            read = fit_terms_of_messages(roles.part("read_out", messages, seed), seed)
+            main = of_terms(MESSAGES, read, messages)
         else:
             read = read_out.read_out(
                 messages, nodes, self.meta.antisymmetric, seed, self.meta.doubted, self.meta.network_error
@@ -159,12 +172,10 @@ class OfDataset:
         nodes, own = nodes_of(edges), roles.part("read_out", edges, seed)
         read, _, _ = all_that_acts(own, nodes_of(own), unseen(self.dataset, seed, test=False), seed, quick)
         edges["acc_pred_i"] = read.accelerations(edges, nodes)
-        main, whole = of_splines(read, edges), edges
-        if read.further:
-            edges = _less(edges, read, nodes)
         units = Units.of_scales(scales_of(self.dataset))
-        rest = {"network": False, "units": units, "further": read.further, "whole": whole}
-        return Forces(self.run, self.inputs, self.dataset, edges, nodes, read, main, **rest)
+        return Forces(
+            self.run, self.inputs, self.dataset, edges, nodes, read, of_splines(read, edges), network=False, units=units
+        )
 
 
 class NoDataset(Dataset):
@@ -222,12 +233,6 @@ class OfMessages:
 
 
 GIVE_OTHERS = "give messages that differ from pair to pair, or search what splines read:  --force-from splines"
-
-
-def _less(edges: dict, read: PairSpline, nodes: Nodes) -> dict:
-    """``edges`` without the accelerations that further terms make: the radial force and constants make the rest."""
-    made = read.further_force(edges, nodes) / edges["mass_i"][nodes.first].astype(float)[:, None]
-    return edges | {name: edges[name] - made[nodes.of_edge] for name in ("acc_i", "acc_pred_i")}
 
 
 def _with_predictions(dataset: Dataset, split: str, graphs: int, seed: int, read: PairSpline) -> dict:

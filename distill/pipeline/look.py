@@ -18,6 +18,7 @@ from distill.splines.window_length import with_window
 from distill.survey.assumptions import assumptions, momentum
 from distill.survey.fit import all_that_acts, unseen
 from distill.survey.labels import against_tracks
+from distill.survey.recipes import advice
 from distill.survey.tell import (
     assumption_lines,
     data_lines,
@@ -55,6 +56,8 @@ def look(dataset: str, *, seed: int = 0, threads: int = 1, overwrite: bool = Fal
     told["against"] = doubts = doubts_of(told, against_tracks(data))
     del told["text"]  # is among them, or is nothing
     lines += doubt_lines(doubts)
+    if other := advice("newton", told["assumptions"]):
+        lines.append(f"train     {other}")
     from distill.report import plots  # matplotlib takes a second
 
     out = paths.OUTPUTS / splines_name(data.name) / "look.png"

@@ -7,6 +7,7 @@ searched, refitted, chosen and judged as that of the messages is.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from distill.files.dataset import Dataset
 from distill.files.kinds import MessagesRecord, RunConfig
@@ -17,11 +18,17 @@ from distill.messages import read_out, roles
 from distill.messages.net_forces import Nodes, node_values, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics.terms.cases import Group, groups_of_all
-from distill.search.registry import CONTROL, RIVALS, SPLINES, UNTRAINED
+from distill.search.registry import CONTROL, MESSAGES, RIVALS, SPLINES, UNTRAINED
 from distill.shell.errors import UserError
-from distill.splines.dependence import COEFFICIENTS, LEVELS, levels_in, varying
+from distill.splines.dependence import ANY, COEFFICIENTS, GIVEN, LEVELS, levels_in, varying
 from distill.splines.fit import fit_pair_force, kinds_where
+from distill.splines.of_messages import TermsOfMessages, fit_terms_of_messages
 from distill.splines.pair_spline import PairSpline
+
+TERMS_ARE = {  # of an additive network: (label, what it is)
+    MESSAGES: ("messages", "the messages of the trained network, which are forces, every term of them in splines"),
+    UNTRAINED: ("untrained network", "the messages of the same network before its first step, read out alike"),
+}
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,23 @@ class Material:
     read: ReadOut | PairSpline
     seed: int
 
+    @cached_property
+    def by_data(self) -> PairSpline:
+        """Splines of all terms that the accelerations of the data ask for."""
+        own = roles.part("read_out", self.messages, self.seed)
+        return fit_pair_force(own, nodes_of(own), self.seed, (GIVEN, ANY))
+
 
 def control(m: Material) -> Source:
-    groups = m.read.dependence.groups if isinstance(m.read, PairSpline) else of_all_levels(m.messages, m.meta)
-    return Source(
-        CONTROL, "accelerations, no network", selection.CONTROL_IS, node_terms=m.read.node_terms, groups=groups
-    )
+    read = m.by_data if isinstance(m.read, TermsOfMessages) else m.read  # what nobody has to see messages for
+    further, groups = (), ()
+    if isinstance(read, PairSpline):
+        further, groups = read.further, read.dependence.groups
+    else:
+        groups = of_all_levels(m.messages, m.meta)
+    what = selection.CONTROL_IS
+    told = {"node_terms": read.node_terms, "further": further, "groups": groups}
+    return Source(CONTROL, "accelerations, no network", what, **told)
 
 
 def of_all_levels(messages: dict, meta: MessagesRecord | None) -> tuple[Group, ...]:
@@ -64,9 +82,17 @@ def of_splines(spline: PairSpline, messages: dict) -> Source:
     else:
         how = "times smooth functions of each end's properties"
     what = f"splines in the distance {how}, fitted to the accelerations, without a network"
-    force, terms = spline.force(messages), spline.node_terms
-    node, seconds, groups = spline.node_values, about["cpu_seconds"], spline.dependence.groups
-    return Source(SPLINES, "splines, no network", what, force, terms, node, seconds, groups)
+    force, terms, node = spline.force(messages), spline.node_terms, spline.node_values
+    rest = {"further": spline.further, "cpu_seconds": about["cpu_seconds"], "groups": spline.dependence.groups}
+    return Source(SPLINES, "splines, no network", what, force, terms, node, **rest)
+
+
+def of_terms(name: str, read: TermsOfMessages, messages: dict) -> Source:
+    """What an additive network says of every term."""
+    label, what = TERMS_ARE[name]
+    force, seconds = read.force(messages), read.about["cpu_seconds"]
+    rest = {"further": read.further, "cpu_seconds": seconds, "groups": read.dependence.groups}
+    return Source(name, label, what, force, read.node_terms, read.node_values, **rest)
 
 
 def fitted(messages: dict, seed: int, doubted=()) -> PairSpline:
@@ -76,6 +102,8 @@ def fitted(messages: dict, seed: int, doubted=()) -> PairSpline:
 
 
 def splines(m: Material) -> Source:
+    if isinstance(m.read, TermsOfMessages):
+        return of_splines(m.by_data, m.messages)
     return of_splines(fitted(m.messages, m.seed, m.meta.doubted), m.messages)
 
 
@@ -86,6 +114,10 @@ def untrained(m: Material) -> Source:
     started = time.process_time()
     own = untrained_messages(m.config, m.dataset, m.messages)
     what = "the messages of the same network before its first step, read out alike"
+    if isinstance(m.read, TermsOfMessages):
+        own |= {"motion": m.messages["motion"]}
+        read = fit_terms_of_messages(roles.part("read_out", own, m.seed), m.seed)
+        return of_terms(UNTRAINED, read, own)
     try:
         read = read_out.read_out(own, m.nodes, m.meta.antisymmetric, m.seed, m.meta.doubted)
     except UserError as exc:
@@ -93,9 +125,8 @@ def untrained(m: Material) -> Source:
         return Source(UNTRAINED, "untrained network", what, cpu_seconds=time.process_time() - started)
     force = read.force(own, m.nodes)
     node = node_values(force, own, m.nodes, read.node_terms)
-    seconds = time.process_time() - started
-    groups = of_all_levels(own, m.meta)
-    return Source(UNTRAINED, "untrained network", what, force, read.node_terms, node, seconds, groups)
+    told = {"cpu_seconds": time.process_time() - started, "groups": of_all_levels(own, m.meta)}
+    return Source(UNTRAINED, "untrained network", what, force, read.node_terms, node, **told)
 
 
 MAKERS: dict[str, Callable[[Material], Source]] = dict(zip(RIVALS, (control, untrained, splines), strict=True))

@@ -194,9 +194,10 @@ def searched(plan: Plan, threads: int) -> Searched:
     if plan.formulas is not None:
         same = {k: float(v[0]) for k, v in of_edges(messages).items() if np.ptp(v) == 0}
         options = replace(options, formulas=given_formulas.with_values(plan.formulas, same))
+    left_of = forces.less(main.further) if main.further else messages
     with about(relative(source), MORE):
         todo = searches(
-            plan.arguments["targets"], messages, nodes, read, main.force, rows, seed, forces.units, main.groups
+            plan.arguments["targets"], left_of, nodes, read, main.force, rows, seed, forces.units, main.groups
         )
     some = [o for o in others if o.force is not None]
     todo += [t for o in some for t in radial_targets(o.name, messages, o.force, o.groups, rows, seed, forces.units)]
@@ -231,14 +232,15 @@ def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
     seed, quick = asked["seed"], asked["quick"]
     data, messages, nodes, read, main = forces.dataset, forces.messages, forces.nodes, forces.read, forces.main
     ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)
-    own = account.finding(main, _front_of("radial", main, fronts.get), ground, messages, data)
-    if forces.further:
-        messages = forces.whole
-        ground = account.ground_of(messages, nodes, data, seed, quick, forces.units)
-        own = account.beside(own, forces.further, ground)
-    compared = [account.finding(o, found.of_rivals[o.name], ground, messages, data) for o in found.others]
+
+    def rest(terms):
+        less = forces.less(terms)
+        return less, account.ground_of(less, nodes, data, seed, quick, forces.units)
+
+    own = account.found_by(main, _front_of("radial", main, fronts.get), messages, ground, rest, data)
+    compared = [account.found_by(o, found.of_rivals[o.name], messages, ground, rest, data) for o in found.others]
     polish, doubts = None, against_tracks(data)
-    if "observed" in data.arrays and found.behind is None and not forces.further:
+    if "observed" in data.arrays and found.behind is None and not main.further:
         own, polish, more = shooting_account.polished(own, data, seed, ground.unit_charges, quick)
         doubts += more
     test = forces.test(seed)

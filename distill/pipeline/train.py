@@ -6,8 +6,8 @@ from pathlib import Path
 
 from distill.files import records
 from distill.files.dataset import Dataset, load_dataset, start_of
-from distill.files.kinds import RunConfig
-from distill.files.names import run_name
+from distill.files.kinds import LookRecord, RunConfig
+from distill.files.names import run_name, splines_name
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
 from distill.files.scales import far_from_one, over_decades, scales_of
 from distill.files.storage import save_together
@@ -27,6 +27,7 @@ from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage, warn
 from distill.shell.threads import pick_device
 from distill.statistics.metrics import spans_decades
+from distill.survey.recipes import advice
 from distill.windows.of_dataset import positions_alone
 
 
@@ -79,6 +80,8 @@ def train(
         )
     if wide := over_decades(data):
         warn(f"{relative(data.path)} ranges widely ({', '.join(wide)}): what is small in it is learnt last, if at all")
+    if other := _advice(data, recipe):
+        warn(other)
     finished, jobs, auto = [], [], {}
     if positions_alone(data) and "velocities" not in asked:
         auto["velocities"], why = _velocities(data)
@@ -112,6 +115,16 @@ def train(
         for job, trainer in group:
             finish(write(job, trainer, data, where, len(group)))
     return finished
+
+
+def _advice(dataset: Dataset, recipe: str) -> str | None:
+    """What a look at these very data says against the recipe."""
+    path = paths.OUTPUTS / splines_name(dataset.name) / "look.json"
+    if not path.is_file():
+        return None
+    found = records.load(LookRecord, path)
+    same = found.digest_of("dataset") == sha256(dataset.path)
+    return advice(recipe, found.assumptions) if same and found.assumptions else None
 
 
 def _velocities(dataset: Dataset) -> tuple[bool, str]:

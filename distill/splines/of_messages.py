@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from distill.files.kinds import RunConfig
 from distill.files.properties import of_edges
 from distill.messages.gauges import own_shares, senders, settled
 from distill.messages.net_forces import Nodes
@@ -58,6 +59,9 @@ class TermsOfMessages(PairSpline):
     def plain_force(self, edges: dict, nodes: Nodes | None = None) -> np.ndarray:
         return self.whole(edges)
 
+    def account(self) -> dict:
+        return super().account() | {"said": self.about["said"]}
+
     def said(self, edges: dict) -> float:
         """Share of the differences between senders of one receiver that the pair terms say: R2, 1 where a receiver has
         one sender and there are none.
@@ -66,6 +70,11 @@ class TermsOfMessages(PairSpline):
         nothing = np.zeros(shares.shape)
         there, left = (settled(one, nothing, *at) for one in (shares, shares - self.of_pairs(edges)))
         return 1 - float((left**2).sum() / max((there**2).sum(), 1e-300))
+
+
+def has_additive_node(config: RunConfig) -> bool:
+    """Whether the messages of a run are read term by term; not in a box, where terms of the place mean nothing."""
+    return bool(config.model.get("additive_node")) and not config.model.get("periodic")
 
 
 def fit_terms_of_messages(messages: dict, seed: int = 0) -> TermsOfMessages:

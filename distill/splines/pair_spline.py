@@ -118,6 +118,7 @@ class PairSpline:
             "sideways": {},
             "third_law": {},
             "node_terms": list(self.node_terms),
+            "further": [one.block.name for one in self.further],
             "antisymmetrised": False,
         }
 
