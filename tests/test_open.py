@@ -1,15 +1,24 @@
 """The recipe for open systems: what its networks may see, the gauge of their messages, and terms read from them."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from planted import write_dataset
 from test_blocks import world
 
+import distill
 from distill.messages.gauges import own_shares, senders, settled
+from distill.network.data import Inputs
 from distill.network.edges import all_pairs
+from distill.network.recipes import doubted
+from distill.shell import paths
 from distill.splines.blocks import with_motion
 from distill.splines.observations import observations
 from distill.splines.of_messages import fit_terms_of_messages
+from distill.survey.assumptions import ASSUMPTIONS
+from distill.survey.recipes import advice
 from models import GNN, ModelConfig
 
 N = 4
@@ -107,3 +116,55 @@ def test_planted_terms_are_read_back_whatever_the_gauge(planted):
     assert np.abs(read.radial(edges) / radial - 1)[near].mean() < 0.01
     assert np.abs(read.whole(edges) - pair).mean() < 0.01 * np.abs(pair).mean()
     assert read.said(edges) > 0.999 and read.one_sided(edges) > 0.1
+
+
+def test_only_networks_with_a_clock_see_the_time():
+    pos, vel = np.random.default_rng(0).normal(size=(2, 5, N, 2))
+    t, own = np.linspace(100, 104, 5), {"mass": np.ones((5, N)), "charge": np.ones((5, N))}
+    seen, blind = (Inputs(clock=clock).features(pos, vel, own, ("charge", "mass"), t) for clock in ((102.0, 0.5), ()))
+    assert np.array_equal(seen[..., :-1], blind) and blind.shape[-1] == 6
+    assert np.allclose(seen[..., -1], 2 * (t - 102)[:, None] + np.zeros(N))
+
+
+def test_what_no_stage_may_assume_of_its_messages():
+    assert doubted("newton", {}) == [] and doubted("newton", {"antisymmetric": False}) == ["antisymmetric"]
+    assert doubted("open", {}) == ["antisymmetric", "translation_invariant"]
+    assert doubted("open", {"antisymmetric": True}) == ["translation_invariant"]
+    assert doubted("somebody's", {"linear_node": False}) == ["linear_node"]
+
+
+def looked(**why):
+    return {name: {"holds": name not in why, "why": [why[name]] if name in why else []} for name in ASSUMPTIONS}
+
+
+@pytest.mark.parametrize("name", ["central", "reciprocal", "velocity-free", "homogeneous", "stationary"])
+def test_a_recipe_is_proposed_where_another_assumes_what_is_not_so(name):
+    found = looked(**{name: "this is why"})
+    told = advice("newton", found)
+    assert told.startswith("recipe newton assumes") and told.endswith(": --recipe open")
+    assert "which these data violate (this is why)" in told
+    assert advice("open", found) is None and advice("newton", looked()) is None
+
+
+def test_no_recipe_is_proposed_that_assumes_as_much():
+    assert advice("open", looked(superposing="what is left")).endswith("no recipe assumes less")
+    assert "--recipe open" in advice("newton", looked(superposing="what is left", reciprocal="so it is"))
+
+
+@pytest.mark.slow
+def test_a_law_of_two_terms_goes_through_a_network_to_the_law_file(tmp_path, monkeypatch):
+    for name in ("datasets", "model_weights", "outputs"):
+        monkeypatch.setattr(paths, name.upper(), tmp_path / name)
+    write_dataset(tmp_path / "datasets", "alignment_n4_d2_s0", "alignment", trajectories=120, frames=40)
+    run = "alignment_n4_d2_s0__bottleneck-open__s0"
+    distill.train("alignment_n4_d2_s0", variant="bottleneck", recipe="open", hidden=32, epochs=60, lr=1e-2)
+    distill.extract_messages(run)
+    distill.fit_linear(run)
+    scores = json.loads((tmp_path / "outputs" / run / "linear_fit.json").read_text())["read_out"]
+    assert scores["gauge"] == "pair_terms" and scores["r2_all"] > 0.99
+    assert scores["terms"]["radial"] > 0.999 and scores["terms"]["relative_velocity"] > 0.99
+    distill.search_law(run, rivals=("control", "untrained"), quick=True)
+    law = json.loads((tmp_path / "outputs" / run / "law.json").read_text())
+    assert "relative_velocity" in law["pairs"] and "relative_velocity" in law["from_messages"]["pairs"]
+    assert "relative_velocity" in law["rivals"]["control"]["pairs"]
+    assert law["acceleration_error"]["law"] < 0.1 * law["acceleration_error"]["gnn"]

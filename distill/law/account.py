@@ -37,6 +37,7 @@ from distill.physics import record
 from distill.physics.law import Law, case_words, law_of_system
 from distill.physics.system import node_force, state_of
 from distill.physics.terms.cases import with_coefficients
+from distill.physics.terms.values import is_constant
 from distill.search import node_function
 from distill.search.front import Front, Row
 from distill.shell import extensions
@@ -155,6 +156,11 @@ def found_by(source: Source, front: Front | None, whole: dict, ground: selection
         return finding(source, front, ground, whole, dataset)
     messages, left = rest(source.further)
     return beside(finding(source, front, left, messages, dataset), ground)
+
+
+def without_further(law: Law) -> Law:
+    """Its radial force and the constant terms of a node."""
+    return replace(law, pairs={}, node={name: value for name, value in law.node.items() if is_constant(value)})
 
 
 def beside(found: Finding, ground: selection.Ground) -> Finding:

@@ -85,8 +85,14 @@ PRIORS = {
     "log_mass": "log mass",
     "close_sampling": "close sampling",
 }
-READ = {"central": "forces along the line of centres", "velocity-free": "forces that do not depend on velocities"}
-TIMELESS = {"stationary": "the same forces at all times"}
+SUPERPOSING = {"superposing": "that forces add up"}
+RADIAL = SUPERPOSING | {  # what is read from messages as radial forces, beside constants of a node, assumes
+    "reciprocal": "that action is reaction",
+    "central": "forces along the line of centres",
+    "velocity-free": "forces that do not depend on velocities",
+    "homogeneous": "the same forces everywhere",
+    "stationary": "the same forces at all times",
+}
 PAPER = Recipe(
     {name: paper for name, (paper, _) in OPTIONS.items()},
     8_000,
@@ -97,7 +103,7 @@ PAPER = Recipe(
     # kind stays at predicting nothing
     dict(epochs=1, r_power=-3.0, receivers=64, silent_start=True, scale_output=True),
     ("l1_weight",),
-    assumes={"reciprocal": "that action is reaction"} | READ | TIMELESS,
+    assumes=RADIAL,
 )
 NEWTON = Recipe(
     {name: newton for name, (_, newton) in OPTIONS.items()},
@@ -106,7 +112,7 @@ NEWTON = Recipe(
     wide_masses=True,
     scaled=True,
     in_a_box=dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
-    assumes=PAPER.assumes | {"homogeneous": "the same forces everywhere", "superposing": "that forces add up"},
+    assumes=RADIAL,
 )
 # nothing is said about action and reaction, nor that it is the same everywhere and at all times; what pairs do depends
 # on where they are from each other alone, forces add up, and a = F/m, so that messages are forces
@@ -118,7 +124,7 @@ OPEN = replace(
     least_steps=6_000,  # without the third law there is twice as much to learn
     wide_masses=False,
     doubts=("antisymmetric", "translation_invariant"),
-    assumes={"superposing": NEWTON.assumes["superposing"]},
+    assumes=SUPERPOSING,
 )
 RECIPES = {"paper": PAPER, "newton": NEWTON, "open": OPEN}
 FURTHER = ("relative_messages", "additive_node", "clock")  # options that are off where a recipe does not name them

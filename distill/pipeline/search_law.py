@@ -250,7 +250,8 @@ def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
     else:
         law, content = _composed_behind(found, own, compared, judge)
     if "node" in fronts:
-        content["node_search"] = account.node_json(fronts["node"], law, messages, nodes, read, main.force, data, seed)
+        told = (forces.less(main.further), account.without_further(law)) if main.further else (messages, law)
+        content["node_search"] = account.node_json(fronts["node"], *told[::-1], nodes, read, main.force, data, seed)
     position = content.get("node_search", {}).get("position")
     content["data_verdict"]["violations"] = trust.violations(left, left["third_law"], position)
     if asked["sr_on_inputs"]:
