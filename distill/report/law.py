@@ -71,7 +71,8 @@ def before_and_after(law) -> str:
     """The law of the messages alone beside the one refitted on accelerations."""
     name = of_source(law)
     early, after = (
-        response_words(node.response) if node and node.response else "" for node in (law.from_messages.node, law.node)
+        response_words(one.node.response) if one.node and one.node.response else "; ".join(words.further_terms(one))
+        for one in (law.from_messages, law)
     )
     cards = law_card(f"From the {name} alone", law.from_messages, "", 21, early)
     cards += law_card("Constants refitted on accelerations", law.pair, "found", 21, after)
@@ -125,19 +126,22 @@ def ways(law) -> str:
 def way(label: str, before, after, law) -> list[str]:
     """A row: where the force is from, its law before the refit (``BeforeRefit`` or None) and after."""
     nothing = '<span class="note">nothing is read</span>'
-    early = [brief(before, before.node), judged(before.verdict)] if before else [nothing, "—"]
+    early = [nothing, "—"]
+    if before:
+        early = [brief(before, before.node, words.further_terms(before)), judged(before.verdict)]
     return [
         text(label),
         *early,
-        brief(after.pair, after.node),
+        brief(after.pair, after.node, words.further_terms(after)),
         judged(after.verdict),
         shown(after.acceleration_error.law),
     ]
 
 
-def brief(pair, node=None) -> str:
-    """The pair law with few digits, and the response below it where there is one."""
+def brief(pair, node=None, further=()) -> str:
+    """The pair law with few digits, and the response and ``further`` terms below it where there are such."""
     said = code(to_text(parse(pair.text, pair.variables), 4) if not pair.cases else words.pair_full(pair))
+    said += "".join(f"<br>{code(one)}" for one in further)
     if node and node.response:
         own = node.response
         parts = {k: getattr(own, k) for k in ("alpha", "beta") if getattr(own, k) != "0"}

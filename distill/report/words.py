@@ -5,12 +5,14 @@ import re
 from collections.abc import Mapping
 
 from distill.files.kinds import (
+    BeforeRefit,
     Equivalence,
     Generalization,
     LawRecord,
     LinearFit,
     PairLaw,
     ResponseLaw,
+    Rival,
     RolloutModel,
     Rollouts,
     SetErrors,
@@ -165,13 +167,13 @@ def is_whole(text: str) -> bool:
     return text.startswith("m_i a_i")
 
 
-def further_terms(law: LawRecord) -> list[str]:
+def further_terms(law: LawRecord | BeforeRefit | Rival) -> list[str]:
     """Every term beside the radial force that is a function, in a few words each."""
     pairs = [f"{name.replace('_', ' ')} {one.text.replace(' ', '')}" for name, one in law.pairs.items()]
     fields = [
         f"{name.replace('_', ' ')} {' '.join(part.replace(' ', '') for part in one.text)}"
         + (f" about ({', '.join(f'{c:.4g}' for c in one.centre)})" if one.centre else "")
-        for name, one in law.node.functions.items()
+        for name, one in (law.node.functions.items() if law.node else ())
     ]
     return pairs + fields
 
