@@ -77,7 +77,7 @@ def random_field(rng):
 @pytest.fixture(scope="module")
 def planted():
     """Exact messages of springs, friction between particles and a trap, in two gauges: (arrays, pair force, node)."""
-    data = world(n=N, count=60, frames=12)
+    data = world(n=N, count=40, frames=9)
     edges = with_motion(observations(data), data)
     motion, r, m_j = edges["motion"], edges["r"], edges["mass_j"]
     radial = -m_j * np.exp(-r) / (r + 0.3)  # of the sender's mass alone: action is not reaction

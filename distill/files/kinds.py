@@ -212,8 +212,7 @@ class ReadOutRecord(Part):
     those of the data by splines.
     """
 
-    gauge: str  # what the messages are: force, acceleration (F/m_i), charge_force (q_i F), or jacobian; or splines;
-    # pair_terms: forces in the gauge in which the pair's terms have their mean over senders
+    gauge: str  # what the messages are: force, acceleration (F/m_i), charge_force (q F), jacobian, pair_terms, splines
     why: str  # the choice in a sentence
     held_out_error: float  # mean relative difference from these net forces, particles left out
     held_out_errors: dict[str, float | None]  # the same by gauge
