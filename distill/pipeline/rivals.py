@@ -116,7 +116,8 @@ def untrained(m: Material) -> Source:
     what = "the messages of the same network before its first step, read out alike"
     if isinstance(m.read, TermsOfMessages):
         own |= {"motion": m.messages["motion"]}
-        read = fit_terms_of_messages(roles.part("read_out", own, m.seed), m.seed)
+        among = [one.block.name for one in m.read.further]  # what it knows of the terms that the trained one has
+        read = fit_terms_of_messages(roles.part("read_out", own, m.seed), m.seed, among)
         return of_terms(UNTRAINED, read, own)
     try:
         read = read_out.read_out(own, m.nodes, m.meta.antisymmetric, m.seed, m.meta.doubted)

@@ -71,15 +71,15 @@ def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE)
     squared error that a function or term has to be worth. Of windows the fit is made twice: the second one knows what
     frames miss of them by the first. ``UserError`` with fewer than 50 receivers or without any force.
     """
-    out = _fit(edges, nodes, seed, kinds, worth)
+    out = _fit(edges, nodes, seed, kinds, worth, among)
     if "between" in edges:
         noise = np.hypot(edges["acc_noise"], missed_between(edges, nodes, out.force(edges)))
-        first, out = out, _fit(edges | {"acc_noise": noise}, nodes, seed, kinds, worth)
+        first, out = out, _fit(edges | {"acc_noise": noise}, nodes, seed, kinds, worth, among)
         out.about["cpu_seconds"] += first.about["cpu_seconds"]
     return out
 
 
-def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSpline:
+def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> PairSpline:
     started = time.process_time()
     data = table(edges, nodes, seed)
     if len(data) < 50:
@@ -101,7 +101,7 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSplin
         if found and min(errors.values()) <= 10 * EXACT and kind != COEFFICIENTS:
             continue  # nothing is left to be found
         central = found.get(_best(errors) if _by_levels(errors) else GIVEN)
-        blocks = _blocks(few, names, unit, central) if kind == ANY else ()
+        blocks = _blocks(few, names, unit, central, among) if kind == ANY else ()
         learnt = 1.0  # factor on the error for what all trajectories were used for
         if kind == COEFFICIENTS:
             tried_ways, learnt = _one_curve(found, few, scale)
@@ -118,7 +118,7 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float) -> PairSplin
             goal = BETTER * errors.get(GIVEN, np.inf)
             tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
             if any(isinstance(block, Modulated) for block in tried[-1].blocks):  # now the force is known better
-                blocks = _blocks(few, names, unit, tried)
+                blocks = _blocks(few, names, unit, tried, among)
                 tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
             if missed < (1 - GAINED) * errors.get(kind, np.inf):
                 found[kind], errors[kind] = tried, missed * learnt
@@ -182,7 +182,7 @@ def _best(errors: dict) -> str:
     return GIVEN if GIVEN in errors and errors[best] > enough * errors[GIVEN] else best
 
 
-def _blocks(data: Table, names, unit: float, found: tuple) -> list:
+def _blocks(data: Table, names, unit: float, found: tuple, among) -> list:
     """What is tried beside central forces without a clock, of which ``found`` has the best that there are."""
     if data.motion is None:
         return []
@@ -192,7 +192,8 @@ def _blocks(data: Table, names, unit: float, found: tuple) -> list:
     def radial(ends):
         return (ways(ends) * of.space.values(curves, of.space.log(ends["r"]))).sum(1)
 
-    return candidates(data, dependences.products(data.ends, names).functions, names, unit, radial)
+    every = candidates(data, dependences.products(data.ends, names).functions, names, unit, radial)
+    return every if among is None else [block for block in every if block.name in among]
 
 
 def _why(best: str, errors: dict) -> str:

@@ -7,6 +7,7 @@ edge, and the same in every gauge. So each edge is an equation of its own in the
 net forces: times k_i it is the net force on i if all its senders were like j. No acceleration of the data is touched.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,10 +78,10 @@ def has_additive_node(config: RunConfig) -> bool:
     return bool(config.model.get("additive_node")) and not config.model.get("periodic")
 
 
-def fit_terms_of_messages(messages: dict, seed: int = 0) -> TermsOfMessages:
-    """``UserError`` for messages without ``acc_share``, or too few of them."""
+def fit_terms_of_messages(messages: dict, seed: int = 0, among: Collection[str] | None = None) -> TermsOfMessages:
+    """``among``: names of the further terms that are tried, None for all. ``UserError`` for messages without ``acc_share``, or too few of them."""
     edges, nodes = as_receivers(_some(messages, seed))
-    fit = fit_pair_force(edges, nodes, seed, (GIVEN, ANY), WORTH)
+    fit = fit_pair_force(edges, nodes, seed, (GIVEN, ANY), WORTH, among)
     out = TermsOfMessages(*(getattr(fit, name) for name in PairSpline.__dataclass_fields__))
     out.about = fit.about | {"said": out.said(messages)}
     return out
