@@ -30,7 +30,7 @@ from distill.law.receivers import (
     without_pairs,
 )
 from distill.law.scene import of_dataset, of_receivers
-from distill.law.sources import SPLINES, Source, sharpened
+from distill.law.sources import Source, sharpened
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics import record
@@ -40,6 +40,7 @@ from distill.physics.terms.cases import with_coefficients
 from distill.physics.terms.values import is_constant
 from distill.search import node_function
 from distill.search.front import Front, Row
+from distill.search.registry import SPLINES
 from distill.shell import extensions
 from distill.statistics.metrics import beyond_noise
 

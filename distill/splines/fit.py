@@ -61,14 +61,22 @@ TOLD_APART = {COEFFICIENTS: 0.98, LEVELS: 0.9}
 BETTER = 0.8  # of the given products' held-out error that free functions must come down to
 
 
-def fit_pair_force(edges: dict, nodes: Nodes, seed: int = 0, kinds=(GIVEN, FREE), worth: float = GAINED) -> PairSpline:
+def fit_pair_force(
+    edges: dict,
+    nodes: Nodes,
+    seed: int = 0,
+    kinds=(GIVEN, FREE),
+    worth: float = GAINED,
+    among: Collection[str] | None = None,
+) -> PairSpline:
     """Fit to the net forces of all receivers of ``edges`` (``observations`` or a messages file; ``acc_i`` is read).
 
     ``kinds``: how properties may enter, the best by held-out trajectories: "given" in products, "free" in smooth
     functions of each end's, "any" in products of one end's or of both beside every other term, where the edges have a
     ``motion``. Where particles are of categories, given products are also tried with a curve for every pair of levels
     ("levels"), and with one curve for all times a coefficient each ("coefficients"). ``worth``: share of the held-out
-    squared error that a function or term has to be worth. Of windows the fit is made twice: the second one knows what
+    squared error that a function or term has to be worth; ``among``: names of the further terms that are tried, None
+    for all. Of windows the fit is made twice: the second one knows what
     frames miss of them by the first. ``UserError`` with fewer than 50 receivers or without any force.
     """
     out = _fit(edges, nodes, seed, kinds, worth, among)

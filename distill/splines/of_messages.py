@@ -79,7 +79,9 @@ def has_additive_node(config: RunConfig) -> bool:
 
 
 def fit_terms_of_messages(messages: dict, seed: int = 0, among: Collection[str] | None = None) -> TermsOfMessages:
-    """``among``: names of the further terms that are tried, None for all. ``UserError`` for messages without ``acc_share``, or too few of them."""
+    """``among``: names of the further terms that are tried, None for all. ``UserError`` for messages without
+    ``acc_share``, or too few of them.
+    """
     edges, nodes = as_receivers(_some(messages, seed))
     fit = fit_pair_force(edges, nodes, seed, (GIVEN, ANY), WORTH, among)
     out = TermsOfMessages(*(getattr(fit, name) for name in PairSpline.__dataclass_fields__))
