@@ -76,8 +76,8 @@ def fit_pair_force(
     ``motion``. Where particles are of categories, given products are also tried with a curve for every pair of levels
     ("levels"), and with one curve for all times a coefficient each ("coefficients"). ``worth``: share of the held-out
     squared error that a function or term has to be worth; ``among``: names of the further terms that are tried, None
-    for all. Of windows the fit is made twice: the second one knows what
-    frames miss of them by the first. ``UserError`` with fewer than 50 receivers or without any force.
+    for all. Of windows the fit is made twice: the second one knows what frames miss of them by the first. ``UserError``
+    with fewer than 50 receivers or without any force.
     """
     out = _fit(edges, nodes, seed, kinds, worth, among)
     if "between" in edges:
