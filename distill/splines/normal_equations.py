@@ -26,6 +26,15 @@ RIDGE = 1e-11  # of the mean squared size of a column: what the data do not dete
 
 
 @dataclass
+class Who:
+    """Identities of particles, numbers below ``count``: of each ``receiver`` and of each edge's ``sender``."""
+
+    receiver: np.ndarray
+    sender: np.ndarray
+    count: int
+
+
+@dataclass
 class Table:
     """Receivers with their edges, sorted by fold: ``start`` [receiver + 1] into the edges."""
 
@@ -38,6 +47,8 @@ class Table:
     fold: np.ndarray  # [receiver], ascending
     noise: np.ndarray  # [receiver], standard deviation of a component of the target; 0 where it is not known
     motion: Motion | None = None  # of the edges, where it is known (``blocks.with_motion``)
+    who: Who | None = None  # where the data know the same particle in several trajectories
+    trajectory: np.ndarray | None = None  # [receiver]
     made: dict = field(default_factory=dict, repr=False)
 
     @property
@@ -75,6 +86,8 @@ class Table:
             self.fold[pick],
             self.noise[pick],
             None if self.motion is None else self.motion[edges],
+            None if self.who is None else Who(self.who.receiver[pick], self.who.sender[edges], self.who.count),
+            None if self.trajectory is None else self.trajectory[pick],
         )
 
     @property
@@ -114,7 +127,11 @@ def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
             raise UserError("all particles coincide: there is no distance that a force could depend on")
         ends["r"] = np.where(apart, ends["r"], ends["r"][apart].min())
     motion = edges["motion"][sorted_edges] if "motion" in edges else None
-    return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion)
+    who = None
+    if "identity_i" in edges:
+        count = int(max(edges[k].max() for k in ("identity_i", "identity_j"))) + 1
+        who = Who(edges["identity_i"][first], edges["identity_j"][sorted_edges], count)
+    return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion, who, trajectory[order])
 
 
 @dataclass(frozen=True)
