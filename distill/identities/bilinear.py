@@ -95,38 +95,44 @@ class Problem:
             total += square - 2 * c @ moment + c @ gram @ c
         return float(max(total, 0.0))
 
-    def jacobian(self, v: Values, one: Receiver) -> tuple[np.ndarray, np.ndarray]:
-        """(d columns / d unknowns [column, local], their numbers [local])."""
-        k, n = self.pairs.functions, len(one.partners)
-        wide, parts, where = n * k, [], []
-        w, s, products = v.response[one.identity], v.source[one.partners], self.products_of(one)
-
-        def add(block, number):
-            parts.append(np.vstack([block, np.zeros((self.pairs.nodes, block.shape[1]))]))
-            where.append(np.asarray(number))
-
+    def unknowns(self, one: Receiver) -> np.ndarray:
+        """Numbers of the unknowns that a receiver's columns depend on, in the order of ``_left``."""
+        parts = []
         if self.answers:
-            at = self.at["source" if self.role == SAME else "response"].start + one.identity
-            add(np.kron(s, v.curve)[:, None], [at])
+            at = self.at["source" if self.role == SAME else "response"].start
+            parts.append([at + one.identity])
         if self.acts:
-            add(w * np.kron(np.eye(n), v.curve[:, None]), self.at["source"].start + one.partners)
-        add(w * np.kron(s[:, None], np.eye(k)), np.arange(self.at["curve"].start, self.at["curve"].stop))
-        if len(products):
-            block = np.hstack([np.kron(p[:, None], np.eye(k)) for p in products])
-            add(block, np.arange(self.at["given"].start, self.at["given"].stop))
-        if self.pairs.nodes:
-            parts.append(np.vstack([np.zeros((wide, self.pairs.nodes)), np.eye(self.pairs.nodes)]))
-            where.append(np.arange(self.at["node"].start, self.at["node"].stop))
-        return np.hstack(parts), np.concatenate(where)
+            parts.append(self.at["source"].start + one.partners)
+        parts += [np.arange(self.at[name].start, self.at[name].stop) for name in ("curve", "given", "node")]
+        return np.concatenate(parts)
+
+    def _left(self, v: Values, one: Receiver, x: np.ndarray) -> np.ndarray:
+        """J^T x of the columns' derivatives J [column, unknown] and x [column, ...], without making J."""
+        x = x.reshape(len(x), -1)
+        k, n = self.pairs.functions, len(one.partners)
+        w, s = v.response[one.identity], v.source[one.partners]
+        pairs = x[: n * k].reshape(n, k, x.shape[1])
+        along = np.einsum("bkq,k->bq", pairs, v.curve)
+        parts = [(s @ along)[None]] if self.answers else []
+        parts += [w * along] if self.acts else []
+        parts.append(w * np.einsum("bkq,b->kq", pairs, s))
+        parts += [np.einsum("bkq,b->kq", pairs, product) for product in self.products_of(one)]
+        return np.concatenate([*parts, x[n * k :]])
+
+    def derivatives(self, v: Values, one: Receiver) -> np.ndarray:
+        """J [column, unknown] of a receiver's columns by ``unknowns``."""
+        columns = len(one.partners) * self.pairs.functions + self.pairs.nodes
+        return self._left(v, one, np.eye(columns)).T
 
     def normal(self, v: Values) -> tuple[np.ndarray, np.ndarray]:
         """(Gauss-Newton matrix, minus half the gradient) of all unknowns."""
         matrix, slope = np.zeros((self.size, self.size)), np.zeros(self.size)
         for one, (gram, moment, _) in zip(self.pairs.receivers, self._sums, strict=True):
-            j, where = self.jacobian(v, one)
+            where = self.unknowns(one)
             left = moment - gram @ v.coefficients(one, self.products_of(one))
-            np.add.at(slope, where, j.T @ left)
-            np.add.at(matrix, (where[:, None], where[None]), j.T @ gram @ j)
+            np.add.at(slope, where, self._left(v, one, left[:, None])[:, 0])
+            half = self._left(v, one, gram).T  # G is symmetric: G J
+            np.add.at(matrix, (where[:, None], where[None]), self._left(v, one, half))
         for name, curves in (("curve", v.curve[None]), ("given", v.given)):
             low, k = self.at[name].start, self.pairs.functions
             for curve in curves:
