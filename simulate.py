@@ -42,6 +42,7 @@ def parser() -> Parser:
     # No defaults here: they depend on what is simulated, and stand in distill/physics/simulation.py.
     add("--n", type=positive_int, help="particles, at least 2 (4)")
     add("--dim", type=int, choices=(2, 3), help="space dimensions (2)")
+    add("--bodies", type=positive_int, metavar="N", help="particles are N bodies that come again (new ones each time)")
     add("--dt", type=positive_float, help="time step (the system's)")
     add("--every", type=positive_int, help="time steps between two saved frames (5)")
     noise = "measurement noise: every component of every saved acceleration is multiplied by 1 + SHARE N(0,1)"

@@ -108,6 +108,7 @@ class DatasetRecord(Made):
     measured: list[str] = none(list)  # arrays that an imported file held; ``inputs`` names the file
     derived: dict[str, str] = none(dict)  # other arrays -> what they were made of
     categories: dict[str, list[str]] = none(dict)  # array of whole numbers, such as species -> the name of 0, 1, ...
+    bodies: list[str] = none(list)  # names by the numbers in ``id``
 
     STAGE, FORMAT, ELSEWHERE = "simulate", 1, True
     ALSO = ("import_tracks", "degrade")

@@ -1,11 +1,11 @@
 """Which hypothesis about the values the data want: the simplest that held-out stretches do not clearly speak against."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from distill.identities.bilinear import RESPONSE, Problem, Values, fit, minimise
+from distill.identities.bilinear import ROLES, SAME, SOURCE, Problem, Values, fit, minimise
 from distill.identities.pairs import Pairs
 from distill.splines.normal_equations import typical
 
@@ -15,52 +15,71 @@ FAR = 4.0  # times the least cost
 FLOOR = 1e-10  # of the square of what is fitted: below, all fit
 
 
-@dataclass
-class Chosen:
-    """``errors``: role -> held-out mean weighted squared error; ``why`` in words; ``problem`` and ``values`` of it."""
+@dataclass(frozen=True)
+class Hypothesis:
+    """A ``role`` of the values, alone or beside curves for ``products`` of known properties."""
 
     role: str
+    beside: bool
+    products: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return f"{self.role}{' beside known properties' * self.beside}"
+
+
+def hypotheses(products: np.ndarray) -> list[Hypothesis]:
+    """The simplest first. ``products`` [product, body, body] of known properties, receiver first; where a value acts or
+    answers alone, a product that is the same for all pairs would let it be shifted by any amount: it is left out.
+    """
+    out = [Hypothesis(role, False, products[:0]) for role in ROLES]
+    varying = products[[np.ptp(p) > 0 for p in products]] if len(products) else products
+    for role in ROLES if len(varying) else ():
+        out.append(Hypothesis(role, True, products if role == SAME else varying))
+    return sorted(out, key=lambda h: (ROLES.index(h.role), h.beside))
+
+
+@dataclass
+class Chosen:
+    """``errors``: name of a hypothesis -> mean weighted squared error, held out where it was asked for."""
+
+    hypothesis: Hypothesis
     errors: dict[str, float]
     problem: Problem
     values: Values
-    fits: dict[str, tuple[Problem, Values]]
-
-    @property
-    def why(self) -> str:
-        told = ", ".join(f"{name} {np.sqrt(error):.3g}" for name, error in self.errors.items())
-        return f"held-out errors: {told}"
+    fits: dict[str, tuple[Hypothesis, Problem, Values]]
 
 
-def choose(
-    pairs: Pairs, products: np.ndarray, rough: np.ndarray, roles: Sequence[str], known: Mapping | None = None, seed=0
-) -> Chosen:
-    """``roles`` in the order of simplicity; ``rough``: squared second differences, their strength is found. Roles that
-    fit far worse than the best one are not asked for what they foretell: it is no better.
+def choose(pairs: Pairs, tried: Sequence[Hypothesis], rough: np.ndarray, known=None, seed: int = 0) -> Chosen:
+    """The simplest of the hypotheses ``tried``, in their order, that the others are not clearly better than. ``rough``:
+    squared second differences, their strength is found. What fits far worse than the best is not asked for what it
+    foretells: it is no better.
     """
     known = dict(known or {})
     fits = {}
-    for role in roles:
-        problem = Problem(pairs, role, products, rough * SMOOTH[2], known if role != RESPONSE else {})
-        fits[role] = (problem, fit(problem, seed))
-    least = min(v.cost for _, v in fits.values())
-    errors = {role: v.cost / pairs.rows.sum() for role, (_, v) in fits.items()}
+    for one in tried:
+        problem = Problem(pairs, one.role, one.products, rough * SMOOTH[2], known if one.role in (SOURCE, SAME) else {})
+        fits[one.name] = (one, problem, fit(problem, seed))
+    least = min(v.cost for _, _, v in fits.values())
+    errors = {name: v.cost / pairs.rows.sum() for name, (_, _, v) in fits.items()}
     folds = {}
-    for role, (problem, first) in fits.items():
+    for name, (one, problem, first) in fits.items():
         if first.cost > FAR * max(least, FLOOR * pairs.square):
             continue
-        tried = []
+        strengths = []
         for smooth in SMOOTH:
             own = with_rough(problem, rough * smooth)
             start = minimise(own, first, 12)
-            tried.append((held_out(own, start), own, start))
-        folds[role], *fits[role] = min(tried, key=lambda t: typical(t[0]))
-        errors[role] = typical(folds[role])
-    role = next(r for r in roles if r in folds)
-    for other in roles:
-        if other in folds and errors[other] < BETTER**2 * errors[role] and (folds[other] < folds[role]).mean() > 0.5:
-            role = other
-    problem, start = fits[role]
-    return Chosen(role, errors, problem, minimise(problem, start), fits)
+            strengths.append((held_out(own, start), own, start))
+        folds[name], *rest = min(strengths, key=lambda t: typical(t[0]))
+        fits[name] = (one, *rest)
+        errors[name] = typical(folds[name])
+    best = next(name for name in fits if name in folds)
+    for other in folds:
+        if errors[other] < BETTER**2 * errors[best] and (folds[other] < folds[best]).mean() > 0.5:
+            best = other
+    one, problem, start = fits[best]
+    return Chosen(one, errors, problem, minimise(problem, start), {name: fits[name] for name in folds})
 
 
 def with_rough(problem: Problem, rough: np.ndarray) -> Problem:

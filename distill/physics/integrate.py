@@ -27,6 +27,7 @@ TIGHTEST = 5e-14  # below, rounding governs and the step control only wastes ste
 SMALL = 1e-3  # typical positions or speeds below: the absolute tolerance is of them
 MORE_STEPS = 4  # factor on the step budget then
 ROUNDS = 10  # draws for one place in the dataset before giving up
+BODIES_FROM = 1 << 30  # number of the draw that bodies have their properties from: no trajectory's
 CHUNK = 40_000  # pairs evaluated at once: what the processor's cache holds
 SCALE = "kinetic energy + sum of |pair energy| + sum of |outside-field energy|, all at t = 0"
 
@@ -45,6 +46,7 @@ def integrate(
     max_steps: int = MAX_STEPS,
     drift_bound: float = DRIFT_BOUND,
     lane_count: int = lanes.LANES,
+    bodies: int | None = None,
 ) -> dict:
     """Simulate ``trajectories`` systems of ``n`` particles in ``dim`` dimensions; float64.
 
@@ -53,6 +55,9 @@ def integrate(
     and frames are ``every * dt`` apart (the system's dt unless given). ``acc`` is the acceleration at the
     stored ``pos`` and ``vel``. ``energy_drift`` is max over the frames of |E(t) + W(t) - E(0)| / scale
     with W what has left the particles (drag, a response without an energy of motion) and the scale ``SCALE``.
+
+    With ``bodies``, each trajectory has ``n`` of so many bodies, drawn once, whose properties they keep: ``id
+    [trajectory, particle]`` says which.
 
     Where the force is known to jump, both tolerances are ``ACROSS_JUMPS`` times what is given; where initial positions
     or velocities are in units in which they are below ``SMALL``, ``atol`` is times their size. ``report`` has both.
@@ -93,10 +98,14 @@ def integrate(
             report["reasons"][reason] = report["reasons"].get(reason, 0) + 1
         return todo[rejected]
 
+    if bodies is not None:
+        pool, number_of = bodies_of(system, n, dim, seed, trajectories, bodies)
     todo = np.arange(trajectories)
     with progress(total=trajectories, desc=f"integrating {system.name}", unit="trajectory") as bar:
         for again in range(ROUNDS):
             start[todo], p[todo] = draw(system, n, dim, seed, todo, again)
+            if bodies is not None:
+                p[todo] = pool[:, number_of[todo]].transpose(1, 0, 2).reshape(len(todo), -1)
             todo = attempt(todo, 1, bar.update if again == 0 else None)
             for number, factor in enumerate(TIGHTER):
                 if len(todo):
@@ -127,7 +136,20 @@ def integrate(
     }
     properties = {name: p[:, k * n : (k + 1) * n].copy() for k, name in enumerate(system.properties)}
     arrays = {"pos": pos, "vel": vel, "acc": acc} | properties | {"t": spacing * np.arange(frames)}
+    arrays |= {} if bodies is None else {"id": number_of}
     return arrays | {"energy_drift": drift, "report": report}
+
+
+def bodies_of(system: System, n: int, dim: int, seed: int, trajectories: int, count: int) -> tuple:
+    """(properties of ``count`` bodies [property, body], which of them are in each trajectory [trajectory, particle]).
+
+    Raises ``UserError`` where there are fewer bodies than particles.
+    """
+    if count < n:
+        raise UserError(f"{count} bodies are too few for {n} different ones in a trajectory", f"--bodies {n}, or more")
+    _, values = draw(system, count, dim, seed, np.array([BODIES_FROM]))
+    rng = np.random.default_rng([seed, 137])
+    return values.reshape(-1, count), np.array([rng.permutation(count)[:n] for _ in range(trajectories)], dtype=np.int32)
 
 
 @functools.lru_cache(maxsize=16)

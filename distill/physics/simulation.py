@@ -52,14 +52,14 @@ def _small(args: Namespace) -> Job:
         raise UserError(f"{relative(args.system_file)}: its pair force has a cutoff", "simulate a --system that has")
     args.dt = args.dt or system.dt
     size = (args.n_trajectories, args.n_frames, args.n, args.dim)
-    same = {name: getattr(args, name) for name in ("seed", "rtol", "atol", "dt", "max_steps", "drift_bound")}
+    same = {name: getattr(args, name) for name in ("seed", "rtol", "atol", "dt", "max_steps", "drift_bound", "bodies")}
     inputs = {} if args.system_file is None else {"system_file": args.system_file}
     shown = {"drift": "energy_drift_max", "redone": "redone", "dropped": "dropped"}
     return Job(system, size, lambda: integrate(system, args.n, args.dim, *size[:2], args.every, **same), shown, inputs)
 
 
 _ACCURACY = {"rtol": RTOL, "atol": ATOL, "drift_bound": DRIFT_BOUND, "max_steps": MAX_STEPS}
-_SIZE = {"n": 4, "dim": 2, "dt": None, "every": 5, "n_trajectories": 5000, "n_frames": 100}
+_SIZE = {"n": 4, "dim": 2, "dt": None, "every": 5, "n_trajectories": 5000, "n_frames": 100, "bodies": None}
 SMALL = Simulation(
     name="the small systems",
     takes=lambda flags: True,
