@@ -95,6 +95,14 @@ class Problem:
             total += square - 2 * c @ moment + c @ gram @ c
         return float(max(total, 0.0))
 
+    def costs(self, v: Values) -> np.ndarray:
+        """Mean squared residual of each receiving body [identity]; of those that receive nothing the mean of all."""
+        out = np.full(self.pairs.count, np.nan)
+        for one, (gram, moment, square) in zip(self.pairs.receivers, self._sums, strict=True):
+            c = v.coefficients(one, self.products_of(one))
+            out[one.identity] = max(square - 2 * c @ moment + c @ gram @ c, 0.0) / one.rows.sum()
+        return np.where(np.isnan(out), np.nanmean(out), out)
+
     def unknowns(self, one: Receiver) -> np.ndarray:
         """Numbers of the unknowns that a receiver's columns depend on, in the order of ``_left``."""
         parts = []

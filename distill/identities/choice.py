@@ -1,4 +1,4 @@
-"""Which hypothesis about the values the data want: the simplest that held-out stretches do not clearly speak against."""
+"""What the values of bodies do: the simplest hypothesis that held-out stretches do not clearly speak against."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from distill.splines.normal_equations import typical
 BETTER = 0.98  # of the held-out error that a hypothesis of more values must come down to, and in most folds
 SMOOTH = 10.0 ** np.arange(-13, -1.9, 3.0)  # strengths of the penalty that are tried
 FAR = 4.0  # times the least cost
+ENOUGH = 1e-5  # relative error that asks for no further values
 FLOOR = 1e-10  # of the square of what is fitted: below, all fit
 
 
@@ -76,6 +77,8 @@ def choose(pairs: Pairs, tried: Sequence[Hypothesis], rough: np.ndarray, known=N
         errors[name] = typical(folds[name])
     best = next(name for name in fits if name in folds)
     for other in folds:
+        if errors[best] <= ENOUGH**2 / pairs.dim:
+            break
         if errors[other] < BETTER**2 * errors[best] and (folds[other] < folds[best]).mean() > 0.5:
             best = other
     one, problem, start = fits[best]

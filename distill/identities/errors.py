@@ -1,8 +1,8 @@
 """Covariances of learnt values that do not believe in independent residuals: sums of scores over whole trajectories.
 
-The sandwich of M. Arellano (Oxford Bulletin of Economics and Statistics 49, 431, 1987): H^-1 (sum_c g_c g_c^T) H^-1 with
-the gradient g_c of a cluster c. Windows overlap, frames follow one another, and what a law misses repeats itself along a
-trajectory: the spread of scores between trajectories holds all of that, and none of it has to be modelled.
+The sandwich of M. Arellano (Oxford Bulletin of Economics and Statistics 49, 431, 1987): H^-1 (sum_c g_c g_c^T) H^-1
+with the gradient g_c of a cluster c. Windows overlap, frames follow one another, and what a law misses repeats itself
+along a trajectory: the spread of scores between trajectories holds all of that, and none of it has to be modelled.
 """
 
 import numpy as np

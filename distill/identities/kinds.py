@@ -18,7 +18,7 @@ WORSE = 1.01  # of the least held-out error: the fewest kinds within it
 
 @dataclass
 class Kinds:
-    """``number`` [body] of its kind, 0 first; ``errors``: number of kinds -> held-out error; of single values ``own``."""
+    """``number`` [body] of its kind; ``errors``: number of kinds -> held-out error; of single values ``own``."""
 
     number: np.ndarray
     errors: dict[int, float]
@@ -26,7 +26,7 @@ class Kinds:
 
 
 def kinds(problem: Problem, v: Values, errors: dict[str, np.ndarray]) -> Kinds | None:
-    """None where one value a body foretells more, or nothing is gained: where there are more kinds than half the bodies.
+    """None where one value a body foretells more, or nothing is gained: with more kinds than half the bodies.
 
     ``errors``: standard errors of ``source`` and ``response``, as far as they are fitted.
     """

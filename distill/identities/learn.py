@@ -15,7 +15,7 @@ from distill.messages.net_forces import nodes_of
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
 from distill.splines.curves import Space, envelope, space
-from distill.splines.normal_equations import table
+from distill.splines.normal_equations import Table, table
 from distill.splines.observations import observations
 from distill.statistics.metrics import typical_size
 
@@ -23,6 +23,7 @@ GRAPHS, QUICK_GRAPHS = 16_000, 1000
 COARSE, FINE = 12, 32  # intervals of the curves: to choose what the values do, and at the end
 MOST_BODIES = 300
 ROUNDS = 2  # of the envelope, which a first curve tells better than net forces
+RANGE = 100.0  # of the weights of bodies
 FAR = 0.1  # of the largest value: those far from zero give the scale
 
 
@@ -72,9 +73,9 @@ def bodies(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
 def learn(
     dataset: Dataset, unknown: str, reference: dict[int, float] | None = None, seed: int = 0, quick: bool = False
 ) -> Learnt:
-    """The values of ``unknown``: "mass", whose values in the dataset are then not looked at, or any other property, with
-    masses as they are. ``reference``: body -> value that is known; without any the geometric mean of the values far
-    from zero is 1. ``UserError`` for too many bodies or too few data.
+    """The values of ``unknown``: "mass", whose values in the dataset are then not looked at, or any other property,
+    with masses as they are. ``reference``: body -> value that is known; without any the geometric mean of the values
+    far from zero is 1. ``UserError`` for too many bodies or too few data.
     """
     number, names = bodies(dataset)
     if len(names) > MOST_BODIES:
@@ -93,7 +94,7 @@ def learn(
     scale = typical_size(size)
     unit = float(np.median(data.r))
     shape = envelope(np.log(data.nearest() / unit), size / scale)
-    weight = 1 / (scale + size) ** 2 / (1 + (np.sqrt(data.dim) * data.noise / (scale + size)) ** 2)
+    weight = weights(data)
     products = known_products(plain, number, len(names))
     x = np.log(data.r / unit)
     tried, chosen = hypotheses(products), None
@@ -102,6 +103,7 @@ def learn(
         rough = curves.roughness()
         pairs = compress(data, _of(curves), (), weight)
         chosen = choose(pairs, tried, rough.T @ rough, None, seed)
+        weight = weight * of_bodies(chosen)[data.who.receiver]
         tried = [one for one, _, _ in chosen.fits.values()]
         shape = _envelope(curves, chosen.values)
     curves = space(x, FINE, shape, unit)
@@ -130,6 +132,27 @@ def learn(
         alike=_alike(chosen),
         kinds=found,
     )
+
+
+def weights(data: Table) -> np.ndarray:
+    """Of squared residuals [receiver] before any fit: relative to the size of the acceleration and to what is typical
+    of that body, and less where noise is known to be large.
+    """
+    size = np.linalg.norm(data.target, axis=1)
+    own = np.zeros(data.who.count)
+    for identity in np.unique(data.who.receiver):
+        own[identity] = typical_size(size[data.who.receiver == identity])
+    size = size + np.where(own > 0, own, typical_size(size))[data.who.receiver]
+    return 1 / (size**2 + data.dim * data.noise**2)
+
+
+def of_bodies(chosen: Chosen) -> np.ndarray:
+    """Weight [identity] of each body's squared residuals by how large they are, within limits: a body whose motion is
+    told badly must not decide what the others' values are.
+    """
+    cost = chosen.problem.costs(chosen.values)
+    middle = float(np.median(cost))
+    return middle / np.clip(cost, middle / RANGE, middle * RANGE)
 
 
 def without(dataset: Dataset, unknown: str) -> Dataset:
@@ -227,7 +250,7 @@ def properties_of(found: Learnt, unknown: str) -> dict[str, tuple[np.ndarray, np
     v, e = found.values, found.errors
     if unknown != "mass":
         if found.role == BOTH:
-            return {f"{unknown}_source": (v["source"], e["source"]), f"{unknown}_response": (v["response"], e["response"])}
+            return {f"{unknown}_{part}": (v[part], e[part]) for part in ("source", "response")}
         part = "response" if found.role == RESPONSE else "source"
         return {unknown: (v[part], e[part])}
     if found.role == SOURCE:
@@ -239,5 +262,3 @@ def properties_of(found: Learnt, unknown: str) -> dict[str, tuple[np.ndarray, np
     mass = v["source"] / v["response"]
     relative = np.hypot(e["source"] / v["source"], e["response"] / v["response"])
     return {"mass": (mass, np.abs(mass) * relative), "charge": (v["source"], e["source"])}
-
-

@@ -10,7 +10,7 @@ hypothesis about the values, every fold left out and every step of a fit is then
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,8 +24,8 @@ MOST = 3000  # columns of one identity: the partners it meets times the function
 @dataclass
 class Receiver:
     """What is known of the accelerations of one identity: ``partners`` [partner] are the identities it meets; sums of
-    w x x^T [fold, column, column], w x y [fold, column] and w y^2 [fold] over the ``rows`` [fold] of each fold. Columns:
-    for every partner the functions of the distance, then those of the node.
+    w x x^T [fold, column, column], w x y [fold, column] and w y^2 [fold] over the ``rows`` [fold] of each fold.
+    Columns: for every partner the functions of the distance, then those of the node.
     """
 
     identity: int
@@ -49,6 +49,15 @@ class Pairs:
     count: int
     functions: int
     nodes: int
+    dim: int
+
+    def weighed(self, weight: np.ndarray) -> "Pairs":
+        """With the squared residuals of each receiving body times ``weight`` [identity]."""
+        new = [
+            replace(one, gram=w * one.gram, moment=w * one.moment, square=w * one.square)
+            for one, w in ((one, weight[one.identity]) for one in self.receivers)
+        ]
+        return replace(self, receivers=new)
 
     @property
     def rows(self) -> np.ndarray:
@@ -71,7 +80,7 @@ def compress(data: Table, curves, node_terms=(), weight: np.ndarray | None = Non
     ]
     functions = curves(data.r[:1]).shape[1]
     nodes = found[0].gram.shape[1] - functions * len(found[0].partners)
-    return Pairs(found, data.who.count, functions, nodes)
+    return Pairs(found, data.who.count, functions, nodes, data.dim)
 
 
 def _by_identity(receiver: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
