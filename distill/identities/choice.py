@@ -95,9 +95,14 @@ def held_out(problem: Problem, start: Values) -> np.ndarray:
     for k in np.flatnonzero(rows):
         without = Problem(problem.pairs, problem.role, problem.products, problem.rough, problem.known, int(k))
         v = minimise(without, start, 12)
-        total = 0.0
-        for one in problem.pairs.receivers:
-            c = v.coefficients(one, problem.products_of(one))
-            total += one.square[k] - 2 * c @ one.moment[k] + c @ one.gram[k] @ c
-        out.append(max(total, 0.0) / rows[k])
+        out.append(error_of(problem, v, int(k)))
     return np.array(out)
+
+
+def error_of(problem: Problem, v: Values, fold: int) -> float:
+    """Mean weighted squared error of the values ``v`` on a fold."""
+    total = 0.0
+    for one in problem.pairs.receivers:
+        c = v.coefficients(one, problem.products_of(one))
+        total += one.square[fold] - 2 * c @ one.moment[fold] + c @ one.gram[fold] @ c
+    return max(float(total), 0.0) / problem.pairs.rows[fold]

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from distill.identities.bilinear import Problem, Values, minimise
+from distill.identities.choice import error_of
 from distill.splines.normal_equations import typical
 
 MOST = 8
@@ -42,12 +43,12 @@ def kinds(problem: Problem, v: Values, errors: dict[str, np.ndarray]) -> Kinds |
     for k in np.flatnonzero(rows):
         without = Problem(problem.pairs, problem.role, problem.products, problem.rough, problem.known, int(k))
         folds.append((int(k), minimise(without, v, 12)))
-    own = typical(np.array([_error(problem, found, k) / rows[k] for k, found in folds]))
+    own = typical(np.array([error_of(problem, found, k) for k, found in folds]))
     tried, number = {}, {}
     for some in range(1, min(MOST, count // 2) + 1):
         number[some] = fcluster(tree, some, "maxclust") - 1
         tied = [(_tied(found, number[some], errors), k) for k, found in folds]
-        tried[some] = typical(np.array([_error(problem, values, k) / rows[k] for values, k in tied]))
+        tried[some] = typical(np.array([error_of(problem, values, k) for values, k in tied]))
     least = min(own, *tried.values())
     fewest = next((some for some, error in tried.items() if error <= WORSE**2 * least), None)
     return None if fewest is None else Kinds(number[fewest], tried, own)
@@ -62,11 +63,3 @@ def _tied(v: Values, number: np.ndarray, errors: dict[str, np.ndarray]) -> Value
         mean = np.bincount(number, weight * values) / np.bincount(number, weight)
         out[name] = mean[number]
     return replace(v, **out)
-
-
-def _error(problem: Problem, v: Values, fold: int) -> float:
-    total = 0.0
-    for one in problem.pairs.receivers:
-        c = v.coefficients(one, problem.products_of(one))
-        total += one.square[fold] - 2 * c @ one.moment[fold] + c @ one.gram[fold] @ c
-    return max(float(total), 0.0)

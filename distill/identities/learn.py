@@ -11,6 +11,7 @@ from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Problem, V
 from distill.identities.choice import Chosen, choose, hypotheses
 from distill.identities.kinds import Kinds, kinds
 from distill.identities.pairs import compress
+from distill.identities.window import window_length
 from distill.messages.net_forces import nodes_of
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
@@ -18,6 +19,7 @@ from distill.splines.curves import Space, envelope, space
 from distill.splines.normal_equations import Table, table
 from distill.splines.observations import observations
 from distill.statistics.metrics import typical_size
+from distill.windows.of_dataset import positions_alone
 
 GRAPHS, QUICK_GRAPHS = 16_000, 1000
 COARSE, FINE = 12, 32  # intervals of the curves: to choose what the values do, and at the end
@@ -46,6 +48,7 @@ class Learnt:
     curve: np.ndarray
     alike: float | None  # spread of the responses where they may differ from body to body, relative
     kinds: Kinds | None = None
+    window: int | None = None  # frames, where only positions were observed
     lines: list[str] = field(default_factory=list)
 
     def determined(self, name: str) -> np.ndarray:
@@ -85,6 +88,9 @@ def learn(
         )
     plain = without(dataset, unknown)
     plain.arrays["id"] = number.astype(np.int32)
+    products = known_products(plain, number, len(names))
+    if positions_alone(plain):
+        plain.arrays["window"] = np.int64(window_length(plain, hypotheses(products), weights, seed)[0])
     edges = observations(plain, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
     nodes = nodes_of(edges)
     data = table(edges, nodes, seed)
@@ -95,7 +101,6 @@ def learn(
     unit = float(np.median(data.r))
     shape = envelope(np.log(data.nearest() / unit), size / scale)
     weight = weights(data)
-    products = known_products(plain, number, len(names))
     x = np.log(data.r / unit)
     tried, chosen = hypotheses(products), None
     for _ in range(ROUNDS):
@@ -131,6 +136,7 @@ def learn(
         curve=curves.values(v.curve, grid),
         alike=_alike(chosen),
         kinds=found,
+        window=int(plain.arrays["window"]) if positions_alone(plain) else None,
     )
 
 

@@ -1,0 +1,70 @@
+"""How long windows should be where only positions were observed, as ``splines.window_length`` with unknown values."""
+
+import numpy as np
+
+from distill.files.dataset import Dataset
+from distill.identities.bilinear import Problem, minimise
+from distill.identities.choice import SMOOTH, Hypothesis, choose, error_of
+from distill.identities.pairs import compress
+from distill.messages.net_forces import nodes_of
+from distill.network.edges import edges_of
+from distill.splines.curves import envelope, space
+from distill.splines.normal_equations import table
+from distill.splines.observations import edges_of_windows, pairs_of
+from distill.splines.window_length import LENGTHS, MOST
+from distill.statistics.metrics import typical_size
+
+INTERVALS, PAIRS = 12, 200_000
+EXACT = 1e-6  # of an acceleration: errors below do not matter beside noise
+HELD = 0  # fold
+
+
+def window_length(
+    dataset: Dataset, hypotheses: list[Hypothesis], weights, seed: int = 0
+) -> tuple[int, dict[int, float]]:
+    """(frames K, K -> score). For every K values and curves are fitted to windows of K frames; on trajectories left out
+    the accelerations so found are compared with windows of every length, in units of what noise makes of them.
+    ``weights``: of a table.
+    """
+    frames, trajectories = dataset.pos.shape[1], dataset.trajectories("train")
+    lengths = [k for k in LENGTHS if k <= max(MOST * frames, 3)] or [min(3, frames)]
+    if len(lengths) == 1:
+        return lengths[0], {}
+    source = edges_of(dataset)
+    count = max(10, PAIRS // max(1, source.count(trajectories[:1] * frames) * frames))
+    if count < len(trajectories):
+        trajectories = np.sort(np.random.default_rng([seed, 92]).choice(trajectories, count, replace=False))
+    pairs = pairs_of(dataset, trajectories, source)
+    tables = {}
+    for k in lengths:
+        edges = edges_of_windows(dataset, trajectories, pairs, window=k)
+        if len(edges["r"]):
+            tables[k] = table(edges, nodes_of(edges), seed)
+    middle = tables[sorted(tables)[len(tables) // 2]]
+    unit = float(np.median(middle.r))
+    size = np.linalg.norm(middle.target, axis=1)
+    shape = envelope(np.log(middle.nearest() / unit), size / typical_size(size))
+    curves = space(np.log(np.concatenate([one.r for one in tables.values()]) / unit), INTERVALS, shape, unit)
+    rough = curves.roughness()
+
+    def compressed(one, weight):
+        return compress(one, lambda r: curves.matrix(curves.log(r)), (), weight)
+
+    yardsticks = [compressed(one, 1 / _expected(one)) for one in tables.values()]
+    fits, scores, tried = {}, {}, hypotheses
+    for k in sorted(tables, key=lambda k: abs(k - lengths[len(lengths) // 2])):
+        own = compressed(tables[k], weights(tables[k]))
+        if not fits:
+            best = choose(own, tried, rough.T @ rough, None, seed)
+            tried, start = [best.hypothesis], best.values
+        one = tried[0]
+        fits[k] = minimise(Problem(own, one.role, one.products, rough.T @ rough * SMOOTH[1], {}, HELD), start)
+        errors = [error_of(Problem(y, one.role, one.products, rough, {}), fits[k], HELD) for y in yardsticks]
+        scores[k] = float(np.mean(np.log1p(errors)))
+    return min(scores, key=scores.get), dict(sorted(scores.items()))
+
+
+def _expected(data) -> np.ndarray:
+    """Square of what noise makes of a target [receiver]."""
+    size = np.linalg.norm(data.target, axis=1)
+    return (EXACT * (typical_size(size) + size)) ** 2 + data.noise**2
