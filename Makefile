@@ -60,7 +60,7 @@ argon: $(VENV)/.md
 	@$(MAKE) --no-print-directory tables SECTIONS=argon
 
 demo: $(VENV)/.installed
-	@$(PY) -m distill.pipeline.demo --system $(SIM) --variant $(VARIANT) --recipe $(RECIPE) --dim $(DIM) --n $(N) \
+	@$(PY) -m distill.pipeline.runs.demo --system $(SIM) --variant $(VARIANT) --recipe $(RECIPE) --dim $(DIM) --n $(N) \
 	  --seed $(SEED) --threads $(THREADS) $(if $(QUICK),--quick)
 
 test: $(VENV)/.tested

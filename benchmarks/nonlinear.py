@@ -17,7 +17,7 @@ import sections
 
 from distill.files import records
 from distill.files.kinds import Generalization, LawRecord
-from distill.pipeline.cells import STAGES, Cell, Children
+from distill.pipeline.runs.cells import STAGES, Cell, Children
 from distill.report.markdown import markdown, shown
 from distill.search.registry import RIVALS
 from distill.shell import paths

@@ -18,7 +18,7 @@ import sections
 from distill.files.storage import save_json
 from distill.network.recipes import RECIPES
 from distill.network.variants import VARIANTS
-from distill.pipeline.cells import STAGES, Cell, Children
+from distill.pipeline.runs.cells import STAGES, Cell, Children
 from distill.report.markdown import markdown, shown
 from distill.report.numbers import numbers
 from distill.shell import paths

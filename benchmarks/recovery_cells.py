@@ -17,7 +17,7 @@ from pathlib import Path
 from distill.files.provenance import provenance, sha256
 from distill.files.storage import load_json, plain, save_json
 from distill.network.recipes import NEWTON, PRIORS
-from distill.pipeline.cells import STAGES, Cell, Children
+from distill.pipeline.runs.cells import STAGES, Cell, Children
 from distill.report.numbers import files_of, hardware, numbers
 from distill.shell import paths
 from distill.shell.errors import UserError

@@ -24,7 +24,7 @@ from distill.files.arrays import stream_npz
 from distill.files.dataset import dataset_of_run
 from distill.files.fields import MESSAGE_FIELDS
 from distill.files.storage import load_json, require_disk
-from distill.pipeline.cells import Cell, Children
+from distill.pipeline.runs.cells import Cell, Children
 from distill.report.markdown import markdown
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_int

@@ -11,8 +11,8 @@ import time
 from speed_extraction import FILE_BYTES, done, workplace
 from speed_timing import at_most
 
-from distill.pipeline import demo
-from distill.pipeline.cells import STAGES, Cell
+from distill.pipeline.runs import demo
+from distill.pipeline.runs.cells import STAGES, Cell
 from distill.report.markdown import markdown
 
 SCRIPTS = tuple(STAGES.values())

@@ -22,7 +22,7 @@ from speed_timing import bar
 
 from distill.files.provenance import sha256
 from distill.files.storage import plain
-from distill.pipeline.cells import Children
+from distill.pipeline.runs.cells import Children
 from distill.report.markdown import markdown
 from distill.shell.errors import UserError
 from distill.shell.stage import run_script

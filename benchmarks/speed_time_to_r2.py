@@ -15,7 +15,7 @@ import numpy as np
 from speed_timing import bar
 
 from distill.files.dataset import load_dataset
-from distill.pipeline.cells import Cell, Children
+from distill.pipeline.runs.cells import Cell, Children
 from distill.report.markdown import markdown
 from distill.shell.errors import UserError
 

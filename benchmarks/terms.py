@@ -42,8 +42,8 @@ from distill.physics.law import Law, law_of, law_of_system
 from distill.physics.systems import SYSTEMS as TABLE
 from distill.physics.terms import State, force
 from distill.physics.terms.state import TIME, exchanged
-from distill.pipeline.cells import ONE_THREAD
 from distill.pipeline.degrade import degrade
+from distill.pipeline.runs.cells import ONE_THREAD
 from distill.report.markdown import markdown
 from distill.report.numbers import hardware
 from distill.shell import paths

@@ -20,7 +20,17 @@ import importlib
 import os
 import sys
 
-STAGES = ("simulate", "import_tracks", "look", "train", "extract_messages", "fit_linear", "search_law", "compare")
+STAGES = (
+    "simulate",
+    "import_tracks",
+    "learn_properties",
+    "look",
+    "train",
+    "extract_messages",
+    "fit_linear",
+    "search_law",
+    "compare",
+)
 
 
 def __getattr__(name: str):

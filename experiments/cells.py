@@ -7,7 +7,7 @@ are run once. Nothing heavy is imported: the workflow and the tests read this.
 
 from dataclasses import dataclass, replace
 
-from distill.pipeline.cells import Cell
+from distill.pipeline.runs.cells import Cell
 from distill.shell.errors import UserError, near_miss
 
 PAIR_SYSTEMS = ("charge", "r1", "r2", "spring")  # tables 1 and 5 of the paper

@@ -14,7 +14,7 @@ import time
 
 from distill.files.provenance import provenance
 from distill.files.storage import load_json, save_json
-from distill.pipeline import demo
+from distill.pipeline.runs import demo
 from distill.report.numbers import hardware
 from distill.shell import paths
 from distill.shell.errors import UserError

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cells import BUDGETS, IN_THE_TABLES, SECTIONS, select
 
-from distill.pipeline.cells import STAGES, Cell
+from distill.pipeline.runs.cells import STAGES, Cell
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_int

@@ -10,7 +10,7 @@ from published import TABLES
 
 from distill.files.storage import load_json
 from distill.network.recipes import PRIORS
-from distill.pipeline.cells import Cell
+from distill.pipeline.runs.cells import Cell
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 

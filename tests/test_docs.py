@@ -8,7 +8,7 @@ import pages
 import pytest
 from scripts import ROOT, ok, run
 
-from distill.pipeline import demo
+from distill.pipeline.runs import demo
 from distill.shell import paths
 from distill.shell.errors import UserError
 

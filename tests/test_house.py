@@ -22,6 +22,7 @@ ORDER = (
     "search",
     "law",
     "survey",
+    "identities",
     "shooting",
     "response",
     "generalization",

@@ -18,7 +18,7 @@ from scripts import ROOT, refused, run
 
 from distill.files import kinds, records
 from distill.files.storage import plain, save_json, save_text
-from distill.pipeline.cells import Children, Outcome
+from distill.pipeline.runs.cells import Children, Outcome
 from distill.report.numbers import law_numbers
 from distill.shell import paths
 from distill.shell.errors import UserError

@@ -9,8 +9,8 @@ import pytest
 import speed_pipeline
 from scripts import ROOT, environment
 
-from distill.pipeline import demo
-from distill.pipeline.cells import Children, Outcome
+from distill.pipeline.runs import demo
+from distill.pipeline.runs.cells import Children, Outcome
 from distill.shell import paths
 from distill.shell.errors import UserError
 
@@ -43,13 +43,13 @@ def test_the_demo_is_what_a_user_would_type(tmp_path, monkeypatch):
 def test_the_makefile_passes_what_the_demo_takes():
     text = (ROOT / "Makefile").read_text()
     values = dict(re.findall(r"^(\w+) \?= (\w*)$", text, re.MULTILINE)) | {"QUICK": ""}
-    (recipe,) = re.findall(r"-m distill.pipeline.demo ((?:.*\\\n)*.*)", text)
+    (recipe,) = re.findall(r"-m distill.pipeline.runs.demo ((?:.*\\\n)*.*)", text)
     words = re.sub(r"\$\((\w+)\)", lambda m: values[m.group(1)], recipe.replace("$(if $(QUICK),--quick)", ""))
     assert demo.parse(words.replace("\\", "").split()) == demo.parse([])
 
 
 def test_the_demo_stops_at_the_first_stage_that_fails(tmp_path):
-    words = [sys.executable, "-m", "distill.pipeline.demo", "--quick", "--system", "nothing"]
+    words = [sys.executable, "-m", "distill.pipeline.runs.demo", "--quick", "--system", "nothing"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=environment(tmp_path))
     assert done.returncode == 2 and done.stdout == "== 1/6 simulate\n" and "nothing" in done.stderr
 

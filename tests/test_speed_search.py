@@ -11,7 +11,7 @@ import speed_search
 import sympy as sp
 
 from distill.formulas.text import parse
-from distill.pipeline.cells import Children
+from distill.pipeline.runs.cells import Children
 from distill.search.operon import operon_problem
 from distill.shell.errors import UserError
 

@@ -11,7 +11,7 @@ from scripts import ROOT
 
 from distill.network.recipes import RECIPES
 from distill.network.variants import VARIANTS
-from distill.pipeline.cells import Cell
+from distill.pipeline.runs.cells import Cell
 from distill.shell import paths
 from distill.shell.errors import UserError
 

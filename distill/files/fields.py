@@ -13,7 +13,11 @@ DATASET_FIELDS = {
     "mass": (("trajectory", "particle"), "f", False),  # ones if absent
     "charge": (("trajectory", "particle"), "f", False),  # zeros if absent
     "t": (("(trajectory)", "frame"), "f", False),  # the number of the frame if absent
-    "id": (("trajectory", "particle"), "i", False),  # which body it is: the same number in other trajectories is the same
+    "id": (
+        ("trajectory", "particle"),
+        "i",
+        False,
+    ),  # which body it is, in all trajectories
     "seen": (("trajectory", "frame", "particle"), "i", False),  # whether the particle was observed; absent: always
     "observed": (("trajectory", "frame", "particle", "dim"), "g", False),  # positions as they were seen, with noise
     "noise": ((), "f", False),  # standard deviation of a coordinate of ``observed``

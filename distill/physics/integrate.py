@@ -149,7 +149,9 @@ def bodies_of(system: System, n: int, dim: int, seed: int, trajectories: int, co
         raise UserError(f"{count} bodies are too few for {n} different ones in a trajectory", f"--bodies {n}, or more")
     _, values = draw(system, count, dim, seed, np.array([BODIES_FROM]))
     rng = np.random.default_rng([seed, 137])
-    return values.reshape(-1, count), np.array([rng.permutation(count)[:n] for _ in range(trajectories)], dtype=np.int32)
+    return values.reshape(-1, count), np.array(
+        [rng.permutation(count)[:n] for _ in range(trajectories)], dtype=np.int32
+    )
 
 
 @functools.lru_cache(maxsize=16)

@@ -269,3 +269,37 @@ def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str
         clues.set(xlabel="standard errors", title="what is left follows ...")
     figure.suptitle(title)
     return figure
+
+
+def learnt(found, told: dict, names: list[str], truth: dict, title: str) -> Figure:
+    """Values of bodies with 95 % intervals (``identities.learn.Learnt``; ``told``: property -> values and standard
+    errors), beside what the dataset had where there is something to compare with, and the curve that they multiply.
+    """
+    figure = Figure(figsize=(4.4 * (len(told) + 1), 4.0), layout="constrained")
+    *axes, curve = figure.subplots(1, len(told) + 1)
+    for axis, (key, (values, errors)) in zip(axes, told.items(), strict=True):
+        order = np.argsort(values)
+        y, half = values[order], found.half_width * errors[order]
+        sure = np.abs(y) > half
+        at = np.arange(len(y))
+        wide = (y > 0).sum() > 2 and np.ptp(np.log10(y[y > 0])) > 1.5 and (y[sure] > 0).all()
+        for mask, colour, label in ((sure, INK, "learnt"), (~sure, MUTED, "not determined")):
+            if mask.any():
+                low = np.minimum(half[mask], 0.999 * np.abs(y[mask])) if wide else half[mask]
+                shown = np.abs(y[mask]) if wide else y[mask]
+                axis.errorbar(at[mask], shown, [low, half[mask]], fmt="o", ms=4, lw=1.2, color=colour, label=label)
+        if truth.get(key) is not None:
+            axis.plot(at, truth[key][order], "_", ms=11, mew=1.6, color=ACCENT, label="in the dataset")
+        axis.set(yscale="log" if wide else "linear", ylabel=key, title=f"{len(y)} bodies, 95 % intervals")
+        few = len(y) <= 24
+        axis.set_xticks(at if few else [], [names[k] for k in order] if few else [], rotation=60, fontsize=8)
+        axis.legend(fontsize=8)
+    for part, style, word in ((found.curve > 0, "-", "repels"), (found.curve < 0, "--", "attracts")):
+        if part.any():
+            curve.plot(
+                found.distance, np.where(part, np.abs(found.curve), np.nan), style, color=INK, lw=1.8, label=word
+            )
+    curve.set(xscale="log", yscale="log", xlabel="distance r", ylabel="|f|", title="the force that they multiply")
+    curve.legend(fontsize=8)
+    figure.suptitle(title)
+    return figure

@@ -1,13 +1,13 @@
 """The six stages of one run, one after the other, as a user would type them: what ``make demo`` does.
 
-example:  python -m distill.pipeline.demo --system r2 --variant l1
+example:  python -m distill.pipeline.runs.demo --system r2 --variant l1
 """
 
 import subprocess
 import sys
 import time
 
-from distill.pipeline.cells import STAGES, Cell
+from distill.pipeline.runs.cells import STAGES, Cell
 from distill.shell import paths
 from distill.shell.flags import Parser, non_negative_int, positive_int
 from distill.shell.stage import run_script

@@ -1,0 +1,161 @@
+"""Masses, charges or other values of bodies that nobody measured: the stage ``learn_properties``."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from distill.files import records
+from distill.files.dataset import Dataset, load_dataset, save_dataset
+from distill.files.kinds import DatasetRecord, LearntRecord
+from distill.files.names import checked
+from distill.files.properties import usable
+from distill.files.provenance import already_done, provenance
+from distill.files.storage import save_bytes
+from distill.identities.learn import Learnt, bodies, learn, properties_of
+from distill.identities.tell import says, value_lines
+from distill.shell import paths
+from distill.shell.errors import UserError, about, near_miss
+from distill.shell.paths import relative
+from distill.shell.stage import Done, Stage
+
+STAGE = "learn_properties"
+
+
+def learn_properties(
+    dataset: str,
+    *,
+    unknown: str = "mass",
+    reference: Sequence[str] | Mapping[str, float] = (),
+    name: str | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    overwrite: bool = False,
+    quick: bool = False,
+) -> Done:
+    """Learn the values of ``unknown`` from how bodies move, and write datasets/<name>.npz and .json (``name``:
+    <dataset>_learnt) that hold them, with outputs/<name>/properties.json and properties.png.
+
+    ``reference``: {body: value}, or words "body=value", of bodies whose value is known. ``UserError`` where nothing
+    says which particles of different trajectories are the same bodies, and for a dataset of that name that this did
+    not make.
+    """
+    arguments = {k: v for k, v in locals().items() if k != "reference"}
+    source = load_dataset(dataset)
+    if unknown not in ("mass", "charge") and not usable(unknown):
+        raise UserError(f"--unknown {unknown}: no property can be called that", "letters, digits and _, at most 31")
+    name = checked(name or f"{source.name}_learnt", "give another --name")
+    path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name)
+    side, inputs = path.with_suffix(".json"), {"dataset": source.path}
+    number, names = bodies(source)
+    known = known_values(reference, names)
+    arguments |= {"dataset": source.name, "name": name, "reference": {names[k]: v for k, v in known.items()}}
+    if path.is_file():
+        maker = records.load(DatasetRecord, side).stage if side.is_file() else "somebody else"
+        if maker != STAGE:
+            raise UserError(f"{relative(path)} is there and was made by {maker}", "give another --name")
+        if already_done(side, arguments, inputs, overwrite):
+            return stage.already_done(path)
+    with about(relative(source.path), "see docs/own_data.md on unknown values"):
+        found = learn(source, unknown, known, seed, quick)
+    told = properties_of(found, unknown)
+    truth = {k: compared(source, number, len(names), v, unknown, known, found) for k, (v, _) in told.items()}
+    made = provenance(STAGE, arguments, inputs, stage.seconds)
+    from distill.report import plots  # matplotlib takes a second
+
+    out = paths.OUTPUTS / name
+    save_bytes(out / "properties.png", plots.save_bytes(plots.learnt(found, told, names, truth, source.name)))
+    records.save(LearntRecord, out / "properties.json", made | record(found, told, names, truth, source, name, unknown))
+    meta = source.meta
+    about_it = made | {"n": source.n, "dim": source.dim, "bodies": names, "categories": meta.categories}
+    about_it |= {"measured": [m for m in meta.measured if m != unknown]}
+    about_it |= {"derived": meta.derived | {k: "learnt from the motion" for k in told}}
+    about_it |= {"system": meta.system if known and set(told) == {unknown} else {"held": meta.system.held}}
+    save_dataset(path, arrays_with(source, number, told, unknown, found), about_it)
+    load_dataset(str(path))  # says what a stage will say of it
+    lines = [*says(found, unknown), *value_lines(found, told, names, truth)]
+    shown = {"role": found.role, "bodies": len(names), "error": found.error}
+    shown |= {"determined": sum(map(int, _determined(found, told)))}
+    return stage.done(path, lines, **shown, receivers=found.receivers)
+
+
+def known_values(reference, names: Sequence[str]) -> dict[int, float]:
+    """Number of a body -> its value; ``UserError`` for words that are not body=value, or name nobody."""
+    pairs = reference.items() if isinstance(reference, Mapping) else [word.rpartition("=")[::2] for word in reference]
+    out = {}
+    for body, value in pairs:
+        try:
+            out[names.index(str(body))] = float(value)
+        except ValueError:
+            what = f"--reference {body}={value}: expected body=number"
+            raise UserError(what + near_miss(str(body), names), "bodies: " + ", ".join(names[:12])) from None
+        if not np.isfinite(float(value)) or float(value) == 0:
+            raise UserError(f"--reference {body}={value}: no value to measure others by", "give one that is not zero")
+    return out
+
+
+def arrays_with(source: Dataset, number: np.ndarray, told: Mapping, unknown: str, found: Learnt) -> dict:
+    """The dataset's arrays with the learnt values; a mass that was not learnt is 1."""
+    arrays = dict(source.arrays) | {"id": number.astype(np.int32)}
+    if unknown == "mass":
+        arrays["mass"] = np.ones_like(arrays["mass"])
+    for name, (values, _) in told.items():
+        if name == "mass":
+            values = np.where(values > 0, values, 1e-3 * np.min(values[values > 0], initial=1.0))
+        arrays[name] = values[number]
+    if found.window is not None:
+        arrays["window"] = np.int64(found.window)
+    return arrays
+
+
+def compared(source: Dataset, number, count: int, values, unknown: str, known: Mapping, found: Learnt):
+    """What the dataset had [body], in the gauge of the learnt ``values``; None where it had nothing to compare with."""
+    if unknown not in source.properties or unknown in source.assumed or unknown in source.meta.derived:
+        return None
+    had = np.zeros(count)
+    had[number] = source.arrays[unknown]
+    if not had.any() or np.ptp(had) <= 1e-9 * np.abs(had).max():
+        return None
+    if known:
+        return had
+    far = (np.abs(values) > 0.1 * np.abs(values).max()) & (had != 0)
+    size = np.exp(np.mean(np.log(np.abs(values[far] / had[far]))))
+    return had * size * (np.sign(np.sum(had * values)) or 1.0)
+
+
+def _determined(found: Learnt, told: Mapping) -> np.ndarray:
+    values, errors = next(iter(told.values()))
+    return np.abs(values) > found.half_width * errors
+
+
+def record(found: Learnt, told: Mapping, names, truth: Mapping, source: Dataset, name: str, unknown: str) -> dict:
+    """The fields of ``LearntRecord`` beside provenance."""
+    values = {}
+    for key, (value, error) in told.items():
+        sure = np.abs(value) > found.half_width * error
+        had = truth[key]
+        values[key] = [
+            {"body": body, "value": float(v), "error": float(e), "determined": bool(s)}
+            | ({} if had is None else {"known": float(had[k])})
+            for k, (body, v, e, s) in enumerate(zip(names, value, error, sure, strict=True))
+        ]
+    kinds = found.kinds
+    return {
+        "dataset": source.name,
+        "learnt": name,
+        "unknown": unknown,
+        "role": found.role,
+        "says": says(found, unknown),
+        "gauge": found.gauge,
+        "values": values,
+        "hypotheses": found.roles,
+        "error": found.error,
+        "half_width": found.half_width,
+        "clusters": found.clusters,
+        "receivers": found.receivers,
+        "window": found.window,
+        "alike": found.alike,
+        "kinds": None if kinds is None else kinds.number.tolist(),
+        "kinds_errors": {} if kinds is None else {str(k): v for k, v in kinds.errors.items()} | {"own": kinds.own},
+        "distance": found.distance.tolist(),
+        "curve": found.curve.tolist(),
+    }

@@ -1,0 +1,1 @@
+"""Runs through all stages: the cells of benchmarks and tables, and the demonstration."""
