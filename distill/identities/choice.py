@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill.identities.bilinear import ROLES, SAME, SOURCE, Problem, Values, fit, minimise
+from distill.identities.bilinear import BOTH, RESPONSE, ROLES, SAME, SOURCE, Problem, Values, fit, minimise
 from distill.identities.pairs import Pairs
 from distill.splines.normal_equations import typical
 
@@ -13,6 +13,7 @@ BETTER = 0.98  # of the held-out error that a hypothesis of more values must com
 SMOOTH = 10.0 ** np.arange(-13, -1.9, 3.0)  # strengths of the penalty that are tried
 FAR = 4.0  # times the least cost
 ENOUGH = 1e-5  # relative error that asks for no further values
+MATTERS = 1e-3  # how far values of two parts must differ, relatively
 FLOOR = 1e-10  # of the square of what is fitted: below, all fit
 
 
@@ -79,10 +80,22 @@ def choose(pairs: Pairs, tried: Sequence[Hypothesis], rough: np.ndarray, known=N
     for other in folds:
         if errors[best] <= ENOUGH**2 / pairs.dim:
             break
-        if errors[other] < BETTER**2 * errors[best] and (folds[other] < folds[best]).mean() > 0.5:
+        clearly = errors[other] < BETTER**2 * errors[best] and (folds[other] < folds[best]).mean() > 0.5
+        if clearly and not same_in_effect(fits[best][0].role, fits[other][2]):
             best = other
     one, problem, start = fits[best]
     return Chosen(one, errors, problem, minimise(problem, start), {name: fits[name] for name in folds})
+
+
+def same_in_effect(role: str, v: Values) -> bool:
+    """Whether the two values a body that ``v`` has are those of the simpler ``role`` but for less than ``MATTERS``: more
+    values also make up for curves that are too coarse.
+    """
+    if v.role != BOTH:
+        return False
+    far = np.abs(v.source) > 0.1 * np.abs(v.source).max()
+    ratio = {SOURCE: v.response, RESPONSE: v.source, SAME: v.response / np.where(far, v.source, 1.0)}[role][far]
+    return bool(np.median(np.abs(ratio / np.median(ratio) - 1)) < MATTERS)
 
 
 def with_rough(problem: Problem, rough: np.ndarray) -> Problem:

@@ -48,7 +48,7 @@ def learn_properties(
     side, inputs = path.with_suffix(".json"), {"dataset": source.path}
     number, names = bodies(source)
     known = known_values(reference, names)
-    arguments |= {"dataset": source.name, "name": name, "reference": {names[k]: v for k, v in known.items()}}
+    arguments |= {"dataset": source.name, "name": name, "reference": [f"{names[k]}={v!r}" for k, v in known.items()]}
     if path.is_file():
         maker = records.load(DatasetRecord, side).stage if side.is_file() else "somebody else"
         if maker != STAGE:

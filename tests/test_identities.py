@@ -1,0 +1,213 @@
+"""Values of bodies that nobody measured: against worlds written down here, closed forms and finite differences."""
+
+import numpy as np
+import pytest
+
+import distill
+from distill.files import records
+from distill.files.dataset import load_dataset, save_dataset
+from distill.files.kinds import LearntRecord
+from distill.identities import bilinear, errors
+from distill.identities.bilinear import BOTH, RESPONSE, ROLES, SAME, SOURCE, Problem
+from distill.identities.learn import learn
+from distill.identities.pairs import compress
+from distill.messages.net_forces import nodes_of
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.splines.curves import Envelope, space
+from distill.splines.normal_equations import table
+from distill.splines.observations import observations
+
+BODIES, N, TRAJECTORIES, FRAMES = 9, 4, 40, 8
+
+
+def world(path, source, response, force=lambda r: -1 / (r + 0.3), noise=0.0, seed=930, known=None, arrays=None):
+    """a_i = w_i sum_j s_j f(r) (x_i - x_j)/r at random states, bodies drawn anew for every trajectory; saved."""
+    rng = np.random.default_rng(seed)
+    count = len(source)
+    which = np.array([rng.permutation(count)[:N] for _ in range(TRAJECTORIES)])
+    pos, vel = rng.normal(size=(2, TRAJECTORIES, FRAMES, N, 2))
+    apart = pos[:, :, :, None] - pos[:, :, None]
+    r = np.linalg.norm(apart, axis=-1) + np.eye(N)
+    pull = source[which][:, None, None] * force(r) * (1 - np.eye(N))
+    acc = response[which][:, None, :, None] * (pull[..., None] * apart / r[..., None]).sum(3)
+    acc = acc * (1 + noise * rng.standard_normal(acc.shape))
+    split = np.zeros(TRAJECTORIES, dtype=np.int8)
+    split[::8], split[1::8] = 1, 2
+    made = {"pos": pos, "vel": vel, "acc": acc, "id": which.astype(np.int32), "split": split}
+    made |= {name: values[which] for name, values in (known or {}).items()} | (arrays or {})
+    save_dataset(path, {"mass": np.ones(which.shape), **made}, {})
+    return load_dataset(str(path))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "DATASETS", tmp_path / "datasets")
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path / "outputs")
+    paths.DATASETS.mkdir()
+    return paths.DATASETS
+
+
+def problem_of(data, role, fold=None):
+    edges = observations(data, "train")
+    found = table(edges, nodes_of(edges))
+    curves = space(np.log(found.r), 8, Envelope(0.0, 1.0), 1.0)
+    rough = curves.roughness()
+
+    def functions(r):
+        return curves.matrix(curves.log(r))
+
+    pairs = compress(found, functions)
+    return Problem(pairs, role, np.zeros((0, pairs.count, pairs.count)), 1e-9 * rough.T @ rough, {}, fold), found, functions
+
+
+def values(rng, signed=False):
+    return rng.normal(size=BODIES) + 0.1 if signed else np.exp(rng.normal(size=BODIES))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_slopes_are_those_of_the_cost(folder, role):
+    rng = np.random.default_rng(931)
+    data = world(folder / "w.npz", values(rng), values(rng), noise=0.1)
+    problem, found, functions = problem_of(data, role, fold=2)
+    products = rng.normal(size=(2, BODIES, BODIES))
+    problem = Problem(compress(found, functions, ("drag",)), role, products, problem.rough, {}, 2)
+    start = bilinear.linear(problem, values(rng, True), values(rng, True))
+    if role == SAME:
+        start = bilinear.linear(problem, start.source, start.source)
+    start = problem.moved(start, 0.1 * rng.normal(size=problem.size))
+    matrix, slope = problem.normal(start)
+    step = 1e-6
+    for k in rng.choice(problem.size, 12, replace=False):
+        to = np.zeros(problem.size)
+        to[k] = step
+        by_cost = -(problem.moved(start, to).cost - problem.moved(start, -to).cost) / (4 * step)
+        assert slope[k] == pytest.approx(by_cost, rel=1e-4, abs=1e-5 * np.abs(slope).max())
+    one = problem.pairs.receivers[3]
+    j = problem.derivatives(start, one)
+    to = np.zeros(problem.size)
+    to[problem.unknowns(one)[1]] = step
+    products = problem.products_of(one)
+    moved = problem.moved(start, to).coefficients(one, products) - problem.moved(start, -to).coefficients(one, products)
+    np.testing.assert_allclose(j[:, 1] if role != SAME else moved / (2 * step), moved / (2 * step), atol=1e-6)
+    assert np.linalg.eigvalsh(matrix).min() > -1e-8 * np.abs(matrix).max()
+
+
+@pytest.mark.parametrize("role", [SOURCE, SAME, pytest.param(RESPONSE, marks=pytest.mark.slow), BOTH])
+def test_the_part_that_values_play_is_found_and_their_size(folder, role):
+    rng = np.random.default_rng(932)
+    s, w, ones = values(rng, role == SAME), values(rng), np.ones(BODIES)
+    source, response = {SOURCE: (s, ones), RESPONSE: (ones, w), SAME: (s, s), BOTH: (s, w)}[role]
+    found = learn(world(folder / "w.npz", source, response), "charge")
+    assert found.role == role
+    for name, true in (("source", source), ("response", response)):
+        if name in found.values:
+            got = found.values[name]
+            scale = (got @ true) / (true @ true)
+            np.testing.assert_allclose(got / scale, true, rtol=2e-3, atol=2e-3 * np.abs(true).max())
+    if role == SOURCE:
+        assert found.alike < 1e-3
+    curve = found.curve * (found.distance + 0.3)
+    middle = slice(10, -10)  # every value of the same sign as in 1/(r + .3)
+    assert np.ptp(curve[middle]) < 0.02 * np.abs(curve[middle]).mean()
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say(folder):
+    inside = []
+    for seed in range(940, 948):
+        rng = np.random.default_rng(seed)
+        s = values(rng)
+        data = world(folder / f"w{seed}.npz", s, np.ones(BODIES), noise=0.05, seed=seed)
+        problem, found, functions = problem_of(data, SOURCE)
+        v = bilinear.fit(problem)
+        matrix, clusters = errors.covariance(problem, v, found, functions)
+        sd = errors.standard_errors(problem, matrix)["source"]
+        scale = np.exp(np.mean(np.log(np.abs(v.source))) - np.mean(np.log(s)))
+        # the scale of both is the geometric mean of all
+        jacobian = (np.eye(BODIES) - np.outer(v.source, 1 / v.source) / BODIES) / scale
+        own = matrix[problem.at["source"], problem.at["source"]]
+        sd = np.sqrt(np.diag(jacobian @ own @ jacobian.T))
+        inside += list(np.abs(np.abs(v.source) / scale - s) <= errors.quantile(clusters) * sd)
+    assert 0.86 <= np.mean(inside) <= 0.995, np.mean(inside)
+
+
+def test_a_body_that_does_nothing_is_not_determined_and_kinds_are_found(folder):
+    kind = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2])
+    s = np.array([0.0, 1.0, 2.5])[kind]
+    found = learn(world(folder / "w.npz", s, np.ones(BODIES), noise=0.03), "charge")
+    assert found.role == SOURCE
+    assert (found.determined("source") == (kind > 0)).all()
+    assert found.kinds is not None
+    pairs = {(a, b) for a, b in zip(kind, found.kinds.number, strict=True)}
+    assert len(pairs) == 3, found.kinds
+
+
+def test_values_of_their_own_are_no_kinds(folder):
+    s = np.exp(np.linspace(-1, 1, BODIES))
+    assert learn(world(folder / "w.npz", s, np.ones(BODIES), noise=0.01), "charge").kinds is None
+
+
+@pytest.mark.slow
+def test_known_properties_stay_what_they_are(folder):
+    """Gravity between known masses beside charges that are not known: m_i a_i = sum_j (-m_i m_j g + q_i q_j f)."""
+    rng = np.random.default_rng(933)
+    m, q = values(rng), values(rng, True)
+    data = world(folder / "w.npz", q, q / m, known={"mass": m})
+    gravity = world(folder / "g.npz", m, np.ones(BODIES), force=lambda r: -1 / (r + 0.5) ** 2)
+    assert (gravity.id == data.id).all()
+    data.arrays["acc"] = data.acc + gravity.acc
+    found = learn(data, "charge")
+    assert found.role == SAME
+    got = found.values["source"]
+    np.testing.assert_allclose(got * np.sign(got @ q) / np.sqrt((got @ got) / (q @ q)), q, atol=0.01 * np.abs(q).max())
+
+
+def test_the_stage_writes_a_dataset_that_others_take(folder):
+    rng = np.random.default_rng(934)
+    m = values(rng)
+    world(folder / "w.npz", m, np.ones(BODIES), known={"mass": m})
+    done = distill.learn_properties("w", reference=["4=" + repr(float(m[4]))])
+    learnt = load_dataset("w_learnt")
+    np.testing.assert_allclose(learnt.mass, load_dataset("w").mass, rtol=2e-3)
+    record = records.load(LearntRecord, paths.OUTPUTS / "w_learnt" / "properties.json")
+    assert record.role == SOURCE and record.window is None
+    assert record.values["mass"][4].error == 0 and record.values["mass"][4].value == m[4]
+    assert [v.known for v in record.values["mass"]] == pytest.approx(list(m))
+    assert "role source" in str(done) and "95 % intervals" in str(done)
+    assert distill.learn_properties("w", reference={"4": float(m[4])}).before
+    with pytest.raises(UserError, match="reference was"):
+        distill.learn_properties("w")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"id": None}, "nothing says which particles"),
+        ({"id": "each"}, "expected at most 300"),
+        ({"known": "varies"}, "not the same in all trajectories"),
+    ],
+)
+def test_what_cannot_be_learnt_is_said(folder, change, match):
+    rng = np.random.default_rng(935)
+    data = world(folder / "w.npz", values(rng), np.ones(BODIES))
+    if "known" in change:
+        data.arrays["size"] = rng.normal(size=data.mass.shape)
+    elif change["id"] is None:
+        data.arrays.pop("id")
+    else:
+        data.arrays["id"] = np.arange(1200, dtype=np.int32).reshape(300, 4)[: len(data.mass)] * 9
+    if change.get("id") == "each":
+        data.arrays = {
+            k: np.concatenate([v] * 3) if v.ndim and len(v) == TRAJECTORIES else v for k, v in data.arrays.items()
+        }
+        data.arrays["id"] = np.arange(data.mass.size, dtype=np.int32).reshape(data.mass.shape)
+    with pytest.raises(UserError, match=match):
+        learn(data, "charge")
+
+
+@pytest.mark.parametrize("word", ["nobody=1", "4=x", "4=0", "4", "4=nan"])
+def test_a_reference_must_be_a_body_and_a_number(folder, word):
+    rng = np.random.default_rng(936)
+    world(folder / "w.npz", values(rng), np.ones(BODIES))
+    with pytest.raises(UserError, match="reference"):
+        distill.learn_properties("w", reference=[word])
