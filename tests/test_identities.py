@@ -58,7 +58,11 @@ def problem_of(data, role, fold=None):
         return curves.matrix(curves.log(r))
 
     pairs = compress(found, functions)
-    return Problem(pairs, role, np.zeros((0, pairs.count, pairs.count)), 1e-9 * rough.T @ rough, {}, fold), found, functions
+    return (
+        Problem(pairs, role, np.zeros((0, pairs.count, pairs.count)), 1e-9 * rough.T @ rough, {}, fold),
+        found,
+        functions,
+    )
 
 
 def values(rng, signed=False):

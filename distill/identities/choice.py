@@ -88,8 +88,8 @@ def choose(pairs: Pairs, tried: Sequence[Hypothesis], rough: np.ndarray, known=N
 
 
 def same_in_effect(role: str, v: Values) -> bool:
-    """Whether the two values a body that ``v`` has are those of the simpler ``role`` but for less than ``MATTERS``: more
-    values also make up for curves that are too coarse.
+    """Whether the two values a body that ``v`` has are those of the simpler ``role`` but for less than ``MATTERS``:
+    more values also make up for curves that are too coarse.
     """
     if v.role != BOTH:
         return False
