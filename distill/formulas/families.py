@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
+from distill.formulas.functions import greater
 from distill.formulas.improve import round_exponents
 from distill.formulas.objective import SOFT, SQUARES, Objective
 from distill.formulas.tree import canonical, complexity
@@ -81,6 +82,12 @@ FAMILIES = (
         1,
         lambda r, a, t: a[0] * (r**2 + t[1]) ** t[0],
         lambda x: _pairs((-0.5, -1.0, -1.5), [e**2 for e in (0.03 * x, 0.2 * x, x)]),
+    ),
+    Family(
+        "soft sphere",
+        1,
+        lambda r, a, t: a[0] * (t[0] - r) * greater(t[0], r),
+        lambda x: [(s * x,) for s in (0.1, 0.2, 0.4, 0.7, 1.0, 1.5)],
     ),
     Family("exponential", 1, lambda r, a, t: a[0] * sp.exp(-t[0] * r), lambda x: [(k,) for k in _screens(x)]),
     Family("Gaussian", 1, lambda r, a, t: a[0] * sp.exp(-t[0] * r**2), lambda x: [(k / x,) for k in _screens(x)]),

@@ -32,6 +32,7 @@ from distill.splines.pair_spline import Further
 RADIUS = "r"  # what formulas of families are of; here what a slot's function depends on, whatever it is
 CENTRAL = 0.05  # share of a field across the line to a point, up to which the field is about that point
 FREQUENCIES = 400  # that are tried for a function of time
+PLACES, WIDTHS = 48, 8  # that are tried for a wall
 DEGREE = 3  # of a field's components, to begin with
 GYRATION = {"charge": "magnetic", "mass": "coriolis", None: "gyration"}
 UNIFORM = {"mass": "constant_acceleration", None: "constant_force"}
@@ -174,6 +175,9 @@ class AboutPoint(OfNode):
     def put(self, law, expr):
         return replace(law, node=law.node | {"central": About(self.centre, _value(_called(expr, DISTANCE)))})
 
+    def starts(self, ground):
+        return [*control_starts(ground), *walls(ground)]
+
 
 @dataclass
 class OfAxis(OfNode):
@@ -293,6 +297,26 @@ def waves(ground: Ground) -> list:
     return [rate * t + sp.Float(a), sp.Float(0.5) * sp.exp(-rate * t), wave, wave + sp.Float(a or 0.1)]
 
 
+def walls(ground: Ground) -> list:
+    """a/(1 + exp((s - c)/w)), a force up to the distance c, and beyond it, of the c and w that explain most."""
+    objective, found = ground.fit, []
+    number = objective.names.index(RADIUS)
+    s, at = objective.symbols[number], objective.columns[number]
+    places, span = np.unique(np.quantile(at, np.linspace(0, 1, PLACES))), float(np.ptp(at))
+    y = objective.weights * objective.target
+    for width in span * np.geomspace(1e-3, 0.25, WIDTHS):
+        for side in (1.0, -1.0):
+            with np.errstate(over="ignore"):
+                columns = 1 / (1 + np.exp(side * (at[:, None] - places) / width))
+            design = objective.weights[:, None] * objective.apply(columns)
+            along, size = y @ design, np.einsum("ij,ij->j", design, design)
+            gain = along**2 / np.where(size > 0, size, np.inf)
+            k = int(np.argmax(gain))
+            found.append((float(gain[k]), float(places[k]), side / width, float(along[k] / max(size[k], 1e-300))))
+    _, place, rate, a = max(found)
+    return [sp.Float(a) / (1 + sp.exp(sp.Float(rate) * (s - sp.Float(place))))]
+
+
 def polynomials(ground: Ground) -> list:
     """Of the place: all of first degree, and of the ``DEGREE``."""
     objective, out = ground.fit, []
@@ -309,18 +333,11 @@ def centre_of(one: Further, seen: Seen) -> tuple[tuple[float, ...], float]:
     ones = Seen(seen.r, seen.ends, replace(motion, share=np.ones(len(seen.r))))
     force = one.forces(ones)
     size = np.linalg.norm(force, axis=1)
-    rows, values = [], []
-    for a in range(pos.shape[1]):
-        for b in range(a):
-            row = np.zeros(pos.shape)
-            row[:, a], row[:, b] = force[:, b], -force[:, a]
-            rows.append(row)
-            values.append(force[:, b] * pos[:, a] - force[:, a] * pos[:, b])
-    centre = np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=1e-10)[0]
+    centre = blocks.pointed_to(pos, force)
     d = pos - centre
     e = d / np.maximum(np.linalg.norm(d, axis=1), 1e-300)[:, None]
     across = force - (force * e).sum(1)[:, None] * e
-    return tuple(map(float, centre)), float((across**2).sum() / max((size**2).sum(), 1e-300))
+    return centre, float((across**2).sum() / max((size**2).sum(), 1e-300))
 
 
 # ---------------------------------------------------------------- all of them
@@ -341,6 +358,8 @@ def slots(further: Sequence[Further], ground: Ground) -> list[Slot]:
             out.append(Drag(block, varying))
         elif block.over == blocks.NOTHING:
             out.append(Gyration(block, varying))
+        elif block.over == blocks.POINT:
+            out.append(AboutPoint(block, varying, block.centre))
         elif block.over == blocks.TIME:
             out += [Drive(block, (), k, dim) for k in range(dim)]
         else:

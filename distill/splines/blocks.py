@@ -9,6 +9,7 @@ is not that of their means.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -24,11 +25,12 @@ CURVE, SPEEDS, TIMES = 12, 6, 24  # intervals of functions of the distance, the 
 CELLS = {1: 12, 2: 5, 3: 2}  # intervals of a field along each axis, by dimensions
 FINER, FINER_GRID = 3, 2  # times as many (along an axis) in the last fit, of what was taken up
 RADIAL = "radial"
-PLACE, SPEED, TIME, NOTHING = "the place", "the speed", "time", "nothing"
-VARIABLE = {  # of a node's functions, from a ``Motion``
-    PLACE: lambda motion: motion.pos,
-    SPEED: lambda motion: np.linalg.norm(motion.vel, axis=1),
-    TIME: lambda motion: motion.t,
+PLACE, SPEED, TIME, NOTHING, POINT = "the place", "the speed", "time", "nothing", "the distance from a point"
+VARIABLE = {  # of a node's functions, from a ``Motion`` and a point
+    PLACE: lambda motion, _: motion.pos,
+    SPEED: lambda motion, _: np.linalg.norm(motion.vel, axis=1),
+    TIME: lambda motion, _: motion.t,
+    POINT: lambda motion, centre: np.linalg.norm(motion.pos - np.array(centre), axis=1),
 }
 
 
@@ -168,7 +170,9 @@ class PairBlock:
 
 @dataclass(frozen=True)
 class NodeBlock:
-    """A node's ``term`` times ``by``, a property or None, times functions of what is named ``over``."""
+    """A node's ``term`` times ``by``, a property or None, times functions of what is named ``over``; of a force about a
+    point the ``centre``.
+    """
 
     term: str
     by: str | None
@@ -176,6 +180,7 @@ class NodeBlock:
     basis: Splines | Grid | None  # None: a constant
     dim: int
     scale: float = 1.0
+    centre: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:
@@ -195,10 +200,10 @@ class NodeBlock:
         own = seen.ends[property_named(self.by).variables[0]] if self.by else 1.0
         factor = (motion.share * own / self.scale)[:, None]
         axes = np.eye(TERMS[self.term].width(self.dim))
-        vectors = [factor * TERMS[self.term].kernel(motion.pos, motion.vel, axis, ()) for axis in axes]
+        vectors = [factor * TERMS[self.term].kernel(motion.pos, motion.vel, axis, self.centre) for axis in axes]
         if self.basis is None:
             return csr_array(np.ones((len(seen.r), 1))), vectors
-        return seen.once(self.basis, lambda: self.basis.matrix(VARIABLE[self.over](motion))), vectors
+        return seen.once(self.basis, lambda: self.basis.matrix(VARIABLE[self.over](motion, self.centre))), vectors
 
     def roughness(self) -> np.ndarray:
         one = _squared(self.basis) if self.basis else np.zeros((1, 1))
@@ -276,9 +281,24 @@ def finer(blocks: Sequence[Block], seen: Seen) -> list[Block]:
     return [of_typical_size(block.finer(), seen) for block in blocks]
 
 
-def candidates(data, products: Sequence[Product], names: Sequence[str], unit: float, radial=None) -> list[Block]:
+def pointed_to(pos: np.ndarray, force: np.ndarray) -> tuple[float, ...]:
+    """The point that forces [row, dim] at the places ``pos`` point to or from, the best in squares of force times
+    distance.
+    """
+    rows, values = [], []
+    for a, b in combinations(range(pos.shape[1]), 2):
+        row = np.zeros(pos.shape)
+        row[:, b], row[:, a] = force[:, a], -force[:, b]
+        rows.append(row)
+        values.append(force[:, a] * pos[:, b] - force[:, b] * pos[:, a])
+    return tuple(map(float, np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=1e-10)[0]))
+
+
+def candidates(
+    data, products: Sequence[Product], names: Sequence[str], unit: float, radial=None, left=None
+) -> list[Block]:
     """All that may act beside central forces and uniform fields. ``names``: properties that differ between particles;
-    ``radial``: ends -> force of a fit without any of it.
+    ``radial``: ends -> force of a fit without any of it, ``left`` [receiver, dim]: what that leaves.
     """
     motion, dim = data.motion, data.dim
     x = np.log(data.r / unit)
@@ -295,6 +315,10 @@ def candidates(data, products: Sequence[Product], names: Sequence[str], unit: fl
         beside.remove("mass")
     place = Grid(tuple(line(along, CELLS[dim]) for along in motion.pos.T))
     speed = line(np.linalg.norm(motion.vel, axis=1), SPEEDS)
+    if left is not None and dim > 1:  # what is steep about a point, as a wall, is none of the grid's functions
+        centre = pointed_to(data.sum(motion.share[:, None] * motion.pos), left)
+        away = line(VARIABLE[POINT](motion, centre), CURVE)
+        out += [NodeBlock("central", by, POINT, away, dim, centre=centre) for by in beside]
     for by in beside:
         out.append(NodeBlock("field", by, PLACE, place, dim))
         if moving and dim == 2:  # in three dimensions B is a vector, for which a law has no formula here yet

@@ -109,7 +109,7 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> Pa
         if found and min(errors.values()) <= 10 * EXACT and kind != COEFFICIENTS:
             continue  # nothing is left to be found
         central = found.get(_best(errors) if _by_levels(errors) else GIVEN)
-        blocks = _blocks(few, names, unit, central, among) if kind == ANY else ()
+        blocks = _blocks(few, names, unit, central, scale, among) if kind == ANY else ()
         learnt = 1.0  # factor on the error for what all trajectories were used for
         if kind == COEFFICIENTS:
             tried_ways, learnt = _one_curve(found, few, scale)
@@ -126,7 +126,7 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> Pa
             goal = BETTER * errors.get(GIVEN, np.inf)
             tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
             if any(isinstance(block, Modulated) for block in tried[-1].blocks):  # now the force is known better
-                blocks = _blocks(few, names, unit, tried, among)
+                blocks = _blocks(few, names, unit, tried, scale, among)
                 tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
             if missed < (1 - GAINED) * errors.get(kind, np.inf):
                 found[kind], errors[kind] = tried, missed * learnt
@@ -190,7 +190,7 @@ def _best(errors: dict) -> str:
     return GIVEN if GIVEN in errors and errors[best] > enough * errors[GIVEN] else best
 
 
-def _blocks(data: Table, names, unit: float, found: tuple, among) -> list:
+def _blocks(data: Table, names, unit: float, found: tuple, scale: float, among) -> list:
     """What is tried beside central forces without a clock, of which ``found`` has the best that there are."""
     if data.motion is None:
         return []
@@ -200,7 +200,8 @@ def _blocks(data: Table, names, unit: float, found: tuple, among) -> list:
     def radial(ends):
         return (ways(ends) * of.space.values(curves, of.space.log(ends["r"]))).sum(1)
 
-    every = candidates(data, dependences.products(data.ends, names).functions, names, unit, radial)
+    left = data.target / scale - predicted_by(of, g, data)
+    every = candidates(data, dependences.products(data.ends, names).functions, names, unit, radial, left)
     return every if among is None else [block for block in every if block.name in among]
 
 
@@ -384,13 +385,20 @@ def _selected(
         groups |= {("function", (k,)): np.arange(k * size, (k + 1) * size) for k in range(count)}
         kept = [one for n in kept for one in ([("function", (k,)) for k in n[1]] if n[0] == "function" else [n])]
         groups = {n: at for n, at in groups.items() if n[0] != "function" or len(n[1]) == 1}
-    while True:  # what others have made needless, the least missed first
+    while True:  # what others have made needless, the least missed first; else functions where a constant will do
         some = [n for n in kept if n not in all_of and (n != kept[0] or (levels and len(kept) > 1))]
-        trials = {n: error([other for other in kept if other != n]) for n in some}
-        least = min(trials, key=lambda n: typical(trials[n]), default=None)
-        if least is None or typical(trials[least]) > max((1 + worth) * typical(best), floor):
+        bar = max((1 + worth) * typical(best), floor)
+        fewer = [[other for other in kept if other != n] for n in some]
+        unused = [n for n in groups if n[0] == "term" and n not in kept]
+        plainer = [[*rest, c] for n, rest in zip(some, fewer, strict=True) if n[0] == "block" for c in unused]
+        for ways_out in (fewer, plainer):
+            trials = [(error(names), names) for names in ways_out]
+            least, smaller = min(trials, key=lambda trial: typical(trial[0]), default=(np.full(1, np.inf), kept))
+            if typical(least) <= bar:
+                break
+        else:
             break
-        kept, best = [n for n in kept if n != least], min(best, trials[least], key=typical)
+        kept, best = smaller, min(best, least, key=typical)
     kept = [n for n in groups if n in kept]
     at = np.concatenate([groups[n] for n in kept])
     own, part, rows = normal.columns(at), rough[np.ix_(at, at)], normal.rows.sum()

@@ -27,6 +27,7 @@ BREAKS = {  # what a term does to them
     "drag_per_mass": ("velocity-free",),
     "magnetic": ("velocity-free",),
     "field": ("homogeneous",),
+    "central": ("homogeneous",),
 }
 CLUES = {  # what is left that follows this speaks against that
     OF_PLACE: "homogeneous",
