@@ -8,6 +8,7 @@ import sympy as sp
 
 from distill.files.properties import category_of, in_messages, message_fields, numerical, of_edges, variables
 from distill.files.storage import finite_or_none
+from distill.formulas.families import propose
 from distill.formulas.latex import to_latex
 from distill.formulas.text import parse, to_text
 from distill.formulas.tree import complexity
@@ -90,10 +91,10 @@ def cutoff_of(dataset) -> float | None:
 
 
 def finding(
-    source: Source, front: Front | Mapping[str, Front] | None, ground: selection.Ground, messages: dict, dataset
+    source: Source, front: Front | None, ground: selection.Ground, messages: dict, dataset, families: bool = False
 ) -> Finding:
-    """What the refit on accelerations makes of the ``front`` of formulas searched in the force of ``source``, or of
-    those of its groups of pairs of levels, by name.
+    """What the refit on accelerations makes of the ``front`` of formulas searched in the force of ``source``, and of
+    those of the ``families`` of forms that fit accelerations best, where they are asked for.
 
     Without a front the refit starts from the fixed formulas of the control. The same for every source: who is
     compared has had the same treatment.
@@ -110,7 +111,9 @@ def finding(
         expr = own.canonical(sharpened(front.expr, source.force, messages, units))
         before = Law(expr, source.node, chain, cutoff_of(dataset), own.properties)
         rows = [replace(row, expr=inside.canonical(units.pair(row.expr))) for row in front.rows]
-        refined = selection.refine_on_accelerations(front.rows if units == ONE else rows, inside, chain)
+        rows = list(front.rows) if units == ONE else rows
+        rows += [Row(0, 0.0, "", expr) for expr in propose(inside.fit)] if families else []
+        refined = selection.refine_on_accelerations(rows, inside, chain)
     needed, errors, dropped = node_terms.needed(refined.law, inside)
     if dropped:
         own = own.beside(tuple(needed.node))
@@ -149,14 +152,22 @@ def read_by_group(
     return front, {k: units.pair(v) for k, v in starts.items()}, rows
 
 
-def found_by(source: Source, front: Front | None, whole: dict, ground: selection.Ground, rest: Callable, dataset):
+def found_by(
+    source: Source,
+    front: Front | None,
+    whole: dict,
+    ground: selection.Ground,
+    rest: Callable,
+    dataset,
+    families: bool = False,
+) -> Finding:
     """As ``finding``, with formulas for all ``further`` terms of the ``source``. ``whole``, ``ground``: the messages
     and their receivers; ``rest``: of terms, the messages without the accelerations that these make, and their ground.
     """
     if not source.further:
-        return finding(source, front, ground, whole, dataset)
+        return finding(source, front, ground, whole, dataset, families)
     messages, left = rest(source.further)
-    return beside(finding(source, front, left, messages, dataset), ground)
+    return beside(finding(source, front, left, messages, dataset, families), ground)
 
 
 def without_further(law: Law) -> Law:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
+from scipy.sparse import csr_array
 
 from distill.files.properties import of_edges, property_named, with_symbol
 from distill.formulas.objective import Objective
@@ -124,11 +125,12 @@ def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=Non
         scaled = (weights * values.T).T
         return ((scaled - basis @ (basis.T @ scaled)).T / weights).T
 
+    ends, edges = np.r_[data.start, len(data.unit)], np.arange(len(data.unit))
+    along = np.ascontiguousarray((data.unit / np.repeat(data.state.mass, np.diff(ends))[:, None]).T)
+    sums = [csr_array((one, edges, ends), shape=(len(data.start), len(edges))) for one in along]
+
     def apply(values):
-        columns = values.reshape(len(values), -1)
-        pushed = columns[:, None, :] * data.unit[:, :, None]
-        summed = np.add.reduceat(pushed, data.start, axis=0) / data.state.mass[:, None, None]
-        return project(summed.reshape(-1, columns.shape[1])).reshape(-1, *values.shape[1:])
+        return project(np.stack([one @ values for one in sums], 1).reshape(-1, *values.shape[1:]))
 
     features = {name: data.features[name] for name in inputs or data.features}
     scale = max(EXACT, noise_share(data, size))

@@ -237,7 +237,8 @@ def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
         less = forces.less(terms)
         return less, account.ground_of(less, nodes, data, seed, quick, forces.units)
 
-    own = account.found_by(main, _front_of("radial", main, fronts.get), messages, ground, rest, data)
+    front, alone = _front_of("radial", main, fronts.get), not forces.network
+    own = account.found_by(main, front, messages, ground, rest, data, families=alone)
     compared = [account.found_by(o, found.of_rivals[o.name], messages, ground, rest, data) for o in found.others]
     polish, doubts = None, against_tracks(data)
     if "observed" in data.arrays and found.behind is None and not main.further:
