@@ -34,6 +34,8 @@ def parser() -> Parser:
     )
     add("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns or arrays that are not read")
     add("--categories", nargs="+", default=[], metavar="NAME", help="properties whose whole numbers are names")
+    same = "a particle's name means the same body in every recording (only within one): for learn_properties.py"
+    add("--same-bodies", action="store_true", help=same)
     add("--dt", type=positive_float, help="time from one frame number to the next, where no times are given (1)")
     add("--mass", type=positive_float, help="of every particle, where no masses are given (1)")
     add(

@@ -56,7 +56,7 @@ def degrade(dataset: str, how: Worse, *, name: str, csv: Path | None = None, ove
     about, told = provenance(STAGE, arguments, inputs, stage.seconds), []
     about["inputs"]["dataset"]["path"] = source.path.name
     about |= {"measured": done.measured, "derived": done.derived, "report": numbers | report | {"noticed": done.lines}}
-    about |= {"categories": done.categories}
+    about |= {"categories": done.categories, "bodies": tracks.bodies}
     about |= {"system": {"held": source.meta.system.held}}
     if still_true(source.meta.system, how):
         about["system"] = source.meta.system

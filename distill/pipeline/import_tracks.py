@@ -42,6 +42,7 @@ def import_tracks(
     split: str = "auto",
     block_frames: int | None = None,
     gap: int | None = None,
+    same_bodies: bool = False,
     seed: int = 0,
     threads: int = 1,
     overwrite: bool = False,
@@ -57,7 +58,7 @@ def import_tracks(
     sources = [Path(f) for f in ([files] if isinstance(files, str | Path) else files)]
     columns = dict(columns) if isinstance(columns, dict) else names.pairs(columns)
     cut = Cut(split, block_frames, gap, seed, 1)
-    asked = Asked(columns, tuple(leave_out), dt, tuple(box) if box else None, tuple(categories), cut)
+    asked = Asked(columns, tuple(leave_out), dt, tuple(box) if box else None, tuple(categories), same_bodies, cut)
     name = checked(name or sources[0].name.split(".")[0], "give another --name")
     path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name)
     arguments |= {"name": name, "columns": columns, "files": [p.name for p in sources]}
@@ -86,6 +87,7 @@ def import_tracks(
         "report": numbers | {"noticed": done.lines},
         "measured": done.measured,
         "derived": done.derived,
+        "bodies": tracks.bodies,
         "system": {"held": done.held},
         "categories": done.categories,
     }

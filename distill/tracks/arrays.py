@@ -295,6 +295,9 @@ def _built(ours: dict, asked: Asked, where: str, lines: list[str]) -> Tracks:
         if seen.shape != pos.shape[:3]:
             raise UserError(f"{where}: the mask has shape {seen.shape}, expected {pos.shape[:3]}", "--leave-out it")
         pos[seen == 0] = np.nan
+    who = ours.get("id")
+    if who is not None and who.dtype.kind in "iu" and who.shape == (count, out.size[2]) and who.min() >= 0:
+        out.who = ours.pop("id").astype(float)
     split = ours.pop("split", None)
     if split is not None and split.shape == (count,) and np.isin(split, (0, 1, 2)).all():
         out.split = split.astype(np.int8)
@@ -360,6 +363,8 @@ def cut(tracks: Tracks, asked: Asked, where: str, lengths: list[int] | None = No
     if tracks.split is not None and asked.cut.split == "auto" and asked.cut.block_frames is None:
         tracks.film = np.arange(count)
         return tracks
+    if tracks.who is None and (count == 1 or asked.same_bodies):
+        tracks.who = np.tile(np.arange(tracks.size[2], dtype=float), (count, 1))
     cutting_by = asked.cut if tracks.acc is not None or tracks.force is not None else asked.cut.for_windows()
     cutting = plan(lengths or [frames] * count, cutting_by, where)
     blocks, longest = cutting.blocks, cutting.frames
@@ -374,6 +379,7 @@ def cut(tracks: Tracks, asked: Asked, where: str, lengths: list[int] | None = No
         t = np.stack([_going_on(times[b.recording, b.start : b.stop], longest) for b in blocks])
         tracks.t = t[0] if len(blocks) > 1 and (t == t[0]).all() else t
         tracks.properties = {k: v[film] for k, v in tracks.properties.items()}
+        tracks.who = None if tracks.who is None else tracks.who[film]
     tracks.film, tracks.split = film, np.array([b.split for b in blocks], dtype=np.int8)
     tracks.lines += cutting.lines
     return tracks

@@ -77,7 +77,7 @@ def _read(paths: Sequence[Path], asked: Asked, frames) -> Tracks:
                 gathered = []
         if gathered:
             rows.add(_together(gathered), label)
-    out = rows.tracks(asked.cut, asked.dt or 1.0)
+    out = rows.tracks(asked.cut, asked.dt or 1.0, asked.same_bodies)
     if not out.spaced and asked.dt:
         out.spaced = True
     return out

@@ -88,6 +88,8 @@ def complete(tracks: Tracks, where: str, mass: float | None = None, cutoff: floa
     if not seen.all():
         arrays["seen"] = seen
     arrays |= tracks.properties
+    if tracks.who is not None:
+        arrays["id"] = np.nan_to_num(tracks.who, nan=0).astype(np.int32)
     categories = {}
     for name in tracks.categories.keys() & tracks.properties.keys():
         names, arrays[name] = numbered(tracks.categories[name], tracks.properties[name])
@@ -202,6 +204,7 @@ def keep(tracks: Tracks, which: np.ndarray) -> None:
     for name, value in tracks.vectors().items():
         setattr(tracks, name, value[which])
     tracks.properties = {k: v[which] for k, v in tracks.properties.items()}
+    tracks.who = None if tracks.who is None else tracks.who[which]
     tracks.t = tracks.t[which] if tracks.t.ndim == 2 else tracks.t
     for name in ("film", "split"):
         if (value := getattr(tracks, name)) is not None:

@@ -85,6 +85,8 @@ def degraded(dataset: Dataset, how: Worse) -> tuple[Tracks, dict]:
     out.split = dataset.split[of[0]].astype(np.int8)
     out.film = dataset.arrays["film"][of[0]] if "film" in dataset.arrays else None
     out.recordings = len(pos)
+    out.who = dataset.arrays["id"][of[0]].astype(float) if "id" in dataset.arrays else None
+    out.bodies = list(dataset.meta.bodies)
     return out, {"noise_put_on": size * length}
 
 

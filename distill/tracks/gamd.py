@@ -51,7 +51,7 @@ def read_folder(folder: Path, asked: Asked) -> Tracks:
         some = ", ".join(map(str, fewer[:5])) + (" ..." if len(fewer) > 5 else "")
         rows.lines.append(f"seeds {some} have fewer frames than the {most} of others")
     rows.lines.append("velocities of m/s are taken as A/ps, frames as 0.1 ps apart unless --dt says otherwise")
-    return rows.tracks(asked.cut, asked.dt or SPACING)
+    return rows.tracks(asked.cut, asked.dt or SPACING, asked.same_bodies)
 
 
 def _frame(path: Path) -> Sequence[np.ndarray]:

@@ -160,8 +160,10 @@ class Rows:
         found = self.kinds.setdefault(name, Codes()).encode(_objects(values)).astype(float)
         return found if len(self.kinds[name]) <= MOST_LEVELS else None
 
-    def tracks(self, cut: Cut, dt: float = 1.0) -> Tracks:
-        """Everything that was added, cut into blocks. ``dt``: time from one number of a frame to the next."""
+    def tracks(self, cut: Cut, dt: float = 1.0, same_bodies: bool = False) -> Tracks:
+        """Everything that was added, cut into blocks. ``dt``: time from one number of a frame to the next;
+        ``same_bodies``: whether a name means the same body in every recording.
+        """
         if not self.columns or not (total := sum(map(len, self.columns["x"]))):
             raise UserError(f"{self.where} holds no row with a place, a time and a particle", "see docs/own_data.md")
         columns = self._joined()
@@ -201,6 +203,7 @@ class Rows:
         blocks, dest, n = _place(cutting.blocks, order, bounds, frame, rank, len(self.recordings))
         if not blocks:
             raise UserError(f"{self.where}: no two particles are in the same recording", "see docs/own_data.md")
+        of_particle = rank.astype(float)
         del order, frame, rank, recording
         gone = len(cutting.blocks) - len(blocks)
         lines += cutting.lines + [f"{gone} blocks with fewer than two particles are left out"] * (gone > 0)
@@ -231,6 +234,10 @@ class Rows:
                     of = np.r_[rank.astype(float), np.nan]  # -1, of no particle, is the last
                     out.properties[name] = of[np.nan_to_num(values, nan=-1).astype(int)]
                     out.categories[name] = [list(known)[k] for k in np.argsort(rank)]
+        if same_bodies or len(self.recordings) == 1:
+            out.who, _ = _property(of_particle, dest, shape)
+            names, ranks = list(self.particles.of), self.particles.ranks()
+            out.bodies = [str(names[k]) for k in np.argsort(ranks)]
         out.film = np.array([b.recording for b in blocks])
         out.split = np.array([b.split for b in blocks], dtype=np.int8)
         out.spaced, out.recordings, out.box = by_time, len(self.recordings), self.box

@@ -37,7 +37,7 @@ def read_text(paths: Sequence[Path], asked: Asked) -> Tracks:
             continue
         found = names.of_columns(columns, asked.columns, relative(path))
         _add(rows, text.parts(layout, list(found.values())), found, recording)
-    return rows.tracks(asked.cut, asked.dt or 1.0)
+    return rows.tracks(asked.cut, asked.dt or 1.0, asked.same_bodies)
 
 
 def read_parquet(paths: Sequence[Path], asked: Asked) -> Tracks:
@@ -52,7 +52,7 @@ def read_parquet(paths: Sequence[Path], asked: Asked) -> Tracks:
         columns = _wanted(file.schema_arrow.names, asked, relative(path))
         found = names.of_columns(columns, asked.columns, relative(path))
         _add(rows, _batches(file, list(found.values())), found, path.name if len(paths) > 1 else None)
-    return rows.tracks(asked.cut, asked.dt or 1.0)
+    return rows.tracks(asked.cut, asked.dt or 1.0, asked.same_bodies)
 
 
 def _pyarrow(where: str):

@@ -30,6 +30,8 @@ class Tracks:
     split: np.ndarray | None = None
     spaced: bool = True  # whether ``t`` was in the file; else it is the number of the frame
     recordings: int = 0
+    who: np.ndarray | None = None  # number of the body [trajectory, particle], NaN where there is none
+    bodies: list[str] = field(default_factory=list)  # their names by these numbers
     lines: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # rows read, doubled, without a place, ...
 
@@ -64,4 +66,5 @@ class Asked:
     dt: float | None = None
     box: tuple[float, ...] | None = None
     categories: tuple[str, ...] = ()
+    same_bodies: bool = False  # whether a particle's name means the same body in every recording
     cut: Cut | None = Cut()  # None: for a part of what is cut later
