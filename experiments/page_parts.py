@@ -158,6 +158,7 @@ def recovery_in_full() -> str:
     parts += [table_of_recovery(before, True)] if before else []
     parts += [constants] if (constants := recovery_parts.constants_of_argon(of_benchmark("argon"))) else []
     sections = value("recovery_pipeline", "sections")
+    parts += [f"{name.capitalize()}: {one['note']}." for name, one in sections.items() if "note" in one]
     return "\n\n".join([*parts, made("recovery_pipeline", *(k for k in sections if k != "custom"))])
 
 
