@@ -103,7 +103,7 @@ def finding(
     inside = own if units == ONE else own.within(units)
     if source.groups:
         front, starts, rows = read_by_group(source, front or {}, own, inside, messages)
-        refined = refined_by_group(source.groups, starts, rows, inside, chain)
+        refined = refined_by_group(source.groups, starts, rows, inside, chain, families)
         before = front and Law(front.expr, source.node, chain, cutoff_of(dataset), own.properties)
     elif front is None:
         before, refined = None, selection.control(inside, chain)

@@ -12,6 +12,8 @@ import numpy as np
 import sympy as sp
 
 from distill.files.properties import category_of
+from distill.formulas.families import propose
+from distill.formulas.improve import prune
 from distill.formulas.tree import with_scales
 from distill.law import selection
 from distill.law.receivers import (
@@ -35,10 +37,11 @@ def refined_by_group(
     rows: Mapping[str, Sequence[Row]],
     ground: Ground,
     chain: bool,
+    families: bool = False,
 ) -> Refined:
     """``starts``: name of a group -> its formula before the refit, ``rows``: those to choose from; all in the units of
-    the data of ``ground``. Without ``starts`` the others are nothing at first, without ``rows`` a group begins with the
-    formulas of the control.
+    the data of ``ground``. ``families``: those of forms that fit what is left are tried too. Without ``starts`` the
+    others are nothing at first, without ``rows`` a group begins with the formulas of the control.
     """
     cpu, sets = time.process_time(), ground.sets
     found = {g.name: starts.get(g.name, sp.Integer(0)) for g in groups}
@@ -49,18 +52,27 @@ def refined_by_group(
             others = [sum(made[o.name][k] for o in groups if o is not group) for k in range(len(sets))]
             view = _view(ground, group, others)
             if turn == 0 or not starts:
-                some = rows.get(group.name) or [Row(0, 0.0, "", e) for e in selection.control_starts(view)]
+                more = [] if rows else selection.control_starts(view)
+                more += propose(view.fit) if rows and families else []
+                some = [*rows.get(group.name, ()), *(Row(0, 0.0, "", expr) for expr in more)]
                 candidates, chosen = selection.tried_out(some, view)
                 told[group.name] = (candidates, chosen, view)
                 expr = candidates[chosen].expr
             else:
                 expr = found[group.name]
             expr, _ = acceleration_objective(view.many, ground.node_terms).fit(with_scales(expr))
-            found[group.name] = view.canonical(expr)
+            found[group.name] = _shorter(view.canonical(expr), view) if turn == TURNS - 1 else view.canonical(expr)
             made[group.name] = [_made(group, found[group.name], data) for data in sets]
     pair = sp.Add(*[g.whole(found[g.name]) for g in groups])
     law = Law(*selection.final_fit(pair, ground), chain, properties=ground.properties)
     return _account(law, told, ground, time.process_time() - cpu)
+
+
+def _shorter(expr: sp.Expr, view: Ground) -> sp.Expr:
+    """Without what it is as good without: constants that the last fit has made next to nothing."""
+    less = view.canonical(prune(expr, view.fit, 0.05)[0])
+    before, after = (view.judged(one).error for one in (expr, less))
+    return less if after <= max((1 + selection.WORTHLESS) * before, view.check.tiny) else expr
 
 
 def _account(law: Law, told: Mapping, ground: Ground, seconds: float) -> Refined:
