@@ -4,6 +4,9 @@ Each clue is a list of vector fields, linear in what is not known, over the rows
 missing terms, only be correlated with them: a fit to the residuals of some trajectories has to predict those of the
 others. Vectors, so that what is found does not depend on the axes; positions about their mean, distances in their
 logarithm and times in parts of the whole, so that it does not depend on origin or units either.
+
+The last three are what no term of a law can say: forces of more than two bodies, of where others were before, of a
+source that is not among the particles.
 """
 
 import itertools
