@@ -392,6 +392,7 @@ PARTS = {
     "units": evidence_parts.of("units", own_data_parts.units),
     "coverage": evidence_parts.of("coverage", own_data_parts.coverage),
     "outside": evidence_parts.of("outside", own_data_parts.outside),
+    "terms": evidence_parts.of("terms", own_data_parts.terms),
     "residual-test": evidence_parts.of("residual_test", evidence_parts.residual_test),
     "near-misses": near_misses,
     "planted": planted,
