@@ -20,8 +20,8 @@ def advice(recipe: str, found: Mapping[str, Mapping]) -> str | None:
     broken = broken_by(recipe, found)
     if not broken:
         return None
-    told = " and ".join(f"{words} ({'; '.join(why)})" for words, why in broken.items())
-    said = f"recipe {recipe} assumes {told.replace(' (', ', which these data violate (')}"
+    told = [f"{words}, which these data violate ({'; '.join(why)})" for words, why in broken.items()]
+    said = f"recipe {recipe} assumes {', and '.join(told)}"
     others = {name: set(broken_by(name, found)) for name in RECIPES if name != recipe}
     better = [name for name, left in others.items() if left < set(broken)]
     if not better:
