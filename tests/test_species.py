@@ -130,14 +130,14 @@ def test_a_system_file_gives_a_law_for_every_pair(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("of", "kind", "names"),
+    ("of", "kind", "names", "noise"),
     [
-        (gravity, GIVEN, ["1"]),
-        (lambda: law("mixture"), COEFFICIENTS, None),
-        (lambda: law("two_species"), LEVELS, ["[AA]", "[AB, BA]", "[BB]"]),
+        (gravity, GIVEN, ["1"], 0.05),
+        (lambda: law("mixture"), COEFFICIENTS, None, 0.0),
+        (lambda: law("mixture"), COEFFICIENTS, None, 0.05),
+        (lambda: law("two_species"), LEVELS, ["[AA]", "[AB, BA]", "[BB]"], 0.05),
     ],
 )
-@pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_held_out_forces_decide_how_species_enter(of, kind, names, noise):
     seen = edges(of(), noise)
     fit = fit_pair_force(seen, nodes_of(seen), kinds=(GIVEN,))
