@@ -2,7 +2,8 @@
 
 Inwards a softened power, r^s (1 + r/rho)^k: a singular force, one that levels off and one between them alike. Outwards
 a power alone. The join is where the curve is known to ``KNOWN`` of itself, or about as well as anywhere: with noise the
-last few pairs say little.
+last few pairs say little. Inwards what is known as well beside a typical force will do: one that acts beyond a distance
+only is next to nothing within it.
 """
 
 from dataclasses import dataclass
@@ -49,9 +50,12 @@ def tails(value, error, breaks: np.ndarray, noise: float = KNOWN) -> tuple[Tail,
     grid = np.linspace(*breaks[[0, -1]], 400)
     size, sd = np.abs(value(grid)), error(grid)
     share = sd / np.maximum(size, 1e-300)
-    known = np.flatnonzero(share <= max(float(np.clip(noise, SURE, KNOWN)), 3 * share.min()))
+    bar = max(float(np.clip(noise, SURE, KNOWN)), 3 * share.min())
+    known = np.flatnonzero(share <= bar)
+    typical = np.median(size[known])
+    inside = np.flatnonzero(sd <= bar * np.maximum(size, typical))  # a force that ends at a distance is known there too
     return (
-        _tail(value, error, grid[known[0]], breaks[-1], breaks, INWARD, SOFT),
+        _tail(value, error, grid[inside[0]], breaks[-1], breaks, INWARD, SOFT),
         _tail(value, error, grid[known[-1]], breaks[0], breaks, OUTWARD, ()),
     )
 
