@@ -162,11 +162,11 @@ def outside(stored: dict) -> str:
         " beside (none should be), and of systems that terms can say (all should be). Four or five particles in two"
         " dimensions, 200 trajectories of 50 frames; positions with noise of 1 % of a step."
     )
-    about = f"`python benchmarks/outside.py`. {_of_rows(found['rows'], 'outside')}"
+    about = f"`python benchmarks/outside.py`. {of_rows(found['rows'], 'outside')}"
     return "\n\n".join([what, markdown(["", "trusted, of exact accelerations", "of positions"], lines), about])
 
 
-def _of_rows(rows: list[dict], name: str) -> str:
+def of_rows(rows: list[dict], name: str) -> str:
     """Where and when the cells of a file were measured, each by itself."""
     seeds = ", ".join(map(str, sorted({row["seed"] for row in rows} - {None})))
     done = [r for r in rows if "git" in r]
@@ -201,7 +201,7 @@ def terms(stored: dict) -> str:
         *(f"recovered, of {data}" for data in DATA.values()),
         *(f"largest error, of {d}" for d in DATA.values()),
     ]
-    about = f"`python benchmarks/terms.py`. {_of_rows(rows, 'terms')}"
+    about = f"`python benchmarks/terms.py`. {of_rows(rows, 'terms')}"
     return "\n\n".join([what, markdown(head, lines), about])
 
 

@@ -5,6 +5,7 @@ from functools import cache
 from statistics import median
 
 import argon_tables
+import body_parts
 import evidence_parts
 import own_data_parts
 import page_code
@@ -393,6 +394,8 @@ PARTS = {
     "coverage": evidence_parts.of("coverage", own_data_parts.coverage),
     "outside": evidence_parts.of("outside", own_data_parts.outside),
     "terms": evidence_parts.of("terms", own_data_parts.terms),
+    "solar-system": evidence_parts.of("solar_system", body_parts.solar_system),
+    "bodies": evidence_parts.of("bodies", body_parts.bodies),
     "residual-test": evidence_parts.of("residual_test", evidence_parts.residual_test),
     "near-misses": near_misses,
     "planted": planted,

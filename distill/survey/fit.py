@@ -18,7 +18,7 @@ from distill.messages.net_forces import Nodes
 from distill.physics import terms
 from distill.physics.law import Law
 from distill.splines.dependence import ANY, FREE, GIVEN
-from distill.splines.fit import fit_pair_force
+from distill.splines.fit import ENOUGH, fit_pair_force
 from distill.splines.pair_spline import Further, PairSpline
 from distill.statistics.metrics import typical_size
 
@@ -41,7 +41,8 @@ def all_that_acts(edges: dict, nodes: Nodes, held: Scene, seed: int = 0, quick: 
     fit = fit_pair_force(edges, nodes, seed, (GIVEN,))
     told = left_over(held, found := accelerations(fit, held))
     missed = fit.error > WITHIN * max(SMALL, noise_share(edges, nodes))
-    if not quick and (missed or any(map(follows, told["clues"].values()))):
+    follow = told["left"] > ENOUGH and any(map(follows, told["clues"].values()))  # below, no term would be kept
+    if not quick and (missed or follow):
         beside = acts_beside(told["clues"])
         kinds = (GIVEN, ANY) if beside else (GIVEN, FREE, ANY)
         more = fit_pair_force(edges, nodes, seed, kinds if "motion" in edges else (GIVEN, FREE))

@@ -1,0 +1,86 @@
+"""The parts of docs/bodies.md: the solar system and planted bodies (``benchmarks/solar_system.py``, ``bodies.py``)."""
+
+from own_data_parts import of_rows
+
+from distill.report.markdown import markdown
+
+DATA = {"exact": "exact accelerations", "positions": "positions alone", "noisy": "positions, 1 km of noise"}
+PLANTED = {"clean": "exact accelerations", "noisy": "positions"}
+
+
+def percent(value: float) -> str:
+    """A relative difference with its sign."""
+    return f"{100 * value:+.2g} %"
+
+
+def solar_system(stored: dict) -> str:
+    """Masses by the data they were learnt from, the law with them, and how far predictions go."""
+    found = stored["sections"]["de421"]
+    rows, ahead = found["rows"], found["ahead"]
+    bodies = [body for body in rows["exact"]["masses"] if rows["exact"]["masses"][body]["half_width"]]
+    bodies.sort(key=lambda body: -rows["exact"]["masses"][body]["true"])
+    lines = []
+    for body in bodies:
+        cells = []
+        for data in DATA:
+            one = rows[data]["masses"][body]
+            relative = one["half_width"] / one["true"]
+            held = "" if one["inside"] else ", outside its interval"
+            sure = f"{percent(one['off'])} \u00b1 {100 * relative:.2g} %{held}"
+            cells.append(sure if one["determined"] else f"not determined{held}")
+        lemos = found["lemos_off_percent"].get(body)
+        lines.append([body, *cells, "\u2013" if lemos is None else f"{lemos:+g} %"])
+    head = ["mass against the ephemeris' own", *DATA.values(), "arXiv 2202.02306"]
+    parts = [markdown(head, lines)]
+    laws = [
+        [
+            label,
+            f"`{rows[data]['law']}`",
+            f"{rows[data]['exponent'][0]:.7g} to {rows[data]['exponent'][1]:.7g}",
+            percent(rows[data]["G"] / found["G_true"] - 1),
+            "yes" if rows[data]["trusted"] else "no",
+            f"{rows[data]['seconds']:.0f} s",
+        ]
+        for data, label in DATA.items()
+    ]
+    parts.append(
+        markdown(["learnt from", "law, on i from j", "exponent", "G", "trusted", "time, masses and law"], laws)
+    )
+    ways = list(ahead)
+    least = {body: ahead["network"]["rms"][body] for body in ahead["network"]["rms"]}
+    lines = []
+    for body in ["sun", *bodies]:
+        lines.append([body, *(f"{ahead[way]['rms'][body]:.2g}" for way in ways)])
+    where = f"AU from the ephemeris, root mean square over the {found['years']} years after 2000"
+    parts.append(markdown([where, *ways], lines))
+    better = [body for body in bodies if all(ahead[w]["rms"][body] <= least[body] / 10 for w in ways if w != "network")]
+    parts.append(
+        f"All start from the state of 2000. Each law's distance is at most a tenth of the network's for {len(better)}"
+        f" {len(bodies)} planets. The network learnt from the exact accelerations, with the masses learnt from them"
+        f" (error {100 * found['network_error']:.2g} % of accelerations left out). The figures of arXiv 2202.02306 are"
+        " medians over the runs that its authors published; they learnt from other data, of other length."
+    )
+    about = f"`{found['command_line']}`. {found['hardware']}; {found['date']}; commit `{found['git']['commit'][:7]}`;"
+    parts.append(f"{about} {found['seconds']:.0f} s; [`results/solar_system.json`](../results/solar_system.json).")
+    parts.append("![Errors of the masses, and of what is foretold](solar_system.png)")
+    return "\n\n".join(parts)
+
+
+def bodies(stored: dict) -> str:
+    """Planted bodies: values, intervals and laws."""
+    found = stored["sections"]["bodies"]
+    what = (
+        "Sixteen bodies, of which each of 300 trajectories of 40 frames has four, in two dimensions; the value of one of"
+        " them is told. *Values right*: data sets in which every value is within 2 % of the true one (of a tenth of the"
+        " typical one, where that is more). *Law*: the true form, every constant within 2 %."
+    )
+    told = []
+    for data, label in PLANTED.items():
+        if count := found["counts"].get(data):
+            told.append(
+                f"of {label}: laws {count['laws']} of {count['n']}, values right in {count['values']}, kinds and who is of"
+                f" which in {count['kinds']}, {count['inside']} of {count['intervals']} nominal 95 % intervals hold the"
+                " true value"
+            )
+    about = f"`python benchmarks/bodies.py`. {of_rows(found['rows'], 'bodies')}"
+    return "\n\n".join([what, found["table"], "; ".join(told).capitalize() + ".", about])
