@@ -71,16 +71,16 @@ def bodies(stored: dict) -> str:
     found = stored["sections"]["bodies"]
     what = (
         "Sixteen bodies, of which each of 300 trajectories of 40 frames has four, in two dimensions; the value of one"
-        " of them is told. *Values right*: data sets in which every value is within 2 % of the true one (of a tenth of the"
-        " typical one, where that is more). *Law*: the true form, every constant within 2 %."
+        " of them is told. *Values right*: data sets in which every value is within 2 % of the true one (of a tenth of"
+        " the typical one, where that is more). *Law*: the true form, every constant within 2 %."
     )
     told = []
     for data, label in PLANTED.items():
         if count := found["counts"].get(data):
             told.append(
                 f"of {label}: laws {count['laws']} of {count['n']}, values right in {count['values']}, kinds and who is"
-                f" of which in {count['kinds']}, {count['inside']} of {count['intervals']} nominal 95 % intervals hold the"
-                " true value"
+                f" of which in {count['kinds']}, {count['inside']} of {count['intervals']} nominal 95 % intervals hold"
+                " the true value"
             )
     about = f"`python benchmarks/bodies.py`. {of_rows(found['rows'], 'bodies')}"
     return "\n\n".join([what, found["table"], "; ".join(told).capitalize() + ".", about])
