@@ -3,11 +3,11 @@
 import numpy as np
 
 from distill.files import records
-from distill.files.arrays import check_fields
+from distill.files.arrays import check_fields, coded
 from distill.files.dataset import make_split
 from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import DatasetRecord
-from distill.files.properties import coded, of_edges
+from distill.files.properties import of_edges
 from distill.files.storage import atomic
 from distill.physics.record import describe
 from distill.physics.system import System, pair_force

@@ -7,7 +7,6 @@ import pytest
 import sweep
 import table_cells
 
-from distill.network.recipes import RECIPES
 from distill.network.variants import VARIANTS
 from distill.search.registry import DEFAULT_TARGETS
 from distill.shell.errors import UserError
@@ -36,7 +35,7 @@ def test_all_variants_of_both_recipes_are_planned_in_words_that_the_scripts_take
     import train
 
     planned = plan.select(["argon"])
-    assert {(c.variant, c.recipe) for c in planned.values()} == {(v, r) for v in VARIANTS for r in RECIPES}
+    assert {(c.variant, c.recipe) for c in planned.values()} == {(v, r) for v in VARIANTS for r in ("newton", "paper")}
     assert not set(planned) & set(plan.select())  # in no table of the paper
     for cell in planned.values():
         args = simulate.parser().parse_args(cell.words("simulate")[1:])

@@ -13,7 +13,7 @@ from distill.shell import paths
 from distill.shell.errors import UserError
 
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in pages.PAGES}
-SCRIPTS = ("simulate", "import_tracks", "look", "train", "extract_messages")
+SCRIPTS = ("simulate", "import_tracks", "learn_properties", "look", "train", "extract_messages")
 SCRIPTS += ("fit_linear", "symbolic_reg", "test_generalization")
 # a number that looks measured: with a unit of time, memory or speed, or so many of so many
 MEASURED = re.compile(r"\b\d[\d.,]*\s?(?:CPU-s|CPU-h|s|ms|minutes|MB|GB|graphs/s|times as fast)\b|\b\d+/\d+\b(?!/)")

@@ -67,12 +67,6 @@ def test_the_cause_is_named(small, kind, seed, follows, called):
     assert found["structured"] and found["follows"][0] == follows and called in found["text"], found
 
 
-def test_the_delay_is_told(small):
-    made = outside_data.made("retarded", 930)
-    lag = left(made, dataset(made.arrays))["clues"][clues.OF_PAST]["lag"]
-    assert 0.5 < lag / float(made.about["what"].split()[0]) < 2  # lags that are tried are doubled
-
-
 def test_noise_alone_follows_nothing_and_more_than_noise_is_no_noise(small):
     made = outside_data.made("springs", 930)
     found = left(made, windows(made.arrays, 930))

@@ -8,8 +8,9 @@ import sympy as sp
 from test_tracks import moving, table, write_csv
 
 from distill.export import numpy_module
+from distill.files.arrays import coded, indicators
 from distill.files.dataset import load_dataset
-from distill.files.properties import coded, indicators, level_names, of_edges
+from distill.files.properties import level_names, of_edges
 from distill.law.levels.refine import refined_by_group
 from distill.law.selection import Ground
 from distill.law.verdict import relation_of

@@ -147,7 +147,7 @@ def test_where_there_is_no_pair_force_that_is_said():
     assert pair_share(replace(true, pair=parse("log(r - 99)", VARIABLES)), data) is None
 
     def told(share, short="-1e-16*m_j/r"):
-        pair, known = SimpleNamespace(short=short), SimpleNamespace(pair_share=share)
+        pair, known = SimpleNamespace(short=short, cases=[]), SimpleNamespace(pair_share=share)
         node = SimpleNamespace(functions={})
         return words.pair_words(SimpleNamespace(pair=pair, pairs={}, node=node, data_verdict=known))
 

@@ -2,12 +2,13 @@
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from distill.files.npz import NpzWriter, layout_bytes, read_rows
+from distill.files.properties import categories, indicator, level_names, level_of
 from distill.files.storage import atomic, require_disk
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -115,3 +116,32 @@ def check_fields(arrays: dict, fields: dict, where: str, fix: str | None = None)
         if not fine.all():
             bad = int((~fine).sum())
             raise UserError(f"{where}: '{name}' holds {bad} NaN or infinite values", fix)
+
+
+# ---------------------------------------------------------------- categories
+
+
+def numbered(labels: Sequence, codes) -> tuple[tuple[str, ...], np.ndarray]:
+    """(names of the levels ``labels`` in the order of the alphabet; ``codes``, numbers of ``labels``, as numbers of
+    these): everywhere the number of a level is its place in the alphabet, and no list is needed to tell.
+    """
+    names = level_names(labels)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return tuple(names[k] for k in order), np.argsort(order).astype(np.int8)[np.asarray(codes, dtype=int)]
+
+
+def indicators(category: str, levels: Sequence[str], codes) -> dict[str, np.ndarray]:
+    """Name of each indicator -> ones and zeros of the shape of ``codes``, numbers of ``levels``."""
+    return {indicator(category, level): (np.asarray(codes) == k).astype(float) for k, level in enumerate(levels)}
+
+
+def coded(arrays: Mapping) -> tuple[dict, dict[str, list[str]]]:
+    """(``arrays`` with whole numbers in place of the indicators of every category, category -> its levels): what a file
+    holds.
+    """
+    found = {c: names for c, names in categories(arrays).items() if all(n in arrays for n in names)}
+    gone = {name for names in found.values() for name in names}
+    out = {name: value for name, value in arrays.items() if name not in gone}
+    for category, names in found.items():
+        out[category] = np.stack([arrays[name] for name in names], -1).argmax(-1).astype(np.int8)
+    return out, {category: [level_of(name) for name in names] for category, names in found.items()}

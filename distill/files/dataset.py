@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from distill.files import records
-from distill.files.arrays import check_fields, load_npz
+from distill.files.arrays import check_fields, indicators, load_npz, numbered
 from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
 from distill.files.gaps import check_gaps, leave_out_bad_frames
 from distill.files.kinds import DatasetRecord, RunConfig
 from distill.files.names import dataset_path
-from distill.files.properties import MOST_LEVELS, USUAL, category_of, indicators, level_names, numbered, ordered, usable
+from distill.files.properties import MOST_LEVELS, USUAL, category_of, level_names, ordered, usable
 from distill.files.provenance import sha256
 from distill.files.storage import save_together
 from distill.shell.errors import UserError, about, near_miss

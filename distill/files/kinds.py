@@ -359,8 +359,8 @@ class LearntRecord(Made):
     alike: float | None  # spread of the bodies' responses where they may differ; null: not asked
     kinds: list[int] | None  # number of each body's kind; null: every body has a value of its own
     kinds_errors: dict[str, float]  # number of kinds -> error on trajectories left out; "own": values of their own
-    distance: list[float]
-    curve: list[float]  # of the force that the values multiply
+    distance: list[float]  # at which the curve is told
+    curve: list[float]  # the force that the values multiply
 
     STAGE, FORMAT = "learn_properties", 1
     COMMAND = "python learn_properties.py with the flags of the dataset"

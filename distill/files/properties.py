@@ -14,8 +14,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Property:
@@ -153,15 +151,6 @@ def numerical(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if category_of(name) is None)
 
 
-def numbered(labels: Sequence, codes) -> tuple[tuple[str, ...], np.ndarray]:
-    """(names of the levels ``labels`` in the order of the alphabet; ``codes``, numbers of ``labels``, as numbers of
-    these): everywhere the number of a level is its place in the alphabet, and no list is needed to tell.
-    """
-    names = level_names(labels)
-    order = sorted(range(len(names)), key=names.__getitem__)
-    return tuple(names[k] for k in order), np.argsort(order).astype(np.int8)[np.asarray(codes, dtype=int)]
-
-
 def level_names(labels: Sequence) -> tuple[str, ...]:
     """Names of levels as formulas can hold them, all different: letters, digits and single _."""
     out: list[str] = []
@@ -173,23 +162,6 @@ def level_names(labels: Sequence) -> tuple[str, ...]:
             name = f"{bare[: LONGEST - 3]}_{number}"
         out.append(name)
     return tuple(out)
-
-
-def indicators(category: str, levels: Sequence[str], codes) -> dict[str, np.ndarray]:
-    """Name of each indicator -> ones and zeros of the shape of ``codes``, numbers of ``levels``."""
-    return {indicator(category, level): (np.asarray(codes) == k).astype(float) for k, level in enumerate(levels)}
-
-
-def coded(arrays: Mapping) -> tuple[dict, dict[str, list[str]]]:
-    """(``arrays`` with whole numbers in place of the indicators of every category, category -> its levels): what a file
-    holds.
-    """
-    found = {c: names for c, names in categories(arrays).items() if all(n in arrays for n in names)}
-    gone = {name for names in found.values() for name in names}
-    out = {name: value for name, value in arrays.items() if name not in gone}
-    for category, names in found.items():
-        out[category] = np.stack([arrays[name] for name in names], -1).argmax(-1).astype(np.int8)
-    return out, {category: [level_of(name) for name in names] for category, names in found.items()}
 
 
 def by_levels(category: str, functions: Mapping) -> str:

@@ -122,8 +122,7 @@ def told_of_left(left: float, tests: dict, lasts: dict | None, over: float | Non
     """
     names, parts = following_in(tests), []
     for name in [*names[:1], *(n for n in names[1:] if n in CALLED and names[0] not in CALLED)][:2]:
-        when = f" by {tests[name]['lag']:.3g}" if "lag" in tests[name] else ""
-        parts.append(f"follows {name}{when} (held-out R2 {tests[name]['r2']:.2g})")
+        parts.append(f"follows {name} (held-out R2 {tests[name]['r2']:.2g})")
     called = next((CALLED[name] for name in names if name in CALLED), None)
     if lasting_so := lasts is not None and lasts["lasts"]:
         parts.append(f"lasts from frame to frame (autocorrelation {lasts['lag_1']:.2f})")

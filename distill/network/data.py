@@ -82,7 +82,8 @@ def dataset_features(dataset: Dataset, graphs: np.ndarray, inputs: Inputs | None
     trajectory, frame = np.divmod(graphs, dataset.pos.shape[1])
     properties = {name: values[trajectory] for name, values in dataset.properties.items()}
     pos, vel = (None if a is None else a[trajectory, frame] for a in (dataset.pos, dataset.arrays.get("vel")))
-    inputs, t = inputs or Inputs(), dataset.times[trajectory, frame]
+    inputs = inputs or Inputs()
+    t = dataset.times[trajectory, frame] if inputs.clock else 0.0
     return inputs.features(pos, vel, properties, inputs_of(dataset), t).astype(np.float32)
 
 

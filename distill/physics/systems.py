@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from distill.files.properties import USUAL, by_levels, categories, indicators, level_of
+from distill.files.arrays import indicators
+from distill.files.properties import USUAL, by_levels, categories, level_of
 from distill.physics.acting import Acting
 from distill.physics.responses import RESPONSES
 from distill.physics.system import System

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files.arrays import coded
 from distill.files.dataset import load_dataset, make_split, save_dataset
 from distill.files.names import dataset_name
-from distill.files.properties import coded
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import require_disk, save_bytes
 from distill.physics.neighbours import unwrap

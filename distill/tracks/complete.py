@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from distill.files.properties import numbered
+from distill.files.arrays import numbered
 from distill.physics.neighbours import minimum_image
 from distill.shell.errors import UserError
 from distill.tracks.tracks import Tracks
