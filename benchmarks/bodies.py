@@ -131,10 +131,11 @@ def measured(system: str, seed: int, data: str) -> dict:
 def values(found: LearntRecord, unknown: str, true: np.ndarray, clean) -> dict:
     """Of the learnt values against the true ones, which are in the same scale by the body that was told."""
     if unknown not in found.values:
-        return {"values_right": False, "why": f"learnt as {', '.join(found.values)}"}
+        missed = {"intervals": len(true) - 1, "inside": 0}  # none of them holds anything
+        return {"values_right": False, "why": f"learnt as {', '.join(found.values)}"} | missed
     met = np.unique(clean.id)
     value = np.array([one.value for one in found.values[unknown]])
-    half = found.half_width * np.array([one.error for one in found.values[unknown]])
+    half = np.array([np.inf if one.half_width is None else one.half_width for one in found.values[unknown]])
     own = true[met]
     off = np.abs(value - own) / np.maximum(np.abs(own), 0.1 * np.median(np.abs(own[own != 0])))
     fitted = half > 0
@@ -171,8 +172,8 @@ def row(args, system: str, seed: int, data: str) -> dict:
         start = time.time()
         try:
             found = measured(system, seed, data)
-        except UserError as exc:
-            found = {"error": str(exc)}
+        except (UserError, ArithmeticError, ValueError, LookupError, np.linalg.LinAlgError) as exc:
+            found = {"error": f"{type(exc).__name__}: {exc}", "intervals": BODIES - 1, "inside": 0}
         about = provenance("benchmarks/bodies.py", {"cell": path.stem}, {}, time.time() - start)
         cell = {"system": system, "seed": seed, "data": data} | found
         save_json(path, cell | {"git": about["git"], "hardware": hardware(), "date": time.strftime("%Y-%m-%d")})
@@ -191,6 +192,7 @@ def counted(rows: list[dict]) -> dict:
             continue
         right = [bool(r.get("recovered")) for r in some]
         out[data] = {"laws": sum(right), "n": len(right), "interval": list(wilson(sum(right), [1] * len(right)))}
+        out[data] |= {"signs": sum(bool(r.get("signs_right")) for r in some)}
         out[data] |= {"values": sum(bool(r.get("values_right")) for r in some)}
         out[data] |= {k: sum(r.get(k, 0) for r in some) for k in ("intervals", "inside")}
         out[data] |= {"kinds": sum(bool(r.get("kinds_right")) for r in some if r["system"] == "kinds")}

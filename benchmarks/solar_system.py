@@ -117,14 +117,14 @@ def masses(name: str, true: dict) -> dict:
     record = records.load(LearntRecord, paths.OUTPUTS / f"{name}_learnt" / "properties.json")
     out = {}
     for one in record.values["mass"]:
-        half = record.half_width * one.error
+        half = one.half_width
         out[one.body] = {
             "value": one.value,
             "half_width": half,
             "true": true[one.body],
             "off": one.value / true[one.body] - 1,
             "determined": one.determined,
-            "inside": bool(abs(one.value - true[one.body]) <= half) or half == 0,
+            "inside": half is None or bool(abs(one.value - true[one.body]) <= half) or one.body in REFERENCE,
         }
     return {"masses": out, "role": record.role, "window": record.window, "error": record.error}
 

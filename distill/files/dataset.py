@@ -90,6 +90,12 @@ class Dataset:
         return {name: self.arrays[name] for name in ordered([*USUAL, *further])}
 
     @property
+    def measured_properties(self) -> tuple[str, ...]:
+        """Names of those that were given, and differ from particle to particle."""
+        given = {k: v for k, v in self.properties.items() if k not in self.assumed and k not in self.meta.derived}
+        return tuple(k for k, v in given.items() if np.ptp(v) > 1e-9 * np.abs(v).max())
+
+    @property
     def n(self) -> int:
         return self.pos.shape[2]
 

@@ -334,9 +334,10 @@ class LookRecord(Made):
 
 class LearntValue(Part):
     body: str  # its name
-    value: float  # in the gauge of the file
-    error: float  # standard error, from the spread of whole trajectories; 0 for what is held
-    determined: bool  # whether the 95 % interval keeps away from zero
+    value: float  # in the gauge of the file; 0 where the data say nothing
+    error: float | None  # standard error, from the spread of trajectories; 0: given; null: the data say nothing
+    half_width: float | None  # of the 95 % interval
+    determined: bool  # whether the interval keeps away from zero
     known: float | None = None  # what the dataset had, in the same gauge, to compare with; nothing was fitted to it
 
 
@@ -352,8 +353,7 @@ class LearntRecord(Made):
     values: dict[str, list[LearntValue]]  # property -> every body's
     hypotheses: dict[str, float]  # -> relative error on trajectories left out, or of the fit where it is far worse
     error: float  # relative, of accelerations or of windows' targets, on trajectories left out
-    half_width: float  # of 95 % intervals, in standard errors
-    clusters: int  # trajectories that the standard errors are taken over
+    stretches: int  # trajectories, or parts of few long ones, that the standard errors are taken over
     receivers: int  # accelerations or windows fitted
     window: int | None  # frames; null: accelerations were measured
     alike: float | None  # spread of the bodies' responses where they may differ; null: not asked

@@ -6,7 +6,7 @@ forces do not know the mass), it does both with two values, or with one and the 
 The product w_i s_j f(r) is bilinear, so one scale of each value is free: ``gauge``.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,14 +41,13 @@ class Values:
 @dataclass
 class Problem:
     """``pairs`` under a ``role``. ``products`` [product, identity, identity]: of known properties, receiver first;
-    ``rough`` [K, K]: penalty on curves for each row of data; ``known``: identity -> value that is not fitted.
+    ``rough`` [K, K]: penalty on curves for each row of data.
     """
 
     pairs: Pairs
     role: str
     products: np.ndarray
     rough: np.ndarray
-    known: dict[int, float] = field(default_factory=dict)
     fold: int | None = None  # left out
 
     def __post_init__(self):
@@ -71,9 +70,7 @@ class Problem:
         if self.role in (RESPONSE, BOTH):
             self.free[self.at["response"]] = seen
         if self.acts:
-            own = met | seen if self.role == SAME else met
-            own[list(self.known)] = False
-            self.free[self.at["source"]] = own
+            self.free[self.at["source"]] = met | seen if self.role == SAME else met
 
     def products_of(self, one: Receiver) -> np.ndarray:
         return self.products[:, one.identity][:, one.partners]
@@ -170,16 +167,16 @@ def minimise(problem: Problem, v: Values, steps: int = STEPS) -> Values:
             damping *= 10
         if v is before:
             break
-        v = balanced(problem, v)
         if before.cost - v.cost <= CONVERGED * v.cost:
             break
+        v = balanced(problem, v)
     return v
 
 
 def balanced(problem: Problem, v: Values) -> Values:
     """The same forces with values of mean square 1, where the scale is free."""
     source, response, curve = v.source, v.response, v.curve
-    if problem.acts and not problem.known:
+    if problem.acts:
         size = np.sqrt(np.mean(source**2)) or 1.0
         source = source / size
         curve = curve * size ** (2 if problem.role == SAME else 1)
@@ -188,7 +185,8 @@ def balanced(problem: Problem, v: Values) -> Values:
     elif problem.role in (RESPONSE, BOTH):
         size = np.sqrt(np.mean(response**2)) or 1.0
         response, curve = response / size, curve * size
-    return replace(v, source=source, response=response, curve=curve)
+    out = replace(v, source=source, response=response, curve=curve)
+    return replace(out, cost=problem.cost(out))  # the penalty knows the scale
 
 
 def fit(problem: Problem, seed: int = 0, start: Values | None = None) -> Values:
@@ -211,9 +209,6 @@ def starts(problem: Problem, seed: int) -> list[Values]:
             guesses.append((signs, signs if problem.role == SAME else rng.choice([-1.0, 1.0], p.count)))
     out = []
     for response, source in guesses:
-        source = source.copy()
-        for identity, value in problem.known.items():
-            source[identity] = value
         response = source if problem.role == SAME else response if problem.answers else ones
         source = source if problem.acts else ones
         out.append(linear(problem, response, source))

@@ -13,7 +13,7 @@ BETTER = 0.98  # of the held-out error that a hypothesis of more values must com
 SMOOTH = 10.0 ** np.arange(-13, -1.9, 3.0)  # strengths of the penalty that are tried
 FAR = 4.0  # times the least cost
 ENOUGH = 1e-5  # relative error that asks for no further values
-MATTERS = 1e-3  # how far values of two parts must differ, relatively
+MATTERS = 2e-3  # how far values of two parts must differ, relatively
 FLOOR = 1e-10  # of the square of what is fitted: below, all fit
 
 
@@ -52,16 +52,17 @@ class Chosen:
     fits: dict[str, tuple[Hypothesis, Problem, Values]]
 
 
-def choose(pairs: Pairs, tried: Sequence[Hypothesis], rough: np.ndarray, known=None, seed: int = 0) -> Chosen:
+def choose(
+    pairs: Pairs, tried: Sequence[Hypothesis], rough: np.ndarray, seed: int = 0, start: Values | None = None
+) -> Chosen:
     """The simplest of the hypotheses ``tried``, in their order, that the others are not clearly better than. ``rough``:
     squared second differences, their strength is found. What fits far worse than the best is not asked for what it
-    foretells: it is no better.
+    foretells: it is no better. ``start``: of every fit, where there is one.
     """
-    known = dict(known or {})
     fits = {}
     for one in tried:
-        problem = Problem(pairs, one.role, one.products, rough * SMOOTH[2], known if one.role in (SOURCE, SAME) else {})
-        fits[one.name] = (one, problem, fit(problem, seed))
+        problem = Problem(pairs, one.role, one.products, rough * SMOOTH[2])
+        fits[one.name] = (one, problem, fit(problem, seed, start))
     least = min(v.cost for _, _, v in fits.values())
     errors = {name: v.cost / pairs.rows.sum() for name, (_, _, v) in fits.items()}
     folds = {}
@@ -88,25 +89,28 @@ def choose(pairs: Pairs, tried: Sequence[Hypothesis], rough: np.ndarray, known=N
 
 
 def same_in_effect(role: str, v: Values) -> bool:
-    """Whether the two values a body that ``v`` has are those of the simpler ``role`` but for less than ``MATTERS``:
-    more values also make up for curves that are too coarse.
+    """Whether the two values a body that ``v`` has are those of the simpler ``role``, but for less than ``MATTERS`` in
+    all but a fifth of the bodies: more values also make up for curves that are too coarse.
     """
     if v.role != BOTH:
         return False
-    far = np.abs(v.source) > 0.1 * np.abs(v.source).max()
-    ratio = {SOURCE: v.response, RESPONSE: v.source, SAME: v.response / np.where(far, v.source, 1.0)}[role][far]
-    return bool(np.median(np.abs(ratio / np.median(ratio) - 1)) < MATTERS)
+    size = np.abs(v.source)
+    ratio = {SOURCE: v.response, RESPONSE: v.source}.get(role)
+    if ratio is None:  # by one and the same value: bodies with next to none tell nothing
+        far = size > 0.1 * np.median(size)
+        ratio = v.response[far] / v.source[far]
+    return bool(np.quantile(np.abs(ratio / np.median(ratio) - 1), 0.8) < MATTERS)
 
 
 def with_rough(problem: Problem, rough: np.ndarray) -> Problem:
-    return Problem(problem.pairs, problem.role, problem.products, rough, problem.known, problem.fold)
+    return Problem(problem.pairs, problem.role, problem.products, rough, problem.fold)
 
 
 def held_out(problem: Problem, start: Values) -> np.ndarray:
     """Mean weighted squared error of every fold by the fit to the others, begun at ``start`` [fold]."""
     rows, out = problem.pairs.rows, []
     for k in np.flatnonzero(rows):
-        without = Problem(problem.pairs, problem.role, problem.products, problem.rough, problem.known, int(k))
+        without = Problem(problem.pairs, problem.role, problem.products, problem.rough, int(k))
         v = minimise(without, start, 12)
         out.append(error_of(problem, v, int(k)))
     return np.array(out)

@@ -1,31 +1,51 @@
-"""Covariances of learnt values that do not believe in independent residuals: sums of scores over whole trajectories.
+"""Covariances of learnt values that do not believe in independent residuals: sums of scores over whole stretches.
 
 The sandwich of M. Arellano (Oxford Bulletin of Economics and Statistics 49, 431, 1987): H^-1 (sum_c g_c g_c^T) H^-1
 with the gradient g_c of a cluster c. Windows overlap, frames follow one another, and what a law misses repeats itself
-along a trajectory: the spread of scores between trajectories holds all of that, and none of it has to be modelled.
+along a trajectory: the spread of scores between trajectories, or between stretches of few long ones, holds that. What
+is missed in the same way everywhere it cannot see.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t as student
 
-from distill.identities.bilinear import BOTH, RESPONSE, SAME, Problem, Values
+from distill.identities.bilinear import BOTH, RESPONSE, Problem, Values
 from distill.identities.pairs import CHUNK, design
 from distill.splines.normal_equations import Table
 
 LEVEL = 0.95
+FEWEST = 3  # stretches that tell of a value: with fewer it has no error
+NOTHING = 1e-11  # eigenvalue over the largest: a direction that changes no force
+LOADS = 1e-3  # share of such a direction: a value with more is not determined by the data at all
 
 
-def clusters_of(data: Table, fewest: int = 20) -> np.ndarray:
-    """Numbers of the clusters [receiver]: trajectories."""
-    return np.unique(data.trajectory, return_inverse=True)[1]
+@dataclass
+class Covariance:
+    """``matrix`` [unknown, unknown] with the free scales held somewhere; ``unknown`` [unknown]: of no known error."""
+
+    matrix: np.ndarray
+    unknown: np.ndarray
+    stretches: int
+
+    @property
+    def half_width(self) -> float:
+        """Of ``LEVEL`` intervals, in standard errors: Student's t."""
+        return float(student.ppf((1 + LEVEL) / 2, max(self.stretches - 1, 1)))
+
+    def of(self, values: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
+        """Standard errors of ``values`` with that ``jacobian`` [value, unknown]; infinite where there is none."""
+        sd = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", jacobian, self.matrix, jacobian), 0.0))
+        size = np.abs(jacobian).max(1, initial=0.0)
+        hangs = (np.abs(jacobian[:, self.unknown]) > 1e-12 * size[:, None]).any(1)
+        return np.where(hangs | ~np.isfinite(values), np.inf, sd)
 
 
-def covariance(problem: Problem, v: Values, data: Table, curves, node_terms=(), weight=None) -> tuple[np.ndarray, int]:
-    """(of all unknowns [unknown, unknown], clusters); the scales that forces leave free are held: the mean of the
-    logarithms of the values that are far from zero.
-    """
+def covariance(problem: Problem, v: Values, data: Table, curves, node_terms=(), weight=None) -> Covariance:
+    """Of all unknowns, from the same data, functions and weights as the problem's normal equations."""
     weight = np.ones(len(data)) if weight is None else weight
-    cluster = clusters_of(data)
+    cluster = np.unique(data.stretch, return_inverse=True)[1]
     count = int(cluster.max()) + 1
     scores = np.zeros((count, problem.size))
     for one in problem.pairs.receivers:
@@ -41,51 +61,31 @@ def covariance(problem: Problem, v: Values, data: Table, curves, node_terms=(), 
                 scores[:, number] += np.bincount(own, rows[:, k], count)
     matrix, _ = problem.normal(v)
     free = np.flatnonzero(problem.free)
-    basis = _allowed(problem, v)[free]  # directions that keep the scales
-    inner = basis.T @ matrix[np.ix_(free, free)] @ basis
-    size = np.sqrt(np.maximum(np.diag(inner), 1e-300))
-    inverse = np.linalg.pinv(inner / np.outer(size, size), rcond=1e-13, hermitian=True) / np.outer(size, size)
-    move = scores[:, free] @ basis @ inverse @ basis.T  # what leaving a cluster out would change, roughly
+    size = np.sqrt(np.maximum(np.diag(matrix)[free], 1e-300))  # unknowns in units of what the data tell of each
+    basis = _allowed(problem, v, free, size)
+    values, vectors = np.linalg.eigh(basis.T @ (matrix[np.ix_(free, free)] / np.outer(size, size)) @ basis)
+    there, vectors = values > NOTHING * values[-1], basis @ vectors
+    inverse = (vectors[:, there] / values[there]) @ vectors[:, there].T / np.outer(size, size)
+    move = scores[:, free] @ inverse  # what leaving a cluster out would change, roughly
     out = np.zeros((problem.size, problem.size))
     out[np.ix_(free, free)] = move.T @ move * count / max(count - 1, 1)
-    return out, count
+    unknown = ~problem.free
+    unknown[free] |= ((scores[:, free] != 0).sum(0) < FEWEST) & (np.diag(matrix)[free] > 0)
+    unknown[free] |= (np.abs(vectors[:, ~there]) > LOADS).any(1)
+    return Covariance(out, unknown, count)
 
 
-def _allowed(problem: Problem, v: Values) -> np.ndarray:
-    """Basis [unknown, direction] of the steps that leave every free scale where it is."""
+def _allowed(problem: Problem, v: Values, free: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Orthonormal basis [free, direction], in units of 1 / ``size``, of the steps that leave every free scale where it
+    is.
+    """
     held = []
-    for name, values, scale_free in (
-        ("source", v.source, problem.acts and not problem.known),
-        ("response", v.response, problem.role in (RESPONSE, BOTH)),
-    ):
-        if not scale_free:
-            continue
+    parts = [("source", v.source)] if problem.acts else []
+    parts += [("response", v.response)] if problem.role in (RESPONSE, BOTH) else []
+    for name, values in parts:
         row = np.zeros(problem.size)
-        size = np.abs(values)
-        far = (size > 0.1 * size.max()) & problem.free[problem.at[name]]
-        block = np.zeros(len(values))
-        block[far] = 1 / values[far]
-        row[problem.at[name]] = block
-        held.append(row)
-    if not held:
-        return np.eye(problem.size)
+        row[problem.at[name]] = values  # of the sum of squares
+        row = row[free] / size
+        held.append(row / (np.linalg.norm(row) or 1.0))
     _, _, right = np.linalg.svd(np.array(held))
     return right[len(held) :].T
-
-
-def quantile(clusters: int, level: float = LEVEL) -> float:
-    """Of Student's t: half-widths of intervals in standard errors."""
-    return float(student.ppf((1 + level) / 2, max(clusters - 1, 1)))
-
-
-def standard_errors(problem: Problem, matrix: np.ndarray) -> dict[str, np.ndarray]:
-    """Of "source" and "response" [identity], as far as they are fitted."""
-    sd = np.sqrt(np.maximum(np.diag(matrix), 0.0))
-    out = {}
-    if problem.acts:
-        out["source"] = sd[problem.at["source"]]
-    if problem.role == SAME:
-        out["response"] = out["source"]
-    elif problem.role in (RESPONSE, BOTH):
-        out["response"] = sd[problem.at["response"]]
-    return out

@@ -1,7 +1,8 @@
 """Are there kinds of bodies: do held-out stretches prefer few values over one a body?
 
 Bodies are joined from below (J. H. Ward, Journal of the American Statistical Association 58, 236, 1963) by their values
-in standard errors. For every number of kinds the values of a fold are those of its kinds, learnt from the other folds.
+in standard errors. For every number of kinds
+the values for a fold are those of its kinds, learnt from the other folds.
 """
 
 from dataclasses import dataclass, replace
@@ -27,21 +28,24 @@ class Kinds:
 
 
 def kinds(problem: Problem, v: Values, errors: dict[str, np.ndarray]) -> Kinds | None:
-    """None where one value a body foretells more, or nothing is gained: with more kinds than half the bodies.
+    """None where one value a body foretells more, where a body's value is not known at all, or nothing is gained:
+    with more kinds than ``MOST`` or half the bodies. Who is of which kind is told by all data, the values of kinds by
+    the folds that are not left out.
 
     ``errors``: standard errors of ``source`` and ``response``, as far as they are fitted.
     """
-    values = {name: getattr(v, name) for name in errors}
-    count = problem.pairs.count
-    floor = {name: max(float(np.median(sd)), 1e-6 * float(np.abs(values[name]).max())) for name, sd in errors.items()}
-    features = np.column_stack([values[n] / np.maximum(errors[n], floor[n]) for n in values])
+    values, count = {name: getattr(v, name) for name in errors}, problem.pairs.count
+    if not np.all([np.isfinite(sd) for sd in errors.values()]):
+        return None
+    pooled = {name: float(np.median(sd)) + 1e-6 * float(np.abs(values[name]).max()) for name, sd in errors.items()}
+    features = np.column_stack([values[name] / pooled[name] for name in values])
     if count < 4:
         return None
     tree = linkage(features, "ward")
     rows = problem.pairs.rows
     folds = []
     for k in np.flatnonzero(rows):
-        without = Problem(problem.pairs, problem.role, problem.products, problem.rough, problem.known, int(k))
+        without = Problem(problem.pairs, problem.role, problem.products, problem.rough, int(k))
         folds.append((int(k), minimise(without, v, 12)))
     own = typical(np.array([error_of(problem, found, k) for k, found in folds]))
     tried, number = {}, {}

@@ -1,14 +1,17 @@
 """Values of bodies from a dataset: which part they play, how large they are, how sure, of how many kinds."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from distill.files.dataset import Dataset
+from distill.files.fields import DATASET_FIELDS
+from distill.files.kinds import SystemRecord
 from distill.files.properties import of_pairs
-from distill.identities import errors as intervals
-from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Problem, Values
+from distill.identities.bilinear import BOTH, RESPONSE, SOURCE, Problem, Values
 from distill.identities.choice import Chosen, choose, hypotheses
+from distill.identities.errors import Covariance, covariance
 from distill.identities.kinds import Kinds, kinds
 from distill.identities.pairs import compress
 from distill.identities.window import window_length
@@ -25,44 +28,69 @@ GRAPHS, QUICK_GRAPHS = 16_000, 1000
 COARSE, FINE = 12, 32  # intervals of the curves: to choose what the values do, and at the end
 MOST_BODIES = 300
 ROUNDS = 2  # of the envelope, which a first curve tells better than net forces
+LEAST = 1e-20  # of a mean squared residual: below is rounding
 RANGE = 100.0  # of the weights of bodies
 FAR = 0.1  # of the largest value: those far from zero give the scale
 
 
 @dataclass
+class Told:
+    """One property: ``values`` [body] in the scale that is told, ``errors`` standard errors: 0 where a value gives the
+    scale, infinite where the data say nothing. ``half`` [body]: half-widths of 95 % intervals.
+    """
+
+    values: np.ndarray
+    errors: np.ndarray
+    half: np.ndarray
+
+    @property
+    def determined(self) -> np.ndarray:
+        """Whether a value's interval keeps away from zero [body]."""
+        return np.abs(self.values) > self.half
+
+
+@dataclass
 class Learnt:
-    """``values`` and ``errors`` (standard errors) by ``source`` or ``response`` [body]; ``role`` in ``bilinear.ROLES``
-    and the held-out errors of all roles. ``half_width``: of 95 % intervals, in standard errors.
+    """``role`` in ``bilinear.ROLES``; ``told``: property -> its values; ``gauge``: what fixes the scales, in words;
+    ``roles``: hypothesis -> its error on what was left out.
     """
 
     role: str
-    values: dict[str, np.ndarray]
-    errors: dict[str, np.ndarray]
+    told: dict[str, Told]
     gauge: str
     half_width: float
-    clusters: int
+    stretches: int
     receivers: int
-    error: float  # held out, relative
+    error: float
     roles: dict[str, float]
     distance: np.ndarray
     curve: np.ndarray
-    alike: float | None  # spread of the responses where they may differ from body to body, relative
-    kinds: Kinds | None = None
-    window: int | None = None  # frames, where only positions were observed
-    lines: list[str] = field(default_factory=list)
-
-    def determined(self, name: str) -> np.ndarray:
-        """[body] whether a value's interval keeps away from zero."""
-        return np.abs(self.values[name]) > self.half_width * self.errors[name]
+    alike: float | None
+    kinds: Kinds | None
+    window: int | None
+    values: Values
 
 
 def bodies(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
-    """(number of the body [trajectory, particle], names). ``UserError`` where nobody knows who is who."""
+    """(number of the body [trajectory, particle], names). ``UserError`` where nobody knows who is who, or where a body
+    is twice in a trajectory.
+    """
     if "id" in dataset.arrays:
         found, number = np.unique(dataset.arrays["id"], return_inverse=True)
+        number = number.reshape(dataset.arrays["id"].shape)
         names = dataset.meta.bodies
         told = [names[k] if 0 <= k < len(names) else str(k) for k in found.tolist()]
-        return number.reshape(dataset.arrays["id"].shape), told
+        there = dataset.there.any(1)
+        for k, row in enumerate(number):
+            own = row[there[k]]
+            if len(np.unique(own)) < len(own):
+                twice = told[int(np.bincount(own).argmax())]
+                raise UserError(
+                    f"{dataset.name}: body {twice} is twice in trajectory {k}", "give every particle of it its own 'id'"
+                )
+        if len(set(told)) < len(told):
+            raise UserError(f"{dataset.name}: two bodies have the same name", "correct 'bodies' in its .json")
+        return number, told
     film = dataset.arrays.get("film")
     if len(dataset.pos) == 1 or (film is not None and len(np.unique(film)) == 1):
         return np.broadcast_to(np.arange(dataset.n), dataset.pos[:, 0, :, 0].shape), list(map(str, range(dataset.n)))
@@ -74,11 +102,12 @@ def bodies(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
 
 
 def learn(
-    dataset: Dataset, unknown: str, reference: dict[int, float] | None = None, seed: int = 0, quick: bool = False
+    dataset: Dataset, unknown: str, reference: Mapping[int, float] | None = None, seed: int = 0, quick: bool = False
 ) -> Learnt:
     """The values of ``unknown``: "mass", whose values in the dataset are then not looked at, or any other property,
-    with masses as they are. ``reference``: body -> value that is known; without any the geometric mean of the values
-    far from zero is 1. ``UserError`` for too many bodies or too few data.
+    with masses as they are. ``reference``: number of a body -> its value, which fixes the scale (of several in the mean
+    of squares); without any the geometric mean of the values far from zero is 1. ``UserError`` for too many bodies, too
+    few data, or a reference that fixes nothing.
     """
     number, names = bodies(dataset)
     if len(names) > MOST_BODIES:
@@ -86,58 +115,71 @@ def learn(
             f"{dataset.name} has {len(names)} bodies, expected at most {MOST_BODIES} that come again",
             "values of bodies that are met once or twice are not learnt",
         )
+    if unknown in DATASET_FIELDS and unknown not in ("mass", "charge"):
+        raise UserError(f"'{unknown}' is no property of particles", "--unknown mass, charge or a name of your own")
+    if unknown in dataset.categories:
+        raise UserError(f"'{unknown}' is a category, which has no value to be learnt", "leave --unknown out for masses")
     plain = without(dataset, unknown)
     plain.arrays["id"] = number.astype(np.int32)
     products = known_products(plain, number, len(names))
     if positions_alone(plain):
-        plain.arrays["window"] = np.int64(window_length(plain, hypotheses(products), weights, seed)[0])
+        plain.arrays["window"] = np.int64(window_length(plain, hypotheses(products), len(names), seed)[0])
     edges = observations(plain, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
-    nodes = nodes_of(edges)
-    data = table(edges, nodes, seed)
+    data, scale = scaled(table(edges, nodes_of(edges), seed), len(names))
     if len(data) < 50:
         raise UserError(f"{len(data)} receivers are too few to learn values from (at least 50)")
     size = np.linalg.norm(data.target, axis=1)
-    scale = typical_size(size)
     unit = float(np.median(data.r))
-    shape = envelope(np.log(data.nearest() / unit), size / scale)
-    weight = weights(data)
     x = np.log(data.r / unit)
-    tried, chosen = hypotheses(products), None
+    if np.ptp(x) < 1e-6:
+        raise UserError(f"all pairs are {unit:g} apart: nothing says how a force depends on the distance")
+    shape, weight = envelope(np.log(data.nearest() / unit), size), weights(data)
+    tried, chosen, errors = hypotheses(products), None, {}
     for _ in range(ROUNDS):
         curves = space(x, COARSE, shape, unit)
         rough = curves.roughness()
         pairs = compress(data, _of(curves), (), weight)
-        chosen = choose(pairs, tried, rough.T @ rough, None, seed)
+        chosen = choose(pairs, tried, rough.T @ rough, seed)
+        errors |= chosen.errors
         weight = weight * of_bodies(chosen)[data.who.receiver]
         tried = [one for one, _, _ in chosen.fits.values()]
         shape = _envelope(curves, chosen.values)
     curves = space(x, FINE, shape, unit)
     rough = curves.roughness()
     pairs = compress(data, _of(curves), (), weight)
-    role = chosen.hypothesis.role
-    last = choose(pairs, [chosen.hypothesis], rough.T @ rough, _known(role, reference), seed)
+    last = choose(pairs, [chosen.hypothesis], rough.T @ rough, seed)
     problem, v = last.problem, last.values
-    matrix, clusters = intervals.covariance(problem, v, data, _of(curves), (), weight)
-    told = intervals.standard_errors(problem, matrix)
-    values, errors, gauge = _scaled(problem, v, matrix, reference or {}, names)
-    found = kinds(problem, v, told)
+    cov = covariance(problem, v, data, _of(curves), (), weight)
+    told, gauge = properties_of(problem, v, cov, unknown, dict(reference or {}), names)
     grid = np.linspace(x.min(), x.max(), 60)
     return Learnt(
-        role=role,
-        values=values,
-        errors=errors,
+        role=chosen.hypothesis.role,
+        told=told,
         gauge=gauge,
-        half_width=intervals.quantile(clusters),
-        clusters=clusters,
+        half_width=cov.half_width,
+        stretches=cov.stretches,
         receivers=len(data),
         error=float(np.sqrt(data.dim * last.errors[last.hypothesis.name])),
-        roles={k: float(np.sqrt(data.dim * e)) for k, e in chosen.errors.items()},
+        roles={k: float(np.sqrt(data.dim * e)) for k, e in errors.items()},
         distance=np.exp(grid) * unit,
-        curve=curves.values(v.curve, grid),
+        curve=scale * curves.values(v.curve, grid),
         alike=_alike(chosen),
-        kinds=found,
+        kinds=kinds(problem, v, _errors(problem, cov)),
         window=int(plain.arrays["window"]) if positions_alone(plain) else None,
+        values=v,
     )
+
+
+def scaled(data: Table, count: int) -> tuple[Table, float]:
+    """(the same of ``count`` bodies with targets of typical size 1, what they were divided by), so that no choice
+    depends on units. ``UserError`` where nothing accelerates.
+    """
+    size = np.linalg.norm(data.target, axis=1)
+    if not size.max(initial=0.0) > 0:
+        raise UserError("all accelerations are zero: there is no force to learn from")
+    scale = typical_size(size)
+    who = replace(data.who, count=count)  # some may be met nowhere
+    return replace(data, target=data.target / scale, noise=data.noise / scale, who=who), scale
 
 
 def weights(data: Table) -> np.ndarray:
@@ -156,13 +198,13 @@ def of_bodies(chosen: Chosen) -> np.ndarray:
     """Weight [identity] of each body's squared residuals by how large they are, within limits: a body whose motion is
     told badly must not decide what the others' values are.
     """
-    cost = chosen.problem.costs(chosen.values)
+    cost = np.maximum(chosen.problem.costs(chosen.values), LEAST)
     middle = float(np.median(cost))
     return middle / np.clip(cost, middle / RANGE, middle * RANGE)
 
 
 def without(dataset: Dataset, unknown: str) -> Dataset:
-    """The same data that do not know this property."""
+    """The same data that do not know this property, nor what law they obey."""
     arrays = dict(dataset.arrays)
     if unknown == "mass":
         arrays["mass"] = np.ones_like(arrays["mass"])
@@ -170,18 +212,20 @@ def without(dataset: Dataset, unknown: str) -> Dataset:
         arrays["charge"] = np.zeros_like(arrays["charge"])
     else:
         arrays.pop(unknown, None)
-    return Dataset(dataset.name, dataset.path, arrays, dataset.meta, dataset.assumed)
+    system = replace(SystemRecord(), held=dataset.meta.system.held, neighbours_only=dataset.meta.system.neighbours_only)
+    meta = replace(dataset.meta, system=system)
+    return replace(dataset, arrays=arrays, meta=meta)
 
 
 def known_products(dataset: Dataset, number: np.ndarray, count: int) -> np.ndarray:
     """Products of the properties that are known and vary [product, body, body], receiver first; 1 among them where
     there are any. ``UserError`` where a body's property is not the same in all trajectories.
     """
-    own = {}
+    own, there = {}, dataset.there.any(1)
     for name, values in dataset.properties.items():
         of_body = np.zeros(count)
-        of_body[number] = values
-        if np.abs(of_body[number] - values).max() > 1e-6 * np.abs(values).max():
+        of_body[number[there]] = values[there]
+        if np.abs(of_body[number[there]] - values[there]).max() > 1e-6 * np.abs(values).max():
             raise UserError(
                 f"{dataset.name}: '{name}' of the same body is not the same in all trajectories",
                 f"leave it out, or learn it:  --unknown {name}",
@@ -203,68 +247,86 @@ def _envelope(curves: Space, v: Values):
     """Of the curve that was found, over the distances where there is one."""
     grid = np.linspace(*curves.breaks[[0, -1]], 400)
     size = np.abs(curves.values(v.curve, grid))
-    return envelope(grid, size / np.median(size))
+    return envelope(grid, size / (np.median(size) or 1.0))
 
 
-def _known(role: str, reference) -> dict[int, float]:
-    """Values that fits hold: more than one can be known of sources only."""
-    return dict(reference or {}) if role in (SOURCE, SAME) else {}
+def _errors(problem: Problem, cov: Covariance) -> dict[str, np.ndarray]:
+    """Standard errors of ``source`` and ``response``, as far as they are fitted, in the scale of the fit."""
+    out = {}
+    for name in ("source", "response"):
+        at = problem.at[name]
+        if at.stop > at.start:
+            out[name] = cov.of(np.zeros(at.stop - at.start), np.eye(problem.size)[at])
+    return out
 
 
 def _alike(chosen: Chosen) -> float | None:
-    """Relative spread of the responses in the fit in which they may differ: 0 says that all bodies answer alike."""
+    """Relative spread of the responses in the fit in which they may differ: near 0 all bodies answer alike."""
     if chosen.hypothesis.role != SOURCE or BOTH not in chosen.fits:
         return None
-    w = chosen.fits[BOTH][2].response
+    _, problem, v = chosen.fits[BOTH]
+    w = v.response[problem.free[problem.at["response"]]]
     return float(np.std(w) / abs(np.mean(w)))
 
 
-def _scaled(problem: Problem, v: Values, matrix: np.ndarray, reference: dict, names) -> tuple[dict, dict, str]:
-    """(values, standard errors, the gauge in words): errors are those of what is told, with the scale fixed."""
-    values, errors, told = {}, {}, []
-    parts = ["source"] * problem.acts + ["response"] * (problem.role in (RESPONSE, BOTH))
-    for name in parts:
-        own, cov = getattr(v, name), matrix[problem.at[name], problem.at[name]]
-        if problem.known and name == "source":
-            values[name], errors[name] = own, np.sqrt(np.maximum(np.diag(cov), 0))
-            told.append("known values: " + ", ".join(f"{names[k]} = {x:g}" for k, x in problem.known.items()))
-            continue
-        if problem.role in (RESPONSE,) and reference:
-            body, value = next(iter(reference.items()))
-            scale, slope = own[body] * value, np.zeros(len(own))  # 1/m: the response times the mass is 1
-            slope[body] = value
-            told.append(f"{names[body]} = {value:g}")
-        else:
-            far = np.abs(own) > FAR * np.abs(own).max()
-            size = np.exp(np.mean(np.log(np.abs(own[far]))))
-            sign = 1.0 if problem.role == SAME else np.sign(np.sum(np.sign(own)) or own[0])
-            scale, slope = size * sign, np.zeros(len(own))
-            slope[far] = size * sign / (own[far] * far.sum())
-            told.append(f"geometric mean of the {int(far.sum())} values above {FAR:g} of the largest is 1")
-        jacobian = np.eye(len(own)) / scale - np.outer(own, slope) / scale**2
-        values[name] = own / scale
-        errors[name] = np.sqrt(np.maximum(np.diag(jacobian @ cov @ jacobian.T), 0))
-    return values, errors, "; ".join(dict.fromkeys(told))
-
-
-def properties_of(found: Learnt, unknown: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Name of a property -> (values, standard errors) [body] with which an ordinary pair law says what was learnt.
+def properties_of(
+    problem: Problem, v: Values, cov: Covariance, unknown: str, reference: dict[int, float], names
+) -> tuple[dict[str, Told], str]:
+    """(name of a property -> what is told of it, the gauge in words): with them an ordinary pair law says what was
+    learnt.
 
     An unknown mass that acts is m_j in a_i = sum_j m_j f; one that answers is 1/w_i; where both differ, action and
-    reaction are equal for the inertial mass s_i / w_i and the strength s_i, kept as a charge.
+    reaction are equal for the inertial mass s_i / w_i and the strength s_i, kept as a charge. ``UserError`` for a
+    ``reference`` that has no such property, or whose value the data do not determine.
     """
-    v, e = found.values, found.errors
-    if unknown != "mass":
-        if found.role == BOTH:
-            return {f"{unknown}_{part}": (v[part], e[part]) for part in ("source", "response")}
-        part = "response" if found.role == RESPONSE else "source"
-        return {unknown: (v[part], e[part])}
-    if found.role == SOURCE:
-        return {"mass": (v["source"], e["source"])}
-    if found.role == RESPONSE:
-        return {"mass": (1 / v["response"], e["response"] / v["response"] ** 2)}
-    if found.role == SAME:
-        return {"charge": (v["source"], e["source"])}
-    mass = v["source"] / v["response"]
-    relative = np.hypot(e["source"] / v["source"], e["response"] / v["response"])
-    return {"mass": (mass, np.abs(mass) * relative), "charge": (v["source"], e["source"])}
+    eye = np.eye(problem.size)
+    source, response = eye[problem.at["source"]], eye[problem.at["response"]]
+    s, w = v.source, v.response
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if problem.role == RESPONSE:
+            raw = {unknown: (w, response)} if unknown != "mass" else {"mass": (1 / w, -response / w[:, None] ** 2)}
+        elif problem.role == BOTH and unknown == "mass":
+            inertia = source / w[:, None] - s[:, None] * response / w[:, None] ** 2
+            raw = {"mass": (s / w, inertia), "charge": (s, source)}
+        elif problem.role == BOTH:
+            raw = {f"{unknown}_source": (s, source), f"{unknown}_response": (w, response)}
+        else:  # of equal masses, one and the same value is a charge
+            raw = {"charge" if problem.role != SOURCE and unknown == "mass" else unknown: (s, source)}
+    if reference and unknown not in raw:
+        raise UserError(
+            f"no {unknown} was found to act alone, but {' and '.join(raw)}: a reference fixes no scale of these",
+            "leave --reference out",
+        )
+    out, said = {}, []
+    for name, (p, jacobian) in raw.items():
+        free = np.isfinite(p) & np.isfinite(cov.of(p, np.nan_to_num(jacobian)))
+        p, jacobian = np.where(free, p, 0.0), np.where(free[:, None], np.nan_to_num(jacobian), 0.0)
+        given = reference if name == unknown else {}
+        scale, slope, words = _scale(p, free, given, names)
+        inner = jacobian / scale - np.outer(p, slope @ jacobian) / scale**2
+        errors = np.where(free, cov.of(p, inner), np.inf)
+        values = p / scale
+        if len(given) == 1:
+            values[list(given)], errors[list(given)] = list(given.values()), 0.0
+        out[name] = Told(values, errors, np.where(errors > 0, cov.half_width * errors, 0.0))
+        said.append(words)
+    return out, "; ".join(dict.fromkeys(said))
+
+
+def _scale(p: np.ndarray, free: np.ndarray, reference: dict[int, float], names) -> tuple[float, np.ndarray, str]:
+    """(what values are divided by, its slope by each of them, in words)."""
+    slope = np.zeros(len(p))
+    if reference:
+        at, known = np.array(list(reference)), np.array(list(reference.values()))
+        if not (free[at] & (p[at] != 0)).all():
+            lost = names[int(at[~(free[at] & (p[at] != 0))][0])]
+            raise UserError(f"the data say nothing of {lost}: it fixes no scale", "give another --reference")
+        slope[at] = known / (known @ known)
+        return float(slope @ p), slope, "known: " + ", ".join(f"{names[k]} = {x:g}" for k, x in reference.items())
+    far = free & (np.abs(p) > FAR * np.abs(p).max())
+    if not far.any():
+        return 1.0, slope, "no value is determined"
+    size = float(np.exp(np.mean(np.log(np.abs(p[far])))))
+    scale = size * (np.sign(np.sum(np.sign(p[far]))) or 1.0)
+    slope[far] = scale / (p[far] * far.sum())
+    return scale, slope, f"geometric mean of the {int(far.sum())} values above {FAR:g} of the largest is 1"

@@ -10,15 +10,16 @@ hypothesis about the values, every fold left out and every step of a fit is then
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from distill.physics.terms import TERMS, State
+from distill.shell.errors import UserError
 from distill.splines.normal_equations import FOLDS, Table
 
 CHUNK = 4096  # receivers at once
-MOST = 3000  # columns of one identity: the partners it meets times the functions of the distance
+MOST = 1500  # columns of one identity: the partners it meets times the functions of the distance
 
 
 @dataclass
@@ -50,14 +51,6 @@ class Pairs:
     functions: int
     nodes: int
     dim: int
-
-    def weighed(self, weight: np.ndarray) -> "Pairs":
-        """With the squared residuals of each receiving body times ``weight`` [identity]."""
-        new = [
-            replace(one, gram=w * one.gram, moment=w * one.moment, square=w * one.square)
-            for one, w in ((one, weight[one.identity]) for one in self.receivers)
-        ]
-        return replace(self, receivers=new)
 
     @property
     def rows(self) -> np.ndarray:
@@ -93,6 +86,11 @@ def _by_identity(receiver: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 def _receiver(data: Table, identity: int, index: np.ndarray, curves, node_terms, weight) -> Receiver:
     met = np.unique(np.concatenate([data.who.sender[a:b] for a, b in _edges(data, index)]))
     width = len(met) * curves(data.r[:1]).shape[1] + node_columns(data.state.of(index[:1]), node_terms).shape[2]
+    if width > MOST:
+        raise UserError(
+            f"a body meets {len(met)} others, expected at most {MOST * len(met) // width}: too many unknown curves",
+            "learn from recordings of fewer bodies",
+        )
     out = Receiver(
         identity, met, np.zeros((FOLDS, width, width)), np.zeros((FOLDS, width)), np.zeros(FOLDS), np.zeros(FOLDS)
     )

@@ -29,7 +29,9 @@ def says(found: Learnt, unknown: str) -> list[str]:
             }[found.role]
         )
     if found.alike is not None:
-        out.append(f"where bodies may answer differently, their answers differ by {100 * found.alike:.2g} %")
+        out.append(
+            f"where bodies may answer differently, their answers differ by {100 * found.alike:.2g} % (noise included)"
+        )
     errors = sorted(found.roles.items(), key=lambda item: item[1])
     out.append("relative errors: " + ", ".join(f"{name} {error:.2g}" for name, error in errors))
     if found.kinds is not None:
@@ -41,15 +43,14 @@ def says(found: Learnt, unknown: str) -> list[str]:
     return out
 
 
-def value_lines(found: Learnt, told: Mapping, names: Sequence[str], truth: Mapping) -> list[str]:
+def value_lines(found: Learnt, names: Sequence[str], truth: Mapping) -> list[str]:
     """A line a body: value, half-width of its 95 % interval, kind, and what was known, in the same scale."""
     lines = []
-    for key, (values, errors) in told.items():
+    for key, told in found.told.items():
         lines.append(f"{key}, with 95 % intervals:")
         had = truth.get(key)
         for k, name in enumerate(names[:MOST_LINES]):
-            half = found.half_width * errors[k]
-            text = f"  {name:12s} {interval(values[k], half)}"
+            text = f"  {name:12s} {interval(told.values[k], told.half[k])}"
             if found.kinds is not None:
                 text += f"  kind {found.kinds.number[k] + 1}"
             lines.append(text + ("" if had is None else f"  (in the dataset: {had[k]:.6g})"))
@@ -61,7 +62,9 @@ def value_lines(found: Learnt, told: Mapping, names: Sequence[str], truth: Mappi
 def interval(value: float, half: float) -> str:
     """A value with no more digits than it has, or that it is not determined and how large it may be."""
     if half == 0:
-        return f"{value:.8g} (held)"
+        return f"{value:.8g} (given)"
+    if not np.isfinite(half):
+        return "not determined: the data say nothing of it"
     if abs(value) <= half:
         return f"not determined: between {value - half:.2g} and {value + half:.2g}"
     digits = int(np.clip(np.ceil(np.log10(abs(value) / half)) + 1, 2, 12))

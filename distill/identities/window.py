@@ -1,5 +1,7 @@
 """How long windows should be where only positions were observed, as ``splines.window_length`` with unknown values."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from distill.files.dataset import Dataset
@@ -8,6 +10,7 @@ from distill.identities.choice import SMOOTH, Hypothesis, choose, error_of
 from distill.identities.pairs import compress
 from distill.messages.net_forces import nodes_of
 from distill.network.edges import edges_of
+from distill.shell.errors import UserError
 from distill.splines.curves import envelope, space
 from distill.splines.normal_equations import table
 from distill.splines.observations import edges_of_windows, pairs_of
@@ -20,11 +23,10 @@ HELD = 0  # fold
 
 
 def window_length(
-    dataset: Dataset, hypotheses: list[Hypothesis], weights, seed: int = 0
+    dataset: Dataset, hypotheses: list[Hypothesis], bodies: int, seed: int = 0
 ) -> tuple[int, dict[int, float]]:
     """(frames K, K -> score). For every K values and curves are fitted to windows of K frames; on trajectories left out
     the accelerations so found are compared with windows of every length, in units of what noise makes of them.
-    ``weights``: of a table.
     """
     frames, trajectories = dataset.pos.shape[1], dataset.trajectories("train")
     lengths = [k for k in LENGTHS if k <= max(MOST * frames, 3)] or [min(3, frames)]
@@ -39,27 +41,38 @@ def window_length(
     for k in lengths:
         edges = edges_of_windows(dataset, trajectories, pairs, window=k)
         if len(edges["r"]):
-            tables[k] = table(edges, nodes_of(edges), seed)
+            one = table(edges, nodes_of(edges), seed)
+            tables[k] = replace(one, who=replace(one.who, count=bodies))
+    if not tables:
+        raise UserError(f"{dataset.name}: no particle is seen often enough for a window of {lengths[0]} frames")
     middle = tables[sorted(tables)[len(tables) // 2]]
     unit = float(np.median(middle.r))
     size = np.linalg.norm(middle.target, axis=1)
-    shape = envelope(np.log(middle.nearest() / unit), size / typical_size(size))
+    if not size.max() > 0:
+        raise UserError("all accelerations are zero: there is no force to learn from")
+    scale = typical_size(size)
+    tables = {k: replace(one, target=one.target / scale, noise=one.noise / scale) for k, one in tables.items()}
+    shape = envelope(np.log(middle.nearest() / unit), size / scale)
     curves = space(np.log(np.concatenate([one.r for one in tables.values()]) / unit), INTERVALS, shape, unit)
     rough = curves.roughness()
 
     def compressed(one, weight):
         return compress(one, lambda r: curves.matrix(curves.log(r)), (), weight)
 
+    def weights(one):  # relative where noise is small
+        size = np.linalg.norm(one.target, axis=1)
+        return 1 / ((typical_size(size) + size) ** 2 + one.dim * one.noise**2)
+
     yardsticks = [compressed(one, 1 / _expected(one)) for one in tables.values()]
     fits, scores, tried = {}, {}, hypotheses
     for k in sorted(tables, key=lambda k: abs(k - lengths[len(lengths) // 2])):
         own = compressed(tables[k], weights(tables[k]))
         if not fits:
-            best = choose(own, tried, rough.T @ rough, None, seed)
+            best = choose(own, tried, rough.T @ rough, seed)
             tried, start = [best.hypothesis], best.values
         one = tried[0]
-        fits[k] = minimise(Problem(own, one.role, one.products, rough.T @ rough * SMOOTH[1], {}, HELD), start)
-        errors = [error_of(Problem(y, one.role, one.products, rough, {}), fits[k], HELD) for y in yardsticks]
+        fits[k] = minimise(Problem(own, one.role, one.products, rough.T @ rough * SMOOTH[1], HELD), start)
+        errors = [error_of(Problem(y, one.role, one.products, rough), fits[k], HELD) for y in yardsticks]
         scores[k] = float(np.mean(np.log1p(errors)))
     return min(scores, key=scores.get), dict(sorted(scores.items()))
 

@@ -10,8 +10,8 @@ from distill.files.kinds import DatasetRecord, LearntRecord
 from distill.files.names import checked
 from distill.files.properties import usable
 from distill.files.provenance import already_done, provenance
-from distill.files.storage import save_bytes
-from distill.identities.learn import Learnt, bodies, learn, properties_of
+from distill.files.storage import finite_or_none, save_bytes
+from distill.identities.learn import Learnt, Told, bodies, learn
 from distill.identities.tell import says, value_lines
 from distill.shell import paths
 from distill.shell.errors import UserError, about, near_miss
@@ -47,7 +47,7 @@ def learn_properties(
     path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name)
     side, inputs = path.with_suffix(".json"), {"dataset": source.path}
     number, names = bodies(source)
-    known = known_values(reference, names)
+    known = known_values(reference, names, unknown)
     arguments |= {"dataset": source.name, "name": name, "reference": [f"{names[k]}={v!r}" for k, v in known.items()]}
     if path.is_file():
         maker = records.load(DatasetRecord, side).stage if side.is_file() else "somebody else"
@@ -55,30 +55,33 @@ def learn_properties(
             raise UserError(f"{relative(path)} is there and was made by {maker}", "give another --name")
         if already_done(side, arguments, inputs, overwrite):
             return stage.already_done(path)
-    with about(relative(source.path), "see docs/own_data.md on unknown values"):
+    with about(relative(source.path), "see docs/bodies.md"):
         found = learn(source, unknown, known, seed, quick)
-    told = properties_of(found, unknown)
-    truth = {k: compared(source, number, len(names), v, unknown, known, found) for k, (v, _) in told.items()}
+    if taken := [k for k in found.told if k != unknown and k in source.measured_properties]:
+        found_it = f"what was found is told as '{taken[0]}', which {relative(source.path)} has measured already"
+        raise UserError(found_it, f"learn it together with the other:  --unknown {taken[0]}")
+    truth = {k: compared(source, number, len(names), found.told[k], k, known) for k in found.told}
     made = provenance(STAGE, arguments, inputs, stage.seconds)
     from distill.report import plots  # matplotlib takes a second
 
     out = paths.OUTPUTS / name
-    save_bytes(out / "properties.png", plots.save_bytes(plots.learnt(found, told, names, truth, source.name)))
-    records.save(LearntRecord, out / "properties.json", made | record(found, told, names, truth, source, name, unknown))
+    save_bytes(out / "properties.png", plots.save_bytes(plots.learnt(found, names, truth, source.name)))
+    records.save(LearntRecord, out / "properties.json", made | record(found, names, truth, source, name, unknown))
     meta = source.meta
-    about_it = made | {"n": source.n, "dim": source.dim, "bodies": names, "categories": meta.categories}
-    about_it |= {"measured": [m for m in meta.measured if m != unknown]}
-    about_it |= {"derived": meta.derived | {k: "learnt from the motion" for k in told}}
-    about_it |= {"system": meta.system if known and set(told) == {unknown} else {"held": meta.system.held}}
-    save_dataset(path, arrays_with(source, number, told, unknown, found), about_it)
+    categories = {k: list(levels) for k, levels in source.categories.items()}
+    about_it = made | {"n": source.n, "dim": source.dim, "bodies": names, "categories": categories}
+    about_it |= {"measured": [m for m in meta.measured if m not in (unknown, *found.told)]}
+    about_it |= {"derived": meta.derived | {k: "learnt from the motion" for k in found.told}}
+    about_it |= {"system": meta.system if known and set(found.told) == {unknown} else {"held": meta.system.held}}
+    save_dataset(path, arrays_with(source, number, unknown, found), about_it)
     load_dataset(str(path))  # says what a stage will say of it
-    lines = [*says(found, unknown), *value_lines(found, told, names, truth)]
+    lines = [*says(found, unknown), *value_lines(found, names, truth)]
     shown = {"role": found.role, "bodies": len(names), "error": found.error}
-    shown |= {"determined": sum(map(int, _determined(found, told)))}
+    shown |= {"determined": int(next(iter(found.told.values())).determined.sum())}
     return stage.done(path, lines, **shown, receivers=found.receivers)
 
 
-def known_values(reference, names: Sequence[str]) -> dict[int, float]:
+def known_values(reference, names: Sequence[str], unknown: str) -> dict[int, float]:
     """Number of a body -> its value; ``UserError`` for words that are not body=value, or name nobody."""
     pairs = reference.items() if isinstance(reference, Mapping) else [word.rpartition("=")[::2] for word in reference]
     out = {}
@@ -88,55 +91,63 @@ def known_values(reference, names: Sequence[str]) -> dict[int, float]:
         except ValueError:
             what = f"--reference {body}={value}: expected body=number"
             raise UserError(what + near_miss(str(body), names), "bodies: " + ", ".join(names[:12])) from None
-        if not np.isfinite(float(value)) or float(value) == 0:
+        if not np.isfinite(float(value)) or float(value) == 0 or (unknown == "mass" and float(value) < 0):
             raise UserError(f"--reference {body}={value}: no value to measure others by", "give one that is not zero")
     return out
 
 
-def arrays_with(source: Dataset, number: np.ndarray, told: Mapping, unknown: str, found: Learnt) -> dict:
-    """The dataset's arrays with the learnt values; a mass that was not learnt is 1."""
+def arrays_with(source: Dataset, number: np.ndarray, unknown: str, found: Learnt) -> dict:
+    """The dataset's arrays with the learnt values. A mass that was not learnt is 1; in place of one that is not
+    positive stands the least that is, by a thousand: what is too small to be seen pulls nobody.
+    """
     arrays = dict(source.arrays) | {"id": number.astype(np.int32)}
     if unknown == "mass":
         arrays["mass"] = np.ones_like(arrays["mass"])
-    for name, (values, _) in told.items():
+    for name, told in found.told.items():
+        values = told.values
         if name == "mass":
-            values = np.where(values > 0, values, 1e-3 * np.min(values[values > 0], initial=1.0))
+            if not (positive := values[values > 0]).size:
+                raise UserError("no mass came out positive", "give a --reference with a sign that is right")
+            values = np.where(values > 0, values, 1e-3 * positive.min())
         arrays[name] = values[number]
     if found.window is not None:
         arrays["window"] = np.int64(found.window)
     return arrays
 
 
-def compared(source: Dataset, number, count: int, values, unknown: str, known: Mapping, found: Learnt):
-    """What the dataset had [body], in the gauge of the learnt ``values``; None where it had nothing to compare with."""
-    if unknown not in source.properties or unknown in source.assumed or unknown in source.meta.derived:
+def compared(source: Dataset, number, count: int, told: Told, name: str, known: Mapping):
+    """What the dataset had of the property ``name`` [body], in the scale of the learnt values; None where it had
+    nothing to compare with.
+    """
+    if name not in source.measured_properties:
         return None
-    had = np.zeros(count)
-    had[number] = source.arrays[unknown]
-    if not had.any() or np.ptp(had) <= 1e-9 * np.abs(had).max():
-        return None
+    had, there = np.zeros(count), source.there.any(1)
+    had[number[there]] = source.arrays[name][there]
     if known:
         return had
+    values = told.values
     far = (np.abs(values) > 0.1 * np.abs(values).max()) & (had != 0)
+    if not far.any():
+        return None
     size = np.exp(np.mean(np.log(np.abs(values[far] / had[far]))))
     return had * size * (np.sign(np.sum(had * values)) or 1.0)
 
 
-def _determined(found: Learnt, told: Mapping) -> np.ndarray:
-    values, errors = next(iter(told.values()))
-    return np.abs(values) > found.half_width * errors
-
-
-def record(found: Learnt, told: Mapping, names, truth: Mapping, source: Dataset, name: str, unknown: str) -> dict:
+def record(found: Learnt, names, truth: Mapping, source: Dataset, name: str, unknown: str) -> dict:
     """The fields of ``LearntRecord`` beside provenance."""
     values = {}
-    for key, (value, error) in told.items():
-        sure = np.abs(value) > found.half_width * error
-        had = truth[key]
+    for key, told in found.told.items():
+        had, sure = truth[key], told.determined
         values[key] = [
-            {"body": body, "value": float(v), "error": float(e), "determined": bool(s)}
-            | ({} if had is None else {"known": float(had[k])})
-            for k, (body, v, e, s) in enumerate(zip(names, value, error, sure, strict=True))
+            {
+                "body": body,
+                "value": float(told.values[k]),
+                "error": finite_or_none(told.errors[k]),
+                "half_width": finite_or_none(told.half[k]),
+                "determined": bool(sure[k]),
+                "known": None if had is None else float(had[k]),
+            }
+            for k, body in enumerate(names)
         ]
     kinds = found.kinds
     return {
@@ -149,8 +160,7 @@ def record(found: Learnt, told: Mapping, names, truth: Mapping, source: Dataset,
         "values": values,
         "hypotheses": found.roles,
         "error": found.error,
-        "half_width": found.half_width,
-        "clusters": found.clusters,
+        "stretches": found.stretches,
         "receivers": found.receivers,
         "window": found.window,
         "alike": found.alike,

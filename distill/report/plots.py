@@ -271,17 +271,16 @@ def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str
     return figure
 
 
-def learnt(found, told: dict, names: list[str], truth: dict, title: str) -> Figure:
-    """Values of bodies with 95 % intervals (``identities.learn.Learnt``; ``told``: property -> values and standard
-    errors), beside what the dataset had where there is something to compare with, and the curve that they multiply.
+def learnt(found, names: list[str], truth: dict, title: str) -> Figure:
+    """Values of bodies with 95 % intervals (``identities.learn.Learnt``), beside what the dataset had where there is
+    something to compare with, and the curve that they multiply.
     """
-    figure = Figure(figsize=(4.4 * (len(told) + 1), 4.0), layout="constrained")
-    *axes, curve = figure.subplots(1, len(told) + 1)
-    for axis, (key, (values, errors)) in zip(axes, told.items(), strict=True):
-        order = np.argsort(values)
-        y, half = values[order], found.half_width * errors[order]
-        sure = np.abs(y) > half
-        at = np.arange(len(y))
+    figure = Figure(figsize=(4.4 * (len(found.told) + 1), 4.0), layout="constrained")
+    *axes, curve = figure.subplots(1, len(found.told) + 1)
+    for axis, (key, told) in zip(axes, found.told.items(), strict=True):
+        order = np.argsort(told.values)
+        y, half = told.values[order], np.where(np.isfinite(told.half[order]), told.half[order], 0.0)
+        sure, at = told.determined[order], np.arange(len(y))
         wide = (y > 0).sum() > 2 and np.ptp(np.log10(y[y > 0])) > 1.5 and (y[sure] > 0).all()
         for mask, colour, label in ((sure, INK, "learnt"), (~sure, MUTED, "not determined")):
             if mask.any():

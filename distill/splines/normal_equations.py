@@ -21,6 +21,7 @@ from distill.statistics.metrics import typical_size
 
 FOLDS = 5
 CHUNK = 2048  # receivers at once
+STRETCHES = 20  # that errors are taken over, at least: fewer trajectories are taken apart in time
 LEAST = 1e-18  # squared errors below are rounding
 RIDGE = 1e-11  # of the mean squared size of a column: what the data do not determine at all stays small
 
@@ -48,7 +49,7 @@ class Table:
     noise: np.ndarray  # [receiver], standard deviation of a component of the target; 0 where it is not known
     motion: Motion | None = None  # of the edges, where it is known (``blocks.with_motion``)
     who: Who | None = None  # where the data know the same particle in several trajectories
-    trajectory: np.ndarray | None = None  # [receiver]
+    stretch: np.ndarray | None = None  # [receiver], of what is independent: trajectories, or parts of these where few
     made: dict = field(default_factory=dict, repr=False)
 
     @property
@@ -87,7 +88,7 @@ class Table:
             self.noise[pick],
             None if self.motion is None else self.motion[edges],
             None if self.who is None else Who(self.who.receiver[pick], self.who.sender[edges], self.who.count),
-            None if self.trajectory is None else self.trajectory[pick],
+            None if self.stretch is None else self.stretch[pick],
         )
 
     @property
@@ -111,6 +112,8 @@ def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
     else:
         receiver = edges["receiver"][nodes.first].astype(np.int64)
         fold = np.random.default_rng([seed, 79]).permutation(receiver.max() + 1)[receiver] % FOLDS
+    parts = -(-STRETCHES // (int(number.max()) + 1))
+    stretch = number * parts + (parts * (frame - frame.min())) // (np.ptp(frame) + 1)
     order = np.argsort(fold, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -131,7 +134,7 @@ def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
     if "identity_i" in edges:
         count = int(max(edges[k].max() for k in ("identity_i", "identity_j"))) + 1
         who = Who(edges["identity_i"][first], edges["identity_j"][sorted_edges], count)
-    return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion, who, trajectory[order])
+    return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion, who, stretch[order])
 
 
 @dataclass(frozen=True)
