@@ -56,8 +56,8 @@ def solar_system(stored: dict) -> str:
     better = [body for body in bodies if all(ahead[w]["rms"][body] <= least[body] / 10 for w in ways if w != "network")]
     parts.append(
         "All start from the state of 2000. Each law's distance is at most a tenth of the network's for"
-        f" {len(better)} of {len(bodies)} planets, Pluto among them. The network learnt from the exact accelerations, with"
-        " the masses learnt from them"
+        f" {len(better)} of {len(bodies)} planets, Pluto among them. The network learnt from the exact accelerations,"
+        " with the masses learnt from them"
         f" (error {100 * found['network_error']:.2g} % of accelerations left out). The figures of arXiv 2202.02306 are"
         " medians over the runs that its authors published; they learnt from other data, of other length."
     )
