@@ -7,6 +7,7 @@ import distill
 from distill.files import records
 from distill.files.dataset import load_dataset, save_dataset
 from distill.files.kinds import LearntRecord
+from distill.files.properties import in_messages
 from distill.identities import bilinear, errors
 from distill.identities.bilinear import BOTH, RESPONSE, ROLES, SAME, SOURCE, Problem
 from distill.identities.learn import learn
@@ -249,3 +250,10 @@ def test_a_reference_must_be_a_body_and_a_number(folder, word):
     world(folder / "w.npz", values(rng), np.ones(BODIES))
     with pytest.raises(UserError, match="reference"):
         distill.learn_properties("w", reference=[word])
+
+
+def test_who_is_who_is_no_property(folder):
+    rng = np.random.default_rng(939)
+    data = world(folder / "w.npz", values(rng), np.ones(BODIES))
+    assert "receiver_body" in (edges := observations(data, "train"))
+    assert in_messages(edges) == ("mass", "charge")

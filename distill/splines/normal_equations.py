@@ -131,9 +131,9 @@ def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
         ends["r"] = np.where(apart, ends["r"], ends["r"][apart].min())
     motion = edges["motion"][sorted_edges] if "motion" in edges else None
     who = None
-    if "identity_i" in edges:
-        count = int(max(edges[k].max() for k in ("identity_i", "identity_j"))) + 1
-        who = Who(edges["identity_i"][first], edges["identity_j"][sorted_edges], count)
+    if "receiver_body" in edges:
+        count = int(max(edges[k].max() for k in ("receiver_body", "sender_body"))) + 1
+        who = Who(edges["receiver_body"][first], edges["sender_body"][sorted_edges], count)
     return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion, who, stretch[order])
 
 

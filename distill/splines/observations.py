@@ -115,7 +115,7 @@ def _part(dataset: Dataset, source, number: np.ndarray) -> dict:
         out["acc_i"] = dataset.acc[trajectory, frame].reshape(-1, dim).take(i, 0)
     if "id" in dataset.arrays:
         flat = dataset.arrays["id"][trajectory].reshape(-1)
-        out |= {"identity_i": flat.take(i), "identity_j": flat.take(j)}
+        out |= {"receiver_body": flat.take(i), "sender_body": flat.take(j)}
     for name, values in dataset.properties.items():
         flat = values[trajectory].reshape(-1)
         out |= dict(zip(property_named(name).fields, (flat.take(i), flat.take(j)), strict=True))
