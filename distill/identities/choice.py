@@ -11,7 +11,7 @@ from distill.splines.normal_equations import typical
 
 BETTER = 0.98  # of the held-out error that a hypothesis of more values must come down to, and in most folds
 SMOOTH = 10.0 ** np.arange(-13, -1.9, 3.0)  # strengths of the penalty that are tried
-FAR = 4.0  # times the least cost
+FAR_WORSE = 4.0  # times the least cost
 ENOUGH = 1e-5  # relative error that asks for no further values
 MATTERS = 2e-3  # how far values of two parts must differ, relatively
 FLOOR = 1e-10  # of the square of what is fitted: below, all fit
@@ -67,7 +67,7 @@ def choose(
     errors = {name: v.cost / pairs.rows.sum() for name, (_, _, v) in fits.items()}
     folds = {}
     for name, (one, problem, first) in fits.items():
-        if first.cost > FAR * max(least, FLOOR * pairs.square):
+        if first.cost > FAR_WORSE * max(least, FLOOR * pairs.square):
             continue
         strengths = []
         for smooth in SMOOTH:

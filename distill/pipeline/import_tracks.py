@@ -51,8 +51,8 @@ def import_tracks(
     """Read ``files`` and write datasets/<name>.npz and .json (``name``: that of the first file).
 
     ``columns``: {ours: theirs}, or words "ours=theirs". ``categories``: properties whose numbers are names, as words
-    always are. ``UserError`` for what cannot be understood, and for a
-    dataset of that name that this stage did not make.
+    always are. ``same_bodies``: a particle's name means the same body in every recording. ``UserError`` for what cannot
+    be understood, and for a dataset of that name that this stage did not make.
     """
     arguments = {k: v for k, v in locals().items() if k not in ("files", "columns")}
     sources = [Path(f) for f in ([files] if isinstance(files, str | Path) else files)]

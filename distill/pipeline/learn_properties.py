@@ -11,7 +11,7 @@ from distill.files.names import checked
 from distill.files.properties import usable
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import finite_or_none, save_bytes
-from distill.identities.learn import Learnt, Told, bodies, learn
+from distill.identities.learn import FAR, Learnt, Told, bodies, learn
 from distill.identities.tell import says, value_lines
 from distill.shell import paths
 from distill.shell.errors import UserError, about, near_miss
@@ -126,7 +126,7 @@ def compared(source: Dataset, number, count: int, told: Told, name: str, known: 
     if known:
         return had
     values = told.values
-    far = (np.abs(values) > 0.1 * np.abs(values).max()) & (had != 0)
+    far = (np.abs(values) > FAR * np.abs(values).max()) & (had != 0)
     if not far.any():
         return None
     size = np.exp(np.mean(np.log(np.abs(values[far] / had[far]))))
