@@ -6,7 +6,7 @@ import re
 
 from distill.files import fields, kinds
 from distill.files.properties import categories
-from distill.files.records import Record, describe
+from distill.files.records import describe
 from distill.physics.law import case_words, law_of_system
 from distill.physics.systems import SYSTEMS
 from distill.report.markdown import markdown
@@ -49,12 +49,9 @@ def shape_of(axes: tuple) -> str:
 
 def json_files() -> str:
     """Every field of the JSON files that stages hand on; what all of them begin with first."""
-    handed_on = [
-        k for k in vars(kinds).values() if isinstance(k, type) and issubclass(k, Record) and hasattr(k, "STAGE")
-    ]
     seen: dict = {}
     parts = [f"**Every file that ends a stage begins with**\n\n{describe(kinds.Made, seen)}"]
-    for kind in handed_on:
+    for kind in kinds.HANDED_ON:
         path, _, about = kind.__doc__.strip().partition(" ")
         lines = [line for line in describe(kind, seen).splitlines() if line.split("`")[1:2] not in BEGINNING]
         parts.append(f"**`{path.rstrip(':.,')}`** {about}".strip() + "\n\n" + "\n".join(lines) + "\n")

@@ -15,6 +15,10 @@ from distill.shell.errors import UserError
 ALL = [k for k in vars(kinds).values() if isinstance(k, type) and issubclass(k, Record) and "STAGE" in vars(k)]
 
 
+def test_every_kind_that_is_handed_on_is_described():
+    assert set(ALL) == set(kinds.HANDED_ON)
+
+
 class Wheel(Part):
     """A part."""
 

@@ -1,0 +1,32 @@
+"""outputs/<run>/messages_<split>.json: what the arrays of messages are."""
+
+from dataclasses import field
+
+from distill.files.kinds.datasets import SystemRecord
+from distill.files.kinds.origin import Made, none
+from distill.files.properties import USUAL
+
+
+class MessagesRecord(Made):
+    """outputs/<run>/messages_<split>.json, beside the arrays."""
+
+    run: str  # whose network made them
+    split: str  # of the dataset
+    graphs: int  # frames
+    edges: int  # ordered pairs over all frames
+    mae: float  # of an acceleration component, over these frames
+    variant: str  # as in config.json
+    recipe: str  # as in config.json
+    n: int  # particles
+    dim: int  # space dimensions
+    properties: list[str] = field(default_factory=lambda: list(USUAL))  # of particles, in the arrays
+    antisymmetric: bool  # the network's messages obey e_ij = -e_ji
+    network_error: float | None = None  # ``skill.network`` of config.json: the network's when it was trained
+    window: int | None = None  # frames of a window, which a graph is then; null: of single frames
+    doubted: list[str] = none(list)  # assumptions that flags of train.py switched off: later stages make none of them
+    dataset: str  # name of the dataset
+    dataset_path: str  # name, or path where it lies elsewhere
+    system: SystemRecord = none(SystemRecord)  # that of the dataset
+
+    STAGE, FORMAT = "extract_messages", 1
+    COMMAND = "python extract_messages.py --run {run} --split {split}"

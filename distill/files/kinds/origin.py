@@ -1,0 +1,44 @@
+"""Where a file came from: what every file that ends a stage begins with."""
+
+from dataclasses import field
+
+from distill.files.records import Part, Record
+
+
+def none(kind):
+    """A field that is an empty ``kind`` where the file has nothing."""
+    return field(default_factory=kind)
+
+
+class Input(Part):
+    path: str = ""  # where it was
+    sha256: str = ""  # its digest
+
+
+class Git(Part):
+    commit: str | None = None  # null outside of a git repository
+    dirty: bool | None = None  # whether files were changed since, results and pages apart
+
+
+class Made(Record):
+    """A file that ends a stage: provenance comes first."""
+
+    arguments: dict = none(dict)  # every flag of the stage, defaults spelled out
+    inputs: dict[str, Input] = none(dict)  # what was read, by name
+    git: Git = none(Git)  # the commit of the code
+    python: str = ""  # version
+    versions: dict[str, str] = none(dict)  # of the packages that were loaded
+    device: str = ""  # cpu or cuda
+    machine: str = ""  # architecture
+    seconds: float = 0.0  # wall-clock time of the stage
+    quick: bool = False  # made with --quick: tiny sizes, numbers mean nothing
+
+    def digest_of(self, name: str) -> str | None:
+        """SHA-256 of the input ``name``; None where the file does not say that it was read."""
+        return self.inputs[name].sha256 if name in self.inputs else None
+
+
+def format_of(stage: str) -> int:
+    """The format of the file that ends ``stage``; 1 for what is no hand-off."""
+    formats = {name: kind.FORMAT for kind in Made.__subclasses__() for name in (kind.STAGE, *kind.ALSO)}
+    return formats.get(stage, 1)

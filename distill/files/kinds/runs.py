@@ -1,0 +1,52 @@
+"""model_weights/<run>/config.json: a network and how it was trained."""
+
+from distill.files.kinds.datasets import SystemRecord
+from distill.files.kinds.origin import Made, none
+from distill.files.records import Part
+
+
+class Start(Part):
+    sha256: str  # of masses, charges, first frames and split
+    frames: int  # of a trajectory
+    t: list[float]  # first and last time
+
+
+class Skill(Part):
+    network: float  # mean |a - a_data| / (c + |a_data|) of acceleration components, c the typical |a_data|
+    zero: float  # the same of predicting 0
+    mean: float  # the same of predicting the mean of the training accelerations
+    noise: float | None = None  # of windows, whose targets are noisy: the same of predicting the truth
+
+
+class RunConfig(Made):
+    """model_weights/<run>/config.json: a run is complete when it is there."""
+
+    run: str  # name of the folder
+    dataset: str  # name of the dataset
+    dataset_path: str  # name, or path where it lies elsewhere
+    dataset_start: Start | None = None  # by which the dataset is known when simulated again
+    variant: str  # head and penalty of the messages
+    recipe: str  # options it was trained with
+    seed: int  # of weights and batches
+    model: dict  # fields of models.ModelConfig
+    options: dict  # of the training, all of them
+    system: SystemRecord = none(SystemRecord)  # that of the dataset
+    chain: bool = False  # edges between neighbours only
+    n: int  # particles
+    dim: int  # space dimensions
+    steps: int  # of the optimiser
+    graphs_seen: int  # frames, repetitions counted
+    stacked_runs: int  # runs trained together, of which this was one
+    train_graphs: int  # frames of the training split
+    edges_a_frame: float | None = None  # mean in a box, of a window in all its frames; null: all pairs, or a chain
+    window: int | None = None  # frames of the windows it was trained on; null: on accelerations of single frames
+    cpu_seconds: float  # of the training
+    validation_mae: float  # mean absolute error of an acceleration component
+    validation_loss: float  # of the loss trained on
+    validation_graphs: int  # frames these are over
+    skill: Skill | None = None  # the network against predicting nothing, on these frames; null: made elsewhere
+    active: int  # message components left at the end
+    weights_sha256: str | None = None  # digest in the header of model.safetensors; null: made elsewhere
+
+    STAGE, FORMAT = "train", 2
+    COMMAND = "python train.py with the flags of {run}"
