@@ -19,13 +19,12 @@ writes  results/bodies.json (--development: to outputs/)
 example:  python benchmarks/bodies.py --seeds 930 --systems r2 --data clean --development
 """
 
-import sys
 import time
 from dataclasses import replace
 from itertools import product
 
+import cell_files
 import numpy as np
-import sections
 from masses_data import blocks_to_splits
 
 import distill
@@ -34,7 +33,6 @@ from distill.files.dataset import load_dataset, save_dataset
 from distill.files.kinds import LawRecord, LearntRecord
 from distill.files.names import splines_name
 from distill.files.provenance import provenance
-from distill.files.storage import load_json, save_json
 from distill.formulas.equivalence import equivalence
 from distill.physics.integrate import integrate
 from distill.physics.law import law_of, law_of_system
@@ -42,13 +40,10 @@ from distill.physics.record import describe
 from distill.physics.systems import SYSTEMS as TABLE
 from distill.pipeline.degrade import degrade
 from distill.report.markdown import markdown
-from distill.report.numbers import hardware
 from distill.shell import paths
-from distill.shell.errors import UserError
 from distill.shell.flags import Parser
 from distill.shell.paths import relative
 from distill.shell.stage import run_script
-from distill.shell.threads import set_threads
 from distill.statistics.rates import wilson
 from distill.tracks.degrade import Worse
 
@@ -57,7 +52,6 @@ CLEAN, NOISY = "clean", "noisy"
 BODIES, TRAJECTORIES, FRAMES = 16, 300, 40
 WITHIN = 0.02
 STRENGTHS = (0.0, 1.0, 2.5)
-DEVELOPMENT = range(930, 961)  # seeds that the code was made with
 
 
 def of_kinds(rng: np.random.Generator, n: int, dim: int) -> tuple:
@@ -78,12 +72,8 @@ def parse_arguments(argv):
     add("--seeds", type=int, nargs="+", required=True, help="of simulations, noise and fits")
     add("--systems", nargs="+", choices=UNKNOWN, default=list(UNKNOWN))
     add("--data", nargs="+", choices=(CLEAN, NOISY), default=[CLEAN, NOISY])
-    add("--development", action="store_true", help="writes to outputs/ and not to results/")
-    add("--overwrite", action="store_true", help="run finished cells again")
-    args = parser.parse_args(argv)
-    if not args.development and (seen := sorted(set(args.seeds) & set(DEVELOPMENT))):
-        parser.error(f"seeds {seen} are those of the development: choose others, or --development")
-    return args
+    cell_files.add_flags(parser)
+    return cell_files.parse(parser, argv)
 
 
 def simulated(system: str, seed: int) -> str:
@@ -165,24 +155,6 @@ def law(record: LawRecord, system) -> dict:
     return {"law": found.equation()["text"], "relation": one["text"], "off": off, "recovered": recovered}
 
 
-def row(args, system: str, seed: int, data: str) -> dict:
-    """Of a cell, measured unless it is there."""
-    path = paths.OUTPUTS / "bodies" / f"{system}_{data}_s{seed}.json"
-    if args.overwrite or not path.is_file():
-        start = time.time()
-        try:
-            found = measured(system, seed, data)
-        except (UserError, ArithmeticError, ValueError, LookupError, np.linalg.LinAlgError) as exc:
-            found = {"error": f"{type(exc).__name__}: {exc}", "intervals": BODIES - 1, "inside": 0}
-        about = provenance("benchmarks/bodies.py", {"cell": path.stem}, {}, time.time() - start)
-        cell = {"system": system, "seed": seed, "data": data} | found
-        save_json(path, cell | {"git": about["git"], "hardware": hardware(), "date": time.strftime("%Y-%m-%d")})
-    found = load_json(path, "move it away")
-    told = {k: found.get(k) for k in ("role", "largest_off", "recovered", "law", "kinds", "cpu_seconds", "error")}
-    print(f"{system} {seed} {data}: {told}", file=sys.stderr, flush=True)
-    return found
-
-
 def counted(rows: list[dict]) -> dict:
     """By data: laws recovered, cells whose values are all right, intervals that hold the truth, kinds."""
     out = {}
@@ -226,15 +198,28 @@ def table(rows: list[dict]) -> str:
     return markdown(head.split("|"), lines)
 
 
+def told(row: dict) -> str:
+    return str({k: row.get(k) for k in ("role", "largest_off", "recovered", "law", "kinds", "cpu_seconds")})
+
+
+CELLS = cell_files.Benchmark(
+    "bodies",
+    ("system", "seed", "data"),
+    place=lambda row: (list(UNKNOWN).index(row["system"]), row["seed"], row["data"]),
+    summary=lambda rows: {"counts": counted(rows), "table": table(rows)},
+    told=told,
+    failed={"intervals": BODIES - 1, "inside": 0},
+)
+
+
 def main(argv=None) -> int:
     args = parse_arguments(argv)
-    set_threads(1)
-    start = time.time()
-    rows = [row(args, *cell) for cell in product(args.systems, args.seeds, args.data)]
-    folder = paths.OUTPUTS if args.development else paths.ROOT / "results"
-    content = sections.about("bodies.py", args, start) | {"rows": rows, "counts": counted(rows), "table": table(rows)}
-    sections.save(folder / "bodies.json", "bodies", "bodies", content)
-    print(f"\n{content['table']}\n\n-> {relative(folder / 'bodies.json')}")
+    cells = {
+        f"{system}_{data}_s{seed}": (system, seed, data)
+        for system, seed, data in product(args.systems, args.seeds, args.data)
+    }
+    content = CELLS.run(cells, args)
+    print(f"\n{content['table']}\n\n-> {relative(CELLS.results(args))}")
     return 0
 
 

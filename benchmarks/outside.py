@@ -12,36 +12,29 @@ example:  python benchmarks/outside.py --seeds 930 --kinds hidden --development
 """
 
 import importlib.util
-import sys
-import time
 from itertools import product
 from pathlib import Path
 
+import cell_files
 import numpy as np
 import outside_data
-import sections
 from tracks import timed
 
 import distill
 from distill.files import records
 from distill.files.kinds import LawRecord, LookRecord
 from distill.files.names import splines_name
-from distill.files.provenance import provenance
-from distill.files.storage import load_json, save_json
-from distill.report.numbers import hardware
 from distill.report.words import trust_words
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, non_negative_int
 from distill.shell.paths import relative
 from distill.shell.stage import run_script
-from distill.shell.threads import set_threads
 from distill.statistics.rates import wilson
 
 FISH = "fish"
 KINDS = (*outside_data.OUTSIDE, *outside_data.INSIDE, FISH)
 WAYS = ("accelerations", "positions")
-DEVELOPMENT = range(930, 961)  # seeds that the tests of the code were made with
 
 
 def parse_arguments(argv):
@@ -50,12 +43,8 @@ def parse_arguments(argv):
     add("--seeds", type=non_negative_int, nargs="+", required=True, help="of systems, noise and searches")
     add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="systems; fish: the same whatever the seed")
     add("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="what was measured")
-    add("--development", action="store_true", help="writes to outputs/ and not to results/")
-    add("--overwrite", action="store_true", help="run finished cells again")
-    args = parser.parse_args(argv)
-    if not args.development and (seen := sorted(set(args.seeds) & set(DEVELOPMENT))):
-        parser.error(f"seeds {seen} are those of the development: choose others, or --development")
-    return args
+    cell_files.add_flags(parser)
+    return cell_files.parse(parser, argv)
 
 
 def fish_file() -> Path:
@@ -78,9 +67,14 @@ def table(name: str, kind: str, way: str, seed: int) -> tuple[Path, dict]:
     return path, made.about
 
 
-def measured(name: str, kind: str, way: str, seed: int) -> dict:
+def name_of(kind: str, way: str, seed: int | None) -> str:
+    """Of a cell and its dataset; the fish are the same whatever the seed, which is None."""
+    return f"outside_{kind}_{way}" + ("" if seed is None else f"_s{seed}")
+
+
+def measured(kind: str, way: str, seed: int | None) -> dict:
     """A cell: what look and symbolic_reg say."""
-    seconds: dict = {}
+    name, seed, seconds = name_of(kind, way, seed), seed or 0, {}
     path, about = timed(seconds, "simulate", table, name, kind, way, seed)
     timed(seconds, "import_tracks", distill.import_tracks, path, name=name, overwrite=True)
     looked = timed(seconds, "look", distill.look, name)
@@ -91,25 +85,6 @@ def measured(name: str, kind: str, way: str, seed: int) -> dict:
     out = about | {"trusted": law.data_verdict.trusted, "why": law.data_verdict.why, "verdict": trust_words(law)}
     out |= {"law": law.pair.text, "left": look.left, "look": looked.lines, "lines": done.lines}
     return out | {"seconds": seconds}
-
-
-def cell(kind: str, way: str, seed: int, overwrite: bool) -> dict:
-    """A row, measured unless it is there."""
-    name = f"outside_{kind}_{way}" + ("" if kind == FISH else f"_s{seed}")
-    path = paths.OUTPUTS / "outside" / f"{name}.json"
-    found = None if overwrite or not path.is_file() else load_json(path, "move it away")
-    if found is None:
-        start = time.time()
-        try:
-            found = measured(name, kind, way, seed)
-        except UserError as exc:
-            found = {"error": str(exc)}
-        about = provenance("benchmarks/outside.py", {"cell": name}, {}, time.time() - start)
-        found |= {"git": about["git"], "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
-        save_json(path, found)
-    told = found.get("error") or f"{'TRUSTED' if found['trusted'] else 'not trusted'}: {found['why']}"
-    print(f"{name:42} {told}  {found.get('seconds')}", file=sys.stderr, flush=True)
-    return {"kind": kind, "way": way, "seed": None if kind == FISH else seed} | found
 
 
 def counted(rows: list[dict]) -> dict:
@@ -129,24 +104,27 @@ def counted(rows: list[dict]) -> dict:
     return out
 
 
+def told(row: dict) -> str:
+    return f"{'TRUSTED' if row['trusted'] else 'not trusted'}: {row['why']}  {row['seconds']}"
+
+
+CELLS = cell_files.Benchmark(
+    "outside",
+    ("kind", "way", "seed"),
+    place=lambda row: (KINDS.index(row["kind"]), WAYS.index(row["way"]), row["seed"] or 0),
+    summary=lambda rows: {"counts": counted(rows)},
+    told=told,
+)
+
+
 def main(argv=None) -> int:
-    args, start = parse_arguments(argv), time.time()
-    set_threads(1)
-    file = (paths.OUTPUTS if args.development else paths.ROOT / "results") / "outside.json"
-    content: dict = {"counts": {}}
-    todo = [(k, w, s) for s, k, w in product(args.seeds, args.kinds, args.ways) if k != FISH]
-    todo += [(FISH, WAYS[1], 0)] if FISH in args.kinds and WAYS[1] in args.ways else []
-    for kind, way, seed in todo:
-        row = cell(kind, way, seed, args.overwrite)
-        old = sections.read(file).get("outside", {})
-        rows = {(r["kind"], r["way"], r["seed"]): r for r in old.get("rows", [])}
-        rows[kind, way, row["seed"]] = row
-        ordered = sorted(rows.values(), key=lambda r: (KINDS.index(r["kind"]), WAYS.index(r["way"]), r["seed"] or 0))
-        content = {"rows": ordered, "counts": counted(ordered)} | sections.about("outside.py", args, start)
-        sections.save(file, "outside", "outside", content)
-    for name, told in content["counts"].items():
-        print(f"{name:20}" + "  ".join(f"{way}: {one['trusted']} of {one['n']} trusted" for way, one in told.items()))
-    print(f"-> {relative(file)}")
+    args = parse_arguments(argv)
+    cells = {name_of(k, w, s): (k, w, s) for s, k, w in product(args.seeds, args.kinds, args.ways) if k != FISH}
+    if FISH in args.kinds and WAYS[1] in args.ways:
+        cells[name_of(FISH, WAYS[1], None)] = (FISH, WAYS[1], None)
+    for name, one in CELLS.run(cells, args)["counts"].items():
+        print(f"{name:20}" + "  ".join(f"{w}: {one[w]['trusted']} of {one[w]['n']} trusted" for w in one))
+    print(f"-> {relative(CELLS.results(args))}")
     return 0
 
 

@@ -16,24 +16,19 @@ writes  results/terms.json (--development: to outputs/)
 example:  python benchmarks/terms.py --seeds 947 --systems trap magnetic --data clean --development
 """
 
-import os
-import subprocess
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 
+import cell_files
 import numpy as np
-import sections
 
 import distill
 from distill.files import records
 from distill.files.dataset import Dataset, load_dataset
 from distill.files.kinds import LawRecord, LookRecord
 from distill.files.names import dataset_name, splines_name
-from distill.files.provenance import provenance
-from distill.files.storage import finite_or_none, load_json, save_json
+from distill.files.storage import finite_or_none
 from distill.formulas.equivalence import equivalence
 from distill.law.receivers import Receivers, law_acceleration, receivers
 from distill.law.verdict import EXTRA
@@ -43,11 +38,8 @@ from distill.physics.systems import SYSTEMS as TABLE
 from distill.physics.terms import State, force
 from distill.physics.terms.state import TIME, exchanged
 from distill.pipeline.degrade import degrade
-from distill.pipeline.runs.cells import ONE_THREAD
 from distill.report.markdown import markdown
-from distill.report.numbers import hardware
 from distill.shell import paths
-from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_int
 from distill.shell.paths import relative
 from distill.shell.stage import run_script
@@ -83,12 +75,8 @@ def parse_arguments(argv):
     add("--systems", nargs="+", choices=(*KINDS, *OTHERS), default=[*KINDS, *OTHERS])
     add("--data", nargs="+", choices=(CLEAN, NOISY), default=[CLEAN, NOISY], help="of which laws are found")
     add("--n", type=positive_int, default=4, help="particles")
-    add("--jobs", type=positive_int, default=1, help="cells at a time")
-    add("--limit", type=positive_int, default=1200, help="seconds after which a cell is given up")
-    add("--development", action="store_true", help="writes to outputs/ and not to results/")
-    add("--overwrite", action="store_true", help="run finished cells again")
-    add("--cell", action="store_true", help="one cell in this process; what the others are started with")
-    return parser.parse_args(argv)
+    cell_files.add_flags(parser, limit=1200)
+    return cell_files.parse(parser, argv)
 
 
 # ---------------------------------------------------------------- data
@@ -250,45 +238,6 @@ def measured(system: str, n: int, seed: int, data: str) -> dict:
     return out | {"cpu_seconds": seconds}
 
 
-def place(system: str, n: int, seed: int, data: str):
-    return paths.OUTPUTS / "terms" / f"{system}_{data}_n{n}_s{seed}.json"
-
-
-def one_cell(system: str, n: int, seed: int, data: str) -> None:
-    start, path = time.time(), place(system, n, seed, data)
-    try:
-        found = measured(system, n, seed, data)
-    except UserError as exc:
-        found = {"error": str(exc)}
-    about = provenance("benchmarks/terms.py", {"cell": path.stem}, {}, time.time() - start)
-    cell = {"system": system, "n": n, "seed": seed, "data": data}
-    save_json(path, cell | found | {"git": about["git"], "hardware": hardware(), "date": time.strftime("%Y-%m-%d")})
-
-
-def row(args, system: str, seed: int, data: str) -> dict:
-    """Of a cell, measured in a process of its own unless it is there."""
-    path = place(system, args.n, seed, data)
-    if args.overwrite or not path.is_file():
-        words = ["--cell", "--systems", system, "--seeds", str(seed), "--data", data, "--n", str(args.n)]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log, status = path.with_suffix(".log"), "did not end"
-        with log.open("w") as out:
-            try:
-                child = [sys.executable, __file__, *words]
-                env = {**os.environ, **ONE_THREAD}
-                done = subprocess.run(child, stdout=out, stderr=out, env=env, timeout=args.limit, check=False)
-                status = f"ended with {done.returncode}: see {relative(log)}"
-                status = None if done.returncode == 0 else status
-            except subprocess.TimeoutExpired:
-                status = f"did not end within {args.limit} s"
-        if status:
-            save_json(path, {"system": system, "n": args.n, "seed": seed, "data": data, "error": status})
-    found = load_json(path, "move it away")
-    told = f"{found.get('recovered')}  {found.get('wrong')}  {found.get('law')}  {found.get('cpu_seconds')}"
-    print(f"{system} {seed} {data}: {found.get('error') or told}", file=sys.stderr, flush=True)
-    return found
-
-
 # ---------------------------------------------------------------- counting
 
 
@@ -333,28 +282,29 @@ def table(rows: list[dict]) -> str:
     return markdown(head, lines)
 
 
+def told(row: dict) -> str:
+    return f"{row['recovered']}  {row['wrong']}  {row['law']}  {row['cpu_seconds']}"
+
+
+ORDER = (*KINDS, *OTHERS)
+CELLS = cell_files.Benchmark(
+    "terms",
+    ("system", "n", "seed", "data"),
+    place=lambda row: (ORDER.index(row["system"]), row["data"], row["seed"]),
+    summary=lambda rows: {"counts": counted(rows)},
+    told=told,
+)
+
+
 def main(argv=None) -> int:
-    args, start = parse_arguments(argv), time.time()
-    cells = list(product(args.systems, args.seeds, args.data))
-    if args.cell:
-        for system, seed, data in cells:
-            one_cell(system, args.n, seed, data)
-        return 0
-    file = (paths.OUTPUTS if args.development else paths.ROOT / "results") / "terms.json"
-    with ThreadPoolExecutor(args.jobs) as pool:
-        found = list(pool.map(lambda cell: row(args, *cell), cells))
-    old = sections.read(file).get("terms", {}).get("rows", [])
-    rows = {_key(r): r for r in [*old, *found]}
-    order = [*KINDS, *OTHERS]
-    ordered = sorted(rows.values(), key=lambda r: (order.index(r["system"]), r["data"], r["seed"]))
-    content = {"rows": ordered, "counts": counted(ordered), "development": args.development}
-    sections.save(file, "terms", "terms", content | sections.about("terms.py", args, start))
-    print(f"\n{table(ordered)}\n\n{content['counts']}\n-> {relative(file)}")
+    args = parse_arguments(argv)
+    cells = {
+        f"{system}_{data}_n{args.n}_s{seed}": (system, args.n, seed, data)
+        for system, seed, data in product(args.systems, args.seeds, args.data)
+    }
+    content = CELLS.run(cells, args)
+    print(f"\n{table(content['rows'])}\n\n{content['counts']}\n-> {relative(CELLS.results(args))}")
     return 0
-
-
-def _key(r: dict) -> tuple:
-    return r["system"], r["n"], r["seed"], r["data"]
 
 
 if __name__ == "__main__":

@@ -17,9 +17,11 @@ example:  python benchmarks/tracks.py --seeds 935 --systems r2 --conditions 1%_e
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
+import cell_files
 import numpy as np
 import sections
 import tracks_figure
@@ -29,8 +31,7 @@ from distill.files import records
 from distill.files.dataset import Dataset, load_dataset
 from distill.files.kinds import LawRecord
 from distill.files.names import dataset_name, splines_name
-from distill.files.provenance import provenance
-from distill.files.storage import load_json, save_bytes, save_json
+from distill.files.storage import save_bytes
 from distill.formulas.text import parse, to_text
 from distill.law import verdict
 from distill.messages.net_forces import nodes_of
@@ -40,9 +41,7 @@ from distill.physics.law import Law, law_of
 from distill.physics.systems import SYSTEMS as TABLE
 from distill.pipeline.degrade import degrade
 from distill.report import plots
-from distill.report.numbers import hardware
 from distill.shell import paths
-from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_int
 from distill.shell.paths import relative
 from distill.shell.stage import run_script
@@ -244,17 +243,9 @@ def cell(system: str, seed: int, name: str, args) -> dict:
     if args.networks:
         ways[WAYS[1]] = lambda *given: through_network(*given, args.epochs)
     for way, function in ways.items():
-        path = paths.OUTPUTS / "tracks" / f"{dataset}.{way}.json"
-        found = None if args.overwrite or not path.is_file() else load_json(path, "move it away")
-        if found is None:
-            start = time.time()
-            try:
-                found = function(dataset, system, seed, condition)
-            except UserError as exc:
-                found = {"error": str(exc)}
-            about = provenance("benchmarks/tracks.py", {"cell": dataset, "way": way}, {}, time.time() - start)
-            found |= {"git": about["git"], "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
-            save_json(path, found)
+        found = cell_files.kept(
+            "tracks", f"{dataset}.{way}", args.overwrite, partial(function, dataset, system, seed, condition)
+        )
         row[way] = found
         law = found.get("after", {})
         told = f"{law.get('recovered')}  {law.get('law')}  {found.get('seconds')}"

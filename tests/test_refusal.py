@@ -211,13 +211,17 @@ def test_a_delay_that_vanishes_is_none(small, monkeypatch):
 
 def test_the_benchmark_counts(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(outside.paths, "OUTPUTS", tmp_path)
-    told = {"trusted": True, "why": "it does", "seconds": {}}
-    monkeypatch.setattr(outside, "measured", lambda name, kind, way, seed: told | {"trusted": kind == "gravity"})
+    told = {"why": "it does", "seconds": {}}
+
+    def measured(children, module, key, *_):
+        return told | {"trusted": key["kind"] == "gravity"}
+
+    monkeypatch.setattr(outside.cell_files, "in_own_process", measured)
     call = ["--seeds", "930", "931", "--kinds", "noise", "gravity", "fish", "--development"]
     assert outside.main(call) == 0
-    monkeypatch.setattr(outside, "measured", None)  # what is finished is found done
+    monkeypatch.setattr(outside.cell_files, "in_own_process", None)  # what is finished is found done
     assert outside.main(call) == 0
-    counts = outside.sections.read(tmp_path / "outside.json")["outside"]["counts"]
+    counts = outside.cell_files.sections.read(tmp_path / "outside.json")["outside"]["counts"]
     assert counts["outside"]["positions"] | {"interval": 0} == {"trusted": 0, "n": 3, "errors": 0, "interval": 0}
     assert counts["inside"]["accelerations"]["trusted"] == 2
     with pytest.raises(SystemExit):

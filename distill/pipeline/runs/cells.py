@@ -95,6 +95,7 @@ class Outcome:
     seconds: float
     cpu_s: float
     peak_mb: float
+    stderr: str = ""
 
     @property
     def done_before(self) -> bool:
@@ -114,8 +115,10 @@ class Children:
         self._lock, self._running, self._stopped = threading.Lock(), set(), False
         self._datasets: dict[str, threading.Lock] = {}
 
-    def run(self, words) -> Outcome:
-        """Run a command to its end, one numerical thread; raises ``KeyboardInterrupt`` after ``stop``."""
+    def run(self, words, limit: float | None = None) -> Outcome:
+        """Run a command to its end, one numerical thread, or for ``limit`` seconds, after which it is killed with what
+        it started; raises ``KeyboardInterrupt`` after ``stop``.
+        """
         start = time.perf_counter()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             with self._lock:
@@ -131,7 +134,9 @@ class Children:
                     start_new_session=True,
                 )
                 self._running.add(child.pid)
+            late = _Limit(child.pid, limit)
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, but its number is not free yet
+            late.lift()
             with self._lock:
                 self._running.remove(child.pid)
                 _, status, usage = os.wait4(child.pid, 0)
@@ -145,8 +150,9 @@ class Children:
         error = None
         if child.returncode:
             error = (texts[1].strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+            error = f"did not end within {limit:g} s" if late.passed else error
         cpu_s, peak_mb = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * BYTES / 1e6
-        return Outcome(error, texts[0], time.perf_counter() - start, cpu_s, peak_mb)
+        return Outcome(error, texts[0], time.perf_counter() - start, cpu_s, peak_mb, texts[1])
 
     def script(self, name: str, *arguments) -> Outcome:
         """Run a script of the repository."""
@@ -196,6 +202,25 @@ class Children:
             self._stopped = True
             for pid in self._running:
                 os.kill(pid, signal.SIGTERM if ignored else signal.SIGINT)
+
+
+class _Limit:
+    """Kills a process and the group that it leads after ``seconds``; ``passed`` tells that it has. None: never."""
+
+    def __init__(self, leader: int, seconds: float | None):
+        self.passed, self._leader = False, leader
+        self._timer = threading.Timer(seconds, self._kill) if seconds else None
+        if self._timer:
+            self._timer.start()
+
+    def _kill(self) -> None:
+        self.passed = True
+        os.killpg(self._leader, signal.SIGKILL)
+
+    def lift(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer.join()
 
 
 def _interrupt(*_):
