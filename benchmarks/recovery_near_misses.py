@@ -27,8 +27,8 @@ from distill.formulas.tree import canonical
 from distill.law import trust, verdict
 from distill.law.ranges import FAR, closest_distance
 from distill.law.receivers import acceleration_objective, law_error, receivers
-from distill.law.residuals import structure
-from distill.law.scene import of_receivers
+from distill.law.remains.residuals import structure
+from distill.law.remains.scene import of_receivers
 from distill.messages.net_forces import nodes_of, state_of
 from distill.physics.law import Law
 from distill.statistics.metrics import typical_size

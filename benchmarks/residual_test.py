@@ -22,8 +22,8 @@ from distill.files.storage import load_json, save_json
 from distill.formulas.text import parse, to_text
 from distill.law import selection
 from distill.law.receivers import law_error
-from distill.law.residuals import structure
-from distill.law.scene import edges, of_dataset
+from distill.law.remains.residuals import structure
+from distill.law.remains.scene import edges, of_dataset
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 from distill.shell import paths

@@ -12,10 +12,11 @@ from distill.files.dataset import Dataset
 from distill.files.kinds import DatasetRecord
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
-from distill.law import clues, trust
+from distill.law import trust
 from distill.law.receivers import ahead
-from distill.law.residuals import structure, told_of_left
-from distill.law.scene import of_dataset
+from distill.law.remains import clues
+from distill.law.remains.residuals import structure, told_of_left
+from distill.law.remains.scene import of_dataset
 from distill.physics.law import Law
 from distill.survey.labels import against_tracks
 from distill.survey.tell import doubt_lines, doubts_of

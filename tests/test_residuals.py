@@ -11,9 +11,10 @@ from planted import messages, write_dataset
 from distill.files.dataset import load_dataset
 from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
-from distill.law import residuals, selection
-from distill.law.residuals import structure
-from distill.law.scene import of_dataset, of_receivers
+from distill.law import selection
+from distill.law.remains import residuals
+from distill.law.remains.residuals import structure
+from distill.law.remains.scene import of_dataset, of_receivers
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 

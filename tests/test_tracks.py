@@ -13,7 +13,7 @@ from distill.files.dataset import load_dataset
 from distill.pipeline.import_tracks import import_tracks
 from distill.shell import paths
 from distill.shell.errors import UsageError, UserError
-from distill.tracks import atoms
+from distill.tracks.formats import atoms
 from distill.windows.doubts import off_track
 
 

@@ -11,8 +11,8 @@ from distill.files.properties import VARIABLES
 from distill.formulas.text import parse
 from distill.law import node_terms, selection, trust
 from distill.law.receivers import law_acceleration, law_error, nearer, noise_error, pair_share, receivers
-from distill.law.residuals import structure
-from distill.law.scene import of_receivers
+from distill.law.remains.residuals import structure
+from distill.law.remains.scene import of_receivers
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
 from distill.report import words

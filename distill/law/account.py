@@ -13,7 +13,7 @@ from distill.formulas.latex import to_latex
 from distill.formulas.text import parse, to_text
 from distill.formulas.tree import complexity
 from distill.formulas.units import ONE, Units
-from distill.law import constants, further, node_terms, residuals, selection, trust, verdict
+from distill.law import constants, further, node_terms, selection, trust, verdict
 from distill.law.levels.refine import refined_by_group
 from distill.law.receivers import (
     Receivers,
@@ -30,7 +30,8 @@ from distill.law.receivers import (
     receivers,
     without_pairs,
 )
-from distill.law.scene import of_dataset, of_receivers
+from distill.law.remains import residuals
+from distill.law.remains.scene import of_dataset, of_receivers
 from distill.law.sources import Source, sharpened
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.law.receivers import Receivers
-from distill.law.residuals import NOTHING
+from distill.law.remains.residuals import NOTHING
 from distill.statistics.metrics import acceleration_error, beyond_noise
 
 AS_WELL = 1.05  # times the network's error: no worse

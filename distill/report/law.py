@@ -1,7 +1,7 @@
 """The section of the report on the law: how it came about, how it stands to the truth, how sure it is."""
 
 from distill.formulas.text import parse, to_text
-from distill.law.residuals import MATERIAL, SIGNIFICANT
+from distill.law.remains.residuals import MATERIAL, SIGNIFICANT
 from distill.messages.read_out import JACOBIAN
 from distill.physics.law import law_of
 from distill.report import words

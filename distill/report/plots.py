@@ -225,7 +225,7 @@ def trajectories(pos: np.ndarray, mass: np.ndarray, t: np.ndarray, titles: list[
 
 def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str) -> Figure:
     """The curves of a ``splines.PairSpline`` with the distances met, accelerations found against seen on trajectories
-    left out (``held``, a ``law.scene.Scene``), and how predictable what is left is by each clue (``told``).
+    left out (``held``, a ``law.remains.scene.Scene``), and how predictable what is left is by each clue (``told``).
     """
     figure = Figure(figsize=(12.4, 4.0), layout="constrained")
     curve, scatter, clues = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])

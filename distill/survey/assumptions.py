@@ -5,8 +5,8 @@ everywhere and at all times, a sum over pairs.
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.law.clues import OF_A_SOURCE, OF_MANY, OF_PLACE, OF_TIME, OF_TRIANGLES, OF_VELOCITY, SIDEWAYS
-from distill.law.scene import Scene
+from distill.law.remains.clues import OF_A_SOURCE, OF_MANY, OF_PLACE, OF_TIME, OF_TRIANGLES, OF_VELOCITY, SIDEWAYS
+from distill.law.remains.scene import Scene
 from distill.physics import terms
 from distill.physics.terms import State
 from distill.splines.blocks import TIME, NodeBlock

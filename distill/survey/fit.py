@@ -11,9 +11,9 @@ import numpy as np
 import sympy as sp
 
 from distill.files.dataset import Dataset
-from distill.law import residuals, scene
-from distill.law.clues import OF_MANY, OF_PAIRS, OF_TRIANGLES
-from distill.law.scene import Scene
+from distill.law.remains import residuals, scene
+from distill.law.remains.clues import OF_MANY, OF_PAIRS, OF_TRIANGLES
+from distill.law.remains.scene import Scene
 from distill.messages.net_forces import Nodes
 from distill.physics import terms
 from distill.physics.law import Law
@@ -87,8 +87,8 @@ def accelerations(fit: PairSpline, held: Scene) -> np.ndarray:
 
 def left_over(held: Scene, found: np.ndarray) -> dict:
     """How much the splines leave of the accelerations on trajectories that they were not fitted to, and what of that
-    can be foretold (``law.residuals``): ``left`` and ``left_by_noise``, ``clues`` name -> (z, r2), ``lasts``; ``error``
-    of the splines and of predicting ``zero``, relative to c + |a|, and whether the splines foretell anything
+    can be foretold (``law.remains.residuals``): ``left`` and ``left_by_noise``, ``clues`` name -> (z, r2), ``lasts``;
+    ``error`` of the splines and of predicting ``zero``, relative to c + |a|, and whether the splines foretell anything
     (``finds_force``).
     """
     size = np.linalg.norm(found, axis=1)

@@ -4,7 +4,7 @@ import numpy as np
 
 from distill.files.dataset import Dataset
 from distill.files.storage import finite_or_none
-from distill.law.scene import Scene
+from distill.law.remains.scene import Scene
 from distill.physics.terms import TERMS
 from distill.splines.dependence import COEFFICIENTS, FREE, GIVEN, LEVELS
 from distill.splines.pair_spline import PairSpline

@@ -8,7 +8,7 @@ import numpy as np
 from distill.files.properties import MOST_LEVELS
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
-from distill.tracks import arrays, atoms, gamd, tables
+from distill.tracks.formats import arrays, atoms, gamd, tables
 from distill.tracks.tracks import Asked, Tracks
 
 READERS = tables.READERS | arrays.READERS | atoms.READERS

@@ -9,7 +9,8 @@ import numpy as np
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import progress
-from distill.tracks import names, text
+from distill.tracks import names
+from distill.tracks.formats import text
 from distill.tracks.rows import Rows
 from distill.tracks.tracks import Asked, Tracks
 

@@ -16,9 +16,9 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import progress
 from distill.tracks import names
+from distill.tracks.formats.tables import named
+from distill.tracks.formats.text import opened
 from distill.tracks.rows import Rows
-from distill.tracks.tables import named
-from distill.tracks.text import opened
 from distill.tracks.tracks import Asked, Tracks
 
 GATHER = 200_000  # rows that are handed on together

@@ -23,8 +23,8 @@ import numpy as np
 from scipy.stats import chi2
 
 from distill.formulas.tree import parametrise, with_constants, with_scales
-from distill.law.clues import OF_A_SOURCE, OF_MANY, OF_PAST, OF_TRIANGLES, clues
-from distill.law.scene import Scene
+from distill.law.remains.clues import OF_A_SOURCE, OF_MANY, OF_PAST, OF_TRIANGLES, clues
+from distill.law.remains.scene import Scene
 from distill.physics.law import Law
 from distill.physics.terms.values import is_constant
 from distill.statistics.metrics import typical_size

@@ -14,7 +14,7 @@ import itertools
 import numpy as np
 
 from distill.files.properties import property_named
-from distill.law.scene import Scene
+from distill.law.remains.scene import Scene
 from distill.statistics.metrics import typical_size
 
 KNOTS, FEW_KNOTS = 10, 5  # of functions of the distance

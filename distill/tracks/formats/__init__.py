@@ -1,0 +1,1 @@
+"""Formats of tracks, one a module: files to ``Tracks``."""
