@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from distill.files.scales import Scales, scales_of_model
+from distill.network.bodies import Values
 from distill.network.data import FIRST_INPUTS
 from distill.network.edges import Edges
 from distill.network.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows
@@ -58,6 +59,10 @@ class ModelConfig:
                            where there are as many components as dimensions: a = F/m. Edges see all that nodes see but
                            for the place, so that M(x_i) would say nothing more; messages are forces, and all that is
                            left open is e_ij + b(v_i, p_i, t) for e_ij and as much less in F (``messages.gauges``).
+    strengths              properties that enter forces as a factor of both ends alone: messages are A_ij + sum_p p_i
+                           p_j B_ij, where neither sees p, and nodes do not see it. What a value is then is told by what
+                           it does, but for the scale; an MLP of p would take any function of it as well. Goes with
+                           additive_node.
     clock                  (mean, spread) of the times in the training data, by which all networks see the time; none:
                            they see no time.
     edge_model             layers of the edge model, H = ``hidden``; github.com/BernardoRicci/symbolic_deep_learning
@@ -97,9 +102,10 @@ class ModelConfig:
     relative_messages: bool = False
     additive_node: bool = False
     clock: tuple[float, ...] = ()
+    strengths: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for name in ("properties", "units", "centre", "clock"):  # lists where they come from JSON
+        for name in ("properties", "units", "centre", "clock", "strengths"):  # lists where they come from JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not all(unit > 0 for unit in (self.length, self.time, *self.units)):
             raise ValueError("units are positive")
@@ -115,6 +121,8 @@ class ModelConfig:
             raise ValueError("a clock is a mean and a positive spread")
         if self.additive_node and (self.wide_masses or not self.linear_node or "mass" not in self.properties):
             raise ValueError("additive_node is for a linear node and particles with a mass, and not for wide_masses")
+        if self.strengths and not (self.additive_node and {*self.strengths} <= {*self.properties} - {"mass"}):
+            raise ValueError("strengths are properties beside the mass, of a network with an additive_node")
         if self.periodic and not (self.translation_invariant and self.geometric_inputs):
             raise ValueError("a network for a periodic box needs translation_invariant and geometric_inputs")
 
@@ -147,7 +155,9 @@ class GNN(MessagePassing):
         self.config = config
         c, dim, width = config, config.dim, config.hidden
         outputs = config.message_dim * (2 if c.gaussian else 1) + int(c.exp_gate)
-        own = dim + len(c.properties) + bool(c.clock)  # velocity, properties and the time
+        outputs += config.message_dim * len(c.strengths)
+        seen = [name for name in c.properties if name not in c.strengths]
+        own = dim + len(seen) + bool(c.clock)  # velocity, properties and the time
         scale = (c.r_power, c.r_mean, c.r_spread) if c.periodic else None
         self.edge_in = FirstLayer(
             dim,
@@ -174,14 +184,23 @@ class GNN(MessagePassing):
             self.node_powers, self.edge_powers = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(4))
         self.activation = activation_layer("relu" if c.edge_model == "cust" else c.activation)
         self.register_buffer("active", torch.ones(c.message_dim))
+        self.bodies: Values | None = None  # in training, where properties are unknown: the last of the parameters
 
-    def forward(self, x: Tensor, edges: Edges, normal: Tensor | None = None, components: Components | None = None):
+    def forward(
+        self,
+        x: Tensor,
+        edges: Edges,
+        normal: Tensor | None = None,
+        components: Components | None = None,
+        who: Tensor | None = None,
+    ):
         """Predicted acceleration ``[node, dim]`` and what the penalties need.
 
         Returns ``(acc, message, logvar)``, the latter two ``[edge, active component]``. Given standard normal
         numbers ``normal`` of that shape, a gaussian network samples its messages; else their means are sent.
-        ``components``: those that are active, unless given.
+        ``components``: those that are active, unless given. ``who`` [node]: bodies, whose values ``bodies`` knows.
         """
+        x = x if who is None else self.bodies(x, who)
         components = components or self.active_components()
         total, message, logvar = self.summed_messages(x, edges, normal, components)
         return self.node_model(x, total, components), message, logvar
@@ -205,6 +224,7 @@ class GNN(MessagePassing):
             position=position,
             log_mass=self._log_mass(h) if self.config.wide_masses else None,
             dx=None if edges.dx is None else edges.dx / self.config.length,
+            strength=self._strengths(x),
             reverse=edges.reverse,
             components=components,
             normal=normal,
@@ -212,12 +232,28 @@ class GNN(MessagePassing):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """Node features as the MLPs see them: ``x`` with log m in place of m and 0 for velocities if asked for."""
+        """Node features as the MLPs see them: ``x`` with log m in place of m and 0 for velocities if asked for, and
+        without strengths.
+        """
         if not self.config.velocities:
             dim = self.config.dim
             x = torch.cat([x[:, :dim], torch.zeros_like(x[:, :dim]), x[:, 2 * dim :]], 1)
-        if not self.config.log_mass:
-            return x
+        if self.config.log_mass:
+            x = self._with_log_mass(x)
+        if self.config.strengths:
+            x = torch.stack([column for k, column in enumerate(x.unbind(1)) if k not in self._columns()], 1)
+        return x
+
+    def _columns(self) -> list[int]:
+        """Of the strengths, in node features."""
+        c = self.config
+        return [2 * c.dim + c.properties.index(name) for name in c.strengths]
+
+    def _strengths(self, x: Tensor) -> Tensor | None:
+        """[node, strength], None where there are none."""
+        return x[:, self._columns()] if self.config.strengths else None
+
+    def _with_log_mass(self, x: Tensor) -> Tensor:
         k = 2 * self.config.dim + self.config.properties.index("mass")
         log_mass = x[:, k : k + 1].log()
         if self.config.wide_masses:
@@ -237,6 +273,8 @@ class GNN(MessagePassing):
         position_j,
         log_mass_i,
         log_mass_j,
+        strength_i,
+        strength_j,
         dx,
         reverse,
         components,
@@ -263,6 +301,8 @@ class GNN(MessagePassing):
                 powers = (logs * self.edge_powers[:3]).sum(1, keepdim=True) + self.edge_powers[3]
                 gate = (gate + POWER_RATE * powers).clamp(-30, 30)
             gate = gate.exp()
+        if c.strengths:
+            message = self._with_strengths(message, strength_i * strength_j)
         if c.gaussian:
             # logvar is clamped only against overflow of exp
             message, logvar = message[:, 0::2], message[:, 1::2].clamp(-30, 30)
@@ -276,6 +316,16 @@ class GNN(MessagePassing):
             message = message * components.mask
         sampled = logvar is not None and normal is not None
         return message + normal * (0.5 * logvar).exp() if sampled else message, message, logvar
+
+    def _with_strengths(self, parts: Tensor, products: Tensor) -> Tensor:
+        """A_ij + sum_p p_i p_j B_ij of the ``parts`` (A, B, ...) of messages, ``products`` p_i p_j [edge, strength]."""
+        width = parts.size(1) // (products.size(1) + 1 + int(self.config.gaussian))
+        own = width * (2 if self.config.gaussian else 1)  # of A, with its logvars where there are such
+        further = parts[:, own:].unflatten(1, (products.size(1), width))
+        added = (products[:, :, None] * further).sum(1)
+        if self.config.gaussian:
+            added = torch.stack([added, torch.zeros_like(added)], 2).flatten(1)
+        return parts[:, :own] + added
 
     def aggregate(self, inputs: tuple, index: Tensor, degree, dim_size=None):
         """Sum of what is sent over senders; edges come sorted by receiver, so equal degrees need no scatter."""
@@ -337,8 +387,11 @@ class GNN(MessagePassing):
         if kept is None:
             return None
         rows = torch.stack([2 * kept, 2 * kept + 1], 1).flatten() if self.config.gaussian else kept
+        c = self.config
+        first = c.message_dim * (2 if c.gaussian else 1)
+        rows = torch.cat([rows, *(kept + first + k * c.message_dim for k in range(len(c.strengths)))])
         gate = torch.full_like(rows[:1], self.edge_mlp[-1].out_features - 1)
-        return torch.cat([rows, gate]) if self.config.exp_gate else rows
+        return torch.cat([rows, gate]) if c.exp_gate else rows
 
     def spread(self, values: Tensor, kept: Tensor | None) -> Tensor:
         """[row, kept component] -> [row, component] with zeros at masked components."""
@@ -346,8 +399,11 @@ class GNN(MessagePassing):
             return values
         return values.new_zeros(values.size(0), self.config.message_dim).index_add(1, kept, values)
 
-    def messages(self, x: Tensor, edges: Edges) -> tuple[Tensor, Tensor | None]:
-        """Messages of every edge: ``(message [edge, component], logvar or None)``, 0 where masked; means, no noise."""
+    def messages(self, x: Tensor, edges: Edges, who: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Messages of every edge: ``(message [edge, component], logvar or None)``, 0 where masked; means, no noise.
+        ``who`` as in ``forward``.
+        """
+        x = x if who is None else self.bodies(x, who)
         components = self.active_components()
         _, *parts = self.summed_messages(x, edges, None, components)
         return tuple(None if part is None else self.spread(part, components.kept) for part in parts)

@@ -68,6 +68,11 @@ def parse(argv):
     add("--prune-start", type=fraction, help="share of training; paper: an epoch at least, or half way")
     add("--prune-end", type=fraction, help="share of training when D components are left")
     add("--prune-schedule", choices=tuple(PRUNE_SCHEDULES))
+    add = parser.add_argument_group("bodies of which something is unknown (docs/bodies.md)").add_argument
+    add("--unknown", nargs="+", metavar="NAME", help="properties that are learnt with the weights: mass, charge, ...")
+    what = "bodies whose value is known, is held and gives the scale (without: a geometric mean of 1, or a mean square)"
+    add("--reference", nargs="+", metavar="BODY=VALUE", help=what)
+    add("--latent", type=positive_int, metavar="K", help="numbers of every body of which nothing is known beforehand")
     add = parser.add_argument_group("device").add_argument
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--precision", choices=("float32", "bf16"), default="float32")

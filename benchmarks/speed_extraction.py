@@ -21,8 +21,8 @@ from speed_timing import at_most, bar, clock, matrix_peak, side_by_side
 
 from distill.files import storage
 from distill.files.arrays import stream_npz
-from distill.files.dataset import dataset_of_run
 from distill.files.fields import MESSAGE_FIELDS
+from distill.files.of_run import dataset_of_run
 from distill.files.storage import load_json, require_disk
 from distill.pipeline.runs.cells import Cell, Children
 from distill.report.markdown import markdown

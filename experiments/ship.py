@@ -13,8 +13,9 @@ from pathlib import Path
 
 from cells import SECTIONS, SEEDS
 
-from distill.files.dataset import load_dataset, start_of
+from distill.files.dataset import load_dataset
 from distill.files.names import run_dir
+from distill.files.of_run import start_of
 from distill.files.provenance import sha256
 from distill.files.storage import load_json, save_bytes, save_json
 from distill.shell.flags import Parser

@@ -17,11 +17,12 @@ from safetensors.torch import save_file
 
 from distill.files import npz, records, storage
 from distill.files.arrays import load_npz, stream_npz
-from distill.files.dataset import dataset_of_run, load_dataset, make_split, save_dataset, start_of
+from distill.files.dataset import load_dataset, make_split, save_dataset
 from distill.files.fields import DATASET_FIELDS, MESSAGE_FIELDS
 from distill.files.kinds import DatasetRecord, MessagesRecord, RunConfig
 from distill.files.messages import load_messages
 from distill.files.names import dataset_name, run_name, run_name_of
+from distill.files.of_run import dataset_of_run, start_of
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import atomic, load_json, save_json, save_together
 from distill.files.tensors import digest_of, load_tensors, save_tensors

@@ -1,9 +1,8 @@
 """Datasets: ``datasets/<dataset>.npz`` with the JSON beside it, see ``fields.DATASET_FIELDS``."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ from distill.files import records
 from distill.files.arrays import check_fields, indicators, load_npz, numbered
 from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
 from distill.files.gaps import check_gaps, leave_out_bad_frames
-from distill.files.kinds import DatasetRecord, RunConfig
+from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.files.names import dataset_path
 from distill.files.properties import MOST_LEVELS, USUAL, category_of, level_names, ordered, usable
-from distill.files.provenance import sha256
 from distill.files.storage import save_together
 from distill.shell.errors import UserError, about, near_miss
 from distill.shell.paths import relative
@@ -294,41 +292,47 @@ def check_box(arrays: dict, where: str) -> None:
         raise UserError(f"{where}: 'cutoff' is {float(cutoff):g}, expected at most half the shortest side {side:g}")
 
 
-def start_digest(dataset: Dataset) -> str:
-    """SHA-256 of what a dataset starts from: masses, charges, first frames, its split, and further properties.
-
-    Drawn from the seed, they are the same bits wherever a dataset is simulated again; what follows is not.
+def bodies(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
+    """(number of the body [trajectory, particle], names). ``UserError`` where nobody knows who is who, or where a body
+    is twice in a trajectory.
     """
-    digest = hashlib.sha256()
-    mass, charge, *further = dataset.properties.values()
-    split = dataset.split.astype(np.int8)
-    first = [dataset.arrays[name][:, 0] for name in ("pos", "vel") if name in dataset.arrays]
-    for array in (mass, charge, *first, split, *further):
-        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
-    return digest.hexdigest()
+    if "id" in dataset.arrays:
+        found, number = np.unique(dataset.arrays["id"], return_inverse=True)
+        number = number.reshape(dataset.arrays["id"].shape)
+        names = dataset.meta.bodies
+        told = [names[k] if 0 <= k < len(names) else str(k) for k in found.tolist()]
+        there = dataset.there.any(1)
+        for k, row in enumerate(number):
+            own = row[there[k]]
+            if len(np.unique(own)) < len(own):
+                twice = told[int(np.bincount(own).argmax())]
+                raise UserError(
+                    f"{dataset.name}: body {twice} is twice in trajectory {k}", "give every particle of it its own 'id'"
+                )
+        if len(set(told)) < len(told):
+            raise UserError(f"{dataset.name}: two bodies have the same name", "correct 'bodies' in its .json")
+        return number, told
+    film = dataset.arrays.get("film")
+    if len(dataset.pos) == 1 or (film is not None and len(np.unique(film)) == 1):
+        return np.broadcast_to(np.arange(dataset.n), dataset.pos[:, 0, :, 0].shape), list(map(str, range(dataset.n)))
+    raise UserError(
+        f"{dataset.name}: nothing says which particles of different trajectories are the same bodies",
+        "give an array 'id' [trajectory, particle]; import_tracks.py --same-bodies takes a table's names for it;"
+        " simulate.py --bodies N makes such data",
+    )
 
 
-def dataset_of_run(run: str, config: RunConfig) -> Dataset:
-    """The dataset a run was trained on, or one simulated again from the same states, with a warning; ``UserError``
-    if it is another one.
+def with_values(dataset: Dataset, number: np.ndarray, values: Mapping, how: str, system: bool = False) -> Dataset:
+    """The same data with these ``values`` [body] of properties by name, for the bodies ``number`` [trajectory,
+    particle]; ``how`` they were come by. What law the data obey is forgotten unless the true ``system`` still holds.
     """
-    dataset = load_dataset(config.dataset_path)
-    if sha256(dataset.path) == config.digest_of("dataset"):
-        return dataset
-    start, frames = config.dataset_start, dataset.pos.shape[1]
-    same = start is not None and (start.sha256, start.frames) == (start_digest(dataset), frames)
-    if not (same and np.allclose(dataset.t, np.linspace(*start.t, frames))):
-        raise UserError(
-            f"run '{run}' was trained on another dataset: {relative(dataset.path)} has changed since",
-            f"train again:  python train.py --dataset {dataset.name} --overwrite",
-        )
-    warn(f"{relative(dataset.path)} is not the file that '{run}' was trained on, but its start is the same: going on")
-    return dataset
-
-
-def start_of(dataset: Dataset) -> dict:
-    """What ``dataset_of_run`` knows a dataset by that was simulated again: goes into a run's ``config.json``."""
-    return {"sha256": start_digest(dataset), "frames": dataset.pos.shape[1], "t": dataset.times[0, [0, -1]].tolist()}
+    arrays = dict(dataset.arrays) | {name: np.asarray(own, float)[number] for name, own in values.items()}
+    meta = replace(dataset.meta, derived=dataset.meta.derived | dict.fromkeys(values, how))
+    if not system:
+        same = {name: getattr(meta.system, name) for name in ("held", "neighbours_only")}
+        meta = replace(meta, system=replace(SystemRecord(), **same))
+    assumed = tuple(name for name in dataset.assumed if name not in values)
+    return replace(dataset, arrays=arrays, meta=meta, assumed=assumed)
 
 
 def make_split(trajectories: int, seed: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from distill.files.dataset import Dataset
+from distill.files.dataset import Dataset, bodies
 from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import SystemRecord
 from distill.files.properties import of_pairs
@@ -69,36 +69,6 @@ class Learnt:
     kinds: Kinds | None
     window: int | None
     values: Values
-
-
-def bodies(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
-    """(number of the body [trajectory, particle], names). ``UserError`` where nobody knows who is who, or where a body
-    is twice in a trajectory.
-    """
-    if "id" in dataset.arrays:
-        found, number = np.unique(dataset.arrays["id"], return_inverse=True)
-        number = number.reshape(dataset.arrays["id"].shape)
-        names = dataset.meta.bodies
-        told = [names[k] if 0 <= k < len(names) else str(k) for k in found.tolist()]
-        there = dataset.there.any(1)
-        for k, row in enumerate(number):
-            own = row[there[k]]
-            if len(np.unique(own)) < len(own):
-                twice = told[int(np.bincount(own).argmax())]
-                raise UserError(
-                    f"{dataset.name}: body {twice} is twice in trajectory {k}", "give every particle of it its own 'id'"
-                )
-        if len(set(told)) < len(told):
-            raise UserError(f"{dataset.name}: two bodies have the same name", "correct 'bodies' in its .json")
-        return number, told
-    film = dataset.arrays.get("film")
-    if len(dataset.pos) == 1 or (film is not None and len(np.unique(film)) == 1):
-        return np.broadcast_to(np.arange(dataset.n), dataset.pos[:, 0, :, 0].shape), list(map(str, range(dataset.n)))
-    raise UserError(
-        f"{dataset.name}: nothing says which particles of different trajectories are the same bodies",
-        "give an array 'id' [trajectory, particle]; import_tracks.py --same-bodies takes a table's names for it;"
-        " simulate.py --bodies N makes such data",
-    )
 
 
 def learn(

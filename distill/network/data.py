@@ -97,6 +97,7 @@ class TrainingData:
     ``models.ModelConfig`` has to know of the data.
     ``typical``, ``typical_val`` [graph, particle]: its particle's median |a| along the trajectory, and the
     ``powers`` that gates start from (``first_powers``), where masses are wide.
+    ``who``, ``who_val`` [graph, particle]: numbers of bodies, where properties of them are unknown.
     """
 
     x: Tensor
@@ -111,6 +112,8 @@ class TrainingData:
     typical: Tensor | None = None
     typical_val: Tensor | None = None
     powers: tuple[list[float], list[float]] | None = None
+    who: Tensor | None = None
+    who_val: Tensor | None = None
 
 
 def load(
@@ -120,9 +123,10 @@ def load(
     r_power: float | None = None,
     wide_masses: bool = False,
     inputs: Inputs | None = None,
+    number: np.ndarray | None = None,
 ) -> TrainingData:
     """The training and validation splits of a dataset in the units of ``inputs``; ``r_power``, in a box only, and
-    ``wide_masses``: see ``models.ModelConfig``.
+    ``wide_masses``: see ``models.ModelConfig``. ``number``: of bodies [trajectory, particle].
     """
     inputs = inputs or Inputs()
     limit, limit_val = (QUICK_FRAMES if dataset.periodic else QUICK_GRAPHS) if quick else (None, VALIDATION_GRAPHS)
@@ -143,6 +147,9 @@ def load(
         a_frame = labels.across * (a_frame or edges.count(np.arange(len(graphs))) / len(graphs))
     finer = finer_than(labels, dataset, graphs, device, scales.acceleration)
     data = TrainingData(x, x_val, [labels, *finer], labels_val, edges, edges_val, rank_most, a_frame, told)
+    if number is not None:
+        rows = (torch.as_tensor(number[g // dataset.pos.shape[1]].astype(np.int64)) for g in (graphs, graphs_val))
+        data.who, data.who_val = (row.to(device) for row in rows)
     if wide_masses:
         told |= {
             "wide_masses": True,

@@ -35,8 +35,14 @@ class Stepper:
         self.parameters = self._stack() if self.stacked else list(first.model.parameters())
         # a learning rate that is a tensor can change inside a captured step
         self.lr = torch.zeros((), device=self.device)
+        last = len(self.parameters) - int(first.model.bodies is not None)  # values of bodies: nothing draws them to 0
+        groups = [{"params": self.parameters[:last]}, {"params": self.parameters[last:], "weight_decay": 0.0}]
         self.optimizer = torch.optim.Adam(
-            self.parameters, lr=self.lr, weight_decay=1e-8, fused=True, capturable=self.capture
+            [group for group in groups if group["params"]],
+            lr=self.lr,
+            weight_decay=1e-8,
+            fused=True,
+            capturable=self.capture,
         )
         self.rates = torch.tensor([first.rate(k) for k in range(first.total)], device=self.device)
         self.at = torch.zeros(1, dtype=torch.long, device=self.device)  # steps done
@@ -75,6 +81,8 @@ class Stepper:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": whole, "param_groups": groups})
         self.lr = self.optimizer.param_groups[0]["lr"]  # loading makes a copy
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr
         self.at.fill_(step)
         self.sums.copy_(torch.stack([s.to(self.device) for s in sums]))
         self.changed()
@@ -139,6 +147,7 @@ class Stepper:
         x, wanted = first.x[graphs], first.wanted(stretch)  # [member, graph, particle, ...]
         receivers = first.receivers()
         edges = first.data.edges(graphs[0], receivers)
+        who = None if first.data.who is None else first.data.who[graphs]  # [member, graph, particle]
         if options["augment"]:
             dim = first.dim
             shift = torch.stack([torch.randn(dim, generator=m.noise, device=self.device) for m in self.members])
@@ -148,11 +157,11 @@ class Stepper:
             shape = edges.index.size(1), self.width
             normal = torch.stack([torch.randn(shape, generator=m.noise, device=self.device) for m in self.members])
         if self.stacked:
-            losses = self._together(x, wanted, edges, normal)
+            losses = self._together(x, wanted, edges, normal, who)
         else:
             normal = None if normal is None else normal[0]
             wanted = [{name: values[0] for name, values in of.items()} for of in wanted]
-            batch = x[0], wanted, edges, normal, self.components, self.weights[0]
+            batch = x[0], wanted, edges, normal, self.components, self.weights[0], None if who is None else who[0]
             losses = self._losses(first.model, *batch, receivers)[None]
         self.optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
@@ -160,14 +169,15 @@ class Stepper:
         self.sums += losses.detach()
         self.at += 1
 
-    def _losses(self, model, x, wanted, edges, normal, components, weight, receivers=None) -> torch.Tensor:
-        """Loss and weighted penalty [2] of one member on one batch; ``wanted``: see ``Trainer.wanted``; ``receivers``:
-        whose errors count, if not all.
+    def _losses(self, model, x, wanted, edges, normal, components, weight, who, receivers=None) -> torch.Tensor:
+        """Loss and weighted penalty [2] of one member on one batch; ``wanted``: see ``Trainer.wanted``; ``who``: bodies
+        [graph, particle] or None; ``receivers``: whose errors count, if not all.
         """
         first, graphs = self.members[0], self.members[0].batch
         # weights are used once a step, and a cache of their casts would be captured with it
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, first.bf16, cache_enabled=False):
-            pred, message, logvar = model(x.flatten(0, 1), edges, normal, components)
+            bodies = None if who is None else who.flatten()
+            pred, message, logvar = model(x.flatten(0, 1), edges, normal, components, bodies)
         loss = first.losses(pred.float(), wanted, receivers)
         penalty = torch.zeros((), device=self.device)
         sent = message.float(), None if logvar is None else logvar.float()
@@ -175,15 +185,15 @@ class Stepper:
             penalty = penalty + weight[k] * variant.penalty(*sent, first.n, graphs, first.dim)
         return torch.stack([loss, penalty])
 
-    def _together(self, x, wanted, edges, normal) -> torch.Tensor:
+    def _together(self, x, wanted, edges, normal, who) -> torch.Tensor:
         """``_losses`` of every member [member, 2], the matrix products of all in one call each."""
         template = self.members[0].model
         names = [name for name, _ in template.named_parameters()]
-        batched = (*self.components, normal)
+        batched = (*self.components, normal, who)
 
-        def one(parameters, x, wanted, weight, kept, mask, normal):
+        def one(parameters, x, wanted, weight, kept, mask, normal, who):
             call = lambda *inputs: functional_call(template, parameters, inputs)  # noqa: E731
-            return self._losses(call, x, wanted, edges, normal, Components(kept, mask), weight)
+            return self._losses(call, x, wanted, edges, normal, Components(kept, mask), weight, who)
 
         return torch.vmap(one, (0, 0, 0, 0, *(None if a is None else 0 for a in batched)))(
             dict(zip(names, self.parameters, strict=True)), x, wanted, self.weights, *batched

@@ -16,6 +16,7 @@ import torch
 
 from distill.files.scales import ONE, Scales, centre_of
 from distill.files.tensors import load_tensors, save_tensors
+from distill.network.bodies import Bodies, Values
 from distill.network.data import Inputs, clock_of, load
 from distill.network.layers import silence
 from distill.network.losses import BY_BODY, prediction_loss
@@ -41,7 +42,7 @@ class Trainer:
 
     ``identity`` (JSON-able) says which run a checkpoint belongs to; ``checkpoint`` is its file; ``like`` is a
     ``Trainer`` on the same dataset whose tensors are shared. ``scales``: the units that it works in, None: as the data
-    are, from where they are.
+    are, from where they are. ``bodies``: those with properties that are unknown, whatever the dataset holds of these.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Trainer:
         quick,
         like=None,
         scales: Scales | None = None,
+        bodies: Bodies | None = None,
     ):
         self.variant, self.options, self.seed, self.device = VARIANTS[variant], options, seed, device
         self.bf16, self.checkpoint, self.identity = precision == "bf16", checkpoint, identity
@@ -70,7 +72,15 @@ class Trainer:
         data = (
             like.data
             if like
-            else load(dataset, device, quick, options.get("r_power"), options.get("wide_masses", False), inputs)
+            else load(
+                dataset,
+                device,
+                quick,
+                options.get("r_power"),
+                options.get("wide_masses", False),
+                inputs,
+                None if bodies is None else bodies.number,
+            )
         )
         self.data, self.x, self.x_val, self.labels = data, data.x, data.x_val, data.labels[0]
         median = float(torch.linalg.vector_norm(self.labels.present(), dim=1).median()) or 1.0
@@ -85,6 +95,7 @@ class Trainer:
                 velocities=options.get("velocities", True),
                 relative_messages=options.get("relative_messages", False),
                 additive_node=options.get("additive_node", False),
+                strengths=() if bodies is None else bodies.strengths,
                 **data.told,
                 **{k: options[k] for k in OF_THE_MODEL},
             )
@@ -95,6 +106,11 @@ class Trainer:
                     own.copy_(torch.tensor(start) / POWER_RATE)
         if self.options.get("silent_start"):
             silence(self.model.edge_mlp, self.model.node_mlp)
+        self.names, self.units = () if bodies is None else bodies.names, []
+        if bodies is not None:
+            columns = [2 * self.dim + data.told["properties"].index(one.name) for one in bodies.unknowns]
+            self.units = [inputs.scales.of(one.name) for one in bodies.unknowns]
+            self.model.bodies = Values(bodies, columns, self.units, seed).to(device)
         self.noise = torch.Generator(device).manual_seed(seed + 1)
         self.stretches, self.cumulative = self.labels.stretches(), None
         if options["close_sampling"]:  # close encounters more often: they decide the worst errors
@@ -211,7 +227,7 @@ class Trainer:
         """Importance of each component on validation graphs, never on the test split."""
         count = min(self.options["rank_graphs"], self.data.rank_most)
         frames = np.arange(len(self.x_val))[:: max(1, len(self.x_val) // count)][:count]
-        parts = [self.model.messages(x, edges) for x, edges in self._validation(frames)]
+        parts = [self.model.messages(x, edges, who) for x, edges, who in self._validation(frames)]
         logvar = torch.cat([v for _, v in parts]) if self.variant.gaussian else None
         message = torch.cat([m for m, _ in parts])
         if self.model.config.wide_masses and logvar is None:  # by its share of every message, whatever their sizes
@@ -219,9 +235,14 @@ class Trainer:
         return message_importance(message, logvar)
 
     def _validation(self, frames: np.ndarray):
-        """Features [node, column] and edges of these validation graphs, some at a time."""
+        """Features [node, column], edges and bodies [node] (or None) of these validation graphs, some at a time."""
+        who = self.data.who_val
         for part in self.data.edges_val.batches(frames):
-            yield self.x_val[part].flatten(0, 1), self.data.edges_val(part)
+            yield (
+                self.x_val[part].flatten(0, 1),
+                self.data.edges_val(part),
+                None if who is None else who[part].flatten(),
+            )
 
     @torch.no_grad()
     def evaluate(self, train_loss: float, penalty: float) -> dict:
@@ -254,7 +275,7 @@ class Trainer:
     def _predicted(self) -> dict[str, torch.Tensor]:
         """Labels of the validation graphs, ``Labels.whole``, with what the network makes of them."""
         frames = self._validation(np.arange(len(self.x_val)))
-        pred = torch.cat([self.model(x, edges)[0] for x, edges in frames]).view(*self.x_val.shape[:2], -1)
+        pred = torch.cat([self.model(x, edges, who=who)[0] for x, edges, who in frames]).view(*self.x_val.shape[:2], -1)
         typical = {} if self.typical_val is None else {"typical": self.typical_val}
         return self.data.labels_val.whole(pred, **typical)
 
@@ -274,6 +295,10 @@ class Trainer:
             off = np.random.default_rng(0).normal(size=true.shape) * of["noise"][there].numpy()[:, None]
             out["noise"] = acceleration_error(true + off, true)
         return out
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Unknown property -> its values [body] as they are now, in the unit of the data."""
+        return {} if self.model.bodies is None else self.model.bodies.told(self.units)
 
     # ------------------------------------------------------------ the checkpoint
 

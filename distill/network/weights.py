@@ -21,6 +21,7 @@ LATER = (
     "relative_messages",
     "additive_node",
     "clock",
+    "strengths",
 )  # options that came after published weights
 
 

@@ -4,9 +4,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from distill.files import records
-from distill.files.dataset import dataset_of_run
 from distill.files.kinds import Generalization, LawRecord, MessagesRecord, RunConfig
 from distill.files.names import messages_path, run_dir, run_name_of
+from distill.files.of_run import dataset_of_run
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import save_bytes
 from distill.generalization.comparison import FRESH_SEED, comparisons, measure

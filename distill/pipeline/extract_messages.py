@@ -7,13 +7,16 @@ import numpy as np
 
 from distill.files import records
 from distill.files.arrays import stream_npz
-from distill.files.dataset import dataset_of_run
+from distill.files.dataset import load_dataset
 from distill.files.fields import MESSAGE_FIELDS, ends_of
-from distill.files.kinds import MessagesRecord, RunConfig
+from distill.files.kinds import MessagesRecord, RunConfig, TrainedRecord
 from distill.files.messages import refuse_foreign
 from distill.files.names import messages_path, run_dir, run_name_of
+from distill.files.of_run import dataset_of_run
 from distill.files.provenance import already_done, provenance
 from distill.network.recipes import doubted
+from distill.pipeline import unknowns
+from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import Done, Stage, progress
@@ -71,6 +74,7 @@ def extract_messages(
     where = pick_device(device, threads)
     model, config = load_run(run, where)
     dataset = dataset_of_run(run, config)
+    learnt = [] if config.learnt is None else learnt_of_run(run, config, arguments, inputs)
     extraction = extraction_of(model, dataset)
     for name, path, own in todo:
         stage = Stage("extract_messages", f"{run} {name}")
@@ -99,8 +103,20 @@ def extract_messages(
             "system": dataset.meta.system,
         }
         records.save(MessagesRecord, path.with_suffix(".json"), content)
-        finish(stage.done(path, graphs=graphs.shape[1], **about))
+        finish(stage.done(path, learnt, graphs=graphs.shape[1], **about))
+        learnt = []
     return finished
+
+
+def learnt_of_run(run: str, config: RunConfig, arguments: dict, inputs: dict) -> list[str]:
+    """Write the values that were learnt with the weights to outputs/<run>/properties.json; lines for a terminal."""
+    source = load_dataset(config.dataset_path)
+    known, correlation = unknowns.truths(source, config.learnt)
+    made = provenance("extract_messages", arguments, inputs | {"dataset": source.path}, 0.0)
+    content = {"run": run, "dataset": source.name, "learnt": config.learnt, "known": known}
+    content |= {"correlation": correlation, "network_error": config.skill.network if config.skill else None}
+    records.save(TrainedRecord, paths.OUTPUTS / run / "properties.json", made | content)
+    return unknowns.lines(config.learnt, known, correlation)
 
 
 def usual_graphs(config: RunConfig) -> int:

@@ -7,10 +7,10 @@ import numpy as np
 import sympy as sp
 
 from distill.files import records
-from distill.files.dataset import dataset_of_run
 from distill.files.kinds import LinearFit, MessagesRecord, RunConfig, SystemRecord
 from distill.files.messages import load_made_elsewhere, load_messages
 from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of
+from distill.files.of_run import dataset_of_run
 from distill.files.properties import of_edges, of_receivers
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import save_bytes

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from distill.files import records
-from distill.files.dataset import Dataset, dataset_of_run, load_dataset
+from distill.files.dataset import Dataset, load_dataset
 from distill.files.fields import SPLITS
 from distill.files.kinds import DatasetRecord, MessagesRecord, RunConfig, SystemRecord
 from distill.files.messages import load_made_elsewhere, load_messages
 from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of, splines_name
+from distill.files.of_run import dataset_of_run
 from distill.files.properties import of_edges
 from distill.files.scales import scales_of, scales_of_messages, scales_of_model
 from distill.formulas.units import ONE, Units

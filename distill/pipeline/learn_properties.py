@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from distill.files import records
-from distill.files.dataset import Dataset, load_dataset, save_dataset
+from distill.files.dataset import Dataset, bodies, load_dataset, save_dataset
 from distill.files.kinds import DatasetRecord, LearntRecord
 from distill.files.names import checked
 from distill.files.properties import usable
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import finite_or_none, save_bytes
-from distill.identities.learn import FAR, Learnt, Told, bodies, learn
+from distill.identities.learn import FAR, Learnt, learn
 from distill.identities.tell import says, value_lines
 from distill.shell import paths
 from distill.shell.errors import UserError, about, near_miss
@@ -60,7 +60,7 @@ def learn_properties(
     if taken := [k for k in found.told if k != unknown and k in source.measured_properties]:
         found_it = f"what was found is told as '{taken[0]}', which {relative(source.path)} has measured already"
         raise UserError(found_it, f"learn it together with the other:  --unknown {taken[0]}")
-    truth = {k: compared(source, number, len(names), found.told[k], k, known) for k in found.told}
+    truth = {k: compared(source, number, found.told[k].values, k, known) for k in found.told}
     made = provenance(STAGE, arguments, inputs, stage.seconds)
     from distill.report import plots  # matplotlib takes a second
 
@@ -115,17 +115,16 @@ def arrays_with(source: Dataset, number: np.ndarray, unknown: str, found: Learnt
     return arrays
 
 
-def compared(source: Dataset, number, count: int, told: Told, name: str, known: Mapping):
-    """What the dataset had of the property ``name`` [body], in the scale of the learnt values; None where it had
+def compared(source: Dataset, number, values: np.ndarray, name: str, known: Mapping):
+    """What the dataset had of the property ``name`` [body], in the scale of the learnt ``values``; None where it had
     nothing to compare with.
     """
     if name not in source.measured_properties:
         return None
-    had, there = np.zeros(count), source.there.any(1)
+    had, there = np.zeros(len(values)), source.there.any(1)
     had[number[there]] = source.arrays[name][there]
     if known:
         return had
-    values = told.values
     far = (np.abs(values) > FAR * np.abs(values).max()) & (had != 0)
     if not far.any():
         return None

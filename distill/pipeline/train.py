@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill.files import records
-from distill.files.dataset import Dataset, load_dataset, start_of
-from distill.files.kinds import LookRecord, RunConfig
+from distill.files.dataset import Dataset, load_dataset
+from distill.files.kinds import LookRecord, RunConfig, TrainedValues
 from distill.files.names import run_name, splines_name
+from distill.files.of_run import start_of
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
 from distill.files.scales import far_from_one, over_decades, scales_of
 from distill.files.storage import save_together
+from distill.network.bodies import Bodies
 from distill.network.recipes import (
     BOX_NEEDS,
     FURTHER,
@@ -21,6 +23,7 @@ from distill.network.recipes import (
     enough_epochs,
 )
 from distill.network.variants import VARIANTS
+from distill.pipeline import unknowns
 from distill.shell import paths
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
@@ -66,10 +69,16 @@ def train(
         "wide_masses",
         "velocities",
         *FURTHER,
+        *unknowns.FLAGS,
     }
     for unknown in sorted(set(asked) - known):
         raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
+    unknowns.refuse(asked)
     data = load_dataset(dataset)
+    if found := unknowns.asked_bodies(data, asked):
+        source, data = data, unknowns.without(data, found)
+    else:
+        source = data
     if "acc" not in data.arrays and not positions_alone(data):
         raise data.lacks("acc")
     own_edges = "has a periodic box" if data.periodic else "" if data.there.all() else "has particles that come and go"
@@ -84,7 +93,7 @@ def train(
         warn(other)
     finished, jobs, auto = [], [], {}
     if positions_alone(data) and "velocities" not in asked:
-        auto["velocities"], why = _velocities(data)
+        auto["velocities"], why = _velocities(data) if found is None else (False, "splines do not know the bodies yet")
         warn(f"velocities are {'' if auto['velocities'] else 'not '}seen by the network: {why}")
 
     def finish(done: Done) -> None:
@@ -92,7 +101,7 @@ def train(
         each(done)
 
     for name, number in ((v, k) for v in variants for k in seeds):
-        chosen = resolve(data, name, recipe, asked | auto, quick)
+        chosen = resolve(data, name, recipe, asked | auto, quick, found)
         own = {"variant": name, "seed": number, "options": chosen, "edge_model": chosen.get("edge_model")}
         job = Job(run_name(data.name, name, recipe, number, tag), arguments | asked | own)
         if done := job.done_before(data):
@@ -103,7 +112,7 @@ def train(
         return finished
     where, digest, trainers = pick_device(device, threads), sha256(data.path), []
     for job in jobs:
-        trainers.append(job.trainer(data, digest, where, trainers[0] if trainers else None))
+        trainers.append(job.trainer(data, digest, where, trainers[0] if trainers else None, found))
     waiting = list(zip(jobs, trainers, strict=True))
     while waiting:
         group = waiting[:1]
@@ -113,7 +122,7 @@ def train(
         waiting = [pair for pair in waiting if pair not in group]
         learn(group, capture, _wandb(group) if wandb else None)
         for job, trainer in group:
-            finish(write(job, trainer, data, where, len(group)))
+            finish(write(job, trainer, source, where, len(group), found))
     return finished
 
 
@@ -139,8 +148,10 @@ def _velocities(dataset: Dataset) -> tuple[bool, str]:
         return False, exc.message
 
 
-def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: bool) -> dict:
-    """The options of a run: the recipe's, for this variant and these data, overridden by those ``asked`` for."""
+def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: bool, found: Bodies | None = None) -> dict:
+    """The options of a run: the recipe's, for this variant and these data, overridden by those ``asked`` for, and what
+    a network needs that has to learn what is not known of the bodies ``found``.
+    """
     options = defaults(recipe, variant, dataset.dim, dataset.n)
     small = dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64) if quick else {}
     options |= small
@@ -166,6 +177,8 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
         options["receivers"] = 0  # messages need those of the other direction, windows the particle's other frames
     if asked.get("edge_model", "mlp") != "mlp":
         options["edge_model"] = asked["edge_model"]  # not named for the MLP, as in runs from before there was a choice
+    if found is not None:
+        options |= unknowns.options_for(found, options, asked)
     if options.get("additive_node") and not options["linear_node"]:
         raise UserError("--additive-node is a linear node", "add --linear-node")
     if "vel" not in dataset.arrays and asked.get("velocities"):
@@ -235,8 +248,10 @@ class Job:
         matters = {k: v for k, v in self.arguments.items() if k not in IGNORED_ARGUMENTS and v is not None}
         return {"arguments": matters, "dataset_sha256": digest}
 
-    def trainer(self, dataset: Dataset, digest: str, device: str, like):
-        """The ``Trainer`` of this run, where its checkpoint left it; ``like``: one that has the data already."""
+    def trainer(self, dataset: Dataset, digest: str, device: str, like, found: Bodies | None):
+        """The ``Trainer`` of this run, where its checkpoint left it; ``like``: one that has the data already;
+        ``found``: bodies of which something is unknown.
+        """
         from distill.network.training import Trainer
 
         given, identity = self.arguments, self.identity(digest)
@@ -250,7 +265,7 @@ class Job:
                 warn(f"{own}, and {', '.join(far)} are far from 1: rescale them, or use --recipe newton")
             scales = None
         trainer = Trainer(
-            dataset, variant, options, seed, device, precision, self.checkpoint, identity, quick, like, scales
+            dataset, variant, options, seed, device, precision, self.checkpoint, identity, quick, like, scales, found
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.resuming:
@@ -271,8 +286,8 @@ def learn(group: list, capture: bool, log) -> None:
     fit([trainer for _, trainer in group], capture, log)
 
 
-def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Done:
-    """The finished run to ``model_weights/<run>/``."""
+def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found: Bodies | None) -> Done:
+    """The finished run to ``model_weights/<run>/``; ``dataset``: as it lies there."""
     from distill.files.tensors import tensor_bytes
     from distill.network.training import history_text
 
@@ -286,6 +301,8 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
             f"{job.name} predicts no better than nothing: error {skill['network']:.3g} on trajectories of the"
             f" validation split, {skill['zero']:.3g} by predicting zero and {skill['mean']:.3g} by the mean"
         )
+    learnt = None if found is None else unknowns.trained(found, trainer.values())
+    trainer.model.bodies = None  # from here on values are properties like others
     weights, digest = tensor_bytes(trainer.model.state_dict(), {"run": job.name})
     config = provenance("train", job.arguments, inputs, job.stage.seconds, device) | {
         "run": job.name,
@@ -308,6 +325,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
         **scores,
         "skill": skill,
         "validation_graphs": len(trainer.x_val),
+        "learnt": learnt,
         "weights_sha256": digest,
     }
     history, about = history_text(trainer.history).encode(), records.text(RunConfig, config).encode()
@@ -317,6 +335,9 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int) -> Don
     options, lines = job.arguments["options"], []
     if "epochs" not in job.arguments and options["epochs"] > RECIPES[job.arguments["recipe"]].options["epochs"]:
         lines = [f"{len(trainer.x):,} training graphs: {options['epochs']} epochs, to make {trainer.total:,} steps"]
+    if learnt:
+        values = TrainedValues(**learnt)
+        lines += unknowns.lines(values, *unknowns.truths(dataset, values))
     return job.stage.done(
         folder,
         lines,

@@ -4,7 +4,7 @@ The comment beside a field is its line in docs/formats.md. ``dict`` without more
 flags, options of a recipe, what an engine reports.
 """
 
-from distill.files.kinds.bodies import LearntRecord, LearntValue
+from distill.files.kinds.bodies import LearntRecord, LearntValue, TrainedRecord, TrainedValues
 from distill.files.kinds.constants import Constant, Polish, PolishedConstant, PolishedTerm
 from distill.files.kinds.datasets import ActingRecord, DatasetRecord, SystemRecord
 from distill.files.kinds.forces import CaseLaw, DroppedTerm, FunctionLaw, NodeLaw, OfLevels, PairLaw, ResponseLaw
@@ -59,13 +59,14 @@ HANDED_ON = (
     LinearFit,
     LookRecord,
     LearntRecord,
+    TrainedRecord,
     FrontRecord,
     LawRecord,
     Generalization,
 )
 
 __all__ = ["HANDED_ON"]
-__all__ += ["LearntRecord", "LearntValue"]
+__all__ += ["LearntRecord", "LearntValue", "TrainedRecord", "TrainedValues"]
 __all__ += ["Constant", "Polish", "PolishedConstant", "PolishedTerm"]
 __all__ += ["ActingRecord", "DatasetRecord", "SystemRecord"]
 __all__ += ["CaseLaw", "DroppedTerm", "FunctionLaw", "NodeLaw", "OfLevels", "PairLaw", "ResponseLaw"]

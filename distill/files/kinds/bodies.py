@@ -1,4 +1,4 @@
-"""outputs/<learnt dataset>/properties.json: values of bodies that nobody measured."""
+"""Values of bodies that nobody measured: outputs/<learnt dataset>/properties.json, and those of a network."""
 
 from distill.files.kinds.origin import Made
 from distill.files.records import Part
@@ -36,3 +36,28 @@ class LearntRecord(Made):
 
     STAGE, FORMAT = "learn_properties", 1
     COMMAND = "python learn_properties.py with the flags of the dataset"
+
+
+class TrainedValues(Part):
+    """Values of bodies that were trained beside the weights of a network (``train.py --unknown``)."""
+
+    bodies: list[str]  # names, in the order of the values
+    values: dict[str, list[float]]  # property -> every body's, in the unit of the data
+    given: dict[str, list[str]]  # property -> the bodies whose value was given, and held
+    gauge: dict[str, str]  # property -> what fixes its scale
+    says: list[str]  # what a value is, in sentences
+
+
+class TrainedRecord(Made):
+    """outputs/<run>/properties.json: what a network learnt of bodies; everything after it takes them as known."""
+
+    run: str  # whose weights they go with
+    dataset: str  # that they were learnt from
+    learnt: TrainedValues  # as in config.json
+    network_error: float | None = None  # ``skill.network`` of config.json
+    # property -> what the dataset had, in the same scale, to compare with; nothing was fitted to it
+    known: dict[str, list[float]]
+    correlation: dict[str, float]  # of these with the learnt values
+
+    STAGE, FORMAT = "extract_messages", 1
+    COMMAND = "python extract_messages.py --run {run}"

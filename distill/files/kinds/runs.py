@@ -1,5 +1,6 @@
 """model_weights/<run>/config.json: a network and how it was trained."""
 
+from distill.files.kinds.bodies import TrainedValues
 from distill.files.kinds.datasets import SystemRecord
 from distill.files.kinds.origin import Made, none
 from distill.files.records import Part
@@ -46,6 +47,7 @@ class RunConfig(Made):
     validation_graphs: int  # frames these are over
     skill: Skill | None = None  # the network against predicting nothing, on these frames; null: made elsewhere
     active: int  # message components left at the end
+    learnt: TrainedValues | None = None  # of bodies with unknown properties; null: there are none
     weights_sha256: str | None = None  # digest in the header of model.safetensors; null: made elsewhere
 
     STAGE, FORMAT = "train", 2
