@@ -60,9 +60,9 @@ class ModelConfig:
                            for the place, so that M(x_i) would say nothing more; messages are forces, and all that is
                            left open is e_ij + b(v_i, p_i, t) for e_ij and as much less in F (``messages.gauges``).
     strengths              properties that enter forces as a factor of both ends alone: messages are A_ij + sum_p p_i
-                           p_j B_ij, where neither sees p, and nodes do not see it. What a value is then is told by what
-                           it does, but for the scale; an MLP of p would take any function of it as well. Goes with
-                           additive_node.
+                           p_j B_ij, where A sees all other properties, B none, and nodes do not see p. What a value is
+                           then is told by what it does, but for the scale; an MLP of p would take any function of it
+                           as well. A is zero to begin with. Goes with additive_node.
     clock                  (mean, spread) of the times in the training data, by which all networks see the time; none:
                            they see no time.
     edge_model             layers of the edge model, H = ``hidden``; github.com/BernardoRicci/symbolic_deep_learning
@@ -155,7 +155,6 @@ class GNN(MessagePassing):
         self.config = config
         c, dim, width = config, config.dim, config.hidden
         outputs = config.message_dim * (2 if c.gaussian else 1) + int(c.exp_gate)
-        outputs += config.message_dim * len(c.strengths)
         seen = [name for name in c.properties if name not in c.strengths]
         own = dim + len(seen) + bool(c.clock)  # velocity, properties and the time
         scale = (c.r_power, c.r_mean, c.r_spread) if c.periodic else None
@@ -169,6 +168,13 @@ class GNN(MessagePassing):
             not c.wide_masses,
         )
         self.edge_mlp = after_first(c.edge_model, width, c.depth, outputs, c.activation)
+        if c.strengths:
+            for parameter in self.edge_mlp[-1].parameters():
+                nn.init.zeros_(parameter)
+            invariant = c.translation_invariant or c.relative_messages
+            self.strength_in = FirstLayer(dim, dim + bool(c.clock), width, invariant, c.geometric_inputs, scale)
+            outputs = c.message_dim * len(c.strengths) + int(c.exp_gate)
+            self.strength_mlp = after_first(c.edge_model, width, c.depth, outputs, c.activation)
         node_inputs = own if c.translation_invariant else own + dim
         gate = int(c.wide_masses)
         if c.additive_node:
@@ -202,10 +208,12 @@ class GNN(MessagePassing):
         """
         x = x if who is None else self.bodies(x, who)
         components = components or self.active_components()
-        total, message, logvar = self.summed_messages(x, edges, normal, components)
+        total, message, logvar = self.summed_messages(x, edges, normal, components, who)
         return self.node_model(x, total, components), message, logvar
 
-    def summed_messages(self, x: Tensor, edges: Edges, normal: Tensor | None, components: Components):
+    def summed_messages(
+        self, x: Tensor, edges: Edges, normal: Tensor | None, components: Components, who: Tensor | None = None
+    ):
         """``(total [node, active component], message, logvar)``: PyG gives ``message`` the values of both ends of
         every edge, and ``aggregate`` what it returns.
 
@@ -224,7 +232,8 @@ class GNN(MessagePassing):
             position=position,
             log_mass=self._log_mass(h) if self.config.wide_masses else None,
             dx=None if edges.dx is None else edges.dx / self.config.length,
-            strength=self._strengths(x),
+            **self._strengths(x),
+            who=None if who is None else who[:, None],
             reverse=edges.reverse,
             components=components,
             normal=normal,
@@ -249,9 +258,14 @@ class GNN(MessagePassing):
         c = self.config
         return [2 * c.dim + c.properties.index(name) for name in c.strengths]
 
-    def _strengths(self, x: Tensor) -> Tensor | None:
-        """[node, strength], None where there are none."""
-        return x[:, self._columns()] if self.config.strengths else None
+    def _strengths(self, x: Tensor) -> dict[str, Tensor | None]:
+        """What their parts of messages see of nodes: the values [node, strength], and both parts of a first layer."""
+        if not self.config.strengths:
+            return dict.fromkeys(("strength", "strong_receiver", "strong_sender"))
+        h, own, clock = self.features(x), 2 * self.config.dim, bool(self.config.clock)
+        h = torch.cat([h[:, :own], h[:, -1:]], 1) if clock else h[:, :own]
+        receiver, sender = self.strength_in.parts(h)
+        return {"strength": x[:, self._columns()], "strong_receiver": receiver, "strong_sender": sender}
 
     def _with_log_mass(self, x: Tensor) -> Tensor:
         k = 2 * self.config.dim + self.config.properties.index("mass")
@@ -275,6 +289,10 @@ class GNN(MessagePassing):
         log_mass_j,
         strength_i,
         strength_j,
+        strong_receiver_i,
+        strong_sender_j,
+        who_i,
+        who_j,
         dx,
         reverse,
         components,
@@ -301,13 +319,17 @@ class GNN(MessagePassing):
                 powers = (logs * self.edge_powers[:3]).sum(1, keepdim=True) + self.edge_powers[3]
                 gate = (gate + POWER_RATE * powers).clamp(-30, 30)
             gate = gate.exp()
-        if c.strengths:
-            message = self._with_strengths(message, strength_i * strength_j)
         if c.gaussian:
             # logvar is clamped only against overflow of exp
             message, logvar = message[:, 0::2], message[:, 1::2].clamp(-30, 30)
         if c.exp_gate:
             message = message * gate
+        if c.strengths:
+            product = strength_i * strength_j
+            product = product if who_i is None else self.bodies.products(product, who_i[:, 0], who_j[:, 0])
+            hidden = strong_receiver_i + strong_sender_j
+            hidden = hidden + self.strength_in.geometric(apart) if c.geometric_inputs else hidden
+            message = message + self._of_strengths(hidden, product, components.kept)
         if c.antisymmetric:
             if reverse is None:
                 raise ValueError("an antisymmetric network needs the index of each edge's reverse")
@@ -317,15 +339,27 @@ class GNN(MessagePassing):
         sampled = logvar is not None and normal is not None
         return message + normal * (0.5 * logvar).exp() if sampled else message, message, logvar
 
-    def _with_strengths(self, parts: Tensor, products: Tensor) -> Tensor:
-        """A_ij + sum_p p_i p_j B_ij of the ``parts`` (A, B, ...) of messages, ``products`` p_i p_j [edge, strength]."""
-        width = parts.size(1) // (products.size(1) + 1 + int(self.config.gaussian))
-        own = width * (2 if self.config.gaussian else 1)  # of A, with its logvars where there are such
-        further = parts[:, own:].unflatten(1, (products.size(1), width))
-        added = (products[:, :, None] * further).sum(1)
-        if self.config.gaussian:
-            added = torch.stack([added, torch.zeros_like(added)], 2).flatten(1)
-        return parts[:, :own] + added
+    def _of_strengths(self, hidden: Tensor, product: Tensor, kept: Tensor | None) -> Tensor:
+        """sum_p p_i p_j B_ij [edge, active component] of the products p_i p_j [edge, strength]."""
+        c, rows = self.config, None
+        if torch.is_autocast_enabled(hidden.device.type):
+            hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
+        if kept is not None:
+            rows = torch.cat([kept + k * c.message_dim for k in range(len(c.strengths))])
+            gate = torch.full_like(kept[:1], c.message_dim * len(c.strengths))
+            rows = torch.cat([rows, gate]) if c.exp_gate else rows
+        parts = mlp_rows(self.strength_mlp, self.activation(hidden), rows)
+        if c.exp_gate:
+            parts = parts[:, :-1] * parts[:, -1:].clamp(-15, 15).exp()
+        return (product[:, :, None] * parts.unflatten(1, (len(c.strengths), -1))).sum(1)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """``Values.settle``, the messages' parts of strengths in the same scale."""
+        width, last = self.config.message_dim, self.strength_mlp[-1]
+        for k, factor in enumerate(self.bodies.settle()):
+            last.weight[k * width : (k + 1) * width] *= factor
+            last.bias[k * width : (k + 1) * width] *= factor
 
     def aggregate(self, inputs: tuple, index: Tensor, degree, dim_size=None):
         """Sum of what is sent over senders; edges come sorted by receiver, so equal degrees need no scatter."""
@@ -387,11 +421,8 @@ class GNN(MessagePassing):
         if kept is None:
             return None
         rows = torch.stack([2 * kept, 2 * kept + 1], 1).flatten() if self.config.gaussian else kept
-        c = self.config
-        first = c.message_dim * (2 if c.gaussian else 1)
-        rows = torch.cat([rows, *(kept + first + k * c.message_dim for k in range(len(c.strengths)))])
         gate = torch.full_like(rows[:1], self.edge_mlp[-1].out_features - 1)
-        return torch.cat([rows, gate]) if c.exp_gate else rows
+        return torch.cat([rows, gate]) if self.config.exp_gate else rows
 
     def spread(self, values: Tensor, kept: Tensor | None) -> Tensor:
         """[row, kept component] -> [row, component] with zeros at masked components."""
@@ -405,7 +436,7 @@ class GNN(MessagePassing):
         """
         x = x if who is None else self.bodies(x, who)
         components = self.active_components()
-        _, *parts = self.summed_messages(x, edges, None, components)
+        _, *parts = self.summed_messages(x, edges, None, components, who)
         return tuple(None if part is None else self.spread(part, components.kept) for part in parts)
 
     def acceleration_shares(

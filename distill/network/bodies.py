@@ -3,7 +3,14 @@
 A property of a body is one number in all trajectories. Where it is unknown the network is given, in place of the
 property's column of the node features, the parameter of that body: a mass as the exponential of one, a strength of
 either sign as it is, a latent descriptor as one more column. What fixes the scale is a part of the map from
-parameters to values, so that it holds at every step. After the training values are a property like others: the
+parameters to values, so that it holds at every step.
+
+Strengths enter as products p_i p_j of both ends. From a random start half of them may be caught where a force of the
+wrong sign is told best: charges that are alike attract, and no value can change its sign on its own. So every pair of
+bodies first has a factor of its own, which no start can frustrate; at ``SETTLED`` the products nearest to these
+factors take their place.
+
+After the training values are a property like others: the
 network that is stored knows nothing of bodies.
 """
 
@@ -18,6 +25,7 @@ from distill.files.properties import property_named
 
 POSITIVE, SIGNED, LATENT = "positive", "signed", "latent"
 RATE = 3.0  # times the parameter is log of a mass: a step of Adam moves all parameters alike, masses have far to go
+SETTLED = 0.2  # share of the training after which factors of pairs are products
 FAR = 0.1  # of the largest value: the first beyond it gives the sign
 
 
@@ -56,11 +64,14 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Bodies:
-    """Who is who, and what is not known of them: ``number`` of the body [trajectory, particle], ``names`` [body]."""
+    """Who is who, and what is not known of them: ``number`` of the body [trajectory, particle], ``names`` [body].
+    ``met`` [body, body]: whether two of them are together in a trajectory of the training split.
+    """
 
     number: np.ndarray
     names: tuple[str, ...]
     unknowns: tuple[Unknown, ...]
+    met: np.ndarray
 
     @property
     def strengths(self) -> tuple[str, ...]:
@@ -75,7 +86,7 @@ class Values(nn.Module):
 
     def __init__(self, bodies: Bodies, columns: list[int], units: list[float], seed: int):
         super().__init__()
-        self.unknowns, self.columns = bodies.unknowns, columns
+        self.unknowns, self.columns, self.met = bodies.unknowns, columns, bodies.met
         count, drawn = len(bodies.names), torch.Generator().manual_seed(seed + 2)
         start = torch.randn(count, len(columns), generator=drawn)
         held = torch.zeros(count, len(columns), dtype=torch.bool)
@@ -85,7 +96,11 @@ class Values(nn.Module):
             start[:, k] = np.log(size) / RATE if one.kind == POSITIVE else size * start[:, k]
             for body, value in one.given.items():
                 held[body, k], given[body, k] = True, value / unit
-        self.raw = nn.Parameter(start)
+        self.raw, self.pairs = nn.Parameter(start), None
+        if bodies.strengths:
+            factors = torch.randn(len(bodies.strengths), count, count, generator=drawn)
+            self.pairs = nn.Parameter(0.3 * factors)
+            self.register_buffer("settled", torch.zeros(()))
         self.register_buffer("held", held, persistent=False)
         self.register_buffer("given", given, persistent=False)
 
@@ -112,6 +127,35 @@ class Values(nn.Module):
             x[column] = own[:, k]
         return torch.stack(x, 1)
 
+    def products(self, product: Tensor, receiver: Tensor, sender: Tensor) -> Tensor:
+        """The factors of messages [edge, strength] between these bodies [edge]: the ``product`` p_i p_j, or first the
+        pair's own.
+        """
+        if self.pairs is None:
+            return product
+        both = (self.pairs + self.pairs.transpose(1, 2)).flatten(1)
+        return torch.where(self.settled > 0, product, both.index_select(1, receiver * len(self.raw) + sender).T)
+
+    @torch.no_grad()
+    def settle(self) -> list[float]:
+        """Products take the place of the pairs' own factors from here on; for every strength the number that its part
+        of messages is to be multiplied by.
+        """
+        factors = self.pairs + self.pairs.transpose(1, 2)
+        of = [k for k, one in enumerate(self.unknowns) if one.kind == SIGNED]
+        out = []
+        for factor, k in zip(factors.double().cpu().numpy(), of, strict=True):
+            sign, values = nearest_product(factor, self.met)
+            held = self.held[:, k].cpu().numpy()
+            known = self.given[:, k].double().cpu().numpy()[held]
+            own = values[held] if held.any() else values
+            size = float(known @ own / (own @ own)) if held.any() else float((own @ own / len(own)) ** -0.5)
+            size = size if np.isfinite(size) and size != 0 else 1.0
+            self.raw[:, k] = torch.as_tensor(size * values).to(self.raw)
+            out.append(sign / size**2)
+        self.settled.fill_(1.0)
+        return out
+
     @torch.no_grad()
     def told(self, units: list[float]) -> dict[str, np.ndarray]:
         """Property -> values [body] in the unit of the data, those of a strength with the sign of its gauge: what is a
@@ -125,3 +169,20 @@ class Values(nn.Module):
             value[list(one.given)] = list(one.given.values())
             out[one.name] = value
         return out
+
+
+def nearest_product(factors: np.ndarray, met: np.ndarray) -> tuple[float, np.ndarray]:
+    """(sign, p [body]) of the product sign p_i p_j nearest to symmetric ``factors`` [body, body] in least squares over
+    the pairs that have ``met``: what others should be is filled in from the fit before, from zero on.
+    """
+    used, best = met & ~np.eye(len(met), dtype=bool), None
+    for sign in (1.0, -1.0):
+        filled = np.where(used, sign * factors, 0.0)
+        for _ in range(200):
+            size, vector = np.linalg.eigh(filled)
+            values = np.sqrt(max(size[-1], 0.0)) * vector[:, -1]
+            filled = np.where(used, sign * factors, np.outer(values, values))
+        error = float((np.where(used, sign * factors - np.outer(values, values), 0.0) ** 2).sum())
+        if best is None or error < best[0]:
+            best = error, sign, values
+    return best[1:]

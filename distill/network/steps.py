@@ -35,7 +35,8 @@ class Stepper:
         self.parameters = self._stack() if self.stacked else list(first.model.parameters())
         # a learning rate that is a tensor can change inside a captured step
         self.lr = torch.zeros((), device=self.device)
-        last = len(self.parameters) - int(first.model.bodies is not None)  # values of bodies: nothing draws them to 0
+        of_bodies = [] if first.model.bodies is None else list(first.model.bodies.parameters())
+        last = len(self.parameters) - len(of_bodies)  # nothing draws values of bodies to zero
         groups = [{"params": self.parameters[:last]}, {"params": self.parameters[last:], "weight_decay": 0.0}]
         self.optimizer = torch.optim.Adam(
             [group for group in groups if group["params"]],

@@ -16,7 +16,7 @@ import torch
 
 from distill.files.scales import ONE, Scales, centre_of
 from distill.files.tensors import load_tensors, save_tensors
-from distill.network.bodies import Bodies, Values
+from distill.network.bodies import SETTLED, Bodies, Values
 from distill.network.data import Inputs, clock_of, load
 from distill.network.layers import silence
 from distill.network.losses import BY_BODY, prediction_loss
@@ -203,8 +203,10 @@ class Trainer:
     # ------------------------------------------------------------ pruning, relaxation, evaluation
 
     def constrain(self) -> bool:
-        """Prune, or relax the penalty, where the variant's schedule says so; whether it did."""
+        """Prune, or relax the penalty, where the variant's schedule says so, and settle strengths; whether it did."""
         options, p = self.options, self.step / self.total
+        if self.model.config.strengths and self.step == int(SETTLED * self.total):
+            self.model.settle()
         if self.variant.schedule == "relax" and self.penalised and 0 < options["relax_at"] <= p:
             keep_top(self.model, self.importance(), self.dim)
             self.penalised = False

@@ -62,7 +62,11 @@ def asked_bodies(dataset: Dataset, asked: Mapping) -> Bodies | None:
             " can be learnt of it",
             "put one of its trajectories there ('split'), or leave them out",
         )
-    return Bodies(number, tuple(who), tuple(own))
+    met = np.zeros((len(who), len(who)), dtype=bool)
+    for k in train:
+        here = number[k][there[k]]
+        met[here[:, None], here] = True
+    return Bodies(number, tuple(who), tuple(own), met)
 
 
 def without(dataset: Dataset, found: Bodies) -> Dataset:
