@@ -299,22 +299,35 @@ def waves(ground: Ground) -> list:
 
 def walls(ground: Ground) -> list:
     """a/(1 + exp((s - c)/w)), a force up to the distance c, and beyond it, of the c and w that explain most."""
-    objective, found = ground.fit, []
+    objective = ground.fit
     number = objective.names.index(RADIUS)
     s, at = objective.symbols[number], objective.columns[number]
-    places, span = np.unique(np.quantile(at, np.linspace(0, 1, PLACES))), float(np.ptp(at))
-    y = objective.weights * objective.target
-    for width in span * np.geomspace(1e-3, 0.25, WIDTHS):
-        for side in (1.0, -1.0):
+    span, y = float(np.ptp(at)), objective.weights * objective.target
+
+    def tried(places, widths):
+        """[(what it explains, c, w, a)], w < 0 beyond c."""
+        found = []
+        for width in widths:
             with np.errstate(over="ignore"):
-                columns = 1 / (1 + np.exp(side * (at[:, None] - places) / width))
+                columns = 1 / (1 + np.exp((at[:, None] - places) / width))
             design = objective.weights[:, None] * objective.apply(columns)
             along, size = y @ design, np.einsum("ij,ij->j", design, design)
             gain = along**2 / np.where(size > 0, size, np.inf)
             k = int(np.argmax(gain))
-            found.append((float(gain[k]), float(places[k]), side / width, float(along[k] / max(size[k], 1e-300))))
-    _, place, rate, a = max(found)
-    return [sp.Float(a) / (1 + sp.exp(sp.Float(rate) * (s - sp.Float(place))))]
+            found.append((float(gain[k]), float(places[k]), float(width), float(along[k] / max(size[k], 1e-300))))
+        return found
+
+    # a wall is where few come: places by distance and by how often they are
+    low, high = at.min(), at.max()
+    places = np.unique(np.r_[np.quantile(at, np.linspace(0, 1, PLACES)), np.linspace(low, high, PLACES)])
+    widths = span * np.geomspace(1e-3, 0.25, WIDTHS)
+    best = max(tried(places, np.r_[widths, -widths]))
+    for step in (0.5, 0.25, 0.125, 0.0625):
+        _, place, width, _ = best
+        near = place + np.linspace(-2, 2, 17) * step * max(abs(width), span / PLACES * step)
+        best = max(best, *tried(near, width * np.geomspace(1 / (1 + step), 1 + step, 5)))
+    _, place, width, a = best
+    return [sp.Float(a) / (1 + sp.exp((s - sp.Float(place)) / sp.Float(width)))]
 
 
 def polynomials(ground: Ground) -> list:
@@ -365,7 +378,8 @@ def slots(further: Sequence[Further], ground: Ground) -> list[Slot]:
         else:
             centre, across = centre_of(one, seen)
             around = [AboutPoint(block, varying, centre)]
-            out += around if across <= CENTRAL else [OfPlace(block, varying, k, dim) for k in range(dim)]
+            single = across <= CENTRAL and not any(slot.name == AboutPoint.name for slot in out)
+            out += around if single else [OfPlace(block, varying, k, dim) for k in range(dim)]
     return list({slot.name: slot for slot in out}.values())
 
 

@@ -23,6 +23,8 @@ from distill.statistics.metrics import typical_size
 
 CURVE, SPEEDS, TIMES = 12, 6, 24  # intervals of functions of the distance, the speed, the time
 CELLS = {1: 12, 2: 5, 3: 2}  # intervals of a field along each axis, by dimensions
+POINTED = 0.5  # of what a force across the lines to a point leaves, that a uniform force beside has to take away
+EXACT = 1e-20  # of squares: rounding
 FINER, FINER_GRID = 3, 2  # times as many (along an axis) in the last fit, of what was taken up
 RADIAL = "radial"
 PLACE, SPEED, TIME, NOTHING, POINT = "the place", "the speed", "time", "nothing", "the distance from a point"
@@ -127,9 +129,11 @@ class Grid:
         return np.concatenate(rows)
 
 
-def line(x: np.ndarray, intervals: int) -> Splines:
-    x = x if np.ptp(x) > 0 else np.r_[x, x[:1] + max(abs(x[0]), 1.0)]
-    return Splines(breaks_of(x, intervals))
+def line(x: np.ndarray, intervals: int, weight: np.ndarray | None = None) -> Splines:
+    """Functions of ``x``, with more knots where the ``weight`` of values is."""
+    if not np.ptp(x) > 0:
+        x, weight = np.r_[x, x[:1] + max(abs(x[0]), 1.0)], None
+    return Splines(breaks_of(x, intervals, weight))
 
 
 # ---------------------------------------------------------------- blocks
@@ -283,15 +287,28 @@ def finer(blocks: Sequence[Block], seen: Seen) -> list[Block]:
 
 def pointed_to(pos: np.ndarray, force: np.ndarray) -> tuple[float, ...]:
     """The point that forces [row, dim] at the places ``pos`` point to or from, the best in squares of force times
-    distance.
+    distance; beside a uniform force, which is not told, where without one they hardly point anywhere.
     """
-    rows, values = [], []
-    for a, b in combinations(range(pos.shape[1]), 2):
-        row = np.zeros(pos.shape)
+    # (F - g) ^ (x - c) = 0: linear in c, g and g ^ c, which is a number of its own for each pair of axes
+    dim = pos.shape[1]
+    planes, rows, values = list(combinations(range(dim), 2)), [], []
+    for k, (a, b) in enumerate(planes):
+        row = np.zeros((len(pos), 2 * dim + len(planes)))
         row[:, b], row[:, a] = force[:, a], -force[:, b]
+        row[:, dim + a], row[:, dim + b] = pos[:, b], -pos[:, a]
+        row[:, 2 * dim + k] = -1.0
         rows.append(row)
         values.append(force[:, a] * pos[:, b] - force[:, b] * pos[:, a])
-    return tuple(map(float, np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=1e-10)[0]))
+    design, value = np.concatenate(rows), np.concatenate(values)
+    design = design / (size := np.maximum(np.linalg.norm(design, axis=0), 1e-300))
+
+    def best(columns):
+        found = np.linalg.lstsq(design[:, :columns], value, rcond=1e-10)[0]
+        return found / size[:columns], float(((design[:, :columns] @ found - value) ** 2).sum())
+
+    (alone, left), (beside, less) = best(dim), best(design.shape[1])
+    # about a linear trap every point will do beside some uniform force, and both leave nothing
+    return tuple(map(float, (beside if less < POINTED * left and left > EXACT * (value @ value) else alone)[:dim]))
 
 
 def candidates(
@@ -317,7 +334,8 @@ def candidates(
     speed = line(np.linalg.norm(motion.vel, axis=1), SPEEDS)
     if left is not None and dim > 1:  # what is steep about a point, as a wall, is none of the grid's functions
         centre = pointed_to(data.sum(motion.share[:, None] * motion.pos), left)
-        away = line(VARIABLE[POINT](motion, centre), CURVE)
+        size = np.repeat(np.linalg.norm(left, axis=1), np.diff(data.start))  # a wall is where few come
+        away = line(VARIABLE[POINT](motion, centre), CURVE, size)
         out += [NodeBlock("central", by, POINT, away, dim, centre=centre) for by in beside]
     for by in beside:
         out.append(NodeBlock("field", by, PLACE, place, dim))

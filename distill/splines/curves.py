@@ -100,13 +100,20 @@ class Space(Splines):
         return out * self.envelope(inside).reshape(-1, *[1] * (out.ndim - 1))
 
 
-def breaks_of(x: np.ndarray, intervals: int) -> np.ndarray:
-    """Breaks for values ``x``, half by their number and half evenly: where few are may matter most."""
-    grid = np.linspace(x.min(), x.max(), 8 * intervals + 1)
-    below = np.searchsorted(np.sort(x), grid, "right") / len(x)
+def breaks_of(x: np.ndarray, intervals: int, weight: np.ndarray | None = None) -> np.ndarray:
+    """Breaks for values ``x``, half by their number and half evenly: where few are may matter most; with a ``weight``
+    of each, half of them by that.
+    """
+    grid, order = np.linspace(x.min(), x.max(), 8 * intervals * (1 if weight is None else 8) + 1), np.argsort(x)
     even = (grid - grid[0]) / (grid[-1] - grid[0])
-    measure = (below - below[0]) / (below[-1] - below[0]) + even
-    breaks = np.interp(np.linspace(0, 2, intervals + 1), measure, grid)
+
+    def share(of):
+        below = np.r_[0.0, np.cumsum(of[order])][np.searchsorted(x[order], grid, "right")]
+        return (below - below[0]) / (below[-1] - below[0])
+
+    measure = share(np.ones(len(x))) + even
+    measure = measure + 2 * share(weight) if weight is not None else measure
+    breaks = np.interp(np.linspace(0, measure[-1], intervals + 1), measure, grid)
     breaks[0], breaks[-1] = x.min(), x.max()
     return breaks
 
