@@ -11,7 +11,7 @@ from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.files.scales import Scales
 from distill.formulas.text import parse, to_text
 from distill.formulas.units import Units
-from distill.law.further import composed
+from distill.law.further.composition import composed
 from distill.law.receivers import law_error
 from distill.law.selection import Ground
 from distill.law.verdict import of_terms

@@ -9,7 +9,7 @@ import pytest
 from distill.files.dataset import Dataset
 from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.formulas.text import parse
-from distill.law.further import Drive
+from distill.law.further.slots import Drive
 from distill.law.joint import examined, fitted, numbers_of, trimmed
 from distill.law.receivers import law_acceleration, receivers
 from distill.law.selection import Ground

@@ -19,6 +19,7 @@ import sympy as sp
 from distill.formulas.functions import greater
 from distill.formulas.improve import round_exponents
 from distill.formulas.objective import SOFT, SQUARES, Objective
+from distill.formulas.switches import refine_thresholds, thresholds
 from distill.formulas.tree import canonical, complexity
 
 RADIUS, DIRECTIONS = "r", ("dx", "dy", "dz")
@@ -35,13 +36,14 @@ ROUNDED = 4  # ... of the best families whose exponents are rounded
 @dataclass(frozen=True)
 class Family:
     """``form(r, a, t)``: S with the ``linear`` constants a and the others t; ``starts(x)``: values of t, x being a
-    typical distance.
+    typical distance. ``switched``: t[0] is a threshold of a jump, for which the distances themselves are tried.
     """
 
     name: str
     linear: int
     form: Callable
     starts: Callable = lambda x: [()]
+    switched: bool = False
 
 
 def _screens(x):
@@ -132,6 +134,18 @@ FAMILIES = (
     ),
 )
 
+# what acts only beyond a distance, or only within it, with a jump there
+SWITCHED = tuple(
+    Family(f"{name} {where}", linear, lambda r, a, t, f=form, c=condition: f(r, a, t[1:]) * c(r, t[0]), starts, True)
+    for where, condition in (("beyond", greater), ("within", lambda r, t: greater(t, r)))
+    for name, linear, form, starts in (
+        ("line", 2, lambda r, a, t: a[0] * r + a[1], lambda x: [(x,)]),
+        ("power", 1, lambda r, a, t: a[0] * r ** t[0], lambda x: [(x, p) for p in FEW]),
+    )
+)
+PLACES = 31  # quantiles of the distances that are tried for a threshold, and
+FAR_OFF = 4.0  # times the loss of the best other fit, from which on a threshold there is not refined
+
 # beside the direction of a message component there is one linear constant a direction: the line's offset is not linear
 SHIFTED = Family("shifted line", 1, lambda r, a, t: a[0] * (r + t[0]), lambda x: [(-3 * x,), (-x,), (-0.3 * x,), (x,)])
 
@@ -176,6 +190,7 @@ class Curves:
         self.typical = float(np.median(distance))
         self.x = sp.Symbol("#x", real=True)  # r in units of the typical one: fits do not depend on the unit
         self.hats = self._free_radial(distance)
+        self.places = np.unique(np.quantile(distance, np.linspace(0, 1, PLACES + 2)[1:-1])) / self.typical
         self.columns = {s: c for s, c in zip(objective.symbols, objective.columns, strict=True)}
 
     def _free_radial(self, distance) -> np.ndarray:
@@ -224,6 +239,7 @@ class Curves:
         fits = []
         for product in single:
             fits += [self._one(product, f) for f in self.families]
+        fits += self._jumps(single, min((f[0] for f in fits if f is not None), default=np.inf))
         if pair is not None:
             shared = [self._shared(pair, f) for f in self.families if f.linear == 1]
             fits += shared
@@ -252,6 +268,20 @@ class Curves:
         direction = sp.Add(*[c * d for c, d in zip(along, self.d, strict=True)])
         form = product * direction * family.form(self.x, (sp.S.One,), t) / self.r + offset[0]
         return self._fit(form, (*along, *offset), t, family.starts(1.0))
+
+    def _jumps(self, products, least: float):
+        """Fits with a jump at a distance, as good as the data can tell it; those that are not hopeless."""
+        out = []
+        for product, family in itertools.product(products if not self.d else (), SWITCHED):
+            a, t = _symbols("a", family.linear), _symbols("t", _count(family))
+            form = product * family.form(self.x, a, t)
+            starts = [(place, *start[1:]) for place in self.places for start in family.starts(1.0)]
+            coarse = self._fit(form, a, t, starts)
+            if coarse is None or coarse[0] > FAR_OFF * least:
+                continue
+            known = thresholds(refine_thresholds(coarse[1], self.objective)[0])
+            out.append(self._fit(form, a, t, [(known[0][2] / self.typical, *coarse[2][1:])]) if known else coarse)
+        return out
 
     def _shared(self, pair, family: Family):
         """One form of the distance for two products, each with a factor of its own."""

@@ -13,7 +13,8 @@ from distill.formulas.latex import to_latex
 from distill.formulas.text import parse, to_text
 from distill.formulas.tree import complexity
 from distill.formulas.units import ONE, Units
-from distill.law import constants, further, node_terms, selection, trust, verdict
+from distill.law import constants, node_terms, selection, trust, verdict
+from distill.law.further import composition
 from distill.law.levels.refine import refined_by_group
 from distill.law.receivers import (
     Receivers,
@@ -182,8 +183,8 @@ def beside(found: Finding, ground: selection.Ground) -> Finding:
     """
     terms, before = found.source.further, found.before
     if before is not None and found.source.name != SPLINES:  # splines are of the data's accelerations themselves
-        before = further.composed(before, terms, ground.of_predictions(), ground.units)[0]
-    law, known, errors = further.composed(found.law, terms, ground, ground.units)
+        before = composition.composed(before, terms, ground.of_predictions(), ground.units)[0]
+    law, known, errors = composition.composed(found.law, terms, ground, ground.units)
     law = replace(law, pair=with_coefficients(law.pair))
     known["constants"] += [c for c in found.known["constants"] if "gap" in c]
     refined = replace(found.refined, law=law, held_out=law_error(law, ground.held), data=ground.many)

@@ -1,0 +1,199 @@
+"""Formulas for the terms beside the radial force that splines have found to be needed.
+
+One after the other, on what the others leave of the accelerations: the function of each ``Slot`` is looked for as the
+control looks for a pair force, from families of forms and products of the properties, repaired and chosen on
+accelerations that were left out. At last all constants are fitted together (``law.joint``).
+
+Forces that depend on the place or the time alone share a uniform one in any way, and stand in for each other where
+motion is alike everywhere: where splines have several of these, each is tried alone, and all of them are kept only if
+they predict better.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import sympy as sp
+from scipy.linalg import block_diag
+
+from distill.formulas.tree import with_scales
+from distill.formulas.units import ONE, Units, times, with_units
+from distill.law.further.slots import UNIFORM, OfAxis, Slot, slots
+from distill.law.further.starts import RADIUS
+from distill.law.joint import LOST, examined, fitted, spelt, trimmed
+from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, weights_of
+from distill.law.selection import Ground, tried_out
+from distill.messages.net_forces import node_design
+from distill.physics.law import Law
+from distill.physics.terms import TERMS, About
+from distill.physics.terms.state import DISTANCE, TIME
+from distill.physics.terms.values import is_constant, is_number
+from distill.search.front import Row
+from distill.splines.blocks import NodeBlock, columns_of
+from distill.splines.normal_equations import solve
+from distill.splines.pair_spline import Further
+
+REPAIRS = 3  # rounds of repair
+FELT = 50  # receivers at least have to feel a term, in as many as formulas are tried on
+RESTING = ("central", "field", "constant_force")  # further terms of the place or the time alone
+SMOOTH = 10.0 ** np.arange(-12, 0, 2)  # strengths of the penalty on curves
+
+
+def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units = ONE) -> tuple[Law, dict, dict]:
+    """``law``, whose radial force and constant node terms were found beside the splines ``further``, with formulas in
+    their place, and what ``joint.examined`` says of it: all constants are fitted together. ``ground``: of all
+    accelerations; ``units`` to look for formulas in.
+    """
+    best, least = None, np.inf
+    for base, some in [*(alone(law, group, further, ground) for group in _resting(further)), (law, further)]:
+        found = _composed(base, some, ground, units)
+        error = law_error(found, ground.held)
+        if best is None or error * LOST < least:
+            best, least = found, error
+        if least <= ground.check.tiny:
+            break
+    return examined(best, ground.many, ground.held, ground.canonical)
+
+
+def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units) -> Law:
+    inside, places = ground if units == ONE else ground.within(units), slots(further, ground)
+    made = {s.name: [_by_splines(s, further, data) / units.acceleration for data in ground.sets] for s in places}
+    found = with_formulas(in_units(law, units), [slot.within(units) for slot in places], made, inside)
+    law = fitted(of_data(found, units, ground.canonical), ground.many, ground.held)
+    return spelt(fitted(trimmed(law, ground), ground.many, ground.held), ground.canonical)
+
+
+def _kind(one: Further) -> tuple | None:
+    """What a function of the place or the time alone is of; None of other terms."""
+    block = one.block
+    return (block.term, block.over) if isinstance(block, NodeBlock) and block.term in RESTING else None
+
+
+def _resting(further: Sequence[Further]) -> list[tuple]:
+    """The kinds of functions of the place or the time alone, if there are several."""
+    kinds = list(dict.fromkeys(kind for one in further if (kind := _kind(one))))
+    return kinds if len(kinds) > 1 else []
+
+
+def alone(law: Law, kind: tuple, further: Sequence[Further], ground: Ground) -> tuple[Law, list[Further]]:
+    """``law`` and ``further`` without functions of the place or the time but those of the ``kind`` and a uniform force,
+    fitted again to what the other terms leave.
+    """
+    own, others = ([one for one in further if _kind(one) in kinds] for kinds in ((kind,), (None,)))
+    law = replace(law, node={name: value for name, value in law.node.items() if name not in UNIFORM.values()})
+    uniform = list(UNIFORM.values()) if np.ptp(ground.many.state.mass) > 0 else [UNIFORM[None]]
+    finer = [one.block.finer() for one in own]
+    width = sum(block.size for block in finer)
+    rough = np.zeros((width + ground.dim * len(uniform),) * 2)
+    rough[:width, :width] = block_diag(*(block.roughness() for block in finer))
+
+    def rows(data: Receivers) -> tuple[np.ndarray, np.ndarray]:
+        """(columns [residual, column], accelerations that are left [residual]), weighted."""
+        mass = data.state.mass[:, None]
+        left = data.acc - law_acceleration(law, data) - sum(data.sum(one.forces(data.seen)) / mass for one in others)
+        start = np.r_[data.start, len(data.unit)]
+        curves = np.concatenate([columns_of(block, data.seen, start) for block in finer], 2) / mass[:, :, None]
+        columns = np.hstack([curves.reshape(-1, width), node_design(data.state, uniform)])
+        weight = np.repeat(weights_of(data, np.linalg.norm(data.acc, axis=1)), ground.dim)
+        return columns * weight[:, None], left.reshape(-1) * weight
+
+    (x, y), (other, there) = rows(ground.many), rows(ground.held)
+    gram, moment = x.T @ x, x.T @ y
+    tried = [solve(gram, moment, rough, smooth, len(y)) for smooth in SMOOTH]
+    best = min(tried, key=lambda g: float(((other @ g - there) ** 2).sum()))
+    ends = np.cumsum([block.size for block in finer])[:-1]
+    curves = np.split(best[:width], ends)
+    node = dict(zip(uniform, best[width:].reshape(len(uniform), -1), strict=True))
+    return replace(law, node=law.node | node), [*others, *map(Further, finer, curves)]
+
+
+def in_units(law: Law, units: Units) -> Law:
+    """A law of a radial force and constant node terms, of data divided by ``units``."""
+    node = {name: value / TERMS[name].unit(units) for name, value in law.node.items()}
+    return replace(law, pair=units.pair(law.pair), node=node)
+
+
+def of_data(law: Law, units: Units, canonical: Callable) -> Law:
+    """A law of data divided by ``units`` as one of the data; ``canonical``: how formulas are spelt."""
+    length = units.of.get(RADIUS, 1.0)
+    of = units.of | {DISTANCE: length, TIME: length / units.speed}
+
+    def back(part, name):
+        unit = TERMS[name].unit(units)
+        if is_number(part):
+            return float(part) * unit
+        return canonical(times(unit, with_units(part, {variable: 1 / own for variable, own in of.items()})))
+
+    def value(found, name):
+        if isinstance(found, About):
+            return About(tuple(length * c for c in found.centre), back(found.strength, name))
+        if isinstance(found, tuple):
+            return tuple(back(part, name) for part in found)
+        return found * TERMS[name].unit(units) if is_constant(found) else back(found, name)
+
+    pairs = {name: back(expr, name) for name, expr in law.pairs.items()}
+    node = {name: value(found, name) for name, found in law.node.items()}
+    return replace(law, pair=back(law.pair, "radial"), pairs=pairs, node=node)
+
+
+def with_formulas(law: Law, places: Sequence[Slot], made: dict, ground: Ground) -> Law:
+    """``law`` with a formula in each of the ``places``, constants fitted one term after the other; ``made``: name of a
+    place -> accelerations by splines [receiver, dim] of each of the ``sets`` of ``ground``, to begin with.
+    """
+    sets, made = ground.sets, dict(made)
+    base = [law_acceleration(law, data) for data in sets]
+    found: dict[str, sp.Expr] = {}
+    for last in (False, True):
+        for slot in places:
+            others = [name for name in made if name != slot.name]
+            left = [data.acc - base[k] - sum(made[name][k] for name in others) for k, data in enumerate(sets)]
+            seen = list(zip(sets, left, strict=True))
+            if (felt := _felt(*made[slot.name][:2])) is not None:
+                seen[0] = sets[1].subset(felt), left[1][felt]
+            view = ground.viewed(lambda _, k, s=slot, of=seen: s.view(of[k][0], law, of[k][1]), _inputs(slot, sets[1]))
+            if last:
+                expr = found[slot.name]
+            else:
+                rows = [Row(0, 0.0, "", start) for start in slot.starts(view)]
+                candidates, chosen = tried_out(rows, view, REPAIRS)
+                expr = candidates[chosen].expr
+            found[slot.name] = view.canonical(acceleration_objective(view.many).fit(with_scales(expr))[0])
+            made[slot.name] = [
+                _by_formula(found[slot.name], slot.view(data, law, rest)) for data, rest in zip(sets, left, strict=True)
+            ]
+    for slot in places:
+        law = slot.put(law, found[slot.name])
+    return law
+
+
+def _felt(few: np.ndarray, many: np.ndarray) -> np.ndarray | None:
+    """Which of the ``many`` receivers formulas are tried on in place of the ``few``, hardly one of which feels a term,
+    by the accelerations [receiver, dim] that it makes: as many, half of them those that feel it most.
+    """
+    strength, square = (many**2).sum(1), (few**2).sum(1)
+    if square.sum() ** 2 >= FELT * (square**2).sum():
+        return None
+    half = len(few) // 2
+    felt = np.arange(len(many)) < half
+    felt[np.argsort(-strength, kind="stable")[:half]] = True
+    return felt
+
+
+def _inputs(slot: Slot, data: Receivers) -> list[str]:
+    """What the function may depend on, but for what does not vary."""
+    found = slot.features(data.seen)
+    return [name for name, value in found.items() if np.ptp(value) > 0] or list(found)[:1]
+
+
+def _by_splines(slot: Slot, further: Sequence[Further], data: Receivers) -> np.ndarray:
+    """Accelerations [receiver, dim] by the splines that the formula of ``slot`` will stand for."""
+    force = sum(data.sum(one.forces(data.seen)) for one in further if slot.stands_for(one.block))
+    if isinstance(slot, OfAxis):
+        force = force * np.eye(slot.dim)[slot.axis]
+    return force / data.state.mass[:, None]
+
+
+def _by_formula(expr: sp.Expr, view: Receivers) -> np.ndarray:
+    plain = acceleration_objective(view)
+    with np.errstate(all="ignore"):
+        return plain.apply(plain.values(expr)).reshape(view.acc.shape)
