@@ -19,7 +19,7 @@ import sympy as sp
 from distill.formulas.functions import greater
 from distill.formulas.improve import round_exponents
 from distill.formulas.objective import SOFT, SQUARES, Objective
-from distill.formulas.switches import refine_thresholds, thresholds
+from distill.formulas.switches import plain, refine_thresholds, thresholds
 from distill.formulas.tree import canonical, complexity
 
 RADIUS, DIRECTIONS = "r", ("dx", "dy", "dz")
@@ -279,8 +279,9 @@ class Curves:
             coarse = self._fit(form, a, t, starts)
             if coarse is None or coarse[0] > FAR_OFF * least:
                 continue
-            known = thresholds(refine_thresholds(coarse[1], self.objective)[0])
-            out.append(self._fit(form, a, t, [(known[0][2] / self.typical, *coarse[2][1:])]) if known else coarse)
+            known = thresholds(refine_thresholds(plain(coarse[1]), self.objective)[0])
+            fine = self._fit(form, a, t, [(known[0][2] / self.typical, *coarse[2][1:])]) if known else None
+            out.append(coarse if fine is None else (fine[0], plain(fine[1]), fine[2]))
         return out
 
     def _shared(self, pair, family: Family):
