@@ -17,10 +17,12 @@ from distill.law.selection import Ground
 from distill.law.verdict import of_terms
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law
-from distill.splines.blocks import with_motion
+from distill.splines.blocks import candidates, pointed_to, with_motion
 from distill.splines.dependence import ANY, GIVEN
 from distill.splines.fit import fit_pair_force
+from distill.splines.normal_equations import table
 from distill.splines.observations import observations
+from distill.splines.pair_spline import Further
 
 
 def world(extra=None, gravity=lambda own, other: own * other, n=3, count=60, frames=20, seed=0, noise=0.0) -> Dataset:
@@ -112,6 +114,45 @@ def test_without_motion_no_term_is_tried():
     data = world(WORLDS["relative_velocity, 1"])
     edges = observations(data, "train")
     assert fit_pair_force(edges, nodes_of(edges), 0, (GIVEN, ANY)).further == []
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("push, uniform", [(lambda s: -2 * s, 0.0), (lambda s: np.exp(-s), 0.0), (np.cos, 3.0)])
+def test_the_point_of_a_field_is_found_beside_a_uniform_force(push, uniform, dim):
+    pos, centre = np.random.default_rng(3).normal(0, 2, (400, dim)), np.arange(1.0, dim + 1)
+    away = pos - centre
+    s = np.linalg.norm(away, axis=1, keepdims=True)
+    force = push(s) * away / s + uniform * np.eye(dim)[0]
+    np.testing.assert_allclose(pointed_to(pos, force), centre, atol=1e-9)
+
+
+WALL = "central, 1, of the distance from a point"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [pytest.param([WALL], marks=pytest.mark.slow), [WALL, "field, 1, of the place", "constant_force, 1, of time"]],
+)
+def test_a_wall_about_a_point_is_one_however_splines_tell_it(names):
+    centre = np.array([1.5, -2.0])
+
+    def wall(e, r, dv, pos, vel, t):
+        s = np.linalg.norm(pos - centre, axis=-1, keepdims=True)
+        return shared(20 / (1 + np.exp((s - 1) / 0.1)) * (pos - centre) / s - np.array([0.0, 1.0]))
+
+    data = world(wall)
+    edges = with_motion(observations(data, "train"), data)
+    nodes = nodes_of(edges)
+    edges["acc_pred_i"] = edges["acc_i"]
+    ground = Ground(edges, nodes, (), 0)
+    start = Law(parse("-m_i*m_j/(r + 0.2)^2", ("r", "m_i", "m_j")), node={"constant_force": np.array([0.1, -1.2])})
+    seen = table(edges, nodes, 0)
+    left = seen.target - seen.sum(start.radial(**seen.ends)[:, None] * seen.unit)
+    terms = [block for block in candidates(seen, (), [], 1.0, left=left) if block.name in names]
+    law, _, _ = composed(start, [Further(block, np.full(block.size, 0.01)) for block in terms], ground)
+    assert law_error(law, ground.held) < 1e-9
+    np.testing.assert_allclose(law.node["central"].centre, centre, atol=1e-6)
+    assert set(law.node) == {"central", "constant_force"}
 
 
 def test_formulas_take_the_place_of_splines():

@@ -21,6 +21,8 @@ CURVES = {
     "screened gravity": "-m_i*m_j*exp(-r/2.0)/r^2",
     "Lennard-Jones": "24.0*(2/r^13-1/r^7)",
     "superposition": "(q_i*q_j-m_i*m_j)/(r+0.01)^2",
+    "stretched spring": "-2.0*(r-0.99)*greater(r,1.99)",
+    "gravity within": "-m_i*m_j*greater(2.5,r)/r^2",
 }
 
 

@@ -37,6 +37,7 @@ LOST = 1.001  # times the error on receivers left out that rounding may cost
 PRUNED = 1.02  # ... that a part of a function is dropped for
 SOFT = 0.01  # residuals, relative, from which on they count less
 STEPS = 40  # of the fit
+FAR = 1e9  # residuals, relative, that are as bad as any
 
 
 @dataclass
@@ -171,7 +172,8 @@ def fitted(law: Law, data: Receivers, held: Receivers) -> Law:
     def at(u):  # residuals and their derivatives, asked for one after the other
         if last[0] is None or (u != last[0]).any():
             r, J = residuals(u * unit)
-            last[:] = u.copy(), np.nan_to_num(r, nan=1e3, posinf=1e3, neginf=-1e3), np.nan_to_num(J, posinf=0, neginf=0)
+            r = np.clip(np.nan_to_num(r, nan=FAR), -FAR, FAR)
+            last[:] = u.copy(), r, np.nan_to_num(J, posinf=0, neginf=0)
         return last
 
     start = numbers.start / unit

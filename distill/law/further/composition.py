@@ -29,7 +29,7 @@ from distill.physics.terms import TERMS, About
 from distill.physics.terms.state import DISTANCE, TIME
 from distill.physics.terms.values import is_constant, is_number
 from distill.search.front import Row
-from distill.splines.blocks import NodeBlock, columns_of
+from distill.splines.blocks import POINT, NodeBlock, columns_of
 from distill.splines.normal_equations import solve
 from distill.splines.pair_spline import Further
 
@@ -44,8 +44,9 @@ def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units 
     their place, and what ``joint.examined`` says of it: all constants are fitted together. ``ground``: of all
     accelerations; ``units`` to look for formulas in.
     """
+    whole, others = (law, further), [alone(law, kind, further, ground) for kind in _resting(further)]
     best, least = None, np.inf
-    for base, some in [*(alone(law, group, further, ground) for group in _resting(further)), (law, further)]:
+    for base, some in (*others, whole) if len(others) > 1 else (whole, *others):
         found = _composed(base, some, ground, units)
         error = law_error(found, ground.held)
         if best is None or error * LOST < least:
@@ -70,9 +71,11 @@ def _kind(one: Further) -> tuple | None:
 
 
 def _resting(further: Sequence[Further]) -> list[tuple]:
-    """The kinds of functions of the place or the time alone, if there are several."""
+    """The kinds of functions of the place or the time alone, if there are several, or one about a point: steep walls
+    are hard to tell for curves with a few knots.
+    """
     kinds = list(dict.fromkeys(kind for one in further if (kind := _kind(one))))
-    return kinds if len(kinds) > 1 else []
+    return kinds if len(kinds) > 1 or any(over == POINT for _, over in kinds) else []
 
 
 def alone(law: Law, kind: tuple, further: Sequence[Further], ground: Ground) -> tuple[Law, list[Further]]:
