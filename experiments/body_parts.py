@@ -1,4 +1,4 @@
-"""The parts of docs/bodies.md: the solar system and planted bodies (``benchmarks/solar_system.py``, ``bodies.py``)."""
+"""The parts of docs/bodies.md: ``benchmarks/solar_system.py``, ``bodies.py`` and ``bodies_network.py``."""
 
 from own_data_parts import of_rows
 
@@ -85,3 +85,16 @@ def bodies(stored: dict) -> str:
             )
     about = f"`python benchmarks/bodies.py`. {of_rows(found['rows'], 'bodies')}"
     return "\n\n".join([what, found["table"], "; ".join(told).capitalize() + ".", about])
+
+
+def network(stored: dict) -> str:
+    """Planted bodies: values that a network learns, and laws read from it, beside those of splines."""
+    found = stored["sections"]["bodies_network"]
+    what = (
+        "The data sets of *planted bodies* below, the value of one of sixteen bodies told: values learnt beside the"
+        " weights of a network and the law from its messages, and the same of `learn_properties.py` with splines."
+        " *Largest error*: of the true value (of a tenth of the typical one, where that is more). *Law*: the true"
+        " form, every constant within 2 %."
+    )
+    about = f"`python benchmarks/bodies_network.py`. {of_rows(found['rows'], 'bodies_network')}"
+    return "\n\n".join([what, found["table"], about])

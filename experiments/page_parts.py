@@ -396,6 +396,7 @@ PARTS = {
     "terms": evidence_parts.of("terms", own_data_parts.terms),
     "solar-system": evidence_parts.of("solar_system", body_parts.solar_system),
     "bodies": evidence_parts.of("bodies", body_parts.bodies),
+    "bodies-network": evidence_parts.of("bodies_network", body_parts.network),
     "residual-test": evidence_parts.of("residual_test", evidence_parts.residual_test),
     "near-misses": near_misses,
     "planted": planted,

@@ -18,6 +18,7 @@ from distill.network.training import Trainer, fit
 from distill.network.weights import load_run
 from distill.pipeline import unknowns
 from distill.pipeline.train import resolve
+from distill.report import stages
 from distill.shell import paths
 from distill.shell.errors import UsageError, UserError
 from models import GNN, ModelConfig
@@ -109,6 +110,7 @@ def test_masses_are_learnt_and_every_later_stage_takes_them_as_known(folder, mon
     assert found.correlation["mass"] > 0.99 and found.learnt == config.learnt
     with np.load(paths.OUTPUTS / run / "messages_test.npz") as messages:
         assert set(messages["mass_i"]) <= set(own)
+    assert "2 (given)" in stages.learnt(config.learnt)
     arrays = dict(load_dataset("w").arrays)
     config.learnt.bodies[4] = "somebody"
     with pytest.raises(UserError, match="body '4' that run .* has never seen"):

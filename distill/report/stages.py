@@ -12,6 +12,7 @@ from distill.report.material import history
 from distill.report.page import code, details, formula, image, missing, percent, r2, shown, table, text
 
 FIGURES_A_ROW = 3
+BODIES_SHOWN = 30
 DRAWN = 12  # particles in a periodic box
 
 
@@ -80,12 +81,26 @@ def training(m) -> str:
         ["Training", f"{shown(c.steps)} steps, {shown(c.train_graphs)} frames, loss {loss}, {seconds}"],
         ["Validation MAE", f"{mae}, n {shown(c.validation_graphs)} frames"],
     ]
-    body = table([], rows)
+    body = table([], rows) + (learnt(c.learnt) if c.learnt else "")
     if columns := history(m.run):
         caption = "Left: losses. Right: mean absolute error of an acceleration component on the validation split."
         figure = plots.save_bytes(plots.training_curve(columns, ""))
         body += image(figure, "Losses and validation error", caption)
     return body
+
+
+def learnt(values) -> str:
+    """Values of bodies that were trained beside the weights (``kinds.TrainedValues``)."""
+    rows = []
+    for k, body in enumerate(values.bodies[:BODIES_SHOWN]):
+        own = [f"{v[k]:.5g}" + (" (given)" if body in values.given[name] else "") for name, v in values.values.items()]
+        rows.append([text(body), *own])
+    scale = "; ".join(f"{name}: {how}" for name, how in values.gauge.items())
+    more = len(values.bodies) - len(rows)
+    said = f"Learnt beside the weights. {'. '.join(values.says)}. Scale of {scale}." + (
+        f" {more} more." if more else ""
+    )
+    return table(["body", *map(text, values.values)], rows, text(said))
 
 
 def priors_of(config) -> list[str]:
