@@ -311,6 +311,16 @@ def pointed_to(pos: np.ndarray, force: np.ndarray) -> tuple[float, ...]:
     return tuple(map(float, (beside if less < POINTED * left and left > EXACT * (value @ value) else alone)[:dim]))
 
 
+def about_point(motion: Motion, pos: np.ndarray, left: np.ndarray, degree: np.ndarray) -> "NodeBlock":
+    """A force about the point that forces ``left`` at the places ``pos`` [receiver, dim] point to or from; ``degree``:
+    edges in ``motion`` of each of them.
+    """
+    centre = pointed_to(pos, left)
+    size = np.repeat(np.linalg.norm(left, axis=1), degree)  # a wall is where few come
+    away = line(VARIABLE[POINT](motion, centre), CURVE, size)
+    return NodeBlock("central", None, POINT, away, pos.shape[1], centre=centre)
+
+
 def candidates(
     data, products: Sequence[Product], names: Sequence[str], unit: float, radial=None, left=None
 ) -> list[Block]:
@@ -333,10 +343,8 @@ def candidates(
     place = Grid(tuple(line(along, CELLS[dim]) for along in motion.pos.T))
     speed = line(np.linalg.norm(motion.vel, axis=1), SPEEDS)
     if left is not None and dim > 1:  # what is steep about a point, as a wall, is none of the grid's functions
-        centre = pointed_to(data.sum(motion.share[:, None] * motion.pos), left)
-        size = np.repeat(np.linalg.norm(left, axis=1), np.diff(data.start))  # a wall is where few come
-        away = line(VARIABLE[POINT](motion, centre), CURVE, size)
-        out += [NodeBlock("central", by, POINT, away, dim, centre=centre) for by in beside]
+        around = about_point(motion, data.sum(motion.share[:, None] * motion.pos), left, np.diff(data.start))
+        out += [replace(around, by=by) for by in beside]
     for by in beside:
         out.append(NodeBlock("field", by, PLACE, place, dim))
         if moving and dim == 2:  # in three dimensions B is a vector, for which a law has no formula here yet

@@ -128,6 +128,8 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> Pa
             if any(isinstance(block, Modulated) for block in tried[-1].blocks):  # now the force is known better
                 blocks = _blocks(few, names, unit, tried, scale, among)
                 tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
+            if blocks and GIVEN in found:
+                missed = errors[GIVEN] * _against(tried, found[GIVEN], few, scale)
             if missed < (1 - GAINED) * errors.get(kind, np.inf):
                 found[kind], errors[kind] = tried, missed * learnt
     best = _best(errors)
@@ -146,6 +148,18 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> Pa
     }
     out.about = about
     return out
+
+
+def _against(fit: tuple, other: tuple, data: Table, scale: float) -> float:
+    """Held-out relative error of a fit over that of an ``other``, with the robust weights of the first: each takes for
+    outliers what it can't say, such as a wall that few particles reach, and would be the better by its own.
+    """
+    weight, errors = weights_of(data, predicted_by(fit[-1], fit[2], data) * scale, scale), []
+    for _, _, _, of in (fit, other):
+        normal = normal_equations(of, data, weight, scale)
+        rough = penalty(of, normal.moment.shape[1])
+        errors.append(min(typical(held_out(normal, rough, s)) for s in SMOOTH[4:13:4]))
+    return float(np.sqrt(errors[0] / errors[1]))
 
 
 def _by_levels(errors: dict) -> bool:

@@ -29,7 +29,7 @@ from distill.physics.terms import TERMS, About
 from distill.physics.terms.state import DISTANCE, TIME
 from distill.physics.terms.values import is_constant, is_number
 from distill.search.front import Row
-from distill.splines.blocks import POINT, NodeBlock, columns_of
+from distill.splines.blocks import PLACE, POINT, NodeBlock, about_point, columns_of, of_typical_size
 from distill.splines.normal_equations import solve
 from distill.splines.pair_spline import Further
 
@@ -44,7 +44,7 @@ def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units 
     their place, and what ``joint.examined`` says of it: all constants are fitted together. ``ground``: of all
     accelerations; ``units`` to look for formulas in.
     """
-    whole, others = (law, further), [alone(law, kind, further, ground) for kind in _resting(further)]
+    whole, others = (law, further), [alone(law, own, further, ground) for own in _resting(law, further, ground)]
     best, least = None, np.inf
     for base, some in (*others, whole) if len(others) > 1 else (whole, *others):
         found = _composed(base, some, ground, units)
@@ -70,32 +70,42 @@ def _kind(one: Further) -> tuple | None:
     return (block.term, block.over) if isinstance(block, NodeBlock) and block.term in RESTING else None
 
 
-def _resting(further: Sequence[Further]) -> list[tuple]:
-    """The kinds of functions of the place or the time alone, if there are several, or one about a point: steep walls
-    are hard to tell for curves with a few knots.
+def _resting(law: Law, further: Sequence[Further], ground: Ground) -> list[list]:
+    """Blocks of every kind of function of the place or the time alone, if there are several, or some of the place:
+    steep walls about a point are hard to tell for curves with a few knots, and one may hide in a field.
     """
-    kinds = list(dict.fromkeys(kind for one in further if (kind := _kind(one))))
-    return kinds if len(kinds) > 1 or any(over == POINT for _, over in kinds) else []
+    kinds: dict[tuple, list] = {}
+    for one in further:
+        if kind := _kind(one):
+            kinds.setdefault(kind, []).append(one.block.finer())
+    over = {over for _, over in kinds}
+    if PLACE in over and POINT not in over and ground.dim > 1:
+        data = ground.many
+        left = (data.acc - law_acceleration(law, data)) * data.state.mass[:, None]
+        left = left - sum(data.sum(one.forces(data.seen)) for one in further if not _kind(one))
+        motion, degree = data.seen.motion, np.diff(np.r_[data.start, len(data.unit)])
+        around = about_point(motion, data.sum(motion.share[:, None] * motion.pos), left, degree)
+        kinds["central", POINT] = [of_typical_size(around, data.seen).finer()]
+    return list(kinds.values()) if len(kinds) > 1 or POINT in over else []
 
 
-def alone(law: Law, kind: tuple, further: Sequence[Further], ground: Ground) -> tuple[Law, list[Further]]:
-    """``law`` and ``further`` without functions of the place or the time but those of the ``kind`` and a uniform force,
-    fitted again to what the other terms leave.
+def alone(law: Law, own: Sequence, further: Sequence[Further], ground: Ground) -> tuple[Law, list[Further]]:
+    """``law`` and ``further`` without functions of the place or the time, but for the blocks ``own`` of one kind and a
+    uniform force, fitted again to what the other terms leave.
     """
-    own, others = ([one for one in further if _kind(one) in kinds] for kinds in ((kind,), (None,)))
+    others = [one for one in further if not _kind(one)]
     law = replace(law, node={name: value for name, value in law.node.items() if name not in UNIFORM.values()})
     uniform = list(UNIFORM.values()) if np.ptp(ground.many.state.mass) > 0 else [UNIFORM[None]]
-    finer = [one.block.finer() for one in own]
-    width = sum(block.size for block in finer)
+    width = sum(block.size for block in own)
     rough = np.zeros((width + ground.dim * len(uniform),) * 2)
-    rough[:width, :width] = block_diag(*(block.roughness() for block in finer))
+    rough[:width, :width] = block_diag(*(block.roughness() for block in own))
 
     def rows(data: Receivers) -> tuple[np.ndarray, np.ndarray]:
         """(columns [residual, column], accelerations that are left [residual]), weighted."""
         mass = data.state.mass[:, None]
         left = data.acc - law_acceleration(law, data) - sum(data.sum(one.forces(data.seen)) / mass for one in others)
         start = np.r_[data.start, len(data.unit)]
-        curves = np.concatenate([columns_of(block, data.seen, start) for block in finer], 2) / mass[:, :, None]
+        curves = np.concatenate([columns_of(block, data.seen, start) for block in own], 2) / mass[:, :, None]
         columns = np.hstack([curves.reshape(-1, width), node_design(data.state, uniform)])
         weight = np.repeat(weights_of(data, np.linalg.norm(data.acc, axis=1)), ground.dim)
         return columns * weight[:, None], left.reshape(-1) * weight
@@ -104,10 +114,10 @@ def alone(law: Law, kind: tuple, further: Sequence[Further], ground: Ground) -> 
     gram, moment = x.T @ x, x.T @ y
     tried = [solve(gram, moment, rough, smooth, len(y)) for smooth in SMOOTH]
     best = min(tried, key=lambda g: float(((other @ g - there) ** 2).sum()))
-    ends = np.cumsum([block.size for block in finer])[:-1]
+    ends = np.cumsum([block.size for block in own])[:-1]
     curves = np.split(best[:width], ends)
     node = dict(zip(uniform, best[width:].reshape(len(uniform), -1), strict=True))
-    return replace(law, node=law.node | node), [*others, *map(Further, finer, curves)]
+    return replace(law, node=law.node | node), [*others, *map(Further, own, curves)]
 
 
 def in_units(law: Law, units: Units) -> Law:
