@@ -9,12 +9,14 @@ from distill.files.dataset import load_dataset, save_dataset
 from distill.files.kinds import LearntRecord
 from distill.files.properties import in_messages
 from distill.identities import bilinear, errors
-from distill.identities.bilinear import BOTH, RESPONSE, ROLES, SAME, SOURCE, Problem
+from distill.identities.bilinear import BOTH, OWN, RESPONSE, ROLES, SAME, SOURCE, Problem, Scaling
 from distill.identities.learn import learn
-from distill.identities.pairs import compress
+from distill.identities.pairs import Basis, compress
 from distill.messages.net_forces import nodes_of
 from distill.shell import paths
 from distill.shell.errors import UserError
+from distill.splines import blocks
+from distill.splines.blocks import NodeBlock, with_motion
 from distill.splines.curves import Envelope, space
 from distill.splines.normal_equations import table
 from distill.splines.observations import observations
@@ -49,21 +51,18 @@ def folder(tmp_path, monkeypatch):
     return paths.DATASETS
 
 
-def problem_of(data, role, fold=None):
-    edges = observations(data, "train")
-    found = table(edges, nodes_of(edges))
-    curves = space(np.log(found.r), 8, Envelope(0.0, 1.0), 1.0)
-    rough = curves.roughness()
-
-    def functions(r):
-        return curves.matrix(curves.log(r))
-
-    pairs = compress(found, functions)
-    return (
-        Problem(pairs, role, np.zeros((0, pairs.count, pairs.count)), 1e-9 * rough.T @ rough, fold),
-        found,
-        functions,
-    )
+def problem_of(data, role, fold=None, products=None, acting=False):
+    """(problem, table) of all that is in ``data``; with ``acting`` a drag by every body's own and a scaled field."""
+    found = table(edges := with_motion(observations(data, "train"), data), nodes_of(edges))
+    basis, scalings = Basis(space(np.log(found.r), 8, Envelope(0.0, 1.0), 1.0)), ()
+    if acting:
+        speed = blocks.line(np.linalg.norm(found.motion.vel, axis=1), 3)
+        place = blocks.polynomials(found.motion.pos, 2)
+        node = (NodeBlock("drag", None, "the speed", speed, 2), NodeBlock("field", None, "the place", place, 2))
+        basis = Basis(basis.curves, (), tuple(blocks.of_typical_size(b, found.seen) for b in node))
+        scalings = (OWN, Scaling(1, 1))
+    products = np.zeros((0, BODIES, BODIES)) if products is None else products
+    return Problem(compress(found, basis), role, products, 1e-9, fold, scalings), found
 
 
 def values(rng, signed=False):
@@ -74,9 +73,8 @@ def values(rng, signed=False):
 def test_slopes_are_those_of_the_cost(folder, role):
     rng = np.random.default_rng(931)
     data = world(folder / "w.npz", values(rng), values(rng), noise=0.1)
-    problem, found, functions = problem_of(data, role, fold=2)
     products = rng.normal(size=(2, BODIES, BODIES))
-    problem = Problem(compress(found, functions, ("drag",)), role, products, problem.rough, 2)
+    problem, _ = problem_of(data, role, 2, products, acting=True)
     start = bilinear.linear(problem, values(rng, True), values(rng, True))
     if role == SAME:
         start = bilinear.linear(problem, start.source, start.source)
@@ -89,12 +87,11 @@ def test_slopes_are_those_of_the_cost(folder, role):
         by_cost = -(problem.moved(start, to).cost - problem.moved(start, -to).cost) / (4 * step)
         assert slope[k] == pytest.approx(by_cost, rel=1e-4, abs=1e-5 * np.abs(slope).max())
     one = problem.pairs.receivers[3]
-    j = problem.derivatives(start, one)
+    j = problem.derivatives(start, 3)
     to = np.zeros(problem.size)
     number = problem.unknowns(one)[1]  # of a body that it meets
     to[number] = step
-    products = problem.products_of(one)
-    moved = problem.moved(start, to).coefficients(one, products) - problem.moved(start, -to).coefficients(one, products)
+    moved = problem.left(problem.moved(start, to), one) - problem.left(problem.moved(start, -to), one)
     np.testing.assert_allclose(j[:, 1], moved / (2 * step), atol=1e-6)
     assert np.linalg.eigvalsh(matrix).min() > -1e-8 * np.abs(matrix).max()
 
@@ -126,9 +123,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say(folder):
         rng = np.random.default_rng(seed)
         s = values(rng)
         data = world(folder / f"w{seed}.npz", s, np.ones(BODIES), noise=0.05, seed=seed)
-        problem, found, functions = problem_of(data, SOURCE)
+        problem, found = problem_of(data, SOURCE)
         v = bilinear.fit(problem)
-        cov = errors.covariance(problem, v, found, functions)
+        cov = errors.covariance(problem, v, found)
         scale = np.exp(np.mean(np.log(np.abs(v.source))) - np.mean(np.log(s)))
         # the scale of both is the geometric mean of all
         jacobian = (np.eye(BODIES) - np.outer(v.source, 1 / v.source) / BODIES) / scale

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill.identities.bilinear import BOTH, RESPONSE, ROLES, SAME, SOURCE, Problem, Values, fit, minimise
+from distill.identities.bilinear import BOTH, RESPONSE, ROLES, ROUGHLY, SAME, SOURCE, Problem, Values, fit, minimise
 from distill.identities.pairs import Pairs
 from distill.splines.normal_equations import typical
 
@@ -50,18 +50,25 @@ class Chosen:
     problem: Problem
     values: Values
     fits: dict[str, tuple[Hypothesis, Problem, Values]]
+    folds: np.ndarray  # error of each
 
 
 def choose(
-    pairs: Pairs, tried: Sequence[Hypothesis], rough: np.ndarray, seed: int = 0, start: Values | None = None
+    pairs: Pairs,
+    tried: Sequence[Hypothesis],
+    seed: int = 0,
+    start: Values | None = None,
+    scalings: tuple = (),
+    strengths: Sequence[float] = SMOOTH,
 ) -> Chosen:
-    """The simplest of the hypotheses ``tried``, in their order, that the others are not clearly better than. ``rough``:
-    squared second differences, their strength is found. What fits far worse than the best is not asked for what it
-    foretells: it is no better. ``start``: of every fit, where there is one.
+    """The simplest of the hypotheses ``tried``, in their order, that the others are not clearly better than. The
+    strength of the penalty on curves is found. What fits far worse than the best is not asked for what it
+    foretells: it is no better. ``start``: of every fit, where there is one; ``scalings``: of what acts beside pairs
+    (``Problem``).
     """
     fits = {}
     for one in tried:
-        problem = Problem(pairs, one.role, one.products, rough * SMOOTH[2])
+        problem = Problem(pairs, one.role, one.products, strengths[len(strengths) // 2], None, scalings)
         fits[one.name] = (one, problem, fit(problem, seed, start))
     least = min(v.cost for _, _, v in fits.values())
     errors = {name: v.cost / pairs.rows.sum() for name, (_, _, v) in fits.items()}
@@ -69,23 +76,29 @@ def choose(
     for name, (one, problem, first) in fits.items():
         if first.cost > FAR_WORSE * max(least, FLOOR * pairs.square):
             continue
-        strengths = []
-        for smooth in SMOOTH:
-            own = with_rough(problem, rough * smooth)
-            start = minimise(own, first, 12)
-            strengths.append((held_out(own, start), own, start))
-        folds[name], *rest = min(strengths, key=lambda t: typical(t[0]))
+        tries = []
+        for smooth in strengths:
+            own = problem.with_(smooth=smooth)
+            begun = minimise(own, first, 12, ROUGHLY)
+            tries.append((held_out(own, begun), own, begun))
+        folds[name], *rest = min(tries, key=lambda t: typical(t[0]))
         fits[name] = (one, *rest)
         errors[name] = typical(folds[name])
     best = next(name for name in fits if name in folds)
     for other in folds:
         if errors[best] <= ENOUGH**2 / pairs.dim:
             break
-        clearly = errors[other] < BETTER**2 * errors[best] and (folds[other] < folds[best]).mean() > 0.5
+        clearly = better(folds[other], folds[best])
         if clearly and not same_in_effect(fits[best][0].role, fits[other][2]):
             best = other
-    one, problem, start = fits[best]
-    return Chosen(one, errors, problem, minimise(problem, start), {name: fits[name] for name in folds})
+    one, problem, begun = fits[best]
+    own = {name: fits[name] for name in folds}
+    return Chosen(one, errors, problem, minimise(problem, begun), own, folds[best])
+
+
+def better(one: np.ndarray, other: np.ndarray, bar: float = BETTER) -> bool:
+    """Whether errors ``one`` [fold] are clearly below the ``other``: in the mean by ``bar``, and in most folds."""
+    return typical(one) < bar**2 * typical(other) and bool((one < other).mean() > 0.5)
 
 
 def same_in_effect(role: str, v: Values) -> bool:
@@ -102,24 +115,21 @@ def same_in_effect(role: str, v: Values) -> bool:
     return bool(np.quantile(np.abs(ratio / np.median(ratio) - 1), 0.8) < MATTERS)
 
 
-def with_rough(problem: Problem, rough: np.ndarray) -> Problem:
-    return Problem(problem.pairs, problem.role, problem.products, rough, problem.fold)
-
-
-def held_out(problem: Problem, start: Values) -> np.ndarray:
+def held_out(problem: Problem, start: Values, steps: int = 12) -> np.ndarray:
     """Mean weighted squared error of every fold by the fit to the others, begun at ``start`` [fold]."""
-    rows, out = problem.pairs.rows, []
-    for k in np.flatnonzero(rows):
-        without = Problem(problem.pairs, problem.role, problem.products, problem.rough, int(k))
-        v = minimise(without, start, 12)
-        out.append(error_of(problem, v, int(k)))
+    out = []
+    for k in np.flatnonzero(problem.pairs.rows):
+        without = problem.with_(fold=int(k))
+        out.append(error_of(without, minimise(without, start, steps, ROUGHLY), int(k)))
     return np.array(out)
 
 
-def error_of(problem: Problem, v: Values, fold: int) -> float:
-    """Mean weighted squared error of the values ``v`` on a fold."""
-    total = 0.0
-    for one in problem.pairs.receivers:
-        c = v.coefficients(one, problem.products_of(one))
+def error_of(problem: Problem, v: Values, fold: int, data: Pairs | None = None) -> float:
+    """Mean weighted squared error of the values ``v`` of a problem on a fold, of its own data or of others of the same
+    bodies and basis.
+    """
+    total, data = 0.0, data or problem.pairs
+    for one in data.receivers:
+        c = problem.coefficients_of(v, one)
         total += one.square[fold] - 2 * c @ one.moment[fold] + c @ one.gram[fold] @ c
-    return max(float(total), 0.0) / problem.pairs.rows[fold]
+    return max(float(total), 0.0) / data.rows[fold]

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from distill.identities.bilinear import BOTH, RESPONSE, Problem, Values
-from distill.identities.pairs import CHUNK, design
+from distill.identities.pairs import CHUNK
 from distill.splines.normal_equations import Table
 
 LEVEL = 0.95
@@ -42,23 +42,25 @@ class Covariance:
         return np.where(hangs | ~np.isfinite(values), np.inf, sd)
 
 
-def covariance(problem: Problem, v: Values, data: Table, curves, node_terms=(), weight=None) -> Covariance:
-    """Of all unknowns, from the same data, functions and weights as the problem's normal equations."""
+def covariance(problem: Problem, v: Values, data: Table, weight=None) -> Covariance:
+    """Of all unknowns, from the same data and weights as the problem's normal equations. What is projected out of
+    these is projected out of the scores too.
+    """
     weight = np.ones(len(data)) if weight is None else weight
     cluster = np.unique(data.stretch, return_inverse=True)[1]
     count = int(cluster.max()) + 1
     scores = np.zeros((count, problem.size))
-    for one in problem.pairs.receivers:
+    for number, one in enumerate(problem.pairs.receivers):
         index = np.flatnonzero(data.who.receiver == one.identity)
-        j, where = problem.derivatives(v, one), problem.unknowns(one)
-        c = v.coefficients(one, problem.products_of(one))
+        j, where = problem.reduced[number].of @ problem.derivatives(v, number), problem.unknowns(one)
+        c = problem.coefficients(v, number)
         for part in np.split(index, range(CHUNK, len(index), CHUNK)):
-            x = design(data.of(part), one.partners, curves, node_terms)
+            x = problem.pairs.basis.columns(data.of(part), one.partners).reshape(len(part) * data.dim, -1)
             left = (data.target[part].reshape(-1) - x @ c) * np.repeat(weight[part], data.dim)
             rows = (x @ j) * left[:, None]
             own = np.repeat(cluster[part], data.dim)
-            for k, number in enumerate(where):
-                scores[:, number] += np.bincount(own, rows[:, k], count)
+            for k, unknown in enumerate(where):
+                scores[:, unknown] += np.bincount(own, rows[:, k], count)
     matrix, _ = problem.normal(v)
     free = np.flatnonzero(problem.free)
     size = np.sqrt(np.maximum(np.diag(matrix)[free], 1e-300))  # unknowns in units of what the data tell of each

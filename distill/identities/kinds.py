@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from distill.identities.bilinear import Problem, Values, minimise
+from distill.identities.bilinear import ROUGHLY, Problem, Values, minimise
 from distill.identities.choice import error_of
 from distill.splines.normal_equations import typical
 
@@ -45,14 +45,14 @@ def kinds(problem: Problem, v: Values, errors: dict[str, np.ndarray]) -> Kinds |
     rows = problem.pairs.rows
     folds = []
     for k in np.flatnonzero(rows):
-        without = Problem(problem.pairs, problem.role, problem.products, problem.rough, int(k))
-        folds.append((int(k), minimise(without, v, 12)))
-    own = typical(np.array([error_of(problem, found, k) for k, found in folds]))
+        without = problem.with_(fold=int(k))
+        folds.append((int(k), without, minimise(without, v, 12, ROUGHLY)))
+    own = typical(np.array([error_of(without, found, k) for k, without, found in folds]))
     tried, number = {}, {}
     for some in range(1, min(MOST, count // 2) + 1):
         number[some] = fcluster(tree, some, "maxclust") - 1
-        tied = [(_tied(found, number[some], errors), k) for k, found in folds]
-        tried[some] = typical(np.array([error_of(problem, values, k) for values, k in tied]))
+        tied = [error_of(without, _tied(found, number[some], errors), k) for k, without, found in folds]
+        tried[some] = typical(np.array(tied))
     least = min(own, *tried.values())
     fewest = next((some for some, error in tried.items() if error <= WORSE**2 * least), None)
     return None if fewest is None else Kinds(number[fewest], tried, own)

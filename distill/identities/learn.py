@@ -9,17 +9,19 @@ from distill.files.dataset import Dataset, bodies
 from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import SystemRecord
 from distill.files.properties import of_pairs
+from distill.identities.beside import scaled_alike, with_what_acts_beside
 from distill.identities.bilinear import BOTH, RESPONSE, SOURCE, Problem, Values
 from distill.identities.choice import Chosen, choose, hypotheses
 from distill.identities.errors import Covariance, covariance
 from distill.identities.kinds import Kinds, kinds
-from distill.identities.pairs import compress
+from distill.identities.pairs import Basis, compress
 from distill.identities.window import window_length
 from distill.messages.net_forces import nodes_of
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
+from distill.splines.blocks import with_motion
 from distill.splines.curves import Space, envelope, space
-from distill.splines.normal_equations import Table, table
+from distill.splines.normal_equations import Table, drawn, table
 from distill.splines.observations import observations
 from distill.statistics.metrics import typical_size
 from distill.windows.of_dataset import positions_alone
@@ -27,6 +29,7 @@ from distill.windows.of_dataset import positions_alone
 GRAPHS, QUICK_GRAPHS = 16_000, 1000
 COARSE, FINE = 12, 32  # intervals of the curves: to choose what the values do, and at the end
 MOST_BODIES = 300
+CHOOSE = 40_000  # receivers that choose what the values do and what acts beside
 ROUNDS = 2  # of the envelope, which a first curve tells better than net forces
 LEAST = 1e-20  # of a mean squared residual: below is rounding
 RANGE = 100.0  # of the weights of bodies
@@ -95,6 +98,7 @@ def learn(
     if positions_alone(plain):
         plain.arrays["window"] = np.int64(window_length(plain, hypotheses(products), len(names), seed)[0])
     edges = observations(plain, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
+    edges = edges if plain.periodic else with_motion(edges, plain)
     data, scale = scaled(table(edges, nodes_of(edges), seed), len(names))
     if len(data) < 50:
         raise UserError(f"{len(data)} receivers are too few to learn values from (at least 50)")
@@ -104,22 +108,24 @@ def learn(
     if np.ptp(x) < 1e-6:
         raise UserError(f"all pairs are {unit:g} apart: nothing says how a force depends on the distance")
     shape, weight = envelope(np.log(data.nearest() / unit), size), weights(data)
-    tried, chosen, errors = hypotheses(products), None, {}
-    for _ in range(ROUNDS):
-        curves = space(x, COARSE, shape, unit)
-        rough = curves.roughness()
-        pairs = compress(data, _of(curves), (), weight)
-        chosen = choose(pairs, tried, rough.T @ rough, seed)
-        errors |= chosen.errors
+    some = drawn(len(data), CHOOSE, seed)
+    few, curves = data.of(some), space(x, COARSE, shape, unit)
+    chosen, basis = with_what_acts_beside(few, Basis(curves), hypotheses(products), weight[some], seed)
+    errors = chosen.errors
+    for _ in range(1, ROUNDS):
         weight = weight * of_bodies(chosen)[data.who.receiver]
+        shape = _envelope(basis.curves, chosen.values)
+        basis = replace(basis, curves=space(x, COARSE, shape, unit))
         tried = [one for one, _, _ in chosen.fits.values()]
-        shape = _envelope(curves, chosen.values)
-    curves = space(x, FINE, shape, unit)
-    rough = curves.roughness()
-    pairs = compress(data, _of(curves), (), weight)
-    last = choose(pairs, [chosen.hypothesis], rough.T @ rough, seed)
+        chosen = choose(compress(few, basis, weight[some]), tried, seed, scalings=chosen.problem.scalings)
+        errors |= chosen.errors
+    weight = weight * of_bodies(chosen)[data.who.receiver]
+    shape = _envelope(basis.curves, chosen.values)
+    chosen = scaled_alike(chosen)
+    basis = replace(basis, curves=space(x, FINE, shape, unit))
+    last = choose(compress(data, basis, weight), [chosen.hypothesis], seed, scalings=chosen.problem.scalings)
     problem, v = last.problem, last.values
-    cov = covariance(problem, v, data, _of(curves), (), weight)
+    cov = covariance(problem, v, data, weight)
     told, gauge = properties_of(problem, v, cov, unknown, dict(reference or {}), names)
     grid = np.linspace(x.min(), x.max(), 60)
     return Learnt(
@@ -132,7 +138,7 @@ def learn(
         error=float(np.sqrt(data.dim * last.errors[last.hypothesis.name])),
         roles={k: float(np.sqrt(data.dim * e)) for k, e in errors.items()},
         distance=np.exp(grid) * unit,
-        curve=scale * curves.values(v.curve, grid),
+        curve=scale * basis.curves.values(v.curve[: basis.curves.size], grid),
         alike=_alike(chosen),
         kinds=kinds(problem, v, _errors(problem, cov)),
         window=int(plain.arrays["window"]) if positions_alone(plain) else None,
@@ -209,14 +215,10 @@ def known_products(dataset: Dataset, number: np.ndarray, count: int) -> np.ndarr
     return dependences.products(ends, names)(ends).T.reshape(-1, count, count)
 
 
-def _of(curves: Space):
-    return lambda r: curves.matrix(curves.log(r))
-
-
 def _envelope(curves: Space, v: Values):
     """Of the curve that was found, over the distances where there is one."""
     grid = np.linspace(*curves.breaks[[0, -1]], 400)
-    size = np.abs(curves.values(v.curve, grid))
+    size = np.abs(curves.values(v.curve[: curves.size], grid))
     return envelope(grid, size / (np.median(size) or 1.0))
 
 

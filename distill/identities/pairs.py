@@ -3,30 +3,92 @@ receiving identity.
 
 They hold all that any law of the form
 
-    a_i = sum_j [ sum_p phi_p(p_i, p_j) c_p(r) + w_i s_j f(r) ] (x_i - x_j)/r + node terms
+    a_i = sum_j [ sum_p phi_p(p_i, p_j) c_p + w_i s_j f ] + sum_b h_b(i) F_b(x_i, v_i, t)
 
-can be asked about the data, whatever the values w and s of the identities are, and are made in one pass. Every
-hypothesis about the values, every fold left out and every step of a fit is then algebra on small matrices.
+can be asked about the data, whatever the values w and s of the identities and the scalings h_b are, and are made in one
+pass. c_p and f are what ``Basis`` says of pairs: the radial force and, if need be, further blocks of
+``splines.blocks``; F_b are its blocks of a node. Every hypothesis about the values, every fold left out and every step
+of a fit is then algebra on small matrices.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from scipy.linalg import block_diag
+from scipy.sparse import csr_array
 
-from distill.physics.terms import TERMS, State
 from distill.shell.errors import UserError
+from distill.splines.blocks import Block, Seen, columns_of
+from distill.splines.curves import Space
 from distill.splines.normal_equations import FOLDS, Table
 
 CHUNK = 4096  # receivers at once
 MOST = 1500  # columns of one identity: the partners it meets times the functions of the distance
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What forces are linear in: ``curves`` of the distance along the line of centres and the blocks ``pair`` beside
+    them, once for every partner; the blocks ``node``, once for a receiver.
+    """
+
+    curves: Space
+    pair: tuple[Block, ...] = ()
+    node: tuple[Block, ...] = ()
+
+    @property
+    def functions(self) -> int:
+        """Of a pair."""
+        return self.curves.size + sum(block.size for block in self.pair)
+
+    @property
+    def nodes(self) -> int:
+        return sum(block.size for block in self.node)
+
+    def rough(self) -> np.ndarray:
+        """[function, function]: squared second differences of what is of pairs."""
+        rough = self.curves.roughness()
+        return block_diag(rough.T @ rough, *(block.roughness() for block in self.pair))
+
+    def columns(self, data: Table, partners: np.ndarray) -> np.ndarray:
+        """Of receivers of one identity [receiver, dim, column]."""
+        number = np.repeat(np.arange(len(data)), np.diff(data.start))
+        at = np.searchsorted(partners, data.who.sender)
+        parts = [(self.curves.matrix(self.curves.log(data.r)), data.unit)]
+        for block in self.pair:
+            functions, vectors = block.values(data.seen)
+            parts += [(functions, vector) for vector in vectors]
+        row, edges = (
+            number * len(partners) + at,
+            np.arange(len(data.r)),
+        )  # a partner may be in several frames of a window
+        shape, out = (len(data) * len(partners), len(data.r)), []
+        for functions, vector in parts:
+            sums = [csr_array((along, (row, edges)), shape=shape) @ functions for along in vector.T]
+            out.append(np.stack([one.toarray().reshape(len(data), len(partners), -1) for one in sums], 1))
+        out = np.concatenate(out, 3).reshape(len(data), data.dim, -1)
+        if not self.node:
+            return out
+        seen, start = _frames_of(data, number)
+        return np.concatenate([out, *(columns_of(block, seen, start) for block in self.node)], 2)
+
+
+def _frames_of(data: Table, number: np.ndarray) -> tuple[Seen, np.ndarray]:
+    """One edge for every frame of every receiver, which is all that a node's terms see; where each receiver begins."""
+    time = np.unique(data.motion.t, return_inverse=True)[1]
+    _, first, count = np.unique(number * (time.max() + 1) + time, return_index=True, return_counts=True)
+    seen = data.seen.of(first)
+    seen = replace(seen, motion=replace(seen.motion, share=seen.motion.share * count))
+    return seen, np.searchsorted(number[first], np.arange(len(data) + 1))
+
+
 @dataclass
 class Receiver:
     """What is known of the accelerations of one identity: ``partners`` [partner] are the identities it meets; sums of
     w x x^T [fold, column, column], w x y [fold, column] and w y^2 [fold] over the ``rows`` [fold] of each fold.
-    Columns: for every partner the functions of the distance, then those of the node.
+    Columns: for every partner the functions of a pair, then those of the node.
     """
 
     identity: int
@@ -36,21 +98,31 @@ class Receiver:
     square: np.ndarray
     rows: np.ndarray
 
+    @cached_property
+    def whole(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """(gram, moment, square) of all folds."""
+        return self.gram.sum(0), self.moment.sum(0), float(self.square.sum())
+
     def without(self, fold: int | None) -> tuple[np.ndarray, np.ndarray, float]:
         """(gram, moment, square) of all folds but one, or of all."""
-        keep = [k for k in range(len(self.rows)) if k != fold]
-        return self.gram[keep].sum(0), self.moment[keep].sum(0), float(self.square[keep].sum())
+        if fold is None:
+            return self.whole
+        own = self.gram[fold], self.moment[fold], float(self.square[fold])
+        return tuple(every - one for every, one in zip(self.whole, own, strict=True))
 
 
 @dataclass
 class Pairs:
-    """``receivers`` of ``count`` identities; ``functions`` of the distance (K) and ``nodes`` columns of a node."""
+    """``receivers`` of ``count`` identities in the columns of ``basis``."""
 
     receivers: list[Receiver]
     count: int
-    functions: int
-    nodes: int
+    basis: Basis
     dim: int
+
+    @property
+    def functions(self) -> int:
+        return self.basis.functions
 
     @property
     def rows(self) -> np.ndarray:
@@ -62,18 +134,13 @@ class Pairs:
         return float(sum(one.square.sum() for one in self.receivers))
 
 
-def compress(data: Table, curves, node_terms=(), weight: np.ndarray | None = None) -> Pairs:
-    """``curves``: r [edge] -> functions [edge, K] (array or sparse); ``node_terms``: names in ``physics.terms``;
-    ``weight`` [receiver] of squared residuals. ``data`` knows who is who (``Table.who``).
+def compress(data: Table, basis: Basis, weight: np.ndarray | None = None) -> Pairs:
+    """``weight`` [receiver] of squared residuals. ``data`` knows who is who (``Table.who``). ``UserError`` for bodies
+    that meet too many others.
     """
     weight = np.ones(len(data)) if weight is None else weight
-    found = [
-        _receiver(data, identity, index, curves, node_terms, weight)
-        for identity, index in _by_identity(data.who.receiver)
-    ]
-    functions = curves(data.r[:1]).shape[1]
-    nodes = found[0].gram.shape[1] - functions * len(found[0].partners)
-    return Pairs(found, data.who.count, functions, nodes, data.dim)
+    found = [_receiver(data, identity, index, basis, weight) for identity, index in _by_identity(data.who.receiver)]
+    return Pairs(found, data.who.count, basis, data.dim)
 
 
 def _by_identity(receiver: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -83,9 +150,9 @@ def _by_identity(receiver: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield int(receiver[index[0]]), index
 
 
-def _receiver(data: Table, identity: int, index: np.ndarray, curves, node_terms, weight) -> Receiver:
-    met = np.unique(np.concatenate([data.who.sender[a:b] for a, b in _edges(data, index)]))
-    width = len(met) * curves(data.r[:1]).shape[1] + node_columns(data.state.of(index[:1]), node_terms).shape[2]
+def _receiver(data: Table, identity: int, index: np.ndarray, basis: Basis, weight) -> Receiver:
+    met = partners_of(data, index)
+    width = len(met) * basis.functions + basis.nodes
     if width > MOST:
         raise UserError(
             f"a body meets {len(met)} others, expected at most {MOST * len(met) // width}: too many unknown curves",
@@ -95,7 +162,7 @@ def _receiver(data: Table, identity: int, index: np.ndarray, curves, node_terms,
         identity, met, np.zeros((FOLDS, width, width)), np.zeros((FOLDS, width)), np.zeros(FOLDS), np.zeros(FOLDS)
     )
     for part in np.split(index, range(CHUNK, len(index), CHUNK)):
-        x = design(data.of(part), met, curves, node_terms)
+        x = basis.columns(data.of(part), met).reshape(len(part) * data.dim, -1)
         root = np.repeat(np.sqrt(weight[part]), data.dim)
         x, y, fold = x * root[:, None], data.target[part].reshape(-1) * root, np.repeat(data.fold[part], data.dim)
         for k in np.unique(fold):
@@ -107,25 +174,7 @@ def _receiver(data: Table, identity: int, index: np.ndarray, curves, node_terms,
     return out
 
 
-def _edges(data: Table, index: np.ndarray) -> Iterator[tuple[int, int]]:
-    return zip(data.start[index], data.start[index + 1], strict=True)
-
-
-def node_columns(state: State, names) -> np.ndarray:
-    """[receiver, dim, column] of the node terms ``names``."""
-    shape = state.vel.shape
-    columns = [np.broadcast_to(c, shape) for name in names for c in TERMS[name].columns(state)]
-    return np.stack(columns, -1) if columns else np.empty((*shape, 0))
-
-
-def design(data: Table, partners: np.ndarray, curves, node_terms) -> np.ndarray:
-    """Columns of receivers of one identity [receiver x dim, column]."""
-    values = curves(data.r)
-    values = np.asarray(values.todense()) if hasattr(values, "todense") else np.asarray(values)
-    number = np.repeat(np.arange(len(data)), np.diff(data.start))
-    at = np.searchsorted(partners, data.who.sender)
-    out = np.zeros((len(data), data.dim, len(partners), values.shape[1]))
-    for k in range(data.dim):  # a partner may be met in several frames of one window
-        np.add.at(out[:, k], (number, at), data.unit[:, k, None] * values)
-    out = out.reshape(len(data), data.dim, -1)
-    return np.concatenate([out, node_columns(data.state, node_terms)], 2).reshape(len(data) * data.dim, -1)
+def partners_of(data: Table, index: np.ndarray) -> np.ndarray:
+    """Identities that the receivers ``index`` meet."""
+    edges = zip(data.start[index], data.start[index + 1], strict=True)
+    return np.unique(np.concatenate([data.who.sender[a:b] for a, b in edges]))

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.identities.bilinear import Problem, minimise
-from distill.identities.choice import SMOOTH, Hypothesis, choose, error_of
-from distill.identities.pairs import compress
+from distill.identities.beside import with_what_acts_beside
+from distill.identities.bilinear import minimise
+from distill.identities.choice import SMOOTH, Hypothesis, error_of
+from distill.identities.pairs import Basis, compress
 from distill.messages.net_forces import nodes_of
 from distill.network.edges import edges_of
 from distill.shell.errors import UserError
+from distill.splines.blocks import with_motion
 from distill.splines.curves import envelope, space
 from distill.splines.normal_equations import table
 from distill.splines.observations import edges_of_windows, pairs_of
@@ -37,10 +39,12 @@ def window_length(
     if count < len(trajectories):
         trajectories = np.sort(np.random.default_rng([seed, 92]).choice(trajectories, count, replace=False))
     pairs = pairs_of(dataset, trajectories, source)
+    moving = not dataset.periodic
     tables = {}
     for k in lengths:
         edges = edges_of_windows(dataset, trajectories, pairs, window=k)
         if len(edges["r"]):
+            edges = with_motion(edges, dataset) if moving else edges
             one = table(edges, nodes_of(edges), seed)
             tables[k] = replace(one, who=replace(one.who, count=bodies))
     if not tables:
@@ -54,26 +58,19 @@ def window_length(
     tables = {k: replace(one, target=one.target / scale, noise=one.noise / scale) for k, one in tables.items()}
     shape = envelope(np.log(middle.nearest() / unit), size / scale)
     curves = space(np.log(np.concatenate([one.r for one in tables.values()]) / unit), INTERVALS, shape, unit)
-    rough = curves.roughness()
-
-    def compressed(one, weight):
-        return compress(one, lambda r: curves.matrix(curves.log(r)), (), weight)
 
     def weights(one):  # relative where noise is small
         size = np.linalg.norm(one.target, axis=1)
         return 1 / ((typical_size(size) + size) ** 2 + one.dim * one.noise**2)
 
-    yardsticks = [compressed(one, 1 / _expected(one)) for one in tables.values()]
-    fits, scores, tried = {}, {}, hypotheses
+    yardsticks, scores, best = [], {}, None
     for k in sorted(tables, key=lambda k: abs(k - lengths[len(lengths) // 2])):
-        own = compressed(tables[k], weights(tables[k]))
-        if not fits:
-            best = choose(own, tried, rough.T @ rough, seed)
-            tried, start = [best.hypothesis], best.values
-        one = tried[0]
-        fits[k] = minimise(Problem(own, one.role, one.products, rough.T @ rough * SMOOTH[1], HELD), start)
-        errors = [error_of(Problem(y, one.role, one.products, rough), fits[k], HELD) for y in yardsticks]
-        scores[k] = float(np.mean(np.log1p(errors)))
+        if best is None:
+            best, basis = with_what_acts_beside(tables[k], Basis(curves), hypotheses, weights(tables[k]), seed)
+            yardsticks = [compress(one, basis, 1 / _expected(one)) for one in tables.values()]
+        problem = best.problem.with_(pairs=compress(tables[k], basis, weights(tables[k])), smooth=SMOOTH[1], fold=HELD)
+        found = minimise(problem, best.values)
+        scores[k] = float(np.mean(np.log1p([error_of(problem, found, HELD, y) for y in yardsticks])))
     return min(scores, key=scores.get), dict(sorted(scores.items()))
 
 

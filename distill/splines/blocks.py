@@ -9,7 +9,7 @@ is not that of their means.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -129,6 +129,47 @@ class Grid:
         return np.concatenate(rows)
 
 
+@dataclass(frozen=True)
+class Polynomials:
+    """Monomials of up to ``degree`` of places, which are -1 and 1 at the ends ``low`` and ``high`` [axis]."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    degree: int
+
+    @property
+    def powers(self) -> np.ndarray:
+        """[function, axis], the constant first."""
+        every = np.array(list(product(range(self.degree + 1), repeat=len(self.low))))
+        total = every.sum(1)
+        return every[np.argsort(total, kind="stable")][: int((total <= self.degree).sum())]
+
+    @property
+    def size(self) -> int:
+        return len(self.powers)
+
+    def finer(self, times: int) -> "Polynomials":
+        return replace(self, degree=self.degree + 1)
+
+    def matrix(self, x: np.ndarray) -> csr_array:
+        low, high = np.array(self.low), np.array(self.high)
+        at = (2 * x - low - high) / np.where(high > low, high - low, 1.0)
+        out = np.ones((len(x), self.size))
+        for axis, own in enumerate(self.powers.T):
+            out *= np.stack([at[:, axis] ** k for k in range(self.degree + 1)], 1)[:, own]
+        return csr_array(out)
+
+    def roughness(self) -> np.ndarray:
+        """Coefficients of more than the first degree: [rows, size]."""
+        total = self.powers.sum(1)
+        return np.diag(total.astype(float))[total > 1]
+
+
+def polynomials(pos: np.ndarray, degree: int) -> Polynomials:
+    """Over all places ``pos`` [row, axis]."""
+    return Polynomials(tuple(map(float, pos.min(0))), tuple(map(float, pos.max(0))), degree)
+
+
 def line(x: np.ndarray, intervals: int, weight: np.ndarray | None = None) -> Splines:
     """Functions of ``x``, with more knots where the ``weight`` of values is."""
     if not np.ptp(x) > 0:
@@ -181,7 +222,7 @@ class NodeBlock:
     term: str
     by: str | None
     over: str
-    basis: Splines | Grid | None  # None: a constant
+    basis: Splines | Grid | Polynomials | None  # None: a constant
     dim: int
     scale: float = 1.0
     centre: tuple[float, ...] = ()

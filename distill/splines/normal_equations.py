@@ -69,9 +69,7 @@ class Table:
 
     def some(self, count: int, seed: int) -> "Table":
         """``count`` receivers drawn at random."""
-        if count >= len(self):
-            return self
-        return self.of(np.sort(np.random.default_rng([seed, 73]).choice(len(self), count, replace=False)))
+        return self if count >= len(self) else self.of(drawn(len(self), count, seed))
 
     def of(self, pick: np.ndarray) -> "Table":
         """The receivers of these numbers, in ascending order."""
@@ -97,6 +95,13 @@ class Table:
         if self.motion is not None and not self.made:
             self.made["seen"] = Seen(self.r, self.ends, self.motion)
         return self.made.get("seen")
+
+
+def drawn(total: int, count: int, seed: int) -> np.ndarray:
+    """``count`` numbers below ``total``, or all, in ascending order."""
+    if count >= total:
+        return np.arange(total)
+    return np.sort(np.random.default_rng([seed, 73]).choice(total, count, replace=False))
 
 
 def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:

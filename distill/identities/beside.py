@@ -1,0 +1,109 @@
+"""What acts on bodies beside the pairs whose strengths are learnt: traps, friction, uniform, timed and magnetic fields.
+
+All are blocks of ``splines.blocks``, linear in their coefficients. At first every body has coefficients of its own, so
+that nothing is assumed of how a field grips bodies that differ; what foretells no better with them is left out. Then a
+block's coefficients are those of all bodies, in proportion to powers of the values that are learnt, where such a
+``Scaling`` foretells as much.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from distill.identities.bilinear import BOTH, LEFT, OWN, RESPONSE, ROUGHLY, SAME, SOURCE, Scaling, minimise, with_nodes
+from distill.identities.choice import BETTER, ENOUGH, Chosen, Hypothesis, better, choose, held_out
+from distill.identities.pairs import MOST, Basis, compress
+from distill.splines.blocks import NOTHING, PLACE, SPEED, SPEEDS, TIME, NodeBlock, line, of_typical_size, polynomials
+from distill.splines.normal_equations import Table, typical
+
+STEPS = 12  # of the first fit with blocks, from that without
+DEGREE = 3  # of a field in the place
+MOMENTS = 8  # intervals of functions of the time
+WORTH = 3e-3  # share of the held-out squared error that a block has to be worth
+EQUALLY, AS_FORCES, AS_STRENGTHS, PER_SOURCE = Scaling(), Scaling(1, -1), Scaling(1, 0), Scaling(0, -1)
+SCALINGS = {  # by role, the simplest first
+    SOURCE: (EQUALLY, PER_SOURCE),
+    RESPONSE: (EQUALLY, AS_STRENGTHS),
+    SAME: (EQUALLY, AS_STRENGTHS),
+    BOTH: (EQUALLY, AS_STRENGTHS, AS_FORCES),
+}
+
+
+def node_blocks(data: Table) -> tuple[NodeBlock, ...]:
+    """All that may act on a body by itself; none where the motion is not known. Forces may be in proportion to known
+    properties.
+    """
+    motion, dim = data.motion, data.dim
+    if motion is None:
+        return ()
+    known = [name for name, values in data.state.properties.items() if np.ptp(values) > 0]
+    out = []
+    for by in (None, *known):
+        out.append(NodeBlock("field", by, PLACE, polynomials(motion.pos, DEGREE), dim))
+        if motion.vel.any():
+            out.append(NodeBlock("drag", by, SPEED, line(np.linalg.norm(motion.vel, axis=1), SPEEDS), dim))
+            if dim > 1:
+                out.append(NodeBlock("gyration", by, NOTHING, None, dim))
+        if np.ptp(motion.t) > 0:
+            out.append(NodeBlock("constant_force", by, TIME, line(motion.t, MOMENTS), dim))
+    return tuple(of_typical_size(block, data.seen) for block in out)
+
+
+def with_what_acts_beside(
+    data: Table, basis: Basis, tried: Sequence[Hypothesis], weight: np.ndarray, seed: int
+) -> tuple[Chosen, Basis]:
+    """The choice among hypotheses of pair forces alone, or beside what else acts where that is clearly needed: with
+    what is needed of it, with coefficients of every body's own.
+    """
+    pairs = compress(data, basis, weight)
+    alone = choose(pairs, tried, seed)
+    if np.sqrt(data.dim * typical(alone.folds)) <= ENOUGH:
+        return alone, basis
+    blocks = node_blocks(data)
+    met = max(len(one.partners) for one in pairs.receivers)
+    while blocks and met * basis.functions + sum(block.size for block in blocks) > MOST:
+        blocks = blocks[:-1]
+    if not blocks:
+        return alone, basis
+    wider = Basis(basis.curves, basis.pair, blocks)
+    pairs = compress(data, wider, weight)
+    own = (OWN,) * len(blocks)
+    first = alone.problem.with_(pairs=pairs, scalings=own)
+    if not better(held_out(first, minimise(first, alone.values, STEPS, ROUGHLY)), alone.folds):
+        return alone, basis
+    found = choose(pairs, tried, seed, scalings=own)
+    problem, v, errors = found.problem, found.values, found.folds
+    while True:
+        trials = {}
+        for k, scaling in enumerate(problem.scalings):
+            if scaling == OWN:
+                fewer = problem.with_(scalings=(*problem.scalings[:k], LEFT, *problem.scalings[k + 1 :]))
+                trials[k] = fewer, held_out(fewer, v)
+        if not trials:
+            break
+        fewer, without = min(trials.values(), key=lambda trial: typical(trial[1]))
+        if typical(without) > (1 + WORTH) * typical(errors):
+            break
+        problem, errors = fewer, without
+        v = minimise(problem, v, STEPS, ROUGHLY)
+    needed = [k for k, scaling in enumerate(problem.scalings) if scaling == OWN]
+    if not needed:
+        return alone, basis
+    basis = Basis(basis.curves, basis.pair, tuple(blocks[k] for k in needed))
+    own = (OWN,) * len(needed)
+    return choose(compress(data, basis, weight), tried, seed, scalings=own), basis
+
+
+def scaled_alike(found: Chosen) -> Chosen:
+    """With the coefficients of all bodies where these foretell as well as each body's own."""
+    problem, v, errors = found.problem, found.values, found.folds
+    for k in range(len(problem.scalings)):
+        trials = []
+        for scaling in SCALINGS[problem.role]:
+            one = problem.with_(scalings=(*problem.scalings[:k], scaling, *problem.scalings[k + 1 :]))
+            begun = minimise(one, with_nodes(one, v), STEPS, ROUGHLY)
+            trials.append((held_out(one, begun), one, begun))
+        best = min(trials, key=lambda trial: typical(trial[0]))
+        if not better(errors, best[0], BETTER):
+            errors, problem, v = best
+    return Chosen(found.hypothesis, found.errors, problem, v, found.fits, errors)
