@@ -20,7 +20,7 @@ from distill.physics.law import Law
 from distill.physics.responses import SCALARS
 from distill.physics.terms import TERMS
 from distill.physics.terms.state import AXES, DISTANCE, SPEED, TIME
-from distill.physics.terms.values import names_in
+from distill.physics.terms.values import names_in, parts
 from distill.shell.errors import UserError
 
 
@@ -75,11 +75,17 @@ def source(law: Law, dim: int, about: str) -> str:
         return f"{name}_vector"
 
     pair = Part("pair_force", {v: v for v in (*both, "r", TIME)}, constants)
-    functions = {name: f for name, f in law.pair_functions.items() if not f.is_zero} or {"radial": law.pair}
+    functions = {name: f for name, f in law.pair_functions.items() if f != 0} or {"radial": law.pair}
     for count, (name, function) in enumerate(functions.items()):
         letter = TERMS[name].letter
-        pair.lines.append(f"{letter} = {pair.code(function, 'C')}")
-        own_part = f"times({letter}, {kernel(name, ['unit', 'dv'])}(unit, dv))"
+        along = "unit"
+        if centre := centre_of(function, dim):
+            at = ", ".join(pair.code(c, "DISPLACED") for c in centre)
+            pair.lines.append(f"apart = times(r, unit) - np.array([{at}])")
+            pair.lines += ["s = norm(apart)", "along = times(1 / np.where(s > 0, s, 1.0), apart)"]
+            along = "along"
+        pair.lines.append(f"{letter} = {pair.code(parts(function)[0], 'C', **{DISTANCE: 's'} if centre else {})}")
+        own_part = f"times({letter}, {kernel(name, ['unit', 'dv'])}({along}, dv))"
         pair.lines.append(f"force = force + {own_part}" if count else f"force = {own_part}")
     pair.lines.append("return force")
 

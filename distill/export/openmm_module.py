@@ -74,7 +74,7 @@ def own_name(name: str) -> str:
 
 def check(law: Law, program: str, low: float, high: float) -> None:
     """``UserError`` for a law that a program cannot have whose pair forces are of energies of pairs."""
-    if further := [name for name, function in law.pairs.items() if not function.is_zero]:
+    if further := [name for name, function in law.pairs.items() if function != 0]:
         raise UserError(f"{program} has pair forces along the line of centres only, and this law has '{further[0]}'")
     if not same(law.pair, swapped(law.pair, law.properties), low, high):
         found = f"the pair forces of {program} obey Newton's third law, and f(i, j) is not f(j, i) here"

@@ -292,6 +292,11 @@ def check_box(arrays: dict, where: str) -> None:
         raise UserError(f"{where}: 'cutoff' is {float(cutoff):g}, expected at most half the shortest side {side:g}")
 
 
+def of_one_film(dataset: Dataset) -> bool:
+    """Whether all trajectories were cut from one recording."""
+    return len(dataset.pos) == 1 or len(np.unique(dataset.arrays.get("film", [0, 1]))) == 1
+
+
 def bodies(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
     """(number of the body [trajectory, particle], names). ``UserError`` where nobody knows who is who, or where a body
     is twice in a trajectory.
@@ -312,8 +317,7 @@ def bodies(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
         if len(set(told)) < len(told):
             raise UserError(f"{dataset.name}: two bodies have the same name", "correct 'bodies' in its .json")
         return number, told
-    film = dataset.arrays.get("film")
-    if len(dataset.pos) == 1 or (film is not None and len(np.unique(film)) == 1):
+    if of_one_film(dataset):
         return np.broadcast_to(np.arange(dataset.n), dataset.pos[:, 0, :, 0].shape), list(map(str, range(dataset.n)))
     raise UserError(
         f"{dataset.name}: nothing says which particles of different trajectories are the same bodies",

@@ -13,9 +13,25 @@ import numpy as np
 from distill.identities.bilinear import BOTH, LEFT, OWN, RESPONSE, ROUGHLY, SAME, SOURCE, Scaling, minimise, with_nodes
 from distill.identities.choice import BETTER, ENOUGH, Chosen, Hypothesis, better, choose, held_out
 from distill.identities.pairs import MOST, Basis, compress
-from distill.splines.blocks import NOTHING, PLACE, SPEED, SPEEDS, TIME, NodeBlock, line, of_typical_size, polynomials
+from distill.splines.blocks import (
+    NOTHING,
+    PLACE,
+    SPEED,
+    SPEEDS,
+    TIME,
+    DisplacedBlock,
+    NodeBlock,
+    line,
+    of_typical_size,
+    polynomials,
+)
+from distill.splines.curves import Envelope, Space
+from distill.splines.dependence import Product
+from distill.splines.displacement import displacement
 from distill.splines.normal_equations import Table, typical
 
+STRENGTHS = (1e-10, 1e-7, 1e-4)  # of the penalty on curves, while it is chosen what acts
+TURNS = 3  # of values and of where displaced forces come from
 STEPS = 12  # of the first fit with blocks, from that without
 DEGREE = 3  # of a field in the place
 MOMENTS = 8  # intervals of functions of the time
@@ -71,7 +87,7 @@ def with_what_acts_beside(
     first = alone.problem.with_(pairs=pairs, scalings=own)
     if not better(held_out(first, minimise(first, alone.values, STEPS, ROUGHLY)), alone.folds):
         return alone, basis
-    found = choose(pairs, tried, seed, scalings=own)
+    found = choose(pairs, tried, seed, scalings=own, strengths=STRENGTHS)
     problem, v, errors = found.problem, found.values, found.folds
     while True:
         trials = {}
@@ -92,6 +108,44 @@ def with_what_acts_beside(
     basis = Basis(basis.curves, basis.pair, tuple(blocks[k] for k in needed))
     own = (OWN,) * len(needed)
     return choose(compress(data, basis, weight), tried, seed, scalings=own), basis
+
+
+def with_displaced(
+    data: Table, found: Chosen, basis: Basis, tried: Sequence[Hypothesis], weight: np.ndarray, seed: int
+) -> tuple[Chosen, Basis]:
+    """The same beside forces that come from points displaced from the senders, as those of wakes, in proportion to the
+    same values: where the choice leaves such, and foretells clearly more with them.
+    """
+    for turn in range(TURNS):
+        strength, left = left_by(found, data)
+        centre = displacement(data, strength, left, weight, seed)
+        if centre is None:
+            break
+        by, curves = Product(((),)), basis.curves
+        spread = Space(curves.breaks[::2], Envelope(float(curves.breaks[-1]), 0.0), curves.unit)
+        block = of_typical_size(DisplacedBlock("displaced", by, spread, 1.0, centre), data.seen)
+        wider = Basis(curves, (block,), basis.node)
+        pairs = compress(data, wider, weight)
+        same = ([found.hypothesis], seed, found.values) if turn else (tried, seed)  # what values do is asked once
+        more = choose(pairs, *same, scalings=found.problem.scalings, strengths=STRENGTHS)
+        if not better(more.folds, found.folds, 1.0 if turn else BETTER):
+            break
+        found, basis = more, wider
+    return found, basis
+
+
+def left_by(found: Chosen, data: Table) -> tuple[np.ndarray, np.ndarray]:
+    """(w_i s_j [edge], what the choice leaves of the targets but for its displaced forces [receiver, dim])."""
+    problem, v, left = found.problem, found.values, data.target.copy()
+    basis = problem.pairs.basis
+    for k, one in enumerate(problem.pairs.receivers):
+        index = np.flatnonzero(data.who.receiver == one.identity)
+        c = problem.coefficients(v, k).copy()
+        width = len(one.partners) * basis.functions
+        c[:width].reshape(len(one.partners), -1)[:, basis.curves.size :] = 0.0
+        left[index] -= basis.columns(data.of(index), one.partners) @ c
+    number = np.repeat(np.arange(len(data)), np.diff(data.start))
+    return v.response[data.who.receiver[number]] * v.source[data.who.sender], left
 
 
 def scaled_alike(found: Chosen) -> Chosen:

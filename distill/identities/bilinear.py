@@ -85,6 +85,7 @@ class Problem:
     smooth: float
     fold: int | None = None  # left out
     scalings: tuple = ()
+    held: tuple[int, ...] = ()  # identities whose ``source``, or ``response`` where only that is fitted, stays
 
     def __post_init__(self):
         p = self.pairs
@@ -127,6 +128,9 @@ class Problem:
             self.free[self.at["response"]] = seen
         if self.acts:
             self.free[self.at["source"]] = met | seen if self.role == SAME else met
+        if self.held:
+            low = self.at["source" if self.acts else "response"].start
+            self.free[low + np.array(self.held)] = False
 
     def _reduce(self, one: Receiver) -> _Reduced:
         gram, moment, square = one.without(self.fold)
@@ -149,7 +153,7 @@ class Problem:
 
     def with_(self, **changed) -> "Problem":
         """The same with other ``smooth``, ``fold``, ``role``, ``products`` or ``scalings``."""
-        now = {k: getattr(self, k) for k in ("pairs", "role", "products", "smooth", "fold", "scalings")}
+        now = {k: getattr(self, k) for k in ("pairs", "role", "products", "smooth", "fold", "scalings", "held")}
         return Problem(**(now | changed))
 
     def products_of(self, one: Receiver) -> np.ndarray:

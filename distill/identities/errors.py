@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from distill.identities.bilinear import BOTH, RESPONSE, Problem, Values
-from distill.identities.pairs import CHUNK
+from distill.identities.pairs import CHUNK, groups_of
 from distill.splines.normal_equations import Table
 
 LEVEL = 0.95
@@ -72,6 +72,8 @@ def covariance(problem: Problem, v: Values, data: Table, weight=None) -> Covaria
     out = np.zeros((problem.size, problem.size))
     out[np.ix_(free, free)] = move.T @ move * count / max(count - 1, 1)
     unknown = ~problem.free
+    if problem.held:
+        unknown[problem.at["source" if problem.acts else "response"].start + np.array(problem.held)] = False
     unknown[free] |= ((scores[:, free] != 0).sum(0) < FEWEST) & (np.diag(matrix)[free] > 0)
     unknown[free] |= (np.abs(vectors[:, ~there]) > LOADS).any(1)
     return Covariance(out, unknown, count)
@@ -81,13 +83,16 @@ def _allowed(problem: Problem, v: Values, free: np.ndarray, size: np.ndarray) ->
     """Orthonormal basis [free, direction], in units of 1 / ``size``, of the steps that leave every free scale where it
     is.
     """
-    held = []
+    held, groups = [np.zeros(len(free))], groups_of(problem.pairs)
     parts = [("source", v.source)] if problem.acts else []
     parts += [("response", v.response)] if problem.role in (RESPONSE, BOTH) else []
+    if problem.role == BOTH and groups is not None:  # every group has a scale of its own
+        parts[:1] = [("source", np.where(groups == k, v.source, 0.0)) for k in range(groups.max() + 1)]
+    parts = parts[1:] if problem.held else parts  # given values hold theirs
     for name, values in parts:
         row = np.zeros(problem.size)
         row[problem.at[name]] = values  # of the sum of squares
         row = row[free] / size
         held.append(row / (np.linalg.norm(row) or 1.0))
-    _, _, right = np.linalg.svd(np.array(held))
-    return right[len(held) :].T
+    _, size, right = np.linalg.svd(np.array(held))
+    return right[int((size > NOTHING).sum()) :].T

@@ -1,21 +1,23 @@
 """Are there kinds of bodies: do held-out stretches prefer few values over one a body?
 
 Bodies are joined from below (J. H. Ward, Journal of the American Statistical Association 58, 236, 1963) by their values
-in standard errors. For every number of kinds
-the values for a fold are those of its kinds, learnt from the other folds.
+in standard errors. For every number of kinds the values for a fold are those of its kinds, learnt from the other folds.
+The fewest kinds are taken whose errors are not clearly above the least, as folds differ in that.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.stats import t as student
 
 from distill.identities.bilinear import ROUGHLY, Problem, Values, minimise
 from distill.identities.choice import error_of
-from distill.splines.normal_equations import typical
+from distill.splines.normal_equations import LEAST, typical
 
 MOST = 8
-WORSE = 1.01  # of the least held-out error: the fewest kinds within it
+LEVEL = 0.05  # of the test whether held-out errors of fewer kinds are larger than the least
+MATTERS = 2e-3  # difference of these errors, relative, that never counts
 
 
 @dataclass
@@ -47,15 +49,26 @@ def kinds(problem: Problem, v: Values, errors: dict[str, np.ndarray]) -> Kinds |
     for k in np.flatnonzero(rows):
         without = problem.with_(fold=int(k))
         folds.append((int(k), without, minimise(without, v, 12, ROUGHLY)))
-    own = typical(np.array([error_of(without, found, k) for k, without, found in folds]))
+    own = np.array([error_of(without, found, k) for k, without, found in folds])
     tried, number = {}, {}
     for some in range(1, min(MOST, count // 2) + 1):
         number[some] = fcluster(tree, some, "maxclust") - 1
         tied = [error_of(without, _tied(found, number[some], errors), k) for k, without, found in folds]
-        tried[some] = typical(np.array(tied))
-    least = min(own, *tried.values())
-    fewest = next((some for some, error in tried.items() if error <= WORSE**2 * least), None)
-    return None if fewest is None else Kinds(number[fewest], tried, own)
+        tried[some] = np.array(tied)
+    fewest = next(
+        (some for some in tried if not clearly_worse(tried[some], min([own, *tried.values()], key=typical))), 0
+    )
+    errors = {some: typical(folds) for some, folds in tried.items()}
+    return Kinds(number[fewest], errors, typical(own)) if fewest else None
+
+
+def clearly_worse(one: np.ndarray, least: np.ndarray) -> bool:
+    """Whether the errors ``one`` [fold] are above the ``least``, by Student's t of the logarithms of their ratios over
+    the folds.
+    """
+    ratio = np.log(np.maximum(one, LEAST) / np.maximum(least, LEAST)) / 2
+    mean, error = ratio.mean(), ratio.std(ddof=1) / np.sqrt(len(ratio)) if len(ratio) > 1 else 0.0
+    return bool(mean > MATTERS and mean > student.ppf(1 - LEVEL, max(len(ratio) - 1, 1)) * error)
 
 
 def _tied(v: Values, number: np.ndarray, errors: dict[str, np.ndarray]) -> Values:

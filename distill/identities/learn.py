@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from distill.files.dataset import Dataset, bodies
+from distill.files.dataset import Dataset, bodies, of_one_film
 from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import SystemRecord
 from distill.files.properties import of_pairs
-from distill.identities.beside import scaled_alike, with_what_acts_beside
-from distill.identities.bilinear import BOTH, RESPONSE, SOURCE, Problem, Values
+from distill.identities.beside import scaled_alike, with_displaced, with_what_acts_beside
+from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Problem, Values, minimise
 from distill.identities.choice import Chosen, choose, hypotheses
 from distill.identities.errors import Covariance, covariance
 from distill.identities.kinds import Kinds, kinds
-from distill.identities.pairs import Basis, compress
+from distill.identities.pairs import Basis, compress, groups_of
 from distill.identities.window import window_length
 from distill.messages.net_forces import nodes_of
 from distill.shell.errors import UserError
@@ -29,10 +29,11 @@ from distill.windows.of_dataset import positions_alone
 GRAPHS, QUICK_GRAPHS = 16_000, 1000
 COARSE, FINE = 12, 32  # intervals of the curves: to choose what the values do, and at the end
 MOST_BODIES = 300
-CHOOSE = 40_000  # receivers that choose what the values do and what acts beside
+CHOOSE = 12_000  # receivers that choose what the values do and what acts beside
 ROUNDS = 2  # of the envelope, which a first curve tells better than net forces
 LEAST = 1e-20  # of a mean squared residual: below is rounding
 RANGE = 100.0  # of the weights of bodies
+SHOWN = 200  # receivers of each body that shares are told of
 FAR = 0.1  # of the largest value: those far from zero give the scale
 
 
@@ -72,6 +73,11 @@ class Learnt:
     kinds: Kinds | None
     window: int | None
     values: Values
+    basis: Basis  # what was fitted,
+    scalings: tuple  # and how its terms of a node differ from body to body
+    shares: list[float]  # of the blocks of ``basis``, the node's after the pair's, in the typical acceleration
+    groups: np.ndarray | None  # [body] of bodies that never meet those of another; None: there is one
+    kept: float | None  # by how much several given values are off what the motion alone says, relatively, at most
 
 
 def learn(
@@ -99,7 +105,7 @@ def learn(
         plain.arrays["window"] = np.int64(window_length(plain, hypotheses(products), len(names), seed)[0])
     edges = observations(plain, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
     edges = edges if plain.periodic else with_motion(edges, plain)
-    data, scale = scaled(table(edges, nodes_of(edges), seed), len(names))
+    data, scale = scaled(table(edges, nodes_of(edges), seed, of_one_film(plain)), len(names))
     if len(data) < 50:
         raise UserError(f"{len(data)} receivers are too few to learn values from (at least 50)")
     size = np.linalg.norm(data.target, axis=1)
@@ -111,6 +117,7 @@ def learn(
     some = drawn(len(data), CHOOSE, seed)
     few, curves = data.of(some), space(x, COARSE, shape, unit)
     chosen, basis = with_what_acts_beside(few, Basis(curves), hypotheses(products), weight[some], seed)
+    chosen, basis = with_displaced(few, chosen, basis, hypotheses(products), weight[some], seed)
     errors = chosen.errors
     for _ in range(1, ROUNDS):
         weight = weight * of_bodies(chosen)[data.who.receiver]
@@ -124,7 +131,7 @@ def learn(
     chosen = scaled_alike(chosen)
     basis = replace(basis, curves=space(x, FINE, shape, unit))
     last = choose(compress(data, basis, weight), [chosen.hypothesis], seed, scalings=chosen.problem.scalings)
-    problem, v = last.problem, last.values
+    problem, v, kept = holding(last.problem, last.values, unknown, dict(reference or {}))
     cov = covariance(problem, v, data, weight)
     told, gauge = properties_of(problem, v, cov, unknown, dict(reference or {}), names)
     grid = np.linspace(x.min(), x.max(), 60)
@@ -143,6 +150,11 @@ def learn(
         kinds=kinds(problem, v, _errors(problem, cov)),
         window=int(plain.arrays["window"]) if positions_alone(plain) else None,
         values=v,
+        basis=basis,
+        scalings=problem.scalings,
+        shares=shares_of(problem, v, data),
+        groups=groups_of(problem.pairs),
+        kept=kept,
     )
 
 
@@ -222,6 +234,51 @@ def _envelope(curves: Space, v: Values):
     return envelope(grid, size / (np.median(size) or 1.0))
 
 
+def holding(
+    problem: Problem, v: Values, unknown: str, reference: dict[int, float]
+) -> tuple[Problem, Values, float | None]:
+    """The fit with several given values of ``reference`` held in one scale, where what is given is one of the values
+    themselves; and by how much they are off what the motion alone says, relatively, at most.
+    """
+    part = "response" if problem.role == RESPONSE else "source"
+    direct = problem.role in (SOURCE, RESPONSE) or (problem.role == SAME and unknown != "mass")
+    if len(reference) < 2 or not direct:
+        return problem, v, None
+    at, known = np.array(list(reference)), np.array(list(reference.values()))
+    known = 1 / known if problem.role == RESPONSE and unknown == "mass" else known
+    values = getattr(v, part).copy()
+    scale = (values[at] @ known) / (known @ known)
+    if scale == 0:
+        return problem, v, None
+    off = float(np.abs(values[at] / scale / known - 1).max())
+    values[at] = scale * known
+    held = problem.with_(held=tuple(map(int, at)))
+    begun = replace(v, **{part: values} | ({"response": values} if problem.role == SAME else {}))
+    return held, minimise(held, begun), off
+
+
+def shares_of(problem: Problem, v: Values, data: Table) -> list[float]:
+    """Typical size of the accelerations by each block over that of all (``Learnt.shares``)."""
+    basis = problem.pairs.basis
+    sizes = [block.size for block in (*basis.pair, *basis.node)]
+    parts = [[] for _ in sizes]
+    for k, one in enumerate(problem.pairs.receivers):
+        index = np.flatnonzero(data.who.receiver == one.identity)[:SHOWN]
+        x, c = basis.columns(data.of(index), one.partners), problem.coefficients(v, k)
+        width = len(one.partners) * basis.functions
+        low, at = basis.curves.size, width
+        for number, size in enumerate(sizes):
+            some = np.zeros(len(c), dtype=bool)
+            if number < len(basis.pair):
+                some[:width].reshape(len(one.partners), -1)[:, low : low + size] = True
+                low += size
+            else:
+                some[at : at + size] = True
+                at += size
+            parts[number].append(np.linalg.norm(x[:, :, some] @ c[some], axis=1))
+    return [float(typical_size(np.concatenate(one))) for one in parts]
+
+
 def _errors(problem: Problem, cov: Covariance) -> dict[str, np.ndarray]:
     """Standard errors of ``source`` and ``response``, as far as they are fitted, in the scale of the fit."""
     out = {}
@@ -269,16 +326,19 @@ def properties_of(
             f"no {unknown} was found to act alone, but {' and '.join(raw)}: a reference fixes no scale of these",
             "leave --reference out",
         )
-    out, said = {}, []
+    out, said, groups = {}, [], groups_of(problem.pairs)
     for name, (p, jacobian) in raw.items():
         free = np.isfinite(p) & np.isfinite(cov.of(p, np.nan_to_num(jacobian)))
+        if groups is not None and problem.role == BOTH:  # nothing ties the scales of other groups to that of this one
+            largest = int(np.bincount(groups, free).argmax())
+            free &= groups == (groups[next(iter(reference))] if reference else largest)
         p, jacobian = np.where(free, p, 0.0), np.where(free[:, None], np.nan_to_num(jacobian), 0.0)
         given = reference if name == unknown else {}
         scale, slope, words = _scale(p, free, given, names)
         inner = jacobian / scale - np.outer(p, slope @ jacobian) / scale**2
         errors = np.where(free, cov.of(p, inner), np.inf)
         values = p / scale
-        if len(given) == 1:
+        if len(given) == 1 or (given and problem.held):
             values[list(given)], errors[list(given)] = list(given.values()), 0.0
         out[name] = Told(values, errors, np.where(errors > 0, cov.half_width * errors, 0.0))
         said.append(words)

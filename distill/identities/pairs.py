@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import block_diag
 from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from distill.shell.errors import UserError
 from distill.splines.blocks import Block, Seen, columns_of
@@ -172,6 +173,17 @@ def _receiver(data: Table, identity: int, index: np.ndarray, basis: Basis, weigh
             out.square[k] += y[own] @ y[own]
             out.rows[k] += own.sum()
     return out
+
+
+def groups_of(pairs: Pairs) -> np.ndarray | None:
+    """Number of the group [identity] of those that meet, directly or by others; None where there is one group. Those
+    that meet nobody are groups of their own.
+    """
+    met = np.zeros((pairs.count, pairs.count))
+    for one in pairs.receivers:
+        met[one.identity, one.partners] = 1.0
+    number = connected_components(csr_array(met), directed=False)[1]
+    return number if number.max() else None
 
 
 def partners_of(data: Table, index: np.ndarray) -> np.ndarray:

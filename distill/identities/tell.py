@@ -4,10 +4,22 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE
+from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Scaling
 from distill.identities.learn import Learnt
 
 MOST_LINES = 30
+ALIKE = {  # how bodies differ in what acts beside
+    Scaling(): "the same acceleration for all bodies",
+    Scaling(1, 0): "in proportion to how a body answers",
+    Scaling(1, -1): "the same force on all bodies, if action is reaction",
+    Scaling(0, -1): "the same force on all bodies",
+    Scaling(1, 1): "in proportion to the values of both bodies, as the radial force",
+}
+OF_ITS_OWN = "with a strength of every body's own"
+BETWEEN = {
+    BOTH: ": the values of one of them are in no scale of another's, and only those of one group are told",
+    SAME: ": whether the signs of one are those of another nobody can say",
+}
 WORDS = {
     SOURCE: "a body's value is how strongly it acts on others; its own accelerations do not depend on it",
     RESPONSE: "a body's value is how strongly it answers; it does not matter for what it does to others",
@@ -32,6 +44,15 @@ def says(found: Learnt, unknown: str) -> list[str]:
         out.append(
             f"where bodies may answer differently, their answers differ by {100 * found.alike:.2g} % (noise included)"
         )
+    for one in told_beside(found):
+        part = f"{one['name']}: {100 * one['share']:.2g} % of the typical acceleration, {one['scaling']}"
+        at = f", from {', '.join(f'{c:.4g}' for c in one['centre'])} beside the sender" if one["centre"] else ""
+        out.append(f"beside the pair force acts {part}{at}")
+    if found.kept is not None:
+        out.append(f"the given values are held; what the motion alone says is up to {100 * found.kept:.2g} % off them")
+    if found.groups is not None:
+        count = int(found.groups.max()) + 1
+        out.append(f"{count} groups of bodies never meet those of another" + BETWEEN.get(found.role, ""))
     errors = sorted(found.roles.items(), key=lambda item: item[1])
     out.append("relative errors: " + ", ".join(f"{name} {error:.2g}" for name, error in errors))
     if found.kinds is not None:
@@ -41,6 +62,16 @@ def says(found: Learnt, unknown: str) -> list[str]:
         )
     out.append(f"scale: {found.gauge}")
     return out
+
+
+def told_beside(found: Learnt) -> list[dict]:
+    """JSON-ready: the fields of ``LearntTerm`` of what acts beside the radial force."""
+    blocks = (*found.basis.pair, *found.basis.node)
+    how = [ALIKE[Scaling(1, 1)]] * len(found.basis.pair) + [ALIKE.get(s, OF_ITS_OWN) for s in found.scalings]
+    return [
+        {"name": block.name, "scaling": words, "share": share, "centre": list(getattr(block, "centre", ())) or None}
+        for block, words, share in zip(blocks, how, found.shares, strict=True)
+    ]
 
 
 def value_lines(found: Learnt, names: Sequence[str], truth: Mapping) -> list[str]:

@@ -27,8 +27,8 @@ from distill.law.receivers import Receivers, acceleration_objective, law_acceler
 from distill.law.selection import Ground
 from distill.law.trust import SURE
 from distill.physics.law import RADIAL, Law
-from distill.physics.terms import TERMS, About, State
-from distill.physics.terms.state import DISTANCE, TIME
+from distill.physics.terms import TERMS, About, Pairs, State
+from distill.physics.terms.state import DISTANCE
 from distill.physics.terms.values import is_constant, is_number, parts
 from distill.splines.blocks import Seen
 
@@ -78,6 +78,7 @@ class Numbers:
             of.setdefault(one.term, []).append(instead[k] if k in instead else one.value(x))
         centres = {one.term: tuple(map(float, x[one.centre])) for one in self.opened}
         pairs = {name: _function(of[name][0]) for name in self.law.pairs}
+        pairs |= {k: About(centres[k], pairs[k]) for k, v in self.law.pairs.items() if isinstance(v, About)}
         node = {name: self._value(value, of[name], centres[name]) for name, value in self.law.node.items()}
         return replace(self.law, pair=_function(of[RADIAL][0]), pairs=pairs, node=node)
 
@@ -121,8 +122,9 @@ def _vectors(one: Open, seen: Seen, centre) -> tuple[np.ndarray, np.ndarray, Cal
     """(what multiplies the function [edge, dim], the weight of each edge in the force, its variables by name)."""
     motion, term = seen.motion, TERMS[one.term]
     if term.of_pair:
-        columns = {**seen.ends, "r": seen.r, TIME: motion.t}
-        return term.kernel(motion.unit, motion.dv), motion.weight, columns.__getitem__
+        pairs = Pairs(motion.unit * seen.r[:, None], seen.r, seen.ends, motion.dv, motion.t)
+        pairs = pairs.displaced(centre) if term.displaced else pairs
+        return term.kernel(pairs.unit, motion.dv), motion.weight, pairs.variable
     own = {with_symbol(name[:-2]).name: value for name, value in seen.ends.items() if name.endswith("_i")}
     state = State(motion.vel, own, motion.pos, motion.t)
     kernel = term.kernel(motion.pos, motion.vel, np.eye(term.width(state.dim))[one.axis], centre)

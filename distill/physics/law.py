@@ -27,7 +27,7 @@ from distill.physics.neighbours import close_pairs
 from distill.physics.responses import Response
 from distill.physics.terms import NODE, PAIR, TERMS, About, Given, Pairs, State
 from distill.physics.terms.cases import alike, by_case, coefficients_in
-from distill.physics.terms.state import AXES, TIME
+from distill.physics.terms.state import AXES, DISTANCE, TIME
 from distill.physics.terms.values import is_constant, is_number, names_in, part_latex, part_text, parts
 from distill.shell.errors import UserError
 
@@ -185,17 +185,18 @@ class Law:
         return case_words(self.cases_json()) if self.cases else []
 
     def _named(self, function) -> list[str]:
-        return [*self.variables, *[TIME] * (TIME in names_in(function))]
+        return [*self.variables, *(name for name in (DISTANCE, TIME) if name in names_in(function))]
 
     def pairs_json(self) -> dict:
         """Of the further terms of a pair, by name, what ``pair_json`` says of the radial one."""
         return {
             name: {
-                "text": to_text(function),
-                "latex": to_latex(function),
+                "text": to_text(parts(function)[0]),
+                "latex": to_latex(parts(function)[0]),
                 "variables": self._named(function),
-                "complexity": complexity(function),
+                "complexity": complexity(parts(function)[0]),
                 "convention": f"F_i = {TERMS[name].letter} {TERMS[name].vector_text}",
+                "centre": list(map(float, function.centre)) if isinstance(function, About) else None,
             }
             for name, function in self.pairs.items()
         }
@@ -302,6 +303,15 @@ def _formulas(functions: dict) -> dict:
     return {name: sp.Float(value) if is_number(value) else value for name, value in functions.items()}
 
 
+def _function_of(name: str, found, known) -> sp.Expr | About:
+    """Of a further term of a pair, from what ``pairs_json`` says of it (a ``PairLaw``)."""
+    if not TERMS[name].displaced:
+        return parse(found.text, known)
+    if not found.centre:
+        raise UserError(f"law.json has no 'centre' of the term '{name}'", "it is not one of ours: search the law again")
+    return About(tuple(map(float, found.centre)), parse(found.text, (DISTANCE, *known)))
+
+
 def law_of(record: LawRecord) -> Law:
     """The law of a ``law.json``; raises ``UserError`` if there is a term that it cannot have."""
     node = {k: np.asarray(v, float) if isinstance(v, list) else float(v) for k, v in record.node.terms.items()}
@@ -314,7 +324,7 @@ def law_of(record: LawRecord) -> Law:
     properties = ordered(with_symbol(name[:-2]).name for name in record.pair.variables if name[-2:] in ("_i", "_j"))
     known = (*variables(properties), TIME)
     pair, response = parse(record.pair.text, known), None
-    pairs = {name: parse(further.text, known) for name, further in record.pairs.items()}
+    pairs = {name: _function_of(name, further, known) for name, further in record.pairs.items()}
     node |= {name: _value_of(name, function, properties) for name, function in record.node.functions.items()}
     if record.node.response is not None:
         known = ordered({*USUAL, *(with_symbol(n[:-2]).name for n in record.node.response.variables if n[-2:] == "_i")})

@@ -66,7 +66,7 @@ from distill.files.properties import (
 from distill.physics.acting import Acting
 from distill.physics.responses import response_of
 from distill.physics.system import System, arguments, further_force, node_force, radial_force
-from distill.physics.terms import NODE, PAIR, Given, Pairs, State
+from distill.physics.terms import NODE, PAIR, TERMS, Given, Pairs, State
 from distill.physics.terms.arrays import import_jax
 from distill.physics.terms.state import AXES, DISTANCE, SPEED, TIME
 from distill.shell.errors import UserError, near_miss
@@ -75,7 +75,7 @@ from distill.statistics.metrics import typical_size
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # becomes part of file names
 OPTIONAL = {f.name for f in fields(System)} - {"file", "file_sha256", "properties", "force", "terms"}
-ACTING = (*PAIR[1:], *NODE)
+ACTING = (*(name for name in PAIR[1:] if not TERMS[name].displaced), *NODE)
 OF_NODES = {*AXES, *(f"v{axis}" for axis in AXES), SPEED, DISTANCE, TIME, "pos", "vel"}
 
 

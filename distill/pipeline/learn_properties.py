@@ -12,7 +12,7 @@ from distill.files.properties import usable
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import finite_or_none, save_bytes
 from distill.identities.learn import FAR, Learnt, learn
-from distill.identities.tell import says, value_lines
+from distill.identities.tell import says, told_beside, value_lines
 from distill.shell import paths
 from distill.shell.errors import UserError, about, near_miss
 from distill.shell.paths import relative
@@ -167,4 +167,6 @@ def record(found: Learnt, names, truth: Mapping, source: Dataset, name: str, unk
         "kinds_errors": {} if kinds is None else {str(k): v for k, v in kinds.errors.items()} | {"own": kinds.own},
         "distance": found.distance.tolist(),
         "curve": found.curve.tolist(),
+        "beside": told_beside(found),
+        "groups": None if found.groups is None else found.groups.tolist(),
     }

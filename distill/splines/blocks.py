@@ -214,6 +214,23 @@ class PairBlock:
 
 
 @dataclass(frozen=True)
+class DisplacedBlock(PairBlock):
+    """A force from points displaced from the senders by ``centre``: along the line from there, times curves of the
+    distance from there.
+    """
+
+    centre: tuple[float, ...] = ()
+
+    over = "the distance from a displaced point"
+
+    def values(self, seen: Seen):
+        d = seen.r[:, None] * seen.motion.unit - np.array(self.centre)
+        s = np.linalg.norm(d, axis=1)
+        vector = direction(d, s) * (seen.motion.weight * self.by({**seen.ends, "r": seen.r}) / self.scale)[:, None]
+        return self.basis.matrix(self.basis.log(s)), [vector]
+
+
+@dataclass(frozen=True)
 class NodeBlock:
     """A node's ``term`` times ``by``, a property or None, times functions of what is named ``over``; of a force about a
     point the ``centre``.
@@ -293,7 +310,7 @@ def _squared(basis) -> np.ndarray:
     return rough.T @ rough
 
 
-Block = PairBlock | NodeBlock | Modulated
+Block = PairBlock | DisplacedBlock | NodeBlock | Modulated
 
 
 def columns_of(block: Block, seen: Seen, start: np.ndarray) -> np.ndarray:
@@ -375,7 +392,7 @@ def candidates(
     out: list[Block] = []
     for name in PAIR:
         term = TERMS[name]
-        if name != RADIAL and dim in term.dims and (moving or not term.in_speed):
+        if name != RADIAL and not term.displaced and dim in term.dims and (moving or not term.in_speed):
             out += [PairBlock(name, by, curve) for by in products]
     beside = [None, *(name for name in ("mass", *names) if name in data.state.properties)]
     beside = list(dict.fromkeys(beside))

@@ -104,13 +104,16 @@ def drawn(total: int, count: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng([seed, 73]).choice(total, count, replace=False))
 
 
-def table(edges: dict, nodes: Nodes, seed: int = 0) -> Table:
+def table(edges: dict, nodes: Nodes, seed: int = 0, in_time: bool = False) -> Table:
     """The receivers of ``edges``; folds are of whole trajectories, or of stretches of time where these are too
-    few, or of particles where frames are too few as well.
+    few, or of particles where frames are too few as well. ``in_time``: trajectories are pieces of one recording, in its
+    order; a fold then is of neighbouring ones, as few of which as possible have a neighbour in another fold.
     """
     trajectory, frame = (edges[k][nodes.first].astype(np.int64) for k in ("trajectory", "frame"))
     _, number = np.unique(trajectory, return_inverse=True)
-    if number.max() + 1 >= FOLDS:
+    if number.max() + 1 >= FOLDS and in_time:
+        fold = FOLDS * number // (number.max() + 1)
+    elif number.max() + 1 >= FOLDS:
         fold = np.random.default_rng([seed, 79]).permutation(number.max() + 1)[number] % FOLDS
     elif len(np.unique(frame)) >= FOLDS:
         fold = FOLDS * (frame - frame.min()) // (np.ptp(frame) + 1)

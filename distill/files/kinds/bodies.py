@@ -1,6 +1,6 @@
 """Values of bodies that nobody measured: outputs/<learnt dataset>/properties.json, and those of a network."""
 
-from distill.files.kinds.origin import Made
+from distill.files.kinds.origin import Made, none
 from distill.files.records import Part
 
 
@@ -11,6 +11,15 @@ class LearntValue(Part):
     half_width: float | None  # of the 95 % interval
     determined: bool  # whether the interval keeps away from zero
     known: float | None = None  # what the dataset had, in the same gauge, to compare with; nothing was fitted to it
+
+
+class LearntTerm(Part):
+    """What acts beside the radial force of pairs whose strengths are learnt."""
+
+    name: str  # of the block of splines: its term, what it is in proportion to, what it is a function of
+    scaling: str  # how bodies differ in it, in words
+    share: float  # of the accelerations: typical sizes
+    centre: list[float] | None = None  # of forces from displaced points: by how much
 
 
 class LearntRecord(Made):
@@ -33,6 +42,8 @@ class LearntRecord(Made):
     kinds_errors: dict[str, float]  # number of kinds -> error on trajectories left out; "own": values of their own
     distance: list[float]  # at which the curve is told
     curve: list[float]  # the force that the values multiply
+    beside: list[LearntTerm] = none(list)
+    groups: list[int] | None = None  # of bodies that never meet those of another group: its number; null: all meet
 
     STAGE, FORMAT = "learn_properties", 1
     COMMAND = "python learn_properties.py with the flags of the dataset"

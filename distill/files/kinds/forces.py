@@ -30,6 +30,7 @@ class PairLaw(OfLevels):
     complexity: int | None  # nodes of the formula
     convention: str  # direction and sign
     short: str | None = None  # f with four digits
+    centre: list[float] | None = None  # by which senders are displaced, of the term that is about such points
 
 
 class ResponseLaw(Part):

@@ -144,7 +144,7 @@ def of_data(law: Law, units: Units, canonical: Callable) -> Law:
             return tuple(back(part, name) for part in found)
         return found * TERMS[name].unit(units) if is_constant(found) else back(found, name)
 
-    pairs = {name: back(expr, name) for name, expr in law.pairs.items()}
+    pairs = {name: value(found, name) for name, found in law.pairs.items()}
     node = {name: value(found, name) for name, found in law.node.items()}
     return replace(law, pair=back(law.pair, "radial"), pairs=pairs, node=node)
 

@@ -17,10 +17,10 @@ from distill.law.further.starts import RADIUS, polynomials, walls, waves
 from distill.law.receivers import Receivers
 from distill.law.selection import Ground, control_starts
 from distill.physics.law import AXES, Law
-from distill.physics.terms import TERMS, About
+from distill.physics.terms import TERMS, About, Pairs
 from distill.physics.terms.state import DISTANCE, SPEED, TIME
 from distill.splines import blocks
-from distill.splines.blocks import Modulated, NodeBlock, PairBlock, Seen
+from distill.splines.blocks import DisplacedBlock, Modulated, NodeBlock, PairBlock, Seen
 from distill.splines.pair_spline import Further
 
 CENTRAL = 0.05  # share of a field across the line to a point, up to which the field is about that point
@@ -81,6 +81,28 @@ class OfPairs(Slot):
 
     def put(self, law, expr):
         return replace(law, pairs=law.pairs | {self.name: expr})
+
+
+@dataclass
+class FromDisplaced(OfPairs):
+    """A pair's force from points displaced from the senders by ``centre``."""
+
+    centre: tuple[float, ...]
+
+    def within(self, units):
+        return replace(self, centre=tuple(c / units.of.get(RADIUS, 1.0) for c in self.centre))
+
+    def _pairs(self, seen: Seen) -> Pairs:
+        return Pairs(seen.motion.unit * seen.r[:, None], seen.r, seen.ends).displaced(self.centre)
+
+    def features(self, seen):
+        return super().features(seen) | {RADIUS: self._pairs(seen).r}
+
+    def vectors(self, seen, law):
+        return TERMS[self.name].kernel(self._pairs(seen).unit, None) * seen.motion.weight[:, None]
+
+    def put(self, law, expr):
+        return replace(law, pairs=law.pairs | {self.name: About(self.centre, _called(expr, DISTANCE))})
 
 
 @dataclass
@@ -284,7 +306,10 @@ def slots(further: Sequence[Further], ground: Ground) -> list[Slot]:
     varying = tuple(name for name, v in ground.many.state.properties.items() if np.ptp(v) > 0)
     for one in further:
         block = one.block
-        if isinstance(block, PairBlock):
+        if isinstance(block, DisplacedBlock):
+            if not any(slot.name == block.term for slot in out):
+                out.append(FromDisplaced(block.term, ground.properties, block.centre))
+        elif isinstance(block, PairBlock):
             if not any(slot.name == block.term for slot in out):
                 out.append(OfPairs(block.term, ground.properties))
         elif isinstance(block, Modulated):

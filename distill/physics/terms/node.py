@@ -13,7 +13,16 @@ import numpy as np
 from distill.files.properties import ordered, property_named
 from distill.physics.terms.arrays import array_module
 from distill.physics.terms.state import AXES, DISTANCE, NO_PLACE, SPEED, TIME, State
-from distill.physics.terms.values import About, evaluated, is_constant, is_number, part_latex, part_text, parts
+from distill.physics.terms.values import (
+    SEPARATOR,
+    About,
+    evaluated,
+    is_constant,
+    is_number,
+    part_latex,
+    part_text,
+    parts,
+)
 
 
 @dataclass(frozen=True)
@@ -139,9 +148,6 @@ class Term:
         is known.
         """
         return None
-
-
-SEPARATOR = r",\,"  # of components in LaTeX
 
 
 def _signed(value, minus: bool, write, brackets: str) -> str:

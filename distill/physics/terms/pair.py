@@ -7,7 +7,10 @@ and t:
 
 All four vectors change their sign as i and j are exchanged. So action is reaction where the function is symmetric in
 the properties of its two ends, and only there; momentum is conserved then, and angular momentum if the vector is
-along e.
+along e. A fifth one does not: a force from a point that is displaced from particle j by a vector c, the same for all,
+as of the wakes that stream downwards from the grains of a dusty plasma,
+
+    l (x_i - x_j - c)/s,   s = |x_i - x_j - c|
 """
 
 from collections.abc import Callable
@@ -17,8 +20,8 @@ import numpy as np
 
 from distill.files.properties import variables
 from distill.physics.terms.arrays import array_module
-from distill.physics.terms.state import TIME, Pairs
-from distill.physics.terms.values import evaluated, part_latex, part_text
+from distill.physics.terms.state import DISTANCE, TIME, Pairs
+from distill.physics.terms.values import SEPARATOR, evaluated, part_latex, part_text
 
 
 def along(unit, dv):
@@ -56,6 +59,7 @@ class PairTerm:
     mirror: int = 1
     where: tuple[str, ...] = ()  # what letters in ``vector_text`` mean
     of_pair = True
+    displaced = False  # whether its value is an ``About``, of a point displaced from the sender
 
     @property
     def reversal(self) -> int:
@@ -101,6 +105,30 @@ class PairTerm:
         return rf"\left({part_latex(function)}\right) {self.vector_latex}"
 
 
+@dataclass(frozen=True)
+class Displaced(PairTerm):
+    """The radial force of a point at x_j + c; the value is an ``About`` c, its strength a function of the distance s
+    from there, of the properties of both ends and of time.
+    """
+
+    displaced = True
+
+    def variables(self, properties):
+        return (DISTANCE, *super().variables(properties)[1:])
+
+    def force(self, function, pairs):
+        return super().force(function.strength, pairs.displaced(function.centre))
+
+    def text(self, function):
+        centre = ", ".join(part_text(c) for c in function.centre)
+        return f"({part_text(function.strength)}) (x_i - x_j - ({centre}))/s"
+
+    def latex(self, function):
+        centre = SEPARATOR.join(part_latex(c) for c in function.centre)
+        d = rf"\mathbf{{x}}_i - \mathbf{{x}}_j - \left({centre}\right)"
+        return rf"\left({part_latex(function.strength)}\right) \frac{{{d}}}{{\left|{d}\right|}}"
+
+
 UNIT = "e = (x_i - x_j)/r"
 E, TOWARDS = r"\hat{\mathbf{r}}_{ij}", r"(\mathbf{v}_j - \mathbf{v}_i)"
 ENTRIES = (
@@ -125,5 +153,14 @@ ENTRIES = (
         dims=(2,),
         mirror=-1,
         where=(UNIT, "e_perp = (-e_y, e_x)"),
+    ),
+    Displaced(
+        "displaced",
+        along,
+        "l",
+        "(x_i - x_j - c)/s",
+        r"(\mathbf{x}_i - \mathbf{x}_j - \mathbf{c})/s",
+        dims=(2, 3),
+        where=("s: the length of that vector",),
     ),
 )

@@ -105,6 +105,12 @@ class Pairs:
         ends = {exchanged(name): value for name, value in self.ends.items()}
         return replace(self, dx=-self.dx, dv=None if self.dv is None else -self.dv, ends=ends)
 
+    def displaced(self, centre) -> "Pairs":
+        """As if every sender were displaced by ``centre`` [dim]: r, and ``s``, are the distance from there."""
+        dx = self.dx - np.asarray(centre, float)
+        r = array_module(dx).sqrt((dx * dx).sum(-1))
+        return Pairs(dx, r, {**self.ends, DISTANCE: r}, self.dv, self.t)
+
     def variable(self, name: str):
         """[..., pair] by the name that it has in formulas; ``ValueError`` for one that is not known."""
         if name == "r":

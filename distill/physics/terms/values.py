@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SEPARATOR = r",\,"  # of components in LaTeX
+
 
 @dataclass(frozen=True)
 class Given:
