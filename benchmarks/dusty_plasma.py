@@ -194,7 +194,7 @@ def table(rows: list[dict]) -> str:
         told = [percent(row, f"{k}_off") for k in ("mass", "charge", "screening", "trap", "drag")]
         cpu = f"{sum(row['cpu_seconds']):.0f}" if "cpu_seconds" in row else "-"
         lines.append([row["data"], str(row["seed"]), r2, *told, f"{inside}/{of}", cpu])
-    head = "data|seed|R² of the pair force|masses|charges|screening length|trap|friction|intervals that hold the truth|CPU-s"
+    head = "data|seed|R² of the pair force|masses|charges|screening length|trap|friction|intervals hold the truth|CPU-s"
     return markdown(head.split("|"), lines)
 
 

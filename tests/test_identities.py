@@ -9,9 +9,12 @@ from distill.files.dataset import load_dataset, save_dataset
 from distill.files.kinds import LearntRecord
 from distill.files.properties import in_messages
 from distill.identities import bilinear, errors
+from distill.identities.beside import scaled_alike, with_displaced, with_what_acts_beside
 from distill.identities.bilinear import BOTH, OWN, RESPONSE, ROLES, SAME, SOURCE, Problem, Scaling
-from distill.identities.learn import learn
-from distill.identities.pairs import Basis, compress
+from distill.identities.choice import Hypothesis
+from distill.identities.kinds import clearly_worse
+from distill.identities.learn import holding, learn, properties_of, weights
+from distill.identities.pairs import Basis, compress, groups_of
 from distill.messages.net_forces import nodes_of
 from distill.shell import paths
 from distill.shell.errors import UserError
@@ -254,3 +257,98 @@ def test_who_is_who_is_no_property(folder):
     data = world(folder / "w.npz", values(rng), np.ones(BODIES))
     assert "receiver_body" in (edges := observations(data, "train"))
     assert in_messages(edges) == ("mass", "charge")
+
+
+# ---------------------------------------------------------------- what acts beside
+
+
+def plasma(path, seed=941, bodies=5, trajectories=40):
+    """Charges that repel, a displaced force beside it, a trap that grips charges, friction that grips all alike."""
+    rng = np.random.default_rng(seed)
+    mass, charge = np.exp(0.4 * rng.normal(size=(2, bodies)))
+    pos, vel = rng.normal(size=(2, trajectories, 6, bodies, 3))
+    apart = pos[:, :, :, None] - pos[:, :, None]
+    acc = np.zeros(pos.shape)
+    for share, shift in ((1.0, 0.0), (-0.5, np.array([0.0, 0.0, -0.4]))):
+        d = apart - shift
+        r = np.linalg.norm(d, axis=-1) + np.eye(bodies)
+        pull = share * charge[:, None] * charge * np.exp(-r) / (r + 0.2) * (1 - np.eye(bodies))
+        acc += (pull[..., None] * d / r[..., None]).sum(3) / mass[:, None]
+    acc += -np.array([0.5, 0.7, 2.0]) * pos * (charge / mass)[:, None] - 0.3 * vel / mass[:, None]
+    split = np.zeros(trajectories, dtype=np.int8)
+    split[::8], split[1::8] = 1, 2
+    made = {"pos": pos, "vel": vel, "acc": acc, "split": split, "mass": np.ones((trajectories, bodies))}
+    save_dataset(path, made | {"id": np.tile(np.arange(bodies, dtype=np.int32), (trajectories, 1))}, {})
+    return load_dataset(str(path)), mass, charge
+
+
+def test_values_beside_a_trap_friction_and_wakes(folder):
+    data, mass, charge = plasma(folder / "w.npz")
+    found = table(edges := with_motion(observations(data, "train"), data), nodes_of(edges))
+    basis = Basis(space(np.log(found.r), 8, Envelope(0.0, 1.0), 1.0))
+    weight, tried = weights(found), [Hypothesis(BOTH, False, np.zeros((0, len(mass), len(mass))))]
+    chosen, basis = with_what_acts_beside(found, basis, tried, weight, 0)
+    assert {block.term for block in basis.node} == {"field", "drag"}
+    chosen, basis = with_displaced(found, chosen, basis, tried, weight, 0)
+    np.testing.assert_allclose(basis.pair[0].centre, [0, 0, -0.4], atol=0.02)
+    chosen = scaled_alike(chosen)
+    of = {block.term: scaling for block, scaling in zip(basis.node, chosen.problem.scalings, strict=True)}
+    assert of == {"field": Scaling(1, 0), "drag": Scaling(1, -1)}
+    for got, true in ((chosen.values.source, charge), (chosen.values.source / chosen.values.response, mass)):
+        np.testing.assert_allclose(got * (true.mean() / got.mean()), true, rtol=0.02)
+
+
+def test_bodies_that_never_meet_have_scales_of_their_own(folder):
+    rng = np.random.default_rng(942)
+    source, response = np.exp(rng.normal(size=(2, 8)))
+    data = world(folder / "w.npz", source, response)
+    ids = np.arange(8).reshape(2, 4)[np.arange(TRAJECTORIES) % 2]
+    apart = data.pos[:, :, :, None] - data.pos[:, :, None]
+    r = np.linalg.norm(apart, axis=-1) + np.eye(N)
+    pull = source[ids][:, None, None] * -1 / (r + 0.3) * (1 - np.eye(N))
+    data.arrays["acc"] = response[ids][:, None, :, None] * (pull[..., None] * apart / r[..., None]).sum(3)
+    data.arrays["id"] = ids.astype(np.int32)
+    found = table(edges := observations(data, "train"), nodes_of(edges))
+    pairs = compress(found, Basis(space(np.log(found.r), 8, Envelope(0.0, 1.0), 1.0)))
+    group = np.arange(8) // 4
+    assert (groups_of(pairs) == group).all()
+    problem = Problem(pairs, BOTH, np.zeros((0, 8, 8)), 1e-9)
+    v = bilinear.fit(problem)
+    told, _ = properties_of(problem, v, errors.covariance(problem, v, found), "charge", {}, list("abcdefgh"))
+    assert np.isfinite(told["charge_source"].errors).sum() == 4  # those of one group have a scale
+    for some in (slice(0, 4), slice(4, 8)):
+        np.testing.assert_allclose(v.source[some] / v.source[some][0], source[some] / source[some][0], rtol=0.02)
+
+
+def test_given_values_are_held_and_the_others_follow(folder):
+    rng = np.random.default_rng(943)
+    s = values(rng)
+    problem, found = problem_of(world(folder / "w.npz", s, np.ones(BODIES), noise=0.2), SOURCE)
+    v = bilinear.fit(problem)
+    given = {0: float(s[0]), 3: float(s[3])}
+    held, new, off = holding(problem, v, "charge", given)
+    assert new.source[3] / new.source[0] == pytest.approx(s[3] / s[0], rel=1e-12) and 0 < off < 0.5
+    told, _ = properties_of(held, new, errors.covariance(held, new, found), "charge", given, list("abcdefg"))
+    told = told["charge"]
+    assert told.errors[[0, 3]].tolist() == [0, 0] and told.values[3] == s[3] and (told.errors[[1, 2]] > 0).all()
+    assert (np.abs(told.values - s) <= 3 * told.half + 1e-12).all()
+
+
+def test_folds_of_one_film_are_neighbours_in_time(folder):
+    rng = np.random.default_rng(944)
+    data = world(folder / "w.npz", values(rng), np.ones(BODIES))
+    edges = observations(data, "train")
+    one = table(edges, nodes_of(edges), in_time=True)
+    number = np.unique(edges["trajectory"][nodes_of(edges).first], return_inverse=True)[1]
+    fold = 5 * number // (number.max() + 1)
+    assert (np.bincount(one.fold) == np.bincount(fold)).all()
+    assert all(len(np.unique(one.fold[one.stretch == k])) == 1 for k in np.unique(one.stretch))
+    assert (np.diff([one.fold[one.stretch == k][0] for k in np.unique(one.stretch)]) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "worse"), [([1.0, 1.01, 0.99, 1.02, 0.98], False), ([1.1, 1.12, 1.09, 1.1, 1.11], True)]
+)
+def test_fewer_kinds_have_to_be_clearly_worse(ratio, worse):
+    least = np.array([1.0, 2.0, 0.5, 3.0, 1.0])
+    assert clearly_worse(np.array(ratio) ** 2 * least, least) is worse

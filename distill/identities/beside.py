@@ -55,6 +55,7 @@ def node_blocks(data: Table) -> tuple[NodeBlock, ...]:
     known = [name for name, values in data.state.properties.items() if np.ptp(values) > 0]
     out = []
     for by in (None, *known):
+        out.append(NodeBlock("constant_force", by, NOTHING, None, dim))
         out.append(NodeBlock("field", by, PLACE, polynomials(motion.pos, DEGREE), dim))
         if motion.vel.any():
             out.append(NodeBlock("drag", by, SPEED, line(np.linalg.norm(motion.vel, axis=1), SPEEDS), dim))

@@ -287,7 +287,8 @@ def minimise(problem: Problem, v: Values, steps: int = STEPS, enough: float = CO
             step = np.zeros(problem.size)
             solved = np.linalg.lstsq(scaled + damping * np.eye(len(free)), slope / size, rcond=1e-14)[0]
             step[free] = solved / size
-            tried = problem.moved(v, step)
+            with np.errstate(over="ignore", invalid="ignore"):  # of a step far too long, which is not taken
+                tried = problem.moved(v, step)
             if tried.cost <= v.cost:
                 v, damping = tried, max(damping / 10, 1e-14)
                 break

@@ -131,7 +131,9 @@ class Grid:
 
 @dataclass(frozen=True)
 class Polynomials:
-    """Monomials of up to ``degree`` of places, which are -1 and 1 at the ends ``low`` and ``high`` [axis]."""
+    """Monomials of up to ``degree`` of places, which are -1 and 1 at the ends ``low`` and ``high`` [axis], without the
+    constant.
+    """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
@@ -139,10 +141,10 @@ class Polynomials:
 
     @property
     def powers(self) -> np.ndarray:
-        """[function, axis], the constant first."""
+        """[function, axis]"""
         every = np.array(list(product(range(self.degree + 1), repeat=len(self.low))))
         total = every.sum(1)
-        return every[np.argsort(total, kind="stable")][: int((total <= self.degree).sum())]
+        return every[np.argsort(total, kind="stable")][1 : int((total <= self.degree).sum())]
 
     @property
     def size(self) -> int:
