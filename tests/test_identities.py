@@ -282,18 +282,19 @@ def plasma(path, seed=941, bodies=5, trajectories=40):
     return load_dataset(str(path)), mass, charge
 
 
+@pytest.mark.slow
 def test_values_beside_a_trap_friction_and_wakes(folder):
     data, mass, charge = plasma(folder / "w.npz")
     found = table(edges := with_motion(observations(data, "train"), data), nodes_of(edges))
     basis = Basis(space(np.log(found.r), 8, Envelope(0.0, 1.0), 1.0))
     weight, tried = weights(found), [Hypothesis(BOTH, False, np.zeros((0, len(mass), len(mass))))]
     chosen, basis = with_what_acts_beside(found, basis, tried, weight, 0)
-    assert {block.term for block in basis.node} == {"field", "drag"}
+    assert {block.term for block in basis.node} == {"field", "constant_force", "drag"}
     chosen, basis = with_displaced(found, chosen, basis, tried, weight, 0)
     np.testing.assert_allclose(basis.pair[0].centre, [0, 0, -0.4], atol=0.02)
     chosen = scaled_alike(chosen)
     of = {block.term: scaling for block, scaling in zip(basis.node, chosen.problem.scalings, strict=True)}
-    assert of == {"field": Scaling(1, 0), "drag": Scaling(1, -1)}
+    assert of == {"field": Scaling(1, 0), "constant_force": Scaling(1, 0), "drag": Scaling(1, -1)}
     for got, true in ((chosen.values.source, charge), (chosen.values.source / chosen.values.response, mass)):
         np.testing.assert_allclose(got * (true.mean() / got.mean()), true, rtol=0.02)
 
