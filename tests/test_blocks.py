@@ -149,10 +149,12 @@ def test_a_wall_about_a_point_is_one_however_splines_tell_it(names):
     seen = table(edges, nodes, 0)
     left = seen.target - seen.sum(start.radial(**seen.ends)[:, None] * seen.unit)
     terms = [block for block in candidates(seen, (), [], 1.0, left=left) if block.name in names]
-    law, _, _ = composed(start, [Further(block, np.full(block.size, 0.01)) for block in terms], ground)
+    law, known, _ = composed(start, [Further(block, np.full(block.size, 0.01)) for block in terms], ground)
     assert law_error(law, ground.held) < 1e-9
     np.testing.assert_allclose(law.node["central"].centre, centre, atol=1e-6)
     assert set(law.node) == {"central", "constant_force"}
+    (function,) = known["functions"]
+    assert [c["symbol"] for c in function["constants"]][-2:] == ["centre, x", "centre, y"]
 
 
 def test_formulas_take_the_place_of_splines():
@@ -164,7 +166,11 @@ def test_formulas_take_the_place_of_splines():
     units = Units.of_scales(Scales(2.0, 0.5, {"mass": 3.0}))
     ground = Ground(edges, nodes, (), 0, units=units)
     start = Law(parse("-1.02*m_i*m_j/(r + 0.21)^2", ("r", "m_i", "m_j")))
-    law, _, _ = composed(start, found.further, ground, units)
+    law, known, _ = composed(start, found.further, ground, units)
+    (function,) = known["functions"]
+    assert (function["term"], function["form"]) == ("relative_velocity", "c0 * exp(-r)")
+    assert [c["value"] for c in function["constants"]] == pytest.approx([0.5], rel=1e-9)
+    assert all(0 <= c["standard_error"] < 1e-9 for c in function["constants"])
     assert to_text(law.pair) == "-m_i * m_j / (r + 0.2)^2"
     assert {name: to_text(f) for name, f in law.pairs.items()} == {"relative_velocity": "0.5 * exp(-r)"}
     assert law_error(law, ground.held) < 1e-12

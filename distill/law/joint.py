@@ -26,7 +26,7 @@ from distill.law.constants import round_number
 from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, nearer, weights_of
 from distill.law.selection import Ground
 from distill.law.trust import SURE
-from distill.physics.law import RADIAL, Law
+from distill.physics.law import AXES, RADIAL, Law
 from distill.physics.terms import TERMS, About, Pairs, State
 from distill.physics.terms.state import DISTANCE
 from distill.physics.terms.values import is_constant, is_number, parts
@@ -213,14 +213,32 @@ def examined(law: Law, data: Receivers, held: Receivers, canonical: Callable) ->
         r, J = residuals(numbers.start)
         errors = standard_errors(J, r, np.repeat(data.trajectory, data.acc.shape[1]))
     final = rounded(numbers, errors, held)
-    pair = next(one for one in numbers.opened if one.term == RADIAL)
-    shown, report = {s: sp.Symbol(f"c{k}") for k, s in enumerate(pair.symbols)}, []
-    for k, (before, value, error) in enumerate(zip(*(v[pair.at] for v in (numbers.start, final, errors)), strict=True)):
-        about = {"symbol": f"c{k}", "value": float(value), "standard_error": finite_or_none(error)}
-        report.append(about | {"snapped_from": None if value == before else float(before)})
+
+    def of_function(one: Open) -> dict:
+        """Its form and constants, as ``kinds.FunctionOfTerm``."""
+        symbols = [sp.Symbol(f"c{k}") for k in range(len(one.symbols))]
+        names = [*(s.name for s in symbols), *(f"centre, {AXES[k]}" for k in range(one.centre.stop - one.centre.start))]
+        places = [*range(one.at.start, one.at.stop), *range(one.centre.start, one.centre.stop)]
+        listed = []
+        for name, k in zip(names, places, strict=True):
+            before, value = float(numbers.start[k]), float(final[k])
+            about = {"symbol": name, "value": value, "standard_error": finite_or_none(errors[k])}
+            listed.append(about | {"snapped_from": None if value == before else before})
+        return {
+            "form": to_text(one.form.xreplace(dict(zip(one.symbols, symbols, strict=True))), 6),
+            "constants": listed,
+        }
+
     count = len(np.unique(data.trajectory))
     note = f"fitted together with those of all other terms; standard errors: scatter of {count} trajectories"
-    told = {"form": to_text(pair.form.xreplace(shown), 6), "constants": report, "constants_note": note}
+    pair = next(one for one in numbers.opened if one.term == RADIAL)
+    told = of_function(pair) | {"constants_note": note, "functions": []}
+    for one in numbers.opened:
+        of_pair = TERMS[one.term].of_pair
+        if one.term != RADIAL and (of_pair or not is_constant(law.node[one.term])):
+            several = not of_pair and isinstance(law.node[one.term], tuple)
+            about = {"term": one.term, "component": AXES[one.axis] if several else None}
+            told["functions"].append(about | of_function(one))
     node: dict[str, list] = {}
     for one in numbers.opened:
         if not TERMS[one.term].of_pair and is_constant(law.node[one.term]):

@@ -211,18 +211,25 @@ def accelerations(verdict) -> str:
 
 def constants(law) -> str:
     """The constants of the law with their standard errors, and which were rounded."""
-    if not law.constants:
+    if not law.constants and not law.functions:
         return ""
+    parts = [f"<p>{code(law.form)}</p>", _of_constants(law.constants)] if law.constants else []
+    for one in law.functions:
+        name = one.term.replace("_", " ") + (f", along {one.component}" if one.component else "")
+        parts += [f"<p>{text(name)}: {code(one.form)}</p>", _of_constants(one.constants)]
+    parts.append(f'<p class="note">{text(sentence(law.constants_note))}.</p>')
+    parts.append(f"<p>{text(sentence(law.polish.text))}.</p>" if law.polish else "")
+    return "<h3>How well the data know its constants</h3>" + "".join(parts)
+
+
+def _of_constants(found) -> str:
     rows = []
-    for c in law.constants:
+    for c in found:
         error = "not known" if c.standard_error is None else shown(c.standard_error, 2)
         error = f"between {shown(c.gap[0], 5)} and {shown(c.gap[1], 5)}" if c.gap else error
         rounded = "—" if c.snapped_from is None else shown(c.snapped_from, 8)
         rows.append([code(c.symbol), shown(c.value, 8), error, rounded])
-    listed = table(["constant", "value", "standard error", "rounded from"], rows)
-    note = f'<p class="note">{text(sentence(law.constants_note))}.</p>'
-    note += f"<p>{text(sentence(law.polish.text))}.</p>" if law.polish else ""
-    return f"<h3>How well the data know its constants</h3><p>{code(law.form)}</p>{listed}{note}"
+    return table(["constant", "value", "standard error", "rounded from"], rows)
 
 
 def choice(law) -> str:

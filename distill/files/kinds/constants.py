@@ -12,6 +12,15 @@ class Constant(Part):
     gap: list[float] | None = None  # of a threshold: the data leave it open between these
 
 
+class FunctionOfTerm(Part):
+    """A function of a term beside the radial force."""
+
+    term: str  # of ``pairs`` or ``node``
+    component: str | None = None  # of a vector, along x, y or z
+    form: str  # with c0, c1, ... for its constants
+    constants: list[Constant]  # their values and errors, and those of the point that it is about
+
+
 class PolishedConstant(Part):
     symbol: str  # in ``form``
     before: float  # as fitted to accelerations or windows

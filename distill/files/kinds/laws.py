@@ -1,6 +1,6 @@
 """outputs/<run>/law.json: the law, with all that was said of it."""
 
-from distill.files.kinds.constants import Constant, Polish
+from distill.files.kinds.constants import Constant, FunctionOfTerm, Polish
 from distill.files.kinds.forces import NodeLaw, OfLevels, PairLaw
 from distill.files.kinds.origin import Made, none
 from distill.files.kinds.read_out import ReadOutRecord
@@ -60,6 +60,7 @@ class LawRecord(Made):
     node: NodeLaw  # and what else acts
     form: str  # the pair force with c0, c1, ... for its constants
     constants: list[Constant]  # their values and errors
+    functions: list[FunctionOfTerm] = none(list)  # the same of every other function of the law
     constants_note: str  # how these were found
     pair_unrounded: str  # the pair force before constants were rounded
     from_messages: BeforeRefit  # what the messages say without any refit
