@@ -168,9 +168,9 @@ def test_what_messages_lack_is_filled_in_and_said(tmp_path, capsys):
     "changed, why",
     [
         ({"acc_i": None}, "lacks acc_i.*docs/formats.md"),
-        ({"r": np.ones(720)}, "'r' is not the length of 'dx'; leave 'r' out"),
+        ({"r": np.ones(720)}, "'r' is not the length of 'dx'; correct it"),
         ({"sender": messages()["receiver"]}, "720 edges lead from a particle to itself"),
-        ({"frame": np.full(720, -1)}, "'frame' holds negative numbers"),
+        ({"frame": np.full(720, -1)}, "'frame' holds -1, expected numbers from 0"),
         ({"mass_i": np.zeros(720)}, "not positive"),
         ({"message": np.full((720, 2), np.nan)}, "1440 NaN"),
         ({"spin_i": np.ones(3), "spin_j": np.ones(720)}, "'spin_i' has 3 along 'edge'"),

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from filled import filled, write
 from planted import write_dataset
-from scripts import ok, refused, run
+from scripts import ok, refused, run, undigested
 
 from distill.files import kinds
 from distill.files.provenance import sha256
@@ -107,7 +107,7 @@ def test_what_is_missing_or_stale_is_told_in_one_line(folder):
     refused(run(folder, "experiments/evaluate.py", "--run", "r2_n4", "--out", "x"), "does not exist", "train.py")
     out = folder / "outputs" / RUN
     add_law(folder)
-    save_json(out / "law.json", load(folder, "law.json") | {"seconds": 3.0})
+    undigested(out / "law.json", seconds=3.0)
     refused(evaluate(folder), "generalization.json was made from another law.json", "test_generalization.py")
     law = load(folder, "law.json")
     save_json(out / "law.json", law | {"inputs": {"config": {"sha256": "0"}}})
@@ -117,7 +117,7 @@ def test_what_is_missing_or_stale_is_told_in_one_line(folder):
     save_json(out / "law.json", law)
     refused(evaluate(folder), "law.json: 'pair' is missing", "symbolic_reg.py", "--overwrite")
     (out / "law.json").unlink()
-    save_json(out / "linear_fit.json", load(folder, "linear_fit.json") | {"inputs": {}})
+    undigested(out / "linear_fit.json", inputs={})
     refused(evaluate(folder), "linear_fit.json was made from another messages_test.npz", "fit_linear.py")
     (out / "linear_fit.json").write_text("{")
     refused(evaluate(folder), "not valid JSON", "fit_linear.py")

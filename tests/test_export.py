@@ -15,6 +15,7 @@ from filled import filled, write
 from planted import messages, states, write_dataset
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
+from scripts import undigested
 
 import distill
 from distill.export import lammps, module, numpy_module, openmm_module, programs, template
@@ -661,7 +662,7 @@ def test_what_programs_have_to_know_of_messages():
 def test_one_program_that_cannot_have_the_law_does_not_keep_another_from_it(finished):
     content = json.loads((finished / "law.json").read_text())
     content["pair"]["text"] = "m_i*m_j*exp(-r/(m_i + m_j))/r"
-    (finished / "law.json").write_text(json.dumps(content))
+    undigested(finished / "law.json", pair=content["pair"])
     with pytest.raises(UserError, match=r"no law_openmm.py: OpenMM needs the energy.*law\.json is as it was"):
         distill.search_law(dataset="mine", export=["openmm", "lammps"])
     assert (finished / "law.table").is_file() and not (finished / "law_openmm.py").exists()

@@ -14,6 +14,7 @@ from distill.files.arrays import check_fields
 from distill.files.dataset import load_dataset
 from distill.files.fields import MESSAGE_FIELDS
 from distill.files.properties import message_fields
+from distill.files.provenance import sha256
 from distill.messages import extraction
 from distill.network.data import dataset_features, inputs_of, node_features
 from distill.network.edges import Edges
@@ -115,24 +116,29 @@ class Interrupted(extraction.Extraction):
             yield part
 
 
+def record(told):
+    return json.dumps(told).encode()
+
+
 def test_an_interrupted_extraction_leaves_the_old_file_and_nothing_else(tmp_path):
     dataset = load(tmp_path, "r2", 2)
     path = tmp_path / "outputs" / "messages_test.npz"
     frames = np.arange(6), np.zeros(6, dtype=int)
     whole = extraction.Extraction(network(**PAPER).float(), dataset, 24)
-    about = write(path, whole, *frames)
+    about = write(path, whole, *frames, record)
     assert about["edges"] == 72 and about["components"] == 5
-    path.with_suffix(".json").write_text(json.dumps({"old": True}))
-    before = path.read_bytes()
+    before, side = path.read_bytes(), path.with_suffix(".json")
+    assert json.loads(side.read_text()) == {k: about[k] for k in ("edges", "mae")} | {"arrays_sha256": sha256(path)}
+    side.write_text(json.dumps({"old": True}))
     with np.load(path, allow_pickle=False) as file:
         assert about["mae"] == pytest.approx(np.abs(file["acc_pred_i"] - file["acc_i"]).mean())
     with pytest.raises(KeyboardInterrupt):
-        write(path, Interrupted(network(**NEWTON).float(), dataset, 24), *frames)
+        write(path, Interrupted(network(**NEWTON).float(), dataset, 24), *frames, record)
     assert path.read_bytes() == before
     assert sorted(os.listdir(path.parent)) == ["messages_test.json", "messages_test.npz"]
-    write(path, whole, *frames)
+    write(path, whole, *frames, record)
     assert path.read_bytes() == before  # the same bytes again
-    assert os.listdir(path.parent) == ["messages_test.npz"]  # the old JSON does not stand beside new arrays
+    assert json.loads(side.read_text())["edges"] == 72  # the old JSON does not stand beside new arrays
 
 
 @pytest.mark.parametrize("options", [PAPER, NEWTON])

@@ -1,6 +1,7 @@
 """Files between the stages: what is refused, in which words, and that nothing is ever half-written."""
 
 import errno
+import io
 import json
 import os
 import pickle
@@ -446,7 +447,8 @@ def write_messages(tmp_path, monkeypatch, **options):
     save_npz(path, arrays, MESSAGE_FIELDS)
     graphs = options["trajectories"] * 5
     inputs = {"config": {"sha256": sha256(config)}}
-    about = {"run": "some_run", "graphs": graphs, "edges": len(arrays["r"]), "inputs": inputs}
+    about = {"run": "some_run", "graphs": graphs, "edges": len(arrays["r"]), "inputs": inputs, "split": "train"}
+    about |= {"n": 4, "arrays_sha256": sha256(path)}
     write(MessagesRecord, path.with_suffix(".json"), **about)
     return path, arrays
 
@@ -480,6 +482,10 @@ def test_damage_is_noticed_also_where_a_part_is_read(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="damaged.*'r' has shape"):
         load_messages(path, "some_run", most=130)
     np.savez(path, **arrays | {"dx": np.asfortranarray(arrays["dx"])})
+    with pytest.raises(UserError, match="messages_train.npz holds other arrays than .*messages_train.json was written"):
+        load_messages(path, "some_run", most=130)
+    side = json.loads(path.with_suffix(".json").read_text())
+    save_json(path.with_suffix(".json"), side | {"arrays_sha256": None, "content_sha256": None})
     some, _ = load_messages(path, "some_run", most=130)
     assert np.allclose(np.linalg.norm(some["dx"], axis=1), some["r"])
 
@@ -558,3 +564,120 @@ def test_a_property_that_the_system_has_and_the_file_lacks(tmp_path):
     with np.load(made) as file:
         np.savez(made, **{k: file[k] for k in file.files if k != "spin"})
     fails(made, "lacks 'spin'", "'spins'", "put it back")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"receiver": 4}, "'receiver' holds .*, expected numbers of 4 particles"),
+        ({"frame": -9}, "'frame' holds -9, expected numbers from 0"),
+        ({"mass_j": -2.0}, "'mass_j' holds values that are not positive"),
+        ({"r": 1.0}, "'r' is not the length of 'dx'"),
+        ({"acc_i": 1.0}, "messages_train.npz holds other arrays than .*messages_train.json was written with"),
+    ],
+)
+def test_messages_that_cannot_be_are_refused(tmp_path, monkeypatch, change, why):
+    """Their indices, masses and distances, and whatever else was changed."""
+    path, arrays = write_messages(tmp_path, monkeypatch, trajectories=10)
+    np.savez(path, **arrays | {k: arrays[k] + np.asarray(v, arrays[k].dtype) for k, v in change.items()})
+    with pytest.raises(UserError, match=why):
+        load_messages(path, "some_run")
+    side = path.with_suffix(".json")
+    os.rename(side, path.with_name("messages_test.json"))
+    os.rename(path, path.with_name("messages_test.npz"))
+    with pytest.raises(UserError, match="messages_test.json is of the split 'train', as its name is not"):
+        load_messages(path.with_name("messages_test.npz"), "some_run")
+
+
+def test_a_dataset_knows_its_arrays(dataset):
+    """Those of somebody else are welcome; those that were put in the place of ours are told."""
+    with np.load(dataset) as file:
+        arrays = dict(file)
+    about = {"stage": "simulate", "n": 4, "dim": 2}
+    save_dataset(dataset, arrays, about)
+    assert load_dataset(str(dataset)).meta.arrays_sha256 == sha256(dataset)
+    np.savez(dataset, **arrays | {"acc": arrays["acc"] * 1.001})
+    fails(dataset, dataset.name, "holds other arrays than", dataset.with_suffix(".json").name, "take", "away")
+    dataset.with_suffix(".json").unlink()
+    assert load_dataset(str(dataset)).meta.arrays_sha256 is None
+
+
+def test_a_file_says_whether_what_it_was_made_of_had_digests(tmp_path, dataset):
+    own, theirs = tmp_path / "own.safetensors", tmp_path / "theirs.safetensors"
+    save_tensors(own, {"w": torch.ones(2)})
+    save_file({"w": torch.ones(2)}, theirs)
+    foreign = broken(dataset).rename(tmp_path / "foreign.npz")
+    inputs = {"own": own, "theirs": theirs, "foreign": foreign, "side": dataset.with_suffix(".json")}
+    told = provenance("train", {}, inputs, 0.0)["inputs"]
+    assert {k: v["digested"] for k, v in told.items()} == {"own": True, "theirs": False, "foreign": False, "side": True}
+
+
+def test_a_file_that_changes_has_another_digest_at_once(tmp_path):
+    path = tmp_path / "x"
+    for old in (False, True):
+        path.write_bytes(b"one")
+        if old:
+            os.utime(path, (1e9, 1e9))
+        first = sha256(path)
+        path.write_bytes(b"two")
+        assert len({first, sha256(path), sha256(path)}) == 2
+
+
+def with_member(path, name, shape, content, kind="<f8"):
+    """The ``.npz`` at ``path`` with one array more, or in the place of another: a header, and ``content``."""
+    with zipfile.ZipFile(path) as file:
+        members = {k: file.read(k) for k in file.namelist() if k != f"{name}.npy"}
+    out = io.BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"descr": kind, "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for key, value in (members | {f"{name}.npy": out.getvalue() + content}).items():
+            file.writestr(key, value)
+    return path
+
+
+def test_what_no_stage_wants_is_not_read(dataset, capsys, monkeypatch):
+    """Neither what a header promises nor what a zip holds is made before it is known to be of use."""
+    arrays = states(trajectories=10)
+    with_member(dataset, "movie", (3_000_000,), bytes(24_000_000))
+    read = []
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", _counted(zipfile.ZipExtFile.read, read))
+    assert "movie" not in load_dataset(str(dataset)).arrays and sum(read) < 1_000_000
+    assert "'movie' [3000000] (float64) left out" in capsys.readouterr().err
+    fails(with_member(dataset, "pos", (10**9, 5, 4, 2), arrays["pos"].tobytes()), "damaged", "header says 32000000")
+    fails(
+        with_member(dataset, "pos", (10, 5, 4, 2), arrays["pos"].tobytes() + b"more"), "damaged", "'pos' is 3332 bytes"
+    )
+
+
+def _counted(function, sizes):
+    def counted(*given):
+        out = function(*given)
+        sizes.append(len(out))
+        return out
+
+    return counted
+
+
+def test_arrays_that_memory_cannot_hold_are_not_read(dataset, monkeypatch):
+    assert storage.free_memory() > 1e6
+    monkeypatch.setattr(storage, "free_memory", lambda: 10_000)
+    fails(dataset, f"{dataset.name} would take ", "kB of memory, more than the 10 kB there are")
+
+
+def test_two_arrays_of_one_name_are_refused(dataset):
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(dataset, "a") as file:
+        file.writestr("mass.npy", file.read("mass.npy"))
+    fails(dataset, "damaged", "'mass' is there twice")
+
+
+def test_what_is_no_file_is_told_at_once(tmp_path):
+    pipe, loop = tmp_path / "pipe.json", tmp_path / "loop.json"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    with pytest.raises(UserError, match="pipe.json is a pipe or a device"):
+        load_json(pipe)
+    with pytest.raises(UserError, match="pipe.json is a pipe or a device"):
+        load_tensors(pipe)
+    with pytest.raises(OSError, match="symbolic links"):
+        load_json(loop)
+    assert paths.relative(loop).endswith("loop.json")

@@ -9,7 +9,8 @@ import time
 import pytest
 from scripts import ROOT, environment
 
-from distill.shell.processes import GUARD
+from distill.shell.errors import UserError
+from distill.shell.processes import GUARD, alone
 
 SIMULATOR = """
 import os, time
@@ -122,3 +123,22 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     done = subprocess.run([sys.executable, script], env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "out of memory" not in done.stderr
     assert done.stderr.splitlines()[-1].endswith(f"exit code 1; {GUARD}")
+
+
+def test_two_processes_do_not_work_on_the_same(tmp_path):
+    """Whoever comes second is told; a process that was killed holds nothing."""
+    place = tmp_path / "run"
+    text = f"import sys, time; sys.path[:0] = {sys.path!r}\nfrom pathlib import Path\n"
+    text += f"from distill.shell.processes import alone\nwith alone(Path({str(place)!r})):\n"
+    text += "    print('in', flush=True)\n    time.sleep(60)\n"
+    other = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "in\n"
+    with pytest.raises(UserError, match="another process is at work in .*run; wait for it"), alone(place):
+        pass
+    other.kill()
+    other.communicate()
+    with alone(place):
+        (place / "something").touch()
+    with alone(place), alone(tmp_path / "empty"):
+        pass
+    assert place.is_dir() and not (tmp_path / "empty").exists()

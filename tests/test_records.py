@@ -25,6 +25,8 @@ class Wheel(Part):
     size: float  # in metres
     names: list[str] = field(default_factory=list)  # of its owners
 
+    RANGES = {"size": (0, 10)}
+
 
 class Toy(Record):
     """A file kind."""
@@ -76,6 +78,7 @@ def test_what_is_written_is_read_back(path):
         ({"others": {"b": {"size": 1, "names": ["a", 2]}}}, r"'others.b.names\[1\]' is 2, expected text"),
         ({"either": [1, "x"]}, r"'either\[1\]' is \"x\", expected number"),
         ({"either": 3}, "'either' is 3, expected text or list of number or null"),
+        ({"part": {"size": -1}}, "'part.size' is -1, expected 0 to 10"),
         ({"free": list(range(99))}, r"'free' is \[0, 1, .* \.\.\., expected object"),
     ],
 )
@@ -99,12 +102,29 @@ def test_missing_half_written_or_not_a_number(path):
 
 
 def test_an_unknown_key_is_ignored_when_read_and_refused_when_written(path):
-    more = json.loads(path.read_text()) | {"note": "mine", "part": {"size": 1, "colour": "red"}}
+    more = json.loads(path.read_text()) | {"note": "mine", "part": {"size": 1, "names": ["a"], "colour": "red"}}
     path.write_text(json.dumps(more))
     assert load(Toy, path).part.size == 1
     for key, content in (("note", GOOD | {"note": 1}), ("part.colour", GOOD | {"part": {"size": 1, "colour": 2}})):
         with pytest.raises(Wrong, match=f"'{key}' is no field"):
             save(Toy, path, content)
+
+
+@pytest.mark.parametrize(
+    "change", [{"count": 3}, {"part": {"size": 1.5, "names": ["a"]}}, {"content_sha256": "0" * 64}]
+)
+def test_a_number_that_was_changed_since_is_noticed(path, change):
+    """By the file's own digest, which depends neither on blanks nor on the order of keys."""
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(content.items())), indent=3))
+    assert load(Toy, path).count == 2
+    path.write_text(json.dumps(content | change))
+    with pytest.raises(
+        UserError, match="toy.json is damaged or was edited.*'content_sha256'.*--run some_run --overwrite"
+    ):
+        load(Toy, path)
+    path.write_text(json.dumps(content | change | {"content_sha256": None}))  # of a former version, or somebody else's
+    assert load(Toy, path).content_sha256 is None
 
 
 def test_null_stands_for_a_default(path):
@@ -141,6 +161,8 @@ def test_a_description_goes_down_to_the_last_field():
         "| `stage` | text, optional | the stage that wrote the file |",
         "| `format` | whole number, optional | of the file; another number is refused with the command that makes the"
         " file again |",
+        "| `content_sha256` | text or null, optional | digest of the rest, as one line of JSON with its keys in order;"
+        " null: none |",
         "| `count` | whole number | how many |",
         "| `part` | object | the one |",
         "| `part.size` | number | in metres |",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from filled import write
 from planted import save_npz
+from scripts import undigested
 
 from distill.files import records
 from distill.files.dataset import make_split
@@ -271,7 +272,8 @@ def test_unknown_truth_uses_the_datasets_own_test_split(run, tmp_path, monkeypat
             "no stage of this project, not symbolic",
         ),
         (lambda law: law.write_text('{"stage": "symbolic_reg", "format": 2}'), "'run' is missing"),
-        (lambda law: law.write_text(law.read_text().replace('"tiny__', '"another__')), "law of run 'another__"),
+        (lambda law: undigested(law, run="another__run"), "law of run 'another__"),
+        (lambda law: law.write_text(law.read_text().replace('"tiny__', '"another__')), "damaged or was edited"),
     ],
 )
 def test_bad_laws_are_told_in_one_line(run, tmp_path, damage, message):
@@ -298,7 +300,7 @@ def test_newer_weights_or_dataset_are_noticed(run, tmp_path):
     (tmp_path / "outputs" / run / "messages_train.json").unlink()
     content = load_json(config)
     content["inputs"]["dataset"]["sha256"] = "2" * 64
-    save_json(config, content)
+    save_json(config, content | {"content_sha256": None})
     with pytest.raises(UserError, match="has changed since"):
         script.main(["--run", run])
 

@@ -1,5 +1,6 @@
 """Arrays by name in ``.npz`` files: checked against a table of fields when written and when read."""
 
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,16 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.files.npz import NpzWriter, layout_bytes, read_rows
+from distill.files.npz import Header, NpzWriter, headers, layout_bytes, read_rows
 from distill.files.properties import categories, indicator, level_names, level_of
-from distill.files.storage import atomic, require_disk
+from distill.files.provenance import sha256_of
+from distill.files.storage import require_disk, require_memory, save_together
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
 
-def stream_npz(path: Path, parts: Iterable[dict], sizes: dict, fields: dict, fix: str | None = None) -> None:
+def stream_npz(
+    path: Path,
+    parts: Iterable[dict],
+    sizes: dict,
+    fields: dict,
+    fix: str | None = None,
+    side: Callable[[str], bytes] | None = None,
+) -> None:
     """Write an ``.npz`` from ``parts`` that come one after the other, in the memory of one of them.
 
+    ``side`` gives, for the digest of the file, the JSON beside it, which is there before it.
     ``sizes``: axis of ``fields`` -> its size in the whole file. An array whose first axis is among them is the
     parts' rows one after the other; any other is taken from the first part. Every part is checked
     (``check_fields``). ``UserError`` for what is not allowed, and before anything is written if the disk is too full
@@ -29,7 +39,8 @@ def stream_npz(path: Path, parts: Iterable[dict], sizes: dict, fields: dict, fix
     rows = {k: sizes[fields[k][0][0]] for k in first if k in fields and fields[k][0][0] in sizes}
     layout = {k: (v.dtype, (rows.get(k, len(v)), *v.shape[1:])) for k, v in first.items()}
     require_disk(path, layout_bytes(layout), fix)
-    with atomic(path) as file:
+
+    def write_arrays(file):
         writer = NpzWriter(file, layout)
         for name, value in first.items():
             writer.append(name, value)
@@ -38,12 +49,25 @@ def stream_npz(path: Path, parts: Iterable[dict], sizes: dict, fields: dict, fix
             for name in rows:
                 writer.append(name, part[name])
         writer.finish()
+        digest.append(sha256_of(file) if side else "")
+
+    digest: list[str] = []
+    beside = {path.with_suffix(".json"): lambda file: file.write(side(digest[0]))} if side else {}
+    save_together(beside | {path: write_arrays})
 
 
-def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: Callable | None = None) -> dict:
-    """Read and check an ``.npz``; raises ``UserError`` if missing, damaged or of another kind.
+def load_npz(
+    path: Path,
+    fields: dict,
+    kind: str,
+    fix: str | None = None,
+    draw: Callable | None = None,
+    further: Callable[[dict[str, Header]], Iterable[str]] = lambda found: (),
+) -> dict:
+    """Read and check an ``.npz``; raises ``UserError`` if missing, damaged, of another kind or larger than memory.
 
-    ``draw(file)`` gives (axis, mask of its entries to read) from the open file, or None for all of it.
+    ``draw(file)`` gives (axis, mask of its entries to read) from the open file, or None for all of it. Of the arrays
+    that are no ``fields``, those are read which ``further`` names, from what is known of all before any is read.
     """
     path = Path(path)
     if not path.is_file():
@@ -52,16 +76,21 @@ def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: 
         raise UserError(f"{relative(path)} is damaged or half-written (no .npz file)", fix)
     try:
         with np.load(path, allow_pickle=False) as file:
-            missing = [k for k, (_, _, required) in fields.items() if required and k not in file.files]
+            found = headers(file)
+            missing = [k for k, (_, _, required) in fields.items() if required and k not in found]
             if missing:
                 raise UserError(
                     f"{relative(path)} is not a {kind} file: it lacks {', '.join(missing)}"
-                    f" and holds {', '.join(file.files[:8]) or 'nothing'}",
+                    f" and holds {', '.join([*found][:8]) or 'nothing'}",
                     fix,
                 )
             axis, keep = (draw(file) if draw else None) or (None, None)
-            part = {k for k in file.files if k in fields and fields[k][0][:1] == (axis,)}
-            read = {k: read_rows(file, k, keep) if k in part else file[k] for k in file.files}
+            wanted = {*fields, *further(found)}
+            of = {k: found[k] for k in found if k in wanted}
+            part = {k for k in of if k in fields and fields[k][0][:1] == (axis,)}
+            size = sum(_in_memory(h, float(np.mean(keep)) if k in part else 1.0) for k, h in of.items())
+            require_memory(size, relative(path), fix)
+            read = {k: read_rows(file, k, keep) if k in part else file[k] for k in of}
             arrays = {k: _own_kind(v, fields[k][1] if k in fields else v.dtype.kind) for k, v in read.items()}
     except _DAMAGE as exc:
         raise UserError(f"{relative(path)} is damaged or half-written ({_first_line(exc)})", fix) from None
@@ -69,10 +98,21 @@ def load_npz(path: Path, fields: dict, kind: str, fix: str | None = None, draw: 
     return arrays
 
 
+def not_of_its_json(path: Path, side: Path, fix: str) -> UserError:
+    """What is said of arrays at ``path`` that are not those which their JSON ``side`` was written with."""
+    found = f"{relative(path)} holds other arrays than {relative(side)} was written with"
+    return UserError(found, f"put the right ones there; or, if these are, take {side.name} away; or {fix}")
+
+
 # what zip, zlib and NumPy raise on files that are damaged, encrypted or made for something else
 _DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError)
 _DAMAGE += (RuntimeError, SyntaxError)
 _KINDS = {"f": "fiub", "g": "fiub", "i": "iub"}  # letter of a field -> NumPy's kinds that are taken for it
+
+
+def _in_memory(header: Header, share: float) -> float:
+    """Bytes of a ``share`` of the rows of an array as ``_own_kind`` makes it."""
+    return math.prod(header.shape) * share * max(header.dtype.itemsize, 4 if header.dtype == np.float32 else 8)
 
 
 def _first_line(exc: Exception) -> str:

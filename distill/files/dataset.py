@@ -1,19 +1,22 @@
 """Datasets: ``datasets/<dataset>.npz`` with the JSON beside it, see ``fields.DATASET_FIELDS``."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from distill.files import records
-from distill.files.arrays import check_fields, indicators, load_npz, numbered
+from distill.files.arrays import check_fields, indicators, load_npz, not_of_its_json, numbered
 from distill.files.fields import DATASET_FIELDS, PROPERTY, SPLITS
 from distill.files.gaps import check_gaps, leave_out_bad_frames
 from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.files.names import dataset_path
 from distill.files.properties import MOST_LEVELS, USUAL, category_of, level_names, ordered, usable
+from distill.files.provenance import sha256, sha256_of
 from distill.files.storage import save_together
 from distill.shell.errors import UserError, about, near_miss
 from distill.shell.paths import relative
@@ -130,7 +133,7 @@ def load_dataset(name_or_path: str) -> Dataset:
     """
     path = _is_dataset(name_or_path)
     side = path.with_suffix(".json")
-    if not side.is_file() or records.stage_of(side) not in (DatasetRecord.STAGE, *DatasetRecord.ALSO):
+    if not os.path.lexists(side) or records.stage_of(side) not in (DatasetRecord.STAGE, *DatasetRecord.ALSO):
         fix = f"correct it, docs/formats.md lists its arrays; or import it:  python import_tracks.py {relative(path)}"
     else:
         fix = "make it again with the command of its .json and --overwrite"
@@ -147,7 +150,7 @@ def _is_dataset(name_or_path: str) -> Path:
     if not path.is_file() and given.suffix.lower() in TABLES:
         raise UserError(f"{relative(given)} does not exist", "when it does:  python import_tracks.py " + name_or_path)
     if not path.is_file():
-        known = [p.stem for p in path.parent.glob("*.npz")] if path.parent.is_dir() else []
+        known = [p.stem for p in path.parent.glob("*.npz") if p.is_file()] if path.parent.is_dir() else []
         simulated = re.match(r"(.+?)_n\d+_d\d+_s\d+", path.stem)  # as simulate.py names them
         fix = "datasets that are there: " + ", ".join(sorted(known)[:8]) if known else "see docs/formats.md"
         if simulated:
@@ -158,7 +161,14 @@ def _is_dataset(name_or_path: str) -> Path:
 
 def _load(path: Path, side: Path, ours: str) -> Dataset:
     """What ``load_dataset`` gives; ``ours``: what to do with the file where it is wrong."""
-    arrays = load_npz(path, DATASET_FIELDS, "dataset", ours)
+    found: dict = {}
+
+    def columns_of(headers: dict) -> list[str]:
+        found.update(headers)
+        return [k for k, h in headers.items() if len(h.shape) == 2 and h.shape == headers["pos"].shape[:3:2]]
+
+    arrays = load_npz(path, DATASET_FIELDS, "dataset", ours, further=columns_of)
+    unread = {k: h for k, h in found.items() if k not in arrays}
     where, assumed = relative(path), [name for name in USUAL if name not in arrays]
     trajectories, frames, n, dim = arrays["pos"].shape
     if min(trajectories, frames) < 1:
@@ -175,9 +185,10 @@ def _load(path: Path, side: Path, ours: str) -> Dataset:
     leave_out_bad_frames(arrays, where)
     check_gaps(arrays, where)
     check_box(arrays, where)
-    meta = records.load(DatasetRecord, side) if side.is_file() else DatasetRecord()
+    # a folder or a link to nothing in its place is no dataset without a JSON
+    meta = records.load(DatasetRecord, side) if os.path.lexists(side) else DatasetRecord()
     categories = take_categories(arrays, meta.categories, where)
-    columns = take_columns(arrays, where, categories)
+    columns = take_columns(arrays, where, categories, unread)
     check_magnitudes(arrays, where, columns)
     arrays.setdefault("charge", np.zeros_like(arrays["mass"]))
     arrays.setdefault("t", np.arange(frames, dtype=float))
@@ -189,6 +200,8 @@ def _load(path: Path, side: Path, ours: str) -> Dataset:
     if lacking := sorted(set(meta.system.properties) - set(dataset.properties)):
         lacks = f"{where} lacks '{lacking[0]}' [trajectory, particle], a property of the particles of its system"
         raise UserError(f"{lacks} '{meta.system.name}' ({relative(side)})", "put it back, or " + ours)
+    if meta.arrays_sha256 not in (None, sha256(path)):
+        raise not_of_its_json(path, side, ours)
     return dataset
 
 
@@ -198,8 +211,16 @@ def save_dataset(path: Path, arrays: dict, about: dict) -> None:
     """
     check_fields(arrays, DATASET_FIELDS, where := f"what was to be written to {relative(path)}")
     check_gaps(arrays, where)
-    side = records.text(DatasetRecord, about).encode()
-    save_together({path.with_suffix(".json"): side, path: lambda file: np.savez(file, **arrays)})
+    written = {}
+
+    def write_arrays(file):
+        np.savez(file, **arrays)
+        written["arrays_sha256"] = sha256_of(file)
+
+    def write_side(file):  # arrays are written first
+        file.write(records.text(DatasetRecord, about | written).encode())
+
+    save_together({path.with_suffix(".json"): write_side, path: write_arrays})
 
 
 def check_magnitudes(arrays: dict, where: str, columns: Iterable[str] = ()) -> None:
@@ -249,14 +270,16 @@ def take_categories(arrays: dict, told: Mapping, where: str) -> dict[str, tuple[
     return out
 
 
-def take_columns(arrays: dict, where: str, categories: Iterable[str] = ()) -> list[str]:
+def take_columns(arrays: dict, where: str, categories: Iterable[str] = (), unread: Mapping = MappingProxyType({})):
     """Names of the further properties, which become floats but for ``categories``; ``UserError`` for one that is not
-    finite, a warning for a column whose name no formula can hold, and for arrays that are none.
+    finite, a warning for a column whose name no formula can hold, and for arrays that are none, ``unread`` ones (name
+    -> ``Header``) too.
     """
     taken, like = [], arrays["mass"].shape
     columns = _columns(arrays)
-    if others := [k for k in arrays if k not in DATASET_FIELDS and k not in columns]:
-        told = ", ".join(f"'{k}' {list(arrays[k].shape)} ({arrays[k].dtype})" for k in others[:5])
+    others = {k: a for k, a in arrays.items() if k not in DATASET_FIELDS and k not in columns} | dict(unread)
+    if others:
+        told = ", ".join(f"'{k}' {list(a.shape)} ({a.dtype})" for k, a in [*others.items()][:5])
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
         what = f"properties of particles are numbers [trajectory, particle], here {list(like)}"
         warn(f"{where}: {told}{more} left out: {what}")

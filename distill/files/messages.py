@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from distill.files import records
-from distill.files.arrays import check_fields, load_npz
+from distill.files.arrays import check_fields, load_npz, not_of_its_json
 from distill.files.fields import MESSAGE_FIELDS, ends_of
 from distill.files.kinds import MessagesRecord
-from distill.files.names import run_dir
+from distill.files.names import messages_path, run_dir
 from distill.files.properties import in_messages
 from distill.files.provenance import sha256
 from distill.shell.errors import UserError
@@ -32,19 +32,46 @@ def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, M
     arrays = load_npz(path, fields, "messages", fix, lambda file: _some_graphs(file, most))
     if meta.run != run:
         raise UserError(f"{relative(path)} holds messages of run '{meta.run}', expected '{run}'", fix)
+    if path.name != messages_path(run, meta.split).name:
+        raise UserError(
+            f"{relative(path.with_suffix('.json'))} is of the split '{meta.split}', as its name is not", fix
+        )
     config = run_dir(run) / "config.json"
     if meta.digest_of("config") != sha256(config):
         raise UserError(
             f"{relative(path)} is older than the run: '{run}' has been trained again since",
             f"python extract_messages.py --run {run} --overwrite",
         )
-    if len(arrays["r"]) < 10:
-        raise UserError(f"{relative(path)} holds {len(arrays['r'])} edges, expected at least 10", fix)
+    check_edges(arrays, relative(path), fix, meta.n)
+    if meta.arrays_sha256 not in (None, sha256(path)):
+        raise not_of_its_json(path, path.with_suffix(".json"), fix)
     if len(arrays["r"]) < meta.edges:
         read = len(np.unique(np.stack([arrays[k] for k in ("trajectory", "frame")]), axis=1).T)
         warn(f"{relative(path)} holds {meta.graphs} graphs; {read} of them, drawn at random, are used")
         meta.graphs = read
     return arrays, meta
+
+
+def check_edges(arrays: dict, where: str, fix: str, n: int | None = None) -> None:
+    """``UserError`` for edges that cannot be: of particles that there are not, or from a particle to itself, of
+    distances or masses that are none. ``n``: particles, None where that is not known.
+    """
+    edges, dim = arrays["dx"].shape
+    if edges < 10:
+        raise UserError(f"{where} holds {edges} edges, expected at least 10", fix)
+    for name, most in {"receiver": n, "sender": n, "trajectory": None, "frame": None}.items():
+        low, high = int(arrays[name].min()), int(arrays[name].max())
+        if low < 0 or (most is not None and high >= most):
+            told = "numbers from 0" if most is None else f"numbers of {most} particles"
+            raise UserError(f"{where}: '{name}' holds {low if low < 0 else high}, expected {told}", fix)
+    if lost := int((arrays["receiver"] == arrays["sender"]).sum()):
+        raise UserError(f"{where}: {lost} edges lead from a particle to itself", fix)
+    r = np.linalg.norm(arrays["dx"].astype(float), axis=1)
+    if not np.allclose(arrays["r"], r, rtol=1e-3):
+        raise UserError(f"{where}: 'r' is not the length of 'dx'", fix)
+    for name in ("mass_i", "mass_j"):
+        if not (arrays[name] > 0).all():
+            raise UserError(f"{where}: '{name}' holds values that are not positive", fix)
 
 
 def refuse_foreign(path: Path, instead: str) -> None:
@@ -71,20 +98,12 @@ def load_made_elsewhere(path: Path, name: str, most: int = MOST_EDGES) -> tuple[
     if path.is_dir():
         raise UserError(f"{where} is a folder", "give the .npz with the messages")
     relaxed = {k: (axes, kind, k in NEEDED) for k, (axes, kind, _) in MESSAGE_FIELDS.items()}
-    arrays = load_npz(path, relaxed, "messages", fix, lambda file: _some_graphs(file, most))
+    arrays = load_npz(path, relaxed, "messages", fix, lambda file: _some_graphs(file, most), _of_both_ends)
     edges, dim = arrays["dx"].shape
     for given, count in ((arrays["message"], "component"), (arrays["dx"], "dim")):
         if not given.shape[1]:
             raise UserError(f"{where}: no {count} in an array of shape {given.shape}", fix)
-    if edges < 10:
-        raise UserError(f"{where} holds {edges} edges, expected at least 10", fix)
-    if lowest := next((k for k in ("receiver", "sender", "trajectory", "frame") if arrays[k].min() < 0), None):
-        raise UserError(f"{where}: '{lowest}' holds negative numbers", fix)
-    if lost := int((arrays["receiver"] == arrays["sender"]).sum()):
-        raise UserError(f"{where}: {lost} edges lead from a particle to itself", fix)
-    r = np.linalg.norm(arrays["dx"].astype(float), axis=1)
-    if not np.allclose(arrays.setdefault("r", r), r, rtol=1e-3):
-        raise UserError(f"{where}: 'r' is not the length of 'dx'", "leave 'r' out, or correct it")
+    arrays.setdefault("r", np.linalg.norm(arrays["dx"].astype(float), axis=1))
     one, still = np.ones(edges), np.zeros((edges, dim))
     usual = {"mass": one, "charge": 0 * one, "vel": still}
     absent = [k for k in usual if not {f"{k}_i", f"{k}_j"} <= arrays.keys()]
@@ -96,8 +115,7 @@ def load_made_elsewhere(path: Path, name: str, most: int = MOST_EDGES) -> tuple[
     arrays.setdefault("active", np.ones(arrays["message"].shape[1], np.int64))
     properties = in_messages(arrays)
     check_fields(arrays, MESSAGE_FIELDS | ends_of(properties) | {"acc_pred_i": relaxed["acc_pred_i"]}, where, fix)
-    if not (arrays["mass_i"] > 0).all():
-        raise UserError(f"{where}: 'mass_i' holds values that are not positive", fix)
+    check_edges(arrays, where, fix)
     graphs = len(np.unique(np.stack([arrays[k] for k in ("trajectory", "frame")]), axis=1).T)
     about = {"run": name, "graphs": graphs, "edges": edges, "n": int(arrays["receiver"].max()) + 1, "dim": dim}
     about |= {"properties": list(properties)}
@@ -106,12 +124,20 @@ def load_made_elsewhere(path: Path, name: str, most: int = MOST_EDGES) -> tuple[
     side = path.with_suffix(".json")
     if records.stage_of(side) == MessagesRecord.STAGE:
         meta = records.load(MessagesRecord, side, "take it away, or make both again")
+        if meta.arrays_sha256 not in (None, sha256(path)):
+            raise not_of_its_json(path, side, "make both again")
         for k, value in about.items():
             setattr(meta, k, value)
         return arrays, meta
     unknown = dict.fromkeys(("variant", "recipe", "dataset", "dataset_path"), "")
     meta = MessagesRecord(**{"mae": 0.0} | about | unknown, split="all", antisymmetric=_antisymmetric(arrays))
     return arrays, meta
+
+
+def _of_both_ends(headers: dict) -> list[str]:
+    """Names of arrays that may be properties of receiver and sender."""
+    both = {k[:-2] for k in headers if k.endswith("_i")} & {k[:-2] for k in headers if k.endswith("_j")}
+    return [name + end for name in both for end in ("_i", "_j") if len(headers[name + end].shape) == 1]
 
 
 def _antisymmetric(arrays: dict) -> bool:

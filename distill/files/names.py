@@ -86,7 +86,7 @@ def run_dir(run: str) -> Path:
     """The folder of a trained run; raises ``UserError`` naming the near miss if there is none."""
     path = paths.MODEL_WEIGHTS / checked(run)
     if not (path / "config.json").is_file():
-        known = [p.parent.name for p in paths.MODEL_WEIGHTS.glob("*/config.json")]
+        known = [p.parent.name for p in paths.MODEL_WEIGHTS.glob("*/config.json") if p.is_file()]
         hint, where = near_miss(run, known), relative(paths.MODEL_WEIGHTS)
         others = sorted(p.name for p in path.glob("*.*") if p.suffix in FOREIGN_WEIGHTS) if path.is_dir() else []
         if others:

@@ -12,6 +12,7 @@ import math
 import struct
 import zipfile
 import zlib
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -102,6 +103,47 @@ def _bytes(dtype, shape) -> int:
     return math.prod(shape) * np.dtype(dtype).itemsize
 
 
+@dataclass(frozen=True)
+class Header:
+    """What an ``.npz`` says of an array before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def headers(file: np.lib.npyio.NpzFile) -> dict[str, Header]:
+    """Those of all arrays of an open file, by name; none of them is read.
+
+    Raises ``ValueError`` for Python objects, for two arrays of one name, and for a header that tells of more or fewer
+    bytes than there are: nothing may be allocated for it.
+    """
+    out: dict[str, Header] = {}
+    for entry in file.zip.infolist():
+        name = entry.filename.removesuffix(".npy")
+        if name == entry.filename:
+            continue  # no array
+        if name in out:
+            raise ValueError(f"'{name}' is there twice")
+        with file.zip.open(entry) as member:
+            shape, _, dtype = _npy_header_of(member, name)
+            size = member.tell() + _bytes(dtype, shape)
+        if size != entry.file_size:
+            raise ValueError(f"'{name}' is {entry.file_size} bytes long where its header says {size}")
+        out[name] = Header(shape, dtype)
+    return out
+
+
+def _npy_header_of(member: BinaryIO, name: str) -> tuple:
+    """(shape, whether in Fortran's order, type) of an array, at whose first number ``member`` is then."""
+    version = np.lib.format.read_magic(member)
+    if version not in _HEADERS:
+        raise ValueError(f"'{name}': .npy version {version}")
+    shape, fortran, dtype = _HEADERS[version](member)
+    if dtype.hasobject:
+        raise ValueError(f"'{name}' holds Python objects")
+    return shape, fortran, dtype
+
+
 def layout_bytes(layout: dict) -> int:
     """Size of the arrays of a ``layout``, without the headers."""
     return sum(_bytes(*entry) for entry in layout.values())
@@ -114,12 +156,7 @@ def read_rows(file: np.lib.npyio.NpzFile, name: str, keep: np.ndarray) -> np.nda
     ``zipfile.BadZipFile`` if its check sum is wrong.
     """
     with file.zip.open(f"{name}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        if version not in _HEADERS:
-            raise ValueError(f"'{name}': .npy version {version}")
-        shape, fortran, dtype = _HEADERS[version](member)
-        if dtype.hasobject:
-            raise ValueError(f"'{name}' holds Python objects")
+        shape, fortran, dtype = _npy_header_of(member, name)
         if shape[:1] != keep.shape:
             raise ValueError(f"'{name}' has shape {shape}, expected {len(keep)} rows")
         if fortran:

@@ -1,26 +1,74 @@
 """Where a file came from: arguments, inputs with digests, commit, versions, machine; and whether it is up to date."""
 
 import contextlib
+import functools
 import hashlib
+import os
 import platform
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
+from typing import BinaryIO
 
-from distill.files.kinds import format_of
-from distill.files.storage import load_json, plain
+from distill.files.kinds import format_of, kinds_of
+from distill.files.records import Record, Wrong, build, edited, is_whole
+from distill.files.storage import load_json, parse_json, plain
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
+SETTLED = 2.0  # seconds after which a file that is written once more has another time
+
 
 def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+    """Of a file, read once: several checks of a stage ask for that of the same gigabyte."""
+    about = os.stat(path)
+    if time.time() - max(about.st_mtime, about.st_ctime) < SETTLED:
+        return _sha256(path)
+    return _known_sha256(path, about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+
+
+def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
+        return sha256_of(file)
+
+
+@functools.lru_cache(maxsize=256)
+def _known_sha256(path: Path, *which) -> str:
+    return _sha256(path)
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """Of all that an open file holds; it is left at its end."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while block := file.read(1 << 22):
+        digest.update(block)
     return digest.hexdigest()
+
+
+def digested(path: Path) -> bool:
+    """Whether a file, or the JSON beside its arrays, holds a digest of its content: one that was made elsewhere, or by
+    a former version, has none.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".npz":
+            return load_json(path.with_suffix(".json")).get("arrays_sha256") is not None
+        if path.suffix == ".json":
+            return load_json(path).get("content_sha256") is not None
+        if path.suffix == ".safetensors":
+            with open(path, "rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                return size < MOST_HEADER and "sha256" in parse_json(file.read(size)).get("__metadata__", {})
+    except (UserError, OSError, ValueError, AttributeError):
+        pass
+    return False
+
+
+MOST_HEADER = 100_000_000  # bytes of a safetensors file's, as its own library allows
 
 
 def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device: str = "cpu") -> dict:
@@ -30,7 +78,9 @@ def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device
             "stage": stage,
             "format": format_of(stage),
             "arguments": arguments,
-            "inputs": {k: {"path": relative(p), "sha256": sha256(p)} for k, p in inputs.items()},
+            "inputs": {
+                k: {"path": relative(p), "sha256": sha256(p), "digested": digested(p)} for k, p in inputs.items()
+            },
             "git": _git(),
             "python": platform.python_version(),
             "versions": _versions(),
@@ -72,6 +122,14 @@ def _versions() -> dict:
     return found
 
 
+def _record(content: dict) -> Record | None:
+    """What the ``content`` of a file that ends a stage is, if it is that."""
+    for kind in kinds_of(content.get("stage")):
+        with contextlib.suppress(Wrong):
+            return build(kind, content)
+    return None
+
+
 IGNORED_ARGUMENTS = ("overwrite", "threads", "resume", "device", "wandb", "stack", "capture")
 
 
@@ -93,6 +151,8 @@ def already_done(path: Path, arguments: dict, inputs: dict, overwrite: bool) -> 
         old = load_json(path)
     except UserError:
         return False  # damaged: make it again
+    if not is_whole(old, _record(old)):
+        raise edited(path, "add --overwrite to replace it")
     wanted, had = _flat(plain(arguments)), _flat(old.get("arguments", {}))
     version = format_of(old.get("stage"))
     difference = [] if old.get("format") == version else [f"format was {old.get('format')!r}, now {version}"]

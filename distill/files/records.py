@@ -8,6 +8,7 @@ written (so that ``describe``, from which docs/formats.md is made, names every k
 
 import dataclasses
 import functools
+import hashlib
 import inspect
 import json
 import math
@@ -23,7 +24,11 @@ from distill.shell.paths import relative
 
 
 class Part:
-    """An object in a JSON file: a subclass is a dataclass, its fields given by name."""
+    """An object in a JSON file: a subclass is a dataclass, its fields given by name. ``RANGES``: the least and the
+    largest number that a field may have.
+    """
+
+    RANGES: ClassVar[dict[str, tuple[float, float]]] = {}
 
     def __init_subclass__(cls):
         dataclasses.dataclass(kw_only=True)(cls)
@@ -39,6 +44,7 @@ class Record(Part):
 
     stage: str = ""  # the stage that wrote the file
     format: int = 0  # of the file; another number is refused with the command that makes the file again
+    content_sha256: str | None = None  # digest of the rest, as one line of JSON with its keys in order; null: none
 
     STAGE: ClassVar[str]
     FORMAT: ClassVar[int]
@@ -76,9 +82,31 @@ def load(kind: type[K], path: Path, fix: str | None = None) -> K:
     elif version != kind.FORMAT:
         raise UserError(f"{relative(path)} is of another version (format {version}, expected {kind.FORMAT})", fix)
     try:
-        return build(kind, content)
+        record = build(kind, content)
     except Wrong as exc:
         raise UserError(f"{relative(path)}: {exc}", fix) from None
+    if not is_whole(content, record):
+        raise edited(path, fix)
+    return record
+
+
+def edited(path: Path, fix: str | None) -> UserError:
+    """What is said of a file at ``path`` whose content is not that of its digest."""
+    return UserError(f"{relative(path)} is damaged or was edited: its content is not that of its 'content_sha256'", fix)
+
+
+def is_whole(content: dict, record: Record | None = None) -> bool:
+    """Whether the ``content`` of a file is that of its digest, where it has one: all of it, or what became of it in the
+    ``record``, which has no notes that somebody added.
+    """
+    told = content.get("content_sha256")
+    return told in (None, digest_of(content)) or (record is not None and told == digest_of(plain(record)))
+
+
+def digest_of(content: dict) -> str:
+    """SHA-256 of what a file says beside this digest."""
+    rest = {k: v for k, v in content.items() if k != "content_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def stage_of(path: Path) -> str | None:
@@ -103,7 +131,9 @@ def text(kind: type[K], content: dict) -> str:
 
 def _checked(kind: type[K], content: dict) -> K:
     stage = content.get("stage") if content.get("stage") in kind.ALSO else kind.STAGE
-    return build(kind, plain(content) | {"stage": stage, "format": kind.FORMAT}, strict=True)
+    record = build(kind, plain(content) | {"stage": stage, "format": kind.FORMAT}, strict=True)
+    record.content_sha256 = digest_of(plain(record))
+    return record
 
 
 def build(kind, content: dict, at: str = "", strict: bool = False):
@@ -117,6 +147,9 @@ def build(kind, content: dict, at: str = "", strict: bool = False):
         if name not in content:
             raise Wrong(f"'{at}{name}' is missing")
         values[name] = _value(hint, content[name], f"{at}{name}", strict)
+    for name, (least, most) in kind.RANGES.items():
+        if (number := values.get(name)) is not None and not least <= number <= most:
+            raise Wrong(f"'{at}{name}' is {number}, expected {least:g} to {most:g}")
     return kind(**values)
 
 

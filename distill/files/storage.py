@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def atomic(path: Path):
     name = str(path)  # named in an error
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_owner()}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             yield file
             _to_disk(file)
         os.chmod(name, 0o666 & ~_umask())
@@ -116,6 +117,21 @@ def require_disk(path: Path, size: int, fix: str | None = None) -> None:
         raise UserError(told, fix)
 
 
+def free_memory() -> int:
+    """Bytes that can be had without writing others to disk; what the machine has where it does not say."""
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        return 1024 * int(re.search(r"^MemAvailable: +(\d+) kB", text, re.MULTILINE)[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def require_memory(size: float, what: str, fix: str | None = None) -> None:
+    """``UserError`` if the arrays of ``what`` are more than memory holds, before any is made."""
+    if size > (free := free_memory()):
+        told = f"{what} would take {size_text(size)} of memory, more than the {size_text(free)} there are"
+        raise UserError(told, fix)
+
+
 def save_text(path: Path, text: str) -> None:
     save_bytes(path, text.encode())
 
@@ -179,10 +195,18 @@ def _finite(text: str) -> float:
     return value
 
 
+def read_file(path: Path) -> bytes:
+    """What a file holds; ``UserError`` at once for a pipe or a device, which might never end."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UserError(f"{relative(path)} is a pipe or a device, expected a file", "put a file there")
+        return file.read()
+
+
 def load_json(path: Path, fix: str | None = None) -> dict:
     path = Path(path)
     try:
-        content = parse_json(path.read_bytes())
+        content = parse_json(read_file(path))
     except FileNotFoundError:
         raise UserError(f"{relative(path)} does not exist", fix) from None
     except ValueError as exc:

@@ -8,7 +8,7 @@ import safetensors
 import torch
 from safetensors.torch import load, save
 
-from distill.files.storage import atomic, parse_json, plain
+from distill.files.storage import atomic, parse_json, plain, read_file
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -52,7 +52,7 @@ def load_tensors(path: Path, fix: str | None = None) -> tuple[dict, dict, str]:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = read_file(path)
         tensors = load(content)
         about = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
         text = about.get("json", "{}")

@@ -40,6 +40,8 @@ def load_run(run: str, device: str = "cpu") -> tuple[GNN, RunConfig]:
         if found != run:
             named = f"{relative(folder / file)} is of run '{found}', expected '{run}'"
             raise UserError(named, "give the folder its former name, or train again")
+    if header.get("dataset_sha256") not in (None, config.digest_of("dataset")):
+        raise UserError(f"{where} was trained on another dataset than config.json tells", fix)
     if config.weights_sha256 not in (None, digest):
         raise UserError(f"{where} holds other weights than config.json was written with", fix)
     expected = model.state_dict()

@@ -63,6 +63,7 @@ from distill.files.properties import (
     variables,
     with_symbol,
 )
+from distill.files.storage import read_file
 from distill.physics.acting import Acting
 from distill.physics.responses import response_of
 from distill.physics.system import System, arguments, further_force, node_force, radial_force
@@ -113,7 +114,7 @@ def read_system(path) -> System:
 
 def _run(path, where):
     try:
-        code = path.read_text(encoding="utf-8")
+        code = read_file(path).decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"{where} does not exist") from None
     except (OSError, UnicodeDecodeError) as exc:
@@ -122,7 +123,7 @@ def _run(path, where):
     module.__file__ = str(path)
     try:
         exec(compile(code, str(path), "exec"), module.__dict__)
-    except Exception as exc:  # the user's code may raise anything
+    except (Exception, SystemExit) as exc:  # the user's code may raise anything, and must not end the stage
         line = getattr(exc, "lineno", None) or _line_in(exc, str(path))
         raise UserError(f"{where}, line {line or '?'}: {type(exc).__name__}: {_one_line(exc)}") from None
     return vars(module)

@@ -76,6 +76,7 @@ def extract_messages(
     dataset = dataset_of_run(run, config)
     learnt = [] if config.learnt is None else learnt_of_run(run, config, arguments, inputs)
     extraction = extraction_of(model, dataset)
+    read = inputs | {"dataset": dataset.path}
     for name, path, own in todo:
         stage = Stage("extract_messages", f"{run} {name}")
         graphs = np.stack(extraction.graphs(name))
@@ -83,14 +84,10 @@ def extract_messages(
         limit = min(max_graphs or total, QUICK_GRAPHS if quick else total)
         if limit < total:
             graphs = graphs[:, np.sort(np.random.default_rng(seed).choice(total, limit, replace=False))]
-        about = write(path, extraction, *graphs)
-        read = inputs | {"dataset": dataset.path}
-        content = provenance("extract_messages", own, read, stage.seconds, where) | {
+        content = {
             "run": run,
             "split": name,
             "graphs": graphs.shape[1],
-            "edges": about["edges"],
-            "mae": about["mae"],
             **{k: getattr(config, k) for k in ("variant", "recipe", "dataset_path")},
             "n": dataset.n,
             "dim": dataset.dim,
@@ -102,7 +99,12 @@ def extract_messages(
             "dataset": dataset.name,
             "system": dataset.meta.system,
         }
-        records.save(MessagesRecord, path.with_suffix(".json"), content)
+
+        def record(told: dict, stage=stage, own=own, content=content) -> bytes:
+            made = provenance("extract_messages", own, read, stage.seconds, where)
+            return records.text(MessagesRecord, made | content | told).encode()
+
+        about = write(path, extraction, *graphs, record)
         finish(stage.done(path, learnt, graphs=graphs.shape[1], **about))
         learnt = []
     return finished
@@ -125,8 +127,10 @@ def usual_graphs(config: RunConfig) -> int:
     return GRAPHS if edges is None else max(1, min(GRAPHS, int(EDGES / edges)))
 
 
-def write(path: Path, extraction, trajectory, frame) -> dict:
-    """Stream the messages of the frames ``(trajectory[k], frame[k])`` to ``path``; returns edges, components, mae."""
+def write(path: Path, extraction, trajectory, frame, record: Callable[[dict], bytes]) -> dict:
+    """Stream the messages of the frames ``(trajectory[k], frame[k])`` to ``path``; returns edges, components, mae.
+    ``record`` gives the JSON beside them, which is told edges, mae and the digest of the file.
+    """
     edges, missed, components = extraction.edges(trajectory, frame), 0.0, 0
 
     def parts():
@@ -136,10 +140,12 @@ def write(path: Path, extraction, trajectory, frame) -> dict:
             missed += float(np.abs(part["acc_pred_i"] - part["acc_i"]).sum())
             components = part["message"].shape[1]
             yield part
-        for old in (path, path.with_suffix(".json")):  # arrays that stand alone are somebody else's
-            old.unlink(missing_ok=True)
+
+    def mae() -> float:
+        return missed / (edges * extraction.dataset.dim)
 
     fields = MESSAGE_FIELDS | ends_of(extraction.dataset.properties)
     fix = "use fewer --max-graphs, or another disk for DISTILL_OUTPUTS"
-    stream_npz(path, parts(), {"edge": edges}, fields, fix)
-    return {"edges": edges, "components": components, "mae": missed / (edges * extraction.dataset.dim)}
+    side = lambda digest: record({"edges": edges, "mae": mae(), "arrays_sha256": digest})  # noqa: E731
+    stream_npz(path, parts(), {"edge": edges}, fields, fix, side)
+    return {"edges": edges, "components": components, "mae": mae()}

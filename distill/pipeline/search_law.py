@@ -41,7 +41,7 @@ from distill.search.targets import Target, load_front, of_group, radial_targets,
 from distill.shell import paths
 from distill.shell.errors import UserError, about
 from distill.shell.paths import relative
-from distill.shell.processes import GUARD, workers
+from distill.shell.processes import GUARD, alone, workers
 from distill.shell.stage import Done, Stage, progress, warn
 from distill.shooting import account as shooting_account
 from distill.survey.labels import against_tracks
@@ -117,7 +117,8 @@ def search_law(
         print(f"engine {plan.options.engine}: {plan.reason}", file=sys.stderr, flush=True)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
 
-    found = searched(plan, threads)
+    with alone(plan.folder / "symbolic"):
+        found = searched(plan, threads)
     law, content = composed(plan, found)
     columns = {
         name: (np.array([r.complexity for r in f.rows]), np.array([r.loss for r in f.rows]), f.chosen)

@@ -1,5 +1,6 @@
 """Networks that predict the accelerations of a dataset: the stage ``train``."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from distill.pipeline import unknowns
 from distill.shell import paths
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
+from distill.shell.processes import alone
 from distill.shell.stage import Done, Stage, warn
 from distill.shell.threads import pick_device
 from distill.statistics.metrics import spans_decades
@@ -111,18 +113,20 @@ def train(
     if not jobs:
         return finished
     where, digest, trainers = pick_device(device, threads), sha256(data.path), []
-    for job in jobs:
-        trainers.append(job.trainer(data, digest, where, trainers[0] if trainers else None, found))
-    waiting = list(zip(jobs, trainers, strict=True))
-    while waiting:
-        group = waiting[:1]
-        if stack == "on" or (stack == "auto" and where == "cuda" and not own_edges):
-            first = waiting[0][1]
-            group = [pair for pair in waiting if pair[1].stacks_with(first)]
-        waiting = [pair for pair in waiting if pair not in group]
-        learn(group, capture, _wandb(group) if wandb else None)
-        for job, trainer in group:
-            finish(write(job, trainer, source, where, len(group), found))
+    with contextlib.ExitStack() as held:
+        for job in jobs:
+            held.enter_context(alone(job.folder))
+            trainers.append(job.trainer(data, digest, where, trainers[0] if trainers else None, found))
+        waiting = list(zip(jobs, trainers, strict=True))
+        while waiting:
+            group = waiting[:1]
+            if stack == "on" or (stack == "auto" and where == "cuda" and not own_edges):
+                first = waiting[0][1]
+                group = [pair for pair in waiting if pair[1].stacks_with(first)]
+            waiting = [pair for pair in waiting if pair not in group]
+            learn(group, capture, _wandb(group) if wandb else None)
+            for job, trainer in group:
+                finish(write(job, trainer, source, where, len(group), found))
     return finished
 
 
@@ -303,7 +307,9 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found:
         )
     learnt = None if found is None else unknowns.trained(found, trainer.values())
     trainer.model.bodies = None  # from here on values are properties like others
-    weights, digest = tensor_bytes(trainer.model.state_dict(), {"run": job.name})
+    weights, digest = tensor_bytes(
+        trainer.model.state_dict(), {"run": job.name, "dataset_sha256": sha256(dataset.path)}
+    )
     config = provenance("train", job.arguments, inputs, job.stage.seconds, device) | {
         "run": job.name,
         "dataset": dataset.name,

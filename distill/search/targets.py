@@ -1,6 +1,7 @@
 """The targets of symbolic regression: which rows and features each has, and its front on disk."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -170,7 +171,8 @@ def of_data(front: Front, target: Target) -> Front:
 
 
 def save_front(place: Path, front, target: Target, identity: dict):
-    """Write ``hall_of_fame.csv`` and ``front.json`` to the folder ``place``; returns ``front``.
+    """Write ``hall_of_fame.csv`` and ``front.json`` to the folder ``place``; returns what ``load_front`` reads there: a
+    search that was interrupted goes on with the same numbers.
 
     A csv of ours is never there without the JSON that holds its digest, whenever we are cut off: one that stands alone
     is somebody else's.
@@ -185,11 +187,14 @@ def save_front(place: Path, front, target: Target, identity: dict):
         "why": front.why,
         "info": plain_info(front.info),
         "held_out": [None if r.held_out is None else finite_or_none(r.held_out) for r in front.rows],
+        "formulas": [to_text(r.expr, 17) for r in front.rows],
+        "losses": [finite_or_none(r.loss) for r in front.rows],
+        "parameters": [r.parameters for r in front.rows],
         "front_sha256": hashlib.sha256(csv).hexdigest(),
     }
     side = records.text(FrontRecord, about).encode()
     save_together({place / "front.json": side, place / "hall_of_fame.csv": csv})
-    return front
+    return load_front(place, target, identity)
 
 
 def plain_info(info: dict) -> dict:
@@ -220,4 +225,9 @@ def load_front(place: Path, target: Target, identity: dict):
         raise UserError(f"{relative(csv)} does not belong to the front.json beside it", way_out)
     for row, held_out in zip(rows, about.held_out, strict=True):
         row.held_out = held_out
+    if about.formulas:  # the csv is for readers, and has ten digits
+        exact = zip(rows, about.formulas, about.losses, about.parameters, strict=True)
+        for row, formula, loss, parameters in exact:
+            row.expr, row.parameters = parse(formula, list(target.features)), parameters
+            row.loss = math.inf if loss is None else loss
     return Front(rows, about.engine, about.chosen, about.why, about.info)

@@ -11,7 +11,8 @@ OUTPUTS = Path(os.environ.get("DISTILL_OUTPUTS", ROOT / "outputs"))
 
 def relative(path) -> str:
     """``path`` as the user would type it: relative to the working directory where it lies below."""
-    path = Path(path).resolve()
+    parent, name = os.path.split(os.path.abspath(path))
+    path = Path(os.path.realpath(parent), name)  # a link is called by its own name, also one that leads nowhere
     for base in (Path.cwd(), ROOT):
         if path.is_relative_to(base):
             return str(path.relative_to(base))

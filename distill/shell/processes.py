@@ -1,12 +1,17 @@
 """Signals that ask a stage to end, and child processes that end with it."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import active_children, get_context, parent_process
+from pathlib import Path
+
+from distill.shell.errors import UserError
+from distill.shell.paths import relative
 
 # Ctrl-C; what batch systems send before they kill; what a closed terminal sends
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -28,6 +33,32 @@ def on_ending(handler) -> Iterator[None]:
     finally:
         for number, handler_before in former.items():
             signal.signal(number, handler_before)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from the block with the same ``folder``; ``UserError`` where one is in it. A folder that is
+    made for it and stays empty goes again.
+
+    The system forgets a lock when its process ends, however that was, and a file system that knows none has none.
+    """
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found = f"another process is at work in {relative(folder)}"
+            raise UserError(found, "wait for it to end, or end it, then run the same command again") from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(handle)
+        if made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def follow_parent() -> None:

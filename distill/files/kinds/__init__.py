@@ -22,7 +22,7 @@ from distill.files.kinds.generalization import (
 from distill.files.kinds.laws import LawRecord, Rival, Truth
 from distill.files.kinds.looks import LookCurve, LookRecord
 from distill.files.kinds.messages import MessagesRecord
-from distill.files.kinds.origin import Git, Input, Made, format_of
+from distill.files.kinds.origin import Git, Input, Made, format_of, kinds_of
 from distill.files.kinds.read_out import LinearFit, Potential, ReadOutRecord, ReadOutScores, Scores, SplineScores
 from distill.files.kinds.runs import RunConfig, Skill, Start
 from distill.files.kinds.searches import (
@@ -75,7 +75,7 @@ __all__ += ["Curve", "Errors", "Failed", "Generalization", "RolloutModel", "Roll
 __all__ += ["LawRecord", "Rival", "Truth"]
 __all__ += ["LookCurve", "LookRecord"]
 __all__ += ["MessagesRecord"]
-__all__ += ["Git", "Input", "Made", "format_of"]
+__all__ += ["Git", "Input", "Made", "format_of", "kinds_of"]
 __all__ += ["LinearFit", "Potential", "ReadOutRecord", "ReadOutScores", "Scores", "SplineScores"]
 __all__ += ["RunConfig", "Skill", "Start"]
 __all__ += ["BeforeRefit", "Candidate", "InputsBaseline", "NodeChoice", "NodeSearch", "Refinement", "RunnerUp"]

@@ -1,5 +1,7 @@
 """datasets/<dataset>.json: what was simulated, measured or derived."""
 
+import math
+
 from distill.files.kinds.origin import Made, none
 from distill.files.records import Part
 
@@ -58,7 +60,9 @@ class DatasetRecord(Made):
     derived: dict[str, str] = none(dict)  # other arrays -> what they were made of
     categories: dict[str, list[str]] = none(dict)  # array of whole numbers, such as species -> the name of 0, 1, ...
     bodies: list[str] = none(list)  # names by the numbers in ``id``
+    arrays_sha256: str | None = None  # digest of the .npz; null: of a former version, or made elsewhere
 
     STAGE, FORMAT, ELSEWHERE = "simulate", 1, True
     ALSO = ("import_tracks", "degrade", "learn_properties")
+    RANGES = {"n": (1, math.inf), "dim": (1, 3)}
     COMMAND = "python simulate.py with the flags of the dataset"

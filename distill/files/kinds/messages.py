@@ -1,5 +1,6 @@
 """outputs/<run>/messages_<split>.json: what the arrays of messages are."""
 
+import math
 from dataclasses import field
 
 from distill.files.kinds.datasets import SystemRecord
@@ -27,6 +28,8 @@ class MessagesRecord(Made):
     dataset: str  # name of the dataset
     dataset_path: str  # name, or path where it lies elsewhere
     system: SystemRecord = none(SystemRecord)  # that of the dataset
+    arrays_sha256: str | None = None  # digest of the .npz; null: of a former version, or made elsewhere
 
     STAGE, FORMAT = "extract_messages", 1
+    RANGES = {"n": (1, math.inf), "dim": (1, 3), "graphs": (1, math.inf), "edges": (1, math.inf)}
     COMMAND = "python extract_messages.py --run {run} --split {split}"

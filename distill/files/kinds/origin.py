@@ -13,6 +13,7 @@ def none(kind):
 class Input(Part):
     path: str = ""  # where it was
     sha256: str = ""  # its digest
+    digested: bool | None = None  # whether it or its JSON held one; null: not asked by a former version
 
 
 class Git(Part):
@@ -38,7 +39,11 @@ class Made(Record):
         return self.inputs[name].sha256 if name in self.inputs else None
 
 
+def kinds_of(stage: str) -> list[type[Made]]:
+    """What the files are that ``stage`` writes; none for what is no hand-off."""
+    return [kind for kind in Made.__subclasses__() if stage in (kind.STAGE, *kind.ALSO)]
+
+
 def format_of(stage: str) -> int:
     """The format of the file that ends ``stage``; 1 for what is no hand-off."""
-    formats = {name: kind.FORMAT for kind in Made.__subclasses__() for name in (kind.STAGE, *kind.ALSO)}
-    return formats.get(stage, 1)
+    return max((kind.FORMAT for kind in kinds_of(stage)), default=1)

@@ -1,5 +1,7 @@
 """model_weights/<run>/config.json: a network and how it was trained."""
 
+import math
+
 from distill.files.kinds.bodies import TrainedValues
 from distill.files.kinds.datasets import SystemRecord
 from distill.files.kinds.origin import Made, none
@@ -51,4 +53,5 @@ class RunConfig(Made):
     weights_sha256: str | None = None  # digest in the header of model.safetensors; null: made elsewhere
 
     STAGE, FORMAT = "train", 2
+    RANGES = {"n": (1, math.inf), "dim": (1, 3), "steps": (1, math.inf), "window": (2, math.inf)}
     COMMAND = "python train.py with the flags of {run}"
