@@ -17,6 +17,7 @@ from distill.files.dataset import load_dataset
 from distill.files.names import run_dir
 from distill.files.of_run import start_of
 from distill.files.provenance import sha256
+from distill.files.records import digest_of
 from distill.files.storage import load_json, save_bytes, save_json
 from distill.shell.flags import Parser
 from distill.shell.stage import Stage, run_script
@@ -45,7 +46,7 @@ def main(argv=None) -> int:
         if sha256(dataset.path) == config["inputs"]["dataset"]["sha256"]:
             config["dataset_start"] = start_of(dataset)
         config["inputs"]["dataset"]["path"] = config["dataset_path"] = config["dataset"]
-        save_json(args.to / run / "config.json", config)
+        save_json(args.to / run / "config.json", config | {"content_sha256": digest_of(config)})
         for name in ("model.safetensors", "history.csv"):
             content = (folder / name).read_bytes()
             save_bytes(args.to / run / name, content)
