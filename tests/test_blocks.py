@@ -25,11 +25,11 @@ from distill.splines.observations import observations
 from distill.splines.pair_spline import Further
 
 
-def world(extra=None, gravity=lambda own, other: own * other, n=3, count=60, frames=20, seed=0, noise=0.0) -> Dataset:
+def world(extra=None, gravity=lambda own, other: own * other, n=3, count=60, frames=20, seed=0, noise=0.0, dim=2):
     """States at random, whose forces are those of ``gravity`` over (r + 0.2)^2 and ``extra(e, r, dv, pos, vel, t)``."""
     rng = np.random.default_rng([seed, 17])
     t = np.linspace(0, 6, frames)
-    pos, vel = rng.normal(0, 1.2, (2, count, frames, n, 2))
+    pos, vel = rng.normal(0, 1.2, (2, count, frames, n, dim))
     mass = np.exp(0.5 * rng.standard_normal((count, n)))
     dx, dv = (a[..., :, None, :] - a[..., None, :, :] for a in (pos, vel))
     r = np.linalg.norm(dx, axis=-1) + np.eye(n)
@@ -42,7 +42,7 @@ def world(extra=None, gravity=lambda own, other: own * other, n=3, count=60, fra
     acc *= 1 + noise * rng.standard_normal(acc.shape)
     split = np.where(np.arange(count) % 6, 0, 2)
     arrays = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": 0 * mass, "split": split, "t": t}
-    return Dataset("x", Path("x.npz"), arrays, DatasetRecord(system=SystemRecord(), n=n, dim=2))
+    return Dataset("x", Path("x.npz"), arrays, DatasetRecord(system=SystemRecord(), n=n, dim=dim))
 
 
 def turned(e):
@@ -124,6 +124,22 @@ def test_the_point_of_a_field_is_found_beside_a_uniform_force(push, uniform, dim
     s = np.linalg.norm(away, axis=1, keepdims=True)
     force = push(s) * away / s + uniform * np.eye(dim)[0]
     np.testing.assert_allclose(pointed_to(pos, force), centre, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_magnetic_field_in_space_has_a_direction():
+    field = np.array([0.5, 0.0, -1.2])
+    data = world(lambda e, r, dv, pos, vel, t: shared(np.cross(vel, field)), dim=3)
+    edges = with_motion(observations(data, "train"), data)
+    nodes = nodes_of(edges)
+    found = fit_pair_force(edges, nodes, 0, (GIVEN, ANY))
+    assert [one.block.name for one in found.further] == ["magnetic, 1"]
+    edges["acc_pred_i"] = found.accelerations(edges, nodes)
+    law, _, errors = composed(
+        Law(parse("-m_i*m_j/(r + 0.2)^2", ("r", "m_i", "m_j"))), found.further, Ground(edges, nodes, ())
+    )
+    np.testing.assert_allclose(law.node["gyration"], field, atol=1e-9)
+    assert len(errors["gyration"]) == 3
 
 
 WALL = "central, 1, of the distance from a point"

@@ -407,7 +407,7 @@ def candidates(
         out += [replace(around, by=by) for by in beside]
     for by in beside:
         out.append(NodeBlock("field", by, PLACE, place, dim))
-        if moving and dim == 2:  # in three dimensions B is a vector, for which a law has no formula here yet
+        if moving and dim in TERMS["magnetic"].dims:
             out.append(NodeBlock("magnetic", by, NOTHING, None, dim))
         if moving:
             out.append(NodeBlock("drag", by, SPEED, speed, dim))

@@ -141,8 +141,11 @@ class Drag(OfNode):
         return replace(law, node=law.node | {self.name: _value(whole)})
 
 
+@dataclass
 class Gyration(OfNode):
-    """A constant times v turned by a right angle, times a property or not."""
+    """A constant times v turned by a right angle about ``axis``, times a property or not."""
+
+    axis: tuple[float, ...]
 
     def stands_for(self, block):
         return block is self.block
@@ -156,10 +159,10 @@ class Gyration(OfNode):
 
     def vectors(self, seen, law):
         factor = seen.ends[property_named(self.block.by).variables[0]] if self.block.by else np.ones(len(seen.r))
-        return self.along(seen, np.ones(1)) * factor[:, None]
+        return self.along(seen, np.array(self.axis)) * factor[:, None]
 
     def put(self, law, expr):
-        return replace(law, node=law.node | {self.name: float(expr)})
+        return replace(law, node=law.node | {self.name: TERMS[self.name].value(float(expr) * np.array(self.axis))})
 
     def starts(self, ground):
         return [sp.Float(1.0)]
@@ -317,7 +320,8 @@ def slots(further: Sequence[Further], ground: Ground) -> list[Slot]:
         elif block.over == blocks.SPEED:
             out.append(Drag(block, varying))
         elif block.over == blocks.NOTHING:
-            out.append(Gyration(block, varying))
+            axis = one.coefficients / np.linalg.norm(one.coefficients)
+            out.append(Gyration(block, varying, tuple(axis if len(axis) > 1 else np.ones(1))))
         elif block.over == blocks.POINT:
             out.append(AboutPoint(block, varying, block.centre))
         elif block.over == blocks.TIME:
