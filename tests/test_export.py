@@ -95,6 +95,7 @@ LAWS = {  # name: (law, dimensions)
         2,
     ),
     "in three": (law("-r", {"magnetic": np.array([1.0, 2.0, -3.0]), "central": About((0.3,), -1.0)}), 3),
+    "displaced": (law("1.0/r", pairs={"displaced": About((0.1, 0.0, -0.3), own("-q_i*exp(-s)*m_i"))}), 3),
     "turning": (law("-r", {"coriolis": 0.4, "gyration": own("0.3*t")}), 2),
     **{name: (law(GRAVITY, {"drag": 0.2}, response=response), 2) for name, response in RESPONSES.items()},
 }
