@@ -12,6 +12,7 @@ from distill.files.scales import Scales
 from distill.formulas.text import parse, to_text
 from distill.formulas.units import Units
 from distill.law.further.composition import composed
+from distill.law.further.slots import slots
 from distill.law.receivers import law_error
 from distill.law.selection import Ground
 from distill.law.verdict import of_terms
@@ -146,10 +147,14 @@ WALL = "central, 1, of the distance from a point"
 
 
 @pytest.mark.parametrize(
-    "names",
-    [pytest.param([WALL], marks=pytest.mark.slow), [WALL, "field, 1, of the place", "constant_force, 1, of time"]],
+    "names, unit",
+    [
+        pytest.param([WALL], 1.0, marks=pytest.mark.slow),
+        ([WALL, "field, 1, of the place", "constant_force, 1, of time"], 1e-13),
+        pytest.param([WALL, "field, 1, of the place", "constant_force, 1, of time"], 1e6, marks=pytest.mark.slow),
+    ],
 )
-def test_a_wall_about_a_point_is_one_however_splines_tell_it(names):
+def test_a_wall_about_a_point_is_one_however_splines_tell_it(names, unit):
     centre = np.array([1.5, -2.0])
 
     def wall(e, r, dv, pos, vel, t):
@@ -157,20 +162,40 @@ def test_a_wall_about_a_point_is_one_however_splines_tell_it(names):
         return shared(20 / (1 + np.exp((s - 1) / 0.1)) * (pos - centre) / s - np.array([0.0, 1.0]))
 
     data = world(wall)
+    data.arrays["acc"] *= unit
     edges = with_motion(observations(data, "train"), data)
     nodes = nodes_of(edges)
     edges["acc_pred_i"] = edges["acc_i"]
-    ground = Ground(edges, nodes, (), 0)
-    start = Law(parse("-m_i*m_j/(r + 0.2)^2", ("r", "m_i", "m_j")), node={"constant_force": np.array([0.1, -1.2])})
+    units = Units.of_scales(Scales(1.0, unit**-0.5))
+    ground = Ground(edges, nodes, (), 0, units=units)
+    start = Law(unit * parse("-m_i*m_j/(r + 0.2)^2", ("r", "m_i", "m_j")))
+    start = replace(start, node={"constant_force": unit * np.array([0.1, -1.2])})
     seen = table(edges, nodes, 0)
     left = seen.target - seen.sum(start.radial(**seen.ends)[:, None] * seen.unit)
     terms = [block for block in candidates(seen, (), [], 1.0, left=left) if block.name in names]
-    law, known, _ = composed(start, [Further(block, np.full(block.size, 0.01)) for block in terms], ground)
+    law, known, _ = composed(
+        start, [Further(block, np.full(block.size, 0.01 * unit)) for block in terms], ground, units
+    )
     assert law_error(law, ground.held) < 1e-9
     np.testing.assert_allclose(law.node["central"].centre, centre, atol=1e-6)
+    np.testing.assert_allclose(law.node["constant_force"], [0, -unit], atol=1e-9 * unit)
     assert set(law.node) == {"central", "constant_force"}
     (function,) = known["functions"]
     assert [c["symbol"] for c in function["constants"]][-2:] == ["centre, x", "centre, y"]
+
+
+@pytest.mark.parametrize(
+    "dim, central, names", [(2, True, ["central"]), (2, False, ["field, x", "field, y"]), (1, True, ["field, x"])]
+)
+def test_one_function_stands_for_blocks_that_differ_by_a_property(dim, central, names):
+    data = world(dim=dim)
+    edges = with_motion(observations(data, "train"), data) | {"acc_pred_i": observations(data, "train")["acc_i"]}
+    ground = Ground(edges, nodes_of(edges), (), 0)
+    of_place = [b for b in candidates(table(edges, nodes_of(edges), 0), (), [], 1.0) if b.name.startswith("field")]
+    assert [block.by for block in of_place] == [None, "mass"]
+    at = np.meshgrid(*(np.linspace(-1, 1, axis.size) for axis in of_place[0].basis.axes), indexing="ij")
+    values = np.concatenate([(along if central else 1 + 0 * along).ravel() for along in at])
+    assert [slot.name for slot in slots([Further(block, values) for block in of_place], ground)] == names
 
 
 def test_formulas_take_the_place_of_splines():

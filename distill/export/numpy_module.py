@@ -20,7 +20,7 @@ from distill.physics.law import Law
 from distill.physics.responses import SCALARS
 from distill.physics.terms import TERMS
 from distill.physics.terms.state import AXES, DISTANCE, SPEED, TIME
-from distill.physics.terms.values import names_in, parts
+from distill.physics.terms.values import is_nothing, names_in, parts
 from distill.shell.errors import UserError
 
 
@@ -75,7 +75,7 @@ def source(law: Law, dim: int, about: str) -> str:
         return f"{name}_vector"
 
     pair = Part("pair_force", {v: v for v in (*both, "r", TIME)}, constants)
-    functions = {name: f for name, f in law.pair_functions.items() if f != 0} or {"radial": law.pair}
+    functions = {name: f for name, f in law.pair_functions.items() if not is_nothing(f)} or {"radial": law.pair}
     for count, (name, function) in enumerate(functions.items()):
         letter = TERMS[name].letter
         along = "unit"

@@ -19,7 +19,7 @@ from distill.physics.law import Law
 from distill.physics.responses import SCALARS
 from distill.physics.terms import TERMS, About
 from distill.physics.terms.state import AXES, DISTANCE, SPEED, TIME
-from distill.physics.terms.values import names_in
+from distill.physics.terms.values import is_nothing, names_in
 from distill.shell.errors import UserError
 
 FURTHER = 10.0  # tables reach so many times below and above the distances of the data
@@ -41,7 +41,7 @@ def source(law: Law, dim: int, about: str, low: float, high: float) -> str:
     parts = factors(rest)
     if parts is None or (parts and law.chain):
         raise UserError("OpenMM needs the energy of a pair: f has none as a formula, and distance is no factor of it")
-    words = [lepton_code(closed, of_pair)] if closed != 0 else []
+    words = [lepton_code(closed, of_pair)] if not is_nothing(closed) else []
     constants, tables = Constants(), {}
     for k, (factor, of_distance) in enumerate(parts):
         words.append(f"({lepton_code(factor, of_pair)}) * energy{k}(log(r))")
@@ -57,7 +57,7 @@ def source(law: Law, dim: int, about: str, low: float, high: float) -> str:
         "PROPERTIES": symbols,
         "TIMED": TIME in names_in(law.pair),
         "ENERGY": " + ".join(words),
-        "FIELD": lepton_code(field, of_one | {a: a for a in AXES}) if field != 0 else "",
+        "FIELD": lepton_code(field, of_one | {a: a for a in AXES}) if not is_nothing(field) else "",
         "FORCE": f"vector({vector})" if any(not part.is_zero for part in force) else "",
         "RESPONSE": _response(law, of_one),
         "LOW": low,
@@ -74,7 +74,7 @@ def own_name(name: str) -> str:
 
 def check(law: Law, program: str, low: float, high: float) -> None:
     """``UserError`` for a law that a program cannot have whose pair forces are of energies of pairs."""
-    if further := [name for name, function in law.pairs.items() if function != 0]:
+    if further := [name for name, function in law.pairs.items() if not is_nothing(function)]:
         raise UserError(f"{program} has pair forces along the line of centres only, and this law has '{further[0]}'")
     if not same(law.pair, swapped(law.pair, law.properties), low, high):
         found = f"the pair forces of {program} obey Newton's third law, and f(i, j) is not f(j, i) here"

@@ -36,14 +36,13 @@ ROUNDED = 4  # ... of the best families whose exponents are rounded
 @dataclass(frozen=True)
 class Family:
     """``form(r, a, t)``: S with the ``linear`` constants a and the others t; ``starts(x)``: values of t, x being a
-    typical distance. ``switched``: t[0] is a threshold of a jump, for which the distances themselves are tried.
+    typical distance.
     """
 
     name: str
     linear: int
     form: Callable
     starts: Callable = lambda x: [()]
-    switched: bool = False
 
 
 def _screens(x):
@@ -134,9 +133,10 @@ FAMILIES = (
     ),
 )
 
-# what acts only beyond a distance, or only within it, with a jump there
+# what acts only beyond a distance, or only within it, with a jump there: t[0], for which the distances of the data are
+# tried in place of the start
 SWITCHED = tuple(
-    Family(f"{name} {where}", linear, lambda r, a, t, f=form, c=condition: f(r, a, t[1:]) * c(r, t[0]), starts, True)
+    Family(f"{name} {where}", linear, lambda r, a, t, f=form, c=condition: f(r, a, t[1:]) * c(r, t[0]), starts)
     for where, condition in (("beyond", greater), ("within", lambda r, t: greater(t, r)))
     for name, linear, form, starts in (
         ("line", 2, lambda r, a, t: a[0] * r + a[1], lambda x: [(x,)]),

@@ -37,6 +37,7 @@ LOST = 1.001  # times the error on receivers left out that rounding may cost
 PRUNED = 1.02  # ... that a part of a function is dropped for
 SOFT = 0.01  # residuals, relative, from which on they count less
 STEPS = 40  # of the fit
+FEWEST = 5  # trajectories for standard errors
 FAR = 1e9  # residuals, relative, that are as bad as any
 
 
@@ -262,7 +263,8 @@ def trimmed(law: Law, ground: Ground) -> Law:
     for name in (*law.pairs, *law.node):
         less = replace(law, **{k: {n: v for n, v in getattr(law, k).items() if n != name} for k in ("pairs", "node")})
         # a uniform force beside a trap is a trap about another point: constants move far
-        law = next((one for one in (less, fitted(less, few, held)) if as_good(one, LOST)), law)
+        if as_good(less, LOST) or as_good(less := fitted(less, few, held), LOST):
+            law = less
     for k in range(len(numbers_of(law).opened)):
         numbers = numbers_of(law)
         one, before = numbers.opened[k], numbers.start
@@ -280,11 +282,18 @@ def trimmed(law: Law, ground: Ground) -> Law:
 
 
 def standard_errors(jacobian: np.ndarray, residual: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """Of the constants [constant], from d residual / d constant [residual, constant], counting clusters."""
-    _, number = np.unique(cluster, return_inverse=True)
-    bread = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
-    scores = np.stack([np.bincount(number, column * residual) for column in jacobian.T], 1)
-    return np.sqrt(np.maximum(np.diag(bread @ (scores.T @ scores) @ bread), 0.0))
+    """Of the constants [constant], from d residual / d constant [residual, constant], counting clusters; not known
+    with fewer than ``FEWEST`` of them.
+    """
+    known, number = np.unique(cluster, return_inverse=True)
+    if len(known) < FEWEST:
+        return np.full(jacobian.shape[1], np.nan)
+    size = np.maximum(np.linalg.norm(jacobian, axis=0), 1e-300)  # constants have units
+    scaled = jacobian / size
+    bread = np.linalg.pinv(scaled.T @ scaled, hermitian=True)
+    scores = np.stack([np.bincount(number, column * residual) for column in scaled.T], 1)
+    meat = scores.T @ scores * len(known) / (len(known) - 1)
+    return np.sqrt(np.maximum(np.diag(bread @ meat @ bread), 0.0)) / size
 
 
 def rounded(numbers: Numbers, errors: np.ndarray, held: Receivers) -> np.ndarray:

@@ -32,6 +32,7 @@ from distill.physics.responses import Response
 from distill.physics.system import radial_force
 from distill.physics.terms.cases import by_case
 from distill.physics.terms.state import TIME
+from distill.physics.terms.values import is_nothing
 from distill.statistics.metrics import typical_size
 
 CONSTANTS = 0.01  # relative deviation of a constant of the law, or of a node term
@@ -132,10 +133,10 @@ def of_terms(law: Law, truth: Law, data: Receivers, split: str | None = None) ->
     samples, failed, told, relation = {"in": columns | {TIME: data.seen.motion.t[pick]}}, {}, [], None
     for name, function in truth.pair_functions.items():
         own = law.pair_functions.get(name)
-        if own is None or (own == 0) != (function == 0):
+        if own is None or is_nothing(own) != is_nothing(function):
             failed["form"] = f"{name.replace('_', ' ')} is missing"
             continue
-        if function == 0:
+        if is_nothing(function):
             continue
         one = relation_of(own, function, samples)
         relation = one if name == RADIAL else relation
@@ -198,7 +199,7 @@ def _known(truth) -> bool:
 def _against(law: sp.Expr, truth: sp.Expr, samples: dict) -> dict:
     """``equivalence`` of formulas of which the true one may be that there is no force."""
     found = equivalence(law, truth, samples)
-    return found if (law == 0) == (truth == 0) else found | {"relation": "different"}
+    return found if is_nothing(law) == is_nothing(truth) else found | {"relation": "different"}
 
 
 def _function(force, edges: dict) -> Callable:

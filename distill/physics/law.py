@@ -28,7 +28,7 @@ from distill.physics.responses import Response
 from distill.physics.terms import NODE, PAIR, TERMS, About, Given, Pairs, State
 from distill.physics.terms.cases import alike, by_case, coefficients_in
 from distill.physics.terms.state import AXES, DISTANCE, TIME
-from distill.physics.terms.values import is_constant, is_number, names_in, part_latex, part_text, parts
+from distill.physics.terms.values import is_constant, is_nothing, is_number, names_in, part_latex, part_text, parts
 from distill.shell.errors import UserError
 
 RADIAL = "radial"
@@ -204,7 +204,7 @@ class Law:
     def equation(self) -> dict:
         """The law as one vector equation, term by term: ``text`` and ``latex``; without the ``response``."""
         told = self.pair_functions | ({RADIAL: sp.Symbol("f")} if self.cases else {})
-        pair = [(TERMS[name], f) for name, f in told.items() if f != 0] or [(TERMS[RADIAL], self.pair)]
+        pair = [(TERMS[name], f) for name, f in told.items() if not is_nothing(f)] or [(TERMS[RADIAL], self.pair)]
         text = f"sum_j [{' + '.join(term.text(function) for term, function in pair)}]"
         latex = rf"\sum_j \left[{' + '.join(term.latex(function) for term, function in pair)}\right]"
         text = " ".join([text, *(TERMS[k].text(v) for k, v in self.node.items())])

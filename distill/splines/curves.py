@@ -109,7 +109,7 @@ def breaks_of(x: np.ndarray, intervals: int, weight: np.ndarray | None = None) -
 
     def share(of):
         below = np.r_[0.0, np.cumsum(of[order])][np.searchsorted(x[order], grid, "right")]
-        return (below - below[0]) / (below[-1] - below[0])
+        return (below - below[0]) / (below[-1] - below[0]) if below[-1] > below[0] else even
 
     measure = share(np.ones(len(x))) + even
     measure = measure + 2 * share(weight) if weight is not None else measure

@@ -131,8 +131,9 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> Pa
                 tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
             if kind == ANY and (more := _displaced(few, tried, x, unit, scale, among, seed)):
                 tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, [*blocks, *more], worth)
-            if blocks and GIVEN in found:
-                missed = errors[GIVEN] * _against(tried, found[GIVEN], few, scale)
+            if blocks and found:
+                simpler = _best(errors) if _by_levels(errors) else GIVEN
+                missed = errors[simpler] * _against(tried, found[simpler], few, scale)
             if missed < (1 - GAINED) * errors.get(kind, np.inf):
                 found[kind], errors[kind] = tried, missed * learnt
     best = _best(errors)

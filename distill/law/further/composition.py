@@ -111,10 +111,15 @@ def alone(law: Law, own: Sequence, further: Sequence[Further], ground: Ground) -
         return columns * weight[:, None], left.reshape(-1) * weight
 
     (x, y), (other, there) = rows(ground.many), rows(ground.held)
-    gram, moment = x.T @ x, x.T @ y
-    tried = [solve(gram, moment, rough, smooth, len(y)) for smooth in SMOOTH]
-    best = min(tried, key=lambda g: float(((other @ g - there) ** 2).sum()))
     ends = np.cumsum([block.size for block in own])[:-1]
+    of_block = np.split(np.arange(width), ends)
+    size = np.sqrt((x**2).mean(0))  # of columns, one for all of a block, so that no unit matters
+    for columns in of_block:
+        size[columns] = np.sqrt((size[columns] ** 2).mean())
+    size = np.where(size > 0, size, 1.0)
+    gram, moment = (x / size).T @ (x / size), (x / size).T @ y
+    tried = [solve(gram, moment, rough, smooth, len(y)) / size for smooth in SMOOTH]
+    best = min(tried, key=lambda g: float(((other @ g - there) ** 2).sum()))
     curves = np.split(best[:width], ends)
     node = dict(zip(uniform, best[width:].reshape(len(uniform), -1), strict=True))
     return replace(law, node=law.node | node), [*others, *map(Further, own, curves)]
@@ -186,9 +191,10 @@ def _felt(few: np.ndarray, many: np.ndarray) -> np.ndarray | None:
     strength, square = (many**2).sum(1), (few**2).sum(1)
     if square.sum() ** 2 >= FELT * (square**2).sum():
         return None
-    half = len(few) // 2
-    felt = np.arange(len(many)) < half
-    felt[np.argsort(-strength, kind="stable")[:half]] = True
+    order, half = np.argsort(-strength, kind="stable"), len(few) // 2
+    felt, rest = np.zeros(len(many), dtype=bool), np.sort(order[half:])
+    felt[order[:half]] = True
+    felt[rest[np.linspace(0, len(rest) - 1, min(half, len(rest))).astype(int)]] = True
     return felt
 
 

@@ -305,16 +305,17 @@ def centre_of(one: Further, seen: Seen) -> tuple[tuple[float, ...], float]:
 
 def slots(further: Sequence[Further], ground: Ground) -> list[Slot]:
     """Places for the functions of all terms found."""
-    out, seen, dim = [], ground.many.seen, ground.dim
+    out: list[Slot] = []
+    dim = ground.dim
     varying = tuple(name for name, v in ground.many.state.properties.items() if np.ptp(v) > 0)
     for one in further:
         block = one.block
+        if any(slot.stands_for(block) for slot in out):
+            continue
         if isinstance(block, DisplacedBlock):
-            if not any(slot.name == block.term for slot in out):
-                out.append(FromDisplaced(block.term, ground.properties, block.centre))
+            out.append(FromDisplaced(block.term, ground.properties, block.centre))
         elif isinstance(block, PairBlock):
-            if not any(slot.name == block.term for slot in out):
-                out.append(OfPairs(block.term, ground.properties))
+            out.append(OfPairs(block.term, ground.properties))
         elif isinstance(block, Modulated):
             out.append(OfTime())
         elif block.over == blocks.SPEED:
@@ -327,8 +328,14 @@ def slots(further: Sequence[Further], ground: Ground) -> list[Slot]:
         elif block.over == blocks.TIME:
             out += [Drive(block, (), k, dim) for k in range(dim)]
         else:
-            centre, across = centre_of(one, seen)
-            around = [AboutPoint(block, varying, centre)]
-            single = across <= CENTRAL and not any(slot.name == AboutPoint.name for slot in out)
-            out += around if single else [OfPlace(block, varying, k, dim) for k in range(dim)]
+            out += _of_place(block, one, varying, any(slot.name == AboutPoint.name for slot in out), ground)
     return list({slot.name: slot for slot in out}.values())
+
+
+def _of_place(block: NodeBlock, one: Further, varying, taken: bool, ground: Ground) -> list[Slot]:
+    """Of a field: about a point where it points to one and none is ``taken``, else its components."""
+    if ground.dim > 1 and not taken:
+        centre, across = centre_of(one, ground.many.seen)
+        if across <= CENTRAL:
+            return [AboutPoint(block, varying, centre)]
+    return [OfPlace(block, varying, k, ground.dim) for k in range(ground.dim)]

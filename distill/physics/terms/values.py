@@ -32,6 +32,11 @@ class About:
     strength: object
 
 
+def is_nothing(value) -> bool:
+    """Whether a number, a formula or a strength is zero: SymPy's ``Float(0) == 0`` is false."""
+    return all(float(part) == 0 if is_number(part) else bool(getattr(part, "is_zero", False)) for part in parts(value))
+
+
 def parts(value) -> tuple:
     """The numbers and functions that ``value`` consists of."""
     if isinstance(value, About):
