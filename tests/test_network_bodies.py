@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from test_identities import BODIES, folder, values, world  # noqa: F401
+from test_steps import Watch
 
 import distill
 from distill.files import records
@@ -91,7 +92,7 @@ def test_masses_are_learnt_and_every_later_stage_takes_them_as_known(folder, mon
     true = values(rng)
     world(folder / "w.npz", true, np.ones(BODIES), known={"mass": true})
     run = "w__bottleneck-newton__s0"
-    done = distill.train("w", variant="bottleneck", unknown=["mass"], reference=["2=2.0"], epochs=20, **SMALL)[0]
+    done = distill.train("w", variant="bottleneck", unknown=["mass"], reference={"2": 2.0}, epochs=20, **SMALL)[0]
     config = records.load(RunConfig, paths.MODEL_WEIGHTS / run / "config.json")
     own = np.array(config.learnt.values["mass"])
     assert own[2] == 2.0 and config.learnt.given == {"mass": ["2"]}
@@ -110,6 +111,8 @@ def test_masses_are_learnt_and_every_later_stage_takes_them_as_known(folder, mon
     assert found.correlation["mass"] > 0.99 and found.learnt == config.learnt
     with np.load(paths.OUTPUTS / run / "messages_test.npz") as messages:
         assert set(messages["mass_i"]) <= set(own)
+    with pytest.raises(UserError, match="unknown was .*'mass'.*, now None"):
+        distill.train("w", variant="bottleneck", epochs=20, **SMALL)
     assert "2 (given)" in stages.learnt(config.learnt)
     arrays = dict(load_dataset("w").arrays)
     config.learnt.bodies[4] = "somebody"
@@ -160,15 +163,19 @@ def test_resumed_and_stacked_runs_end_as_they_would_alone(folder):  # noqa: F811
     for name, own in whole.values().items():
         np.testing.assert_allclose(together[0].values()[name], own, rtol=1e-3)
         assert np.abs(together[1].values()[name] - own).max() > 1e-3
-    decay = [group["weight_decay"] for group in Stepper([whole]).optimizer.param_groups]
-    assert decay == [1e-8, 0.0]
+    stepper = Stepper([whole])
+    assert [group["weight_decay"] for group in stepper.optimizer.param_groups] == [1e-8, 0.0]
+    stepper.step(0)
+    with Watch() as watch:
+        stepper.step(1)
+    assert watch.count > 50 and not watch.found  # nor does the host wait
 
 
 def test_what_does_not_go_together_is_refused_in_one_line(folder):  # noqa: F811
     data = world(folder / "w.npz", np.ones(BODIES), np.ones(BODIES))
     for wrong, words in (
         ({"reference": ["1=2"]}, "--reference is for the one property"),
-        ({"unknown": ["pos"]}, "no property can be called that"),
+        ({"unknown": "pos"}, "no property can be called that"),
         ({"unknown": ["mass"], "recipe": "paper"}, "needs --linear-node"),
         ({"unknown": ["mass"], "recipe": "open"}, "needs --antisymmetric"),
         ({"unknown": ["mass"], "wide_masses": True}, "--wide-masses does not go with --unknown"),

@@ -26,6 +26,7 @@ from distill.files.properties import property_named
 POSITIVE, SIGNED, LATENT = "positive", "signed", "latent"
 RATE = 3.0  # times the parameter is log of a mass: a step of Adam moves all parameters alike, masses have far to go
 SETTLED = 0.2  # share of the training after which factors of pairs are products
+ROUNDS = 200  # to fill in factors of pairs that never met, at most
 FAR = 0.1  # of the largest value: the first beyond it gives the sign
 
 
@@ -178,10 +179,12 @@ def nearest_product(factors: np.ndarray, met: np.ndarray) -> tuple[float, np.nda
     used, best = met & ~np.eye(len(met), dtype=bool), None
     for sign in (1.0, -1.0):
         filled = np.where(used, sign * factors, 0.0)
-        for _ in range(200):
+        for _ in range(ROUNDS):
             size, vector = np.linalg.eigh(filled)
-            values = np.sqrt(max(size[-1], 0.0)) * vector[:, -1]
+            values, before = np.sqrt(max(size[-1], 0.0)) * vector[:, -1], filled
             filled = np.where(used, sign * factors, np.outer(values, values))
+            if np.abs(filled - before).max() <= 1e-6 * np.abs(filled).max():
+                break
         error = float((np.where(used, sign * factors - np.outer(values, values), 0.0) ** 2).sum())
         if best is None or error < best[0]:
             best = error, sign, values

@@ -106,7 +106,7 @@ class Trainer:
                     own.copy_(torch.tensor(start) / POWER_RATE)
         if self.options.get("silent_start"):
             silence(self.model.edge_mlp, self.model.node_mlp)
-        self.names, self.units = () if bodies is None else bodies.names, []
+        self.units: list[float] = []  # of the properties of bodies that are unknown
         if bodies is not None:
             columns = [2 * self.dim + data.told["properties"].index(one.name) for one in bodies.unknowns]
             self.units = [inputs.scales.of(one.name) for one in bodies.unknowns]

@@ -75,7 +75,8 @@ def train(
     }
     for unknown in sorted(set(asked) - known):
         raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
-    unknowns.refuse(asked)
+    arguments |= (told := unknowns.flags(asked))
+    asked |= {name: value for name, value in told.items() if value}
     data = load_dataset(dataset)
     if found := unknowns.asked_bodies(data, asked):
         source, data = data, unknowns.without(data, found)

@@ -15,6 +15,7 @@ from distill.shell.paths import relative
 
 FLAGS = ("unknown", "reference", "latent")  # of train.py
 MOST_LINES = 30
+MOST_BODIES = 1000  # with a factor for every pair
 WORDS = {
     POSITIVE: "a {0} is what resists: a_i = (sum of messages)/{0}_i, where action is reaction",
     SIGNED: "a {0} is a factor of the forces at both ends, e_ij = A + {0}_i {0}_j B, and of nothing else",
@@ -22,10 +23,18 @@ WORDS = {
 }
 
 
-def refuse(asked: Mapping) -> None:
-    """``UsageError`` for flags that make no sense together."""
-    names = list(asked.get("unknown") or ())
-    if asked.get("reference") and len(names) != 1:
+def flags(asked: Mapping) -> dict:
+    """Those of ``FLAGS`` that are ``asked`` for, None for others, names and references as lists of words.
+    ``UsageError`` where they make no sense together.
+    """
+    out = {name: asked.get(name) or None for name in FLAGS}
+    for name in ("unknown", "reference"):
+        if isinstance(out[name], str):
+            out[name] = [out[name]]
+        elif isinstance(out[name], Mapping):
+            out[name] = [f"{body}={value!r}" for body, value in out[name].items()]
+    names = out["unknown"] or []
+    if out["reference"] and len(names) != 1:
         raise UsageError("--reference is for the one property that is --unknown", "leave it out, or name one property")
     for name in names:
         wrong = name in DATASET_FIELDS and name not in ("mass", "charge")
@@ -33,6 +42,7 @@ def refuse(asked: Mapping) -> None:
             raise UsageError(f"--unknown {name}: no property can be called that", "letters, digits and _, at most 31")
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"--unknown {twice[0]} is given twice")
+    return out
 
 
 def asked_bodies(dataset: Dataset, asked: Mapping) -> Bodies | None:
@@ -61,6 +71,11 @@ def asked_bodies(dataset: Dataset, asked: Mapping) -> Bodies | None:
             f"{relative(dataset.path)}: body '{who[never[0]]}' is in no trajectory of the training split, and nothing"
             " can be learnt of it",
             "put one of its trajectories there ('split'), or leave them out",
+        )
+    if len(who) > MOST_BODIES and any(one.kind == SIGNED for one in own):
+        raise UserError(
+            f"{relative(dataset.path)} has {len(who)} bodies, and strengths can be unknown of at most {MOST_BODIES}",
+            "leave bodies out",
         )
     met = np.zeros((len(who), len(who)), dtype=bool)
     for k in train:
