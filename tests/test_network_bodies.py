@@ -27,7 +27,7 @@ from models import GNN, ModelConfig
 SMALL = {"hidden": 16, "batch_size": 32, "lr": 0.01}
 
 
-def trainer(data, asked, seed=0, checkpoint=None, like=None, **options):
+def trainer(data, asked, seed=0, *, checkpoint, like=None, **options):
     found = unknowns.asked_bodies(data, asked)
     plain = unknowns.without(data, found)
     chosen = resolve(plain, "bottleneck", "newton", SMALL | options, False, found)
@@ -36,15 +36,19 @@ def trainer(data, asked, seed=0, checkpoint=None, like=None, **options):
 
 def test_gauges_hold_and_what_is_given_is_held():
     number = np.array([[0, 1, 2, 3]])
-    own = Unknown.named("mass"), Unknown.named("charge"), Unknown.named("mass", {2: 5.0}), Unknown("latent", LATENT)
-    table = Values(Bodies(number, tuple("abcd"), own, np.ones((4, 4), bool)), [0, 1, 2, 3], [1.0, 1.0, 2.0, 1.0], 3)
+    own = Unknown.named("mass"), Unknown.named("charge"), Unknown.named("mass", {2: 5.0, 1: 2.0})
+    own = (*own, Unknown("latent", LATENT))
+    table = Values(Bodies(number, tuple("abcd"), own, np.ones((4, 4), bool)), [0, 1, 2, 3], 3)
     with torch.no_grad():
         table.raw += torch.linspace(-1, 2, 16).view(4, 4)
         mass, charge, given, latent = table.table().numpy().T
-    assert np.log(mass).mean() == pytest.approx(0, abs=1e-6) and (mass > 0).all() and np.ptp(mass) > 0.1
+    for positive in (mass, given):
+        assert np.log(positive).mean() == pytest.approx(0, abs=1e-6) and np.ptp(positive) > 0.1
     assert (charge**2).mean() == pytest.approx(1) and charge.min() < 0 < charge.max()
-    assert given[2] == 2.5 and (given > 0).all()  # in units of 2
+    assert given[2] / given[1] == pytest.approx(2.5)
     assert latent.mean() == pytest.approx(0, abs=1e-6) and latent.var() == pytest.approx(1)
+    values, unit = table.told()["mass"]  # the last of that name
+    assert values[2] == 5 and values[1] == 2 and values == pytest.approx(unit * given)
     x = torch.zeros(3, 5)
     out = table(x, torch.tensor([3, 0, 3])).detach()
     assert out[0, 0] == out[2, 0] == pytest.approx(mass[3]) and out[1, 1] == pytest.approx(charge[0])
@@ -125,7 +129,7 @@ def test_signs_of_charges_are_found_from_a_start_that_has_others(folder):  # noq
     rng = np.random.default_rng(931)
     true = np.where(np.arange(BODIES) % 2, 1.0, -1.0) * rng.uniform(0.5, 1.5, BODIES)
     data = world(folder / "w.npz", true, true, force=lambda r: 1 / (r + 0.3))
-    one = trainer(data, {"unknown": ["charge"]}, epochs=16)
+    one = trainer(data, {"unknown": ["charge"]}, checkpoint=folder / "checkpoint.safetensors", epochs=16)
     start = one.values()["charge"]
     assert (np.sign(start * start[0]) != np.sign(true * true[0])).any()
     fit([one])
@@ -144,20 +148,23 @@ def test_resumed_and_stacked_runs_end_as_they_would_alone(folder):  # noqa: F811
             if step == 10:
                 raise KeyboardInterrupt
 
+    options |= {"checkpoint": folder / "checkpoint.safetensors"}
     whole = trainer(data, asked, **options)
     fit([whole])
-    cut = trainer(data, asked, checkpoint=folder / "checkpoint.safetensors", **options)
+    cut = trainer(data, asked, **options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("distill.network.training.CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
             fit([cut], log=Stop())
-    again = trainer(data, asked, checkpoint=folder / "checkpoint.safetensors", **options)
+    again = trainer(data, asked, **options)
     again.restore()
     assert 0 < again.step < again.total
     fit([again])
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, again.model.state_dict()[name]), name
+    (folder / "other").mkdir()
     together = [trainer(data, asked, **options)]
+    options["checkpoint"] = folder / "other" / "checkpoint.safetensors"
     together.append(trainer(data, asked, 1, like=together[0], **options))
     fit(together)
     for name, own in whole.values().items():

@@ -33,7 +33,7 @@ FAR = 0.1  # of the largest value: the first beyond it gives the sign
 @dataclass(frozen=True)
 class Unknown:
     """One unknown property. ``kind``: how its parameter becomes a value; ``given``: number of a body -> its value, in
-    the unit of the data, which is held and gives the scale.
+    the unit of the data: their ratios are held, and they give the scale.
     """
 
     name: str
@@ -46,10 +46,9 @@ class Unknown:
         return cls(name, POSITIVE if property_named(name).positive else SIGNED, dict(given or {}))
 
     @property
-    def start(self) -> float:
-        """What stands for its values where none are known yet: the typical one of those given, else 1."""
-        sizes = np.abs(list(self.given.values()))
-        return float(np.exp(np.log(sizes).mean())) if len(sizes) else 1.0
+    def first(self) -> int:
+        """Number of the body whose parameter stands for all that are given."""
+        return next(iter(self.given), 0)
 
     @property
     def gauge(self) -> str:
@@ -81,44 +80,45 @@ class Bodies:
 
 
 class Values(nn.Module):
-    """The parameters [body, unknown] and what becomes of them; ``columns``: where they go in node features, ``units``:
-    of the network, for values that are given.
+    """The parameters [body, unknown] and what becomes of them; ``columns``: where they go in node features.
+
+    Values that are given move together, as the first of them: what they are says but the unit in the end, and a start
+    far from one of them is no worse than another.
     """
 
-    def __init__(self, bodies: Bodies, columns: list[int], units: list[float], seed: int):
+    def __init__(self, bodies: Bodies, columns: list[int], seed: int):
         super().__init__()
         self.unknowns, self.columns, self.met = bodies.unknowns, columns, bodies.met
         count, drawn = len(bodies.names), torch.Generator().manual_seed(seed + 2)
         start = torch.randn(count, len(columns), generator=drawn)
-        held = torch.zeros(count, len(columns), dtype=torch.bool)
-        given = torch.ones(count, len(columns))
-        for k, (one, unit) in enumerate(zip(self.unknowns, units, strict=True)):
-            size = one.start / unit if one.given else 1.0
-            start[:, k] = np.log(size) / RATE if one.kind == POSITIVE else size * start[:, k]
+        leader = torch.arange(count)[:, None].repeat(1, len(columns))  # whose parameter it is [body, unknown]
+        ratio = torch.ones(count, len(columns))
+        for k, one in enumerate(self.unknowns):
+            if one.kind == POSITIVE:
+                start[:, k] = 0.0
             for body, value in one.given.items():
-                held[body, k], given[body, k] = True, value / unit
+                leader[body, k], ratio[body, k] = one.first, value / one.given[one.first]
         self.raw, self.pairs = nn.Parameter(start), None
         if bodies.strengths:
             factors = torch.randn(len(bodies.strengths), count, count, generator=drawn)
             self.pairs = nn.Parameter(0.3 * factors)
             self.register_buffer("settled", torch.zeros(()))
-        self.register_buffer("held", held, persistent=False)
-        self.register_buffer("given", given, persistent=False)
+        self.register_buffer("leader", leader, persistent=False)
+        self.register_buffer("ratio", ratio, persistent=False)
 
     def table(self) -> Tensor:
         """Values [body, unknown] in the units of the network, in their gauges."""
         out = []
         for k, one in enumerate(self.unknowns):
-            raw = self.raw[:, k]
+            value, ratio = self.raw[:, k].index_select(0, self.leader[:, k]), self.ratio[:, k]
             if one.kind == POSITIVE:
-                value = (RATE * (raw if one.given else raw - raw.mean())).exp()
-            elif one.given:
-                value = raw
-            else:
-                value = raw - raw.mean() if one.kind == LATENT else raw
-                value = value * value.square().mean().clamp(min=1e-12).rsqrt()
-            out.append(value)
-        return torch.where(self.held, self.given, torch.stack(out, 1))
+                log = RATE * value + ratio.log()
+                out.append((log - log.mean()).exp())
+                continue
+            value = value * ratio
+            value = value - value.mean() if one.kind == LATENT else value
+            out.append(value * value.square().mean().clamp(min=1e-12).rsqrt())
+        return torch.stack(out, 1)
 
     def forward(self, x: Tensor, who: Tensor) -> Tensor:
         """Node features ``x`` [node, column] with the values of the bodies ``who`` [node] in their columns."""
@@ -147,28 +147,31 @@ class Values(nn.Module):
         out = []
         for factor, k in zip(factors.double().cpu().numpy(), of, strict=True):
             sign, values = nearest_product(factor, self.met)
-            held = self.held[:, k].cpu().numpy()
-            known = self.given[:, k].double().cpu().numpy()[held]
-            own = values[held] if held.any() else values
-            size = float(known @ own / (own @ own)) if held.any() else float((own @ own / len(own)) ** -0.5)
-            size = size if np.isfinite(size) and size != 0 else 1.0
+            ratio, leader = self.ratio[:, k].double().cpu().numpy(), self.leader[:, k].cpu().numpy()
+            block = leader == leader[self.unknowns[k].first]  # of the values that are given, or one alone
+            values[leader[block]] = ratio[block] @ values[block] / (ratio[block] @ ratio[block])
+            values = values[leader] * ratio
+            size = float((values @ values / len(values)) ** -0.5) if values.any() else 1.0
             self.raw[:, k] = torch.as_tensor(size * values).to(self.raw)
             out.append(sign / size**2)
         self.settled.fill_(1.0)
         return out
 
     @torch.no_grad()
-    def told(self, units: list[float]) -> dict[str, np.ndarray]:
-        """Property -> values [body] in the unit of the data, those of a strength with the sign of its gauge: what is a
-        factor of both ends does the same with the other one.
+    def told(self) -> dict[str, tuple[np.ndarray, float]]:
+        """Property -> (values [body] in the unit of the data, that unit), strengths with the sign of their gauge: what
+        is a factor of both ends does the same with the other one.
         """
         out = {}
-        for k, (one, unit) in enumerate(zip(self.unknowns, units, strict=True)):
-            value = unit * self.table()[:, k].double().cpu().numpy()
-            if one.kind == SIGNED and not one.given:
-                value = value * np.sign(value[np.abs(value) > FAR * np.abs(value).max()][0])
+        for k, one in enumerate(self.unknowns):
+            value, unit = self.table()[:, k].double().cpu().numpy(), 1.0
+            if one.given:
+                unit = one.given[one.first] / value[one.first]
+            elif one.kind == SIGNED:
+                unit = np.sign(value[np.abs(value) > FAR * np.abs(value).max()][0])
+            value = unit * value
             value[list(one.given)] = list(one.given.values())
-            out[one.name] = value
+            out[one.name] = value, float(abs(unit))
         return out
 
 

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,11 +107,9 @@ class Trainer:
                     own.copy_(torch.tensor(start) / POWER_RATE)
         if self.options.get("silent_start"):
             silence(self.model.edge_mlp, self.model.node_mlp)
-        self.units: list[float] = []  # of the properties of bodies that are unknown
         if bodies is not None:
             columns = [2 * self.dim + data.told["properties"].index(one.name) for one in bodies.unknowns]
-            self.units = [inputs.scales.of(one.name) for one in bodies.unknowns]
-            self.model.bodies = Values(bodies, columns, self.units, seed).to(device)
+            self.model.bodies = Values(bodies, columns, seed).to(device)
         self.noise = torch.Generator(device).manual_seed(seed + 1)
         self.stretches, self.cumulative = self.labels.stretches(), None
         if options["close_sampling"]:  # close encounters more often: they decide the worst errors
@@ -300,7 +299,16 @@ class Trainer:
 
     def values(self) -> dict[str, np.ndarray]:
         """Unknown property -> its values [body] as they are now, in the unit of the data."""
-        return {} if self.model.bodies is None else self.model.bodies.told(self.units)
+        return {} if self.model.bodies is None else {k: v for k, (v, _) in self.model.bodies.told().items()}
+
+    def stored_config(self) -> ModelConfig:
+        """That of the network as it is stored, to which values of bodies are properties in the unit of the data."""
+        config = self.model.config
+        if self.model.bodies is None:
+            return config
+        units = dict(zip(config.properties, config.units or [1.0] * len(config.properties), strict=True))
+        units |= {name: unit for name, (_, unit) in self.model.bodies.told().items()}
+        return replace(config, units=tuple(units.values()))
 
     # ------------------------------------------------------------ the checkpoint
 

@@ -307,6 +307,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found:
             f" validation split, {skill['zero']:.3g} by predicting zero and {skill['mean']:.3g} by the mean"
         )
     learnt = None if found is None else unknowns.trained(found, trainer.values())
+    model = trainer.stored_config()
     trainer.model.bodies = None  # from here on values are properties like others
     weights, digest = tensor_bytes(
         trainer.model.state_dict(), {"run": job.name, "dataset_sha256": sha256(dataset.path)}
@@ -317,7 +318,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found:
         "dataset_path": where,
         "dataset_start": start_of(dataset),
         **{k: job.arguments[k] for k in ("variant", "recipe", "seed", "options")},
-        "model": trainer.model.config.as_dict(),
+        "model": model.as_dict(),
         "system": dataset.meta.system,
         "chain": trainer.chain,
         "n": dataset.n,

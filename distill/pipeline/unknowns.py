@@ -86,12 +86,8 @@ def asked_bodies(dataset: Dataset, asked: Mapping) -> Bodies | None:
 
 def without(dataset: Dataset, found: Bodies) -> Dataset:
     """The same data that do not know these properties, nor what law they obey."""
-    start = {}
-    for one in found.unknowns:
-        values = np.full(len(found.names), one.start)
-        values[list(one.given)] = list(one.given.values())
-        start[one.name] = values
-    return with_values(dataset, found.number, start, "unknown")
+    ones = {one.name: np.ones(len(found.names)) for one in found.unknowns}
+    return with_values(dataset, found.number, ones, "unknown")
 
 
 def options_for(found: Bodies, options: dict, asked: Mapping) -> dict:
