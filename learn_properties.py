@@ -6,8 +6,9 @@ example  python learn_properties.py --dataset solar --unknown mass --reference s
 
 No network and no formula: values and the curve of the force are fitted together. A body is told by its number in the
 array 'id' [trajectory, particle] (simulate.py --bodies makes it; particles of one long recording have it). What the
-values do is found: act on others, answer, both, or both by one value. Errors come from the spread of whole
-trajectories. The dataset that is written has the values as a property; every other stage takes it as any dataset.
+values do is found: act on others, answer, both, or both by one value; so is what acts beside the pairs: traps,
+friction, uniform fields, forces from displaced points such as wakes. Errors come from the spread of whole trajectories.
+The dataset that is written has the values as a property; every other stage takes it as any dataset.
 """
 
 import distill

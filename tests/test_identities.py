@@ -15,6 +15,7 @@ from distill.identities.choice import Hypothesis
 from distill.identities.kinds import clearly_worse
 from distill.identities.learn import holding, learn, properties_of, weights
 from distill.identities.pairs import Basis, compress, groups_of
+from distill.identities.tell import says
 from distill.messages.net_forces import nodes_of
 from distill.shell import paths
 from distill.shell.errors import UserError
@@ -114,7 +115,10 @@ def test_the_part_that_values_play_is_found_and_their_size(folder, role):
             scale = (got @ true) / (true @ true)
             np.testing.assert_allclose(got / scale, true, rtol=2e-3, atol=2e-3 * np.abs(true).max())
     if role == SOURCE:
-        assert found.alike < 1e-3
+        assert found.alike < 1e-3 and "equivalence holds" in " ".join(says(found, "charge"))
+    if role in (SAME, BOTH):
+        held = "third law holds" if role == SAME else "third law is broken"
+        assert held in " ".join(says(found, "charge"))
     curve = found.curve * (found.distance + 0.3)
     middle = slice(10, -10)  # every value of the same sign as in 1/(r + .3)
     assert np.ptp(curve[middle]) < 0.02 * np.abs(curve[middle]).mean()

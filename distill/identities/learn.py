@@ -33,6 +33,7 @@ CHOOSE = 12_000  # receivers that choose what the values do and what acts beside
 ROUNDS = 2  # of the envelope, which a first curve tells better than net forces
 LEAST = 1e-20  # of a mean squared residual: below is rounding
 RANGE = 100.0  # of the weights of bodies
+EQUIVALENCE, THIRD_LAW = "equivalence", "third law"
 SHOWN = 200  # receivers of each body that shares are told of
 FAR = 0.1  # of the largest value: those far from zero give the scale
 
@@ -70,6 +71,7 @@ class Learnt:
     distance: np.ndarray
     curve: np.ndarray
     alike: float | None
+    tests: dict[str, tuple[float, float]]  # of a law of nature: relative spread, and what errors make of it
     kinds: Kinds | None
     window: int | None
     values: Values
@@ -126,6 +128,7 @@ def learn(
         tried = [one for one, _, _ in chosen.fits.values()]
         chosen = choose(compress(few, basis, weight[some]), tried, seed, scalings=chosen.problem.scalings)
         errors |= chosen.errors
+    told_of_laws = tested(chosen, few, weight[some], unknown)
     weight = weight * of_bodies(chosen)[data.who.receiver]
     shape = _envelope(basis.curves, chosen.values)
     chosen = scaled_alike(chosen)
@@ -146,7 +149,8 @@ def learn(
         roles={k: float(np.sqrt(data.dim * e)) for k, e in errors.items()},
         distance=np.exp(grid) * unit,
         curve=scale * basis.curves.values(v.curve[: basis.curves.size], grid),
-        alike=_alike(chosen),
+        alike=told_of_laws.get(EQUIVALENCE, (None,))[0],
+        tests=told_of_laws,
         kinds=kinds(problem, v, _errors(problem, cov)),
         window=int(plain.arrays["window"]) if positions_alone(plain) else None,
         values=v,
@@ -289,13 +293,36 @@ def _errors(problem: Problem, cov: Covariance) -> dict[str, np.ndarray]:
     return out
 
 
-def _alike(chosen: Chosen) -> float | None:
-    """Relative spread of the responses in the fit in which they may differ: near 0 all bodies answer alike."""
-    if chosen.hypothesis.role != SOURCE or BOTH not in chosen.fits:
-        return None
+def tested(chosen: Chosen, data: Table, weight: np.ndarray, unknown: str) -> dict[str, tuple[float, float]]:
+    """What a fit in which every body has two values says of laws of nature, (relative spread, what errors make of it):
+    ``EQUIVALENCE``, how bodies answer, where they act by one value; ``THIRD_LAW``, how they answer over how they act,
+    where masses are known.
+    """
+    if BOTH not in chosen.fits:
+        return {}
     _, problem, v = chosen.fits[BOTH]
-    w = v.response[problem.free[problem.at["response"]]]
-    return float(np.std(w) / abs(np.mean(w)))
+    cov, eye = covariance(problem, v, data, weight), np.eye(problem.size)
+    far = np.abs(v.source) > FAR * np.abs(v.source).max()
+    there = problem.free[problem.at["response"]]
+    response, source = eye[problem.at["response"]], eye[problem.at["source"]]
+    out = {}
+    if chosen.hypothesis.role == SOURCE:
+        out[EQUIVALENCE] = _spread(v.response[there], response[there], cov)
+    elif chosen.hypothesis.role in (SAME, BOTH) and unknown != "mass":
+        s, w = v.source[:, None], v.response[:, None]
+        with np.errstate(all="ignore"):
+            ratio, slope = (w / s)[:, 0], response / s - w * source / s**2
+        out[THIRD_LAW] = _spread(ratio[there & far], slope[there & far], cov)
+    return {name: found for name, found in out.items() if found is not None}
+
+
+def _spread(values: np.ndarray, jacobian: np.ndarray, cov: Covariance) -> tuple[float, float] | None:
+    errors = cov.of(values, jacobian)
+    good = np.isfinite(errors)
+    if good.sum() < 2:
+        return None
+    mean = abs(np.mean(values[good]))
+    return float(np.std(values[good]) / mean), float(np.sqrt(np.mean(errors[good] ** 2)) / mean)
 
 
 def properties_of(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Scaling
-from distill.identities.learn import Learnt
+from distill.identities.learn import EQUIVALENCE, THIRD_LAW, Learnt
 
 MOST_LINES = 30
 ALIKE = {  # how bodies differ in what acts beside
@@ -14,6 +14,11 @@ ALIKE = {  # how bodies differ in what acts beside
     Scaling(1, -1): "the same force on all bodies, if action is reaction",
     Scaling(0, -1): "the same force on all bodies",
     Scaling(1, 1): "in proportion to the values of both bodies, as the radial force",
+}
+DOUBTED, NEGLIGIBLE = 2.0, 2e-3  # times what errors make of a spread; a spread that curves may make
+TESTED = {
+    EQUIVALENCE: "where bodies may answer differently, their answers differ",
+    THIRD_LAW: "how bodies answer over how they act differs",
 }
 OF_ITS_OWN = "with a strength of every body's own"
 BETWEEN = {
@@ -40,10 +45,9 @@ def says(found: Learnt, unknown: str) -> list[str]:
                 BOTH: "where action is reaction, the inertial mass is how it acts over how it answers",
             }[found.role]
         )
-    if found.alike is not None:
-        out.append(
-            f"where bodies may answer differently, their answers differ by {100 * found.alike:.2g} % (noise included)"
-        )
+    for name, (spread, error) in found.tests.items():
+        held = "holds" if spread <= DOUBTED * error or spread < NEGLIGIBLE else "is broken"
+        out.append(f"{name} {held}: {TESTED[name]} by {100 * spread:.2g} %, of which errors make {100 * error:.2g} %")
     for one in told_beside(found):
         part = f"{one['name']}: {100 * one['share']:.2g} % of the typical acceleration, {one['scaling']}"
         at = f", from {', '.join(f'{c:.4g}' for c in one['centre'])} beside the sender" if one["centre"] else ""

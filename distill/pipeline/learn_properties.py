@@ -168,5 +168,6 @@ def record(found: Learnt, names, truth: Mapping, source: Dataset, name: str, unk
         "distance": found.distance.tolist(),
         "curve": found.curve.tolist(),
         "beside": told_beside(found),
+        "tests": {name: list(pair) for name, pair in found.tests.items()},
         "groups": None if found.groups is None else found.groups.tolist(),
     }

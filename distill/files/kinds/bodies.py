@@ -43,6 +43,7 @@ class LearntRecord(Made):
     distance: list[float]  # at which the curve is told
     curve: list[float]  # the force that the values multiply
     beside: list[LearntTerm] = none(list)
+    tests: dict[str, list[float]] = none(dict)  # of a law of nature: relative spread, and what errors make of it
     groups: list[int] | None = None  # of bodies that never meet those of another group: its number; null: all meet
 
     STAGE, FORMAT = "learn_properties", 1
