@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -206,10 +207,12 @@ def load_front(place: Path, target: Target, identity: dict):
     the csv there is not the one that was written: it is damaged or somebody else's, and not to be replaced unasked.
     """
     csv, side = place / "hall_of_fame.csv", place / "front.json"
-    if not csv.is_file():
-        return None
     way_out = "add --overwrite to search again and replace it; to use its formulas, move it elsewhere and give it"
     way_out += " with --hall-of-fame FILE"
+    if not csv.is_file():
+        if os.path.lexists(csv):
+            raise UserError(f"{relative(csv)} is no file", "move it away")
+        return None
     if not side.is_file():
         raise UserError(f"{relative(csv)} was not written here: no front.json lies beside it", way_out)
     about = records.load(FrontRecord, side)
