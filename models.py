@@ -265,7 +265,8 @@ class GNN(MessagePassing):
         h, own, clock = self.features(x), 2 * self.config.dim, bool(self.config.clock)
         h = torch.cat([h[:, :own], h[:, -1:]], 1) if clock else h[:, :own]
         receiver, sender = self.strength_in.parts(h)
-        return {"strength": x[:, self._columns()], "strong_receiver": receiver, "strong_sender": sender}
+        strength = torch.stack([x[:, k] for k in self._columns()], 1)  # a list as an index would wait for the host
+        return {"strength": strength, "strong_receiver": receiver, "strong_sender": sender}
 
     def _with_log_mass(self, x: Tensor) -> Tensor:
         k = 2 * self.config.dim + self.config.properties.index("mass")
