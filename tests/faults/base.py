@@ -21,9 +21,11 @@ from distill.physics.law import law_of
 from distill.search import given, targets
 from distill.search.front import Front, Row
 from distill.shell import paths
+from distill.shell.errors import UserError
 from distill.tracks.read import read
 from distill.tracks.tracks import Asked
 
+IDENTITY = {"arguments": {"seed": 0}}
 DATASET, RUN = "planted", "planted__l1-newton__s0"
 RECORDS = {
     "law.json": kinds.LawRecord,
@@ -65,8 +67,8 @@ def made(folder: Path) -> list[File]:
         "messages.json": (messages.with_suffix(".json"), lambda: load_messages(messages, RUN)),
     }
     checkpoint = network / "checkpoint.safetensors"
-    save_tensors(checkpoint, load_run(RUN)[0].state_dict(), {"step": 3, "identity": {"a": 1}})
-    reads["checkpoint.safetensors"] = (checkpoint, lambda: load_tensors(checkpoint))
+    save_tensors(checkpoint, load_run(RUN)[0].state_dict(), {"step": 3, "identity": IDENTITY})
+    reads["checkpoint.safetensors"] = (checkpoint, lambda: restored(checkpoint))
     for name, kind in RECORDS.items():
         path = out / name
         record = provenance(kind.STAGE, {}, {"dataset": dataset}, 0.0) | filled(kind)
@@ -94,6 +96,14 @@ def made(folder: Path) -> list[File]:
     table.write_text("\n".join(["id,t,x,y", *rows]) + "\n")
     files.append(File("table of others", table, lambda: read([table], Asked()), own=False))
     return files
+
+
+def restored(path: Path) -> tuple:
+    """A checkpoint; one of another run is refused as by ``Trainer.restore``, which test_stage_train.py tests."""
+    tensors, header, digest = load_tensors(path)
+    if header.get("identity") != IDENTITY:
+        raise UserError(f"{path.name} is of another run")
+    return tensors, header, digest
 
 
 def loaded(run: str) -> tuple:
