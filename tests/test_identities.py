@@ -101,7 +101,7 @@ def test_slopes_are_those_of_the_cost(folder, role):
 
 
 @pytest.mark.parametrize(
-    "role", [SOURCE, *(pytest.param(role, marks=pytest.mark.slow) for role in (SAME, RESPONSE)), BOTH]
+    "role", [*(pytest.param(role, marks=pytest.mark.slow) for role in (SOURCE, SAME, RESPONSE)), BOTH]
 )
 def test_the_part_that_values_play_is_found_and_their_size(folder, role):
     rng = np.random.default_rng(932)
@@ -236,6 +236,7 @@ def test_values_do_not_depend_on_units_nor_on_the_reference(folder, time, length
     np.testing.assert_allclose(after.half / told, before.half / m[4], rtol=1e-2, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_of_bodies_that_were_never_met_nothing_is_said(folder):
     rng = np.random.default_rng(938)
     m = values(rng)
