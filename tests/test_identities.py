@@ -1,21 +1,27 @@
 """Values of bodies that nobody measured: against worlds written down here, closed forms and finite differences."""
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import distill
 from distill.files import records
-from distill.files.dataset import load_dataset, save_dataset
-from distill.files.kinds import LearntRecord
+from distill.files.dataset import Dataset, load_dataset, save_dataset
+from distill.files.kinds import DatasetRecord, LearntRecord
 from distill.files.properties import in_messages
-from distill.identities import bilinear, errors
-from distill.identities.beside import scaled_alike, with_displaced, with_what_acts_beside
+from distill.identities import beside, bilinear, errors, pairs
+from distill.identities import learn as learning
+from distill.identities.beside import scaled_alike, with_displaced, with_room, with_what_acts_beside
 from distill.identities.bilinear import BOTH, OWN, RESPONSE, ROLES, SAME, SOURCE, Problem, Scaling
-from distill.identities.choice import Hypothesis
-from distill.identities.kinds import clearly_worse
+from distill.identities.choice import Hypothesis, hypotheses
+from distill.identities.kinds import _tied, clearly_worse, kinds
 from distill.identities.learn import holding, learn, properties_of, weights
-from distill.identities.pairs import Basis, compress, groups_of
-from distill.identities.tell import says
+from distill.identities.pairs import Basis, compress, groups_of, width_of
+from distill.identities.tell import says, told_beside
+from distill.identities.window import window_length
 from distill.messages.net_forces import nodes_of
 from distill.shell import paths
 from distill.shell.errors import UserError
@@ -24,6 +30,7 @@ from distill.splines.blocks import NodeBlock, with_motion
 from distill.splines.curves import Envelope, space
 from distill.splines.normal_equations import table
 from distill.splines.observations import observations
+from distill.windows.of_dataset import from_positions
 
 BODIES, N, TRAJECTORIES, FRAMES = 7, 4, 32, 8
 
@@ -358,3 +365,104 @@ def test_folds_of_one_film_are_neighbours_in_time(folder):
 def test_fewer_kinds_have_to_be_clearly_worse(ratio, worse):
     least = np.array([1.0, 2.0, 0.5, 3.0, 1.0])
     assert clearly_worse(np.array(ratio) ** 2 * least, least) is worse
+
+
+def test_what_is_no_number_is_worse():
+    assert clearly_worse(np.full(3, np.nan), np.ones(3))
+
+
+def test_kinds_of_bodies_of_which_some_are_given(folder):
+    """Those given have no error; the mean of a kind that they are in is theirs."""
+    s = np.array([1.0, 3.0])[np.arange(BODIES) % 2]
+    problem, found = problem_of(world(folder / "w.npz", s, np.ones(BODIES), noise=0.02), SOURCE)
+    given = {k: float(s[k]) for k in range(4)}
+    held, v, _ = holding(problem, bilinear.fit(problem), "charge", given)
+    sd = errors.covariance(held, v, found).of(np.zeros(BODIES), np.eye(held.size)[held.at["source"]])
+    assert (sd[:4] == 0).all() and (sd[4:] > 0).all()
+    told = kinds(held, v, {"source": sd})
+    assert np.isfinite(list(told.errors.values())).all() and told.errors[1] > 10 * told.errors[2]
+    assert (told.number == told.number[0]).tolist() == (s == s[0]).tolist() and told.number.max() == 1
+    tied = _tied(v, told.number, {"source": sd}).source
+    np.testing.assert_allclose(tied[4:], v.source[[0, 1, 0]], rtol=1e-3)
+    alone = _tied(v, told.number, {"source": np.zeros(BODIES)}).source  # all are given
+    np.testing.assert_allclose(alone[0], v.source[told.number == told.number[0]].mean())
+
+
+def test_a_tied_value_acts_and_answers(folder):
+    s = np.array([1.0, -2.0])[np.arange(BODIES) % 2]
+    problem, _ = problem_of(world(folder / "w.npz", s, s, noise=0.02), SAME)
+    v = bilinear.linear(problem, s + 0.01 * np.arange(BODIES), s + 0.01 * np.arange(BODIES))
+    tied = _tied(v, np.arange(BODIES) % 2, {"source": np.ones(BODIES)})
+    assert (tied.response == tied.source).all() and np.ptp(tied.source[::2]) == 0
+
+
+@pytest.mark.parametrize(
+    ("unknown", "of_all", "by_source"),
+    [("mass", "the same acceleration", "the same force"), ("charge", "the same force", "inverse proportion")],
+)
+def test_fields_are_told_as_accelerations_only_where_masses_are_learnt(unknown, of_all, by_source):
+    basis = SimpleNamespace(pair=(), node=[SimpleNamespace(name="constant_force, 1")] * 2)
+    found = SimpleNamespace(basis=basis, scalings=(Scaling(), Scaling(0, -1)), shares=[0.5, 0.2])
+    equally, per_source = told_beside(found, unknown)
+    assert of_all in equally["scaling"] and by_source in per_source["scaling"]
+
+
+def test_bodies_that_meet_many_have_coarser_curves():
+    basis = Basis(space(np.linspace(-1, 1, 50), learning.COARSE, Envelope(0.0, 1.0), 1.0))
+    counts = [5, 36, 43, 60, 100]
+    intervals = [learning.fine(basis, met) for met in counts]
+    assert intervals[:2] == [learning.FINE, learning.FINE] and sorted(intervals, reverse=True) == intervals
+    for met, some in zip(counts, intervals, strict=True):
+        last = Basis(space(np.linspace(-1, 1, 50), some, Envelope(0.0, 1.0), 1.0))
+        assert width_of(met, last) <= pairs.MOST < width_of(met + 60, last) + 1400 * (met == 5)
+    constant = NodeBlock("constant_force", None, blocks.NOTHING, None, 2)
+    field = NodeBlock("field", None, "the place", blocks.polynomials(np.eye(2), 3), 2)
+    assert with_room((field, constant), basis, 99) == ((constant,), (field.name,))
+    assert with_room((field, constant), basis, 5) == ((field, constant), ())
+
+
+@pytest.mark.slow
+def test_what_has_no_room_is_told(folder, monkeypatch):
+    basis = Basis(space(np.linspace(-1, 1, 50), learning.COARSE, Envelope(0.0, 1.0), 1.0))
+    for module in (pairs, learning, beside):
+        monkeypatch.setattr(module, "MOST", 6 * basis.functions + 4)
+    rng = np.random.default_rng(945)
+    found = learn(world(folder / "w.npz", values(rng), np.ones(BODIES), noise=0.1), "charge", quick=True)
+    assert found.basis.curves.size == basis.functions  # of 32 intervals it would be refused
+    assert any("field" in name for name in found.untried)
+    assert any("field" in word and "not asked for" in word for word in says(found, "charge"))
+    monkeypatch.setattr(pairs, "MOST", 6 * basis.functions - 1)
+    with pytest.raises(UserError, match="meets 6 others, expected at most 5"):
+        learn(load_dataset("w"), "charge", quick=True)
+
+
+def test_a_body_seen_in_short_pieces_does_not_stop_the_choice_of_windows():
+    rng = np.random.default_rng(946)
+    trajectories, frames = 5, 26
+    t = np.tile(0.05 * np.arange(frames), (trajectories, 1))
+    size, rate, phase = rng.uniform(0.5, 1.5, (3, trajectories, 1, 4, 2))
+    pos = 3 * np.arange(4)[:, None] + size * np.sin(4 * rate * t[:, :, None, None] + 6 * phase)
+    seen = np.ones((trajectories, frames, 4), dtype=int)
+    seen[:, ::8, 3] = 0  # never nine frames in a row
+    arrays = {"t": t, "seen": seen, "mass": np.ones((trajectories, 4)), "charge": np.zeros((trajectories, 4))}
+    arrays |= {"observed": np.where(seen[..., None], pos, np.nan), "split": np.zeros(trajectories, np.int8)}
+    arrays |= {"id": np.tile(np.arange(4, dtype=np.int32), (trajectories, 1))} | from_positions(arrays, 1e-4)
+    data = Dataset("pieces", Path("pieces.npz"), arrays, records.build(DatasetRecord, {}))
+    ways = [one for one in hypotheses(np.zeros((0, 4, 4))) if one.role == SOURCE]
+    best, scores = window_length(data, ways, 4)
+    assert best in scores and len(scores) == 3 and np.isfinite(list(scores.values())).all()
+
+
+def test_shares_are_those_of_the_whole_recording(folder, monkeypatch):
+    """Friction that grows as bodies speed up along the film."""
+    monkeypatch.setattr(learning, "SHOWN", 12)
+    data = world(folder / "w.npz", np.ones(BODIES), np.ones(BODIES))
+    data.arrays["acc"] = data.acc - data.vel
+    problem, found = problem_of(data, SOURCE, acting=True)
+    problem = problem.with_(scalings=(OWN, "left out"))
+    v = bilinear.linear(problem, np.ones(BODIES), np.ones(BODIES))
+    faster = found.motion.vel * np.linspace(0, 4, len(found.motion.vel))[:, None]
+    found = replace(found, motion=replace(found.motion, vel=faster))
+    drag = learning.shares_of(problem, v, found)[1]
+    monkeypatch.setattr(learning, "SHOWN", 10_000)
+    assert drag == pytest.approx(learning.shares_of(problem, v, found)[1], rel=0.35)

@@ -7,25 +7,25 @@ block's coefficients are those of all bodies, in proportion to powers of the val
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from distill.identities.bilinear import BOTH, LEFT, OWN, RESPONSE, ROUGHLY, SAME, SOURCE, Scaling, minimise, with_nodes
 from distill.identities.choice import BETTER, ENOUGH, Chosen, Hypothesis, better, choose, held_out
-from distill.identities.pairs import MOST, Basis, compress
+from distill.identities.pairs import MOST, Basis, compress, most_partners, width_of
 from distill.splines.blocks import (
     NOTHING,
     PLACE,
     SPEED,
     SPEEDS,
     TIME,
-    DisplacedBlock,
     NodeBlock,
+    displaced,
     line,
     of_typical_size,
     polynomials,
 )
-from distill.splines.curves import Envelope, Space
 from distill.splines.dependence import Product
 from distill.splines.displacement import displacement
 from distill.splines.normal_equations import Table, typical
@@ -67,19 +67,19 @@ def node_blocks(data: Table) -> tuple[NodeBlock, ...]:
 
 
 def with_what_acts_beside(
-    data: Table, basis: Basis, tried: Sequence[Hypothesis], weight: np.ndarray, seed: int
+    data: Table, basis: Basis, tried: Sequence[Hypothesis], weight: np.ndarray, seed: int, met: int | None = None
 ) -> tuple[Chosen, Basis]:
     """The choice among hypotheses of pair forces alone, or beside what else acts where that is clearly needed: with
-    what is needed of it, with coefficients of every body's own.
+    what is needed of it, with coefficients of every body's own. ``met``: most others that a body meets, where it is
+    more than in the ``data``.
     """
     pairs = compress(data, basis, weight)
     alone = choose(pairs, tried, seed)
     if np.sqrt(data.dim * typical(alone.folds)) <= ENOUGH:
         return alone, basis
     blocks = node_blocks(data)
-    met = max(len(one.partners) for one in pairs.receivers)
-    while blocks and met * basis.functions + sum(block.size for block in blocks) > MOST:
-        blocks = blocks[:-1]
+    blocks, untried = with_room(blocks, basis, met or most_partners(data))
+    alone.untried = untried
     if not blocks:
         return alone, basis
     wider = Basis(basis.curves, basis.pair, blocks)
@@ -108,11 +108,30 @@ def with_what_acts_beside(
         return alone, basis
     basis = Basis(basis.curves, basis.pair, tuple(blocks[k] for k in needed))
     own = (OWN,) * len(needed)
-    return choose(compress(data, basis, weight), tried, seed, scalings=own), basis
+    return replace(choose(compress(data, basis, weight), tried, seed, scalings=own), untried=untried), basis
+
+
+def with_room(blocks: Sequence[NodeBlock], basis: Basis, met: int) -> tuple[tuple[NodeBlock, ...], tuple[str, ...]]:
+    """(those of the ``blocks`` that fit, the first of them first, beside the curves of a body that meets so many; names
+    of the others).
+    """
+    fit, left = (), []
+    for block in blocks:
+        if width_of(met, Basis(basis.curves, basis.pair, (*fit, block))) <= MOST:
+            fit = (*fit, block)
+        else:
+            left.append(block.name)
+    return fit, tuple(left)
 
 
 def with_displaced(
-    data: Table, found: Chosen, basis: Basis, tried: Sequence[Hypothesis], weight: np.ndarray, seed: int
+    data: Table,
+    found: Chosen,
+    basis: Basis,
+    tried: Sequence[Hypothesis],
+    weight: np.ndarray,
+    seed: int,
+    met: int | None = None,
 ) -> tuple[Chosen, Basis]:
     """The same beside forces that come from points displaced from the senders, as those of wakes, in proportion to the
     same values: where the choice leaves such, and foretells clearly more with them.
@@ -122,16 +141,17 @@ def with_displaced(
         centre = displacement(data, strength, left, weight, seed)
         if centre is None:
             break
-        by, curves = Product(((),)), basis.curves
-        spread = Space(curves.breaks[::2], Envelope(float(curves.breaks[-1]), 0.0), curves.unit)
-        block = of_typical_size(DisplacedBlock("displaced", by, spread, 1.0, centre), data.seen)
+        curves = basis.curves
+        block = displaced(data.seen, Product(((),)), (len(curves.breaks) - 1) // 2, curves.unit, centre)
         wider = Basis(curves, (block,), basis.node)
+        if width_of(met or most_partners(data), wider) > MOST:
+            return replace(found, untried=(*found.untried, block.name)), basis
         pairs = compress(data, wider, weight)
         same = ([found.hypothesis], seed, found.values) if turn else (tried, seed)  # what values do is asked once
         more = choose(pairs, *same, scalings=found.problem.scalings, strengths=STRENGTHS)
         if not better(more.folds, found.folds, 1.0 if turn else BETTER):
             break
-        found, basis = more, wider
+        found, basis = replace(more, untried=found.untried), wider
     return found, basis
 
 
@@ -161,4 +181,4 @@ def scaled_alike(found: Chosen) -> Chosen:
         best = min(trials, key=lambda trial: typical(trial[0]))
         if not better(errors, best[0], BETTER):
             errors, problem, v = best
-    return Chosen(found.hypothesis, found.errors, problem, v, found.fits, errors)
+    return replace(found, problem=problem, values=v, folds=errors)

@@ -51,6 +51,7 @@ class Chosen:
     values: Values
     fits: dict[str, tuple[Hypothesis, Problem, Values]]
     folds: np.ndarray  # error of each
+    untried: tuple[str, ...] = ()  # what may act beside but was not asked for: there are too many unknowns
 
 
 def choose(
@@ -126,7 +127,7 @@ def held_out(problem: Problem, start: Values, steps: int = 12) -> np.ndarray:
 
 def error_of(problem: Problem, v: Values, fold: int, data: Pairs | None = None) -> float:
     """Mean weighted squared error of the values ``v`` of a problem on a fold, of its own data or of others of the same
-    bodies and basis.
+    basis, whose bodies are among its own.
     """
     total, data = 0.0, data or problem.pairs
     for one in data.receivers:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.stats import t as student
 
-from distill.identities.bilinear import ROUGHLY, Problem, Values, minimise
+from distill.identities.bilinear import ROUGHLY, SAME, Problem, Values, minimise
 from distill.identities.choice import error_of
 from distill.splines.normal_equations import LEAST, typical
 
@@ -39,7 +39,7 @@ def kinds(problem: Problem, v: Values, errors: dict[str, np.ndarray]) -> Kinds |
     values, count = {name: getattr(v, name) for name in errors}, problem.pairs.count
     if not np.all([np.isfinite(sd) for sd in errors.values()]):
         return None
-    pooled = {name: float(np.median(sd)) + 1e-6 * float(np.abs(values[name]).max()) for name, sd in errors.items()}
+    pooled = {name: _usual(sd) + 1e-6 * float(np.abs(values[name]).max()) for name, sd in errors.items()}
     features = np.column_stack([values[name] / pooled[name] for name in values])
     if count < 4:
         return None
@@ -64,19 +64,27 @@ def kinds(problem: Problem, v: Values, errors: dict[str, np.ndarray]) -> Kinds |
 
 def clearly_worse(one: np.ndarray, least: np.ndarray) -> bool:
     """Whether the errors ``one`` [fold] are above the ``least``, by Student's t of the logarithms of their ratios over
-    the folds.
+    the folds. What is not a number is worse.
     """
     ratio = np.log(np.maximum(one, LEAST) / np.maximum(least, LEAST)) / 2
     mean, error = ratio.mean(), ratio.std(ddof=1) / np.sqrt(len(ratio)) if len(ratio) > 1 else 0.0
-    return bool(mean > MATTERS and mean > student.ppf(1 - LEVEL, max(len(ratio) - 1, 1)) * error)
+    return not (mean <= MATTERS or mean <= student.ppf(1 - LEVEL, max(len(ratio) - 1, 1)) * error)
+
+
+def _usual(sd: np.ndarray) -> float:
+    """Of standard errors, of which those of values that are held are 0."""
+    return float(np.median(sd[sd > 0])) if (sd > 0).any() else 0.0
 
 
 def _tied(v: Values, number: np.ndarray, errors: dict[str, np.ndarray]) -> Values:
-    """With the mean of each kind, bodies weighted by what their values are worth."""
+    """With the mean of each kind, bodies weighted by what their values are worth, those that are held next to alone."""
     out = {}
     for name, sd in errors.items():
-        weight = 1 / np.maximum(sd, 1e-3 * np.median(sd) + 1e-300) ** 2
+        least = 1e-3 * _usual(sd)
+        weight = 1 / np.maximum(sd, least) ** 2 if least > 0 else np.ones(len(sd))
         values = getattr(v, name)
         mean = np.bincount(number, weight * values) / np.bincount(number, weight)
         out[name] = mean[number]
+    if v.role == SAME:
+        out["response"] = out["source"]
     return replace(v, **out)

@@ -14,7 +14,7 @@ from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Problem, V
 from distill.identities.choice import Chosen, choose, hypotheses
 from distill.identities.errors import Covariance, covariance
 from distill.identities.kinds import Kinds, kinds
-from distill.identities.pairs import Basis, compress, groups_of
+from distill.identities.pairs import MOST, Basis, compress, groups_of, most_partners, refuse_too_many
 from distill.identities.window import window_length
 from distill.messages.net_forces import nodes_of
 from distill.shell.errors import UserError
@@ -79,6 +79,7 @@ class Learnt:
     scalings: tuple  # and how its terms of a node differ from body to body
     shares: list[float]  # of the blocks of ``basis``, the node's after the pair's, in the typical acceleration
     groups: np.ndarray | None  # [body] of bodies that never meet those of another; None: there is one
+    untried: tuple[str, ...]  # names of what was not asked for, as there are too many unknowns
     kept: float | None  # by how much several given values are off what the motion alone says, relatively, at most
 
 
@@ -116,11 +117,12 @@ def learn(
     if np.ptp(x) < 1e-6:
         raise UserError(f"all pairs are {unit:g} apart: nothing says how a force depends on the distance")
     shape, weight = envelope(np.log(data.nearest() / unit), size), weights(data)
-    some = drawn(len(data), CHOOSE, seed)
+    some, met = drawn(len(data), CHOOSE, seed), most_partners(data)
     few, curves = data.of(some), space(x, COARSE, shape, unit)
-    chosen, basis = with_what_acts_beside(few, Basis(curves), hypotheses(products), weight[some], seed)
-    chosen, basis = with_displaced(few, chosen, basis, hypotheses(products), weight[some], seed)
-    errors = chosen.errors
+    refuse_too_many(met, Basis(curves))
+    chosen, basis = with_what_acts_beside(few, Basis(curves), hypotheses(products), weight[some], seed, met)
+    chosen, basis = with_displaced(few, chosen, basis, hypotheses(products), weight[some], seed, met)
+    errors, untried = chosen.errors, chosen.untried
     for _ in range(1, ROUNDS):
         weight = weight * of_bodies(chosen)[data.who.receiver]
         shape = _envelope(basis.curves, chosen.values)
@@ -132,7 +134,7 @@ def learn(
     weight = weight * of_bodies(chosen)[data.who.receiver]
     shape = _envelope(basis.curves, chosen.values)
     chosen = scaled_alike(chosen)
-    basis = replace(basis, curves=space(x, FINE, shape, unit))
+    basis = replace(basis, curves=space(x, fine(basis, met), shape, unit))
     last = choose(compress(data, basis, weight), [chosen.hypothesis], seed, scalings=chosen.problem.scalings)
     problem, v, kept = holding(last.problem, last.values, unknown, dict(reference or {}))
     cov = covariance(problem, v, data, weight)
@@ -159,7 +161,15 @@ def learn(
         shares=shares_of(problem, v, data),
         groups=groups_of(problem.pairs),
         kept=kept,
+        untried=untried,
     )
+
+
+def fine(basis: Basis, met: int) -> int:
+    """Intervals of the last curves where a body meets as many others: as many as there may be, up to ``FINE``."""
+    others = basis.functions - basis.curves.size
+    room = (MOST - basis.nodes) // max(met, 1) - others
+    return int(np.clip(room - (basis.curves.size - (len(basis.curves.breaks) - 1)), COARSE, FINE))
 
 
 def scaled(data: Table, count: int) -> tuple[Table, float]:
@@ -267,7 +277,8 @@ def shares_of(problem: Problem, v: Values, data: Table) -> list[float]:
     sizes = [block.size for block in (*basis.pair, *basis.node)]
     parts = [[] for _ in sizes]
     for k, one in enumerate(problem.pairs.receivers):
-        index = np.flatnonzero(data.who.receiver == one.identity)[:SHOWN]
+        index = np.flatnonzero(data.who.receiver == one.identity)
+        index = index[np.unique(np.linspace(0, len(index) - 1, SHOWN).astype(int))]  # of all folds and frames
         x, c = basis.columns(data.of(index), one.partners), problem.coefficients(v, k)
         width = len(one.partners) * basis.functions
         low, at = basis.curves.size, width

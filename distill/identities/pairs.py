@@ -153,12 +153,8 @@ def _by_identity(receiver: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def _receiver(data: Table, identity: int, index: np.ndarray, basis: Basis, weight) -> Receiver:
     met = partners_of(data, index)
-    width = len(met) * basis.functions + basis.nodes
-    if width > MOST:
-        raise UserError(
-            f"a body meets {len(met)} others, expected at most {MOST * len(met) // width}: too many unknown curves",
-            "learn from recordings of fewer bodies",
-        )
+    refuse_too_many(len(met), basis)
+    width = width_of(len(met), basis)
     out = Receiver(
         identity, met, np.zeros((FOLDS, width, width)), np.zeros((FOLDS, width)), np.zeros(FOLDS), np.zeros(FOLDS)
     )
@@ -173,6 +169,26 @@ def _receiver(data: Table, identity: int, index: np.ndarray, basis: Basis, weigh
             out.square[k] += y[own] @ y[own]
             out.rows[k] += own.sum()
     return out
+
+
+def width_of(partners: int, basis: Basis) -> int:
+    """Columns of a body that meets so many others."""
+    return partners * basis.functions + basis.nodes
+
+
+def refuse_too_many(partners: int, basis: Basis) -> None:
+    """``UserError`` where there are more unknowns than can be solved for."""
+    if width_of(partners, basis) > MOST:
+        most = max(0, MOST - basis.nodes) // basis.functions
+        raise UserError(
+            f"a body meets {partners} others, expected at most {most}: too many unknown curves",
+            "learn from recordings of fewer bodies",
+        )
+
+
+def most_partners(data: Table) -> int:
+    """That any body meets."""
+    return max(len(partners_of(data, index)) for _, index in _by_identity(data.who.receiver))
 
 
 def groups_of(pairs: Pairs) -> np.ndarray | None:

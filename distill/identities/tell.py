@@ -8,12 +8,18 @@ from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Scaling
 from distill.identities.learn import EQUIVALENCE, THIRD_LAW, Learnt
 
 MOST_LINES = 30
-ALIKE = {  # how bodies differ in what acts beside
+AS_PAIRS = "in proportion to the values of both bodies, as the radial force"
+ACCELERATIONS = {  # how bodies differ in what acts beside, where masses are learnt,
     Scaling(): "the same acceleration for all bodies",
     Scaling(1, 0): "in proportion to how a body answers",
     Scaling(1, -1): "the same force on all bodies, if action is reaction",
     Scaling(0, -1): "the same force on all bodies",
-    Scaling(1, 1): "in proportion to the values of both bodies, as the radial force",
+}
+FORCES = {  # and where they are known, so that forces are what is fitted
+    Scaling(): "the same force on all bodies",
+    Scaling(1, 0): "a force in proportion to how a body answers",
+    Scaling(1, -1): "a force in proportion to how a body answers over how it acts",
+    Scaling(0, -1): "a force in inverse proportion to how a body acts",
 }
 DOUBTED, NEGLIGIBLE = 2.0, 2e-3  # times what errors make of a spread; a spread that curves may make
 TESTED = {
@@ -48,10 +54,13 @@ def says(found: Learnt, unknown: str) -> list[str]:
     for name, (spread, error) in found.tests.items():
         held = "holds" if spread <= DOUBTED * error or spread < NEGLIGIBLE else "is broken"
         out.append(f"{name} {held}: {TESTED[name]} by {100 * spread:.2g} %, of which errors make {100 * error:.2g} %")
-    for one in told_beside(found):
-        part = f"{one['name']}: {100 * one['share']:.2g} % of the typical acceleration, {one['scaling']}"
+    for one in told_beside(found, unknown):
+        whole = "acceleration" if unknown == "mass" else "force"
+        part = f"{one['name']}: {100 * one['share']:.2g} % of the typical {whole}, {one['scaling']}"
         at = f", from {', '.join(f'{c:.4g}' for c in one['centre'])} beside the sender" if one["centre"] else ""
         out.append(f"beside the pair force acts {part}{at}")
+    if found.untried:
+        out.append(f"not asked for, as bodies meet too many others: {'; '.join(found.untried)}")
     if found.kept is not None:
         out.append(f"the given values are held; what the motion alone says is up to {100 * found.kept:.2g} % off them")
     if found.groups is not None:
@@ -68,10 +77,11 @@ def says(found: Learnt, unknown: str) -> list[str]:
     return out
 
 
-def told_beside(found: Learnt) -> list[dict]:
+def told_beside(found: Learnt, unknown: str) -> list[dict]:
     """JSON-ready: the fields of ``LearntTerm`` of what acts beside the radial force."""
     blocks = (*found.basis.pair, *found.basis.node)
-    how = [ALIKE[Scaling(1, 1)]] * len(found.basis.pair) + [ALIKE.get(s, OF_ITS_OWN) for s in found.scalings]
+    alike = ACCELERATIONS if unknown == "mass" else FORCES
+    how = [AS_PAIRS] * len(found.basis.pair) + [alike.get(s, OF_ITS_OWN) for s in found.scalings]
     return [
         {"name": block.name, "scaling": words, "share": share, "centre": list(getattr(block, "centre", ())) or None}
         for block, words, share in zip(blocks, how, found.shares, strict=True)

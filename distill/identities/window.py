@@ -1,6 +1,8 @@
 """How long windows should be where only positions were observed, as ``splines.window_length`` with unknown values."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 
@@ -8,13 +10,13 @@ from distill.files.dataset import Dataset
 from distill.identities.beside import with_what_acts_beside
 from distill.identities.bilinear import minimise
 from distill.identities.choice import SMOOTH, Hypothesis, error_of
-from distill.identities.pairs import Basis, compress
+from distill.identities.pairs import Basis, Pairs, compress, most_partners
 from distill.messages.net_forces import nodes_of
 from distill.network.edges import edges_of
 from distill.shell.errors import UserError
 from distill.splines.blocks import with_motion
 from distill.splines.curves import envelope, space
-from distill.splines.normal_equations import table
+from distill.splines.normal_equations import Table, table
 from distill.splines.observations import edges_of_windows, pairs_of
 from distill.splines.window_length import LENGTHS, MOST
 from distill.statistics.metrics import typical_size
@@ -28,7 +30,8 @@ def window_length(
     dataset: Dataset, hypotheses: list[Hypothesis], bodies: int, seed: int = 0
 ) -> tuple[int, dict[int, float]]:
     """(frames K, K -> score). For every K values and curves are fitted to windows of K frames; on trajectories left out
-    the accelerations so found are compared with windows of every length, in units of what noise makes of them.
+    the accelerations so found are compared with windows of every length, in units of what noise makes of them: those of
+    bodies that are seen long enough for every K. Lengths so large that there are none of these are not asked.
     """
     frames, trajectories = dataset.pos.shape[1], dataset.trajectories("train")
     lengths = [k for k in LENGTHS if k <= max(MOST * frames, 3)] or [min(3, frames)]
@@ -49,6 +52,8 @@ def window_length(
             tables[k] = replace(one, who=replace(one.who, count=bodies))
     if not tables:
         raise UserError(f"{dataset.name}: no particle is seen often enough for a window of {lengths[0]} frames")
+    while not (shared := _in_all(tables.values())).size and len(tables) > 1:
+        del tables[max(tables)]
     middle = tables[sorted(tables)[len(tables) // 2]]
     unit = float(np.median(middle.r))
     size = np.linalg.norm(middle.target, axis=1)
@@ -66,12 +71,25 @@ def window_length(
     yardsticks, scores, best = [], {}, None
     for k in sorted(tables, key=lambda k: abs(k - lengths[len(lengths) // 2])):
         if best is None:
-            best, basis = with_what_acts_beside(tables[k], Basis(curves), hypotheses, weights(tables[k]), seed)
-            yardsticks = [compress(one, basis, 1 / _expected(one)) for one in tables.values()]
+            met = max(map(most_partners, tables.values()))
+            best, basis = with_what_acts_beside(tables[k], Basis(curves), hypotheses, weights(tables[k]), seed, met)
+            yardsticks = [_of_bodies(compress(one, basis, 1 / _expected(one)), shared) for one in tables.values()]
+            yardsticks = [one for one in yardsticks if one.rows[HELD]]
+        if not yardsticks:  # nothing was left out to compare with
+            return min(tables), {}
         problem = best.problem.with_(pairs=compress(tables[k], basis, weights(tables[k])), smooth=SMOOTH[1], fold=HELD)
         found = minimise(problem, best.values)
         scores[k] = float(np.mean(np.log1p([error_of(problem, found, HELD, y) for y in yardsticks])))
     return min(scores, key=scores.get), dict(sorted(scores.items()))
+
+
+def _in_all(tables: Iterable[Table]) -> np.ndarray:
+    """Bodies that receive forces in each of the tables."""
+    return reduce(np.intersect1d, [one.who.receiver for one in tables])
+
+
+def _of_bodies(pairs: Pairs, some: np.ndarray) -> Pairs:
+    return replace(pairs, receivers=[one for one in pairs.receivers if one.identity in some])
 
 
 def _expected(data) -> np.ndarray:

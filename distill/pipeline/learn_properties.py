@@ -167,7 +167,7 @@ def record(found: Learnt, names, truth: Mapping, source: Dataset, name: str, unk
         "kinds_errors": {} if kinds is None else {str(k): v for k, v in kinds.errors.items()} | {"own": kinds.own},
         "distance": found.distance.tolist(),
         "curve": found.curve.tolist(),
-        "beside": told_beside(found),
+        "beside": told_beside(found, unknown),
         "tests": {name: list(pair) for name, pair in found.tests.items()},
         "groups": None if found.groups is None else found.groups.tolist(),
     }

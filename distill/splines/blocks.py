@@ -26,6 +26,7 @@ CELLS = {1: 12, 2: 5, 3: 2}  # intervals of a field along each axis, by dimensio
 POINTED = 0.5  # of what a force across the lines to a point leaves, that a uniform force beside has to take away
 EXACT = 1e-20  # of squares: rounding
 FINER, FINER_GRID = 3, 2  # times as many (along an axis) in the last fit, of what was taken up
+LEAST_SHARE = 1e-3  # of the distance of a pair: the least distance from a displaced point that curves tell apart
 RADIAL = "radial"
 PLACE, SPEED, TIME, NOTHING, POINT = "the place", "the speed", "time", "nothing", "the distance from a point"
 VARIABLE = {  # of a node's functions, from a ``Motion`` and a point
@@ -150,9 +151,6 @@ class Polynomials:
     def size(self) -> int:
         return len(self.powers)
 
-    def finer(self, times: int) -> "Polynomials":
-        return replace(self, degree=self.degree + 1)
-
     def matrix(self, x: np.ndarray) -> csr_array:
         low, high = np.array(self.low), np.array(self.high)
         at = (2 * x - low - high) / np.where(high > low, high - low, 1.0)
@@ -226,10 +224,22 @@ class DisplacedBlock(PairBlock):
     over = "the distance from a displaced point"
 
     def values(self, seen: Seen):
-        d = seen.r[:, None] * seen.motion.unit - np.array(self.centre)
-        s = np.linalg.norm(d, axis=1)
+        d, s = from_displaced(seen, self.centre)
         vector = direction(d, s) * (seen.motion.weight * self.by({**seen.ends, "r": seen.r}) / self.scale)[:, None]
         return self.basis.matrix(self.basis.log(s)), [vector]
+
+
+def from_displaced(seen: Seen, centre: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """(x_i - x_j - c [edge, dim], its length s [edge]) for the ``centre`` c."""
+    d = seen.r[:, None] * seen.motion.unit - np.array(centre)
+    return d, np.linalg.norm(d, axis=1)
+
+
+def displaced(seen: Seen, by: Product, intervals: int, unit: float, centre: tuple[float, ...]) -> DisplacedBlock:
+    """With curves over the distances s that there are."""
+    x = np.log(np.maximum(from_displaced(seen, centre)[1], LEAST_SHARE * seen.r) / unit)
+    curves = space(x, intervals, Envelope(float(x.max()), 0.0), unit)
+    return of_typical_size(DisplacedBlock("displaced", by, curves, 1.0, centre), seen)
 
 
 @dataclass(frozen=True)

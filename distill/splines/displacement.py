@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array
 
 from distill.physics.terms import direction
+from distill.splines.blocks import LEAST_SHARE
 from distill.splines.curves import Splines, breaks_of
 from distill.splines.normal_equations import Table
 
@@ -43,7 +44,7 @@ def displacement(
     def columns(centre) -> np.ndarray:
         d = dx - centre
         s = np.linalg.norm(d, axis=1)
-        x = np.log(np.maximum(s, 1e-3 * data.r))
+        x = np.log(np.maximum(s, LEAST_SHARE * data.r))
         curves = Splines(breaks_of(x, INTERVALS)).matrix(x)
         along = direction(d, s) * force[:, None]
         sums = [csr_array((one, edges, data.start), shape=shape) @ curves for one in along.T]

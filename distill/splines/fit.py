@@ -21,9 +21,9 @@ from distill.messages.read_out import THIRD_LAW
 from distill.physics.terms import CONSTANT, ELIMINATION, TERMS
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
-from distill.splines.blocks import CURVE, DisplacedBlock, Modulated, candidates, finer, forces, of_typical_size
+from distill.splines.blocks import CURVE, DisplacedBlock, Modulated, candidates, displaced, finer, forces
 from distill.splines.coefficients import held_out_errors, of_one_curve
-from distill.splines.curves import Envelope, envelope, space
+from distill.splines.curves import envelope, space
 from distill.splines.dependence import ANY, COEFFICIENTS, FREE, GIVEN, LEVELS, Dependence, OfLevels, Product
 from distill.splines.displacement import displacement
 from distill.splines.normal_equations import (
@@ -129,7 +129,7 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> Pa
             if any(isinstance(block, Modulated) for block in tried[-1].blocks):  # now the force is known better
                 blocks = _blocks(few, names, unit, tried, scale, among)
                 tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, blocks, worth)
-            if kind == ANY and (more := _displaced(few, tried, x, unit, scale, among, seed)):
+            if kind == ANY and (more := _displaced(few, tried, unit, scale, among, seed)):
                 tried, missed = _chosen(ways, x, shape, unit, few, scale, goal, [*blocks, *more], worth)
             if blocks and found:
                 simpler = _best(errors) if _by_levels(errors) else GIVEN
@@ -223,7 +223,7 @@ def _blocks(data: Table, names, unit: float, found: tuple, scale: float, among) 
     return every if among is None else [block for block in every if block.name in among]
 
 
-def _displaced(data: Table, found: tuple, x, unit: float, scale: float, among, seed: int) -> list[DisplacedBlock]:
+def _displaced(data: Table, found: tuple, unit: float, scale: float, among, seed: int) -> list[DisplacedBlock]:
     """Forces from displaced points, times the products of the radial force in ``found``, if what that leaves asks for
     them.
     """
@@ -233,11 +233,10 @@ def _displaced(data: Table, found: tuple, x, unit: float, scale: float, among, s
     products = [by for by in products if isinstance(by, Product) and not isinstance(by, OfLevels)]
     if data.motion is None or not products or not (among is None or any(n.startswith("displaced") for n in among)):
         return []
-    curve = space(x, CURVE, Envelope(float(x.max()), 0.0), unit)
     for by in sorted(products, key=lambda by: -len(by.terms[0])):
         centre = displacement(data, by(data.ends), left, weight, seed)
         if centre is not None:
-            return [of_typical_size(DisplacedBlock("displaced", by, curve, 1.0, centre), data.seen)]
+            return [displaced(data.seen, by, CURVE, unit, centre)]
     return []
 
 
