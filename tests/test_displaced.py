@@ -2,7 +2,9 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from distill.law.joint import numbers_of
 from distill.law.receivers import Receivers, law_acceleration
 from distill.physics.law import Law
 from distill.physics.terms import About, State
-from distill.splines.blocks import Motion, Seen
+from distill.report.words import further_terms
+from distill.splines.blocks import Motion, Seen, displaced
+from distill.splines.dependence import Product
 from distill.splines.displacement import displacement
 from distill.splines.normal_equations import Table
 
@@ -60,7 +64,20 @@ def test_a_law_and_its_module_are_the_arithmetic(tmp_path):
     assert (
         told["centre"] == list(CENTRE) and parse(told["text"], told["variables"]) == law().pairs["displaced"].strength
     )
-    assert "(x_i - x_j - (0.1, 0, -0.3))/s" in law().equation()["text"]
+    assert told["convention"].endswith("s = |x_i - x_j - c|, c = (0.1, 0, -0.3)")
+    one = SimpleNamespace(text=told["text"], centre=told["centre"])
+    said = further_terms(SimpleNamespace(pairs={"displaced": one}, node=None))
+    assert said[0].startswith("displaced ") and said[0].endswith(" from x_j + (0.1, 0, -0.3)")
+
+
+def test_distances_from_two_points_have_two_letters():
+    """As in a wake inside a trap."""
+    trap = About((1.0, 2.0, 0.0), parse("-3*s", KNOWN))
+    both = replace(law(), node={"central": trap})
+    text = both.equation()["text"]
+    assert "exp(-1.2 * s_ij)" in text and "(x_i - x_j - (0.1, 0, -0.3))/s_ij" in text
+    assert "s_ij = |x_i - x_j - (0.1, 0, -0.3)|" in text and "s = |x_i - (1, 2, 0)|" in text
+    assert "-3 * s (x_i" in text.replace("(-3 * s)", "-3 * s") and "s_{ij}" in both.equation()["latex"]
 
 
 def receivers():
@@ -119,6 +136,15 @@ def test_where_forces_come_from_is_found(share):
         np.testing.assert_allclose(found, [0.0, 0.25, -0.3], atol=0.03)
     else:
         assert found is None
+
+
+def test_curves_of_a_displaced_force_reach_over_the_distances_from_there():
+    data, _ = table_of(0.5)
+    centre = (0.0, 2.5, -3.0)  # so far that distances of pairs are none of these
+    block = displaced(data.seen, Product(((),)), 6, 0.5, centre)
+    s = np.linalg.norm(data.r[:, None] * data.motion.unit - centre, axis=1)
+    np.testing.assert_allclose(block.basis.breaks[[0, -1]], np.log(np.array([s.min(), s.max()]) / 0.5), rtol=1e-12)
+    assert (block.values(data.seen)[0].toarray() > 1e-6).any(0).all()  # no function that no pair has
 
 
 def test_the_dusty_plasma_moves_as_scipy_says(monkeypatch):

@@ -195,7 +195,7 @@ class Law:
                 "latex": to_latex(parts(function)[0]),
                 "variables": self._named(function),
                 "complexity": complexity(parts(function)[0]),
-                "convention": f"F_i = {TERMS[name].letter} {TERMS[name].vector_text}",
+                "convention": TERMS[name].convention(function),
                 "centre": list(map(float, function.centre)) if isinstance(function, About) else None,
             }
             for name, function in self.pairs.items()
@@ -210,7 +210,7 @@ class Law:
         text = " ".join([text, *(TERMS[k].text(v) for k, v in self.node.items())])
         latex = " ".join([latex, *(TERMS[k].latex(v) for k, v in self.node.items())])
         where = dict.fromkeys(
-            [*(word for term, _ in pair for word in term.where), *self._where(), *self._cases_words()]
+            [*(word for term, f in pair for word in term.letters(f)), *self._where(), *self._cases_words()]
         )
         return {"text": ", ".join([f"m_i a_i = {text}", *where]), "latex": rf"m_i \mathbf{{a}}_i = {latex}"}
 

@@ -169,10 +169,16 @@ def is_whole(text: str) -> bool:
 
 def further_terms(law: LawRecord | BeforeRefit | Rival) -> list[str]:
     """Every term beside the radial force that is a function, in a few words each."""
-    pairs = [f"{name.replace('_', ' ')} {one.text.replace(' ', '')}" for name, one in law.pairs.items()]
+
+    def at(centre, where: str) -> str:
+        return f" {where} ({', '.join(f'{c:.4g}' for c in centre)})" if centre else ""
+
+    pairs = [
+        f"{name.replace('_', ' ')} {one.text.replace(' ', '')}{at(one.centre, 'from x_j +')}"
+        for name, one in law.pairs.items()
+    ]
     fields = [
-        f"{name.replace('_', ' ')} {' '.join(part.replace(' ', '') for part in one.text)}"
-        + (f" about ({', '.join(f'{c:.4g}' for c in one.centre)})" if one.centre else "")
+        f"{name.replace('_', ' ')} {' '.join(part.replace(' ', '') for part in one.text)}{at(one.centre, 'about')}"
         for name, one in (law.node.functions.items() if law.node else ())
     ]
     return pairs + fields

@@ -98,6 +98,14 @@ class PairTerm:
         value = evaluated(function, pairs.variable, array_module(pairs.r))
         return (value + 0.0 * pairs.r)[..., None] * self._of(pairs)
 
+    def letters(self, function) -> tuple[str, ...]:
+        """What the letters in ``text`` mean."""
+        return self.where
+
+    def convention(self, function) -> str:
+        """Direction and sign of the force, and what the letters of its function mean."""
+        return f"F_i = {self.letter} {self.vector_text}"
+
     def text(self, function) -> str:
         return f"({part_text(function)}) {self.vector_text}"
 
@@ -119,16 +127,34 @@ class Displaced(PairTerm):
     def force(self, function, pairs):
         return super().force(function.strength, pairs.displaced(function.centre))
 
-    def text(self, function):
+    def letters(self, function):
+        return (f"{BETWEEN} = |{_from_point(function)}|",)
+
+    def convention(self, function):
         centre = ", ".join(part_text(c) for c in function.centre)
-        return f"({part_text(function.strength)}) (x_i - x_j - ({centre}))/s"
+        return f"{super().convention(function)}, s = |x_i - x_j - c|, c = ({centre})"
+
+    def text(self, function):
+        return f"({part_text(_between(function.strength))}) ({_from_point(function)})/{BETWEEN}"
 
     def latex(self, function):
         centre = SEPARATOR.join(part_latex(c) for c in function.centre)
         d = rf"\mathbf{{x}}_i - \mathbf{{x}}_j - \left({centre}\right)"
-        return rf"\left({part_latex(function.strength)}\right) \frac{{{d}}}{{\left|{d}\right|}}"
+        strength = part_latex(_between(function.strength))
+        return rf"\left({strength}\right) \frac{{{d}}}{{\left|{d}\right|}}"
 
 
+def _from_point(function) -> str:
+    return f"x_i - x_j - ({', '.join(part_text(c) for c in function.centre)})"
+
+
+def _between(strength):
+    """With ``BETWEEN`` in place of ``s``, which in the equation of a law is the distance of x_i from a fixed point."""
+    old = [symbol for symbol in getattr(strength, "free_symbols", ()) if symbol.name == DISTANCE]
+    return strength.xreplace({s: s.func(BETWEEN, **s.assumptions0) for s in old}) if old else strength
+
+
+BETWEEN = "s_ij"  # the distance from a displaced point, in the equation of a law
 UNIT = "e = (x_i - x_j)/r"
 E, TOWARDS = r"\hat{\mathbf{r}}_{ij}", r"(\mathbf{v}_j - \mathbf{v}_i)"
 ENTRIES = (
@@ -161,6 +187,5 @@ ENTRIES = (
         "(x_i - x_j - c)/s",
         r"(\mathbf{x}_i - \mathbf{x}_j - \mathbf{c})/s",
         dims=(2, 3),
-        where=("s: the length of that vector",),
     ),
 )
