@@ -5,8 +5,8 @@ trap, friction and gravity. learn_properties.py is told nothing but where the gr
 accelerations), symbolic_reg.py searches the law with the masses and charges that it wrote.
 
 masses     against the true ones, in the scale of their geometric mean; the same of charges
-force      R^2 of the learnt splines of the pair force, wakes included, with the true force on all pairs of frames of
-           the test split, after one common factor: the scale of masses and charges is nobody's
+force      R^2 of the pair force of the law's formula, wakes included, with the true one on all pairs of every twentieth
+           frame of the test split: as accelerations of grains, which do not know the scale of masses and charges
 law        screening length, trap and friction, from the law found
 
 reads   nothing, or what an interrupted call left behind: a finished cell is found done
@@ -110,8 +110,7 @@ def values(found: LearntRecord, seed: int) -> dict:
 
 def law(record: LawRecord, name: str, seed: int) -> dict:
     """What the law says of the pair force, the screening length, the trap and friction. Its masses and charges are in a
-    scale of their own: forces and rates are compared after one common factor, that of the accelerations of a grain
-    being none.
+    scale of their own: what is compared are accelerations of a grain, which do not know it.
     """
     found, plasma, (mass, charge) = law_of(record), Plasma(), grains(seed)
     data = load_dataset(name)

@@ -256,6 +256,17 @@ def test_of_bodies_that_were_never_met_nothing_is_said(folder):
         learn(data, "mass", {6: 1.0}, quick=True)
 
 
+def test_values_of_somebody_else_are_not_replaced(folder):
+    rng = np.random.default_rng(936)
+    world(folder / "w.npz", values(rng), np.ones(BODIES))
+    theirs = paths.OUTPUTS / "w_learnt" / "properties.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text('{"mass": 1}')
+    with pytest.raises(UserError, match="written by no stage of this project, not learn_properties"):
+        distill.learn_properties("w")
+    assert theirs.read_text() == '{"mass": 1}' and not (folder / "w_learnt.npz").exists()
+
+
 @pytest.mark.parametrize("word", ["nobody=1", "4=x", "4=0", "4", "4=nan"])
 def test_a_reference_must_be_a_body_and_a_number(folder, word):
     rng = np.random.default_rng(936)

@@ -110,6 +110,13 @@ def test_masses_are_learnt_and_every_later_stage_takes_them_as_known(folder, mon
     truth = data.acc[data.trajectories("validation")][:, 0]
     error = np.linalg.norm(acc - truth) / np.linalg.norm(truth)
     assert error < 0.3 and config.skill.network < 0.2  # what was validated in training is what is stored
+    told = paths.OUTPUTS / run / "properties.json"
+    told.parent.mkdir(parents=True)
+    told.write_text('{"of": "somebody else"}')
+    with pytest.raises(UserError, match="properties.json was written by no stage"):
+        distill.extract_messages(run, split="test")
+    assert "somebody else" in told.read_text()
+    told.unlink()
     distill.extract_messages(run, split="test")
     found = records.load(TrainedRecord, paths.OUTPUTS / run / "properties.json")
     assert found.correlation["mass"] > 0.99 and found.learnt == config.learnt

@@ -52,6 +52,32 @@ def path(tmp_path):
     return out
 
 
+class Spoke(Wheel):
+    """What a wheel may become."""
+
+    wood: str | None = None  # that it is of
+
+
+class Later(Toy):
+    """The same file kind, of a later version with further fields that may be missing."""
+
+    part: Spoke  # the one
+    shade: str | None = None  # of its paint
+    owners: list[str] = field(default_factory=list)  # who they were
+
+    STAGE, FORMAT, COMMAND = "toy", 3, "python toy.py --run {run}"
+
+
+def test_files_with_notes_are_whole_when_their_kind_has_new_fields(path):
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"note": "mine", "part": content["part"] | {"note": "mine too"}}))
+    assert load(Toy, path).count == 2 and load(Later, path).owners == []
+    for changed in (content | {"count": 3, "note": "mine"}, content | {"part": {"size": 1.0}, "note": "mine"}):
+        path.write_text(json.dumps(changed))
+        with pytest.raises(UserError, match="damaged or was edited"):
+            load(Later, path)
+
+
 def test_what_is_written_is_read_back(path):
     toy = load(Toy, path)
     assert toy.part.names == ["a"] and toy.others["b"].size == 2.5 and toy.either == [1, 2.0] and toy.free == {}

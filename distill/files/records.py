@@ -96,11 +96,28 @@ def edited(path: Path, fix: str | None) -> UserError:
 
 
 def is_whole(content: dict, record: Record | None = None) -> bool:
-    """Whether the ``content`` of a file is that of its digest, where it has one: all of it, or what became of it in the
-    ``record``, which has no notes that somebody added.
+    """Whether the ``content`` of a file is that of its digest, where it has one: all of it, or what of it is in the
+    ``record``, which has no notes that somebody added, but fields that the file was written without.
     """
     told = content.get("content_sha256")
-    return told in (None, digest_of(content)) or (record is not None and told == digest_of(plain(record)))
+    if told in (None, digest_of(content)):
+        return True
+    return record is not None and told == digest_of(_in_both(plain(record), content))
+
+
+def _in_both(known, content):
+    """``known`` with those keys of its objects that are in the ``content`` too."""
+    if isinstance(known, dict) and isinstance(content, dict):
+        return {k: _in_both(v, content[k]) for k, v in known.items() if k in content}
+    if isinstance(known, list) and isinstance(content, list) and len(known) == len(content):
+        return [_in_both(a, b) for a, b in zip(known, content, strict=True)]
+    return known
+
+
+def refuse_foreign(kind: type[K], path: Path) -> None:
+    """``UserError`` for a file at ``path``, about to be replaced, that is no ``kind``, or was edited."""
+    if Path(path).is_file():
+        load(kind, path, "move it elsewhere, or add --overwrite to replace it")
 
 
 def digest_of(content: dict) -> str:

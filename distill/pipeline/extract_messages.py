@@ -67,6 +67,9 @@ def extract_messages(
             todo.append((name, path, own))
     if not todo:
         return finished
+    told = paths.OUTPUTS / run / "properties.json"
+    if not overwrite and records.load(RunConfig, inputs["config"]).learnt is not None:
+        records.refuse_foreign(TrainedRecord, told)
 
     from distill.messages.extraction import extraction_of
     from distill.network.weights import load_run
@@ -74,7 +77,7 @@ def extract_messages(
     where = pick_device(device, threads)
     model, config = load_run(run, where)
     dataset = dataset_of_run(run, config)
-    learnt = [] if config.learnt is None else learnt_of_run(run, config, arguments, inputs)
+    learnt = [] if config.learnt is None else learnt_of_run(told, run, config, arguments, inputs)
     extraction = extraction_of(model, dataset)
     read = inputs | {"dataset": dataset.path}
     for name, path, own in todo:
@@ -110,14 +113,14 @@ def extract_messages(
     return finished
 
 
-def learnt_of_run(run: str, config: RunConfig, arguments: dict, inputs: dict) -> list[str]:
-    """Write the values that were learnt with the weights to outputs/<run>/properties.json; lines for a terminal."""
+def learnt_of_run(path: Path, run: str, config: RunConfig, arguments: dict, inputs: dict) -> list[str]:
+    """Write the values that were learnt with the weights to ``path``; lines for a terminal."""
     source = load_dataset(config.dataset_path)
     known, correlation = unknowns.truths(source, config.learnt)
     made = provenance("extract_messages", arguments, inputs | {"dataset": source.path}, 0.0)
     content = {"run": run, "dataset": source.name, "learnt": config.learnt, "known": known}
     content |= {"correlation": correlation, "network_error": config.skill.network if config.skill else None}
-    records.save(TrainedRecord, paths.OUTPUTS / run / "properties.json", made | content)
+    records.save(TrainedRecord, path, made | content)
     return unknowns.lines(config.learnt, known, correlation)
 
 

@@ -55,6 +55,9 @@ def learn_properties(
             raise UserError(f"{relative(path)} is there and was made by {maker}", "give another --name")
         if already_done(side, arguments, inputs, overwrite):
             return stage.already_done(path)
+    out = paths.OUTPUTS / name
+    if not overwrite:
+        records.refuse_foreign(LearntRecord, out / "properties.json")
     with about(relative(source.path), "see docs/bodies.md"):
         found = learn(source, unknown, known, seed, quick)
     if taken := [k for k in found.told if k != unknown and k in source.measured_properties]:
@@ -64,7 +67,6 @@ def learn_properties(
     made = provenance(STAGE, arguments, inputs, stage.seconds)
     from distill.report import plots  # matplotlib takes a second
 
-    out = paths.OUTPUTS / name
     save_bytes(out / "properties.png", plots.save_bytes(plots.learnt(found, names, truth, source.name)))
     records.save(LearntRecord, out / "properties.json", made | record(found, names, truth, source, name, unknown))
     meta = source.meta

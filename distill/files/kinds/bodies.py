@@ -18,7 +18,7 @@ class LearntTerm(Part):
 
     name: str  # of the block of splines: its term, what it is in proportion to, what it is a function of
     scaling: str  # how bodies differ in it, in words
-    share: float  # of the accelerations: typical sizes
+    share: float  # of the accelerations, of forces where masses are known: typical sizes
     centre: list[float] | None = None  # of forces from displaced points: by how much
 
 
@@ -42,7 +42,7 @@ class LearntRecord(Made):
     kinds_errors: dict[str, float]  # number of kinds -> error on trajectories left out; "own": values of their own
     distance: list[float]  # at which the curve is told
     curve: list[float]  # the force that the values multiply
-    beside: list[LearntTerm] = none(list)
+    beside: list[LearntTerm] = none(list)  # what acts beside the radial force
     tests: dict[str, list[float]] = none(dict)  # of a law of nature: relative spread, and what errors make of it
     groups: list[int] | None = None  # of bodies that never meet those of another group: its number; null: all meet
 
