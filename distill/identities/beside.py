@@ -27,7 +27,7 @@ from distill.splines.blocks import (
     polynomials,
 )
 from distill.splines.dependence import Product
-from distill.splines.displacement import displacement
+from distill.splines.displacement import INTERVALS, displacement
 from distill.splines.normal_equations import Table, typical
 
 STRENGTHS = (1e-10, 1e-7, 1e-4)  # of the penalty on curves, while it is chosen what acts
@@ -142,7 +142,8 @@ def with_displaced(
         if centre is None:
             break
         curves = basis.curves
-        block = displaced(data.seen, Product(((),)), (len(curves.breaks) - 1) // 2, curves.unit, centre)
+        intervals = max(INTERVALS, (len(curves.breaks) - 1) // 2)  # not fewer than it was looked for with
+        block = displaced(data.seen, Product(((),)), intervals, curves.unit, centre)
         wider = Basis(curves, (block,), basis.node)
         if width_of(met or most_partners(data), wider) > MOST:
             return replace(found, untried=(*found.untried, block.name)), basis
@@ -176,7 +177,7 @@ def scaled_alike(found: Chosen) -> Chosen:
         trials = []
         for scaling in SCALINGS[problem.role]:
             one = problem.with_(scalings=(*problem.scalings[:k], scaling, *problem.scalings[k + 1 :]))
-            begun = minimise(one, with_nodes(one, v), STEPS, ROUGHLY)
+            begun = minimise(one, with_nodes(one, v))  # to the end: it begins far from its least
             trials.append((held_out(one, begun), one, begun))
         best = min(trials, key=lambda trial: typical(trial[0]))
         if not better(errors, best[0], BETTER):
