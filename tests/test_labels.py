@@ -67,7 +67,14 @@ def searched(tmp_path, monkeypatch):
     def search(m):
         folder = tmp_path / "outputs" / RUN
         save_npz(folder / "messages_train.npz", m, MESSAGE_FIELDS | ends_of(("mass", "charge")))
-        about = {"run": RUN, "edges": len(m["r"]), "inputs": {"config": {"path": "", "sha256": sha256(config)}}}
+        about = {
+            "run": RUN,
+            "split": "train",
+            "n": 4,
+            "dim": 2,
+            "edges": len(m["r"]),
+            "inputs": {"config": {"path": "", "sha256": sha256(config)}},
+        }
         write(MessagesRecord, folder / "messages_train.json", antisymmetric=False, **about)
         search_law(RUN, targets=("radial", "node"), engine="operon", rivals=(), quick=True, overwrite=True)
         law = json.loads((folder / "law.json").read_text())
