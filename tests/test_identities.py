@@ -108,7 +108,7 @@ def test_slopes_are_those_of_the_cost(folder, role):
 
 
 @pytest.mark.parametrize(
-    "role", [*(pytest.param(role, marks=pytest.mark.slow) for role in (SOURCE, SAME, RESPONSE)), BOTH]
+    "role", [pytest.param(role, marks=pytest.mark.slow) for role in (SOURCE, SAME, RESPONSE, BOTH)]
 )
 def test_the_part_that_values_play_is_found_and_their_size(folder, role):
     rng = np.random.default_rng(932)
@@ -228,9 +228,8 @@ def test_what_cannot_be_learnt_is_said(folder, change, match):
         learn(data, change.get("unknown", "charge"))
 
 
-@pytest.mark.parametrize(
-    ("time", "length", "told"), [(1e-6, 1e6, 3e5), pytest.param(1e6, 1.0, 1e-6, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("time", "length", "told"), [(1e-6, 1e6, 3e5), (1e6, 1.0, 1e-6)])
 def test_values_do_not_depend_on_units_nor_on_the_reference(folder, time, length, told):
     rng = np.random.default_rng(937)
     m = values(rng)
