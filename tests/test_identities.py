@@ -476,3 +476,20 @@ def test_shares_are_those_of_the_whole_recording(folder, monkeypatch):
     drag = learning.shares_of(problem, v, found)[1]
     monkeypatch.setattr(learning, "SHOWN", 10_000)
     assert drag == pytest.approx(learning.shares_of(problem, v, found)[1], rel=0.35)
+
+
+def test_noise_has_no_say_in_its_own_weight():
+    """Slope of noisy accelerations on the true ones: 1 with weights that know the latter, clearly less without."""
+    rng = np.random.default_rng(930)
+    true = rng.standard_normal((20_000, 2))
+    noisy = true + 0.3 * rng.standard_normal(true.shape)
+    who = SimpleNamespace(count=1, receiver=np.zeros(len(true), int))
+    data = SimpleNamespace(target=noisy, noise=np.full(len(true), 0.3), dim=2, who=who)
+
+    def slope(weight):
+        return (weight[:, None] * true * noisy).sum() / (weight[:, None] * true**2).sum()
+
+    assert abs(slope(weights(data, true)) - 1) < 0.006
+    assert slope(weights(data)) < 0.98
+    exact = SimpleNamespace(target=noisy, noise=np.zeros(len(true)), dim=2, who=who)
+    np.testing.assert_array_equal(weights(exact, true), weights(exact))

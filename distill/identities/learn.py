@@ -14,7 +14,7 @@ from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Problem, V
 from distill.identities.choice import Chosen, choose, hypotheses
 from distill.identities.errors import Covariance, covariance
 from distill.identities.kinds import Kinds, kinds
-from distill.identities.pairs import MOST, Basis, compress, groups_of, most_partners, refuse_too_many
+from distill.identities.pairs import CHUNK, MOST, Basis, compress, groups_of, most_partners, refuse_too_many
 from distill.identities.window import window_length
 from distill.messages.net_forces import nodes_of
 from distill.shell.errors import UserError
@@ -123,15 +123,18 @@ def learn(
     chosen, basis = with_what_acts_beside(few, Basis(curves), hypotheses(products), weight[some], seed, met)
     chosen, basis = with_displaced(few, chosen, basis, hypotheses(products), weight[some], seed, met)
     errors, untried = chosen.errors, chosen.untried
+    badly = np.ones(len(names))
     for _ in range(1, ROUNDS):
-        weight = weight * of_bodies(chosen)[data.who.receiver]
+        badly = badly * of_bodies(chosen)
+        weight = weights(data, predicted(chosen.problem, chosen.values, data)) * badly[data.who.receiver]
         shape = _envelope(basis.curves, chosen.values)
         basis = replace(basis, curves=space(x, COARSE, shape, unit))
         tried = [one for one, _, _ in chosen.fits.values()]
         chosen = choose(compress(few, basis, weight[some]), tried, seed, scalings=chosen.problem.scalings)
         errors |= chosen.errors
     told_of_laws = tested(chosen, few, weight[some], unknown)
-    weight = weight * of_bodies(chosen)[data.who.receiver]
+    badly = badly * of_bodies(chosen)
+    weight = weights(data, predicted(chosen.problem, chosen.values, data)) * badly[data.who.receiver]
     shape = _envelope(basis.curves, chosen.values)
     chosen = scaled_alike(chosen)
     basis = replace(basis, curves=space(x, fine(basis, met), shape, unit))
@@ -184,16 +187,30 @@ def scaled(data: Table, count: int) -> tuple[Table, float]:
     return replace(data, target=data.target / scale, noise=data.noise / scale, who=who), scale
 
 
-def weights(data: Table) -> np.ndarray:
-    """Of squared residuals [receiver] before any fit: relative to the size of the acceleration and to what is typical
-    of that body, and less where noise is known to be large.
+def weights(data: Table, told: np.ndarray | None = None) -> np.ndarray:
+    """Of squared residuals [receiver]: relative to the size of the acceleration and to what is typical of that body,
+    and less where noise is known to be large. ``told`` [receiver, dim]: accelerations by a first fit. Where there is
+    noise their size counts: that of what was measured would give noise that adds to it less weight than noise that
+    takes from it, which makes all forces too small.
     """
     size = np.linalg.norm(data.target, axis=1)
+    if told is not None:
+        size = np.where(data.noise > 0, np.linalg.norm(told, axis=1), size)
     own = np.zeros(data.who.count)
     for identity in np.unique(data.who.receiver):
         own[identity] = typical_size(size[data.who.receiver == identity])
     size = size + np.where(own > 0, own, typical_size(size))[data.who.receiver]
     return 1 / (size**2 + data.dim * data.noise**2)
+
+
+def predicted(problem: Problem, v: Values, data: Table) -> np.ndarray:
+    """Accelerations by a fit [receiver, dim]."""
+    out = np.zeros_like(data.target)
+    for number, one in enumerate(problem.pairs.receivers):
+        index, c = np.flatnonzero(data.who.receiver == one.identity), problem.coefficients(v, number)
+        for part in np.split(index, range(CHUNK, len(index), CHUNK)):
+            out[part] = problem.pairs.basis.columns(data.of(part), one.partners) @ c
+    return out
 
 
 def of_bodies(chosen: Chosen) -> np.ndarray:
