@@ -30,7 +30,9 @@ from distill.splines.dependence import Product
 from distill.splines.displacement import INTERVALS, displacement
 from distill.splines.normal_equations import Table, typical
 
-STRENGTHS = (1e-10, 1e-7, 1e-4)  # of the penalty on curves, while it is chosen what acts
+# of the penalty on curves, while it is chosen what acts: of one film a fold is a stretch of time, and functions of the
+# time that bend freely say anything there
+STRENGTHS = (1e-10, 1e-7, 1e-4, 1e-2)
 TURNS = 3  # of values and of where displaced forces come from
 STEPS = 12  # of the first fit with blocks, from that without
 DEGREE = 3  # of a field in the place
@@ -85,8 +87,9 @@ def with_what_acts_beside(
     wider = Basis(basis.curves, basis.pair, blocks)
     pairs = compress(data, wider, weight)
     own = (OWN,) * len(blocks)
-    first = alone.problem.with_(pairs=pairs, scalings=own)
-    if not better(held_out(first, minimise(first, alone.values, STEPS, ROUGHLY)), alone.folds):
+    first = (alone.problem.with_(pairs=pairs, scalings=own, smooth=strength) for strength in STRENGTHS)
+    trials = [held_out(one, minimise(one, alone.values, STEPS, ROUGHLY)) for one in first]
+    if not better(min(trials, key=typical), alone.folds):
         return alone, basis
     found = choose(pairs, tried, seed, scalings=own, strengths=STRENGTHS)
     problem, v, errors = found.problem, found.values, found.folds
@@ -111,13 +114,43 @@ def with_what_acts_beside(
     return replace(choose(compress(data, basis, weight), tried, seed, scalings=own), untried=untried), basis
 
 
+def with_further(
+    data: Table, found: Chosen, basis: Basis, weight: np.ndarray, seed: int, met: int | None = None
+) -> tuple[Chosen, Basis]:
+    """The same beside those terms of a node that were left out while the choice foretold less well than it does now:
+    one after the other, as long as the next one is worth it.
+    """
+    there = {block.name for block in basis.node}
+    blocks, _ = with_room([b for b in node_blocks(data) if b.name not in there], basis, met or most_partners(data))
+    wider = replace(basis, node=(*basis.node, *blocks))
+    scalings = (*found.problem.scalings, *(LEFT,) * len(blocks))
+    problem, v, errors = found.problem.with_(pairs=compress(data, wider, weight), scalings=scalings), found.values, None
+    while True:
+        trials = []
+        for k in (k for k, scaling in enumerate(problem.scalings) if scaling == LEFT):
+            more = problem.with_(scalings=(*problem.scalings[:k], OWN, *problem.scalings[k + 1 :]))
+            trials.append((held_out(more, v), more))
+        best, more = min(trials, key=lambda trial: typical(trial[0]), default=(None, None))
+        if more is None or not better(best, found.folds if errors is None else errors, np.sqrt(1 - WORTH)):
+            break
+        problem, errors = more, best
+        v = minimise(problem, v, STEPS, ROUGHLY)
+    if errors is None:
+        return found, basis
+    needed = [k for k, scaling in enumerate(problem.scalings) if scaling != LEFT]
+    basis = replace(basis, node=tuple(wider.node[k] for k in needed))
+    scalings, tried = tuple(problem.scalings[k] for k in needed), [one for one, _, _ in found.fits.values()]
+    again = choose(compress(data, basis, weight), tried, seed, scalings=scalings, strengths=STRENGTHS)
+    return replace(again, untried=found.untried), basis
+
+
 def with_room(blocks: Sequence[NodeBlock], basis: Basis, met: int) -> tuple[tuple[NodeBlock, ...], tuple[str, ...]]:
     """(those of the ``blocks`` that fit, the first of them first, beside the curves of a body that meets so many; names
     of the others).
     """
     fit, left = (), []
     for block in blocks:
-        if width_of(met, Basis(basis.curves, basis.pair, (*fit, block))) <= MOST:
+        if width_of(met, Basis(basis.curves, basis.pair, (*basis.node, *fit, block))) <= MOST:
             fit = (*fit, block)
         else:
             left.append(block.name)

@@ -9,7 +9,7 @@ from distill.files.dataset import Dataset, bodies, of_one_film
 from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import SystemRecord
 from distill.files.properties import of_pairs
-from distill.identities.beside import scaled_alike, with_displaced, with_what_acts_beside
+from distill.identities.beside import scaled_alike, with_displaced, with_further, with_what_acts_beside
 from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Problem, Values, minimise
 from distill.identities.choice import Chosen, choose, hypotheses
 from distill.identities.errors import Covariance, covariance
@@ -109,6 +109,11 @@ def learn(
     edges = observations(plain, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
     edges = edges if plain.periodic else with_motion(edges, plain)
     data, scale = scaled(table(edges, nodes_of(edges), seed, of_one_film(plain)), len(names))
+    between = None
+    if "between" in edges:
+        those = edges | {"weight": edges["between"]}
+        those = those if plain.periodic else with_motion(those, plain)
+        between = table(those, nodes_of(those), seed, of_one_film(plain))
     if len(data) < 50:
         raise UserError(f"{len(data)} receivers are too few to learn values from (at least 50)")
     size = np.linalg.norm(data.target, axis=1)
@@ -122,19 +127,23 @@ def learn(
     refuse_too_many(met, Basis(curves))
     chosen, basis = with_what_acts_beside(few, Basis(curves), hypotheses(products), weight[some], seed, met)
     chosen, basis = with_displaced(few, chosen, basis, hypotheses(products), weight[some], seed, met)
+    if basis.pair:  # what is left is less now
+        chosen, basis = with_further(few, chosen, basis, weight[some], seed, met)
     errors, untried = chosen.errors, chosen.untried
     badly = np.ones(len(names))
     for _ in range(1, ROUNDS):
+        weight = weights(*by_a_first(chosen, data, between))
         badly = badly * of_bodies(chosen)
-        weight = weights(data, predicted(chosen.problem, chosen.values, data)) * badly[data.who.receiver]
+        weight = weight * badly[data.who.receiver]
         shape = _envelope(basis.curves, chosen.values)
         basis = replace(basis, curves=space(x, COARSE, shape, unit))
         tried = [one for one, _, _ in chosen.fits.values()]
         chosen = choose(compress(few, basis, weight[some]), tried, seed, scalings=chosen.problem.scalings)
         errors |= chosen.errors
     told_of_laws = tested(chosen, few, weight[some], unknown)
+    weight = weights(*by_a_first(chosen, data, between))
     badly = badly * of_bodies(chosen)
-    weight = weights(data, predicted(chosen.problem, chosen.values, data)) * badly[data.who.receiver]
+    weight = weight * badly[data.who.receiver]
     shape = _envelope(basis.curves, chosen.values)
     chosen = scaled_alike(chosen)
     basis = replace(basis, curves=space(x, fine(basis, met), shape, unit))
@@ -201,6 +210,18 @@ def weights(data: Table, told: np.ndarray | None = None) -> np.ndarray:
         own[identity] = typical_size(size[data.who.receiver == identity])
     size = size + np.where(own > 0, own, typical_size(size))[data.who.receiver]
     return 1 / (size**2 + data.dim * data.noise**2)
+
+
+def by_a_first(chosen: Chosen, data: Table, between: Table | None) -> tuple[Table, np.ndarray]:
+    """(the data with what frames miss of the accelerations by the choice as noise beside that of positions, these
+    accelerations [receiver, dim]). ``between``: the data with the weights of ``windows.unresolved``; None: nothing is
+    missed.
+    """
+    told = predicted(chosen.problem, chosen.values, data)
+    if between is not None:
+        missed = predicted(chosen.problem, chosen.values, between)
+        data = replace(data, noise=np.hypot(data.noise, np.sqrt((missed**2).mean(1))))
+    return data, told
 
 
 def predicted(problem: Problem, v: Values, data: Table) -> np.ndarray:
