@@ -18,8 +18,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
+GRACE = 5.0  # seconds that children have to end after their parent
 LIBRARIES = (
     "torch torch._dynamo jax jax.numpy matplotlib.pyplot matplotlib.backends.backend_agg safetensors.numpy"
     " safetensors.torch scipy.fft scipy.integrate scipy.interpolate scipy.linalg scipy.optimize scipy.signal"
@@ -27,19 +29,33 @@ LIBRARIES = (
 ).split()
 
 
-def run(script: Path, arguments, cwd, env: dict, timeout: float) -> subprocess.CompletedProcess:
-    """As ``subprocess.run`` of ``python script arguments``, both streams captured as text, nothing to read."""
+class Finished(subprocess.CompletedProcess):
+    """``cpu``: seconds of a process and of the children that it waited for; ``left``: processes that outlive it by
+    ``GRACE`` seconds.
+    """
+
+    cpu: float
+    left: list[int]
+
+
+def run(script: Path, arguments, cwd, env: dict, timeout: float, ending: tuple | None = None) -> Finished:
+    """As ``subprocess.run`` of ``python script arguments``, both streams captured as text, nothing to read.
+
+    ``ending``: (seconds, number of a signal) that it gets then, if it is still there.
+    """
     server = _server(env.get("OMP_NUM_THREADS"))
     with tempfile.TemporaryDirectory() as folder:
         places = [str(Path(folder, name)) for name in ("out", "err")]
         words = [str(script), *map(str, arguments)]
-        request = {"argv": words, "cwd": str(cwd), "env": env, "places": places, "timeout": timeout}
+        request = {"argv": words, "cwd": str(cwd), "env": env, "places": places, "timeout": timeout, "ending": ending}
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
-        code = json.loads(server.stdout.readline())
+        code, cpu, left = json.loads(server.stdout.readline())
         if code is None:
             raise subprocess.TimeoutExpired(words, timeout)
-        return subprocess.CompletedProcess(words, code, *(Path(place).read_text() for place in places))
+        done = Finished(words, code, *(Path(place).read_text() for place in places))
+        done.cpu, done.left = cpu, left
+        return done
 
 
 @functools.cache
@@ -71,30 +87,64 @@ def serve() -> None:
             requests.close()
             answers.close()
             _become(**request)
-        answers.write(json.dumps(_code(child, request["timeout"])) + "\n")
+        answers.write(json.dumps(_ended(child, request["timeout"], request["ending"])) + "\n")
         answers.flush()
 
 
-def _code(child: int, timeout: float) -> int | None:
-    """Exit code of ``child``, minus the number of the signal that ended it; ``None`` and killed after ``timeout`` s."""
+def _ended(child: int, timeout: float, ending: list | None) -> tuple[int | None, float, list[int]]:
+    """(code, CPU seconds, processes left) of ``child``. Its exit code, minus the number of the signal that ended it;
+    ``None`` and killed after ``timeout`` s.
+    """
 
     def late(*_):
-        raise TimeoutError
+        if not ending:
+            raise TimeoutError
+        seconds, number = ending
+        ending.clear()
+        signal.setitimer(signal.ITIMER_REAL, max(timeout - seconds, 0.1))
+        os.kill(child, number)
 
     signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, timeout)
+    signal.setitimer(signal.ITIMER_REAL, max(ending[0], 1e-6) if ending else timeout)
     try:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        _, status, used = os.wait4(child, 0)
+        code = os.waitstatus_to_exitcode(status)
     except TimeoutError:
         os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return None
+        _, _, used = os.wait4(child, 0)
+        code = None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    return code, used.ru_utime + used.ru_stime, _left(child)
 
 
-def _become(argv, cwd, env, places, timeout) -> None:
+def _left(group: int) -> list[int]:
+    """Processes of a group that are there ``GRACE`` seconds later, which are killed; seldom is one there at all."""
+    deadline = time.monotonic() + GRACE
+    while alive := _members(group):
+        if time.monotonic() > deadline:
+            os.killpg(group, signal.SIGKILL)
+            return alive
+        time.sleep(0.05)
+    return []
+
+
+def _members(group: int) -> list[int]:
+    try:
+        os.killpg(group, 0)
+    except OSError:
+        return []
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, of = place.read_text().rpartition(")")[2].split()[:3]
+            if int(of) == group and state != "Z":  # one that nobody waits for is no longer running
+                found.append(int(place.parent.name))
+    return found
+
+
+def _become(argv, cwd, env, places, **_) -> None:
     """Be ``python argv`` in ``cwd`` with ``env``, and end as the interpreter would, but for freeing what is loaded."""
     os.setpgid(0, 0)
     for fd, place in zip((1, 2), places, strict=True):

@@ -19,15 +19,16 @@ def environment(folder: Path | None, **extra) -> dict:
     return {**here, **places, "OMP_NUM_THREADS": "1", **extra}
 
 
-def run(folder: Path, script: str, *arguments, cwd=None, start=False, **extra) -> subprocess.CompletedProcess:
+def run(folder: Path, script: str, *arguments, cwd=None, start=False, ending=None, **extra):
     """Run ``script`` with its datasets, weights and outputs below ``folder``, from another directory.
 
     ``start``: by a new interpreter, as a user does, which shows imports that are missing and what depends on the order
-    of sets. Else it is forked from one that has imported the libraries, where that is safe (``forked``).
+    of sets. Else it is forked from one that has imported the libraries, where that is safe (``forked``), and may be
+    sent a signal, ``ending``.
     """
     script, env = ROOT / script, environment(folder, **extra)
     if sys.platform == "linux" and not start:
-        return forked.run(script, arguments, cwd or folder, env, timeout=300)
+        return forked.run(script, arguments, cwd or folder, env, 300, ending)
     return subprocess.run(
         [sys.executable, str(script), *map(str, arguments)],
         cwd=cwd or folder,

@@ -10,7 +10,7 @@ import pytest
 from scripts import ROOT, environment
 
 from distill.shell.errors import UserError
-from distill.shell.processes import GUARD, alone
+from distill.shell.processes import GUARD, alone, alone_making
 
 SIMULATOR = """
 import os, time
@@ -142,3 +142,48 @@ def test_two_processes_do_not_work_on_the_same(tmp_path):
     with alone(place), alone(tmp_path / "empty"):
         pass
     assert place.is_dir() and not (tmp_path / "empty").exists()
+
+
+def test_a_file_is_made_by_one_process_at_a_time(tmp_path):
+    """What is there for the time is gone afterwards, also where a process that was killed has left it."""
+    file = tmp_path / "new" / "data.npz"
+    left = file.with_name(".data.npz.lock")
+    with alone_making(file):
+        assert left.is_dir()
+        with pytest.raises(UserError, match="another process is at work in .*data.npz; wait"), alone_making(file):
+            pass
+        with alone_making(file.with_name("other.npz")):
+            pass
+    assert not file.parent.exists()
+    left.mkdir(parents=True)
+    with alone_making(file):
+        file.touch()
+    assert [p.name for p in file.parent.iterdir()] == ["data.npz"]
+
+
+def test_a_lock_on_a_folder_that_was_taken_away_is_none(tmp_path, monkeypatch):
+    """One that waits to open a folder while its owner removes it gets the folder that is there then."""
+    place, opened = tmp_path / "run", os.open
+
+    def late(path, flags):
+        monkeypatch.setattr(os, "open", opened)
+        handle = opened(path, flags)
+        place.rmdir()  # by its owner, now
+        return handle
+
+    monkeypatch.setattr(os, "open", late)
+    with alone(place), pytest.raises(UserError, match="another process"), alone(place):
+        pass
+
+
+def test_a_signal_that_comes_while_memory_is_tidied_up_is_not_lost(tmp_path):
+    """JAX has functions that are called then; what they raise is printed, and the work goes on."""
+    code = "import gc, os, signal, time\nfrom distill.shell.stage import run_script\n"
+    code += "def called(phase, _):\n    if phase == 'start':\n        gc.callbacks.clear()\n"
+    code += "        os.kill(os.getpid(), signal.SIGTERM)\n        list(range(9))\n"
+    code += "def main():\n    gc.callbacks.append(called)\n    gc.collect()\n    time.sleep(9)\nrun_script(main)\n"
+    (tmp_path / "stage.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "stage.py"], env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 130 and done.stderr.strip().startswith("interrupted") and "Trace" not in done.stderr

@@ -3,12 +3,12 @@
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from distill.files.npz import Header, NpzWriter, headers, layout_bytes, read_rows
+from distill.files.npz import Header, NpzWriter, header_of, headers, layout_bytes, read_rows
 from distill.files.properties import categories, indicator, level_names, level_of
 from distill.files.provenance import sha256_of
 from distill.files.storage import require_disk, require_memory, save_together
@@ -92,10 +92,31 @@ def load_npz(
             require_memory(size, relative(path), fix)
             read = {k: read_rows(file, k, keep) if k in part else file[k] for k in of}
             arrays = {k: _own_kind(v, fields[k][1] if k in fields else v.dtype.kind) for k, v in read.items()}
-    except _DAMAGE as exc:
+    except DAMAGE as exc:
         raise UserError(f"{relative(path)} is damaged or half-written ({_first_line(exc)})", fix) from None
     check_fields(arrays, fields, relative(path), fix)
     return arrays
+
+
+def arrays_of(path: Path, names: Iterable[str] | None = None, leave_out: Collection[str] = ()) -> dict:
+    """Arrays of an ``.npz`` of somebody else as they are, those of these ``names`` or all that are not left out.
+
+    Headers come first: ``UserError`` for more than memory holds. What a damaged file makes of it is raised as it is,
+    ``ValueError`` that begins with the name in quotes for an array of Python objects.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        found = headers(file, leave_out)
+        wanted = list(found) if names is None else list(names)
+        require_memory(sum(_in_memory(found[name], 1.0) for name in wanted), relative(path))
+        return {name: file[name] for name in wanted}
+
+
+def array_of(path: Path) -> np.ndarray:
+    """The array of an ``.npy`` of somebody else; errors as of ``arrays_of``."""
+    with open(path, "rb") as file:
+        found = header_of(file, path.name, path.stat().st_size)
+    require_memory(_in_memory(found, 1.0), relative(path))
+    return np.load(path, allow_pickle=False)
 
 
 def not_of_its_json(path: Path, side: Path, fix: str) -> UserError:
@@ -105,8 +126,8 @@ def not_of_its_json(path: Path, side: Path, fix: str) -> UserError:
 
 
 # what zip, zlib and NumPy raise on files that are damaged, encrypted or made for something else
-_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError)
-_DAMAGE += (RuntimeError, SyntaxError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError)
+DAMAGE += (RuntimeError, SyntaxError)
 _KINDS = {"f": "fiub", "g": "fiub", "i": "iub"}  # letter of a field -> NumPy's kinds that are taken for it
 
 

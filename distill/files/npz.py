@@ -12,6 +12,7 @@ import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -111,8 +112,8 @@ class Header:
     dtype: np.dtype
 
 
-def headers(file: np.lib.npyio.NpzFile) -> dict[str, Header]:
-    """Those of all arrays of an open file, by name; none of them is read.
+def headers(file: np.lib.npyio.NpzFile, leave_out: Collection[str] = ()) -> dict[str, Header]:
+    """Those of all arrays of an open file but for some, by name; none of them is read.
 
     Raises ``ValueError`` for Python objects, for two arrays of one name, and for a header that tells of more or fewer
     bytes than there are: nothing may be allocated for it.
@@ -120,17 +121,22 @@ def headers(file: np.lib.npyio.NpzFile) -> dict[str, Header]:
     out: dict[str, Header] = {}
     for entry in file.zip.infolist():
         name = entry.filename.removesuffix(".npy")
-        if name == entry.filename:
-            continue  # no array
+        if name == entry.filename or name in leave_out:
+            continue  # no array, or not asked for
         if name in out:
             raise ValueError(f"'{name}' is there twice")
         with file.zip.open(entry) as member:
-            shape, _, dtype = _npy_header_of(member, name)
-            size = member.tell() + _bytes(dtype, shape)
-        if size != entry.file_size:
-            raise ValueError(f"'{name}' is {entry.file_size} bytes long where its header says {size}")
-        out[name] = Header(shape, dtype)
+            out[name] = header_of(member, name, entry.file_size)
     return out
+
+
+def header_of(file: BinaryIO, name: str, size: int) -> Header:
+    """That of an ``.npy`` of ``size`` bytes; ``ValueError`` as of ``headers``."""
+    shape, _, dtype = _npy_header_of(file, name)
+    told = file.tell() + _bytes(dtype, shape)
+    if told != size:
+        raise ValueError(f"'{name}' is {size} bytes long where its header says {told}")
+    return Header(shape, dtype)
 
 
 def _npy_header_of(member: BinaryIO, name: str) -> tuple:

@@ -136,17 +136,18 @@ def stage_of(path: Path) -> str | None:
 
 def save(kind: type[K], path: Path, content: dict) -> K:
     """Write ``content`` to ``path`` as a ``kind`` and return it; ``Wrong`` if it does not fit or has another key."""
-    record = _checked(kind, content)
+    record = checked(kind, content)
     save_text(path, json_text(record))
     return record
 
 
 def text(kind: type[K], content: dict) -> str:
     """What ``save`` would write, for files that are replaced together."""
-    return json_text(_checked(kind, content))
+    return json_text(checked(kind, content))
 
 
-def _checked(kind: type[K], content: dict) -> K:
+def checked(kind: type[K], content: dict) -> K:
+    """The ``kind`` that ``save`` would write, with its digest; ``Wrong`` as there."""
     stage = content.get("stage") if content.get("stage") in kind.ALSO else kind.STAGE
     record = build(kind, plain(content) | {"stage": stage, "format": kind.FORMAT}, strict=True)
     record.content_sha256 = digest_of(plain(record))

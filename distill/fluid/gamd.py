@@ -7,11 +7,11 @@ GAMD's own shuffles frames 0.1 ps apart. The files do not hold the box: it has t
 
 import hashlib
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from distill.files.arrays import DAMAGE, arrays_of
 from distill.fluid.lennard_jones import LennardJones
 from distill.fluid.md import TOLERANCE, closest_of, labelled
 from distill.physics.neighbours import wrap
@@ -73,11 +73,10 @@ def read_frame(path: Path, n: int | None = None) -> list[np.ndarray]:
     """``pos, vel, forces [particle, 3]`` of one file, in its own units; ``UserError`` for whatever is wrong."""
     where = relative(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if missing := [name for name in FIELDS if name not in file.files]:
-                raise UserError(f"{where} lacks {', '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}")
-            arrays = [file[name] for name in FIELDS]
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError):
+        arrays = list(arrays_of(path, FIELDS).values())
+    except KeyError as exc:
+        raise UserError(f"{where} lacks {exc.args[0]}", FIX) from None
+    except DAMAGE:
         raise UserError(f"{where} is damaged or half-written", FIX) from None
     expected = (len(arrays[0]) if n is None and arrays[0].ndim else n, 3)
     for name, array in zip(FIELDS, arrays, strict=True):

@@ -18,6 +18,7 @@ from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.kinds import resolve
 from distill.shell.paths import relative
+from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage
 from distill.shell.threads import pick_device
 
@@ -65,25 +66,28 @@ def compare(
     if not inputs["weights"].is_file():
         raise UserError(f"{relative(inputs['weights'])} does not exist", "train again:  python train.py --resume")
     stage, arguments = Stage("test_generalization", run), vars(args)
-    if already_done(result_path, arguments, inputs, overwrite):
-        if is_stale(run):
-            from distill.report.document import write_report
+    with alone_making(result_path):
+        if already_done(result_path, arguments, inputs, overwrite):
+            if is_stale(run):
+                from distill.report.document import write_report
 
-            write_report(run)
-        return stage.already_done(report)
-    # torch and matplotlib take seconds, which a refusal above need not wait for
-    from distill.network.weights import load_run
-    from distill.report import plots
-    from distill.report.document import write_report
+                write_report(run)
+            return stage.already_done(report)
+        # torch and matplotlib take seconds, which a refusal above need not wait for
+        from distill.network.weights import load_run
+        from distill.report import plots
+        from distill.report.document import write_report
 
-    device = pick_device(device, threads)
-    model, _ = load_run(run, device)
-    measured = measure(kind, args, dataset, model, law)
-    made = provenance("test_generalization", arguments, inputs, stage.seconds, device)
-    result = records.save(Generalization, result_path, made | {"run": run} | measured)
-    figure = plots.generalization(result.sets, result.rollouts, run, result.force_unit)
-    save_bytes(out / "generalization.png", plots.save_bytes(figure))
-    report = write_report(run)
+        device = pick_device(device, threads)
+        model, _ = load_run(run, device)
+        measured = measure(kind, args, dataset, model, law)
+        made = provenance("test_generalization", arguments, inputs, stage.seconds, device)
+        content = made | {"run": run} | measured
+        result = records.checked(Generalization, content)
+        figure = plots.generalization(result.sets, result.rollouts, run, result.force_unit)
+        save_bytes(out / "generalization.png", plots.save_bytes(figure))
+        records.save(Generalization, result_path, content)  # last: where it is there, the stage is done
+        report = write_report(run)
     first = result.sets[INTERPOLATION]
     told = {"mae_law": first.law.mae, "mae_gnn": first.gnn.mae, "n": first.law.n, "sets": len(result.sets)}
     return stage.done(report, summary(found, result, gather(run).linear_fit, config.skill), **told)

@@ -19,6 +19,7 @@ from distill.pipeline import unknowns
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
+from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage, progress
 from distill.shell.threads import pick_device
 
@@ -57,11 +58,14 @@ def extract_messages(
         finished.append(done)
         each(done)
 
+    def done_before(name: str, path: Path, own: dict) -> bool:
+        if done := already_done(path.with_suffix(".json"), own, inputs, overwrite) and path.is_file():
+            finish(Stage("extract_messages", f"{run} {name}").already_done(path))
+        return done
+
     for name in [split] if isinstance(split, str) else split:
         path, own = messages_path(run, name), arguments | {"split": name}
-        if already_done(path.with_suffix(".json"), own, inputs, overwrite) and path.is_file():
-            finish(Stage("extract_messages", f"{run} {name}").already_done(path))
-        else:
+        if not done_before(name, path, own):
             if not overwrite:
                 refuse_foreign(path, "add --overwrite to replace it")
             todo.append((name, path, own))
@@ -107,7 +111,10 @@ def extract_messages(
             made = provenance("extract_messages", own, read, stage.seconds, where)
             return records.text(MessagesRecord, made | content | told).encode()
 
-        about = write(path, extraction, *graphs, record)
+        with alone_making(path):
+            if done_before(name, path, own):  # by another process, since it was asked before
+                continue
+            about = write(path, extraction, *graphs, record)
         finish(stage.done(path, learnt, graphs=graphs.shape[1], **about))
         learnt = []
     return finished

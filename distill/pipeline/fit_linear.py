@@ -24,6 +24,7 @@ from distill.physics.terms import force as force_of_terms
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
+from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage, warn
 from distill.splines.blocks import NodeBlock, Seen, with_motion
 from distill.splines.fit import fit_pair_force, kinds_where
@@ -69,35 +70,36 @@ def fit_linear(
     loaded = {s: load(p, run) for s, p in files.items()}
     out, stage = folder / "linear_fit.json", Stage("fit_linear", run)
     inputs = {f"messages_{s}": p for s, p in files.items()}
-    if already_done(out, arguments, inputs, overwrite):
-        return stage.already_done(out)
-    scored, meta = loaded[split]
-    if "force" not in scored:
-        whose = f"--run {run}" if messages is None else f"--messages {messages}"
-        raise UserError(
-            f"{relative(files[split])} holds no true forces: the system is not known here",
-            f"skip this stage:  python symbolic_reg.py {whose}",
-        )
-    fitted_to = loaded.get("train") or _with_predictions(*loaded[split], seed)
-    from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
+    with alone_making(out):
+        if already_done(out, arguments, inputs, overwrite):
+            return stage.already_done(out)
+        scored, meta = loaded[split]
+        if "force" not in scored:
+            whose = f"--run {run}" if messages is None else f"--messages {messages}"
+            raise UserError(
+                f"{relative(files[split])} holds no true forces: the system is not known here",
+                f"skip this stage:  python symbolic_reg.py {whose}",
+            )
+        fitted_to = loaded.get("train") or _with_predictions(*loaded[split], seed)
+        from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
 
-    law = None
-    if messages is None and has_additive_node(config := records.load(RunConfig, run_dir(run) / "config.json")):
-        dataset = dataset_of_run(run, config)
-        scored, fitted_to = with_motion(scored, dataset), (with_motion(fitted_to[0], dataset), fitted_to[1])
-        system = system_of(dataset.meta.system)
-        law = None if system is None else law_of_system(system, dataset.dim)
-    result, drawn = measure(scored, fitted_to, meta, cutoff, seed, law)
-    title = f"{run}: messages against true {drawn['target']}"
-    figure = plots.linear_fit(*(drawn[k] for k in ("message", "fitted", "labels", "scores", "forces")), title)
-    save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
-    what = "mean KL" if "logvar" in scored else "standard deviation"
-    figure = plots.importance_bars(
-        np.array(result["importance"]), result["top_components"], result["top_share"], what, run
-    )
-    save_bytes(folder / "importance.png", plots.save_bytes(figure))
-    made = provenance("fit_linear", arguments, inputs, stage.seconds)
-    fit = records.save(LinearFit, out, made | result)
+        law = None
+        if messages is None and has_additive_node(config := records.load(RunConfig, run_dir(run) / "config.json")):
+            dataset = dataset_of_run(run, config)
+            scored, fitted_to = with_motion(scored, dataset), (with_motion(fitted_to[0], dataset), fitted_to[1])
+            system = system_of(dataset.meta.system)
+            law = None if system is None else law_of_system(system, dataset.dim)
+        result, drawn = measure(scored, fitted_to, meta, cutoff, seed, law)
+        title = f"{run}: messages against true {drawn['target']}"
+        figure = plots.linear_fit(*(drawn[k] for k in ("message", "fitted", "labels", "scores", "forces")), title)
+        save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
+        what = "mean KL" if "logvar" in scored else "standard deviation"
+        figure = plots.importance_bars(
+            np.array(result["importance"]), result["top_components"], result["top_share"], what, run
+        )
+        save_bytes(folder / "importance.png", plots.save_bytes(figure))
+        made = provenance("fit_linear", arguments, inputs, stage.seconds)
+        fit = records.save(LinearFit, out, made | result)
     best = fit.best_target
     shown = {} if best == "force" else {f"r2_trim90_{best}": fit.targets[best].r2_trim90}
     return stage.done(

@@ -13,6 +13,7 @@ from distill.files.provenance import already_done, provenance
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
+from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage
 from distill.tracks import names
 from distill.tracks.blocks import Cut
@@ -65,33 +66,34 @@ def import_tracks(
     opened = {f"file_{k}" if k else "file": p for k, p in enumerate(files_read(sources))}
     if not opened or not all(p.is_file() for p in opened.values()):
         read(sources, asked)  # says what is wrong
-    may_be_done = _ours(path, list(opened.values()), arguments["files"], overwrite)
-    if may_be_done and already_done(path.with_suffix(".json"), arguments, opened, overwrite):
-        return stage.already_done(path)
-    tracks = read(sources, asked)
-    check_magnitudes(tracks.vectors() | tracks.properties, relative(sources[0]))
-    noticed = unboxed(tracks, asked.box)
-    done = complete(tracks, relative(sources[0]), mass, cutoff, box)
-    done.lines += noticed + doubts.repeated(done.arrays.get("observed", done.arrays["pos"]), done.held)
-    if quick:
-        done.arrays = {k: v[:QUICK_TRAJECTORIES] if _by_trajectory(k, v, done) else v for k, v in done.arrays.items()}
-    smooth(done)
-    lines, numbers = summary(tracks, done, noise_in(done))
-    count, frames, n, dim = done.arrays["pos"].shape
-    about = provenance(STAGE, arguments, opened, stage.seconds)
-    for source in about["inputs"].values():
-        source["path"] = Path(source["path"]).name  # where it lay is nobody else's business
-    about |= {
-        "n": n,
-        "dim": dim,
-        "report": numbers | {"noticed": done.lines},
-        "measured": done.measured,
-        "derived": done.derived,
-        "bodies": tracks.bodies,
-        "system": {"held": done.held},
-        "categories": done.categories,
-    }
-    save_dataset(path, done.arrays, about)
+    with alone_making(path):
+        may_be_done = _ours(path, list(opened.values()), arguments["files"], overwrite)
+        if may_be_done and already_done(path.with_suffix(".json"), arguments, opened, overwrite):
+            return stage.already_done(path)
+        tracks = read(sources, asked)
+        check_magnitudes(tracks.vectors() | tracks.properties, relative(sources[0]))
+        noticed = unboxed(tracks, asked.box)
+        done = complete(tracks, relative(sources[0]), mass, cutoff, box)
+        done.lines += noticed + doubts.repeated(done.arrays.get("observed", done.arrays["pos"]), done.held)
+        if quick:
+            done.arrays |= {k: v[:QUICK_TRAJECTORIES] for k, v in done.arrays.items() if _by_trajectory(k, v, done)}
+        smooth(done)
+        lines, numbers = summary(tracks, done, noise_in(done))
+        count, frames, n, dim = done.arrays["pos"].shape
+        about = provenance(STAGE, arguments, opened, stage.seconds)
+        for source in about["inputs"].values():
+            source["path"] = Path(source["path"]).name  # where it lay is nobody else's business
+        about |= {
+            "n": n,
+            "dim": dim,
+            "report": numbers | {"noticed": done.lines},
+            "measured": done.measured,
+            "derived": done.derived,
+            "bodies": tracks.bodies,
+            "system": {"held": done.held},
+            "categories": done.categories,
+        }
+        save_dataset(path, done.arrays, about)
     del tracks
     done.arrays.clear()
     load_dataset(str(path))  # says what a stage will say of it

@@ -16,6 +16,7 @@ from distill.identities.tell import says, told_beside, value_lines
 from distill.shell import paths
 from distill.shell.errors import UserError, about, near_miss
 from distill.shell.paths import relative
+from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage
 
 STAGE = "learn_properties"
@@ -49,33 +50,34 @@ def learn_properties(
     number, names = bodies(source)
     known = known_values(reference, names, unknown)
     arguments |= {"dataset": source.name, "name": name, "reference": [f"{names[k]}={v!r}" for k, v in known.items()]}
-    if path.is_file():
-        maker = records.load(DatasetRecord, side).stage if side.is_file() else "somebody else"
-        if maker != STAGE:
-            raise UserError(f"{relative(path)} is there and was made by {maker}", "give another --name")
-        if already_done(side, arguments, inputs, overwrite):
-            return stage.already_done(path)
-    out = paths.OUTPUTS / name
-    if not overwrite:
-        records.refuse_foreign(LearntRecord, out / "properties.json")
-    with about(relative(source.path), "see docs/bodies.md"):
-        found = learn(source, unknown, known, seed, quick)
-    if taken := [k for k in found.told if k != unknown and k in source.measured_properties]:
-        found_it = f"what was found is told as '{taken[0]}', which {relative(source.path)} has measured already"
-        raise UserError(found_it, f"learn it together with the other:  --unknown {taken[0]}")
-    truth = {k: compared(source, number, found.told[k].values, k, known) for k in found.told}
-    made = provenance(STAGE, arguments, inputs, stage.seconds)
-    from distill.report import plots  # matplotlib takes a second
+    with alone_making(path):
+        if path.is_file():
+            maker = records.load(DatasetRecord, side).stage if side.is_file() else "somebody else"
+            if maker != STAGE:
+                raise UserError(f"{relative(path)} is there and was made by {maker}", "give another --name")
+            if already_done(side, arguments, inputs, overwrite):
+                return stage.already_done(path)
+        out = paths.OUTPUTS / name
+        if not overwrite:
+            records.refuse_foreign(LearntRecord, out / "properties.json")
+        with about(relative(source.path), "see docs/bodies.md"):
+            found = learn(source, unknown, known, seed, quick)
+        if taken := [k for k in found.told if k != unknown and k in source.measured_properties]:
+            found_it = f"what was found is told as '{taken[0]}', which {relative(source.path)} has measured already"
+            raise UserError(found_it, f"learn it together with the other:  --unknown {taken[0]}")
+        truth = {k: compared(source, number, found.told[k].values, k, known) for k in found.told}
+        made = provenance(STAGE, arguments, inputs, stage.seconds)
+        from distill.report import plots  # matplotlib takes a second
 
-    save_bytes(out / "properties.png", plots.save_bytes(plots.learnt(found, names, truth, source.name)))
-    records.save(LearntRecord, out / "properties.json", made | record(found, names, truth, source, name, unknown))
-    meta = source.meta
-    categories = {k: list(levels) for k, levels in source.categories.items()}
-    about_it = made | {"n": source.n, "dim": source.dim, "bodies": names, "categories": categories}
-    about_it |= {"measured": [m for m in meta.measured if m not in (unknown, *found.told)]}
-    about_it |= {"derived": meta.derived | {k: "learnt from the motion" for k in found.told}}
-    about_it |= {"system": meta.system if known and set(found.told) == {unknown} else {"held": meta.system.held}}
-    save_dataset(path, arrays_with(source, number, unknown, found), about_it)
+        save_bytes(out / "properties.png", plots.save_bytes(plots.learnt(found, names, truth, source.name)))
+        records.save(LearntRecord, out / "properties.json", made | record(found, names, truth, source, name, unknown))
+        meta = source.meta
+        categories = {k: list(levels) for k, levels in source.categories.items()}
+        about_it = made | {"n": source.n, "dim": source.dim, "bodies": names, "categories": categories}
+        about_it |= {"measured": [m for m in meta.measured if m not in (unknown, *found.told)]}
+        about_it |= {"derived": meta.derived | {k: "learnt from the motion" for k in found.told}}
+        about_it |= {"system": meta.system if known and set(found.told) == {unknown} else {"held": meta.system.held}}
+        save_dataset(path, arrays_with(source, number, unknown, found), about_it)
     load_dataset(str(path))  # says what a stage will say of it
     lines = [*says(found, unknown), *value_lines(found, names, truth)]
     shown = {"role": found.role, "bodies": len(names), "error": found.error}

@@ -1,7 +1,9 @@
 """A first answer in seconds, without any network or search: the stage ``look``."""
 
+from pathlib import Path
+
 from distill.files import records
-from distill.files.dataset import load_dataset
+from distill.files.dataset import Dataset, load_dataset
 from distill.files.kinds import LookRecord
 from distill.files.names import splines_name
 from distill.files.provenance import provenance
@@ -11,6 +13,7 @@ from distill.pipeline.forces import MORE
 from distill.shell import paths
 from distill.shell.errors import about
 from distill.shell.paths import relative
+from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage
 from distill.splines.blocks import with_motion
 from distill.splines.observations import observations
@@ -42,6 +45,12 @@ def look(dataset: str, *, seed: int = 0, threads: int = 1, overwrite: bool = Fal
     """
     arguments = dict(locals())
     data, stage = load_dataset(dataset), Stage("look", dataset)
+    out = paths.OUTPUTS / splines_name(data.name) / "look.png"
+    with alone_making(out.with_suffix(".json")):
+        return _looked(data, stage, out, arguments, seed, quick)
+
+
+def _looked(data: Dataset, stage: Stage, out: Path, arguments: dict, seed: int, quick: bool) -> Done:
     with about(relative(data.path), MORE):
         length = with_window(data, seed)
         edges = observations(data, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
@@ -60,7 +69,6 @@ def look(dataset: str, *, seed: int = 0, threads: int = 1, overwrite: bool = Fal
         lines.append(f"train     {other}")
     from distill.report import plots  # matplotlib takes a second
 
-    out = paths.OUTPUTS / splines_name(data.name) / "look.png"
     save_bytes(out, plots.save_bytes(plots.first_look(fit, edges, held, found, told, data.name)))
     made = provenance("look", arguments, {"dataset": data.path}, stage.seconds) | told | of_fit(fit, edges)
     records.save(LookRecord, out.with_suffix(".json"), made | {"dataset": data.name, "receivers": len(nodes.first)})

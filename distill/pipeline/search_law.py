@@ -41,7 +41,7 @@ from distill.search.targets import Target, load_front, of_group, radial_targets,
 from distill.shell import paths
 from distill.shell.errors import UserError, about
 from distill.shell.paths import relative
-from distill.shell.processes import GUARD, alone, workers
+from distill.shell.processes import GUARD, alone_making, workers
 from distill.shell.stage import Done, Stage, progress, warn
 from distill.shooting import account as shooting_account
 from distill.survey.labels import against_tracks
@@ -105,32 +105,37 @@ def search_law(
     asked.pop("export")
     plan = planned(asked)
     run, out, stage = plan.run, plan.folder / "law.json", Stage("symbolic_reg", plan.run)
-    there = bool(export) and out.is_file() and not overwrite and _as_it_is(asked)
-    if there or already_done(out, plan.arguments, plan.inputs, overwrite):
+    with alone_making(out):
+        there = bool(export) and out.is_file() and not overwrite and _as_it_is(asked)
+        if not there and not already_done(out, plan.arguments, plan.inputs, overwrite):
+            return _made(plan, stage, out, threads, export)
         if plan.given.config is None and is_stale(run):
             _write_report(run)
         programs.brought_up(plan.folder)
         if not export:
             return stage.already_done(out)
         return stage.done(out, _exported(plan, export), **_headline(records.load(LawRecord, out)))
+
+
+def _made(plan: Plan, stage: Stage, out: Path, threads: int, export: Sequence[str]) -> Done:
+    """Search, compose the law and write all that is told of it."""
     if sys.stderr.isatty():
         print(f"engine {plan.options.engine}: {plan.reason}", file=sys.stderr, flush=True)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
 
-    with alone(plan.folder / "symbolic"):
-        found = searched(plan, threads)
+    found = searched(plan, threads)
     law, content = composed(plan, found)
     columns = {
         name: (np.array([r.complexity for r in f.rows]), np.array([r.loss for r in f.rows]), f.chosen)
         for name, f in found.fronts.items()
     }
-    save_bytes(plan.folder / "pareto.png", plots.save_bytes(plots.pareto(columns, run)))
+    save_bytes(plan.folder / "pareto.png", plots.save_bytes(plots.pareto(columns, plan.run)))
     made = provenance("symbolic_reg", plan.arguments, plan.inputs, stage.seconds)
     made["versions"] |= load_engine(found.options.engine).versions()
-    made |= {"run": run, "engine": found.options.engine, "engine_reason": found.reason}
+    made |= {"run": plan.run, "engine": found.options.engine, "engine_reason": found.reason}
     record = records.save(LawRecord, out, made | content)
     if found.forces.config is None:  # no later stage writes it
-        _write_report(run)
+        _write_report(plan.run)
     programs.brought_up(plan.folder, record)
     lines = [law.equation()["text"]] if beyond_radial(law) else []
     lines += _exported(plan, export)

@@ -21,6 +21,7 @@ from distill.shell import paths
 from distill.shell.errors import UsageError, UserError
 from distill.shell.kinds import resolve
 from distill.shell.paths import relative
+from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage, warn
 
 COPIES = 8  # of the positions in memory at the worst moment, roughly
@@ -58,26 +59,27 @@ def simulate(
     name = dataset_name(job.system.name, n, dim, seed, args.tag)
     path = paths.DATASETS / f"{name}.npz"
     side, stage, arguments = path.with_suffix(".json"), Stage("simulate", name), vars(args)
-    if path.is_file() and not side.is_file() and not overwrite:
-        found = f"{relative(path)} exists without its .json: it was not made here"
-        raise UserError(found, "choose a --tag to keep both, or add --overwrite to replace it")
-    if path.is_file() and already_done(side, arguments, job.inputs, overwrite):
-        return stage.already_done(path, draw(name, job.system, plot, animate))
-    _check_room(8 * math.prod(job.size), path)
-    try:
-        arrays = job.make()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; nothing was written") from None
-    report = arrays.pop("report")
-    if count := report.get("dropped"):
-        warn(f"{count} trajectories could not be integrated and were replaced by others: see {relative(side)}")
-    arrays["split"] = make_split(trajectories, seed)
-    arrays["acc"] = noisy(arrays["acc"], seed, acceleration_noise, additive_noise or 0.0)
-    arrays, categories = coded(arrays)
-    about = provenance("simulate", arguments, job.inputs, stage.seconds) | {"categories": categories}
-    about |= {"system": describe(job.system), "n": n, "dim": dim, "report": report}
-    about |= {"acceleration_noise": acceleration_noise, "additive_noise": additive_noise or 0.0}
-    save_dataset(path, arrays, about)
+    with alone_making(path):
+        if path.is_file() and not side.is_file() and not overwrite:
+            found = f"{relative(path)} exists without its .json: it was not made here"
+            raise UserError(found, "choose a --tag to keep both, or add --overwrite to replace it")
+        if path.is_file() and already_done(side, arguments, job.inputs, overwrite):
+            return stage.already_done(path, draw(name, job.system, plot, animate))
+        _check_room(8 * math.prod(job.size), path)
+        try:
+            arrays = job.make()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("interrupted; nothing was written") from None
+        report = arrays.pop("report")
+        if count := report.get("dropped"):
+            warn(f"{count} trajectories could not be integrated and were replaced by others: see {relative(side)}")
+        arrays["split"] = make_split(trajectories, seed)
+        arrays["acc"] = noisy(arrays["acc"], seed, acceleration_noise, additive_noise or 0.0)
+        arrays, categories = coded(arrays)
+        about = provenance("simulate", arguments, job.inputs, stage.seconds) | {"categories": categories}
+        about |= {"system": describe(job.system), "n": n, "dim": dim, "report": report}
+        about |= {"acceleration_noise": acceleration_noise, "additive_noise": additive_noise or 0.0}
+        save_dataset(path, arrays, about)
     lines = draw(name, job.system, plot, animate)
     shown = {label: report[key] for label, key in job.shown.items()}
     return stage.done(path, lines, trajectories=trajectories, frames=frames, **shown)

@@ -113,12 +113,15 @@ def train(
             jobs.append(job)
     if not jobs:
         return finished
-    where, digest, trainers = pick_device(device, threads), sha256(data.path), []
+    where, digest, waiting = pick_device(device, threads), sha256(data.path), []
     with contextlib.ExitStack() as held:
         for job in jobs:
             held.enter_context(alone(job.folder))
-            trainers.append(job.trainer(data, digest, where, trainers[0] if trainers else None, found))
-        waiting = list(zip(jobs, trainers, strict=True))
+            if done := job.done_before(data):  # by another process, since it was asked before
+                finish(done)
+            else:
+                like = waiting[0][1] if waiting else None
+                waiting.append((job, job.trainer(data, digest, where, like, found)))
         while waiting:
             group = waiting[:1]
             if stack == "on" or (stack == "auto" and where == "cuda" and not own_edges):

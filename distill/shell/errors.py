@@ -7,6 +7,13 @@ from collections.abc import Iterator
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
+def printable(text: str) -> str:
+    r"""``text`` for a terminal: names in files of others may hold characters that move its cursor, colour it or turn
+    the direction of writing, which are spelt, as in ``\x1b``; lines stay lines.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 class UserError(Exception):
     """Something the user can put right: told in one line on stderr, exit code 1, no traceback.
 
@@ -24,7 +31,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         text = self.message if self.fix is None else f"{self.message}; {self.fix}"
-        return " ".join(text.split())
+        return printable(" ".join(text.split()))
 
 
 class UsageError(UserError):

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,9 @@ from distill.shell.paths import relative
 
 # Ctrl-C; what batch systems send before they kill; what a closed terminal sends
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SOON = 0.05  # seconds until a signal is sent again
+ATTEMPTS = 100  # at a folder that others take away
+LOCK = ".lock"  # end of the name of a folder that is there while a file is made
 # a new process imports the script it was started from, and would run its calls again
 GUARD = "in a script of your own, call distill below 'if __name__ == \"__main__\":'"
 
@@ -36,29 +40,81 @@ def on_ending(handler) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from the block with the same ``folder``; ``UserError`` where one is in it. A folder that is
-    made for it and stays empty goes again.
+def not_lost() -> Iterator[None]:
+    """A ``KeyboardInterrupt`` that is raised where nobody can catch it, as while memory is tidied up, comes again.
+
+    Python prints exceptions of callbacks and destructors and goes on: the process would not end.
+    """
+    former = sys.unraisablehook
+
+    def again(unraisable) -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            threading.Timer(SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
+        else:
+            former(unraisable)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = former
+
+
+@contextlib.contextmanager
+def alone(folder: Path, what: Path | None = None) -> Iterator[None]:
+    """Keep other processes from the block with the same ``folder``; ``UserError`` where one is in it, at work on
+    ``what`` (the folder). Folders that are made for it and stay empty go again.
 
     The system forgets a lock when its process ends, however that was, and a file system that knows none has none.
     """
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    handle = _locked(folder, what or folder)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            found = f"another process is at work in {relative(folder)}"
-            raise UserError(found, "wait for it to end, or end it, then run the same command again") from None
-        except OSError:
-            pass
         yield
     finally:
-        os.close(handle)
-        if made:
+        for path in made:
             with contextlib.suppress(OSError):
-                folder.rmdir()
+                path.rmdir()
+        if handle is not None:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def alone_making(file: Path) -> Iterator[None]:
+    """``alone`` for a block that makes ``file``, by a folder beside it that is there as long."""
+    place = file.with_name(f".{file.name}{LOCK}")
+    with alone(place, file):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                place.rmdir()  # also where a process that was killed has left it
+
+
+def _locked(folder: Path, what: Path) -> int | None:
+    """The open ``folder``, which no other process has locked now; None where nothing can be made or locked."""
+    for _ in range(ATTEMPTS):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # whoever was in the block has taken the folder away
+        except OSError:
+            return None  # where results are there they can be found; where not, writing them will tell
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), os.stat(folder)):
+                return handle
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            os.close(handle)
+            fix = "wait for it to end, or end it, then run the same command again"
+            raise UserError(f"another process is at work in {relative(what)}", fix) from None
+        except OSError:
+            return handle
+        os.close(handle)
+    return None
 
 
 def follow_parent() -> None:

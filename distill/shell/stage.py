@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from distill.shell.errors import EXIT_ERROR, EXIT_INTERRUPTED, UserError
+from distill.shell.errors import EXIT_ERROR, EXIT_INTERRUPTED, UserError, printable
 from distill.shell.paths import relative
-from distill.shell.processes import on_ending
+from distill.shell.processes import not_lost, on_ending
 
 
 def progress(iterable=None, *, total=None, desc="", unit="it"):
@@ -40,7 +40,7 @@ class Done:
         shown = "  ".join(f"{k} {_short(v)}" for k, v in self.numbers.items())
         shown = "already done with the same arguments and inputs" if self.before else shown
         last = f"{self.stage}  {self.subject}  {shown}  {self.seconds:.1f} s  -> {relative(self.path)}"
-        return "\n".join([*self.lines, last])
+        return printable("\n".join([*self.lines, last]))
 
 
 class Stage:
@@ -68,7 +68,7 @@ def _short(value) -> str:
 
 
 def warn(text: str) -> None:
-    print("warning: " + " ".join(text.split()), file=sys.stderr, flush=True)
+    print(printable("warning: " + " ".join(text.split())), file=sys.stderr, flush=True)
 
 
 # what a user can put right: a folder that is not there or not writable, a full disk, a directory in place of a file
@@ -84,7 +84,7 @@ def run_script(main) -> None:
     SIGTERM and SIGHUP end it as Ctrl-C does: by a ``KeyboardInterrupt``, so that children end and nothing is half done.
     """
     try:
-        with on_ending(signal.default_int_handler):
+        with not_lost(), on_ending(signal.default_int_handler):
             code = main()
         sys.stdout.flush()
         raise SystemExit(code or 0)
@@ -103,9 +103,7 @@ def run_script(main) -> None:
         if exc.errno not in _OF_THE_USER:
             raise
         where = relative(exc.filename) if exc.filename else "the output"
-        print(
-            f"error: cannot use {where}: {exc.strerror}; free space or choose a writable folder"
-            " (DISTILL_DATASETS, DISTILL_MODEL_WEIGHTS, DISTILL_OUTPUTS)",
-            file=sys.stderr,
-        )
+        places = "(DISTILL_DATASETS, DISTILL_MODEL_WEIGHTS, DISTILL_OUTPUTS)"
+        told = f"error: cannot use {where}: {exc.strerror}; free space or choose a writable folder {places}"
+        print(printable(told), file=sys.stderr)
     raise SystemExit(EXIT_ERROR)

@@ -1,5 +1,6 @@
 """A small dataset, run and law with every kind of file that stages hand on, written by their own writers."""
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from distill.files.messages import load_messages
 from distill.files.names import messages_path
 from distill.files.provenance import provenance
 from distill.files.tensors import load_tensors, save_tensors
+from distill.formulas.text import parse
 from distill.network.weights import load_run
-from distill.physics.law import law_of
+from distill.physics.law import Law, law_of
+from distill.physics.terms import About
 from distill.search import given, targets
 from distill.search.front import Front, Row
 from distill.shell import paths
@@ -33,7 +36,10 @@ RECORDS = {
     "generalization.json": kinds.Generalization,
     "look.json": kinds.LookRecord,
     "properties.json": kinds.LearntRecord,
+    "properties.json of a network": kinds.TrainedRecord,
+    "law.json with a wake": kinds.LawRecord,
 }
+PLAIN = ("law.json", "linear_fit.json", "generalization.json", "look.json", "properties.json")
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,13 @@ def made(folder: Path) -> list[File]:
     save_tensors(checkpoint, load_run(RUN)[0].state_dict(), {"step": 3, "identity": IDENTITY})
     reads["checkpoint.safetensors"] = (checkpoint, lambda: restored(checkpoint))
     for name, kind in RECORDS.items():
-        path = out / name
+        out = paths.OUTPUTS / RUN if name in PLAIN else paths.OUTPUTS / f"{RUN}-more"
+        path = out / name.split()[0]
         record = provenance(kind.STAGE, {}, {"dataset": dataset}, 0.0) | filled(kind)
         if kind is kinds.LawRecord:
             record["pair"] |= {"text": "-2.0*(r - 1.0)", "variables": ["r"]}
+            if name not in PLAIN:
+                record |= wake()
         records.save(kind, path, record)
         reads[name] = (path, lambda kind=kind, path=path: composed(records.load(kind, path)))
     r = sp.Symbol("r", positive=True)
@@ -84,6 +93,7 @@ def made(folder: Path) -> list[File]:
     for name in ("front.json", "hall_of_fame.csv"):
         reads[name] = (place / name, lambda: targets.load_front(place, target, {"seed": 1}))
     files = [File(name, *of) for name, of in reads.items()]
+    out = paths.OUTPUTS / RUN
     foreign = folder / "theirs.npz"
     np.savez(foreign, **{k: arrays[k] for k in ("pos", "vel", "acc", "mass")})
     files.append(File("dataset of others", foreign, lambda: load_dataset(str(foreign)), own=False))
@@ -95,7 +105,37 @@ def made(folder: Path) -> list[File]:
     rows = [f"{b},{t / 10},{np.sin(t + b)},{np.cos(t - b)}" for t in range(12) for b in range(3)]
     table.write_text("\n".join(["id,t,x,y", *rows]) + "\n")
     files.append(File("table of others", table, lambda: read([table], Asked()), own=False))
-    return files
+    return files + tracks_of_others(folder, arrays)
+
+
+def wake() -> dict:
+    """What a law.json says of a force from points displaced from the senders, and of a field and friction beside it."""
+    known = ("s", "r", "m_i", "m_j", "q_i", "q_j", "t")
+    behind = About((0.1, -0.3), parse("-0.4*q_i*q_j*exp(-1.2*s)/s^2", known))
+    law = Law(parse("q_i*q_j*exp(-r)/r^2", known), {"drag": 0.02}, pairs={"displaced": behind})
+    pair = filled(kinds.PairLaw) | {"text": "q_i*q_j*exp(-r)/r^2", "variables": ["r", "m_i", "m_j", "q_i", "q_j"]}
+    return {"pair": pair, "pairs": law.pairs_json(), "node": law.node_json(2)}
+
+
+def tracks_of_others(folder: Path, arrays: dict) -> list[File]:
+    """Positions as other programs write them."""
+    pos, places = (
+        arrays["pos"][:6],
+        {name: folder / name for name in ("t.npz", "data.npy", "t.xyz", "t.dump", "t.csv.gz")},
+    )
+    np.savez(places["t.npz"], pos=pos, vel=arrays["vel"][:6], mass=arrays["mass"][:6])
+    np.save(places["data.npy"], np.concatenate([pos, arrays["vel"][:6]], -1))
+    frames = pos[0]
+    xyz = [[f"{len(f)}", "Properties=species:S:1:pos:R:2", *(f"A {x:.9f} {y:.9f} 0.0" for x, y in f)] for f in frames]
+    places["t.xyz"].write_text("\n".join(line.replace("pos:R:2", "pos:R:3") for frame in xyz for line in frame) + "\n")
+    dump = []
+    for step, frame in enumerate(frames):
+        dump += ["ITEM: TIMESTEP", str(step), "ITEM: NUMBER OF ATOMS", str(len(frame)), "ITEM: BOX BOUNDS ff ff ff"]
+        dump += ["-9 9"] * 3 + ["ITEM: ATOMS id x y", *(f"{k} {x:.9f} {y:.9f}" for k, (x, y) in enumerate(frame))]
+    places["t.dump"].write_text("\n".join(dump) + "\n")
+    rows = [f"{i},{k},{x:.9f},{y:.9f}" for k, frame in enumerate(frames) for i, (x, y) in enumerate(frame)]
+    places["t.csv.gz"].write_bytes(gzip.compress("\n".join(["id,frame,x,y", *rows, ""]).encode()))
+    return [File(f"{n} of others", p, lambda p=p: read([p], Asked()), own=False) for n, p in places.items()]
 
 
 def restored(path: Path) -> tuple:

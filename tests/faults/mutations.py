@@ -258,7 +258,8 @@ def mutated(files, seed: int, each: int) -> list[tuple[str, str, str, str]]:
             out.append((file.name, how, *told))
             shutil.rmtree(file.path) if file.path.is_dir() and not file.path.is_symlink() else file.path.unlink()
             file.path.write_bytes(keep)
-        print(f"{file.name:24} {time.process_time() - start:6.2f} s of CPU", *wrong(out), sep="\n  ", flush=True)
+        seconds = time.process_time() - start
+        print(f"{file.name:28} {seconds:6.2f} s of CPU", *wrong(out[-each:]), sep="\n  ", flush=True)
     return out
 
 
@@ -281,6 +282,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--each", type=int, default=150, help="changes of every file")
+    parser.add_argument("--files", help="only those with this in their names")
     args = parser.parse_args()
     sys.path[:0] = [str(Path(__file__).resolve().parents[k]) for k in (1, 2)]
     from distill.shell import paths
@@ -290,9 +292,8 @@ def main() -> int:
             setattr(paths, name, Path(folder, name.lower()))
         import base
 
-        found = mutated(base.made(Path(folder)), args.seed, args.each)
-    for row in wrong(found):
-        print(*row, sep="  ")
+        files = [f for f in base.made(Path(folder)) if (args.files or "") in f.name]
+        found = mutated(files, args.seed, args.each)
     print(table(found))
     return bool(wrong(found))
 

@@ -5,15 +5,15 @@ the layout of the paper's repository. A recording may have arrays of its own: ``
 """
 
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from distill.files.arrays import DAMAGE, array_of, arrays_of
 from distill.files.properties import KNOWN, MOST_LEVELS
+from distill.files.storage import require_memory
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.tracks import names
@@ -30,25 +30,14 @@ def read_npz(paths: Sequence[Path], asked: Asked) -> Tracks:
     """One ``.npz``."""
     path = _one(paths)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays, objects = {}, []
-            for name in file.files:
-                if name in asked.leave_out:
-                    continue
-                try:
-                    arrays[name] = file[name]
-                except ValueError as exc:
-                    if "pickle" not in str(exc):
-                        raise
-                    objects.append(name)
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError) as exc:
+        arrays = arrays_of(path, leave_out=asked.leave_out)
+    except DAMAGE as exc:
+        if "holds Python objects" in str(exc):
+            raise UserError(
+                f"{relative(path)}: {exc}, as a list of arrays of unequal shapes does; these are never loaded",
+                "write one array a recording:  numpy.savez('mine.npz', **{f'pos_{k}': x for k, x in enumerate(pos)})",
+            ) from None
         raise UserError(f"{relative(path)} is damaged or no .npz file ({str(exc)[:80]})", "copy it again") from None
-    if objects:
-        raise UserError(
-            f"{relative(path)}: '{objects[0]}' holds Python objects, as a list of arrays of unequal shapes does;"
-            " these are never loaded",
-            "write one array a recording:  numpy.savez('mine.npz', **{f'pos_{k}': x for k, x in enumerate(pos)})",
-        )
     return from_arrays(arrays, asked, relative(path))
 
 
@@ -77,9 +66,9 @@ def companions(paths: Sequence[Path]) -> list[Path]:
 
 def _load(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as exc:
-        why = "it holds Python objects, which are never loaded" if "pickle" in str(exc) else str(exc)[:80]
+        return array_of(path)
+    except DAMAGE as exc:
+        why = "it holds Python objects, which are never loaded" if "Python objects" in str(exc) else str(exc)[:80]
         raise UserError(f"{relative(path)} cannot be read as .npy ({why})", "save it as an array of numbers") from None
 
 
@@ -92,6 +81,7 @@ def read_hdf5(paths: Sequence[Path], asked: Asked) -> Tracks:
     path = _one(paths)
     try:
         with h5py.File(path, "r") as file:
+            require_memory(_size(file, h5py), relative(path))
             arrays = {k: v[()] for k, v in file.items() if isinstance(v, h5py.Dataset) and k not in asked.leave_out}
             groups = {k: v for k, v in file.items() if isinstance(v, h5py.Group)}
             if not arrays and len(groups) == 1:
@@ -102,6 +92,18 @@ def read_hdf5(paths: Sequence[Path], asked: Asked) -> Tracks:
     except OSError as exc:
         raise UserError(f"{relative(path)} is damaged or no HDF5 file ({str(exc)[:80]})", "copy it again") from None
     return from_arrays(arrays, asked, relative(path))
+
+
+def _size(file, h5py) -> int:
+    """Bytes of all arrays in memory, which a file of few bytes may have many of."""
+    sizes = [0]
+
+    def add(_, item) -> None:
+        if isinstance(item, h5py.Dataset):
+            sizes.append(item.size * item.dtype.itemsize)
+
+    file.visititems(add)
+    return sum(sizes)
 
 
 def _datasets(group, h5py) -> dict:

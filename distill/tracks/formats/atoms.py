@@ -17,7 +17,7 @@ from distill.shell.paths import relative
 from distill.shell.stage import progress
 from distill.tracks import names
 from distill.tracks.formats.tables import named
-from distill.tracks.formats.text import opened
+from distill.tracks.formats.text import DAMAGE, lines_of, opened
 from distill.tracks.rows import Rows
 from distill.tracks.tracks import Asked, Tracks
 
@@ -50,7 +50,7 @@ def _read(paths: Sequence[Path], asked: Asked, frames) -> Tracks:
     for path in paths:
         gathered: list[dict] = []
         label, first, found, timed = path.name if len(paths) > 1 else None, None, None, None
-        for time, number, box, columns in progress(frames(path), desc="reading", unit="frame"):
+        for time, number, box, columns in progress(_told(frames(path), path), desc="reading", unit="frame"):
             where = f"{relative(path)}, frame {number}"
             columns = {k: v for k, v in columns.items() if k not in asked.leave_out}
             count = len(next(iter(columns.values())))
@@ -81,6 +81,18 @@ def _read(paths: Sequence[Path], asked: Asked, frames) -> Tracks:
     if not out.spaced and asked.dt:
         out.spaced = True
     return out
+
+
+def _told(frames: Iterator[tuple], path: Path) -> Iterator[tuple]:
+    """The same frames; ``UserError`` for whatever a damaged file makes of the one after the last that is good."""
+    good = 0
+    try:
+        for frame in frames:
+            good += 1
+            yield frame
+    except (ValueError, IndexError, NameError, TypeError, OverflowError, RuntimeError, *DAMAGE) as exc:
+        why = f"{str(exc)[:80]}" if isinstance(exc, DAMAGE) else "a line is not what it should be"
+        raise UserError(f"{relative(path)}, frame {good}, is damaged or cut off ({why})", "copy it again") from None
 
 
 def _together(parts: list[dict]) -> dict:
@@ -118,8 +130,8 @@ def _columns(lines: Sequence[str], labels: Sequence[str], where: str) -> dict[st
 
 def lammps_frames(path: Path) -> Iterator[tuple]:
     """Frames of a text dump: (None or time, time step, box or None, columns)."""
-    with opened(path) as file:
-        time = step = box = None
+    with opened(path) as text:
+        file, time, step, box = lines_of(text, path), None, None, None
         while line := next((line for line in file if line.strip()), None):
             if not line.startswith("ITEM:"):
                 raise UserError(
@@ -205,7 +217,8 @@ _RENAMED |= {"acc": "a", "accelerations": "a", "acceleration": "a", "positions":
 
 def extxyz_frames(path: Path) -> Iterator[tuple]:
     """Frames of (extended) XYZ: (time or None, number, box or None, columns)."""
-    with opened(path) as file:
+    with opened(path) as text:
+        file = lines_of(text, path)
         for number in itertools.count():
             line = next((line for line in file if line.strip()), None)
             if line is None:

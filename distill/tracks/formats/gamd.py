@@ -5,12 +5,12 @@ of frames need not be consecutive nor the same for all seeds.
 """
 
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from distill.files.arrays import DAMAGE, arrays_of
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.tracks.rows import Rows
@@ -56,9 +56,8 @@ def read_folder(folder: Path, asked: Asked) -> Tracks:
 
 def _frame(path: Path) -> Sequence[np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = [file[name].astype(float) for name in ("pos", "vel", "forces")]
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError) as exc:
+        arrays = [a.astype(float) for a in arrays_of(path, ("pos", "vel", "forces")).values()]
+    except DAMAGE as exc:
         raise UserError(
             f"{relative(path)} is damaged or lacks pos, vel or forces ({str(exc)[:60]})", "copy it again"
         ) from None

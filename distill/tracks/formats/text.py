@@ -7,6 +7,7 @@ with gzip, bzip2 or xz are read. Nothing is held but one part of ``ROWS`` rows.
 import bz2
 import gzip
 import io
+import itertools
 import lzma
 import re
 import zlib
@@ -20,8 +21,10 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
 ROWS = 250_000  # read at once
+LONGEST = 20_000_000  # characters of a line
 LOOK = 200  # lines that are looked at before
 PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+DAMAGE = (EOFError, UnicodeError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)  # what unpacking raises
 COMMENT = ("#", "%", "//")
 DELIMITERS = ("\t", ";", ",", "|", None)  # None: blanks
 
@@ -45,12 +48,20 @@ def opened(path: Path, encoding: str = "utf-8-sig") -> io.TextIOBase:
     return opener(path, "rt", encoding=encoding, newline=None)
 
 
+def lines_of(file: io.TextIOBase, path: Path) -> Iterator[str]:
+    """The lines of an open file; ``UserError`` for one that no table has, as in a small file that unpacks to much."""
+    while line := file.readline(LONGEST):
+        if len(line) == LONGEST:
+            raise UserError(f"{relative(path)} has a line of more than {LONGEST:,} characters", "it is no table")
+        yield line
+
+
 def _head(path: Path) -> tuple[list[str], str]:
     """The first lines, and the encoding they are in; ``UserError`` for what is no text."""
     for encoding in ("utf-8-sig", "utf-16", "latin-1"):
         try:
             with opened(path, encoding) as file:
-                lines = [line for _, line in zip(range(LOOK), file, strict=False)]
+                lines = list(itertools.islice(lines_of(file, path), LOOK))
         except UnicodeError:
             continue
         except (EOFError, lzma.LZMAError, zlib.error) as exc:
@@ -164,7 +175,7 @@ def parts(found: Layout, columns: Sequence[str]) -> Iterator[dict[str, np.ndarra
             for _ in range(found.skip):
                 next(file)
             reader = pandas.read_csv(
-                _Uncommented(file),
+                _Uncommented(file, found.path),
                 sep=found.delimiter or r"\s+",
                 decimal=found.decimal,
                 header=None,
@@ -185,7 +196,7 @@ def parts(found: Layout, columns: Sequence[str]) -> Iterator[dict[str, np.ndarra
         raise UserError(
             f"{where} cannot be read as a table ({text.splitlines()[0][:90]})", "export it as CSV"
         ) from None
-    except (EOFError, UnicodeError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as exc:
+    except DAMAGE as exc:
         raise _damaged(found.path, exc) from None
 
 
@@ -201,8 +212,8 @@ def _exact(version: str) -> dict:
 class _Uncommented(io.TextIOBase):
     """A text file without the lines that are comments."""
 
-    def __init__(self, file):
-        self.file = file
+    def __init__(self, file, path: Path):
+        self.file, self.lines = file, lines_of(file, path)
 
     def readable(self):
         return True
@@ -211,7 +222,7 @@ class _Uncommented(io.TextIOBase):
         return self
 
     def __next__(self):
-        for line in self.file:
+        for line in self.lines:
             if not line.lstrip().startswith(COMMENT):
                 return line
         raise StopIteration
@@ -219,7 +230,7 @@ class _Uncommented(io.TextIOBase):
     def read(self, size: int = -1) -> str:
         block = self.file.read(size)
         if size >= 0 and block and not block.endswith("\n"):
-            block += self.file.readline()
+            block += next(self.lines, "")
         if any(mark in block for mark in COMMENT):
             lines = block.splitlines(keepends=True)
             block = "".join(line for line in lines if not line.lstrip().startswith(COMMENT)) or ("\n" if block else "")
