@@ -8,6 +8,7 @@ block's coefficients are those of all bodies, in proportion to powers of the val
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -127,14 +128,16 @@ def with_further(
     problem, v, errors = found.problem.with_(pairs=compress(data, wider, weight), scalings=scalings), found.values, None
     while True:
         trials = []
-        for k in (k for k, scaling in enumerate(problem.scalings) if scaling == LEFT):
-            more = problem.with_(scalings=(*problem.scalings[:k], OWN, *problem.scalings[k + 1 :]))
-            trials.append((held_out(more, v), more))
-        best, more = min(trials, key=lambda trial: typical(trial[0]), default=(None, None))
-        if more is None or not better(best, found.folds if errors is None else errors, np.sqrt(1 - WORTH)):
+        left = [k for k, scaling in enumerate(problem.scalings) if scaling == LEFT]
+        for k, scaling, strength in product(left, (*SCALINGS[problem.role], OWN), {problem.smooth, STRENGTHS[-2]}):
+            more = (*problem.scalings[:k], scaling, *problem.scalings[k + 1 :])
+            more = problem.with_(scalings=more, smooth=strength)
+            begun = minimise(more, with_nodes(more, v), STEPS, ROUGHLY)
+            trials.append((held_out(more, begun), more, begun))
+        best = min(trials, key=lambda trial: typical(trial[0]), default=None)
+        if best is None or not better(best[0], found.folds if errors is None else errors, np.sqrt(1 - WORTH)):
             break
-        problem, errors = more, best
-        v = minimise(problem, v, STEPS, ROUGHLY)
+        errors, problem, v = best
     if errors is None:
         return found, basis
     needed = [k for k, scaling in enumerate(problem.scalings) if scaling != LEFT]

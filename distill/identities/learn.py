@@ -81,6 +81,7 @@ class Learnt:
     groups: np.ndarray | None  # [body] of bodies that never meet those of another; None: there is one
     untried: tuple[str, ...]  # names of what was not asked for, as there are too many unknowns
     kept: float | None  # by how much several given values are off what the motion alone says, relatively, at most
+    law: str | None = None  # what was done with the law that was given, in words
 
 
 def learn(
@@ -410,7 +411,7 @@ def properties_of(
             free &= groups == (groups[next(iter(reference))] if reference else largest)
         p, jacobian = np.where(free, p, 0.0), np.where(free[:, None], np.nan_to_num(jacobian), 0.0)
         given = reference if name == unknown else {}
-        scale, slope, words = _scale(p, free, given, names)
+        scale, slope, words = scale_of(p, free, given, names)
         inner = jacobian / scale - np.outer(p, slope @ jacobian) / scale**2
         errors = np.where(free, cov.of(p, inner), np.inf)
         values = p / scale
@@ -421,7 +422,7 @@ def properties_of(
     return out, "; ".join(dict.fromkeys(said))
 
 
-def _scale(p: np.ndarray, free: np.ndarray, reference: dict[int, float], names) -> tuple[float, np.ndarray, str]:
+def scale_of(p: np.ndarray, free: np.ndarray, reference: dict[int, float], names) -> tuple[float, np.ndarray, str]:
     """(what values are divided by, its slope by each of them, in words)."""
     slope = np.zeros(len(p))
     if reference:

@@ -63,6 +63,8 @@ def says(found: Learnt, unknown: str) -> list[str]:
         out.append(f"not asked for, as bodies meet too many others: {'; '.join(found.untried)}")
     if found.kept is not None:
         out.append(f"the given values are held; what the motion alone says is up to {100 * found.kept:.2g} % off them")
+    if found.law is not None:
+        out.append(found.law)
     if found.groups is not None:
         count = int(found.groups.max()) + 1
         out.append(f"{count} groups of bodies never meet those of another" + BETWEEN.get(found.role, ""))

@@ -7,7 +7,7 @@ sandwich of squares summed by trajectory; H. White, Econometrica 48, 817, 1980).
 ``constants.round_number`` finds one within its error and nothing is lost by it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -91,28 +91,55 @@ class Numbers:
             return np.array(found)
         return tuple(found) if isinstance(before, tuple) else found[0]
 
-    def accelerations(self, x: np.ndarray, data: Receivers) -> tuple[np.ndarray, np.ndarray]:
-        """([receiver, dim], derivatives by the numbers [receiver, dim, number])."""
-        seen, shape = data.seen, data.acc.shape
-        out, slopes = np.zeros(shape), np.zeros((*shape, len(x)))
+    def parts(self, x: np.ndarray, data: Receivers) -> Iterator["Part"]:
+        """The forces of every function at the numbers ``x``."""
         for one in self.opened:
             centre = tuple(x[one.centre])
-            kernel, weight, variable = _vectors(one, seen, centre)
+            kernel, weight, variable = _vectors(one, data.seen, centre)
             slots = one.program.values([*map(variable, one.names), *x[one.at]])
             gradients = one.program.gradients(slots)[: len(one.program.inputs)]
-            by = [full(0.0 if g is None else g, len(seen.r)) for g in gradients]
-            value = full(slots[one.program.output], len(seen.r))
-            out += data.sum(kernel * (weight * value)[:, None])
-            for k, slope in enumerate(by[len(one.names) :]):
-                slopes[..., one.at.start + k] += data.sum(kernel * (weight * slope)[:, None])
+            by = [full(0.0 if g is None else g, len(data.seen.r)) for g in gradients]
+            value = full(slots[one.program.output], len(data.seen.r))
+            own = dict(zip(one.names, by, strict=False))
+            columns = [data.sum(kernel * (weight * slope)[:, None]) for slope in by[len(one.names) :]]
+            at = list(range(one.at.start, one.at.stop))
             if centre:
-                along = by[one.names.index(DISTANCE)] if DISTANCE in one.names else 0.0
                 across = value / np.maximum(variable(DISTANCE), 1e-300)
-                turned = (weight * (across - along))[:, None, None] * (kernel[:, :, None] * kernel[:, None, :])
-                moved = turned - (weight * across)[:, None, None] * np.eye(shape[1])
-                slopes[..., one.centre] += data.sum(moved)
+                turned = (weight * (across - own.get(DISTANCE, 0.0)))[:, None, None]
+                turned = turned * (kernel[:, :, None] * kernel[:, None, :])
+                moved = data.sum(turned - (weight * across)[:, None, None] * np.eye(kernel.shape[1]))
+                columns, at = [*columns, *np.moveaxis(moved, -1, 0)], [*at, *range(one.centre.start, one.centre.stop)]
+            force = data.sum(kernel * (weight * value)[:, None])
+            by_number = np.stack(columns, -1) if columns else np.zeros((*force.shape, 0))
+            yield Part(one.term, force, at, by_number, kernel * weight[:, None], own)
+
+    def accelerations(self, x: np.ndarray, data: Receivers) -> tuple[np.ndarray, np.ndarray]:
+        """([receiver, dim], derivatives by the numbers [receiver, dim, number])."""
+        out, slopes = np.zeros(data.acc.shape), np.zeros((*data.acc.shape, len(x)))
+        for part in self.parts(x, data):
+            out += part.force
+            slopes[..., part.at] += part.by_number
         mass = data.state.mass[:, None]
         return out / mass, slopes / mass[..., None]
+
+
+@dataclass
+class Part:
+    """The ``force`` [receiver, dim] of a function of the term ``name``, its derivatives ``by_number`` [receiver, dim,
+    number] for the places ``at`` among all numbers; of every edge the ``vectors`` [edge, dim] that multiply the
+    function, and its slopes ``by`` variables, name -> [edge].
+    """
+
+    name: str
+    force: np.ndarray
+    at: list[int]
+    by_number: np.ndarray
+    vectors: np.ndarray
+    by: dict
+
+    def vector(self, variable: str) -> np.ndarray:
+        """Derivatives of the force of each edge by a variable [edge, dim]."""
+        return self.vectors * np.reshape(self.by.get(variable, 0.0), (-1, 1))
 
 
 def _function(value) -> sp.Expr:
@@ -285,15 +312,20 @@ def standard_errors(jacobian: np.ndarray, residual: np.ndarray, cluster: np.ndar
     """Of the constants [constant], from d residual / d constant [residual, constant], counting clusters; not known
     with fewer than ``FEWEST`` of them.
     """
+    return np.sqrt(np.maximum(np.diag(known_covariance(jacobian, residual, cluster)), 0.0))
+
+
+def known_covariance(jacobian: np.ndarray, residual: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """As ``standard_errors``, all covariances [constant, constant]."""
     known, number = np.unique(cluster, return_inverse=True)
     if len(known) < FEWEST:
-        return np.full(jacobian.shape[1], np.nan)
+        return np.full((jacobian.shape[1],) * 2, np.nan)
     size = np.maximum(np.linalg.norm(jacobian, axis=0), 1e-300)  # constants have units
     scaled = jacobian / size
     bread = np.linalg.pinv(scaled.T @ scaled, hermitian=True)
     scores = np.stack([np.bincount(number, column * residual) for column in scaled.T], 1)
     meat = scores.T @ scores * len(known) / (len(known) - 1)
-    return np.sqrt(np.maximum(np.diag(bread @ meat @ bread), 0.0)) / size
+    return bread @ meat @ bread / np.outer(size, size)
 
 
 def rounded(numbers: Numbers, errors: np.ndarray, held: Receivers) -> np.ndarray:

@@ -20,6 +20,7 @@ from distill.physics.law import Law
 from distill.physics.terms import Pairs, State, direction
 from distill.physics.terms.values import is_constant
 from distill.splines.blocks import Seen
+from distill.splines.normal_equations import Who, who_of
 from distill.statistics.metrics import typical_size
 
 FEW_TRAJECTORIES = 30  # with fewer of them every receiver counts by itself
@@ -39,6 +40,7 @@ class Receivers:
     trajectory: np.ndarray  # [receiver]
     noise: np.ndarray | None = None  # standard deviation of a component of ``acc`` [receiver], where it is known
     seen: Seen | None = None  # the edges with their motion, where it is known
+    who: Who | None = None  # bodies of receivers and of the edges' senders, where they come again
 
     def subset(self, keep: np.ndarray) -> "Receivers":
         """The receivers where ``keep`` [receiver] is true."""
@@ -54,6 +56,7 @@ class Receivers:
             self.trajectory[keep],
             None if self.noise is None else self.noise[keep],
             None if self.seen is None else self.seen.of(edges),
+            None if self.who is None else Who(self.who.receiver[keep], self.who.sender[edges], self.who.count),
         )
 
     def sum(self, values: np.ndarray) -> np.ndarray:
@@ -83,7 +86,8 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
         noise = np.hypot(noise, messages["acc_missed"][first])
     trajectory = messages["trajectory"][first]
     seen = Seen(features["r"], features, messages["motion"][edges]) if "motion" in messages else None
-    return Receivers(features, unit, start, acc, predicted, state_of(messages, first), trajectory, noise, seen)
+    who = who_of(messages, first, edges)
+    return Receivers(features, unit, start, acc, predicted, state_of(messages, first), trajectory, noise, seen, who)
 
 
 def in_units(data: Receivers, units: Units) -> Receivers:

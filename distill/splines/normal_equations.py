@@ -120,8 +120,7 @@ def table(edges: dict, nodes: Nodes, seed: int = 0, in_time: bool = False) -> Ta
     else:
         receiver = edges["receiver"][nodes.first].astype(np.int64)
         fold = np.random.default_rng([seed, 79]).permutation(receiver.max() + 1)[receiver] % FOLDS
-    parts = -(-STRETCHES // (int(number.max()) + 1))
-    stretch = number * parts + (parts * (frame - frame.min())) // (np.ptp(frame) + 1)
+    stretch = stretches(number, frame)
     order = np.argsort(fold, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -138,11 +137,29 @@ def table(edges: dict, nodes: Nodes, seed: int = 0, in_time: bool = False) -> Ta
             raise UserError("all particles coincide: there is no distance that a force could depend on")
         ends["r"] = np.where(apart, ends["r"], ends["r"][apart].min())
     motion = edges["motion"][sorted_edges] if "motion" in edges else None
-    who = None
-    if "receiver_body" in edges:
-        count = int(max(edges[k].max() for k in ("receiver_body", "sender_body"))) + 1
-        who = Who(edges["receiver_body"][first], edges["sender_body"][sorted_edges], count)
+    who = who_of(edges, first, sorted_edges)
     return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion, who, stretch[order])
+
+
+def who_of(edges: dict, first: np.ndarray, some: np.ndarray) -> Who | None:
+    """Of the receivers whose first edges are ``first``, and of the senders of ``some`` edges; None where bodies do not
+    come again.
+    """
+    if "receiver_body" not in edges:
+        return None
+    count = int(max(edges[k].max() for k in ("receiver_body", "sender_body"))) + 1
+    return Who(edges["receiver_body"][first], edges["sender_body"][some], count)
+
+
+def stretches(trajectory: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Number of what counts as independent: the trajectory, or its part where there are fewer than ``STRETCHES``;
+    ``at``: frames or times.
+    """
+    number = np.unique(trajectory, return_inverse=True)[1]
+    parts = -(-STRETCHES // (int(number.max()) + 1))
+    if at.dtype.kind in "iu":
+        return number * parts + (parts * (at - at.min())) // (np.ptp(at) + 1)
+    return number * parts + (parts * (at - at.min()) / (np.ptp(at) * (1 + 1e-9) or 1.0)).astype(int)
 
 
 @dataclass(frozen=True)
