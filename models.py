@@ -10,7 +10,7 @@ i, as in PyG; the network predicts the acceleration of every particle.
 """
 
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +125,9 @@ class ModelConfig:
             raise ValueError("strengths are properties beside the mass, of a network with an additive_node")
         if self.periodic and not (self.translation_invariant and self.geometric_inputs):
             raise ValueError("a network for a periodic box needs translation_invariant and geometric_inputs")
+
+    energies: ClassVar[bool] = False  # messages are what the node model makes of them, in no unit
+    message_unit: ClassVar[float] = 1.0
 
     @property
     def scales(self) -> Scales:
@@ -439,6 +442,28 @@ class GNN(MessagePassing):
         components = self.active_components()
         _, *parts = self.summed_messages(x, edges, None, components, who)
         return tuple(None if part is None else self.spread(part, components.kept) for part in parts)
+
+    def told(self, x: Tensor, edges: Edges, shares: bool = True, reference: float | None = None) -> dict[str, Tensor]:
+        """What is stored of a trained network, in its units: ``acc_pred`` and of a linear node ``acc_alone`` [node,
+        dim]; over edges ``message``, ``logvar`` of a gaussian network and, if asked for, ``acc_share``. ``reference``:
+        a distance, from which networks of energies count these.
+        """
+        node, out = None, {}
+        with torch.no_grad():
+            components = self.active_components()
+            total, message, logvar = self.summed_messages(x, edges, None, components)
+            if self.config.linear_node:  # evaluated once, for the prediction and for the shares
+                node = weights, alone = self.linear_node(x, components.kept)
+                out["acc_pred"] = self.config.acc_scale * ((weights * total.unsqueeze(1)).sum(-1) + alone)
+                out["acc_alone"] = self.config.acc_scale * alone
+            else:
+                out["acc_pred"] = self.node_model(x, total, components)
+            out["message"] = self.spread(message, components.kept)
+            if logvar is not None:
+                out["logvar"] = self.spread(logvar, components.kept)
+        if shares:
+            out["acc_share"] = self.acceleration_shares(x, edges, message, node)
+        return out
 
     def acceleration_shares(
         self, x: Tensor, edges: Edges, message: Tensor | None = None, node: tuple[Tensor, Tensor] | None = None

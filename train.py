@@ -31,6 +31,8 @@ ASSUMPTIONS = {
     "relative-messages": "edges see positions only as differences, whatever nodes see",
     "additive-node": "a_i = (sum of messages + F(x_i, ...))/m_i: messages are forces, where the node is linear",
     "clock": "networks see the time",
+    "pair-momenta": "of energies: those of pairs see the momenta of both ends",
+    "self-position": "of energies: those of particles alone see the place",
     "velocities": "networks see velocities (default; on positions alone where something depends on them)",
     "wide-masses": "masses over many decades: a gate at nodes too, gates with powers of m and r, errors by body"
     " (newton: where log m has a standard deviation above 1.75)",
@@ -57,6 +59,7 @@ def parse(argv):
     add("--batch-size", type=positive_int, help="graphs a step; in a box by their edges")
     add("--lr", type=positive_float, help="peak learning rate of Adam")
     add("--schedule", choices=tuple(LR_SCHEDULES), help="learning-rate schedule")
+    add("--motion-weight", type=float, help="of the loss of dq/dt = dH/dp beside that of accelerations (of energies)")
     add("--augment", type=float, help="sigma of the random translation of each batch")
     add("--close-sampling", type=float, help="power of max|a| by which training graphs are drawn; 0 = uniformly")
     for variant in VARIANTS.values():

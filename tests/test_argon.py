@@ -35,7 +35,8 @@ def test_all_variants_of_both_recipes_are_planned_in_words_that_the_scripts_take
     import train
 
     planned = plan.select(["argon"])
-    assert {(c.variant, c.recipe) for c in planned.values()} == {(v, r) for v in VARIANTS for r in ("newton", "paper")}
+    heads = [v for v in VARIANTS if VARIANTS[v].network == "messages"]
+    assert {(c.variant, c.recipe) for c in planned.values()} == {(v, r) for v in heads for r in ("newton", "paper")}
     assert not set(planned) & set(plan.select())  # in no table of the paper
     for cell in planned.values():
         args = simulate.parser().parse_args(cell.words("simulate")[1:])

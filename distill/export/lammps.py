@@ -14,10 +14,10 @@ from distill.export.components import node_components
 from distill.export.module import printable
 from distill.export.numpy_module import properties_used
 from distill.export.openmm_module import check
-from distill.export.potential import integrated
 from distill.export.registry import PROGRAMS
 from distill.files.properties import of_pairs, property_named
 from distill.formulas.text import Notation, written
+from distill.law.potential import integrated
 from distill.physics.law import Law
 from distill.physics.terms.state import AXES, TIME
 from distill.physics.terms.values import names_in

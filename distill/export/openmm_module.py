@@ -11,10 +11,10 @@ import sympy as sp
 from distill.export.components import centre_of, node_components
 from distill.export.module import Raw, written
 from distill.export.numpy_module import properties_used
-from distill.export.potential import R, energy, factors, field_energy, is_energy, same, swapped
 from distill.files.properties import KNOWN, USUAL, property_named
 from distill.formulas.code import Constants, lepton_code, numpy_code
 from distill.formulas.text import symbols_for
+from distill.law.potential import R, energy, factors, field_energy, is_energy, same, swapped
 from distill.physics.law import Law
 from distill.physics.responses import SCALARS
 from distill.physics.terms import TERMS, About

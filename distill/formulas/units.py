@@ -43,6 +43,14 @@ class Units:
     def speed(self) -> float:
         return self.of.get("v", 1.0)
 
+    @property
+    def energy(self) -> float:
+        return self.force * self.of.get("r", 1.0)
+
+    @property
+    def momentum(self) -> float:
+        return self.energy / self.speed
+
     def columns(self, features: Mapping) -> dict:
         """Variable -> values, in these units."""
         return {k: v / self.of.get(k, 1.0) for k, v in features.items()}

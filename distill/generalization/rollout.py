@@ -14,6 +14,7 @@ import numpy as np
 
 from distill.files.scales import ONE, Scales
 from distill.files.storage import finite_or_none
+from distill.generalization import symplectic
 from distill.physics import dormand_prince
 from distill.physics.system import acceleration, energy, energy_terms, power_lost, receiver_variables
 from distill.physics.terms import TERMS
@@ -143,6 +144,7 @@ def compare(
     scales: Scales = ONE,
     timed: bool = False,
     network_timed: bool = False,
+    flows: dict[str, symplectic.Flow] | None = None,
 ) -> dict:
     """JSON-ready comparison over ``times`` training times: position errors and energy drifts.
 
@@ -151,7 +153,8 @@ def compare(
     truth, over ``SIZE``. Energy drift: |H + W - H(0)| over ``ENERGY_SCALE`` with H the true energy of the state reached
     and W what truly leaves on the way
     (drag). Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
-    medians and quartiles over the trajectories; one that failed counts as infinitely far off.
+    medians and quartiles over the trajectories; one that failed counts as infinitely far off. ``flows``: those of the
+    models that have an energy of their own, for the same by a symplectic integrator.
     """
     t = np.linspace(0.0, times * training_time, frames)
     truth = functools.partial(acceleration, system), system.in_time
@@ -168,12 +171,15 @@ def compare(
     scale = np.where(scale > 0, scale, 1.0)
     momenta, momenta_are = momentum_drifts(system, rolled, properties, centre)
     models, every_frame = {}, {k: p[:, None] for k, p in properties.items()}
-    for name, found in rolled.items():
+
+    def judged(found):  # position errors and energy drifts [trajectory, frame]
         with np.errstate(all="ignore"):
             gap = ((found["pos"] - rolled["truth"]["pos"]) ** 2).sum(-1).mean(-1)
-            distance = np.sqrt(gap) / size[:, None]
             total = energy(system, found["pos"], found["vel"], every_frame) + found["work"]
-            drift = np.abs(total - total[:, :1]) / scale[:, None]
+            return np.sqrt(gap) / size[:, None], np.abs(total - total[:, :1]) / scale[:, None]
+
+    for name, found in rolled.items():
+        distance, drift = judged(found)
         paths = found["paths"]
         reached = np.isfinite(found["pos"][:, :, 0, 0]).sum(1) - 1
         middle = quartiles(distance)
@@ -196,6 +202,19 @@ def compare(
             "steps_max": int(paths.steps.max()),
             "seconds": round(paths.seconds, 2),
         }
+    further = {}
+    for name, flow in (flows or {}).items():
+        found = symplectic.roll(flow, pos, vel, properties, t, scale) | {"work": 0.0}
+        distance, drift = judged(found)
+        further[name] = {
+            "own_energy_drift": quartiles(found["drift"]),
+            "energy_drift": quartiles(drift),
+            "position_error": quartiles(distance),
+            "final_own_energy_drift_median": quartiles(found["drift"][:, -1:])["median"][0],
+            "final_energy_drift_median": quartiles(drift[:, -1:])["median"][0],
+            "steps": found["steps"].tolist(),
+            "seconds": round(found["seconds"], 2),
+        }
     return {
         "n": len(pos),
         "particles": pos.shape[1],
@@ -208,6 +227,7 @@ def compare(
         "followed_while": f"median position error < {FOLLOWED}",
         "time": t.tolist(),
         "models": models,
+        **({} if flows is None else {"symplectic": further, "symplectic_method": symplectic.METHOD}),
     }
 
 

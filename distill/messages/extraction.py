@@ -12,13 +12,13 @@ import torch
 
 from distill.files.dataset import Dataset
 from distill.files.properties import of_edges, property_named
+from distill.files.scales import scales_of
 from distill.network.data import Inputs
 from distill.network.edges import Edges, edges_of
 from distill.physics.record import system_of
 from distill.physics.system import pair_force
 from distill.windows.of_dataset import windows_of
 from distill.windows.unresolved import alternating
-from models import GNN
 
 LEAST = 1e-25  # unit below which small accelerations leave the range of 32 bits
 
@@ -41,7 +41,7 @@ class Extraction:
     left out: what holds them is no pair force. ``UserError`` for a box without a cutoff.
     """
 
-    def __init__(self, model: GNN, dataset: Dataset, edges_at_once: int | None = None):
+    def __init__(self, model, dataset: Dataset, edges_at_once: int | None = None):
         self.dataset, self.model = dataset, model.requires_grad_(False)
         self.edges_at_once = edges_at_once  # None: ``edges.EDGES_AT_ONCE``
         self.parameter = next(model.parameters())  # for its type and device
@@ -50,6 +50,8 @@ class Extraction:
         self.source = edges_of(dataset, device=self.parameter.device)
         self.held = dataset.meta.system.held
         self.with_shares = True
+        # energies of pairs are counted from a typical distance, for forces know nothing of what they are there
+        self.counted_from = scales_of(dataset).length if model.config.energies else None
 
     window = None  # frames of a window, where receivers are windows
 
@@ -105,8 +107,7 @@ class Extraction:
         graph, counts = self.source.arrays(number)
         vel = np.nan_to_num(np.zeros_like(pos) if vel is None else vel).reshape(-1, self.dataset.dim)
         nodes = {"acc_pred_i": network.pop("acc_pred"), "vel_i": vel}
-        if "acc_alone" in network:
-            nodes["acc_alone_i"] = network.pop("acc_alone")
+        nodes |= {f"{name}_i": network.pop(name) for name in ("acc_alone", "energy_self") if name in network}
         own = {"dx": graph.dx, "r": graph.r, "vel_j": vel.take(graph.sender, 0), **network}
         for name, values in properties.items():
             ends = (values.reshape(-1).take(k) for k in (graph.receiver, graph.sender))
@@ -130,25 +131,17 @@ class Extraction:
         return part
 
     def _network(self, x: np.ndarray, edges: Edges) -> dict:
-        """What the network says: ``acc_pred`` and of a linear node ``acc_alone`` [node, dim]; arrays over edges."""
-        model, node, out = self.model, None, {}
-        with torch.no_grad():
-            nodes = torch.as_tensor(x).to(self.parameter).flatten(0, 1)
-            components = model.active_components()
-            total, message, logvar = model.summed_messages(nodes, edges, None, components)
-            if model.config.linear_node:  # evaluated once, for the prediction and for the shares
-                node = weights, alone = model.linear_node(nodes, components.kept)
-                out["acc_pred"] = model.config.acc_scale * ((weights * total.unsqueeze(1)).sum(-1) + alone)
-                out["acc_alone"] = model.config.acc_scale * alone
-            else:
-                out["acc_pred"] = model.node_model(nodes, total, components)
-            out["message"] = model.spread(message, components.kept)
-            if logvar is not None:
-                out["logvar"] = model.spread(logvar, components.kept)
-        if self.with_shares:
-            out["acc_share"] = model.acceleration_shares(nodes, edges, message, node)
-        out, unit = {k: v.cpu().numpy() for k, v in out.items()}, self.inputs.scales.acceleration
-        return {k: in_data_units(v, unit) if k.startswith("acc_") else v for k, v in out.items()}
+        """What the network says (``models.GNN.told``), in the units of the data."""
+        nodes = torch.as_tensor(x).to(self.parameter).flatten(0, 1)
+        reference = None if self.counted_from is None else self.counted_from / self.inputs.scales.length
+        told = self.model.told(nodes, edges, self.with_shares, reference)
+        energy = self.model.config.message_unit
+        units = {"acc_": self.inputs.scales.acceleration, "message": energy, "energy_": energy}
+        out = {}
+        for name, values in told.items():
+            unit = next((unit for start, unit in units.items() if name.startswith(start)), 1.0)
+            out[name] = in_data_units(values.detach().cpu().numpy(), unit)
+        return out
 
 
 class WindowExtraction(Extraction):
@@ -156,7 +149,7 @@ class WindowExtraction(Extraction):
     its middle frame, and a receiver has the pairs of all its frames as edges, each with its ``weight``.
     """
 
-    def __init__(self, model: GNN, dataset: Dataset, edges_at_once: int | None = None):
+    def __init__(self, model, dataset: Dataset, edges_at_once: int | None = None):
         super().__init__(model, dataset, edges_at_once)
         found = windows_of(dataset)
         found = found.of(~np.isin(found.particle, self.held))
@@ -212,13 +205,13 @@ class WindowExtraction(Extraction):
         return part | {"acc_i": own.target[row], "acc_noise": own.noise[row]}
 
 
-def extraction_of(model: GNN, dataset: Dataset) -> Extraction:
+def extraction_of(model, dataset: Dataset) -> Extraction:
     """Of frames where their accelerations are known, else of windows."""
     return (Extraction if "acc" in dataset.arrays else WindowExtraction)(model, dataset)
 
 
 def in_data_units(acc: np.ndarray, unit: float) -> np.ndarray:
-    """Accelerations of a network times their ``unit``, in 64 bits where 32 have no such numbers."""
+    """What a network says times its ``unit``, in 64 bits where 32 have no such numbers."""
     if unit == 1:
         return acc
     fits = LEAST < unit < 1 / LEAST

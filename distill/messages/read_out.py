@@ -17,6 +17,7 @@ node model (``acc_share``) is a further candidate.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -114,6 +115,7 @@ class ReadOut:
     lost: float = 0.0
     network: float | None = None
     alone: bool = False  # by the Jacobian: what belongs to no pair is what the network says without messages
+    what: ClassVar[str] = "all messages of the trained network, mixed so that they add up to its net forces"
 
     @property
     def loses(self) -> bool:

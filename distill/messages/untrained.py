@@ -8,16 +8,16 @@ import torch
 from distill.files.dataset import Dataset
 from distill.files.kinds import RunConfig
 from distill.messages.extraction import extraction_of
+from distill.network.architectures import network_of
 from distill.network.layers import silence
 from distill.network.weights import model_config
-from models import GNN
 
 
-def initial_network(config: RunConfig) -> GNN:
+def initial_network(config: RunConfig):
     """A network of the configuration of ``config`` with the weights that its seed starts from."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = GNN(model_config(config.model))
+        model = network_of(model_config(config.model))
         if config.options.get("silent_start"):
             silence(model.edge_mlp, model.node_mlp)
     return model.eval()

@@ -1,6 +1,8 @@
 """A trained network as a function of states: what everything outside training evaluates it by."""
 
 import copy
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +26,42 @@ def accelerations(model, source: EdgeSource, pos, vel, properties, t=0.0) -> np.
     parts = source.batches(np.arange(len(x)))
     out = [model(x[part].flatten(0, 1), source(part))[0] for part in parts]
     return inputs.scales.acceleration * torch.cat(out).reshape(pos.shape).double().cpu().numpy()
+
+
+class Canonical(NamedTuple):
+    """A network's H, as functions of places and momenta [frame, particle, dim] and properties, in the units of the data
+    and in float64: dH/dp, -dH/dq, H [frame].
+    """
+
+    drift: Callable
+    kick: Callable
+    energy: Callable
+
+
+def canonical(model, dataset: Dataset) -> Canonical | None:
+    """None for a network without energies, for one that loses them, and in a box."""
+    if not model.config.energies or model.config.dissipative or dataset.periodic:
+        return None
+    model = copy.deepcopy(model).double()
+    inputs, chain = Inputs.of(model.config), dataset.meta.system.neighbours_only
+    scales, device = inputs.scales, next(model.parameters()).device
+
+    def function(what: Callable, unit: float):
+        @torch.no_grad()
+        def of(q, p, properties):
+            source = edges_for(q, chain, device=device, memory=0)
+            vel = p / np.asarray(properties["mass"])[..., None]
+            x = torch.as_tensor(inputs.features(q, vel, properties, model.config.properties)).to(device).flatten(0, 1)
+            return unit * what(x, source(np.arange(len(q)))).reshape(*q.shape[:2], -1).cpu().numpy()
+
+        return of
+
+    energies = function(model.energies, model.config.message_unit)
+    return Canonical(
+        function(model.motions, scales.speed),
+        function(model.kicks, scales.of("mass") * scales.acceleration),
+        lambda *state: energies(*state).sum((1, 2)),
+    )
 
 
 def network_acceleration(model, dataset: Dataset, double: bool = False):

@@ -137,7 +137,8 @@ def defaults(recipe: str, variant: str, dim: int, n: int = 4) -> dict:
     out = chosen.options | {"message_dim": dim if head.bottleneck else MESSAGE_DIM}
     if chosen.batch_size:
         out["batch_size"] = chosen.batch_size(n)
-    return out | ({head.weight: head.weights[recipe]} if head.penalty else {})
+    out |= {head.weight: head.weights[recipe]} if head.penalty else {}
+    return {k: v for k, v in out.items() if k not in head.without} | head.own.get(recipe, {})
 
 
 def doubted(recipe: str, arguments: dict) -> list[str]:

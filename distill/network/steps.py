@@ -178,8 +178,10 @@ class Stepper:
         # weights are used once a step, and a cache of their casts would be captured with it
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, first.bf16, cache_enabled=False):
             bodies = None if who is None else who.flatten()
-            pred, message, logvar = model(x.flatten(0, 1), edges, normal, components, bodies)
+            pred, message, logvar, *motion = model(x.flatten(0, 1), edges, normal, components, bodies)
         loss = first.losses(pred.float(), wanted, receivers)
+        for velocities in motion:  # of networks that do not take them as they are
+            loss = loss + first.motion_loss(velocities, x)
         penalty = torch.zeros((), device=self.device)
         sent = message.float(), None if logvar is None else logvar.float()
         for k, variant in enumerate(self.penalised):

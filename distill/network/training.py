@@ -17,6 +17,7 @@ import torch
 
 from distill.files.scales import ONE, Scales, centre_of
 from distill.files.tensors import load_tensors, save_tensors
+from distill.network.architectures import architectures
 from distill.network.bodies import SETTLED, Bodies, Values
 from distill.network.data import Inputs, clock_of, load
 from distill.network.layers import silence
@@ -29,13 +30,11 @@ from distill.shell.paths import relative
 from distill.shell.processes import on_ending
 from distill.shell.stage import progress
 from distill.statistics.metrics import acceleration_error
-from models import GNN, POWER_RATE, ModelConfig, keep_top
+from models import POWER_RATE, ModelConfig, keep_top
 
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
 CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
-OF_THE_MODEL = "antisymmetric translation_invariant geometric_inputs exp_gate linear_node log_mass hidden".split()
-OF_THE_MODEL += ["activation", "message_dim"]
 
 
 class Trainer:
@@ -86,21 +85,16 @@ class Trainer:
         self.data, self.x, self.x_val, self.labels = data, data.x, data.x_val, data.labels[0]
         median = float(torch.linalg.vector_norm(self.labels.present(), dim=1).median()) or 1.0
         self.scale = median if options["scale_output"] else 1.0
+        kind = architectures()[self.variant.network]
+        self.speed = 1.0
+        if options["scale_output"] and "speed" in kind.measured:
+            speeds = torch.linalg.vector_norm(self.x[..., self.dim : 2 * self.dim], dim=-1)
+            self.speed = float(speeds.median()) or 1.0
         torch.manual_seed(seed)
-        self.model = GNN(
-            ModelConfig(
-                dim=dataset.dim,
-                gaussian=self.variant.gaussian,
-                acc_scale=self.scale,
-                edge_model=options.get("edge_model", "mlp"),
-                velocities=options.get("velocities", True),
-                relative_messages=options.get("relative_messages", False),
-                additive_node=options.get("additive_node", False),
-                strengths=() if bodies is None else bodies.strengths,
-                **data.told,
-                **{k: options[k] for k in OF_THE_MODEL},
-            )
-        ).to(device)
+        given = {"dim": dataset.dim, "gaussian": self.variant.gaussian} | data.told
+        strengths = () if bodies is None else bodies.strengths
+        measured = {"acc_scale": self.scale, "speed": self.speed}
+        self.model = kind.network(kind.configured(options, measured, strengths=strengths, **given)).to(device)
         if data.powers is not None:
             with torch.no_grad():
                 for own, start in zip((self.model.node_powers, self.model.edge_powers), data.powers, strict=True):
@@ -166,6 +160,12 @@ class Trainer:
         """
         pairs = zip(self.data.labels, wanted, strict=True)
         return sum(self.loss(labels.combine(pred, of), nodes) for labels, of in pairs)
+
+    def motion_loss(self, motion: torch.Tensor, x: torch.Tensor):
+        """Loss of velocities dq/dt [node, dim] that a network says of its states ``x`` [graph, particle, column]."""
+        true = x[..., self.dim : 2 * self.dim].flatten(0, 1)
+        loss = prediction_loss(motion, true, self.options["loss"], self.n, self.speed)
+        return self.options["motion_weight"] * loss
 
     def rate(self, step: int) -> float:
         """Learning rate of the step after ``step`` steps."""
@@ -295,7 +295,17 @@ class Trainer:
         if "noise" in of:
             off = np.random.default_rng(0).normal(size=true.shape) * of["noise"][there].numpy()[:, None]
             out["noise"] = acceleration_error(true + off, true)
+        if "motion_weight" in self.options:
+            out["motion"] = self._motion_error()
         return out
+
+    def _motion_error(self) -> float:
+        """That of velocities dq/dt over the free particles of the validation graphs."""
+        graphs = self._validation(np.arange(len(self.x_val)))
+        found = torch.cat([self.model(x, edges)[3] for x, edges, _ in graphs]).view(*self.x_val.shape[:2], -1)
+        true = self.x_val[..., self.dim : 2 * self.dim]
+        pred, true = (values[:, self.free].double().cpu().numpy().reshape(-1, self.dim) for values in (found, true))
+        return acceleration_error(pred, true)
 
     def values(self) -> dict[str, np.ndarray]:
         """Unknown property -> its values [body] as they are now, in the unit of the data."""

@@ -4,7 +4,7 @@ To add one, add an entry: trainer, stepper, command lines and the network's head
 their methods alone and torch is not imported, so that a command line can list the variants at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 MESSAGE_DIM = 100  # components of a message of every variant but a bottleneck
@@ -22,6 +22,11 @@ class Variant:
     weights     recipe -> default of that option; ``penalised`` says in words what it multiplies
     schedule    "relax": at ``relax_at`` keep the ``dim`` most important components and drop the penalty;
                 "prune": mask components between ``prune_start`` and ``prune_end`` until ``dim`` are left
+    network     the kind of its networks (``architectures``)
+    own         recipe -> options that its networks have beside those of the recipe, or in their place; a recipe that
+                is not named has no such networks (none named: all recipes have)
+    without     options of recipes and flags that its networks do not have
+    needs       arrays that data have to have for it, and ``why``
     """
 
     name: str
@@ -31,11 +36,20 @@ class Variant:
     penalised: str = ""
     weights: dict[str, float] = field(default_factory=dict)
     schedule: str | None = None
+    network: str = "messages"
+    own: Mapping[str, dict] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    why: str = ""
 
     @property
     def weight(self) -> str:
         """Name of the option that multiplies the penalty."""
         return f"{self.name}_weight"
+
+    def of(self, recipe: str) -> bool:
+        """Whether there are such networks by this recipe."""
+        return not self.own or recipe in self.own
 
 
 def l1_penalty(message, logvar, n: int, graphs: int, dim: int):
@@ -70,6 +84,11 @@ def std_penalty(message, logvar, n: int, graphs: int, dim: int):
     return n * (message[:, dim:].var(0) + 1e-12).sqrt().mean()  # 1e-12: a masked component has a gradient, 0
 
 
+def square_penalty(message, logvar, n: int, graphs: int, dim: int):
+    """sum over edges of the square of messages of one component, averaged over the graphs of the batch."""
+    return message.square().sum() / graphs
+
+
 def message_importance(message, logvar=None, **exp):
     """Importance of each component [component] of messages [edge, component]: standard deviation, or mean KL.
 
@@ -77,6 +96,22 @@ def message_importance(message, logvar=None, **exp):
     """
     return message.std(0) if logvar is None else kl_divergence(message, logvar, **exp).mean(0)
 
+
+# FlatHGN (Cranmer et al. 2020) with its softplus. As published H sees everything everywhere, dq/dt is not trained on,
+# and the paper's penalty keeps energies small (its code takes those of nodes, beside rows of a gradient that were to
+# be columns). ``newton``: pairs by their distance, motion by its momentum, and both of Hamilton's equations.
+_PUBLISHED = dict(activation="softplus", pair_momenta=True, self_position=True, motion_weight=0.0)
+_OURS = dict(activation="softplus", pair_momenta=False, self_position=False, motion_weight=1.0)
+_ENERGIES = dict(
+    network="hamiltonian",
+    penalty=square_penalty,
+    penalised="sum H_pair^2",
+    weights={"paper": 1e-6, "newton": 0.0},
+    without=("message_dim", "linear_node", "antisymmetric", "relax_at", "edge_model", "velocities", "wide_masses")
+    + ("relative_messages", "additive_node", "clock"),
+    needs=("vel", "acc"),
+    why="momenta are m v, and Hamilton's equations give accelerations of single frames",
+)
 
 VARIANTS = {
     variant.name: variant
@@ -96,6 +131,12 @@ VARIANTS = {
             "the mean std of all but D components",
             {"paper": 0.1, "newton": 1, "open": 1},
             "relax",
+        ),
+        Variant("hamiltonian", own={"paper": _PUBLISHED, "newton": _OURS}, **_ENERGIES),
+        Variant(  # ours: beside H a Rayleigh function, by which energy is lost
+            "dissipative",
+            own={"paper": _PUBLISHED | {"dissipative": True}, "newton": _OURS | {"dissipative": True}},
+            **_ENERGIES,
         ),
     )
 }

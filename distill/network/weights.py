@@ -6,9 +6,10 @@ from distill.files import records
 from distill.files.kinds import RunConfig
 from distill.files.names import run_dir
 from distill.files.tensors import load_tensors
+from distill.network.architectures import architecture_of, network_of
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
-from models import GNN, ModelConfig
+from models import ModelConfig
 
 LATER = (
     "wide_masses",
@@ -25,13 +26,13 @@ LATER = (
 )  # options that came after published weights
 
 
-def load_run(run: str, device: str = "cpu") -> tuple[GNN, RunConfig]:
-    """The trained network of ``run`` in evaluation mode, and its ``config.json``."""
+def load_run(run: str, device: str = "cpu"):
+    """``(network, RunConfig)``: the trained network of ``run`` in evaluation mode, and its ``config.json``."""
     folder = run_dir(run)
     fix = "train it again:  python train.py --overwrite"
     config = records.load(RunConfig, folder / "config.json", fix)
     try:
-        model = GNN(model_config(config.model))
+        model = network_of(model_config(config.model))
     except (TypeError, ValueError) as exc:
         raise UserError(f"{relative(folder / 'config.json')} does not describe a network ({exc})", fix) from None
     where = relative(folder / "model.safetensors")
@@ -59,10 +60,11 @@ def model_config(content: dict) -> ModelConfig:
     """The network that a ``config.json`` describes: every option has to be there, for one that is not would be another
     network with the same weights. ``ValueError`` or ``TypeError`` if it describes none.
     """
-    for name, like in ModelConfig(dim=1, message_dim=1).as_dict().items():
+    kind_of_config = architecture_of(content).config
+    for name, like in kind_of_config(dim=1, message_dim=1).as_dict().items():
         if name not in content and name not in LATER:
             raise ValueError(f"'model.{name}' is missing")
         value, kind = content.get(name, like), {tuple: list | tuple, float: int | float}.get(type(like), type(like))
         if not isinstance(value, kind) or isinstance(value, bool) != isinstance(like, bool):
             raise ValueError(f"'model.{name}' is {value!r}")
-    return ModelConfig(**content)
+    return kind_of_config(**content)

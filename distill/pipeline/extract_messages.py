@@ -102,6 +102,7 @@ def extract_messages(
             "antisymmetric": model.config.antisymmetric,
             "network_error": config.skill.network if config.skill else None,
             "window": extraction.window,
+            "reference": extraction.counted_from,
             "doubted": doubted(config.recipe, config.arguments),
             "dataset": dataset.name,
             "system": dataset.meta.system,

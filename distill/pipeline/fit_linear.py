@@ -7,7 +7,7 @@ import numpy as np
 import sympy as sp
 
 from distill.files import records
-from distill.files.kinds import LinearFit, MessagesRecord, RunConfig, SystemRecord
+from distill.files.kinds import LinearFit, MessagesRecord, RunConfig
 from distill.files.messages import load_made_elsewhere, load_messages
 from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of
 from distill.files.of_run import dataset_of_run
@@ -15,7 +15,7 @@ from distill.files.properties import of_edges, of_receivers
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import save_bytes
 from distill.law.receivers import forces_of
-from distill.messages import read_out, roles
+from distill.messages import energies, read_out, roles
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import AXES, RADIAL, Law, law_of_system
 from distill.physics.record import system_of
@@ -138,15 +138,9 @@ def measure(
     dim = messages["dx"].shape[1]
     values = read_out.importance(messages)
     top = read_out.top_components(values, dim)
-    chosen = messages["message"][:, top].astype(float)
     spread = messages["message"].astype(float).var(0)
     targets = read_out.target_forces(messages)
     distinct = read_out.distinct_gauges(messages)
-    scores = {name: metrics.score_components(chosen, targets[name]) for name in distinct}
-    best = max(scores, key=lambda name: scores[name]["r2_trim90"])
-    if "acceleration" not in scores:
-        scores["acceleration"] = per_mass(scores["force"], float(messages["mass_i"][0]))
-
     nodes = nodes_of(train[0])
     about = train[1]
     terms = {}
@@ -155,8 +149,14 @@ def measure(
         estimated = read.whole(messages)
         terms = {"terms": term_scores(read, law, messages)} if law is not None else {}
     else:
-        read = read_out.read_out(train[0], nodes, about.antisymmetric, seed, about.doubted, about.network_error)
+        read = energies.read(train[0], nodes, about, seed)
         estimated = read.force(messages, nodes_of(messages))
+    # of energies it is their slope that is to be linear in the force
+    chosen = estimated if energies.are_energies(meta) else messages["message"][:, top].astype(float)
+    scores = {name: metrics.score_components(chosen, targets[name]) for name in distinct}
+    best = max(scores, key=lambda name: scores[name]["r2_trim90"])
+    if "acceleration" not in scores:
+        scores["acceleration"] = per_mass(scores["force"], float(messages["mass_i"][0]))
     central = read_out.centrality(estimated, messages["dx"], messages["r"])
     spline = fit_pair_force(train[0], nodes, seed, kinds_where(train[1].doubted, train[0]))
     splined = spline.force(messages)
@@ -184,7 +184,7 @@ def measure(
             **read_out.score_forces(splined, targets["force"]),
             "held_out_error": spline.error,
         },
-        "potential": potential_scores(messages, meta.system, chosen, estimated),
+        "potential": potential_scores(messages, meta, chosen, estimated),
     }
     design = np.column_stack([targets[best], np.ones(len(chosen))])
     fitted = design @ np.array(scores[best]["coefficients"]).T
@@ -252,13 +252,16 @@ def per_mass(force_scores: dict, mass: float) -> dict:
     return force_scores | {"coefficients": rows, "same_as_force": "all masses are equal"}
 
 
-def potential_scores(messages: dict, about: SystemRecord, chosen, estimated) -> dict | None:
-    """How linear the messages ``chosen`` [edge, D] and the read-out's force [edge, dim] are in V(r) (x_i - x_j)/r,
-    for those who expect a potential in the messages; None where the system is not known.
+def potential_scores(messages: dict, meta: MessagesRecord, chosen, estimated) -> dict | None:
+    """How good messages are as energies, if they are these. Else how linear the messages ``chosen`` [edge, D] and the
+    read-out's force [edge, dim] are in V(r) (x_i - x_j)/r, for those who expect a potential in the messages; None where
+    the system is not known.
     """
-    system = system_of(about)
+    system = system_of(meta.system)
     if system is None:
         return None
+    if energies.are_energies(meta):
+        return energies.scores(messages, system)
     target = read_out.potential_vectors(messages, system)
     read = metrics.score_components(estimated, target)
     return metrics.score_components(chosen, target) | {

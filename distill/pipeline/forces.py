@@ -17,7 +17,7 @@ from distill.files.properties import of_edges
 from distill.files.scales import scales_of, scales_of_messages, scales_of_model
 from distill.formulas.units import ONE, Units
 from distill.law.sources import Source
-from distill.messages import read_out, roles
+from distill.messages import energies, read_out, roles
 from distill.messages.net_forces import Nodes, missed_between, node_values, nodes_of
 from distill.pipeline.rivals import MAKERS, NO_NETWORK, Material, fitted, of_all_levels, of_splines, of_terms
 from distill.search.registry import MESSAGES, SPLINES
@@ -130,6 +130,7 @@ class OfRun:
         if (test := messages_path(self.run, "test")).is_file():
             self.inputs["messages_test"] = test  # laws are judged on it where it is there
         self.periodic, self.windows = bool(self.config.model.get("periodic")), "weight" in self.messages
+        self.energies = energies.are_energies(self.meta)
         if len(np.unique(self.messages["trajectory"])) < 2:
             raise _of_one_trajectory(path, f"python extract_messages.py --run {run} --split all, or train on more")
 
@@ -144,9 +145,7 @@ class OfRun:
             read = fit_terms_of_messages(roles.part("read_out", messages, seed), seed)
             main = of_terms(MESSAGES, read, messages)
         else:
-            read = read_out.read_out(
-                messages, nodes, self.meta.antisymmetric, seed, self.meta.doubted, self.meta.network_error
-            )
+            read = energies.read(messages, nodes, self.meta, seed)
             main = of_messages(read, messages, nodes, self.meta)
         units = Units.of_scales(scales_of_model(self.config.model))
         return Forces(self.run, self.inputs, dataset, messages, nodes, read, main, self.config, self.meta, units=units)
@@ -155,7 +154,7 @@ class OfRun:
 class OfDataset:
     """A dataset without a network: splines, fitted to the accelerations of its training split."""
 
-    config = None
+    config, energies = None, False
 
     def __init__(self, name: str):
         self.dataset = load_dataset(name)
@@ -204,7 +203,7 @@ class OfMessages:
         self.run, self.path = name_of_messages(path, name), Path(path)
         self.splines, self.periodic = force_from == SPLINES, False
         self.messages, self.meta = load_made_elsewhere(self.path, self.run)
-        self.windows = "weight" in self.messages
+        self.windows, self.energies = "weight" in self.messages, energies.are_energies(self.meta)
         self.properties, self.inputs = self.meta.properties, {"messages": self.path}
         if len(np.unique(self.messages["trajectory"])) < 2:
             raise _of_one_trajectory(self.path, "number its 'trajectory' by film, or by stretches of one film")
@@ -219,9 +218,8 @@ class OfMessages:
         if self.splines:
             read, main = spline, of_splines(spline, messages)
         else:
-            about = self.meta
             try:
-                read = read_out.read_out(messages, nodes, about.antisymmetric, seed, about.doubted, about.network_error)
+                read = energies.read(messages, nodes, self.meta, seed)
             except UserError as exc:
                 raise UserError(f"{relative(self.path)}: {exc.message.partition(':')[0]}", GIVE_OTHERS) from None
             main = of_messages(read, messages, nodes, self.meta)
@@ -287,10 +285,9 @@ def where_from(
 
 def of_messages(read: read_out.ReadOut, messages: dict, nodes: Nodes, meta: MessagesRecord) -> Source:
     force = read.force(messages, nodes)
-    what = "all messages of the trained network, mixed so that they add up to its net forces"
     beside = node_values(force, messages, nodes, read.node_terms)
     groups = of_all_levels(messages, meta)
-    return Source(MESSAGES, "messages", what, force, read.node_terms, beside, groups=groups)
+    return Source(MESSAGES, "messages", read.what, force, read.node_terms, beside, groups=groups)
 
 
 def _of_one_trajectory(path: Path, fix: str) -> UserError:

@@ -38,7 +38,7 @@ from distill.search.engine import CannotStartError, SearchOptions
 from distill.search.front import Front
 from distill.search.registry import DEFAULT_RIVALS, MESSAGES, load_engine, resolve_engine
 from distill.search.targets import Target, load_front, of_group, radial_targets, save_front, search_target, searches
-from distill.shell import paths
+from distill.shell import extensions, paths
 from distill.shell.errors import UserError, about
 from distill.shell.paths import relative
 from distill.shell.processes import GUARD, alone_making, workers
@@ -259,6 +259,8 @@ def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
     if "node" in fronts:
         told = (forces.less(main.further), account.without_further(law)) if main.further else (messages, law)
         content["node_search"] = account.node_json(fronts["node"], *told[::-1], nodes, read, main.force, data, seed)
+    for further in extensions.modules("law accounts"):
+        content[further.NAME] = further.account(forces, fronts, law, own, judge)
     position = content.get("node_search", {}).get("position")
     content["data_verdict"]["violations"] = trust.violations(left, left["third_law"], position)
     if asked["sr_on_inputs"]:
@@ -315,6 +317,8 @@ def _looks_behind(plan: Plan, forces: Forces) -> bool:
     """Whether a response is looked for: not in windows, whose mean response is not that to the mean force."""
     node = plan.arguments["node"]
     if node == "linear" or forces.config is None or plan.arguments["force_from"] != MESSAGES or plan.given.windows:
+        return False
+    if plan.given.energies:  # whose momenta are m v
         return False
     model = forces.config.model
     free = not model.get("linear_node") and model.get("antisymmetric") and not model.get("periodic")

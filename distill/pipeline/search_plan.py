@@ -8,7 +8,16 @@ from distill.pipeline.forces import OF_DATASET, OF_MESSAGES, OfDataset, OfMessag
 from distill.search import given as given_formulas
 from distill.search.engine import USUAL, SearchOptions
 from distill.search.front import Row
-from distill.search.registry import BOTH, DEFAULT_TARGETS, MESSAGES, SPLINES, load_engine, resolve_engine
+from distill.search.registry import (
+    BOTH,
+    DEFAULT_TARGETS,
+    ENERGIES,
+    MESSAGES,
+    OF_ENERGIES,
+    SPLINES,
+    load_engine,
+    resolve_engine,
+)
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -65,6 +74,7 @@ def planned(asked: dict) -> Plan:
     if arguments["sr_on_inputs"] and messages is not None:
         raise UserError("--sr-on-inputs searches positions, which messages alone do not have", "leave it out")
     given = where_from(run, dataset, messages, arguments["name"], force_from, targets, rivals)
+    targets = _of_energies(given, arguments, main, targets)
     _check_windows(given, arguments)
     arguments |= {
         "run": given.run,
@@ -98,6 +108,20 @@ def planned(asked: dict) -> Plan:
     options = SearchOptions(**{k: arguments[k] for k in OPTIONS}, resume=not arguments["overwrite"])
     load_engine(chosen).check(options)
     return Plan(given, inputs, arguments, options, reason, asked["engine"] == "auto", formulas)
+
+
+def _of_energies(given, arguments: dict, main: str, targets):
+    """The ``targets``, or the usual ones where messages are energies and none were asked for; ``UserError`` for what
+    there is not.
+    """
+    there = given.energies and main == MESSAGES
+    for name in (k for k in targets if k in ENERGIES and not there):
+        found = f"--targets {name} needs messages that are energies, and these are none"
+        raise UserError(found, "leave it out, or train:  python train.py --variant hamiltonian")
+    if given.energies and arguments["node"] == "function":
+        found = "--node function asks what particles do with their forces, and these energies have p = m v"
+        raise UserError(found, "leave it out")
+    return OF_ENERGIES if there and arguments["targets"] is None else targets
 
 
 def _check_windows(given, arguments: dict) -> None:

@@ -66,7 +66,10 @@ def train(
         for unknown in (c for c in chosen if c not in known):
             raise UserError(f"there is no {name} '{unknown}'{near_miss(unknown, known)}", f"known: {', '.join(known)}")
     asked = {k: v for k, v in options.items() if v is not None}
-    known = {k for v in VARIANTS for k in defaults(recipe, v, 2)} | {
+    for name in (v for v in variants if not VARIANTS[v].of(recipe)):
+        fix = f"--recipe {' or '.join(VARIANTS[name].own)}"
+        raise UserError(f"the recipe '{recipe}' has no networks of the variant '{name}'", fix)
+    known = {k for v in VARIANTS if VARIANTS[v].of(recipe) for k in defaults(recipe, v, 2)} | {
         "edge_model",
         "wide_masses",
         "velocities",
@@ -161,6 +164,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     a network needs that has to learn what is not known of the bodies ``found``.
     """
     options = defaults(recipe, variant, dataset.dim, dataset.n)
+    check_variant(dataset, variant, asked, found)
     small = dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64) if quick else {}
     options |= small
     if dataset.periodic:
@@ -181,7 +185,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     if not quick and "epochs" not in asked:
         graphs = len(dataset.trajectories("train")) * dataset.pos.shape[1]
         options["epochs"] = enough_epochs(recipe, options["epochs"], options["batch_size"], graphs)
-    if (options["antisymmetric"] or positions_alone(dataset)) and "receivers" in options:
+    if (options.get("antisymmetric", True) or positions_alone(dataset)) and "receivers" in options:
         options["receivers"] = 0  # messages need those of the other direction, windows the particle's other frames
     if asked.get("edge_model", "mlp") != "mlp":
         options["edge_model"] = asked["edge_model"]  # not named for the MLP, as in runs from before there was a choice
@@ -191,18 +195,33 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
         raise UserError("--additive-node is a linear node", "add --linear-node")
     if "vel" not in dataset.arrays and asked.get("velocities"):
         raise dataset.lacks("vel")
-    if not asked.get("velocities", "vel" in dataset.arrays):
+    if not asked.get("velocities", "vel" in dataset.arrays) and "velocities" not in VARIANTS[variant].without:
         options["velocities"] = False
-    if wide := wide_masses(dataset, recipe, options, asked.get("wide_masses")):
+    able = "wide_masses" not in VARIANTS[variant].without
+    if wide := able and wide_masses(dataset, recipe, options, asked.get("wide_masses")):
         options |= wide | ({} if "loss" in asked else {"loss": "sized"})
-    for name in ("augment", "close_sampling", VARIANTS[variant].weight):
+    for name in ("augment", "close_sampling", "motion_weight", VARIANTS[variant].weight):
         if name in options and not 0 <= options[name] < float("inf"):
             raise UserError(f"--{name.replace('_', '-')} is {options[name]}, expected 0 or a positive number")
-    if options["message_dim"] < dataset.dim:
+    if options.get("message_dim", dataset.dim) < dataset.dim:
         raise UserError(f"--message-dim is {options['message_dim']}, expected at least {dataset.dim}")
     if options["prune_end"] < options["prune_start"]:
         raise UserError("--prune-end lies before --prune-start")
     return options
+
+
+def check_variant(dataset: Dataset, variant: str, asked: dict, found: Bodies | None) -> None:
+    """``UserError`` for data that a variant cannot have, and for flags that say nothing of its networks."""
+    head = VARIANTS[variant]
+    fix = "train another variant:  --variant l1"
+    if lacking := [name for name in head.needs if name not in dataset.arrays]:
+        found_is = f"{relative(dataset.path)} holds no '{lacking[0]}', which the variant '{variant}' needs"
+        raise UserError(f"{found_is}: {head.why}", fix)
+    if head.needs and found is not None:
+        raise UserError(f"the variant '{variant}' learns nothing of bodies: {head.why}, which have to be known", fix)
+    for name in (k for k in asked if k in head.without):
+        flag = name.replace("_", "-")
+        raise UserError(f"--{flag} says nothing of networks of the variant '{variant}'", "leave it out")
 
 
 def wide_masses(dataset: Dataset, recipe: str, options: dict, asked: bool | None) -> dict:
@@ -356,6 +375,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found:
         of_zero=skill["zero"],
         of_mean=skill["mean"],
         **({"of_noise": skill["noise"]} if "noise" in skill else {}),
+        **({"motion": skill["motion"]} if "motion" in skill else {}),
         validation_mae=last["validation_mae"],
         graphs=len(trainer.x_val),
         steps=trainer.total,

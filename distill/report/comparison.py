@@ -79,5 +79,19 @@ def rollouts(m) -> str:
         f"Position error: {text(r.position_error_is)}. Energy drift: {text(r.energy_drift_is)}."
         f"{drifts} Solver: {text(r.method)}.</p>"
     )
+    if r.symplectic:
+        body += symplectic(r)
     listed = f"<pre>{text(chr(10).join(failed))}</pre>"
     return body + (details(f"{len(failed)} rollouts that failed", listed) if failed else "")
+
+
+def symplectic(r) -> str:
+    """The same starts by a symplectic integrator, of what has an energy of its own."""
+    rows = []
+    for key, one in r.symplectic.items():
+        drifts = one.final_own_energy_drift_median, one.final_energy_drift_median
+        most = f"<span class=line>{min(one.steps)} to {max(one.steps)}</span>"
+        rows.append([plots.MODELS[key], *map(shown, drifts), shown(one.position_error.median[-1]), most])
+    about = f"Medians over n = {r.n} starts at the end. {text(r.symplectic_method)}; steps: from frame to frame."
+    head = ["symplectic", "own", "true", "position error", "steps"]
+    return table(head, rows, about, groups=[("", 1), ("drift of the energy", 2), ("", 2)])

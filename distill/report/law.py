@@ -31,7 +31,7 @@ def law(m) -> str:
         card = f'<h3>The whole law</h3><div class="big">{big}</div>{code(equation["text"])}'
         whole = f'<div class="law found" style="margin-bottom:14px">{card}</div>'
     lead = f"{central}Convention: {code(m.law.pair.convention)}; r is the distance, m masses, q charges; {units}."
-    shown_parts = (before_and_after, ways, against_the_truth, constants, choice, node, facts)
+    shown_parts = (before_and_after, hamiltonian, ways, against_the_truth, constants, choice, node, facts)
     return f'{whole}<p class="lead">{lead}</p>' + "".join(
         added("law_parts", m) + [guarded(part, m.law) for part in shown_parts]
     )
@@ -99,6 +99,27 @@ def before_and_after(law) -> str:
         f" of the training data.{about} The law of a simple system can follow from accelerations without any"
         " network, so the first is what shows that the network had it.</p>"
     )
+
+
+def hamiltonian(law) -> str:
+    """The law as one, and what the network of energies had of it before any refit."""
+    if not (h := law.hamiltonian):
+        return ""
+    rows = []
+    if h.energy:
+        force = code(to_text(parse(h.energy.force, law.pair.variables), 4))
+        rows.append(["Energy of a pair, of the network", f"{code(h.energy.text)}<br>its force, sharpened: {force}"])
+        rows.append(["That force against the true one", judged(h.energy.verdict)])
+    if h.kinetic:
+        off = f"; within {percent(h.kinetic.off)} of p²/(2 m)" if h.kinetic.off is not None else ""
+        rows.append(["Energy of a particle, of the network", f"{code(h.kinetic.text)}{off}"])
+    told = f"{shown(h.per_edge)} of the energy of its pair, which is counted from r = {shown(h.reference)}"
+    rows.append(["Message of an edge", told])
+    body = f"<p>{formula(h.latex, 19, h.text)}</p>{code(h.text)}{table([], rows)}"
+    about = (
+        "Energies are known up to a number for each pair, and for each particle: terms without r, or p, are left out."
+    )
+    return f'<h3>As a Hamiltonian</h3>{body}<p class="note">{about}</p>'
 
 
 def ways(law) -> str:

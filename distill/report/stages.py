@@ -4,6 +4,7 @@ import numpy as np
 
 from distill.files.dataset import load_dataset
 from distill.files.fields import SPLITS
+from distill.messages.energies import ENERGY
 from distill.messages.gauges import gauge_named
 from distill.network.recipes import PRIORS
 from distill.physics.neighbours import unwrap
@@ -72,7 +73,7 @@ def training(m) -> str:
     priors = ", ".join(priors_of(c))
     loss, seconds = text(c.options["loss"]), f"{shown(c.seconds)} s on {text(c.device)}"
     mae = f"{shown(c.validation_mae)}{text(unit)} an acceleration component"
-    size = f"width {shown(c.options['hidden'])}, {shown(c.options['message_dim'])} message components"
+    size = f"width {shown(c.options['hidden'])}, {shown(c.model['message_dim'])} message components"
     rows = [
         ["Message head (variant)", text(c.variant)],
         ["Recipe", text(c.recipe)],
@@ -117,11 +118,15 @@ def messages(m) -> str:
         return missing(what, f"python fit_linear.py --run {m.run}")
     n = f"{fit.n_edges:,} edges" + ("" if m.elsewhere else f" of the {text(fit.split)} split")
     rows = [[text(gauge_named(k).label), r2(v.r2_all), r2(v.r2_trim90)] for k, v in fit.targets.items()]
-    about = f"Best linear fit of the {len(fit.top_components)} most important message components; n: {n}."
+    slopes = fit.read_out.gauge == ENERGY
+    what = "slope of the energies" if slopes else f"{len(fit.top_components)} most important message components"
+    about = f"Best linear fit of the {what}; n: {n}."
     header = ["compared with the true …", "R² (all edges)", "R² (best 90 %)"]
     body = table(header, rows, about, list(fit.targets).index(fit.best_target))
+    said = "A read-out of all components, found from net forces alone without any pair force,"
+    said = "The slope of the energies of both edges of a pair, with no fit," if slopes else said
     body += (
-        f'<p class="note">A read-out of all components, found from net forces alone without any pair force,'
+        f'<p class="note">{said}'
         f" reaches R² {r2(fit.read_out.r2_all)} (all), {r2(fit.read_out.r2_trim90)} (best 90 %)"
         f" with the true pair forces; n: {n}.</p>"
     )
@@ -135,7 +140,12 @@ def messages(m) -> str:
             f" {percent(fit.splines.median_relative_error)}, of the read-out"
             f" {percent(fit.read_out.median_relative_error)}.</p>"
         )
-    if m.cut_off and fit.potential:
+    if slopes and fit.potential:
+        body += (
+            f'<p class="note">Energies of edges against the {text(fit.potential.what)}: R² {r2(fit.potential.r2_all)}'
+            f" (all), {r2(fit.potential.r2_trim90)} (best 90 %).</p>"
+        )
+    elif m.cut_off and fit.potential:
         body += (
             f'<p class="note">Not potentials: with the {text(fit.potential.what)} the same fit reaches R²'
             f" {r2(fit.potential.r2_all)} (all), {r2(fit.potential.r2_trim90)} (best 90 %).</p>"
@@ -186,6 +196,8 @@ TARGETS = {
     "component": "one of the most important message components",
     "shared": "one radial function behind these components",
     "node": "acceleration as a function of the net force",
+    "potential": "the energy of a pair, less that at one distance",
+    "kinetic": "the energy of a particle, less that at rest, as a function of its momentum p",
     "pair": "the force along the line of centres up to a factor, read without accelerations",
     "alpha": "the response a = alpha S + beta v to the net force S (s its size, v the speed, sv = S.v), or of that what"
     " its name says",

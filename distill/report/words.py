@@ -246,6 +246,12 @@ def rollout_lines(r: Rollouts) -> list[str]:
         f"rollouts         the law follows the truth for {law.followed_for:.3g} time units,"
         f" the network for {gnn.followed_for:.3g} (horizon {r.horizon:.3g}, n {r.n}, rtol {_tolerances(law, gnn)})"
     ]
+    for name, one in r.symplectic.items():
+        ends = [shown(d) for d in (one.final_own_energy_drift_median, one.final_energy_drift_median)]
+        whose = {"law": "law's", "gnn": "network's"}[name]
+        lines.append(
+            f"symplectic       the {whose} own energy drifts by {ends[0]}, the true one by {ends[1]} of its scale"
+        )
     for key, label in (("momentum", "momentum"), ("angular_momentum", "angular momentum")):
         if getattr(law, f"{key}_drift"):
             ends = [shown(getattr(one, f"final_{key}_drift_median")) for one in (law, gnn)]

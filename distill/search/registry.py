@@ -13,8 +13,10 @@ from distill.shell.errors import UserError, near_miss
 ENGINES = {"pysr": "distill.search.pysr.engine", "operon": "distill.search.operon"}
 GIVEN = {"file": "distill.search.given"}  # none that searches: it gives the formulas of a file
 
-TARGETS = ("radial", "components", "shared", "node")  # see ``distill.search.targets``
+ENERGIES = ("potential", "kinetic")  # targets of messages that are energies
+TARGETS = ("radial", "components", "shared", "node", *ENERGIES)  # see ``distill.search.targets``
 DEFAULT_TARGETS = ("radial", "components", "node")
+OF_ENERGIES = ("radial", *ENERGIES)  # where messages are energies
 LOSSES = ("relative", "mse")
 
 # where the pair force comes from: see ``distill.law.sources``

@@ -11,7 +11,7 @@ import numpy as np
 
 from distill.files import records
 from distill.files.kinds import FrontRecord
-from distill.files.properties import category_of, of_edges
+from distill.files.properties import category_of, of_edges, of_receivers, property_named
 from distill.files.provenance import sha256
 from distill.files.storage import finite_or_none, save_together
 from distill.formulas.text import parse, to_text
@@ -27,9 +27,17 @@ from distill.search.direct import search
 from distill.search.engine import SearchOptions, unit_charges
 from distill.search.front import Front
 from distill.search.hall_of_fame import hall_text, read_hall_of_fame
+from distill.search.registry import load_engine
 from distill.search.shared import search_shared
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
+
+MORE_OPERATORS = ("log",)  # of energies: that of a force 1/r
+
+
+def knows(engine: str, operator: str) -> bool:
+    """Whether an engine searches with that operator."""
+    return operator in load_engine(engine).operators
 
 
 @dataclass
@@ -43,6 +51,7 @@ class Target:
     components: tuple | None = None  # (messages [row, component], dx/r [row, dim]) instead of ``y``
     units: Units = ONE  # in which it is searched; the target has the ``unit``
     unit: float = 1.0
+    more: tuple[str, ...] = ()  # operators beside those of the search, where its engine has them
 
     def __post_init__(self):
         self.overrides = {"node_price": NETWORK_PRICE} | self.overrides
@@ -108,6 +117,8 @@ def searches(
     shared: one f behind the dim most important components, whatever their mixture (no accelerations needed).
     node: the network's a_i less the fitted uniform fields from R, the read-out's net force, v and properties, all axes
     in one (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
+    potential, kinetic: of messages that are energies, that of a pair counted from one distance, and that of a particle
+    counted from rest, as a function of its momentum p and properties; both know a logarithm beside the usual operators.
     """
     edges = rows_drawn(messages, rows, seed)
     ends = of_edges(messages, edges)
@@ -134,6 +145,17 @@ def searches(
         overrides = {"restarts": 2, "min_restarts": 2, "max_complexity": node_function.MAX_COMPLEXITY}
         features, y = varying(data.features(pick)), data.target(pick)
         out.append(Target("node", features, y, overrides, units=units, unit=units.acceleration))
+    if "potential" in wanted:
+        features = {k: v for k, v in of_edges(messages, edges).items() if category_of(k) is None}
+        energy = messages["energy_pair"][edges].astype(float)
+        out.append(Target("potential", varying(features), energy, units=units, unit=units.energy, more=MORE_OPERATORS))
+    if "kinetic" in wanted:
+        own = {property_named(k).variables[0]: v for k, v in of_receivers(messages, edges).items()}
+        speed = np.linalg.norm(messages["vel_i"][edges].astype(float), axis=1)
+        features = {"p": own["m_i"] * speed} | {k: v for k, v in own.items() if category_of(k) is None}
+        units = replace(units, of={**units.of, "p": units.momentum}) if units != ONE else units
+        energy = messages["energy_self_i"][edges].astype(float)
+        out.append(Target("kinetic", varying(features), energy, units=units, unit=units.energy, more=MORE_OPERATORS))
     return out
 
 
@@ -149,6 +171,8 @@ def search_target(target: Target, options: SearchOptions) -> Front:
     """Run the search of one target; a function of its own so that it can run in another process."""
     columns, names = target.units.columns(target.features), list(target.features)
     X, options = np.column_stack(list(columns.values())), replace(options, **target.overrides)
+    further = [name for name in target.more if name not in options.operators and knows(options.engine, name)]
+    options = replace(options, operators=(*options.operators, *further))
     given = [to_text(target.units.formula(parse(f, names), target.unit), 17) for f in options.formulas]
     options = options if target.units == ONE and target.unit == 1 else replace(options, formulas=tuple(given))
     if target.components is None:

@@ -7,8 +7,10 @@ extension is a folder with some such modules and their names below.
 import importlib
 
 ROLES = {
-    "systems": ("distill.fluid.lennard_jones",),  # asked by distill.physics.systems
+    "networks": ("distill.hamiltonian.network",),  # asked by distill.network.architectures
+    "systems": ("distill.fluid.lennard_jones",),  # by distill.physics.systems
     "law forms": ("distill.fluid.sigma_epsilon",),  # by distill.law.account
+    "law accounts": ("distill.hamiltonian.account",),  # by distill.pipeline.search_law
     "simulations": ("distill.fluid.simulation",),  # by distill.physics.simulation
     "comparisons": ("distill.fluid.comparison",),  # by distill.generalization.comparison
     "report": ("distill.fluid.section",),  # by distill.report.parts

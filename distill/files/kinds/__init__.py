@@ -18,8 +18,9 @@ from distill.files.kinds.generalization import (
     Rollouts,
     SetErrors,
     Skipped,
+    SymplecticModel,
 )
-from distill.files.kinds.laws import LawRecord, Rival, Truth
+from distill.files.kinds.laws import Hamiltonian, LawRecord, ReadEnergy, Rival, Truth
 from distill.files.kinds.looks import LookCurve, LookRecord
 from distill.files.kinds.messages import MessagesRecord
 from distill.files.kinds.origin import Git, Input, Made, format_of, kinds_of
@@ -72,7 +73,8 @@ __all__ += ["ActingRecord", "DatasetRecord", "SystemRecord"]
 __all__ += ["CaseLaw", "DroppedTerm", "FunctionLaw", "NodeLaw", "OfLevels", "PairLaw", "ResponseLaw"]
 __all__ += ["FrontRecord"]
 __all__ += ["Curve", "Errors", "Failed", "Generalization", "RolloutModel", "Rollouts", "SetErrors", "Skipped"]
-__all__ += ["LawRecord", "Rival", "Truth"]
+__all__ += ["SymplecticModel"]
+__all__ += ["Hamiltonian", "LawRecord", "ReadEnergy", "Rival", "Truth"]
 __all__ += ["LookCurve", "LookRecord"]
 __all__ += ["MessagesRecord"]
 __all__ += ["Git", "Input", "Made", "format_of", "kinds_of"]

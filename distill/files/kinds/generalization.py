@@ -53,6 +53,18 @@ class RolloutModel(Part):
     seconds: float = 0.0  # all starts
 
 
+class SymplecticModel(Part):
+    """By a symplectic integrator, of what has an energy of its own."""
+
+    own_energy_drift: Curve  # of the energy that was integrated, over the same scale as the true one's
+    energy_drift: Curve  # of the true energy
+    position_error: Curve  # against the truth
+    final_own_energy_drift_median: float | None  # at the end
+    final_energy_drift_median: float | None  # at the end
+    steps: list[int]  # of every start, from frame to frame
+    seconds: float  # all starts
+
+
 class Rollouts(Part):
     n: int  # starts
     particles: int  # in each
@@ -66,6 +78,8 @@ class Rollouts(Part):
     followed_while: str  # definition
     time: list[float]  # of the frames
     models: dict[str, RolloutModel]  # truth, law, truth_loose (a looser tolerance), gnn
+    symplectic: dict[str, SymplecticModel] = none(dict)  # law and gnn, of networks of energies
+    symplectic_method: str | None = None  # of integration, and why it may lack one of them
 
 
 class Skipped(Part):

@@ -42,6 +42,34 @@ class Truth(OfLevels):
     variables: list[str] = none(list)  # of the pair force
 
 
+class ReadEnergy(Part):
+    """A part of the energy as a formula, read from a network of energies before any refit; terms that forces do not
+    know are left out.
+    """
+
+    text: str  # of a pair, or of a particle by its momentum p
+    latex: str  # the same
+    complexity: int  # nodes
+    force: str | None = None  # minus its derivative by r, its constants fitted to the slopes of the network's energies
+    from_force: str | None = None  # the potential that this force has; null: no formula
+    verdict: Verdict | None = None  # on this force; null where the truth is not known
+    factor: float | None = None  # of p^2/(2 m): median of the ratio over the receivers searched
+    off: float | None = None  # 95 % quantile of |ratio - 1|, of p^2/(2 m)
+    recovered: bool | None = None  # the verdict's, or whether it is p^2/(2 m) within 1 %; null: not known
+
+
+class Hamiltonian(Part):
+    text: str  # H of the law, and what is lost
+    latex: str  # the same
+    potential: str | None  # of a pair, of the law; null: no formula has the pair force as its slope
+    potential_latex: str | None  # the same
+    per_edge: float  # of the potential of a pair in the message of each of its two edges
+    reference: float  # distance from which energies of pairs are counted
+    rayleigh: str | None  # function whose slope by the velocity is what is lost; null: nothing is
+    energy: ReadEnergy | None  # of a pair, as the network has it; null: not searched
+    kinetic: ReadEnergy | None  # of a particle, as the network has it; null: not searched
+
+
 class LawRecord(Made):
     """outputs/<run>/law.json."""
 
@@ -73,6 +101,7 @@ class LawRecord(Made):
     polish: Polish | None = None  # where positions were observed
     force_in_file: ForceScores | None = None  # the law's pair force against the ``force`` of messages made elsewhere
     lennard_jones: dict | None = None  # sigma and epsilon with errors, where the law has that form
+    hamiltonian: Hamiltonian | None = None  # of networks of energies: the law as one
     node_search: NodeSearch | None = None  # where the target node was searched
     node_choice: NodeChoice | None = None  # where a response was looked for
     sr_on_inputs: InputsBaseline | None = None  # where it was asked for

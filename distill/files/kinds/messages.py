@@ -23,6 +23,7 @@ class MessagesRecord(Made):
     properties: list[str] = field(default_factory=lambda: list(USUAL))  # of particles, in the arrays
     antisymmetric: bool  # the network's messages obey e_ij = -e_ji
     network_error: float | None = None  # ``skill.network`` of config.json: the network's when it was trained
+    reference: float | None = None  # distance from which ``energy_pair`` counts; null: messages are no energies
     window: int | None = None  # frames of a window, which a graph is then; null: of single frames
     doubted: list[str] = none(list)  # assumptions that flags of train.py switched off: later stages make none of them
     dataset: str  # name of the dataset

@@ -19,6 +19,7 @@ class Skill(Part):
     zero: float  # the same of predicting 0
     mean: float  # the same of predicting the mean of the training accelerations
     noise: float | None = None  # of windows, whose targets are noisy: the same of predicting the truth
+    motion: float | None = None  # of networks of energies: the same of velocities dq/dt = dH/dp
 
 
 class RunConfig(Made):

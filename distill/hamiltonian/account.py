@@ -1,0 +1,132 @@
+"""The law of a network of energies as a Hamiltonian, and what its energies say of it before any refit."""
+
+from dataclasses import replace
+
+import numpy as np
+import sympy as sp
+
+from distill.files.properties import of_receivers, property_named
+from distill.formulas.latex import to_latex
+from distill.formulas.program import compile_numpy
+from distill.formulas.text import parse, symbols_for, to_text
+from distill.formulas.tree import complexity
+from distill.law import potential
+from distill.law.sources import sharpened
+from distill.messages.energies import PER_EDGE, are_energies
+from distill.physics.law import Law
+from distill.physics.terms.values import is_number
+from distill.search.registry import MESSAGES
+
+NAME = "hamiltonian"  # of the entry in law.json
+DRAG = "drag"
+RIGHT = 0.01  # a kinetic term is p^2/(2 m) within
+_R, _P = symbols_for(["r", "p"])
+KINETIC = parse("p^2/(2*m_i)", ("p", "m_i"))
+
+
+def account(forces, fronts: dict, law: Law, own, judge) -> dict | None:
+    """As ``kinds.Hamiltonian``; None where messages are no energies. ``own``: the ``law.account.Finding`` of them."""
+    if forces.main.name != MESSAGES or forces.meta is None or not are_energies(forces.meta):
+        return None
+    r = forces.messages["r"].astype(float)
+    low, high = float(r.min()), float(r.max())
+    found = slope_of(law.pair, low, high)
+    energy = fronts.get("potential") and read_potential(fronts["potential"].expr, forces, own, judge, (low, high))
+    kinetic = fronts.get("kinetic") and read_kinetic(fronts["kinetic"].expr, forces.messages, judge.system)
+    return written(law, found) | {
+        "per_edge": PER_EDGE,
+        "reference": forces.meta.reference,
+        "energy": energy,
+        "kinetic": kinetic,
+    }
+
+
+def slope_of(force: sp.Expr, low: float, high: float) -> sp.Expr | None:
+    """The energy of a pair whose force that is, f = -dE/dr; None where no formula is found."""
+    found, left = potential.energy(force, low, high)
+    return None if left != 0 else found
+
+
+def written(law: Law, found: sp.Expr | None) -> dict:
+    """H of the law in text and LaTeX; what is no energy of pairs, nor motion, stands beside it."""
+    others = {name: value for name, value in law.node.items() if name != DRAG or not is_number(value)}
+    rayleigh = None
+    if is_number(gamma := law.node.get(DRAG, sp.nan)):
+        rayleigh = f"{float(gamma) / 2:.10g}*v^2"
+    of_pair = "V(r, ...) of f = -dV/dr" if found is None else to_text(found, 10)
+    text = "H = sum_i p_i^2/(2 m_i) + sum_{i<j} V, V = " + of_pair
+    of_pair = r"-\int f\,dr" if found is None else to_latex(found)
+    latex = rf"H = \sum_i \frac{{p_i^2}}{{2 m_i}} + \sum_{{i<j}} V,\quad V = {of_pair}"
+    if rayleigh:
+        text += f"; lost by R = sum_i {rayleigh}, dp_i/dt = -dH/dx_i - dR/dv_i"
+        latex += rf",\quad R = \sum_i {float(gamma) / 2:.4g}\,v_i^2"
+    if others or law.pairs:
+        text += f"; beside it {', '.join([*others, *law.pairs])}"
+    formula = None if found is None else to_text(found)
+    return {"text": text, "latex": latex, "rayleigh": rayleigh} | {
+        "potential": formula,
+        "potential_latex": None if found is None else to_latex(found),
+    }
+
+
+def with_variable(expr: sp.Expr, variable: sp.Symbol) -> sp.Expr:
+    """``expr`` without the terms that do not depend on ``variable``: an energy less a number that nothing knows."""
+    how = {"deep": False, "power_exp": False, "power_base": False, "log": False}
+    expr = sp.Add(*[sp.expand(term, **how) for term in sp.Add.make_args(expr)])
+    terms = [_proper(term, variable) for term in sp.Add.make_args(expr) if term.has(variable)]
+    return sp.Add(*[part for term in terms for part in sp.Add.make_args(term) if part.has(variable)])
+
+
+def _proper(term: sp.Expr, variable: sp.Symbol) -> sp.Expr:
+    """(a + b r)/(c + r) as b + (a - b c)/(c + r): polynomials in ``variable`` are divided, other terms as they were."""
+    above, below = sp.fraction(sp.together(term))
+    if not below.has(variable) or not (above.is_polynomial(variable) and below.is_polynomial(variable)):
+        return term
+    whole, rest = sp.div(above, below, variable)
+    return term if whole == 0 else sp.expand(whole) + sp.factor_terms(rest) / below
+
+
+def read_potential(expr: sp.Expr, forces, own, judge, distances) -> dict | None:
+    """As ``kinds.ReadEnergy``, of the formula that was searched in the energies of pairs."""
+    energy = with_variable(expr, _R)
+    if energy == 0:
+        return None
+    ground = judge.ground
+    force = ground.canonical(sharpened(-energy.diff(_R), forces.main.force, forces.messages, ground.units))
+    verdict = judge.verdict(replace(own.before, pair=force))
+    whole = slope_of(force, *distances)
+    return {
+        "text": to_text(energy),
+        "latex": to_latex(energy),
+        "complexity": complexity(energy),
+        "force": to_text(force),
+        "from_force": None if whole is None else to_text(whole),
+        "verdict": verdict,
+        "recovered": None if verdict is None else verdict["recovered"],
+    }
+
+
+def read_kinetic(expr: sp.Expr, messages: dict, system) -> dict | None:
+    """As ``kinds.ReadEnergy``, of the formula that was searched in the energies of particles by their momentum."""
+    energy = with_variable(expr, _P)
+    if energy == 0:
+        return None
+    mass = of_receivers(messages)["mass"]
+    momentum = mass * np.linalg.norm(messages["vel_i"].astype(float), axis=1)
+    some = momentum > 0.05 * np.median(momentum)
+    names = [symbol.name for symbol in energy.free_symbols]
+    known = {"p": momentum} | {property_named(k).variables[0]: v for k, v in of_receivers(messages).items()}
+    with np.errstate(all="ignore"):
+        values = compile_numpy(energy, names)(*(known[name][some] for name in names))
+        ratio = values / (momentum**2 / (2 * mass))[some]
+    whole = bool(np.isfinite(ratio).all())
+    off = float(np.quantile(np.abs(ratio - 1), 0.95)) if whole else None
+    newton = system is not None and (system.response is None or system.response.kinetic is None)
+    return {
+        "text": to_text(energy),
+        "latex": to_latex(energy),
+        "complexity": complexity(energy),
+        "factor": float(np.median(ratio)) if whole else None,
+        "off": off,
+        "recovered": (whole and off < RIGHT and complexity(energy) <= complexity(KINETIC) + 2) if newton else None,
+    }

@@ -1,0 +1,285 @@
+"""Networks of energies, FlatHGN of Cranmer et al. 2020: H = sum_i H_self(q_i, p_i) + sum over edges of H_pair(i, j).
+
+    dq_i/dt = dH/dp_i,   dp_i/dt = -dH/dq_i - dR/dv_i,   p_i = m_i v_i,   a_i = (dp_i/dt)/m_i
+
+Both functions are MLPs with one output. R = sum_i R(v_i), a Rayleigh function, is ours, for what loses energy; H alone
+is the published network. The *message* of an edge is its H_pair, a scalar; what is compared with pair forces is
+
+    F_ij = -d(H_pair(i, j) + H_pair(j, i))/dq_i,
+
+both directions of the edge together. An energy is known up to a number for each pair (a function g of the properties of
+both ends), of which forces know nothing.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from distill.hamiltonian.layers import Lengths, Scalar, weights
+from distill.network import onednn
+from distill.network.architectures import Architecture
+from distill.network.edges import Edges
+from models import Components, ModelConfig
+
+AT_REST = 0.01  # of the typical momentum: below it, its logarithm tells less and less
+
+
+@dataclass(frozen=True)
+class HamiltonianConfig(ModelConfig):
+    """As ``models.ModelConfig``, of which these options count: dim, properties, hidden, depth, activation (a smooth
+    one), translation_invariant, geometric_inputs, exp_gate, log_mass, acc_scale, those of a periodic box, of units and
+    the centre. With ``geometric_inputs`` H_self sees log |p| too. And:
+
+    pair_momenta   H_pair sees the momenta of both ends, as published: forces between pairs may depend on velocities.
+    self_position  H_self sees the place, as published: fields that have a potential.
+    dissipative    there is a Rayleigh function R of velocity and properties.
+    speed          typical speed, a unit for momenta and for H_self (1 in the paper).
+    """
+
+    energies: ClassVar[bool] = True
+
+    message_dim: int = 1
+    network: str = "hamiltonian"
+    pair_momenta: bool = False
+    self_position: bool = False
+    dissipative: bool = False
+    speed: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "antisymmetric", self.translation_invariant)  # then F_ij = -F_ji
+        if "mass" not in self.properties:
+            raise ValueError("momenta are for particles with a mass")
+        if self.message_dim != 1 or not self.speed > 0:
+            raise ValueError("an energy has one component, and a speed is positive")
+
+    @property
+    def message_unit(self) -> float:
+        """Of energies, in the units of the data."""
+        return self.scales.of("mass") * self.scales.speed**2
+
+
+class HamiltonianNetwork(nn.Module):
+    """The interface of ``models.GNN``, as far as training, extraction and evaluation use it."""
+
+    bodies = None
+
+    def __init__(self, config: HamiltonianConfig):
+        super().__init__()
+        self.config = c = config
+        scale = (c.r_power, c.r_mean, c.r_spread) if c.periodic else None
+        own = len(c.properties) + (c.dim if c.pair_momenta else 0) + (0 if c.translation_invariant else c.dim)
+        self.apart = Lengths(c.dim, c.geometric_inputs, scale)
+        # without the invariance positions of both ends stand in their own parts, and differences in none
+        between = self.apart.columns - (0 if c.translation_invariant else c.dim)
+        (self.receiver, self.sender, self.between), self.pair_bias = weights(c.hidden, (own, own, between))
+        self.pair = Scalar(c.hidden, c.depth, c.activation, c.exp_gate)
+        self.moving = Lengths(c.dim, c.geometric_inputs, least=AT_REST)
+        beside = len(c.properties) + (c.dim if c.self_position else 0)
+        (self.momentum, self.alone), self.self_bias = weights(c.hidden, (self.moving.columns, beside))
+        self.own = Scalar(c.hidden, c.depth, c.activation, c.exp_gate)
+        if c.dissipative:
+            columns = (self.moving.columns, len(c.properties))
+            (self.velocity, self.losing), self.loss_bias = weights(c.hidden, columns)
+            self.rayleigh = Scalar(c.hidden, c.depth, c.activation, c.exp_gate)
+        self.register_buffer("active", torch.ones(1))
+
+    # ------------------------------------------------------------ states
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Positions, velocities, masses [node, 1] and properties as the MLPs see them."""
+        dim, k = self.config.dim, self.config.properties.index("mass")
+        pos, vel, properties = x[:, :dim], x[:, dim : 2 * dim], x[:, 2 * dim :]
+        mass = properties[:, k : k + 1]
+        if self.config.log_mass:
+            properties = torch.cat([properties[:, :k], mass.log(), properties[:, k + 1 :]], 1)
+        return pos, vel, mass, properties
+
+    def _ends(self, pos: Tensor, momentum: Tensor, properties: Tensor) -> Tensor:
+        """What an edge sees of each of its ends [node, column]: the place and momentum, where it sees these, first."""
+        parts = [] if self.config.translation_invariant else [pos]
+        parts += [momentum / self.config.speed] if self.config.pair_momenta else []
+        return torch.cat([*parts, properties], 1)
+
+    # ------------------------------------------------------------ energies and their slopes
+
+    def _pairs(self, pos, momentum, properties, edges: Edges):
+        """First hidden layer [edge, width] of H_pair, and x_j - x_i [edge, dim]. ``ValueError`` as ``models.GNN``."""
+        if (edges.dx is not None) != self.config.periodic:
+            raise ValueError("dx of every edge is what a network for a periodic box needs, and no other")
+        j, i = edges.index
+        apart = pos.index_select(0, j) - pos.index_select(0, i) if edges.dx is None else -edges.dx / self.config.length
+        ends = self._ends(pos, momentum, properties)
+        receiver = onednn.linear(ends, self.receiver, self.pair_bias)
+        z = receiver.index_select(0, i) + onednn.linear(ends, self.sender, None).index_select(0, j)
+        return z + self._between(apart), apart
+
+    def _between(self, apart: Tensor) -> Tensor | float:
+        seen = self.between.size(1)
+        return onednn.linear(self.apart(apart)[:, self.apart.columns - seen :], self.between, None) if seen else 0.0
+
+    def _pair_slopes(self, back: Tensor, apart: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivatives of H_pair by the place of receiver and of sender [edge, dim] from those by the hidden layer."""
+        dim, seen = self.config.dim, self.between.size(1)
+        by_apart = torch.zeros_like(apart)
+        if seen:
+            slope = back @ self.between
+            lacking = self.apart.columns - seen
+            slope = torch.cat([slope.new_zeros(len(slope), lacking), slope], 1) if lacking else slope
+            by_apart = self.apart.back(apart, slope)
+        if self.config.translation_invariant:
+            return -by_apart, by_apart
+        return back @ self.receiver[:, :dim] - by_apart, back @ self.sender[:, :dim] + by_apart
+
+    def _moving(self, vectors: Tensor, unit: float, weight: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
+        """First hidden layer of a function of momenta or velocities, which are given in the ``unit``."""
+        seen = vectors / unit
+        return onednn.linear(self.moving(seen), weight, None) + beside, seen
+
+    def _self(self, pos, momentum, properties) -> tuple[Tensor, Tensor]:
+        """First hidden layer of H_self, and p in its unit."""
+        seen = torch.cat([pos, properties], 1) if self.config.self_position else properties
+        return self._moving(momentum, self.config.speed, self.momentum, onednn.linear(seen, self.alone, self.self_bias))
+
+    def _sum(self, values: Tensor, edges: Edges, nodes: int) -> Tensor:
+        """Sum over senders [node, ...]; edges come sorted by receiver, so equal degrees need no scatter."""
+        if edges.degree:
+            return values.view(nodes, edges.degree, -1).sum(1)
+        return values.new_zeros(nodes, values.size(1)).index_add(0, edges.index[1], values)
+
+    def of_pairs(self, x: Tensor, edges: Edges) -> tuple[Tensor, Tensor | None, Tensor]:
+        """(F_ij [edge, dim], the part of pairs in dq/dt [node, dim] or None, H_pair [edge, 1]), in the units of the
+        network. ``ValueError`` for edges without the index of their reverse.
+        """
+        if edges.reverse is None:
+            raise ValueError("the energy of a pair is that of both of its edges: the index of the reverse is needed")
+        c, motion = self.config, None
+        pos, vel, mass, properties = self._split(x)
+        z, apart = self._pairs(pos, mass * vel, properties, edges)
+        energy, back = self.pair.with_slope(z)
+        energy, back = c.acc_scale * energy, c.acc_scale * back
+        of_receiver, of_sender = self._pair_slopes(back, apart)
+        force = -(of_receiver + of_sender[edges.reverse])
+        if c.pair_momenta:
+            at = 0 if c.translation_invariant else c.dim
+            of_receiver, of_sender = back @ self.receiver[:, at : at + c.dim], back @ self.sender[:, at : at + c.dim]
+            motion = self._sum(of_receiver + of_sender[edges.reverse], edges, len(x)) / c.speed
+        return force, motion, energy
+
+    def of_one(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(force by H_self alone, dq/dt by H_self) [node, dim], in the units of the network."""
+        c = self.config
+        pos, vel, mass, properties = self._split(x)
+        z, seen = self._self(pos, mass * vel, properties)
+        _, own = self.own.with_slope(z)
+        alone = -(c.speed**2) * (own @ self.alone[:, : c.dim]) if c.self_position else torch.zeros_like(vel)
+        return alone, c.speed * self.moving.back(seen, own @ self.momentum)
+
+    def lost(self, x: Tensor) -> Tensor | float:
+        """-dR/dv of every particle [node, dim], in the units of the network."""
+        if not self.config.dissipative:
+            return 0.0
+        _, vel, _, properties = self._split(x)
+        z, seen = self._losses(vel, properties)
+        _, slope = self.rayleigh.with_slope(z)
+        return -self.config.acc_scale * self.moving.back(seen, slope @ self.velocity)
+
+    def derivatives(self, x: Tensor, edges: Edges) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(F_ij [edge, dim], force on each particle alone [node, dim], dq/dt [node, dim], H_pair [edge, 1]) of nodes
+        [node, feature], in the units of the network.
+        """
+        with torch.autocast(x.device.type, enabled=False):  # differences of energies need all digits
+            x = x.float() if x.dtype != torch.float64 else x
+            force, motion, energy = self.of_pairs(x, edges)
+            alone, own = self.of_one(x)
+            return force, alone + self.lost(x), own if motion is None else own + motion, energy
+
+    def motions(self, x: Tensor, edges: Edges) -> Tensor:
+        """dq/dt = dH/dp [node, dim], in the units of the network."""
+        _, own = self.of_one(x)
+        return own + self.of_pairs(x, edges)[1] if self.config.pair_momenta else own
+
+    def kicks(self, x: Tensor, edges: Edges) -> Tensor:
+        """-dH/dq [node, dim], in the units of the network; without what is lost."""
+        force = self._sum(self.of_pairs(x, edges)[0], edges, len(x))
+        return force + self.of_one(x)[0] if self.config.self_position else force
+
+    def _losses(self, vel: Tensor, properties: Tensor) -> tuple[Tensor, Tensor]:
+        """First hidden layer of R, and v in its unit."""
+        return self._moving(
+            vel, self.config.speed, self.velocity, onednn.linear(properties, self.losing, self.loss_bias)
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        edges: Edges,
+        normal: Tensor | None = None,
+        components: Components | None = None,
+        who: Tensor | None = None,
+    ):
+        """``(acc [node, dim], message, logvar, motion)`` as ``models.GNN.forward``: messages are H_pair [edge, 1], a
+        logvar there is none, and ``motion`` is dq/dt [node, dim].
+        """
+        force, alone, motion, energy = self.derivatives(x, edges)
+        return (self._sum(force, edges, len(x)) + alone) / self._split(x)[2], energy, None, motion
+
+    def energies(self, x: Tensor, edges: Edges) -> Tensor:
+        """H_self + sum over senders of H_pair [node, 1], in the units of the network: their sum is H."""
+        pos, vel, mass, properties = self._split(x)
+        momentum = mass * vel
+        z, _ = self._pairs(pos, momentum, properties, edges)
+        own, _ = self._self(pos, momentum, properties)
+        pairs = self._sum(self.config.acc_scale * self.pair(z), edges, len(x))
+        return pairs + self.config.speed**2 * self.own(own)
+
+    # ------------------------------------------------------------ what others ask of a network
+
+    def active_components(self) -> Components:
+        return Components()
+
+    def messages(self, x: Tensor, edges: Edges, who: Tensor | None = None) -> tuple[Tensor, None]:
+        """H_pair of every edge [edge, 1], and no logvar."""
+        pos, vel, mass, properties = self._split(x)
+        return self.config.acc_scale * self.pair(self._pairs(pos, mass * vel, properties, edges)[0]), None
+
+    def told(self, x: Tensor, edges: Edges, shares: bool = True, reference: float | None = None) -> dict[str, Tensor]:
+        """As ``models.GNN.told``, with the shares F_ij/m_i and what acts without pairs; ``message`` is the mean of
+        H_pair of both directions, half the energy of the pair. And ``energy_pair`` [edge], the energy of the pair less
+        that at the distance ``reference`` (in the unit of the network), and ``energy_self`` [node], H_self less that
+        at rest: energies without the numbers that forces do not know.
+        """
+        c = self.config
+        force, alone, _, energy = self.derivatives(x, edges)
+        pos, vel, mass, properties = self._split(x)
+        receiver = edges.index[1]
+        acc, alone = (self._sum(force, edges, len(x)) + alone) / mass, alone / mass
+        out = {"acc_pred": acc, "acc_alone": alone, "message": 0.5 * (energy + energy[edges.reverse])}
+        if shares:
+            senders = receiver.bincount(minlength=len(x)).to(x)[:, None]
+            out["acc_share"] = force / mass[receiver] + (alone / senders)[receiver]
+        z, apart = self._pairs(pos, mass * vel, properties, edges)
+        further = apart * (reference or 1.0) / apart.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        z = z + self._between(further) - self._between(apart)
+        if not c.translation_invariant:  # the sender is moved
+            z = z + (further - apart) @ self.sender[:, : c.dim].T
+        pair = energy - c.acc_scale * self.pair(z)
+        out["energy_pair"] = (pair + pair[edges.reverse])[:, 0]
+        z, _ = self._self(pos, mass * vel, properties)
+        rest, _ = self._self(pos, 0 * vel, properties)
+        out["energy_self"] = c.speed**2 * (self.own(z) - self.own(rest))[:, 0]
+        return out
+
+
+OPTIONS = "translation_invariant geometric_inputs exp_gate log_mass hidden activation".split()
+OPTIONS += "pair_momenta self_position dissipative".split()
+NETWORKS = {
+    "hamiltonian": Architecture(
+        HamiltonianConfig,
+        HamiltonianNetwork,
+        tuple(OPTIONS),
+        measured=("acc_scale", "speed"),
+    )
+}

@@ -1,0 +1,216 @@
+"""Energies as messages: what data are refused, reading, search, the law as a Hamiltonian; the quick chain."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from planted import messages, write_dataset
+from scripts import ok, refused, run
+
+from distill.files.dataset import load_dataset
+from distill.files.kinds import MessagesRecord
+from distill.files.properties import VARIABLES, of_edges
+from distill.formulas.program import compile_numpy
+from distill.formulas.text import parse, to_text
+from distill.hamiltonian.account import read_kinetic, slope_of, with_variable, written
+from distill.messages import energies
+from distill.messages.net_forces import nodes_of
+from distill.network.recipes import defaults
+from distill.network.variants import square_penalty
+from distill.physics.law import Law
+from distill.physics.system import pair_potential
+from distill.physics.systems import SYSTEMS
+from distill.pipeline.search_plan import _of_energies
+from distill.pipeline.train import resolve, train
+from distill.search.registry import OF_ENERGIES
+from distill.search.targets import searches
+from distill.shell.errors import UserError
+
+RUN = "r2_n4_d2_s0__hamiltonian-newton__s0"
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.mark.parametrize("left_out", ["vel", "acc"])
+def test_data_without_momenta_or_accelerations_are_refused_in_one_line(tmp_path, left_out):
+    path = write_dataset(tmp_path)
+    with np.load(path) as file:
+        np.savez(path, **{k: v for k, v in file.items() if k != left_out})
+    data = load_dataset(str(path))
+    with pytest.raises(UserError, match=rf"holds no '{left_out}', which the variant 'hamiltonian' needs: momenta"):
+        resolve(data, "hamiltonian", "newton", {}, False)
+
+
+def test_flags_that_say_nothing_of_energies_are_refused(tmp_path):
+    data = load_dataset(str(write_dataset(tmp_path)))
+    with pytest.raises(UserError, match="--linear-node says nothing"):
+        resolve(data, "hamiltonian", "newton", {"linear_node": True}, False)
+    with pytest.raises(UserError, match="learns nothing of bodies"):
+        resolve(data, "dissipative", "newton", {}, False, found=object())
+    options = resolve(data, "hamiltonian", "newton", {"self_position": True}, True)
+    assert options["self_position"] and options["activation"] == "softplus" and "message_dim" not in options
+    with pytest.raises(UserError, match="the recipe 'open' has no networks of the variant 'hamiltonian'"):
+        train("x", variant="hamiltonian", recipe="open")
+
+
+def test_the_published_network_is_trained_on_accelerations_alone():
+    paper, newton = (defaults(recipe, "hamiltonian", 2) for recipe in ("paper", "newton"))
+    assert paper["motion_weight"] == 0 and newton["motion_weight"] > 0
+    assert paper["hamiltonian_weight"] == 1e-6 and paper["hidden"] == 300 and paper["loss"] == "mae"
+    assert paper["pair_momenta"] and paper["self_position"] and not paper["translation_invariant"]
+    assert defaults("newton", "dissipative", 2)["dissipative"] and "dissipative" not in newton
+
+
+def test_penalty_is_the_sum_of_squares_of_a_graph():
+    assert square_penalty(torch.tensor([[1.0], [2.0], [3.0], [4.0]]), None, 2, 2, 2).item() == 15.0
+
+
+# ---------------------------------------------------------------- reading
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Messages of a network that has the energies of r2 right, but for numbers that forces do not know."""
+    out, system = messages("r2", trajectories=60, frames=6), SYSTEMS["r2"]
+    ends = of_edges(out)
+    potential = pair_potential(system, ends["r"], ends)
+    offset = 3 * ends["m_i"] * ends["m_j"] - np.sin(ends["q_i"] + ends["q_j"])
+    speed = np.linalg.norm(out["vel_i"], axis=1)
+    out["message"] = (0.5 * potential + offset)[:, None]
+    out["energy_pair"] = potential - pair_potential(system, 1.5 + 0 * ends["r"], ends)
+    out["energy_self_i"] = 0.5 * ends["m_i"] * speed**2
+    out["acc_pred_i"], out["acc_alone_i"] = out["acc_i"], 0.0 * out["acc_i"]
+    out["acc_share"] = out["force"] / ends["m_i"][:, None]
+    out["active"] = np.ones(1, int)
+    about = {"run": "r", "split": "train", "graphs": 360, "edges": len(ends["r"]), "mae": 0.0, "n": 4, "dim": 2}
+    about |= dict.fromkeys(("variant", "recipe", "dataset", "dataset_path"), "")
+    return out, MessagesRecord(**about, antisymmetric=True, reference=1.5)
+
+
+def test_forces_are_read_without_a_fit_whatever_acts_beside(planted):
+    sent, meta = planted
+    nodes = nodes_of(sent)
+    read = energies.read(sent, nodes, meta)
+    assert read.gauge == "energy" and read.node_terms == () and read.error < 1e-6
+    assert np.allclose(read.force(sent, nodes), sent["force"], atol=1e-5)
+    drag = -0.7 * sent["vel_i"] / sent["mass_i"][:, None]
+    count = nodes.senders()[nodes.of_edge]
+    pushed = {
+        "acc_pred_i": sent["acc_pred_i"] + drag,
+        "acc_alone_i": drag,
+        "acc_share": sent["acc_share"] + drag / count,
+    }
+    read = energies.read(sent | pushed, nodes, meta)
+    assert read.node_terms == ("drag",) and np.allclose(read.force(sent | pushed, nodes), sent["force"], atol=1e-5)
+    plain = MessagesRecord(**{**vars(meta), "reference": None})
+    vectors = messages("r2", trajectories=60, frames=6)
+    assert energies.read(vectors, nodes_of(vectors), plain).gauge == "force"
+
+
+def test_scores_do_not_see_the_numbers_that_forces_do_not_know(planted):
+    sent, _ = planted
+    found = energies.scores(sent, SYSTEMS["r2"])
+    assert found["r2_all"] > 1 - 1e-9 and found["read_out_r2_all"] > 1 - 1e-9
+    double = energies.scores(sent | {"message": 2 * sent["message"]}, SYSTEMS["r2"])
+    assert double["r2_all"] > 1 - 1e-9 and double["read_out_r2_all"] < 0.5  # the energy itself, not half of it
+    noise = np.random.default_rng(0).normal(size=sent["message"].shape) * sent["message"].std()
+    assert energies.scores(sent | {"message": noise}, SYSTEMS["r2"])["r2_all"] < 0.1
+
+
+def test_vectors_have_no_energies_to_search():
+    vectors, asked = SimpleNamespace(energies=False), {"node": "auto", "targets": ("radial", "kinetic")}
+    with pytest.raises(UserError, match="--targets kinetic needs messages that are energies"):
+        _of_energies(vectors, asked, "messages", asked["targets"])
+    usual = {"node": "auto", "targets": None}
+    assert _of_energies(SimpleNamespace(energies=True), usual, "messages", ("radial",)) == OF_ENERGIES
+    assert _of_energies(SimpleNamespace(energies=True), usual, "splines", ("radial",)) == ("radial",)
+
+
+def test_targets_are_energies_of_pairs_and_of_motion(planted):
+    sent, _ = planted
+    nodes = nodes_of(sent)
+    potential, kinetic = searches(("potential", "kinetic"), sent, nodes, None, None, rows=200)
+    with_constant = parse("m_i*m_j*(1/1.51 - 1/(r + 0.01))", VARIABLES)
+    names = [s.name for s in with_constant.free_symbols]
+    assert np.allclose(
+        compile_numpy(with_constant, names)(*(potential.features[k] for k in names)), potential.y, rtol=1e-5
+    )
+    assert np.allclose(kinetic.features["p"] ** 2 / (2 * kinetic.features["m_i"]), kinetic.y, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("found", "left"),
+    [
+        ("0.5*m_i*m_j*(r - 1.5)/(r + 0.5)", "-1.0*m_i*m_j/(r + 0.5)"),
+        ("(r - 0.99)^2", "r^2 - 1.98*r"),
+        ("1.2*m_i*(log(r + 0.01) - 0.3) + q_j", "1.2*m_i*log(r + 0.01)"),
+        ("m_i*m_j + 2.0", "0"),
+    ],
+)
+def test_terms_that_no_force_knows_are_dropped(found, left):
+    r = parse("r", VARIABLES)
+    assert with_variable(parse(found, VARIABLES), r) - parse(left, VARIABLES) == pytest.approx(0)
+
+
+def test_a_law_is_written_as_a_hamiltonian():
+    pair = parse("-m_i*m_j/(r + 0.01)^2", VARIABLES)
+    told = written(Law(pair, {"drag": 0.5}), slope_of(pair, 0.1, 10.0))
+    assert told["potential"] == to_text(parse("-m_i*m_j/(r + 0.01)", VARIABLES))
+    assert told["rayleigh"] == "0.25*v^2" and "lost by R" in told["text"] and r"\frac{p_i^2}{2 m_i}" in told["latex"]
+    odd = parse("exp(-r^2)/(1 + r)", VARIABLES)
+    assert slope_of(odd, 0.1, 10.0) is None and written(Law(odd), None)["potential"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "recovered"), [("0.502*p^2/m_i - 0.3*m_i", True), ("0.53*p^2/m_i", False), ("0.5*p^2", False)]
+)
+def test_the_kinetic_term_is_judged(planted, text, recovered):
+    found = read_kinetic(parse(text, ("p", "m_i")), planted[0], SYSTEMS["r2"])
+    assert found["recovered"] is recovered and ("m_i" in found["text"]) == ("m_i" in text)
+    assert read_kinetic(parse(text, ("p", "m_i")), planted[0], None)["recovered"] is None
+    assert read_kinetic(parse("2.0*m_i", ("p", "m_i")), planted[0], None) is None
+
+
+# ---------------------------------------------------------------- the chain
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["hamiltonian", "dissipative"])
+def test_the_quick_chain(tmp_path, variant):
+    system = "r2" if variant == "hamiltonian" else "damped"
+    dataset = f"{system}_n4_d2_s0"
+    name = f"{dataset}__{variant}-newton__s0"
+    ok(run(tmp_path, "simulate.py", "--system", system, "--n-trajectories", 60, "--quick"))
+    words = ("train.py", "--dataset", dataset, "--variant", variant, "--quick", "--epochs", 40)
+    told = ok(run(tmp_path, *words))
+    assert "already done" in ok(run(tmp_path, *words))
+    assert float(told.split("error ")[1].split()[0]) < 0.7 * float(told.split("of_zero ")[1].split()[0])
+    for stage in ("extract_messages.py", "fit_linear.py"):
+        ok(run(tmp_path, stage, "--run", name, "--quick"))
+    refused(run(tmp_path, "symbolic_reg.py", "--run", name, "--node", "function"), "p = m v")
+    ok(run(tmp_path, "symbolic_reg.py", "--run", name, "--quick", "--engine", "operon"))
+    told = ok(run(tmp_path, "test_generalization.py", "--run", name, "--quick"))
+
+    def content(file, folder="outputs"):
+        return json.loads((tmp_path / folder / name / file).read_text())
+
+    fit, law, beyond = content("linear_fit.json"), content("law.json"), content("generalization.json")
+    assert (
+        fit["read_out"]["gauge"] == law["read_out"]["gauge"] == "energy"
+        and "frames of a pair" in fit["potential"]["what"]
+    )
+    assert fit["read_out"]["linear_loses"] < 1e-4 and fit["r2_trim90"] > 0.5
+    assert list(law["targets"]) == ["radial", "potential", "kinetic"] and law["hamiltonian"]["per_edge"] == 0.5
+    assert law["hamiltonian"]["text"].startswith("H = sum_i p_i^2/(2 m_i)")
+    assert content("config.json", "model_weights")["skill"]["motion"] < 0.2
+    page = (tmp_path / "outputs" / name / "report.html").read_text()
+    assert "As a Hamiltonian" in page
+    if variant == "dissipative":
+        assert law["hamiltonian"]["rayleigh"] and "gnn" not in beyond["rollouts"]["symplectic"]
+        return
+    for one in beyond["rollouts"]["symplectic"].values():
+        assert one["final_own_energy_drift_median"] < 1e-6
+    assert beyond["rollouts"]["symplectic"].keys() == {"law", "gnn"} and "symplectic" in told

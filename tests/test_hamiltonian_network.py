@@ -1,0 +1,167 @@
+"""Networks of energies: their slopes against autograd and differences, symmetries, gradients of every part."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from distill.hamiltonian.network import HamiltonianConfig, HamiltonianNetwork
+from distill.network.architectures import architecture_of, network_of
+from distill.network.edges import Edges, all_pairs
+from distill.network.weights import model_config
+
+NEWTON = dict(translation_invariant=True, geometric_inputs=True, exp_gate=True, log_mass=True, activation="softplus")
+PAPER = dict(pair_momenta=True, self_position=True, activation="softplus")
+CASES = {
+    "newton": NEWTON,
+    "paper": PAPER,
+    "all": NEWTON | PAPER | dict(dissipative=True, acc_scale=1.7, speed=0.6),
+    "places and geometry": PAPER | dict(geometric_inputs=True, activation="silu", dissipative=True),
+    "differences alone": dict(translation_invariant=True, pair_momenta=True, activation="tanh", speed=2.0),
+}
+
+
+def network(seed=0, dim=2, **options):
+    torch.manual_seed(seed)
+    return HamiltonianNetwork(HamiltonianConfig(dim=dim, hidden=12, **options)).double().eval()
+
+
+def state(graphs, n, dim, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(graphs * n, 2 * dim + 2, generator=generator, dtype=torch.float64)
+    x[:, -1] = x[:, -1].exp()
+    return x
+
+
+def canonical(model, x, edges, q, p):
+    """H as a function of places and momenta."""
+    dim = q.size(1)
+    v = p / x[:, 2 * dim + 1 :][:, :1]
+    return model.energies(torch.cat([q, v, x[:, 2 * dim :]], 1), edges).sum()
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_slopes_are_the_derivatives_of_the_energy(case, dim):
+    model, edges, x = network(dim=dim, **CASES[case]), all_pairs(3, 2), state(2, 3, dim)
+    mass = x[:, -1:]
+    q, v = x[:, :dim].clone().requires_grad_(), x[:, dim : 2 * dim]
+    p = (mass * v).requires_grad_()
+    by_q, by_p = torch.autograd.grad(canonical(model, x, edges, q, p), (q, p))
+    lost = torch.zeros_like(v)
+    if model.config.dissipative:
+        w = v.clone().requires_grad_()
+        z, _ = model._losses(w, model._split(x)[3])
+        (lost,) = torch.autograd.grad(model.config.acc_scale * model.config.speed * model.rayleigh(z).sum(), w)
+    acc, _, _, motion = model(x, edges)
+    assert torch.allclose(motion, by_p, atol=1e-12)
+    assert torch.allclose(mass * acc, -by_q - lost, atol=1e-11)
+    i, k, h = 1, dim - 1, 1e-6  # and autograd itself against differences
+    for sign, values in ((-1, q), (1, p)):
+        near = []
+        for step in (-h, h):
+            moved = values.detach().clone()
+            moved[i, k] += step
+            places = (moved, p) if values is q else (q, moved)
+            near.append(canonical(model, x, edges, *places).item())
+        slope = (near[1] - near[0]) / (2 * h)
+        found = motion[i, k] if sign > 0 else -(mass * acc + lost)[i, k]
+        assert found.item() == pytest.approx(slope, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("case", ["newton", "all"])
+def test_forces_of_pairs_are_equal_and_opposite_and_add_up(case):
+    model, edges, x = network(**CASES[case]), all_pairs(4), state(1, 4, 2)
+    force, alone, _, _ = model.derivatives(x, edges)
+    told = model.told(x, edges)
+    assert torch.allclose(force, -force[edges.reverse], atol=1e-14)
+    total = torch.zeros(4, 2, dtype=torch.float64).index_add(0, edges.index[1], force) + alone
+    assert torch.allclose(total / x[:, -1:], told["acc_pred"], atol=1e-13)
+    shares = torch.zeros(4, 2, dtype=torch.float64).index_add(0, edges.index[1], told["acc_share"])
+    assert torch.allclose(shares, told["acc_pred"], atol=1e-13)
+    assert torch.equal(told["message"], told["message"][edges.reverse])
+
+
+@pytest.mark.parametrize("case", ["newton", "paper"])
+def test_energies_of_pairs_are_told_from_a_distance_on(case):
+    """Two particles at the reference distance have none, and the force is minus the slope of what is told."""
+    model, edges = network(**CASES[case]), all_pairs(2)
+    x = state(1, 2, 2)
+    x[1, :2] = x[0, :2] + torch.tensor([0.6, 0.8], dtype=torch.float64) * 1.3
+    assert model.told(x, edges, reference=1.3)["energy_pair"].abs().max() < 1e-12
+    still = x.clone()
+    still[:, 2:4] = 0
+    assert model.told(still, edges)["energy_self"].abs().max() == 0
+    if case == "newton":  # whose reference is a function of the direction alone, which a step along it keeps
+        far, h, unit = x.clone(), 1e-6, torch.tensor([0.6, 0.8], dtype=torch.float64)
+        energy = []
+        for step in (-h, h):
+            far[1, :2] = x[0, :2] + unit * (2.0 + step)
+            energy.append(model.told(far, edges, reference=1.3)["energy_pair"][0].item())
+        far[1, :2] = x[0, :2] + unit * 2.0
+        force = model.derivatives(far, edges)[0][edges.index[1].eq(1).nonzero()[0, 0]]
+        assert (force @ unit).item() == pytest.approx(-(energy[1] - energy[0]) / (2 * h), rel=1e-6)
+
+
+@pytest.mark.parametrize("case", ["newton", "all"])
+def test_no_part_is_without_a_gradient(case):
+    """Loss of both of Hamilton's equations; a part whose weights are zero is missed by the prediction that needs it."""
+    model, edges, x = network(**CASES[case]), all_pairs(4, 3), state(3, 4, 2)
+    acc, _, _, motion = model(x, edges)
+    ((acc - 1).square().sum() + (motion - x[:, 2:4]).square().sum()).backward()
+    free = {"pair.last.bias", "own.last.bias", "rayleigh.last.bias"}  # energies are known up to a number
+    for name, parameter in model.named_parameters():
+        grad = parameter.grad
+        assert grad is not None and torch.isfinite(grad).all()
+        assert (grad.abs().max() > 0) or (name in free and not model.config.exp_gate), name
+    names = {"pair": 0, "own": 3} | ({"rayleigh": 0} if model.config.dissipative else {})
+    for part, which in names.items():
+        zeroed = network(**CASES[case])
+        for name, parameter in zeroed.named_parameters():
+            if name.split(".")[0] == part:
+                torch.nn.init.zeros_(parameter)
+        now = zeroed(x, edges)
+        assert not torch.allclose(now[which], (acc, None, None, motion)[which]), part
+
+
+def test_as_published_nothing_trains_the_kinetic_part():
+    """dv/dt alone, of which an H_self without the place is no part: the fault that ``motion_weight`` mends."""
+    model, edges, x = network(**NEWTON), all_pairs(4), state(1, 4, 2)
+    model(x, edges)[0].square().sum().backward()
+    assert all(p.grad is None or not p.grad.any() for n, p in model.named_parameters() if n.startswith("own"))
+
+
+def test_a_periodic_network_sees_the_nearest_image():
+    options = NEWTON | dict(periodic=True, r_power=-1.0, r_mean=0.5, r_spread=0.3, length=2.0, dissipative=True)
+    model, x = network(**options), state(1, 2, 2)
+    dx = torch.tensor([[0.3, 0.4], [-0.3, -0.4]]).double()
+    edges = replace(all_pairs(2), dx=dx)
+    near = []
+    for step in (-1e-6, 1e-6):
+        moved = replace(edges, dx=dx + torch.tensor([[step, 0], [-step, 0]]).double())
+        near.append(model.energies(x, moved).sum().item())
+    slope = (near[1] - near[0]) / 2e-6 * 2.0  # by the place in the unit of the network
+    force, alone, _, _ = model.derivatives(x, edges)
+    i = edges.index[1].tolist().index(0)
+    assert force[i, 0].item() == pytest.approx(-slope, rel=1e-6) and alone.any()
+    with pytest.raises(ValueError, match="periodic box"):
+        model(x, all_pairs(2))
+
+
+def test_sum_over_equal_degrees_is_the_scatter():
+    model, edges, x = network(**CASES["all"]), all_pairs(4, 3), state(3, 4, 2)
+    assert edges.degree
+    for a, b in zip(model(x, edges), model(x, Edges(edges.index, edges.reverse)), strict=True):
+        assert a is b is None or torch.allclose(a, b, atol=1e-13)
+
+
+def test_a_network_of_energies_is_read_back_as_what_it_is():
+    config = HamiltonianConfig(dim=2, hidden=8, **NEWTON)
+    assert model_config(config.as_dict()) == config and config.antisymmetric
+    assert type(network_of(config)) is HamiltonianNetwork
+    with pytest.raises(ValueError, match="self_position"):
+        model_config({k: v for k, v in config.as_dict().items() if k != "self_position"})
+    with pytest.raises(ValueError, match="model.network"):
+        architecture_of({"network": "lagrangian"})
+    with pytest.raises(ValueError, match="smooth"):
+        HamiltonianNetwork(replace(config, activation="relu"))
