@@ -18,9 +18,9 @@ from distill.physics.terms import CONSTANT
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
 from distill.splines.curves import envelope, space
-from distill.splines.fit import predicted_by, weights_of
 from distill.splines.normal_equations import Model, Table, model, normal_equations, penalty, solve, table
 from distill.splines.observations import edges_of_windows, pairs_of
+from distill.splines.selection import predicted_by, weights_of
 from distill.statistics.metrics import typical_size
 from distill.windows.of_dataset import positions_alone
 

@@ -18,8 +18,9 @@ from distill.messages.net_forces import Nodes
 from distill.physics import terms
 from distill.physics.law import Law
 from distill.splines.dependence import ANY, FREE, GIVEN
-from distill.splines.fit import ENOUGH, fit_pair_force
+from distill.splines.fit import fit_pair_force
 from distill.splines.pair_spline import Further, PairSpline
+from distill.splines.selection import ENOUGH
 from distill.statistics.metrics import typical_size
 
 WITHIN = 2.0  # times what noise makes: no more than that
