@@ -12,7 +12,7 @@ of a fit is then algebra on small matrices.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from distill.shell.errors import UserError
-from distill.splines.blocks import Block, Seen, columns_of
+from distill.splines.blocks import Block, columns_of
 from distill.splines.curves import Space
 from distill.splines.normal_equations import FOLDS, Table
 
@@ -72,17 +72,7 @@ class Basis:
         out = np.concatenate(out, 3).reshape(len(data), data.dim, -1)
         if not self.node:
             return out
-        seen, start = _frames_of(data, number)
-        return np.concatenate([out, *(columns_of(block, seen, start) for block in self.node)], 2)
-
-
-def _frames_of(data: Table, number: np.ndarray) -> tuple[Seen, np.ndarray]:
-    """One edge for every frame of every receiver, which is all that a node's terms see; where each receiver begins."""
-    time = np.unique(data.motion.t, return_inverse=True)[1]
-    _, first, count = np.unique(number * (time.max() + 1) + time, return_index=True, return_counts=True)
-    seen = data.seen.of(first)
-    seen = replace(seen, motion=replace(seen.motion, share=seen.motion.share * count))
-    return seen, np.searchsorted(number[first], np.arange(len(data) + 1))
+        return np.concatenate([out, *(columns_of(block, data.seen, data.start) for block in self.node)], 2)
 
 
 @dataclass

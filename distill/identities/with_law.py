@@ -147,7 +147,7 @@ def accelerations(
         slopes[..., term.at] += term.by_number
         for name in names:
             own, other = property_named(name).variables
-            by_body[name][every, :, who.receiver] += data.sum(term.vector(own))
+            by_body[name][every, :, who.receiver] += term.sum(term.vector(own))
             if TERMS[term.name].of_pair:
                 along, place = term.vector(other), row * who.count + who.sender
                 for axis in range(dim):

@@ -93,25 +93,31 @@ class Numbers:
 
     def parts(self, x: np.ndarray, data: Receivers) -> Iterator["Part"]:
         """The forces of every function at the numbers ``x``."""
+        edges = np.r_[data.start, len(data.unit)]
         for one in self.opened:
             centre = tuple(x[one.centre])
-            kernel, weight, variable = _vectors(one, data.seen, centre)
+            seen, start = (data.seen, edges) if TERMS[one.term].of_pair else data.frames()
+            kernel, weight, variable = _vectors(one, seen, centre)
+
+            def summed(values, start=start):
+                return np.add.reduceat(values, start[:-1], axis=0)
+
             slots = one.program.values([*map(variable, one.names), *x[one.at]])
             gradients = one.program.gradients(slots)[: len(one.program.inputs)]
-            by = [full(0.0 if g is None else g, len(data.seen.r)) for g in gradients]
-            value = full(slots[one.program.output], len(data.seen.r))
+            by = [full(0.0 if g is None else g, len(seen.r)) for g in gradients]
+            value = full(slots[one.program.output], len(seen.r))
             own = dict(zip(one.names, by, strict=False))
-            columns = [data.sum(kernel * (weight * slope)[:, None]) for slope in by[len(one.names) :]]
+            columns = [summed(kernel * (weight * slope)[:, None]) for slope in by[len(one.names) :]]
             at = list(range(one.at.start, one.at.stop))
             if centre:
                 across = value / np.maximum(variable(DISTANCE), 1e-300)
                 turned = (weight * (across - own.get(DISTANCE, 0.0)))[:, None, None]
                 turned = turned * (kernel[:, :, None] * kernel[:, None, :])
-                moved = data.sum(turned - (weight * across)[:, None, None] * np.eye(kernel.shape[1]))
+                moved = summed(turned - (weight * across)[:, None, None] * np.eye(kernel.shape[1]))
                 columns, at = [*columns, *np.moveaxis(moved, -1, 0)], [*at, *range(one.centre.start, one.centre.stop)]
-            force = data.sum(kernel * (weight * value)[:, None])
+            force = summed(kernel * (weight * value)[:, None])
             by_number = np.stack(columns, -1) if columns else np.zeros((*force.shape, 0))
-            yield Part(one.term, force, at, by_number, kernel * weight[:, None], own)
+            yield Part(one.term, force, at, by_number, kernel * weight[:, None], own, summed)
 
     def accelerations(self, x: np.ndarray, data: Receivers) -> tuple[np.ndarray, np.ndarray]:
         """([receiver, dim], derivatives by the numbers [receiver, dim, number])."""
@@ -127,7 +133,7 @@ class Numbers:
 class Part:
     """The ``force`` [receiver, dim] of a function of the term ``name``, its derivatives ``by_number`` [receiver, dim,
     number] for the places ``at`` among all numbers; of every edge the ``vectors`` [edge, dim] that multiply the
-    function, and its slopes ``by`` variables, name -> [edge].
+    function, and its slopes ``by`` variables, name -> [edge]; ``sum`` over receivers. A node's edges are its frames.
     """
 
     name: str
@@ -136,6 +142,7 @@ class Part:
     by_number: np.ndarray
     vectors: np.ndarray
     by: dict
+    sum: Callable
 
     def vector(self, variable: str) -> np.ndarray:
         """Derivatives of the force of each edge by a variable [edge, dim]."""

@@ -19,7 +19,7 @@ from distill.messages.net_forces import Nodes, fit_terms, node_design, state_of,
 from distill.physics.law import Law
 from distill.physics.terms import Pairs, State, direction
 from distill.physics.terms.values import is_constant
-from distill.splines.blocks import Seen
+from distill.splines.blocks import Seen, frames_of
 from distill.splines.normal_equations import Who, who_of
 from distill.statistics.metrics import typical_size
 
@@ -62,6 +62,10 @@ class Receivers:
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Over each receiver's edges: [edge, dim] -> [receiver, dim]."""
         return np.add.reduceat(values, self.start, axis=0)
+
+    def frames(self) -> tuple[Seen, np.ndarray]:
+        """One edge for every frame of every receiver, which is all that a node's terms see; where each begins."""
+        return self.seen.once(frames_of, lambda: frames_of(self.seen, np.r_[self.start, len(self.unit)]))
 
 
 def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
@@ -269,7 +273,9 @@ def without_pairs(law: Law) -> Law:
 def law_acceleration(law: Law, data: Receivers) -> np.ndarray:
     """The law's accelerations [receiver, dim]."""
     if beyond_radial(law) and data.seen is not None:
-        return data.sum(forces_of(law, data.seen)) / data.state.mass[:, None]
+        seen, start = data.frames()
+        of_pairs = data.sum(pair_forces_of(law, data.seen))
+        return (of_pairs + np.add.reduceat(node_forces_of(law, seen), start[:-1], axis=0)) / data.state.mass[:, None]
     f = law.radial(**data.features)
     return law.respond(data.sum(f[:, None] * data.unit), data.state)
 
@@ -280,17 +286,28 @@ def beyond_radial(law: Law) -> bool:
 
 
 def forces_of(law: Law, seen: Seen) -> np.ndarray:
-    """[edge, dim], whose plain sum over a receiver's edges is the force on it: of the pair, and of the receiver its
-    share of the mean over frames.
+    """[edge, dim], whose plain sum over a receiver's edges is the force on it."""
+    return pair_forces_of(law, seen) + node_forces_of(law, seen)
+
+
+def pair_forces_of(law: Law, seen: Seen) -> np.ndarray:
+    """[edge, dim], whose plain sum over a receiver's edges is the force of all pairs on it."""
+    motion = seen.motion
+    ends = {name: _one(value) for name, value in seen.ends.items() if name != "r"}
+    pairs = Pairs(_one(motion.unit * seen.r[:, None]), _one(seen.r), ends, _one(motion.dv), _one(motion.t))
+    return law.pair_force(pairs)[:, 0] * motion.weight[:, None]
+
+
+def node_forces_of(law: Law, seen: Seen) -> np.ndarray:
+    """[edge, dim], whose plain sum over a receiver's edges is what acts on it by itself: each has its share of the mean
+    over frames.
     """
+    motion = seen.motion
+    own = {with_symbol(name[:-2]).name: _one(value) for name, value in seen.ends.items() if name.endswith("_i")}
+    state = State(_one(motion.vel), own, _one(motion.pos), _one(motion.t))
+    return law.node_force(state)[:, 0] * motion.share[:, None]
 
-    def one(values):  # every edge is a frame of one pair, or of one particle
-        return values[:, None]
 
-    motion, ends = seen.motion, {name: one(value) for name, value in seen.ends.items() if name != "r"}
-    t = one(motion.t)
-    pairs = Pairs(one(motion.unit * seen.r[:, None]), one(seen.r), ends, one(motion.dv), t)
-    own = {with_symbol(name[:-2]).name: value for name, value in ends.items() if name.endswith("_i")}
-    state = State(one(motion.vel), own, one(motion.pos), t)
-    of_pairs = law.pair_force(pairs)[:, 0] * motion.weight[:, None]
-    return of_pairs + law.node_force(state)[:, 0] * motion.share[:, None]
+def _one(values):
+    """Every edge is a frame of one pair, or of one particle."""
+    return values[:, None]

@@ -325,8 +325,24 @@ def _squared(basis) -> np.ndarray:
 Block = PairBlock | DisplacedBlock | NodeBlock | Modulated
 
 
+def frames_of(seen: Seen, start: np.ndarray) -> tuple[Seen, np.ndarray]:
+    """One edge for every frame of every receiver, which is all that a node's terms see; where each receiver begins."""
+    number = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    time = np.unique(seen.motion.t, return_inverse=True)[1]
+    _, first, count = np.unique(number * (time.max() + 1) + time, return_index=True, return_counts=True)
+    one = seen.of(first)
+    one = replace(one, motion=replace(one.motion, share=one.motion.share * count))
+    return one, np.searchsorted(number[first], np.arange(len(start)))
+
+
+def once_a_frame(block: Block, seen: Seen, start: np.ndarray) -> tuple[Seen, np.ndarray]:
+    """The edges that a block has to be evaluated on: of pairs all of them."""
+    return seen.once(frames_of, lambda: frames_of(seen, start)) if isinstance(block, NodeBlock) else (seen, start)
+
+
 def columns_of(block: Block, seen: Seen, start: np.ndarray) -> np.ndarray:
     """Forces on receivers by each of its functions [receiver, dim, column]; ``start`` [receiver + 1]: their edges."""
+    seen, start = once_a_frame(block, seen, start)
     functions, vectors = block.values(seen)
     edges, out = np.arange(len(seen.r)), []
     for vector in vectors:
@@ -340,6 +356,12 @@ def forces(block: Block, coefficients: np.ndarray, seen: Seen) -> np.ndarray:
     functions, vectors = block.values(seen)
     parts = coefficients.reshape(len(vectors), -1)
     return sum(vector * (functions @ own)[:, None] for vector, own in zip(vectors, parts, strict=True))
+
+
+def force_of(block: Block, coefficients: np.ndarray, seen: Seen, start: np.ndarray) -> np.ndarray:
+    """On receivers [receiver, dim]; ``start`` [receiver + 1]: their edges."""
+    seen, start = once_a_frame(block, seen, start)
+    return np.add.reduceat(forces(block, coefficients, seen), start[:-1], axis=0)
 
 
 def of_typical_size(block: Block, seen: Seen) -> Block:

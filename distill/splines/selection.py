@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from distill.physics.terms import CONSTANT, ELIMINATION, TERMS
-from distill.splines.blocks import finer, forces
+from distill.splines.blocks import finer, force_of
 from distill.splines.curves import space
 from distill.splines.dependence import FREE, Dependence, OfLevels
 from distill.splines.normal_equations import (
@@ -79,7 +79,7 @@ def predicted_by(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray
     out = data.sum(radial[:, None] * data.unit) + node @ coefficients[at : at + node.shape[2]]
     at += node.shape[2]
     for block in of.blocks:
-        out = out + data.sum(forces(block, coefficients[at : at + block.size], data.seen))
+        out = out + force_of(block, coefficients[at : at + block.size], data.seen, data.start)
         at += block.size
     return out
 
