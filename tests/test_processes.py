@@ -176,6 +176,15 @@ def test_a_lock_on_a_folder_that_was_taken_away_is_none(tmp_path, monkeypatch):
         pass
 
 
+def test_a_signal_that_comes_when_all_is_done_ends_it_without_a_word(tmp_path):
+    code = "import atexit, os, signal\nfrom distill.shell.stage import run_script\n"
+    code += "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\nrun_script(lambda: print('done'))\n"
+    (tmp_path / "stage.py").write_text(code)
+    command = [sys.executable, tmp_path / "stage.py"]
+    done = subprocess.run(command, env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "done\n", "")
+
+
 def test_a_signal_that_comes_while_memory_is_tidied_up_is_not_lost(tmp_path):
     """JAX has functions that are called then; what they raise is printed, and the work goes on."""
     code = "import gc, os, signal, time\nfrom distill.shell.stage import run_script\n"

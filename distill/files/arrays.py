@@ -1,6 +1,7 @@
 """Arrays by name in ``.npz`` files: checked against a table of fields when written and when read."""
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -127,7 +128,7 @@ def not_of_its_json(path: Path, side: Path, fix: str) -> UserError:
 
 # what zip, zlib and NumPy raise on files that are damaged, encrypted or made for something else
 DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError)
-DAMAGE += (RuntimeError, SyntaxError)
+DAMAGE += (RuntimeError, SyntaxError, tokenize.TokenError)
 _KINDS = {"f": "fiub", "g": "fiub", "i": "iub"}  # letter of a field -> NumPy's kinds that are taken for it
 
 

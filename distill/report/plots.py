@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 from distill.files.kinds import Rollouts, SetErrors, Skipped
 from distill.physics.law import AXES
 from distill.report import parts
+from distill.shell.errors import printable
 
 INK, ACCENT, SOFT, MUTED = "#1b2a41", "#d1495b", "#2e86ab", "#9aa5b1"
 NETWORK, LAW, REFERENCE = ACCENT, SOFT, MUTED
 FLOOR = 1e-17  # where errors of exactly zero are drawn on a logarithmic axis
+MOST_LETTERS = 32  # of a name
 ROUNDING = 1e-15  # of rollouts: below is rounding only
 MODELS = {"law": "law", "gnn": "network", "truth_loose": "truth, looser tolerance", "truth": "truth"}
 matplotlib.rcParams.update(
@@ -41,6 +43,11 @@ def save_bytes(figure: Figure, kind: str = "png") -> bytes:
     meta = {"Date": None} if kind == "svg" else {"Software": None}
     figure.savefig(out, format=kind, bbox_inches="tight", metadata=meta)
     return out.getvalue()
+
+
+def literal(text: str) -> str:
+    """``text`` of a file as matplotlib shows it: no formula is read in it, and it is not long."""
+    return printable(text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}...").replace("$", r"\$")
 
 
 def linear_fit(message, fitted, labels, scores, forces, title) -> Figure:
@@ -156,7 +163,7 @@ def rollout_curves(rollouts: Rollouts) -> Figure:
 
 
 def _draw_sets(axis, sets, unit):
-    what = f"a force component, {unit}" if unit else "an acceleration component"
+    what = f"a force component, {literal(unit)}" if unit else "an acceleration component"
     names = list(sets)
     for row, name in enumerate(names):
         values = {"gnn": sets[name].gnn.mae, "law": sets[name].law.mae}
@@ -291,7 +298,7 @@ def learnt(found, names: list[str], truth: dict, title: str) -> Figure:
             axis.plot(at, truth[key][order], "_", ms=11, mew=1.6, color=ACCENT, label="in the dataset")
         axis.set(yscale="log" if wide else "linear", ylabel=key, title=f"{len(y)} bodies, 95 % intervals")
         few = len(y) <= 24
-        axis.set_xticks(at if few else [], [names[k] for k in order] if few else [], rotation=60, fontsize=8)
+        axis.set_xticks(at if few else [], [literal(names[k]) for k in order] if few else [], rotation=60, fontsize=8)
         axis.legend(fontsize=8)
     for part, style, word in ((found.curve > 0, "-", "repels"), (found.curve < 0, "--", "attracts")):
         if part.any():

@@ -24,8 +24,11 @@ GUARD = "in a script of your own, call distill below 'if __name__ == \"__main__\
 
 
 @contextlib.contextmanager
-def on_ending(handler) -> Iterator[None]:
-    """Call ``handler(number, frame)`` at a signal of ``ENDING``, but for those that are ignored, as below nohup."""
+def on_ending(handler, after=None) -> Iterator[None]:
+    """Call ``handler(number, frame)`` at a signal of ``ENDING``, but for those that are ignored, as below nohup.
+
+    ``after``: what handles them then; None: what did before.
+    """
     former = {}
     if threading.current_thread() is threading.main_thread():  # no other can set handlers
         former = {number: signal.getsignal(number) for number in ENDING}
@@ -36,7 +39,7 @@ def on_ending(handler) -> Iterator[None]:
         yield
     finally:
         for number, handler_before in former.items():
-            signal.signal(number, handler_before)
+            signal.signal(number, handler_before if after is None else after)
 
 
 @contextlib.contextmanager

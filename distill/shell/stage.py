@@ -84,7 +84,8 @@ def run_script(main) -> None:
     SIGTERM and SIGHUP end it as Ctrl-C does: by a ``KeyboardInterrupt``, so that children end and nothing is half done.
     """
     try:
-        with not_lost(), on_ending(signal.default_int_handler):
+        # afterwards all is said and done: a signal that comes while the interpreter tidies up ends it at once
+        with not_lost(), on_ending(signal.default_int_handler, signal.SIG_DFL):
             code = main()
         sys.stdout.flush()
         raise SystemExit(code or 0)
