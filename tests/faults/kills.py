@@ -1,14 +1,15 @@
 """A stage that is stopped anywhere, and then called again: are its results those of one call, and is nothing lost?
 
-As a program it prints the table:  python tests/faults/kills.py --how kill --stages simulate extract --points 14
+As a program it prints the table:  python tests/faults/kills.py --how KILL full --stages simulate extract
 
-- kill: what SIGKILL leaves at every step on the disk, of which ``--points`` are taken evenly, and after real SIGKILLs
-  at ``--moments`` drawn by ``--seed``. The same command again has to end with the results of one call.
+- KILL: what SIGKILL leaves at ``--points`` of the steps on the disk, and after real SIGKILLs at ``--moments`` drawn by
+  ``--seed``. The same command again has to end with the results of one call.
 - TERM, INT, HUP: the signal at so many steps and moments. One line, no child five seconds later, and as above.
 - full: the disk is full from one of so many steps on, while results that are there are to be made again. One line, and
   the old results are as they were, or those that are whole are new.
 
-States of the disk that differ only in times of a clock are the same, and are taken up once.
+Steps are those of ``under.py``. States of the disk that differ only in times of a clock are the same, and the command
+is repeated in them once.
 """
 
 import argparse
@@ -22,7 +23,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +32,13 @@ FAULTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(FAULTS.parent), str(FAULTS.parents[1])]
 
 import scripts  # noqa: E402
+import told  # noqa: E402
 
 DATASET, BODIES = "spring_n4_d2_s950", "spring_n3_d2_s950_bodies"
 RUN = f"{DATASET}__l1-newton__s950"
 SEED = ("--seed", "950", "--quick")
-HOW = ("kill", "TERM", "INT", "HUP", "full")
+HOW = ("KILL", "TERM", "INT", "HUP", "full")
+SIGNALS = ("TERM", "INT", "HUP")
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,18 @@ TIMED = ("seconds", "cpu_seconds", "content_sha256", "sha256", "front_sha256", "
 PLACES = ("datasets", "model_weights", "outputs")
 
 
-def stage(folder: Path, name: str, more=(), how: str | None = None, step: int = 0, place=None, ending=None):
-    """Call a stage below ``folder``, under a fault (``under.py``) if there is one."""
+def stage(folder: Path, name: str, more=(), ending=None):
+    """Call a stage below ``folder``; ``ending``: (seconds, number of a signal) that it gets then."""
     script, *flags = STAGES[name].words
-    if how is None:
-        return scripts.run(folder, script, *flags, *more, ending=ending)
-    words = (how, step, place or folder, scripts.ROOT / script, *flags, *more)
-    return scripts.run(folder, str(FAULTS / "under.py"), *words, ending=ending)
+    return scripts.run(folder, script, *flags, *more, ending=ending)
+
+
+def under(folder: Path, name: str, place: Path, asked: dict, more=()):
+    """Call a stage below ``folder`` with what is ``asked`` happening at its steps; ``place`` keeps what comes of it."""
+    place.mkdir()
+    script, *flags = STAGES[name].words
+    words = (place, json.dumps(asked), scripts.ROOT / script, *flags, *more)
+    return scripts.run(folder, str(FAULTS / "under.py"), *words)
 
 
 def results(folder: Path) -> dict[str, object]:
@@ -147,16 +154,18 @@ def unmatched(folder: Path) -> list[str]:
     return out
 
 
-def said(done, children: bool = True) -> str:
+def said(code: int, text: str, left=()) -> str:
     """What is wrong with how a process has ended, or nothing."""
-    lines = [line for line in done.stderr.strip().splitlines() if line and not line.startswith("warning: ")]
-    if "Traceback" in done.stderr:
+    lines = [line for line in text.strip().splitlines() if line and not line.startswith("warning: ")]
+    if "Traceback" in text:
         return f"TRACEBACK: {lines[-1]}"
-    if done.left:
-        return f"CHILDREN LEFT: {len(done.left)}"
-    if done.returncode not in (0, 1, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
-        return f"EXIT {done.returncode}: {lines[-1:]}"
-    if done.returncode in (1, 130) and len(lines) != 1:
+    if left:
+        return f"CHILDREN LEFT: {len(left)}"
+    if code == -signal.SIGALRM:
+        return "HANG"
+    if code not in (0, 1, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
+        return f"EXIT {code}: {lines[-1:]}"
+    if code in (1, 130) and len(lines) != 1:
         return f"NOT ONE LINE: {lines[:3]}"
     return ""
 
@@ -164,12 +173,13 @@ def said(done, children: bool = True) -> str:
 class Table:
     """Makes what every stage starts from, in ``place``, and tries the stages."""
 
-    def __init__(self, place: Path, names: list[str], tell=print):
-        self.place, self.names, self.tell = place, names, tell
+    def __init__(self, place: Path, names: list[str], hows: list[str], points: dict, moments: dict, seed: int, tell):
+        self.place, self.names, self.hows, self.points, self.moments = place, names, hows, points, moments
+        self.seed, self.tell = seed, tell
         self.rows: list[dict] = []
         self.known: dict[tuple[str, str], str] = {}  # (stage, state of the disk) -> what the same command made of it
 
-    def fill(self, hows: list[str], points: int, moments: int, seed: int) -> None:
+    def fill(self) -> None:
         before = self.place / "before"
         for folder in PLACES:
             (before / folder).mkdir(parents=True)
@@ -177,40 +187,93 @@ class Table:
             if name == "import":
                 write_table(before)
                 scripts.ok(scripts.run(before, *BODIES_OF))
-            after, watched = self.place / name, self.place / f"{name} watched"
-            shutil.copytree(before, after)
-            start = time.monotonic()
-            once = stage(after, name)
-            seconds = time.monotonic() - start
-            scripts.ok(once)
-            self.tell(f"{name}: {once.cpu:.1f} s of CPU, {seconds:.1f} s")
+            after = self.place / name
             if name in self.names:
-                right = results(after)
-                for how in hows:
-                    trying = self.full if how == "full" else self.killed if how == "kill" else self.ended
-                    try:
-                        for row in trying(name, how, before, after, right, points, moments, seconds, seed, watched):
-                            self.add({"stage": name, "how": how, **row})
-                    except subprocess.TimeoutExpired as late:
-                        self.add({"stage": name, "how": how, "at": "", "outcome": f"HANG: {late}"})
-                    self.tell(line(self.rows, name, how))
+                try:
+                    self.tried(name, before, after)
+                except subprocess.TimeoutExpired as late:
+                    self.add(name, "", "", f"HANG: {late}")
+                    return
+            else:
+                shutil.copytree(before, after)
+                scripts.ok(stage(after, name))
             before = after
             if name == [s for s in STAGES if s in self.names][-1]:
                 break
 
-    def add(self, row: dict) -> None:
-        self.rows.append(row)
-        if row["outcome"] != "repeated":
-            self.tell(row)
+    def tried(self, name: str, before: Path, after: Path) -> None:
+        """All that is asked of a stage that starts from the folder ``before``; its results come to lie in ``after``."""
+        kept, start = self.place / f"{name} killed", time.monotonic()
+        done = under(copy := self.copy(before), name, kept, {"KILL": "all"})
+        seconds = time.monotonic() - start
+        scripts.ok(done)
+        shutil.copytree(copy, after)
+        right, steps = results(after), (kept / "steps").read_text().splitlines()
+        self.known[name, state(before)] = "repeated"  # it just was
+        self.tell(f"{name}: {done.cpu:.1f} s of CPU, {seconds:.1f} s, {len(steps)} steps")
+        if "KILL" in self.hows:
+            self.killed(name, kept, steps, right)
+        shutil.rmtree(kept)
+        asked = {how: evenly(range(1, len(steps) + 1), self.points[how]) for how in self.hows if how in SIGNALS}
+        self.children(name, before, asked, (), right)
+        if "full" in self.hows:
+            asked = {"full": evenly(range(1, len(steps) + 1), self.points["full"])}
+            self.children(name, after, asked, STAGES[name].again, right)
+        for how in self.hows:
+            self.at_moments(name, how, before, after, right, seconds)
+            self.tell(line(self.rows, name, how))
 
-    def watched(self, name: str, before: Path, watched: Path) -> int:
-        """How many steps a stage has; folders with what is on the disk at each of them lie in ``watched`` then."""
-        if not watched.is_dir():
-            watched.mkdir()
-            copy = self.copy(before)
-            scripts.ok(stage(copy, name, how="watch", place=watched))
-            shutil.rmtree(copy)
-        return len((watched / "steps").read_text().splitlines())
+    def add(self, name: str, how: str, at: str, outcome: str, **more) -> None:
+        self.rows.append({"stage": name, "how": how, "at": at, "outcome": outcome, **more})
+        if outcome != "repeated":
+            self.tell(self.rows[-1])
+
+    def killed(self, name: str, kept: Path, steps: list[str], right: dict) -> None:
+        """Call a stage again in what was on the disk at steps of it, in states that are all different."""
+        chosen, seen = [], set()
+        for step in range(1, len(steps) + 1):
+            if (key := state(kept / f"KILL {step}")) not in seen:
+                seen.add(key)
+                chosen.append(step)
+        for step in evenly(chosen, self.points["KILL"]):
+            at = f"step {step} of {len(steps)}, {steps[step - 1]}"
+            self.add(name, "KILL", at, self.again(name, self.copy(kept / f"KILL {step}"), right))
+
+    def children(self, name: str, start: Path, asked: dict, more: tuple, right: dict) -> None:
+        """What becomes of processes that get a signal, or have no room on the disk, at steps of a stage."""
+        if not any(asked.values()):
+            return
+        kept = self.place / "kept"
+        scripts.ok(under(self.copy(start), name, kept, asked, more))
+        for how, steps in asked.items():
+            for step in (s for s in steps if (kept / f"{how} {s}").is_dir()):
+                text, code = (kept / f"{how} {step}.said").read_text(), int((kept / f"{how} {step}.code").read_text())
+                folder = self.copy(kept / f"{how} {step}")
+                wrong = said(code, text) or (self.lost(code, text, folder, right) if how == "full" else "")
+                outcome = wrong or self.again(name, folder, right)
+                self.add(name, how, f"step {step}", outcome, code=code, said=text)
+        shutil.rmtree(kept)
+
+    def lost(self, code: int, text: str, folder: Path, right: dict) -> str:
+        """What is wrong after a full disk, or nothing."""
+        if code == 1 and "No space left" not in text:
+            return f"NOT TOLD: {text.strip()[-200:]}"
+        if differ := difference(results(folder), right):
+            return f"LOST: {differ}"
+        if loose := unmatched(folder):
+            return f"LOST: {', '.join(loose)} is not of what lies beside it"
+        return ""
+
+    def at_moments(self, name: str, how: str, before: Path, after: Path, right: dict, seconds: float) -> None:
+        """Real signals from outside at moments; of a stage with children, to one that makes its results again."""
+        many = name in CHILDREN and how != "KILL"
+        start, more = (after, CHILDREN[name]) if many else (before, ())
+        for moment in drawn(self.seed, name, how, self.moments[how]):
+            copy = self.copy(start)
+            late = max(0.1, moment * seconds * (2 if many else 1))  # children start slowly
+            done = stage(copy, name, more, ending=(late, getattr(signal, f"SIG{how}")))
+            wrong = said(done.returncode, done.stderr, done.left) or self.again(name, copy, right)
+            self.add(name, how, f"{late:.2f} s", wrong, code=done.returncode, said=done.stderr)
 
     def copy(self, folder: Path) -> Path:
         """A copy to work in, at the one place: some files know where they lie."""
@@ -218,53 +281,6 @@ class Table:
         if copy.exists():
             shutil.rmtree(copy)
         return Path(shutil.copytree(folder, copy, symlinks=True))
-
-    def killed(self, name, how, before, after, right, points, moments, seconds, seed, watched) -> Iterator[dict]:
-        count = self.watched(name, before, watched)
-        names = (watched / "steps").read_text().splitlines()
-        chosen, seen = [], set()
-        for step in range(1, count + 1):  # of equal states the first
-            if (key := state(watched / str(step))) not in seen:
-                seen.add(key)
-                chosen.append(step)
-        for step in evenly(chosen, points):
-            at = f"step {step} of {count}, {names[step - 1]}"
-            yield {"at": at, "outcome": self.again(name, self.copy(watched / str(step)), right)}
-        for moment in drawn(seed, name, how, moments):
-            copy = self.copy(before)
-            done = stage(copy, name, ending=(moment * seconds, signal.SIGKILL))
-            wrong = said(done) or self.again(name, copy, right)
-            yield {"at": f"{moment:.2f} of the time", "outcome": wrong, "code": done.returncode}
-
-    def ended(self, name, how, before, after, right, points, moments, seconds, seed, watched) -> Iterator[dict]:
-        count = self.watched(name, before, watched)
-        start, more = (after, CHILDREN[name]) if name in CHILDREN else (before, ())
-        for step in evenly(range(1, count + 1), points):
-            copy = self.copy(before)
-            done = stage(copy, name, how=how, step=step)
-            wrong = said(done) or self.again(name, copy, right)
-            yield {"at": f"step {step} of {count}", "outcome": wrong, "code": done.returncode, "said": done.stderr}
-        for moment in drawn(seed, name, how, moments):
-            copy = self.copy(start)
-            done = stage(copy, name, more, ending=(max(0.1, moment * seconds), getattr(signal, f"SIG{how}")))
-            wrong = said(done) or self.again(name, copy, right)
-            where = f"{moment:.2f} of the time"
-            yield {"at": where, "outcome": wrong, "code": done.returncode, "said": done.stderr}
-
-    def full(self, name, how, before, after, right, points, moments, seconds, seed, watched) -> Iterator[dict]:
-        count = self.watched(name, before, watched)
-        for step in evenly(range(1, count + 1), points):
-            copy = self.copy(after)
-            done = stage(copy, name, STAGES[name].again, "full", step)
-            wrong = said(done) or ("" if done.returncode in (0, 1) else f"EXIT {done.returncode}")
-            if done.returncode == 1 and "No space left" not in done.stderr:
-                wrong = wrong or f"NOT TOLD: {done.stderr.strip()[-200:]}"
-            if not wrong and (differ := difference(results(copy), right)):
-                wrong = f"LOST: {differ}"
-            if not wrong and (loose := unmatched(copy)):
-                wrong = f"LOST: {', '.join(loose)} is not of what lies beside it"
-            wrong = wrong or self.again(name, copy, right)
-            yield {"at": f"step {step} of {count}", "outcome": wrong, "code": done.returncode, "said": done.stderr}
 
     def again(self, name: str, folder: Path, right: dict) -> str:
         """What the same command makes of what is on the disk: "repeated", or what is wrong."""
@@ -331,21 +347,31 @@ def wrong(rows: list[dict]) -> list[dict]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    parser.add_argument("--how", nargs="+", choices=HOW, default=["kill"])
-    parser.add_argument("--points", type=int, default=14, help="steps on the disk")
-    parser.add_argument("--moments", type=int, default=6, help="moments drawn")
+    parser.add_argument("--how", nargs="+", choices=HOW, default=list(HOW))
+    parser.add_argument("--points", type=int, nargs="+", default=[14, 3, 3, 3, 10], help="steps, of each of HOW")
+    parser.add_argument("--moments", type=int, nargs="+", default=[6, 2, 2, 2, 0], help="moments, of each of HOW")
     parser.add_argument("--seed", type=int, default=955)
     parser.add_argument("--rows", type=Path, help="write every try to this file")
-    args = parser.parse_args()
+    parser.add_argument("--results", action="store_true", help="put the counts into results/faults.json")
+    args, start = parser.parse_args(), time.time()
+    many = [
+        dict(zip(HOW, one * (len(HOW) if len(one) == 1 else 1), strict=True)) for one in (args.points, args.moments)
+    ]
+    many[1]["full"] = 0  # a disk is full at a step
     with tempfile.TemporaryDirectory() as place:
-        compiled = Path(place, "compiled")
-        os.environ |= {"OMP_NUM_THREADS": "1", "JAX_COMPILATION_CACHE_DIR": str(compiled)}
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(place, "compiled")))
+        os.environ |= {"OMP_NUM_THREADS": "1"}
         os.environ |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PLATFORMS": "cpu"}
         os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-        table = Table(Path(place), args.stages, lambda text: print(text, flush=True))
-        table.fill(args.how, args.points, args.moments, args.seed)
+        tell = lambda text: print(text, flush=True)  # noqa: E731
+        table = Table(Path(place), args.stages, args.how, *many, args.seed, tell)
+        table.fill()
     if args.rows:
         args.rows.write_text(json.dumps(table.rows, indent=1))
+    if args.results:
+        for how, stages in counted(table.rows).items():
+            known = told.known(how).get("stages", {})
+            told.save(how, {"stages": known | stages}, args, start)
     for row in wrong(table.rows):
         print(row)
     return bool(wrong(table.rows))

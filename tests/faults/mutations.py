@@ -263,10 +263,16 @@ def mutated(files, seed: int, each: int) -> list[tuple[str, str, str, str]]:
     return out
 
 
-def table(found) -> str:
+def counted(found) -> dict[str, Counter]:
+    """File -> outcome -> how often."""
     counts: dict[str, Counter] = {}
     for name, _, what, _ in found:
         counts.setdefault(name, Counter())[what] += 1
+    return counts
+
+
+def table(found) -> str:
+    counts = counted(found)
     lines = ["| file | n | " + " | ".join(OUTCOMES) + " |", "|---|" + "---|" * (len(OUTCOMES) + 1)]
     whole = sum(counts.values(), Counter())
     for name, own in [*counts.items(), ("all", whole)]:
@@ -283,7 +289,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--each", type=int, default=150, help="changes of every file")
     parser.add_argument("--files", help="only those with this in their names")
-    args = parser.parse_args()
+    parser.add_argument("--results", action="store_true", help="put the counts into results/faults.json")
+    args, start = parser.parse_args(), time.time()
     sys.path[:0] = [str(Path(__file__).resolve().parents[k]) for k in (1, 2)]
     from distill.shell import paths
 
@@ -295,6 +302,12 @@ def main() -> int:
         files = [f for f in base.made(Path(folder)) if (args.files or "") in f.name]
         found = mutated(files, args.seed, args.each)
     print(table(found))
+    if args.results:
+        import told
+
+        told.save(
+            "mutations", {"files": {k: [c[what] for what in OUTCOMES] for k, c in counted(found).items()}}, args, start
+        )
     return bool(wrong(found))
 
 

@@ -1,0 +1,42 @@
+"""What became of damaged files and of stages that were stopped, for docs/formats.md: results/faults.json."""
+
+from evidence_parts import made
+
+from distill.report.markdown import markdown
+
+HOWS = {"KILL": "`kill -9`", "TERM": "SIGTERM", "INT": "Ctrl-C", "HUP": "closed terminal", "full": "disk full"}
+COMMANDS = {"simulate": "simulate.py", "import": "import_tracks.py", "look": "look.py", "learn": "learn_properties.py"}
+COMMANDS |= {"train": "train.py", "train unknown": "train.py --unknown", "extract": "extract_messages.py"}
+COMMANDS |= {"fit": "fit_linear.py", "law": "symbolic_reg.py", "export": "symbolic_reg.py --export"}
+COMMANDS |= {"compare": "test_generalization.py"}
+OUTCOMES = ("refused", "same", "taken", "SILENT", "TRACEBACK", "HANG")
+
+
+def faults(stored: dict) -> str:
+    """The tables of stopped stages and of changed files, and what the checks cost."""
+    sections, parts = stored["sections"], []
+    hows = [how for how in HOWS if how in sections]
+    if hows:
+        lines = []
+        for name, command in COMMANDS.items():
+            counts = [sections[how]["stages"].get(name) for how in hows]
+            if any(counts):
+                lines.append([f"`{command}`", *(f"{c['good']} of {c['n']}" if c else "–" for c in counts)])
+        parts += [markdown(["stage stopped by", *(HOWS[how] for how in hows)], lines), _about(sections[hows[0]])]
+    if found := sections.get("mutations"):
+        lines = [[f"`{name}`" if "." in name else name, *map(str, counts)] for name, counts in found["files"].items()]
+        whole = [str(sum(column)) for column in zip(*found["files"].values(), strict=True)]
+        head = ["changed file", "refused in one line", "read as before", "taken", "read as something else", "traceback"]
+        parts += [markdown([*head, "hang"], [*lines, ["**all**", *whole]]), _about(found)]
+    if found := sections.get("cost"):
+        head = ["stage", "CPU seconds", f"without digests (`{found['before']}`)", "more"]
+        lines = [
+            [f"`{row['stage']}`", f"{row['now']:.2f}", f"{row['before']:.2f}", f"{100 * row['more']:+.1f} %"]
+            for row in found["rows"]
+        ]
+        parts += [markdown(head, lines), f"{found['what']} {_about(found)}"]
+    return "\n\n".join(parts)
+
+
+def _about(section: dict) -> str:
+    return f"`{section['command_line']}`. {made(section, 'faults')}"
