@@ -43,28 +43,30 @@ SIGNALS = ("TERM", "INT", "HUP")
 
 @dataclass(frozen=True)
 class Stage:
-    """``words``: script and flags; ``again``: those that make results again which are there."""
+    """``words``: script and flags; ``needs``: the stages before it; ``again``: flags that make results again."""
 
     words: tuple[str, ...]
+    needs: tuple[str, ...] = ()
     again: tuple[str, ...] = ("--overwrite",)
 
 
 SEARCH = ("symbolic_reg.py", "--run", RUN)
 SHORT = ("--rows", "300", "--restarts", "1", "--min-restarts", "1", "--max-complexity", "12")
+CHAIN = ("simulate", "train", "extract", "fit", "law")
 STAGES = {
     "simulate": Stage(
         ("simulate.py", "--system", "spring", "--n-trajectories", "20", "--n-frames", "10", "--plot", *SEED)
     ),
+    "train": Stage(("train.py", "--dataset", DATASET, "--message-dim", "4", *SEED), CHAIN[:1]),
+    "extract": Stage(("extract_messages.py", "--run", RUN, *SEED), CHAIN[:2]),
+    "fit": Stage(("fit_linear.py", "--run", RUN, *SEED), CHAIN[:3]),
+    "law": Stage((*SEARCH, "--rivals", "--targets", "radial", *SHORT, *SEED), CHAIN[:3]),
+    "export": Stage((*SEARCH, "--export", "openmm", "lammps"), CHAIN, ()),
+    "compare": Stage(("test_generalization.py", "--run", RUN, "--rollouts", "0", "--seed", "951", "--quick"), CHAIN),
     "import": Stage(("import_tracks.py", "table.csv", "--name", "mine", *SEED)),
-    "look": Stage(("look.py", "--dataset", DATASET, *SEED), ()),
-    "learn": Stage(("learn_properties.py", "--dataset", BODIES, *SEED)),
-    "train": Stage(("train.py", "--dataset", DATASET, "--message-dim", "4", *SEED)),
+    "look": Stage(("look.py", "--dataset", DATASET, *SEED), CHAIN[:1], ()),
     "train unknown": Stage(("train.py", "--dataset", BODIES, "--unknown", "mass", "--message-dim", "4", *SEED)),
-    "extract": Stage(("extract_messages.py", "--run", RUN, *SEED)),
-    "fit": Stage(("fit_linear.py", "--run", RUN, *SEED)),
-    "law": Stage((*SEARCH, "--rivals", "--targets", "radial", *SHORT, *SEED)),
-    "export": Stage((*SEARCH, "--export", "openmm", "lammps"), ()),
-    "compare": Stage(("test_generalization.py", "--run", RUN, "--rollouts", "0", "--seed", "951", "--quick")),
+    "learn": Stage(("learn_properties.py", "--dataset", BODIES, *SEED)),
 }
 BODIES_OF = ("simulate.py", "--system", "spring", "--n", "3", "--bodies", "3", "--tag", "bodies", "--n-trajectories")
 BODIES_OF += ("20", "--n-frames", "10", *SEED)
@@ -111,9 +113,17 @@ def untimed(value):
 
 
 def difference(found: dict, right: dict) -> str:
-    """The files that are not as they should be, or nothing."""
+    """The files that are not as they should be, and what in them, or nothing."""
     names = sorted(k for k in {*found, *right} if found.get(k, 0) != right.get(k, 0))
-    return ", ".join(names[:4])
+    return "; ".join(f"{name}{_inside(found.get(name), right.get(name))}" for name in names[:4])
+
+
+def _inside(found, right) -> str:
+    """Where two values begin to differ: ``: key: key: this, not that``."""
+    if isinstance(found, dict) and isinstance(right, dict):
+        key = next(k for k in {**right, **found} if found.get(k, 0) != right.get(k, 0))
+        return f": {key}{_inside(found.get(key), right.get(key))}"
+    return "" if isinstance(found, bytes) else f": {str(found)[:60]}, not {str(right)[:60]}"
 
 
 def state(folder: Path) -> str:
@@ -173,9 +183,19 @@ def said(code: int, text: str, left=()) -> str:
 class Table:
     """Makes what every stage starts from, in ``place``, and tries the stages."""
 
-    def __init__(self, place: Path, names: list[str], hows: list[str], points: dict, moments: dict, seed: int, tell):
+    def __init__(
+        self,
+        place: Path,
+        names: list[str],
+        hows: list[str],
+        points: dict,
+        moments: dict,
+        seed: int,
+        tell=print,
+        each=lambda: None,
+    ):
         self.place, self.names, self.hows, self.points, self.moments = place, names, hows, points, moments
-        self.seed, self.tell = seed, tell
+        self.seed, self.tell, self.each = seed, tell, each
         self.rows: list[dict] = []
         self.known: dict[tuple[str, str], str] = {}  # (stage, state of the disk) -> what the same command made of it
 
@@ -183,10 +203,11 @@ class Table:
         before = self.place / "before"
         for folder in PLACES:
             (before / folder).mkdir(parents=True)
-        for name in STAGES:
-            if name == "import":
-                write_table(before)
-                scripts.ok(scripts.run(before, *BODIES_OF))
+        write_table(before)
+        if {"learn", "train unknown"} & set(self.names):
+            scripts.ok(scripts.run(before, *BODIES_OF))
+        needed = set(self.names).union(*(STAGES[name].needs for name in self.names))
+        for name in (name for name in STAGES if name in needed):
             after = self.place / name
             if name in self.names:
                 try:
@@ -194,12 +215,11 @@ class Table:
                 except subprocess.TimeoutExpired as late:
                     self.add(name, "", "", f"HANG: {late}")
                     return
+                self.each()
             else:
                 shutil.copytree(before, after)
                 scripts.ok(stage(after, name))
             before = after
-            if name == [s for s in STAGES if s in self.names][-1]:
-                break
 
     def tried(self, name: str, before: Path, after: Path) -> None:
         """All that is asked of a stage that starts from the folder ``before``; its results come to lie in ``after``."""
@@ -316,12 +336,11 @@ def drawn(seed: int, name: str, how: str, count: int) -> list[float]:
 
 
 def write_table(folder: Path) -> None:
-    """The places of a dataset as a table."""
-    with np.load(folder / "datasets" / f"{DATASET}.npz") as file:
-        pos, t = file["pos"][:6], file["t"]
+    """Tracks as a table: bodies on circles of different speeds."""
     rows = ["trajectory,t,particle,x,y"]
-    for k, f, i in np.ndindex(pos.shape[:3]):
-        rows.append(f"{k},{t[f]:.6f},{i},{pos[k, f, i, 0]:.9f},{pos[k, f, i, 1]:.9f}")
+    for k, f, i in np.ndindex(6, 10, 3):
+        phase, size = (1 + i) * 0.1 * f + k + 2 * i, 1 + i + 0.1 * k
+        rows.append(f"{k},{0.1 * f:.6f},{i},{size * np.cos(phase):.9f},{size * np.sin(phase):.9f}")
     (folder / "table.csv").write_text("\n".join(rows) + "\n")
 
 
@@ -358,20 +377,24 @@ def main() -> int:
         dict(zip(HOW, one * (len(HOW) if len(one) == 1 else 1), strict=True)) for one in (args.points, args.moments)
     ]
     many[1]["full"] = 0  # a disk is full at a step
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
     with tempfile.TemporaryDirectory() as place:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(place, "compiled")))
         os.environ |= {"OMP_NUM_THREADS": "1"}
         os.environ |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PLATFORMS": "cpu"}
         os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
         tell = lambda text: print(text, flush=True)  # noqa: E731
-        table = Table(Path(place), args.stages, args.how, *many, args.seed, tell)
+
+        def keep() -> None:
+            if args.rows:
+                args.rows.write_text(json.dumps(table.rows, indent=1))
+            for how, stages in counted(table.rows).items() if args.results else ():
+                known = told.known(how).get("stages", {})
+                told.save(how, {"stages": known | stages}, args, start)
+
+        table = Table(Path(place), args.stages, args.how, *many, args.seed, tell, keep)
         table.fill()
-    if args.rows:
-        args.rows.write_text(json.dumps(table.rows, indent=1))
-    if args.results:
-        for how, stages in counted(table.rows).items():
-            known = told.known(how).get("stages", {})
-            told.save(how, {"stages": known | stages}, args, start)
+    keep()
     for row in wrong(table.rows):
         print(row)
     return bool(wrong(table.rows))

@@ -18,9 +18,11 @@ import io
 import json
 import os
 import runpy
+import shutil
 import signal
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 
 BY_NAME = ((os, "replace"), (os, "unlink"), (os, "mkdir"), (os, "rmdir"))
@@ -34,7 +36,7 @@ class Steps:
     def __init__(self, place: Path, asked: dict):
         self.place, self.asked = place, {how: steps if steps == "all" else set(steps) for how, steps in asked.items()}
         self.own, self.seen, self.busy, self.became = os.getpid(), 0, False, ""
-        self.folder = os.path.realpath(os.getcwd())
+        self.folder, self.files = os.path.realpath(os.getcwd()), weakref.WeakSet()
 
     def at(self, name: str, path=None) -> None:
         """Before step ``name`` on ``path`` (None: a file that is open)."""
@@ -60,6 +62,8 @@ class Steps:
             linked(self.folder, kept)
             return
         linked(self.folder, self.place / "as it was")
+        numbers = [file.fileno() for file in self.files if not file.closed]
+        writing = [(k, os.readlink(f"/proc/self/fd/{k}"), os.lseek(k, 0, os.SEEK_CUR)) for k in numbers]
         child = os.fork()
         if not child:
             self.own, self.became = os.getpid(), how
@@ -74,23 +78,34 @@ class Steps:
         os.rename(self.folder, kept)
         os.rename(self.place / "as it was", self.folder)
         os.chdir(self.folder)
+        for number, path, at in writing:  # what the child wrote there is its own
+            again = os.open(path, os.O_RDWR)
+            os.lseek(again, at, os.SEEK_SET)
+            os.dup2(again, number, inheritable=False)
+            os.close(again)
 
 
 def linked(folder, to: Path) -> None:
-    """A copy of a folder whose files are links to the same content."""
+    """A copy of a folder whose files, but for those under way, are links to the same content."""
     to.mkdir()
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
             linked(entry.path, to / entry.name)
+        elif entry.name.endswith(".tmp"):
+            shutil.copyfile(entry.path, to / entry.name)
         else:
             os.link(entry.path, to / entry.name, follow_symlinks=False)
 
 
 def main() -> None:
     place, asked, script, *flags = sys.argv[1:]
-    steps = Steps(Path(place), json.loads(asked))
+    steps = Steps(Path(place).resolve(), json.loads(asked))
 
     class File(io.BufferedRandom):
+        def __init__(self, raw):
+            super().__init__(raw)
+            steps.files.add(self)
+
         def write(self, data):
             steps.at("write")
             return super().write(data)
