@@ -26,17 +26,23 @@ def atomic(path: Path):
 
     What killed processes left in the folder is swept away.
     """
-    path = Path(path)
+    with _under_way(Path(path)) as (file, name):
+        yield file
+        _to_disk(file)
+        os.replace(name, path)
+
+
+@contextlib.contextmanager
+def _under_way(path: Path):
+    """(open temporary file beside ``path``, its name), which is removed in the end unless it has another name then."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     name = str(path)  # named in an error
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{_owner()}.", suffix=".tmp")
         with os.fdopen(handle, "w+b") as file:
-            yield file
-            _to_disk(file)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+            os.chmod(name, 0o666 & ~_umask())
+            yield file, name
     except BaseException as exc:
         if name != str(path):
             with contextlib.suppress(OSError):
@@ -91,11 +97,14 @@ def save_together(files: dict[Path, bytes | Callable]) -> None:
     """
     paths = list(files)
     with contextlib.ExitStack() as stack:
-        for path in reversed(paths):  # they are renamed in the other order
-            file = stack.enter_context(atomic(path))
+        names = {}
+        for path in reversed(paths):
+            file, names[path] = stack.enter_context(_under_way(Path(path)))
             file.write(files[path]) if isinstance(files[path], bytes) else files[path](file)
             _to_disk(file)
-        Path(paths[-1]).unlink(missing_ok=True)
+        Path(paths[-1]).unlink(missing_ok=True)  # from here on no room is needed
+        for path in paths:
+            os.replace(names[path], path)
 
 
 def size_text(size: float) -> str:
