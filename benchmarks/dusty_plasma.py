@@ -28,6 +28,7 @@ from distill.files import records
 from distill.files.dataset import load_dataset
 from distill.files.kinds import LawRecord, LearntRecord
 from distill.files.names import splines_name
+from distill.identities.with_law import properties_in
 from distill.physics.law import law_of
 from distill.physics.terms import Pairs
 from distill.physics.terms.values import About
@@ -39,7 +40,6 @@ from distill.shell.stage import run_script
 
 EXACT, NOISY = "exact", "noisy"
 FRAMES, DT, STEPS, BLOCKS = 6000, 0.05, 10, 30
-LAW_TAKES = {"q_i", "q_j"}  # of a law that the charges can be fitted with
 SETTLED = 400  # frames that are not filmed
 NOISE = 0.01  # of the median step between frames
 BARS = {"force_r2": 0.99, "screening": 0.03, "masses": 0.05, "drag": 0.03, "trap": 0.03}
@@ -90,12 +90,13 @@ def measured(data: str, seed: int) -> dict:
     distill.search_law(dataset=f"{name}_learnt", rivals=(), seed=seed, overwrite=True)
     record = records.load(LawRecord, paths.OUTPUTS / splines_name(f"{name}_learnt") / "law.json")
     out |= law(record, f"{name}_learnt", seed) | {"trusted": record.data_verdict.trusted}
-    if taken := {"mass", "charge"} <= set(found.values) and LAW_TAKES <= set(record.pair.variables):
+    taken = {"mass", "charge"} <= set(found.values) and "charge" in properties_in(law_of(record))
+    if taken:
         distill.learn_properties(name, unknown="mass", law=splines_name(f"{name}_learnt"), seed=seed, overwrite=True)
         again = records.load(LearntRecord, paths.OUTPUTS / f"{name}_refitted" / "properties.json")
         out |= {f"{key}_by_splines": value for key, value in values(found, seed).items() if key != "grains"}
-        out |= values(again, seed) | {"says": again.says}
-    out |= {"refitted": bool(taken)}
+        out |= values(again, seed) | {"with_law": again.law.equation, "law_taken": again.law.taken}
+    out |= {"refitted": taken}
     return out | {"cpu_seconds": [round(learnt, 1), round(time.process_time() - begun - learnt, 1)]}
 
 

@@ -18,7 +18,7 @@ from distill.identities.beside import scaled_alike, with_displaced, with_room, w
 from distill.identities.bilinear import BOTH, OWN, RESPONSE, ROLES, SAME, SOURCE, Problem, Scaling
 from distill.identities.choice import Hypothesis, hypotheses
 from distill.identities.kinds import _tied, clearly_worse, kinds
-from distill.identities.learn import holding, learn, properties_of, weights
+from distill.identities.learn import holding, learn, predicted, properties_of, weights
 from distill.identities.pairs import Basis, compress, groups_of, width_of
 from distill.identities.tell import says, told_beside
 from distill.identities.window import window_length
@@ -493,3 +493,24 @@ def test_noise_has_no_say_in_its_own_weight():
     assert slope(weights(data)) < 0.98
     exact = SimpleNamespace(target=noisy, noise=np.zeros(len(true)), dim=2, who=who)
     np.testing.assert_array_equal(weights(exact, true), weights(exact))
+
+
+def test_pairs_that_the_fit_has_not_met_pull_nowhere(folder):
+    source = np.exp(np.random.default_rng(943).normal(size=BODIES))
+    data = world(folder / "w.npz", source, np.ones(BODIES))
+    every = table(edges := observations(data, "train"), nodes_of(edges))
+    number = np.repeat(np.arange(len(every)), np.diff(every.start))
+    last = BODIES - 1  # the last in the order of partners
+    meets = np.bincount(number, (every.who.sender == last) & (every.who.receiver[number] == 0), len(every)) > 0
+    few = every.of(np.flatnonzero(~meets))
+    problem = Problem(compress(few, Basis(space(np.log(every.r), 8, Envelope(0.0, 1.0), 1.0))), SOURCE, none(), 1e-9)
+    v = bilinear.fit(problem)
+    told = predicted(problem, v, every)
+    np.testing.assert_allclose(told[~meets], predicted(problem, v, few), atol=1e-12)
+    np.testing.assert_allclose(told[~meets], few.target, atol=0.02 * np.abs(few.target).max())
+    assert np.isfinite(told[meets]).all()
+    np.testing.assert_array_equal(every.node[~meets], few.node)
+
+
+def none():
+    return np.zeros((0, BODIES, BODIES))

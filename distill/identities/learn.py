@@ -16,7 +16,7 @@ from distill.identities.errors import Covariance, covariance
 from distill.identities.kinds import Kinds, kinds
 from distill.identities.pairs import CHUNK, MOST, Basis, compress, groups_of, most_partners, refuse_too_many
 from distill.identities.window import window_length
-from distill.messages.net_forces import nodes_of
+from distill.messages.net_forces import Nodes, nodes_of
 from distill.shell.errors import UserError
 from distill.splines import dependence as dependences
 from distill.splines.blocks import with_motion
@@ -81,7 +81,21 @@ class Learnt:
     groups: np.ndarray | None  # [body] of bodies that never meet those of another; None: there is one
     untried: tuple[str, ...]  # names of what was not asked for, as there are too many unknowns
     kept: float | None  # by how much several given values are off what the motion alone says, relatively, at most
-    law: str | None = None  # what was done with the law that was given, in words
+    problem: Problem  # that was fitted
+    scale: float  # of its targets
+    law: "WithLaw | None" = None  # what the law that was given made of the values
+
+
+@dataclass
+class WithLaw:
+    """What ``with_law`` made of the values: relative errors of accelerations that were left out, by the law with them
+    and by the splines; whether these values are told, as they are where the law foretells as well.
+    """
+
+    equation: str
+    error: float
+    error_of_splines: float
+    taken: bool
 
 
 def learn(
@@ -175,7 +189,20 @@ def learn(
         groups=groups_of(problem.pairs),
         kept=kept,
         untried=untried,
+        problem=problem,
+        scale=scale,
     )
+
+
+def foretold(found: Learnt, edges: dict, nodes: Nodes) -> np.ndarray:
+    """Accelerations [node, dim] by the splines and values of ``found``. ``edges``: of the dataset without the unknown
+    property (``without``), with their motion but in a box.
+    """
+    data = table(edges, nodes)
+    data = replace(data, who=replace(data.who, count=found.problem.pairs.count))
+    out = np.empty_like(data.target)
+    out[data.node] = predicted(found.problem, found.values, data) * found.scale / data.state.mass[:, None]
+    return out
 
 
 def fine(basis: Basis, met: int) -> int:
@@ -213,11 +240,13 @@ def weights(data: Table, told: np.ndarray | None = None) -> np.ndarray:
     return 1 / (size**2 + data.dim * data.noise**2)
 
 
-def by_a_first(chosen: Chosen, data: Table, between: Table | None) -> tuple[Table, np.ndarray]:
+def by_a_first(chosen: Chosen, data: Table, between: Table | None) -> tuple[Table, np.ndarray | None]:
     """(the data with what frames miss of the accelerations by the choice as noise beside that of positions, these
-    accelerations [receiver, dim]). ``between``: the data with the weights of ``windows.unresolved``; None: nothing is
-    missed.
+    accelerations [receiver, dim]; None where there is no noise). ``between``: the data with the weights of
+    ``windows.unresolved``; None: nothing is missed.
     """
+    if between is None and not data.noise.any():
+        return data, None
     told = predicted(chosen.problem, chosen.values, data)
     if between is not None:
         missed = predicted(chosen.problem, chosen.values, between)
@@ -226,7 +255,7 @@ def by_a_first(chosen: Chosen, data: Table, between: Table | None) -> tuple[Tabl
 
 
 def predicted(problem: Problem, v: Values, data: Table) -> np.ndarray:
-    """Accelerations by a fit [receiver, dim]."""
+    """Targets by a fit [receiver, dim], of data that may know more receivers and more pairs: those pull nowhere."""
     out = np.zeros_like(data.target)
     for number, one in enumerate(problem.pairs.receivers):
         index, c = np.flatnonzero(data.who.receiver == one.identity), problem.coefficients(v, number)

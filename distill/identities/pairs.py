@@ -54,9 +54,12 @@ class Basis:
         return block_diag(rough.T @ rough, *(block.roughness() for block in self.pair))
 
     def columns(self, data: Table, partners: np.ndarray) -> np.ndarray:
-        """Of receivers of one identity [receiver, dim, column]."""
+        """Of receivers of one identity [receiver, dim, column]; senders that are not among its ``partners``, of whom
+        nothing is known, pull nowhere.
+        """
         number = np.repeat(np.arange(len(data)), np.diff(data.start))
-        at = np.searchsorted(partners, data.who.sender)
+        at = np.minimum(np.searchsorted(partners, data.who.sender), len(partners) - 1)
+        known = partners[at] == data.who.sender
         parts = [(self.curves.matrix(self.curves.log(data.r)), data.unit)]
         for block in self.pair:
             functions, vectors = block.values(data.seen)
@@ -67,7 +70,8 @@ class Basis:
         )  # a partner may be in several frames of a window
         shape, out = (len(data) * len(partners), len(data.r)), []
         for functions, vector in parts:
-            sums = [csr_array((along, (row, edges)), shape=shape) @ functions for along in vector.T]
+            vectors = (vector * known[:, None]).T
+            sums = [csr_array((along, (row, edges)), shape=shape) @ functions for along in vectors]
             out.append(np.stack([one.toarray().reshape(len(data), len(partners), -1) for one in sums], 1))
         out = np.concatenate(out, 3).reshape(len(data), data.dim, -1)
         if not self.node:

@@ -64,7 +64,13 @@ def says(found: Learnt, unknown: str) -> list[str]:
     if found.kept is not None:
         out.append(f"the given values are held; what the motion alone says is up to {100 * found.kept:.2g} % off them")
     if found.law is not None:
-        out.append(found.law)
+        one = found.law
+        errors = f"(error {one.error:.2g} of what was left out, of the splines {one.error_of_splines:.2g})"
+        out.append(
+            f"values are those that go with the law {one.equation} {errors}"
+            if one.taken
+            else f"values are those of splines, which foretell better than the law {one.equation} {errors}"
+        )
     if found.groups is not None:
         count = int(found.groups.max()) + 1
         out.append(f"{count} groups of bodies never meet those of another" + BETWEEN.get(found.role, ""))

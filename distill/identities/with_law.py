@@ -12,41 +12,161 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import t as student
 
-from distill.files.properties import of_pairs, property_named
-from distill.identities.errors import LEVEL
+from distill.files.dataset import Dataset, bodies
+from distill.files.properties import of_edges, of_pairs, property_named, with_symbol
+from distill.identities.errors import FEWEST, LEVEL, LOADS, NOTHING
+from distill.identities.learn import GRAPHS, QUICK_GRAPHS, Learnt, Told, WithLaw, foretold, scale_of, without
 from distill.law.joint import FAR, LOST, SOFT, STEPS, Numbers, known_covariance, numbers_of
-from distill.law.receivers import Receivers, law_acceleration, law_error, weights_of
+from distill.law.receivers import (
+    Receivers,
+    law_acceleration,
+    law_error,
+    network_error,
+    pair_forces_of,
+    receivers,
+    weights_of,
+)
+from distill.messages.net_forces import missed_between, nodes_of
 from distill.physics.law import Law
 from distill.physics.terms import TERMS
-from distill.splines.blocks import Seen
+from distill.physics.terms.values import names_in
+from distill.shell.errors import UserError
+from distill.splines.blocks import Seen, with_motion
 from distill.splines.normal_equations import stretches
+from distill.splines.observations import observations
+
+WORSE = 1.02  # times the splines' error that a law with which values are told may have
+
+
+def properties_in(law: Law) -> set[str]:
+    """Names of all properties that accelerations by a law depend on; masses always are, as what resists."""
+    names = set().union(*(names_in(value) for value in (*law.pair_functions.values(), *law.node.values())))
+    ends = {with_symbol(name[:-2]).name for name in names if name[-2:] in ("_i", "_j")}
+    return {"mass", *ends, *filter(None, (TERMS[term].of for term in law.node))}
+
+
+def with_law(
+    found: Learnt,
+    law: Law,
+    source: Dataset,
+    data: Dataset,
+    unknown: str,
+    known: Mapping[int, float],
+    seed: int = 0,
+    quick: bool = False,
+) -> Learnt:
+    """``found`` from the dataset ``source``, whose copy ``data`` holds its values, with values fitted together with the
+    constants of a law; as it is where the splines foretell better. ``UserError`` for a law that does not take what was
+    found.
+    """
+    names = list(found.told)
+    if missing := [name for name in names if name not in properties_in(law)]:
+        raise UserError(f"the law takes no {' and no '.join(missing)}, which the motion tells of", "leave --law out")
+    number, labels = bodies(source)
+    start, held = {}, {}
+    for name, told in found.told.items():
+        start[name] = of_bodies(data, number, name, len(told.values))
+        held[name] = [surest(told)]
+        if name == unknown and known:
+            start[name][list(known)], held[name] = list(known.values()), list(known)
+    in_scale = np.all([np.isfinite(told.errors) for told in found.told.values()], axis=0)
+    plain = without(source, unknown)
+    plain.arrays |= {k: data.arrays[k] for k in ("id", "window") if k in data.arrays}
+    train, unseen = (
+        receivers_of(data, law, split, seed, quick, in_scale, foretell)
+        for split, foretell in (("train", None), ("validation", (found, plain)))
+    )
+    better = refitted(law, start, held, train, unseen)
+    by_splines = network_error(unseen)
+    equation = (better.law if better else law).equation()["text"]
+    if better is None or better.error > WORSE * by_splines:
+        error = better.error if better else law_error(law, with_values(unseen, start))
+        return replace(found, law=WithLaw(equation, error, by_splines, False))
+    out = {}
+    for name, told in found.told.items():
+        values, (matrix, lost) = better.values[name], better.matrix(name)
+        free = np.isfinite(told.errors) & ~lost
+        reference = known if name == unknown else {}
+        scale, slope, _ = scale_of(values, free, reference, labels)
+        inner = np.eye(len(values)) / scale - np.outer(values, slope) / scale**2
+        errors = np.where(free, np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", inner, matrix, inner), 0.0)), np.inf)
+        if reference:
+            errors[list(reference)] = 0.0
+        out[name] = Told(values / scale, errors, np.where(errors > 0, better.half_width * errors, 0.0))
+    return replace(found, told=out, law=WithLaw(equation, better.error, by_splines, True))
+
+
+def receivers_of(
+    data: Dataset, law: Law, split: str, seed: int, quick: bool, some: np.ndarray, by: tuple[Learnt, Dataset] | None
+) -> Receivers:
+    """Those bodies of a split that are among ``some`` [body], with what frames miss of the accelerations by the ``law``
+    as errors where there are windows. ``by``: splines, and the dataset that they know, whose predictions stand in the
+    place of a network's.
+    """
+
+    def seen(dataset: Dataset) -> dict:
+        return observations(dataset, split, QUICK_GRAPHS if quick else GRAPHS, seed)
+
+    edges = with_motion(seen(data), data)
+    nodes = nodes_of(edges)
+    if "between" in edges:
+        at_place = replace(edges["motion"], weight=np.ones_like(edges["motion"].weight))
+        force = pair_forces_of(law, Seen(edges["r"].astype(float), of_edges(edges), at_place))
+        edges |= {"acc_missed": missed_between(edges, nodes, force)}
+    edges |= {"acc_pred_i": edges["acc_i"]}
+    if by is not None:
+        found, plain = by
+        of_plain = seen(plain) if plain.periodic else with_motion(seen(plain), plain)
+        edges |= {"acc_pred_i": foretold(found, of_plain, nodes_of(of_plain))[nodes.of_edge]}
+    out = receivers(edges, nodes, np.arange(len(nodes.first)))
+    out = replace(out, who=replace(out.who, count=len(some)))
+    return out.subset(some[out.who.receiver])
+
+
+def surest(told: Told) -> int:
+    """The body whose value is known best, of its own size."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(told.values != 0, told.errors / np.abs(told.values), np.inf)
+    return int(np.argmin(np.nan_to_num(share, nan=np.inf)))
+
+
+def of_bodies(data: Dataset, number: np.ndarray, name: str, count: int) -> np.ndarray:
+    """What the dataset has of a property [body]."""
+    out, there = np.zeros(count), data.there.any(1)
+    out[number[there]] = data.arrays[name][there]
+    return out
 
 
 @dataclass
 class Refitted:
     """``values``: property -> [body]; ``covariance`` [value, value] of all free ones, which ``free`` names: (property,
-    body) each. ``gained``: the error on what was left out over that before.
+    body) each; ``unknown`` [value]: of no known error. ``error``: of accelerations that were left out, relative.
     """
 
     law: Law
     values: dict[str, np.ndarray]
     free: list[tuple[str, int]]
     covariance: np.ndarray
+    unknown: np.ndarray
     stretches: int
-    gained: float
+    error: float
 
     @property
     def half_width(self) -> float:
         """Of 95 % intervals, in standard errors: Student's t."""
         return float(student.ppf((1 + LEVEL) / 2, max(self.stretches - 1, 1)))
 
-    def matrix(self, name: str, count: int) -> np.ndarray:
-        """Covariances of the values of a property [body, body]; 0 of those that were held."""
-        out = np.zeros((count, count))
+    def matrix(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(covariances of the values of a property [body, body], 0 of those that were held; whether a value's error is
+        not known [body]).
+        """
+        count = len(self.values[name])
+        out, unknown = np.zeros((count, count)), np.zeros(count, dtype=bool)
         places = [k for k, (own, _) in enumerate(self.free) if own == name]
         at = [self.free[k][1] for k in places]
         out[np.ix_(at, at)] = self.covariance[np.ix_(places, places)]
-        return out
+        unknown[at] = self.unknown[places]
+        return out, unknown
 
 
 def refitted(
@@ -54,7 +174,7 @@ def refitted(
 ) -> Refitted | None:
     """Constants of ``law`` and the ``values`` of bodies (property -> [body]) fitted together to ``data``, from where
     they are; ``held``: property -> bodies whose value stays, one at least, which fixes the scale. None where the law is
-    not finite, or foretells ``unseen`` worse afterwards.
+    not finite, or foretells ``unseen`` worse afterwards than before.
     """
     numbers, met = numbers_of(law), _met(data)
     free = [(name, b) for name, own in values.items() for b in range(len(own)) if met[b] and b not in held[name]]
@@ -93,16 +213,32 @@ def refitted(
     found = least_squares(lambda u: at(u)[1], start / unit, jac=lambda u: at(u)[2], **options)
     x = found.x * unit
     better, told = numbers.at(x[: len(numbers.start)]), split(x)
-    gained = law_error(better, with_values(unseen, told)) / max(law_error(law, with_values(unseen, values)), 1e-300)
-    if gained > LOST:
+    error, before = law_error(better, with_values(unseen, told)), law_error(law, with_values(unseen, values))
+    if error > LOST * before:
         return None
     _, r, slopes = at(found.x)
     soft = (1 + (r / scale) ** 2) ** -0.25  # squares of residuals count less the larger they are
-    cluster = stretches(data.trajectory, _times(data))
-    everything = known_covariance(slopes * soft[:, None], r * soft, np.repeat(cluster, data.acc.shape[1]))
+    slopes, r = slopes * soft[:, None], r * soft
+    cluster = np.repeat(stretches(data.trajectory, data.seen.motion.t[data.start]), data.acc.shape[1])
     own = slice(len(numbers.start), None)
-    matrix = (everything * np.outer(unit, unit))[own, own]
-    return Refitted(better, told, free, matrix, len(np.unique(cluster)), float(gained))
+    matrix = (known_covariance(slopes, r, cluster) * np.outer(unit, unit))[own, own]
+    unknown = undetermined(slopes, cluster)[own] | ~np.isfinite(np.diag(matrix))
+    return Refitted(better, told, free, np.nan_to_num(matrix), unknown, len(np.unique(cluster)), float(error))
+
+
+def undetermined(slopes: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """Whether the data do not tell a number at all [number]: it moves nothing, in fewer than ``FEWEST`` stretches
+    something, or along a direction in which others make up for it.
+    """
+    size = np.linalg.norm(slopes, axis=0)
+    there = size > 0
+    out = ~there
+    met = [len(np.unique(cluster[column != 0])) for column in slopes.T]
+    out |= np.array(met) < FEWEST
+    scaled = slopes[:, there] / size[there]
+    values, vectors = np.linalg.eigh(scaled.T @ scaled)
+    out[there] |= (np.abs(vectors[:, values <= NOTHING * values[-1]]) > LOADS).any(1)
+    return out
 
 
 def _met(data: Receivers) -> np.ndarray:
@@ -110,10 +246,6 @@ def _met(data: Receivers) -> np.ndarray:
     out = np.zeros(data.who.count, dtype=bool)
     out[data.who.receiver] = out[data.who.sender] = True
     return out
-
-
-def _times(data: Receivers) -> np.ndarray:
-    return data.seen.motion.t[data.start]
 
 
 def with_values(data: Receivers, values: Mapping[str, np.ndarray]) -> Receivers:

@@ -332,7 +332,7 @@ def known_covariance(jacobian: np.ndarray, residual: np.ndarray, cluster: np.nda
     bread = np.linalg.pinv(scaled.T @ scaled, hermitian=True)
     scores = np.stack([np.bincount(number, column * residual) for column in scaled.T], 1)
     meat = scores.T @ scores * len(known) / (len(known) - 1)
-    return bread @ meat @ bread / np.outer(size, size)
+    return bread @ meat @ bread / size[:, None] / size
 
 
 def rounded(numbers: Numbers, errors: np.ndarray, held: Receivers) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Masses, charges or other values of bodies that nobody measured: the stage ``learn_properties``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +10,18 @@ from distill.files import records
 from distill.files.dataset import Dataset, bodies, load_dataset, save_dataset
 from distill.files.kinds import DatasetRecord, LawRecord, LearntRecord
 from distill.files.names import checked, run_name_of
-from distill.files.properties import of_edges, usable
+from distill.files.properties import usable
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import finite_or_none, save_bytes
-from distill.identities.learn import FAR, GRAPHS, QUICK_GRAPHS, Learnt, Told, learn, scale_of
+from distill.identities.learn import FAR, Learnt, learn
 from distill.identities.tell import says, told_beside, value_lines
-from distill.identities.with_law import refitted
-from distill.law.receivers import Receivers, receivers
-from distill.messages.net_forces import missed_between, nodes_of
+from distill.identities.with_law import properties_in, with_law
 from distill.physics.law import Law, law_of
-from distill.physics.terms import TERMS, Pairs
 from distill.shell import paths
 from distill.shell.errors import UserError, about, near_miss
 from distill.shell.paths import relative
 from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage
-from distill.splines.blocks import with_motion
-from distill.splines.observations import observations
 
 STAGE = "learn_properties"
 
@@ -60,6 +55,7 @@ def learn_properties(
     side, inputs = path.with_suffix(".json"), {"dataset": source.path}
     if law:
         inputs["law"] = law_file(law)
+        formulas = law_given(inputs["law"], source, unknown)
     number, names = bodies(source)
     known = known_values(reference, names, unknown)
     arguments |= {"dataset": source.name, "name": name, "reference": [f"{names[k]}={v!r}" for k, v in known.items()]}
@@ -77,7 +73,8 @@ def learn_properties(
             found = learn(source, unknown, known, seed, quick)
         if law:
             with about(relative(inputs["law"]), "see docs/bodies.md"):
-                found = with_law(found, records.load(LawRecord, inputs["law"]), source, unknown, known, seed, quick)
+                data = replace(source, arrays=arrays_with(source, number, unknown, found))
+                found = with_law(found, formulas, source, data, unknown, known, seed, quick)
         if taken := [k for k in found.told if k != unknown and k in source.measured_properties]:
             found_it = f"what was found is told as '{taken[0]}', which {relative(source.path)} has measured already"
             raise UserError(found_it, f"learn it together with the other:  --unknown {taken[0]}")
@@ -109,71 +106,19 @@ def law_file(law: str) -> Path:
     return path
 
 
-def with_law(
-    found: Learnt, record: LawRecord, source: Dataset, unknown: str, known: Mapping, seed: int, quick: bool
-) -> Learnt:
-    """The same with values fitted with the constants of a law, from those of splines on; as it is, but for a sentence,
-    where these foretell better. ``UserError`` for a law that does not take the values.
-    """
-    law, names = law_of(record), list(found.told)
-    taken = {"mass", *law.properties, *(TERMS[term].of for term in law.node)}
-    if missing := [name for name in names if name not in taken]:
-        raise UserError(f"the law takes no {' and no '.join(missing)}, which the motion tells of", "leave --law out")
-    number = bodies(source)[0]
-    data = replace(source, arrays=arrays_with(source, number, unknown, found))
-    start = {name: of_bodies(data, number, name, len(told.values)) for name, told in found.told.items()}
-    held = {name: list(known) if name == unknown and known else [surest(told)] for name, told in found.told.items()}
-    if lacking := [name for name in law.properties if name not in data.properties]:
-        raise UserError(f"the law takes {', '.join(lacking)}, which {source.name} does not have", "give another --law")
-    sets = [receivers_of(data, law, split, seed, quick) for split in ("train", "validation")]
-    better = refitted(law, start, held, *sets)
-    if better is None:
-        return replace(
-            found, law="the values of splines foretell no worse than values fitted with the law: they are kept"
-        )
-    out = {}
-    for name, told in found.told.items():
-        values, matrix = better.values[name], better.matrix(name, len(told.values))
-        free = np.isfinite(told.errors)
-        reference = known if name == unknown else {}
-        scale, slope, _ = scale_of(values, free, reference, names)
-        inner = np.eye(len(values)) / scale - np.outer(values, slope) / scale**2
-        errors = np.where(free, np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", inner, matrix, inner), 0.0)), np.inf)
-        if len(reference) == 1:
-            errors[list(reference)] = 0.0
-        out[name] = Told(values / scale, errors, np.where(errors > 0, better.half_width * errors, 0.0))
-    return replace(found, told=out, law=f"values fitted with the law {better.law.equation()['text']}")
-
-
-def receivers_of(data: Dataset, law: Law, split: str, seed: int, quick: bool) -> Receivers:
-    """Of a split, with what frames miss of the accelerations by the ``law`` as errors where there are windows."""
-    edges = with_motion(observations(data, split, QUICK_GRAPHS if quick else GRAPHS, seed), data)
-    nodes = nodes_of(edges)
-    if "between" in edges:
-        m = edges["motion"]
-        pairs = Pairs(
-            (m.unit * edges["r"][:, None])[:, None],
-            edges["r"][:, None],
-            {name: values[:, None] for name, values in of_edges(edges).items() if name != "r"},
-            m.dv[:, None],
-            m.t[:, None],
-        )
-        edges |= {"acc_missed": missed_between(edges, nodes, law.pair_force(pairs)[:, 0])}
-    return receivers(edges | {"acc_pred_i": edges["acc_i"]}, nodes, np.arange(len(nodes.first)))
-
-
-def surest(told: Told) -> int:
-    """The body whose value is known best, of its own size."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(told.values != 0, told.errors / np.abs(told.values), np.inf)
-    return int(np.argmin(np.nan_to_num(share, nan=np.inf)))
-
-
-def of_bodies(data: Dataset, number: np.ndarray, name: str, count: int) -> np.ndarray:
-    """What the dataset has of a property [body]."""
-    out, there = np.zeros(count), data.there.any(1)
-    out[number[there]] = data.arrays[name][there]
-    return out
+def law_given(path: Path, source: Dataset, unknown: str) -> Law:
+    """The law of a law.json; ``UserError`` where it does not take the unknown, or takes what the dataset lacks."""
+    law = law_of(records.load(LawRecord, path))
+    taken = properties_in(law)
+    if unknown not in taken:
+        raise UserError(f"{relative(path)}: the law takes no {unknown}", "leave --law out, or give another")
+    known = {*source.properties, "charge", unknown}
+    if lacking := sorted(taken - known):
+        found = f"{relative(path)}: the law takes {' and '.join(lacking)}, which {source.name} does not have"
+        raise UserError(found, "give the law of this dataset")
+    if not len(source.trajectories("validation")):
+        raise UserError(f"{source.name} has no validation split, on which --law is judged", "leave --law out")
+    return law
 
 
 def known_values(reference, names: Sequence[str], unknown: str) -> dict[int, float]:
@@ -262,6 +207,7 @@ def record(found: Learnt, names, truth: Mapping, source: Dataset, name: str, unk
         "kinds_errors": {} if kinds is None else {str(k): v for k, v in kinds.errors.items()} | {"own": kinds.own},
         "distance": found.distance.tolist(),
         "curve": found.curve.tolist(),
+        "law": None if found.law is None else asdict(found.law),
         "beside": told_beside(found, unknown),
         "tests": {name: list(pair) for name, pair in found.tests.items()},
         "groups": None if found.groups is None else found.groups.tolist(),

@@ -50,6 +50,7 @@ class Table:
     motion: Motion | None = None  # of the edges, where it is known (``blocks.with_motion``)
     who: Who | None = None  # where the data know the same particle in several trajectories
     stretch: np.ndarray | None = None  # [receiver], of what is independent: trajectories, or parts of these where few
+    node: np.ndarray | None = None  # [receiver], its number among the nodes that the table was made of
     made: dict = field(default_factory=dict, repr=False)
 
     @property
@@ -87,6 +88,7 @@ class Table:
             None if self.motion is None else self.motion[edges],
             None if self.who is None else Who(self.who.receiver[pick], self.who.sender[edges], self.who.count),
             None if self.stretch is None else self.stretch[pick],
+            None if self.node is None else self.node[pick],
         )
 
     @property
@@ -138,7 +140,7 @@ def table(edges: dict, nodes: Nodes, seed: int = 0, in_time: bool = False) -> Ta
         ends["r"] = np.where(apart, ends["r"], ends["r"][apart].min())
     motion = edges["motion"][sorted_edges] if "motion" in edges else None
     who = who_of(edges, first, sorted_edges)
-    return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion, who, stretch[order])
+    return Table(start, ends["r"], unit, ends, target, state, fold[order], noise, motion, who, stretch[order], order)
 
 
 def who_of(edges: dict, first: np.ndarray, some: np.ndarray) -> Who | None:

@@ -22,6 +22,15 @@ class LearntTerm(Part):
     centre: list[float] | None = None  # of forces from displaced points: by how much
 
 
+class LearntLaw(Part):
+    """What a law that was given made of the values (``--law``)."""
+
+    equation: str  # with the constants that were fitted together with the values
+    error: float  # relative, of accelerations on the validation split, by the law with these
+    error_of_splines: float  # the same of the splines
+    taken: bool  # whether the values are those that go with the law; else they are those of the splines
+
+
 class LearntRecord(Made):
     """outputs/<learnt dataset>/properties.json: values of bodies that nobody measured, or that were not looked at."""
 
@@ -44,6 +53,7 @@ class LearntRecord(Made):
     curve: list[float]  # the force that the values multiply
     beside: list[LearntTerm] = none(list)  # what acts beside the radial force
     tests: dict[str, list[float]] = none(dict)  # of a law of nature: relative spread, and what errors make of it
+    law: LearntLaw | None = None  # everything else but the values is of the splines
     groups: list[int] | None = None  # of bodies that never meet those of another group: its number; null: all meet
 
     STAGE, FORMAT = "learn_properties", 1
