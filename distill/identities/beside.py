@@ -128,13 +128,14 @@ def with_further(
     scalings = (*found.problem.scalings, *(LEFT,) * len(blocks))
     problem, v, errors = found.problem.with_(pairs=compress(data, wider, weight), scalings=scalings), found.values, None
     while True:
-        trials = []
+        trials, cost = [], minimise(problem, v, STEPS, ROUGHLY).cost
         left = [k for k, scaling in enumerate(problem.scalings) if scaling == LEFT]
         for k, scaling, strength in product(left, (*SCALINGS[problem.role], OWN), {problem.smooth, STRENGTHS[-2]}):
             more = (*problem.scalings[:k], scaling, *problem.scalings[k + 1 :])
             more = problem.with_(scalings=more, smooth=strength)
             begun = minimise(more, with_nodes(more, v), STEPS, ROUGHLY)
-            trials.append((held_out(more, begun), more, begun))
+            if begun.cost < (1 - WORTH) * cost:  # what the fit itself hardly gains by foretells nothing
+                trials.append((held_out(more, begun), more, begun))
         best = min(trials, key=lambda trial: typical(trial[0]), default=None)
         if best is None or not better(best[0], found.folds if errors is None else errors, np.sqrt(1 - WORTH)):
             break
