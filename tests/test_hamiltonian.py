@@ -50,7 +50,12 @@ def test_flags_that_say_nothing_of_energies_are_refused(tmp_path):
         resolve(data, "hamiltonian", "newton", {"linear_node": True}, False)
     with pytest.raises(UserError, match="learns nothing of bodies"):
         resolve(data, "dissipative", "newton", {}, False, found=object())
-    options = resolve(data, "hamiltonian", "newton", {"self_position": True}, True)
+    with pytest.raises(UserError, match="--motion-weight says nothing of networks of the variant 'l1'"):
+        resolve(data, "l1", "newton", {"motion_weight": 2.0}, False)
+    with pytest.raises(UserError, match="an energy of the place is not the same everywhere"):
+        resolve(data, "hamiltonian", "newton", {"self_position": True}, False)
+    places = {"self_position": True, "translation_invariant": False}
+    options = resolve(data, "hamiltonian", "newton", places, True)
     assert options["self_position"] and options["activation"] == "softplus" and "message_dim" not in options
     with pytest.raises(UserError, match="the recipe 'open' has no networks of the variant 'hamiltonian'"):
         train("x", variant="hamiltonian", recipe="open")

@@ -26,6 +26,7 @@ from distill.statistics.metrics import typical_size
 
 FRESH_SEED = 1_000_003  # unlike that of any dataset
 NETWORKS_DRIFT = 1e-7  # of its own energy: steps of a network are dear, and what it lacks of the truth is more
+NETWORKS_STAGES = 60_000
 ANYWHERE = (0.1, 10.0)  # distances at which an energy is checked to be one
 ERRORS_ARE = "mae: mean over components; n: particles times frames"
 
@@ -139,7 +140,8 @@ def _flows(dataset: Dataset, system: System, law, model) -> dict[str, symplectic
             lambda q, p, own: 0.5 * ((p * p).sum(-1) / own["mass"]).sum(1) + energy(q, own),
         )
     if (whole := canonical(model, dataset)) is not None:
-        out["gnn"] = symplectic.Flow(*whole, not model.config.pair_momenta, NETWORKS_DRIFT)
+        mixed = model.config.pair_momenta or model.config.self_position  # H is not T(p) + V(q) then
+        out["gnn"] = symplectic.Flow(*whole, not mixed, NETWORKS_DRIFT, NETWORKS_STAGES)
     return out
 
 
@@ -148,6 +150,8 @@ def _energy(law):
     the law has it.
     """
     if law.node or law.pairs or law.cutoff is not None or law.response is not None:
+        return None
+    if not potential.is_mutual(law.pair, law.properties):
         return None
     found, left = potential.energy(law.pair, *ANYWHERE)
     if left != 0:

@@ -227,7 +227,7 @@ def compare(
         "followed_while": f"median position error < {FOLLOWED}",
         "time": t.tolist(),
         "models": models,
-        **({} if flows is None else {"symplectic": further, "symplectic_method": symplectic.METHOD}),
+        **({} if not flows else {"symplectic": further, "symplectic_method": symplectic.METHOD}),
     }
 
 

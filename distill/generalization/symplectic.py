@@ -24,7 +24,7 @@ STAGES = (*COEFFICIENTS, *COEFFICIENTS[-2::-1])
 METHOD = "composition of nine leapfrog steps (implicit midpoint where H is not T(p) + V(q)), order 6, fixed steps"
 ITERATIONS, CONVERGED = 60, 1e-13  # of the implicit midpoint rule
 LEVELS = 9  # a frame takes up to 2^8 steps
-SECONDS = 40.0  # of one model: after that trajectories are kept as they are
+IMPLICIT = 10  # stages of leapfrog that one of the implicit rule costs, roughly
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Flow:
     """H as functions of places and momenta [lane, particle, dim] and properties, name -> [lane, particle].
 
     ``drift(q, p, properties)`` is dH/dp, ``kick(q, p, properties)`` -dH/dq, ``energy(q, p, properties)`` [lane].
-    ``separable``: the first does not depend on q, nor the second on p. ``tolerance``: of the energy's drift.
+    ``separable``: the first does not depend on q, nor the second on p. ``tolerance``: of the energy's drift; ``most``:
+    stages of leapfrog, of all levels of steps together.
     """
 
     drift: Callable
@@ -40,6 +41,11 @@ class Flow:
     energy: Callable
     separable: bool = True
     tolerance: float = 1e-9
+    most: int = 600_000
+
+    def stages(self, steps: int) -> int:
+        """What so many steps cost, in stages of leapfrog."""
+        return steps * len(STAGES) * (1 if self.separable else IMPLICIT)
 
 
 def step(flow: Flow, q, p, properties, h):
@@ -90,20 +96,20 @@ def own_energy(flow: Flow, q, p, properties: dict) -> np.ndarray:
         return np.stack([flow.energy(q[:, k], p[:, k], properties) for k in range(q.shape[1])], 1)
 
 
-def roll(flow: Flow, pos, vel, properties: dict, t, scale, seconds: float = SECONDS) -> dict:
+def roll(flow: Flow, pos, vel, properties: dict, t, scale) -> dict:
     """``pos, vel [lane, frame, particle, dim]``, ``drift`` [lane, frame] of the own energy over ``scale`` [lane],
     ``steps`` [lane] from frame to frame, ``seconds``.
 
-    Every lane has the first step that keeps the drift below ``flow.tolerance``; where none does, or time is up, the one
-    with the smallest.
+    Every lane has the first step that keeps the drift below ``flow.tolerance``; where none does with ``flow.most``
+    stages, the one with the smallest.
     """
     clock, mass = time.perf_counter(), properties["mass"][..., None]
     lanes, frames = len(pos), len(t)
     q, p = (np.full((lanes, frames, *pos.shape[1:]), np.nan) for _ in range(2))
     drift, steps = np.full((lanes, frames), np.inf), np.zeros(lanes, dtype=int)
-    left, spent = np.arange(lanes), 0.0
+    left, spent = np.arange(lanes), 0
     for level in range(LEVELS):
-        began = time.perf_counter()
+        spent += flow.stages(2**level * (frames - 1))
         own = {k: v[left] for k, v in properties.items()}
         found = follow(flow, pos[left], (mass * vel)[left], own, t, 2**level)
         energy = own_energy(flow, *found, own)
@@ -115,7 +121,6 @@ def roll(flow: Flow, pos, vel, properties: dict, t, scale, seconds: float = SECO
         at = left[better]
         q[at], p[at], drift[at], steps[at] = found[0][better], found[1][better], off[better], 2**level
         left = left[~(off.max(1) < flow.tolerance)]
-        spent = time.perf_counter() - began
-        if not len(left) or time.perf_counter() - clock + 2 * spent > seconds:
+        if not len(left) or spent + flow.stages(2 ** (level + 1) * (frames - 1)) > flow.most:
             break
     return {"pos": q, "vel": p / mass[:, None], "drift": drift, "steps": steps, "seconds": time.perf_counter() - clock}

@@ -30,7 +30,7 @@ def account(forces, fronts: dict, law: Law, own, judge) -> dict | None:
         return None
     r = forces.messages["r"].astype(float)
     low, high = float(r.min()), float(r.max())
-    found = slope_of(law.pair, low, high)
+    found = slope_of(law.pair, low, high) if potential.is_mutual(law.pair, law.properties) else None
     energy = fronts.get("potential") and read_potential(fronts["potential"].expr, forces, own, judge, (low, high))
     kinetic = fronts.get("kinetic") and read_kinetic(fronts["kinetic"].expr, forces.messages, judge.system)
     return written(law, found) | {

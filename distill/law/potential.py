@@ -41,6 +41,11 @@ def swapped(f: sp.Expr, properties) -> sp.Expr:
     return f.xreplace(dict(zip((*own, *other), (*other, *own), strict=True)))
 
 
+def is_mutual(f: sp.Expr, properties) -> bool:
+    """Whether both ends of a pair feel the same force f: without that there is no energy of the pair."""
+    return sp.simplify(swapped(f, properties) - f) == 0
+
+
 def energy(f: sp.Expr, low: float, high: float) -> tuple[sp.Expr, sp.Expr]:
     """(E as a formula of those terms of ``f`` for which there is one, the other terms); checked from ``low`` to
     ``high``.

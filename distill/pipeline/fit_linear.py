@@ -261,7 +261,7 @@ def potential_scores(messages: dict, meta: MessagesRecord, chosen, estimated) ->
     if system is None:
         return None
     if energies.are_energies(meta):
-        return energies.scores(messages, system)
+        return None if system.potential is None else energies.scores(messages, system)
     target = read_out.potential_vectors(messages, system)
     read = metrics.score_components(estimated, target)
     return metrics.score_components(chosen, target) | {

@@ -193,6 +193,9 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
         options |= unknowns.options_for(found, options, asked)
     if options.get("additive_node") and not options["linear_node"]:
         raise UserError("--additive-node is a linear node", "add --linear-node")
+    if options.get("self_position") and options["translation_invariant"]:
+        found_is = "--self-position: an energy of the place is not the same everywhere"
+        raise UserError(found_is, "add --no-translation-invariant, or leave it out")
     if "vel" not in dataset.arrays and asked.get("velocities"):
         raise dataset.lacks("vel")
     if not asked.get("velocities", "vel" in dataset.arrays) and "velocities" not in VARIANTS[variant].without:
@@ -219,7 +222,9 @@ def check_variant(dataset: Dataset, variant: str, asked: dict, found: Bodies | N
         raise UserError(f"{found_is}: {head.why}", fix)
     if head.needs and found is not None:
         raise UserError(f"the variant '{variant}' learns nothing of bodies: {head.why}, which have to be known", fix)
-    for name in (k for k in asked if k in head.without):
+    others = set().union(*(own for one in VARIANTS.values() for own in one.own.values()))
+    others -= set().union(*head.own.values(), *(recipe.options for recipe in RECIPES.values()))
+    for name in (k for k in asked if k in head.without or k in others):
         flag = name.replace("_", "-")
         raise UserError(f"--{flag} says nothing of networks of the variant '{variant}'", "leave it out")
 

@@ -79,7 +79,7 @@ class Rollouts(Part):
     time: list[float]  # of the frames
     models: dict[str, RolloutModel]  # truth, law, truth_loose (a looser tolerance), gnn
     symplectic: dict[str, SymplecticModel] = none(dict)  # law and gnn, of networks of energies
-    symplectic_method: str | None = None  # of integration, and why it may lack one of them
+    symplectic_method: str | None = None  # of integration; what has no energy is not in it
 
 
 class Skipped(Part):
