@@ -82,6 +82,17 @@ def test_no_name_leads_out_of_its_folder(folder, name):
     assert sorted(p for p in folder.rglob("*") if p.name != "messages.npz") == before
 
 
+@pytest.mark.parametrize("name", ["../x", "a b", "<b>", "x__y", "mass", "r"])
+def test_a_category_has_a_name_that_formulas_and_folders_can_have(folder, name):
+    arrays = states(trajectories=4)
+    about = {"stage": "simulate", "arguments": {}, "inputs": {}, "categories": {name: ["a", "b"]}}
+    save_dataset(
+        folder / "c.npz", arrays | {name: np.arange(arrays["mass"].size).reshape(arrays["mass"].shape) % 2}, about
+    )
+    with pytest.raises(UserError, match="no category can be called"):
+        load_dataset(str(folder / "c.npz"))
+
+
 def test_words_of_files_do_not_move_the_cursor_nor_hide(capsys):
     evil = "a\x1b[2J\x1b[1;31m\u202eb\r"
     assert str(Done("look", "x", Path("x"), 0.0, {"law": evil}, lines=[evil, "next"])).count("\n") == 2

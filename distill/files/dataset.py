@@ -253,6 +253,8 @@ def take_categories(arrays: dict, told: Mapping, where: str) -> dict[str, tuple[
             if 1 < len(words) <= MOST_LEVELS:  # else nothing can depend on them, or they are names of particles
                 out[name], arrays[name] = numbered(words.tolist(), numbers.reshape(like))
     for name, levels in told.items():
+        if not usable(name) or category_of(name):
+            raise UserError(f"{where}: no category can be called '{name[:60]}'", "letters, digits and _, at most 31")
         array = arrays.get(name)
         if array is None or array.shape != like or array.dtype.kind not in "iu":
             has = "none" if array is None else f"{list(array.shape)} ({array.dtype})"

@@ -71,8 +71,8 @@ STAGES = {
 BODIES_OF = ("simulate.py", "--system", "spring", "--n", "3", "--bodies", "3", "--tag", "bodies", "--n-trajectories")
 BODIES_OF += ("20", "--n-frames", "10", *SEED)
 CHILDREN = {"law": ("--targets", "radial", "node", "--threads", "2", "--overwrite")}  # where signals have to reach some
-# what depends on the clock, or on what has it; and the flag that makes results again
-TIMED = ("seconds", "cpu_seconds", "content_sha256", "sha256", "front_sha256", "git", "overwrite")
+# what depends on the clock, or on what has it; and flags that say how results were come by
+TIMED = ("seconds", "cpu_seconds", "content_sha256", "sha256", "front_sha256", "git", "overwrite", "resume")
 PLACES = ("datasets", "model_weights", "outputs")
 
 
