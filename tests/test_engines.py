@@ -462,3 +462,8 @@ def test_threads_are_the_engines_own_where_it_has_them(plant, tmp_path, determin
 def test_rows_know_their_formula():
     one = row(1, 0.5)
     assert one.held_out is None and one.judged == 0.5 and replace(one, held_out=0.7).judged == 0.7
+
+
+@pytest.mark.parametrize("arguments", [[1.0, 0.0], [0.0], [0.0, 2.0, 0.0]])
+def test_a_tree_that_divides_by_nothing_is_no_formula_and_ends_no_search(arguments):
+    assert operon._apply("Div", [sp.Float(value) for value in arguments]).has(sp.zoo)

@@ -221,7 +221,8 @@ def _apply(kind, args):
     if kind == "Sub":
         return first - sp.Add(*rest) if rest else -first
     if kind == "Div":
-        return first / sp.Mul(*rest) if rest else 1 / first
+        above, below = (first, sp.Mul(*rest)) if rest else (sp.Integer(1), first)
+        return above / below if below != 0 else sp.zoo  # of numbers sympy raises ZeroDivisionError
     return _KINDS[kind].symbolic(*args)
 
 
