@@ -222,7 +222,7 @@ def _apply(kind, args):
         return first - sp.Add(*rest) if rest else -first
     if kind == "Div":
         above, below = (first, sp.Mul(*rest)) if rest else (sp.Integer(1), first)
-        return above / below if below != 0 else sp.zoo  # of numbers sympy raises ZeroDivisionError
+        return sp.zoo if below.is_zero else above / below  # of two numbers sympy raises ZeroDivisionError
     return _KINDS[kind].symbolic(*args)
 
 
