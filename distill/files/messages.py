@@ -66,12 +66,20 @@ def check_edges(arrays: dict, where: str, fix: str, n: int | None = None) -> Non
             raise UserError(f"{where}: '{name}' holds {low if low < 0 else high}, expected {told}", fix)
     if lost := int((arrays["receiver"] == arrays["sender"]).sum()):
         raise UserError(f"{where}: {lost} edges lead from a particle to itself", fix)
-    r = np.linalg.norm(arrays["dx"].astype(float), axis=1)
+    r = _lengths(arrays["dx"])
+    if not np.isfinite(r).all():
+        raise UserError(f"{where}: 'dx' holds numbers whose squares are too large to compute with", fix)
     if not np.allclose(arrays["r"], r, rtol=1e-3):
         raise UserError(f"{where}: 'r' is not the length of 'dx'", fix)
     for name in ("mass_i", "mass_j"):
         if not (arrays[name] > 0).all():
             raise UserError(f"{where}: '{name}' holds values that are not positive", fix)
+
+
+def _lengths(dx: np.ndarray) -> np.ndarray:
+    """[edge] of dx [edge, dim], infinite where they are beyond 64 bits."""
+    with np.errstate(over="ignore"):
+        return np.linalg.norm(dx.astype(float), axis=1)
 
 
 def refuse_foreign(path: Path, instead: str) -> None:
@@ -103,7 +111,7 @@ def load_made_elsewhere(path: Path, name: str, most: int = MOST_EDGES) -> tuple[
     for given, count in ((arrays["message"], "component"), (arrays["dx"], "dim")):
         if not given.shape[1]:
             raise UserError(f"{where}: no {count} in an array of shape {given.shape}", fix)
-    arrays.setdefault("r", np.linalg.norm(arrays["dx"].astype(float), axis=1))
+    arrays.setdefault("r", _lengths(arrays["dx"]))
     one, still = np.ones(edges), np.zeros((edges, dim))
     usual = {"mass": one, "charge": 0 * one, "vel": still}
     absent = [k for k in usual if not {f"{k}_i", f"{k}_j"} <= arrays.keys()]
