@@ -34,7 +34,8 @@ def faults(stored: dict) -> str:
             [f"`{row['stage']}`", f"{row['now']:.2f}", f"{row['before']:.2f}", f"{100 * row['more']:+.1f} %"]
             for row in found["rows"]
         ]
-        parts += [markdown(head, lines), f"{found['what']} {_about(found)}"]
+        since = "What else was added since that commit, and takes time to import, is counted too."
+        parts += [markdown(head, lines), f"{found['what']} {since} {_about(found)}"]
     return "\n\n".join(parts)
 
 
