@@ -22,7 +22,7 @@ def faults(stored: dict) -> str:
             counts = [sections[how]["stages"].get(name) for how in hows]
             if any(counts):
                 lines.append([f"`{command}`", *(f"{c['good']} of {c['n']}" if c else "–" for c in counts)])
-        parts += [markdown(["stage stopped by", *(HOWS[how] for how in hows)], lines), _about(sections[hows[0]])]
+        parts += [markdown(["stage stopped by", *(HOWS[how] for how in hows)], lines), _stopped(sections, hows)]
     if found := sections.get("mutations"):
         lines = [[f"`{name}`" if "." in name else name, *map(str, counts)] for name, counts in found["files"].items()]
         whole = [str(sum(column)) for column in zip(*found["files"].values(), strict=True)]
@@ -37,6 +37,16 @@ def faults(stored: dict) -> str:
         since = "What else was added since that commit, and takes time to import, is counted too."
         parts += [markdown(head, lines), f"{found['what']} {since} {_about(found)}"]
     return "\n\n".join(parts)
+
+
+def _stopped(sections: dict, hows: list[str]) -> str:
+    """Seeds, machine, date and commits of the stages that were stopped, which are not all of one run."""
+    commits = {counts["commit"][:7]: 0 for how in hows for counts in sections[how]["stages"].values()}
+    about = sections[hows[0]]
+    told = f"Seed {about['arguments']['seed']}; {about['hardware']}; {about['date']}; commits " + ", ".join(
+        f"`{one}`" for one in commits
+    )
+    return f"`python tests/faults/kills.py`. {told}; [`results/faults.json`](../results/faults.json)."
 
 
 def _about(section: dict) -> str:

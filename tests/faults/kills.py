@@ -389,8 +389,8 @@ def main() -> int:
             if args.rows:
                 args.rows.write_text(json.dumps(table.rows, indent=1))
             for how, stages in counted(table.rows).items() if args.results else ():
-                known = told.known(how).get("stages", {})
-                told.save(how, {"stages": known | stages}, args, start)
+                of = {name: counts | {"commit": told.commit()} for name, counts in stages.items()}
+                told.save(how, {"stages": told.known(how).get("stages", {}) | of}, args, start)
 
         table = Table(Path(place), args.stages, args.how, *many, args.seed, tell, keep)
         table.fill()

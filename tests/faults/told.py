@@ -16,6 +16,11 @@ from distill.report.numbers import hardware  # noqa: E402
 PATH = ROOT / "results" / "faults.json"
 
 
+def commit() -> str:
+    """Of the code that is measured."""
+    return provenance("faults", {}, {}, 0.0)["git"]["commit"]
+
+
 def known(section: str) -> dict:
     return sections.read(PATH).get(section, {})
 
