@@ -46,7 +46,10 @@ def _stopped(sections: dict, hows: list[str]) -> str:
     told = f"Seed {about['arguments']['seed']}; {about['hardware']}; {about['date']}; commits " + ", ".join(
         f"`{one}`" for one in commits
     )
-    return f"`python tests/faults/kills.py`. {told}; [`results/faults.json`](../results/faults.json)."
+    tried = {name for how in hows for name in sections[how]["stages"]}
+    left = ", ".join(f"`{command}`" for name, command in COMMANDS.items() if name not in tried)
+    left = f" Not in the table, for its run was not finished: {left}." if left else ""
+    return f"`python tests/faults/kills.py`. {told}; [`results/faults.json`](../results/faults.json).{left}"
 
 
 def _about(section: dict) -> str:
