@@ -185,14 +185,15 @@ def test_a_signal_that_comes_when_all_is_done_ends_it_without_a_word(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "done\n", "")
 
 
-def test_a_signal_that_comes_while_memory_is_tidied_up_is_not_lost(tmp_path):
-    """JAX has functions that are called then; what they raise is printed, and the work goes on."""
+@pytest.mark.parametrize("below_a_shell", [False, True])
+def test_a_signal_that_comes_while_memory_is_tidied_up_is_not_lost(tmp_path, below_a_shell):
+    """Also where a shell that started it in the background has had it ignore Ctrl-C. JAX has functions that are called then; what they raise is printed, and the work goes on."""
     code = "import gc, os, signal, time\nfrom distill.shell.stage import run_script\n"
     code += "def called(phase, _):\n    if phase == 'start':\n        gc.callbacks.clear()\n"
     code += "        os.kill(os.getpid(), signal.SIGTERM)\n        list(range(9))\n"
     code += "def main():\n    gc.callbacks.append(called)\n    gc.collect()\n    time.sleep(9)\nrun_script(main)\n"
     (tmp_path / "stage.py").write_text(code)
-    done = subprocess.run(
-        [sys.executable, tmp_path / "stage.py"], env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True
-    )
+    command = [sys.executable, tmp_path / "stage.py"]
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command] if below_a_shell else command
+    done = subprocess.run(command, env=environment(tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 130 and done.stderr.strip().startswith("interrupted") and "Trace" not in done.stderr

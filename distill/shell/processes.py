@@ -52,7 +52,8 @@ def not_lost() -> Iterator[None]:
 
     def again(unraisable) -> None:
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            threading.Timer(SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
+            handled = (number for number in ENDING if signal.getsignal(number) not in (signal.SIG_IGN, None))
+            threading.Timer(SOON, os.kill, (os.getpid(), next(handled, signal.SIGTERM))).start()
         else:
             former(unraisable)
 
@@ -64,13 +65,14 @@ def not_lost() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path, what: Path | None = None) -> Iterator[None]:
+def alone(folder: Path, what: Path | None = None, passing: bool = False) -> Iterator[None]:
     """Keep other processes from the block with the same ``folder``; ``UserError`` where one is in it, at work on
-    ``what`` (the folder). Folders that are made for it and stay empty go again.
+    ``what`` (the folder). Folders that are made for it and stay empty go again; one that is ``passing`` goes also where
+    a process that was killed has left it.
 
     The system forgets a lock when its process ends, however that was, and a file system that knows none has none.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = [path for path in (folder, *folder.parents) if not path.exists() or (passing and path == folder)]
     handle = _locked(folder, what or folder)
     try:
         yield
@@ -86,12 +88,8 @@ def alone(folder: Path, what: Path | None = None) -> Iterator[None]:
 def alone_making(file: Path) -> Iterator[None]:
     """``alone`` for a block that makes ``file``, by a folder beside it that is there as long."""
     place = file.with_name(f".{file.name}{LOCK}")
-    with alone(place, file):
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                place.rmdir()  # also where a process that was killed has left it
+    with alone(place, file, passing=True):
+        yield
 
 
 def _locked(folder: Path, what: Path) -> int | None:

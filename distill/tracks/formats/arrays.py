@@ -81,7 +81,7 @@ def read_hdf5(paths: Sequence[Path], asked: Asked) -> Tracks:
     path = _one(paths)
     try:
         with h5py.File(path, "r") as file:
-            require_memory(_size(file, h5py), relative(path))
+            require_memory(_size(file, h5py, asked.leave_out), relative(path))
             arrays = {k: v[()] for k, v in file.items() if isinstance(v, h5py.Dataset) and k not in asked.leave_out}
             groups = {k: v for k, v in file.items() if isinstance(v, h5py.Group)}
             if not arrays and len(groups) == 1:
@@ -94,13 +94,13 @@ def read_hdf5(paths: Sequence[Path], asked: Asked) -> Tracks:
     return from_arrays(arrays, asked, relative(path))
 
 
-def _size(file, h5py) -> int:
-    """Bytes of all arrays in memory, which a file of few bytes may have many of."""
+def _size(file, h5py, leave_out) -> int:
+    """Bytes in memory of all arrays but those that are left out: a file of few bytes may have many of them."""
     sizes = [0]
 
-    def add(_, item) -> None:
-        if isinstance(item, h5py.Dataset):
-            sizes.append(item.size * item.dtype.itemsize)
+    def add(name, item) -> None:
+        if isinstance(item, h5py.Dataset) and name.split("/")[-1] not in leave_out:
+            sizes.append((item.size or 0) * item.dtype.itemsize)  # one without values has no size
 
     file.visititems(add)
     return sum(sizes)
