@@ -187,7 +187,9 @@ def test_a_signal_that_comes_when_all_is_done_ends_it_without_a_word(tmp_path):
 
 @pytest.mark.parametrize("below_a_shell", [False, True])
 def test_a_signal_that_comes_while_memory_is_tidied_up_is_not_lost(tmp_path, below_a_shell):
-    """Also where a shell that started it in the background has had it ignore Ctrl-C. JAX has functions that are called then; what they raise is printed, and the work goes on."""
+    """Also where a shell that started it in the background had it ignore Ctrl-C. JAX has functions that are called
+    then; what they raise is printed, and the work goes on.
+    """
     code = "import gc, os, signal, time\nfrom distill.shell.stage import run_script\n"
     code += "def called(phase, _):\n    if phase == 'start':\n        gc.callbacks.clear()\n"
     code += "        os.kill(os.getpid(), signal.SIGTERM)\n        list(range(9))\n"
