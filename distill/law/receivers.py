@@ -63,9 +63,14 @@ class Receivers:
         """Over each receiver's edges: [edge, dim] -> [receiver, dim]."""
         return np.add.reduceat(values, self.start, axis=0)
 
+    @property
+    def edges(self) -> np.ndarray:
+        """First edge of each receiver, and the end [receiver + 1]."""
+        return np.r_[self.start, len(self.unit)]
+
     def frames(self) -> tuple[Seen, np.ndarray]:
         """One edge for every frame of every receiver, which is all that a node's terms see; where each begins."""
-        return self.seen.once(frames_of, lambda: frames_of(self.seen, np.r_[self.start, len(self.unit)]))
+        return self.seen.once(frames_of, lambda: frames_of(self.seen, self.edges))
 
 
 def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:

@@ -68,8 +68,8 @@ class Forces:
     def less(self, terms: Sequence[Further]) -> dict:
         """``messages`` without the accelerations that ``terms`` make: the radial force and constants make the rest."""
         seen = Seen(self.messages["r"].astype(float), of_edges(self.messages), self.messages["motion"])
-        each, of = sum(one.forces(seen) for one in terms), self.nodes.of_edge
-        made = np.stack([np.bincount(of, v, len(self.nodes.first)) for v in each.T], 1)[of]
+        of = self.nodes.of_edge
+        made = sum(one.force_on(seen, of, len(self.nodes.first)) for one in terms)[of]
         made /= self.messages["mass_i"].astype(float)[:, None]
         return self.messages | {name: self.messages[name] - made for name in ("acc_i", "acc_pred_i")}
 

@@ -327,12 +327,16 @@ Block = PairBlock | DisplacedBlock | NodeBlock | Modulated
 
 def frames_of(seen: Seen, start: np.ndarray) -> tuple[Seen, np.ndarray]:
     """One edge for every frame of every receiver, which is all that a node's terms see; where each receiver begins."""
-    number = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    one, number = _frames(seen, np.repeat(np.arange(len(start) - 1), np.diff(start)))
+    return one, np.searchsorted(number, np.arange(len(start)))
+
+
+def _frames(seen: Seen, receiver: np.ndarray) -> tuple[Seen, np.ndarray]:
+    """The same, and the receiver of each; ``receiver`` [edge] in any order."""
     time = np.unique(seen.motion.t, return_inverse=True)[1]
-    _, first, count = np.unique(number * (time.max() + 1) + time, return_index=True, return_counts=True)
+    _, first, count = np.unique(receiver * (time.max() + 1) + time, return_index=True, return_counts=True)
     one = seen.of(first)
-    one = replace(one, motion=replace(one.motion, share=one.motion.share * count))
-    return one, np.searchsorted(number[first], np.arange(len(start)))
+    return replace(one, motion=replace(one.motion, share=one.motion.share * count)), receiver[first]
 
 
 def once_a_frame(block: Block, seen: Seen, start: np.ndarray) -> tuple[Seen, np.ndarray]:
@@ -362,6 +366,13 @@ def force_of(block: Block, coefficients: np.ndarray, seen: Seen, start: np.ndarr
     """On receivers [receiver, dim]; ``start`` [receiver + 1]: their edges."""
     seen, start = once_a_frame(block, seen, start)
     return np.add.reduceat(forces(block, coefficients, seen), start[:-1], axis=0)
+
+
+def force_on(block: Block, coefficients: np.ndarray, seen: Seen, receiver: np.ndarray, count: int) -> np.ndarray:
+    """On ``count`` receivers [receiver, dim]; ``receiver`` [edge] in any order."""
+    if isinstance(block, NodeBlock):
+        seen, receiver = seen.once(force_on, lambda: _frames(seen, receiver.astype(np.int64)))
+    return np.stack([np.bincount(receiver, v, count) for v in forces(block, coefficients, seen).T], 1)
 
 
 def of_typical_size(block: Block, seen: Seen) -> Block:

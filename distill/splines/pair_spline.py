@@ -8,7 +8,7 @@ from distill.files.properties import of_edges
 from distill.messages.net_forces import Nodes, state_of
 from distill.physics.terms import direction, force
 from distill.physics.terms.state import exchanged
-from distill.splines.blocks import Block, Seen, forces
+from distill.splines.blocks import Block, Seen, force_of, force_on, forces
 from distill.splines.curves import Space
 from distill.splines.dependence import Dependence
 from distill.splines.tails import Tail
@@ -26,6 +26,14 @@ class Further:
     def forces(self, seen: Seen) -> np.ndarray:
         """[edge, dim], whose plain sum over a receiver's edges is the force on it."""
         return forces(self.block, self.coefficients, seen)
+
+    def force_of(self, seen: Seen, start: np.ndarray) -> np.ndarray:
+        """On receivers [receiver, dim] whose edges begin at ``start`` [receiver + 1]."""
+        return force_of(self.block, self.coefficients, seen, start)
+
+    def force_on(self, seen: Seen, receiver: np.ndarray, count: int) -> np.ndarray:
+        """On receivers [receiver, dim], ``receiver`` [edge] being in any order."""
+        return force_on(self.block, self.coefficients, seen, receiver, count)
 
 
 @dataclass
@@ -90,8 +98,7 @@ class PairSpline:
     def further_force(self, edges: dict, nodes: Nodes) -> np.ndarray:
         """That of the ``further`` terms [node, dim]."""
         seen = Seen(edges["r"].astype(float), of_edges(edges), edges["motion"])
-        each = sum(one.forces(seen) for one in self.further)
-        return np.stack([np.bincount(nodes.of_edge, v, len(nodes.first)) for v in each.T], 1)
+        return sum(one.force_on(seen, nodes.of_edge, len(nodes.first)) for one in self.further)
 
     def accelerations(self, edges: dict, nodes: Nodes) -> np.ndarray:
         """What it predicts of the receivers [edge, dim]."""

@@ -76,7 +76,7 @@ def follows(test: dict) -> bool:
 
 def summed(one: Further, held: Scene) -> np.ndarray:
     """Forces of a further term [row, dim]."""
-    return np.stack([np.bincount(held.receiver, along, len(held.acc)) for along in one.forces(held.seen).T], 1)
+    return one.force_on(held.seen, held.receiver, len(held.acc))
 
 
 def accelerations(fit: PairSpline, held: Scene) -> np.ndarray:

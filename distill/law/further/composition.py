@@ -82,7 +82,7 @@ def _resting(law: Law, further: Sequence[Further], ground: Ground) -> list[list]
     if PLACE in over and POINT not in over and ground.dim > 1:
         data = ground.many
         left = (data.acc - law_acceleration(law, data)) * data.state.mass[:, None]
-        left = left - sum(data.sum(one.forces(data.seen)) for one in further if not _kind(one))
+        left = left - sum(one.force_of(data.seen, data.edges) for one in further if not _kind(one))
         motion, degree = data.seen.motion, np.diff(np.r_[data.start, len(data.unit)])
         around = about_point(motion, data.sum(motion.share[:, None] * motion.pos), left, degree)
         kinds["central", POINT] = [of_typical_size(around, data.seen).finer()]
@@ -103,9 +103,10 @@ def alone(law: Law, own: Sequence, further: Sequence[Further], ground: Ground) -
     def rows(data: Receivers) -> tuple[np.ndarray, np.ndarray]:
         """(columns [residual, column], accelerations that are left [residual]), weighted."""
         mass = data.state.mass[:, None]
-        left = data.acc - law_acceleration(law, data) - sum(data.sum(one.forces(data.seen)) / mass for one in others)
-        start = np.r_[data.start, len(data.unit)]
-        curves = np.concatenate([columns_of(block, data.seen, start) for block in own], 2) / mass[:, :, None]
+        left = (
+            data.acc - law_acceleration(law, data) - sum(one.force_of(data.seen, data.edges) / mass for one in others)
+        )
+        curves = np.concatenate([columns_of(block, data.seen, data.edges) for block in own], 2) / mass[:, :, None]
         columns = np.hstack([curves.reshape(-1, width), node_design(data.state, uniform)])
         weight = np.repeat(weights_of(data, np.linalg.norm(data.acc, axis=1)), ground.dim)
         return columns * weight[:, None], left.reshape(-1) * weight
@@ -206,7 +207,7 @@ def _inputs(slot: Slot, data: Receivers) -> list[str]:
 
 def _by_splines(slot: Slot, further: Sequence[Further], data: Receivers) -> np.ndarray:
     """Accelerations [receiver, dim] by the splines that the formula of ``slot`` will stand for."""
-    force = sum(data.sum(one.forces(data.seen)) for one in further if slot.stands_for(one.block))
+    force = sum(one.force_of(data.seen, data.edges) for one in further if slot.stands_for(one.block))
     if isinstance(slot, OfAxis):
         force = force * np.eye(slot.dim)[slot.axis]
     return force / data.state.mass[:, None]

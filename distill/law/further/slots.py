@@ -116,6 +116,11 @@ class OfNode(Slot):
         """Blocks that differ by a property alone have one function, which may hold it."""
         return isinstance(block, NodeBlock) and (block.term, block.over) == (self.block.term, self.block.over)
 
+    def view(self, data, law, left):
+        """With one edge a frame."""
+        seen, start = data.frames()
+        return super().view(replace(data, start=start[:-1], seen=seen, who=None), law, left)
+
     def own(self, seen) -> dict:
         wanted = [property_named(name).variables[0] for name in self.properties]
         return {k: seen.ends[k] for k in wanted}
@@ -335,7 +340,7 @@ def slots(further: Sequence[Further], ground: Ground) -> list[Slot]:
 def _of_place(block: NodeBlock, one: Further, varying, taken: bool, ground: Ground) -> list[Slot]:
     """Of a field: about a point where it points to one and none is ``taken``, else its components."""
     if ground.dim > 1 and not taken:
-        centre, across = centre_of(one, ground.many.seen)
+        centre, across = centre_of(one, ground.many.frames()[0])
         if across <= CENTRAL:
             return [AboutPoint(block, varying, centre)]
     return [OfPlace(block, varying, k, ground.dim) for k in range(ground.dim)]
