@@ -288,11 +288,15 @@ class Table:
         """Real signals from outside at moments; of a stage with children, to one that makes its results again."""
         many = name in CHILDREN and how != "KILL"
         start, more = (after, CHILDREN[name]) if many else (before, ())
+        if many and self.moments[how]:
+            whole = self.copy(after)
+            scripts.ok(stage(whole, name, more))
+            right = results(whole)
         for moment in drawn(self.seed, name, how, self.moments[how]):
             copy = self.copy(start)
             late = max(0.1, moment * seconds * (2 if many else 1))  # children start slowly
             done = stage(copy, name, more, ending=(late, getattr(signal, f"SIG{how}")))
-            wrong = said(done.returncode, done.stderr, done.left) or self.again(name, copy, right)
+            wrong = said(done.returncode, done.stderr, done.left) or self.again(name, copy, right, more)
             self.add(name, how, f"{late:.2f} s", wrong, code=done.returncode, said=done.stderr)
 
     def copy(self, folder: Path) -> Path:
@@ -302,15 +306,15 @@ class Table:
             shutil.rmtree(copy)
         return Path(shutil.copytree(folder, copy, symlinks=True))
 
-    def again(self, name: str, folder: Path, right: dict) -> str:
-        """What the same command makes of what is on the disk: "repeated", or what is wrong."""
-        key = (name, state(folder))
+    def again(self, name: str, folder: Path, right: dict, more: tuple = ()) -> str:
+        """What the same command, with ``more`` flags, makes of what is on the disk: "repeated", or what is wrong."""
+        key = (name, more, state(folder))
         if key not in self.known:
-            self.known[key] = self._again(name, folder, right)
+            self.known[key] = self._again(name, folder, right, more)
         return self.known[key]
 
-    def _again(self, name: str, folder: Path, right: dict) -> str:
-        done = stage(folder, name)
+    def _again(self, name: str, folder: Path, right: dict, more: tuple) -> str:
+        done = stage(folder, name, more)
         if done.returncode == 1 and "add --resume to go on" in done.stderr:
             done = stage(folder, name, ("--resume",))
         if done.returncode:
