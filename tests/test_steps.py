@@ -52,6 +52,28 @@ def test_stacked_runs_end_as_they_would_alone(dataset, recipe, variants):
     assert alone[0].history[-1]["validation_mae"] != alone[1].history[-1]["validation_mae"]
 
 
+@pytest.mark.parametrize("recipe", ["newton", "paper"])
+def test_so_do_networks_of_energies_and_no_step_waits(dataset, recipe):
+    one = dict(epochs=2, hidden=8)
+    alone = [trainer(dataset, recipe, "dissipative", k, **one) for k in range(2)]
+    for member in alone:
+        fit([member])
+    together = [trainer(dataset, recipe, "dissipative", 0, **one)]
+    together.append(trainer(dataset, recipe, "dissipative", 1, together[0], **one))
+    stepper = Stepper(together)
+    stepper.step(0)
+    with Watch() as watch:
+        stepper.step(1)
+    assert watch.count > 50 and not watch.found
+    together[0] = trainer(dataset, recipe, "dissipative", 0, **one)
+    together[1] = trainer(dataset, recipe, "dissipative", 1, together[0], **one)
+    fit(together)
+    for a, b in zip(alone, together, strict=True):
+        for name in ("train_loss", "penalty", "validation_mae"):
+            assert b.history[-1][name] == pytest.approx(a.history[-1][name], rel=1e-3, abs=1e-6)
+        assert a.skill()["motion"] == pytest.approx(b.skill()["motion"], rel=1e-3)
+
+
 class Watch(TorchDispatchMode):
     """Records the operations by which the host would wait for a device, or shapes depend on data."""
 

@@ -135,9 +135,8 @@ def _flows(dataset: Dataset, system: System, law, model) -> dict[str, symplectic
         return out
     if (energy := _energy(law)) is not None:
         out["law"] = symplectic.Flow(
-            lambda q, p, own: p / own["mass"][..., None],
-            lambda q, p, own: own["mass"][..., None] * law.acceleration(q, 0 * p, own),
-            lambda q, p, own: 0.5 * ((p * p).sum(-1) / own["mass"]).sum(1) + energy(q, own),
+            lambda q, p, own: (p / own["mass"][..., None], 0.5 * ((p * p).sum(-1) / own["mass"]).sum(1)),
+            lambda q, p, own: (own["mass"][..., None] * law.acceleration(q, 0 * p, own), energy(q, own)),
         )
     if (whole := canonical(model, dataset)) is not None:
         mixed = model.config.pair_momenta or model.config.self_position  # H is not T(p) + V(q) then

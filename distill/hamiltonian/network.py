@@ -168,14 +168,14 @@ class HamiltonianNetwork(nn.Module):
             motion = self._sum(of_receiver + of_sender[edges.reverse], edges, len(x)) / c.speed
         return force, motion, energy
 
-    def of_one(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(force by H_self alone, dq/dt by H_self) [node, dim], in the units of the network."""
+    def of_one(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(force by H_self alone, dq/dt by H_self [node, dim], H_self [node, 1]), in the units of the network."""
         c = self.config
         pos, vel, mass, properties = self._split(x)
         z, seen = self._self(pos, mass * vel, properties)
-        _, own = self.own.with_slope(z)
+        energy, own = self.own.with_slope(z)
         alone = -(c.speed**2) * (own @ self.alone[:, : c.dim]) if c.self_position else torch.zeros_like(vel)
-        return alone, c.speed * self.moving.back(seen, own @ self.momentum)
+        return alone, c.speed * self.moving.back(seen, own @ self.momentum), c.speed**2 * energy
 
     def lost(self, x: Tensor) -> Tensor | float:
         """-dR/dv of every particle [node, dim], in the units of the network."""
@@ -193,18 +193,28 @@ class HamiltonianNetwork(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # differences of energies need all digits
             x = x.float() if x.dtype != torch.float64 else x
             force, motion, energy = self.of_pairs(x, edges)
-            alone, own = self.of_one(x)
+            alone, own, _ = self.of_one(x)
             return force, alone + self.lost(x), own if motion is None else own + motion, energy
 
-    def motions(self, x: Tensor, edges: Edges) -> Tensor:
-        """dq/dt = dH/dp [node, dim], in the units of the network."""
-        _, own = self.of_one(x)
-        return own + self.of_pairs(x, edges)[1] if self.config.pair_momenta else own
+    def motions(self, x: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """dH/dp [node, dim], and H_self [node, 1], in the units of the network; with ``pair_momenta`` the energy is all
+        of H.
+        """
+        _, motion, energy = self.of_one(x)
+        if self.config.pair_momenta:
+            _, of_pairs, pairs = self.of_pairs(x, edges)
+            return motion + of_pairs, energy + self._sum(pairs, edges, len(x))
+        return motion, energy
 
-    def kicks(self, x: Tensor, edges: Edges) -> Tensor:
-        """-dH/dq [node, dim], in the units of the network; without what is lost."""
-        force = self._sum(self.of_pairs(x, edges)[0], edges, len(x))
-        return force + self.of_one(x)[0] if self.config.self_position else force
+    def forces(self, x: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """-dH/dq [node, dim] without what is lost, and the energy of pairs [node, 1], in the units of the network; with
+        ``pair_momenta``, whose energy is in the ``motions``, 0.
+        """
+        each, _, pairs = self.of_pairs(x, edges)
+        force, energy = self._sum(each, edges, len(x)), self._sum(pairs, edges, len(x))
+        if self.config.self_position:
+            force = force + self.of_one(x)[0]
+        return force, 0 * energy if self.config.pair_momenta else energy
 
     def _losses(self, vel: Tensor, properties: Tensor) -> tuple[Tensor, Tensor]:
         """First hidden layer of R, and v in its unit."""

@@ -30,12 +30,11 @@ def accelerations(model, source: EdgeSource, pos, vel, properties, t=0.0) -> np.
 
 class Canonical(NamedTuple):
     """A network's H, as functions of places and momenta [frame, particle, dim] and properties, in the units of the data
-    and in float64: dH/dp, -dH/dq, H [frame].
+    and in float64: (dH/dp, T [frame]) and (-dH/dq, V [frame]), T + V = H.
     """
 
-    drift: Callable
-    kick: Callable
-    energy: Callable
+    motion: Callable
+    force: Callable
 
 
 def canonical(model, dataset: Dataset) -> Canonical | None:
@@ -52,16 +51,15 @@ def canonical(model, dataset: Dataset) -> Canonical | None:
             source = edges_for(q, chain, device=device, memory=0)
             vel = p / np.asarray(properties["mass"])[..., None]
             x = torch.as_tensor(inputs.features(q, vel, properties, model.config.properties)).to(device).flatten(0, 1)
-            return unit * what(x, source(np.arange(len(q)))).reshape(*q.shape[:2], -1).cpu().numpy()
+            slope, energy = (
+                values.reshape(*q.shape[:2], -1).cpu().numpy() for values in what(x, source(range(len(q))))
+            )
+            return unit * slope, model.config.message_unit * energy.sum((1, 2))
 
         return of
 
-    energies = function(model.energies, model.config.message_unit)
-    return Canonical(
-        function(model.motions, scales.speed),
-        function(model.kicks, scales.of("mass") * scales.acceleration),
-        lambda *state: energies(*state).sum((1, 2)),
-    )
+    force = scales.of("mass") * scales.acceleration
+    return Canonical(function(model.motions, scales.speed), function(model.forces, force))
 
 
 def network_acceleration(model, dataset: Dataset, double: bool = False):

@@ -6,7 +6,7 @@ searched, refitted, chosen and judged as that of the messages is.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from distill.files.dataset import Dataset
@@ -14,7 +14,7 @@ from distill.files.kinds import MessagesRecord, RunConfig
 from distill.files.properties import of_receivers
 from distill.law import selection
 from distill.law.sources import Source
-from distill.messages import read_out, roles
+from distill.messages import energies, roles
 from distill.messages.net_forces import Nodes, node_values, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics.terms.cases import Group, groups_of_all
@@ -120,7 +120,7 @@ def untrained(m: Material) -> Source:
         read = fit_terms_of_messages(roles.part("read_out", own, m.seed), m.seed, among)
         return of_terms(UNTRAINED, read, own)
     try:
-        read = read_out.read_out(own, m.nodes, m.meta.antisymmetric, m.seed, m.meta.doubted)
+        read = energies.read(own, m.nodes, replace(m.meta, network_error=None), m.seed)
     except UserError as exc:
         what = f"{what}; {exc.message.partition(':')[0]}, so that the refit starts as without a network"
         return Source(UNTRAINED, "untrained network", what, cpu_seconds=time.process_time() - started)
