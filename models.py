@@ -20,7 +20,7 @@ from distill.files.scales import Scales, scales_of_model
 from distill.network.bodies import Values
 from distill.network.data import FIRST_INPUTS
 from distill.network.edges import Edges
-from distill.network.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows
+from distill.network.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows, silence
 from distill.network.recipes import NEEDED_BY_WIDE_MASSES
 
 POWER_RATE = 10.0  # a step of Adam moves all parameters alike, and powers have further to go than weights
@@ -194,6 +194,10 @@ class GNN(MessagePassing):
         self.activation = activation_layer("relu" if c.edge_model == "cust" else c.activation)
         self.register_buffer("active", torch.ones(c.message_dim))
         self.bodies: Values | None = None  # in training, where properties are unknown: the last of the parameters
+
+    def silence(self) -> None:
+        """Start without messages (``layers.silence``)."""
+        silence(self.edge_mlp, self.node_mlp)
 
     def forward(
         self,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from planted import messages, write_dataset
+from planted import messages, write_argon, write_dataset
 from scripts import ok, refused, run
 
 from distill.files.dataset import load_dataset
@@ -16,8 +16,11 @@ from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, to_text
 from distill.hamiltonian.account import read_kinetic, slope_of, with_variable, written
 from distill.messages import energies
+from distill.messages.extraction import Extraction
 from distill.messages.net_forces import nodes_of
 from distill.network.recipes import defaults
+from distill.network.steps import Stepper
+from distill.network.training import Trainer
 from distill.network.variants import square_penalty
 from distill.physics.law import Law
 from distill.physics.system import pair_potential
@@ -73,6 +76,24 @@ def test_penalty_is_the_sum_of_squares_of_a_graph():
     assert square_penalty(torch.tensor([[1.0], [2.0], [3.0], [4.0]]), None, 2, 2, 2).item() == 15.0
 
 
+@pytest.mark.parametrize("recipe", ["newton", "paper"])
+def test_networks_in_a_box_train_and_are_read(tmp_path, recipe):
+    data = load_dataset(str(write_argon(tmp_path, frames=2)))
+    options = resolve(data, "hamiltonian", recipe, {"hidden": 8}, True) | {"batch_size": 2}
+    trainer = Trainer(data, "hamiltonian", options, 0, "cpu", "float32", tmp_path / "unused", {}, True)
+    assert bool(trainer.model.pair.last.weight.any()) == (recipe == "newton")  # the other starts without forces
+    stepper = Stepper([trainer])
+    for k in range(3):
+        stepper.step(k)
+    part = Extraction(trainer.model.eval(), data).part(np.array([3]))
+    nodes = nodes_of(part)
+    edge, back = nodes.pairs
+    assert len(edge) == len(part["r"]) and np.allclose(part["energy_pair"][edge], part["energy_pair"][back], rtol=1e-4)
+    summed = np.stack([np.bincount(nodes.of_edge, c) for c in part["acc_share"].T], 1)
+    assert np.allclose(summed, part["acc_pred_i"][nodes.first], rtol=1e-3, atol=1e-4 * np.abs(part["acc_pred_i"]).max())
+    assert np.abs(part["acc_pred_i"]).max() > 0
+
+
 # ---------------------------------------------------------------- reading
 
 
@@ -110,6 +131,8 @@ def test_forces_are_read_without_a_fit_whatever_acts_beside(planted):
     }
     read = energies.read(sent | pushed, nodes, meta)
     assert read.node_terms == ("drag",) and np.allclose(read.force(sent | pushed, nodes), sent["force"], atol=1e-5)
+    with pytest.raises(UserError, match="have no 'acc_alone_i'"):
+        energies.read({k: v for k, v in sent.items() if k != "acc_alone_i"}, nodes, meta)
     plain = MessagesRecord(**{**vars(meta), "reference": None})
     vectors = messages("r2", trajectories=60, frames=6)
     assert energies.read(vectors, nodes_of(vectors), plain).gauge == "force"

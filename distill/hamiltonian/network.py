@@ -86,6 +86,12 @@ class HamiltonianNetwork(nn.Module):
             self.rayleigh = Scalar(c.hidden, c.depth, c.activation, c.exp_gate)
         self.register_buffer("active", torch.ones(1))
 
+    @torch.no_grad()
+    def silence(self) -> None:
+        """Start without energies of pairs, and so without forces."""
+        for parameter in self.pair.last.parameters():
+            parameter.zero_()
+
     # ------------------------------------------------------------ states
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

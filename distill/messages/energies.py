@@ -17,9 +17,11 @@ from distill.files.properties import of_edges
 from distill.messages.net_forces import NEGLIGIBLE, Nodes, net_force, terms_alone, third_law_residual
 from distill.messages.read_out import ACCURATE, THIRD_LAW, ReadOut, lost, read_out
 from distill.physics.system import pair_potential
+from distill.shell.errors import UserError
 from distill.statistics import metrics
 
 ENERGY = "energy"
+NEEDED = ("acc_share", "acc_alone_i", "energy_pair", "energy_self_i")  # beside the messages, to read and search them
 PER_EDGE = 0.5  # of a pair's energy in the message of each of its two edges
 
 
@@ -28,9 +30,11 @@ def are_energies(meta: MessagesRecord) -> bool:
 
 
 def read(messages: dict, nodes: Nodes, meta: MessagesRecord, seed: int = 0) -> ReadOut:
-    """The read-out of pair forces from messages, whatever they are."""
+    """The read-out of pair forces from messages, whatever they are. ``UserError`` for energies that lack something."""
     if not are_energies(meta):
         return read_out(messages, nodes, meta.antisymmetric, seed, meta.doubted, meta.network_error)
+    for name in (k for k in NEEDED if k not in messages):
+        raise UserError(f"messages that are energies have no '{name}'", "extract them again, with --overwrite")
     terms, weights = terms_alone(messages, nodes, max(meta.network_error or ACCURATE, NEGLIGIBLE))
     imposed = THIRD_LAW not in meta.doubted and not meta.antisymmetric
     found = BySlope(ENERGY, None, 0.0, {}, imposed, terms, weights, alone=True)

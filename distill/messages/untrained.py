@@ -9,7 +9,6 @@ from distill.files.dataset import Dataset
 from distill.files.kinds import RunConfig
 from distill.messages.extraction import extraction_of
 from distill.network.architectures import network_of
-from distill.network.layers import silence
 from distill.network.weights import model_config
 
 
@@ -19,7 +18,7 @@ def initial_network(config: RunConfig):
         torch.manual_seed(config.seed)
         model = network_of(model_config(config.model))
         if config.options.get("silent_start"):
-            silence(model.edge_mlp, model.node_mlp)
+            model.silence()
     return model.eval()
 
 

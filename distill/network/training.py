@@ -20,7 +20,6 @@ from distill.files.tensors import load_tensors, save_tensors
 from distill.network.architectures import architectures
 from distill.network.bodies import SETTLED, Bodies, Values
 from distill.network.data import Inputs, clock_of, load
-from distill.network.layers import silence
 from distill.network.losses import BY_BODY, prediction_loss
 from distill.network.recipes import components_kept, lr_factor
 from distill.network.steps import Stepper
@@ -100,7 +99,7 @@ class Trainer:
                 for own, start in zip((self.model.node_powers, self.model.edge_powers), data.powers, strict=True):
                     own.copy_(torch.tensor(start) / POWER_RATE)
         if self.options.get("silent_start"):
-            silence(self.model.edge_mlp, self.model.node_mlp)
+            self.model.silence()
         if bodies is not None:
             columns = [2 * self.dim + data.told["properties"].index(one.name) for one in bodies.unknowns]
             self.model.bodies = Values(bodies, columns, seed).to(device)
