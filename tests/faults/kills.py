@@ -197,7 +197,7 @@ class Table:
         self.place, self.names, self.hows, self.points, self.moments = place, names, hows, points, moments
         self.seed, self.tell, self.each = seed, tell, each
         self.rows: list[dict] = []
-        self.known: dict[tuple[str, str], str] = {}  # (stage, state of the disk) -> what the same command made of it
+        self.known: dict[tuple, str] = {}  # (stage, flags, state of the disk) -> what the same command made of it
 
     def fill(self) -> None:
         before = self.place / "before"
@@ -229,7 +229,7 @@ class Table:
         scripts.ok(done)
         shutil.copytree(copy, after)
         right, steps = results(after), (kept / "steps").read_text().splitlines()
-        self.known[name, state(before)] = "repeated"  # it just was
+        self.known[name, (), state(before)] = "repeated"  # it just was
         self.tell(f"{name}: {done.cpu:.1f} s of CPU, {seconds:.1f} s, {len(steps)} steps")
         if "KILL" in self.hows:
             self.killed(name, kept, steps, right)
