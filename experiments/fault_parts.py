@@ -53,4 +53,5 @@ def _stopped(sections: dict, hows: list[str]) -> str:
 
 
 def _about(section: dict) -> str:
-    return f"`{section['command_line']}`. {made(section, 'faults')}"
+    told = section["command_line"].replace(" --stages ", "` with stages `").replace(" --results", "")
+    return f"`{told}`. {made(section, 'faults')}"

@@ -14,6 +14,8 @@ from distill.shell import extensions, paths
 from distill.shell.errors import UsageError
 
 DEFINED = {
+    "networks": {"NETWORKS"},
+    "law accounts": {"NAME", "account"},
     "systems": {"SYSTEMS"},
     "simulations": {"SIMULATIONS"},
     "comparisons": {"COMPARISONS"},

@@ -384,7 +384,7 @@ def test_gamd_frames_that_are_missing_damaged_or_of_another_shape(tmp_path, fram
     with np.load(folder / "data_6_1.npz") as file:
         arrays = dict(file)
     np.savez(path, pos=arrays["pos"], vel=arrays["vel"])
-    assert "data_6_2.npz lacks forces; it holds pos, vel" in read(folder, box)
+    assert "data_6_2.npz lacks forces; copy or make the files again" in read(folder, box)
     np.savez(path, **{name: a[:60] for name, a in arrays.items()})
     assert "data_6_2.npz: 'pos' has shape (60, 3), expected (64, 3)" in read(folder, box)
     np.savez(path, **(arrays | {"vel": arrays["vel"] * np.nan}))

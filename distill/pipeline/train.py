@@ -193,6 +193,8 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
         options |= unknowns.options_for(found, options, asked)
     if options.get("additive_node") and not options["linear_node"]:
         raise UserError("--additive-node is a linear node", "add --linear-node")
+    if dataset.periodic and "self_position" not in asked and "self_position" in options:
+        options["self_position"] = False  # in a box no place differs from another
     if options.get("self_position") and options["translation_invariant"]:
         found_is = "--self-position: an energy of the place is not the same everywhere"
         raise UserError(found_is, "add --no-translation-invariant, or leave it out")
