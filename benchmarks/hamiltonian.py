@@ -144,18 +144,11 @@ MEDIANS = ("force", "potential", "error", "motion", "drift", "own", "cpu", "grap
 WORST = {"force": min, "potential": min, "graphs": min}
 
 
+SHOWN = tuple("force_r2_all force_r2_trim90 potential_r2_all kinetic_off drift drift_gnn own_gnn own_law".split())
+
+
 def told(row: dict) -> str:
-    keys = (
-        "force_r2_all",
-        "force_r2_trim90",
-        "potential_r2_all",
-        "kinetic_off",
-        "drift",
-        "drift_gnn",
-        "own_gnn",
-        "own_law",
-    )
-    numbers = "  ".join(f"{k} {shown(row[k])}" for k in keys if row.get(k) is not None)
+    numbers = "  ".join(f"{k} {shown(row[k])}" for k in SHOWN if row.get(k) is not None)
     return f"{row['force']} | {row.get('potential', '–')} | {row.get('kinetic', '–')}  {numbers}"
 
 
@@ -169,20 +162,10 @@ CELLS = cell_files.Benchmark(
 
 
 def table(rows: list[dict]) -> str:
-    keys = (
-        "force_r2_all",
-        "force_r2_trim90",
-        "potential_r2_all",
-        "kinetic_off",
-        "drift",
-        "drift_gnn",
-        "own_gnn",
-        "own_law",
-    )
-    keys += ("mae_component", "published", "cpu_seconds")
-    head = ["system", "dim", "variant", "seed", *(k.replace("_", " ") for k in keys)]
+    SHOWN += ("mae_component", "published", "cpu_seconds")
+    head = ["system", "dim", "variant", "seed", *(k.replace("_", " ") for k in SHOWN)]
     lines = [
-        [*map(str, (r["system"], r["dim"], r["variant"], r["seed"])), *(shown(r.get(k)) for k in keys)] for r in rows
+        [*map(str, (r["system"], r["dim"], r["variant"], r["seed"])), *(shown(r.get(k)) for k in SHOWN)] for r in rows
     ]
     return markdown(head, lines)
 

@@ -28,7 +28,7 @@ from distill.shell.stage import Done
 from distill.tracks.read import read
 from distill.tracks.tracks import Asked
 
-NAMES = ("../x", "a/b", "/tmp/x", "..", ".", "a b", "<b>", "a\nb", "\u202egpj", "x" * 101, "é", "a\0b", "-rf", "$(id)")
+NAMES = ("../x", "a/b", "/x", "..", ".", "a b", "<b>", "a\nb", "\u202egpj", "x" * 101, "é", "a\0b", "-rf", "$(id)")
 
 
 class Canary:

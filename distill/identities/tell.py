@@ -22,6 +22,7 @@ FORCES = {  # and where they are known, so that forces are what is fitted
     Scaling(0, -1): "a force in inverse proportion to how a body acts",
 }
 DOUBTED, NEGLIGIBLE = 2.0, 2e-3  # times what errors make of a spread; a spread that curves may make
+UNSEEN = 1e-5  # share of a term that only stood for what coarser curves could not say
 TESTED = {
     EQUIVALENCE: "where bodies may answer differently, their answers differ",
     THIRD_LAW: "how bodies answer over how they act differs",
@@ -93,6 +94,7 @@ def told_beside(found: Learnt, unknown: str) -> list[dict]:
     return [
         {"name": block.name, "scaling": words, "share": share, "centre": list(getattr(block, "centre", ())) or None}
         for block, words, share in zip(blocks, how, found.shares, strict=True)
+        if share > UNSEEN
     ]
 
 

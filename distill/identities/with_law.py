@@ -16,7 +16,7 @@ from distill.files.dataset import Dataset, bodies
 from distill.files.properties import of_edges, of_pairs, property_named, with_symbol
 from distill.identities.errors import FEWEST, LEVEL, LOADS, NOTHING
 from distill.identities.learn import GRAPHS, QUICK_GRAPHS, Learnt, Told, WithLaw, foretold, scale_of, without
-from distill.law.joint import FAR, LOST, SOFT, STEPS, Numbers, known_covariance, numbers_of
+from distill.law.joint import FAR, LEAST, LOST, SOFT, STEPS, Numbers, known_covariance, numbers_of
 from distill.law.receivers import (
     Receivers,
     law_acceleration,
@@ -90,6 +90,7 @@ def with_law(
         scale, slope, _ = scale_of(values, free, reference, labels)
         inner = np.eye(len(values)) / scale - np.outer(values, slope) / scale**2
         errors = np.where(free, np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", inner, matrix, inner), 0.0)), np.inf)
+        errors = np.maximum(errors, LEAST * np.abs(values / scale))
         if reference:
             errors[list(reference)] = 0.0
         out[name] = Told(values / scale, errors, np.where(errors > 0, better.half_width * errors, 0.0))
