@@ -215,6 +215,10 @@ def test_the_benchmark_counts_and_compares():
     assert [found[f"{name}_below_published"] for name in benchmark.SUMS] == [[2, 2], [2, 2], [0, 2]]
     assert found["force_r2_all"] == pytest.approx({"median": 0.8, "worst": 0.7})
     assert found["drift"] == pytest.approx({"median": 0.3, "worst": 0.4})
+    whole = {"system": "r2", "dim": 2, "seed": 930, "force": "-m_i*m_j/r^2"}
+    told = benchmark.table([row | whole for row in rows[:3]])
+    assert "force r2 all" in told and "cpu seconds" in told and told.count("\n") == 4
+    assert "drift 0.2" in benchmark.told(rows[0] | whole)
     assert benchmark.PUBLISHED["r2", 2] == 1.284 and len(benchmark.PUBLISHED) == 12
 
 
