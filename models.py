@@ -65,6 +65,11 @@ class ModelConfig:
                            as well. A is zero to begin with. Goes with additive_node.
     clock                  (mean, spread) of the times in the training data, by which all networks see the time; none:
                            they see no time.
+    outputs, target        what is predicted of every node where it is not its acceleration: so many numbers, in units
+                           of ``target`` (0: those of an acceleration).
+    radial                 directions are not seen: the edge model sees the distance of the nearest image alone, and
+                           all see speeds in place of velocities. For numbers that do not turn with the axes. Goes with
+                           ``periodic``.
     edge_model             layers of the edge model, H = ``hidden``; github.com/BernardoRicci/symbolic_deep_learning
                            has the last two, with H = 300 and 100 components:
                            mlp   ``depth`` hidden layers of H units (the paper);
@@ -103,6 +108,9 @@ class ModelConfig:
     additive_node: bool = False
     clock: tuple[float, ...] = ()
     strengths: tuple[str, ...] = ()
+    outputs: int = 0
+    target: float = 0.0
+    radial: bool = False
 
     def __post_init__(self):
         for name in ("properties", "units", "centre", "clock", "strengths"):  # lists where they come from JSON
@@ -126,12 +134,22 @@ class ModelConfig:
         if self.periodic and not (self.translation_invariant and self.geometric_inputs):
             raise ValueError("a network for a periodic box needs translation_invariant and geometric_inputs")
 
+        if self.radial and not self.periodic:
+            raise ValueError("radial is for a periodic box")
+        if self.outputs and self.additive_node:
+            raise ValueError("additive_node is for accelerations")
+
     energies: ClassVar[bool] = False  # messages are what the node model makes of them, in no unit
     message_unit: ClassVar[float] = 1.0
 
     @property
     def scales(self) -> Scales:
         return scales_of_model(vars(self))
+
+    @property
+    def predicted(self) -> int:
+        """Numbers that are predicted of every node."""
+        return self.outputs or self.dim
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -169,6 +187,7 @@ class GNN(MessagePassing):
             c.geometric_inputs,
             scale,
             not c.wide_masses,
+            c.radial,
         )
         self.edge_mlp = after_first(c.edge_model, width, c.depth, outputs, c.activation)
         if c.strengths:
@@ -186,9 +205,11 @@ class GNN(MessagePassing):
             if c.message_dim != dim:
                 self.mixture = nn.Parameter(torch.randn(dim, c.message_dim) / c.message_dim**0.5)
         elif c.linear_node:
-            self.node_mlp = mlp(node_inputs, [width] * c.depth, dim * (c.message_dim + 1) + gate, c.activation)
+            outputs = c.predicted * (c.message_dim + 1) + gate
+            self.node_mlp = mlp(node_inputs, [width] * c.depth, outputs, c.activation)
         else:
-            self.node_mlp = mlp(node_inputs + c.message_dim, [width] * c.depth, dim + gate, c.activation)
+            inputs = node_inputs + c.message_dim
+            self.node_mlp = mlp(inputs, [width] * c.depth, c.predicted + gate, c.activation)
         if gate:  # powers of m_i at nodes; of m_i, m_j and r and a factor's logarithm at edges; times POWER_RATE
             self.node_powers, self.edge_powers = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(4))
         self.activation = activation_layer("relu" if c.edge_model == "cust" else c.activation)
@@ -207,7 +228,7 @@ class GNN(MessagePassing):
         components: Components | None = None,
         who: Tensor | None = None,
     ):
-        """Predicted acceleration ``[node, dim]`` and what the penalties need.
+        """Predicted acceleration ``[node, dim]`` (0 of those that are not wanted) and what the penalties need.
 
         Returns ``(acc, message, logvar)``, the latter two ``[edge, active component]``. Given standard normal
         numbers ``normal`` of that shape, a gaussian network samples its messages; else their means are sent.
@@ -216,7 +237,10 @@ class GNN(MessagePassing):
         x = x if who is None else self.bodies(x, who)
         components = components or self.active_components()
         total, message, logvar = self.summed_messages(x, edges, normal, components, who)
-        return self.node_model(x, total, components), message, logvar
+        if edges.nodes is None:
+            return self.node_model(x, total, components), message, logvar
+        wanted = self.node_model(x[edges.nodes], total[edges.nodes], components)
+        return wanted.new_zeros(len(x), wanted.size(1)).index_copy(0, edges.nodes, wanted), message, logvar
 
     def summed_messages(
         self, x: Tensor, edges: Edges, normal: Tensor | None, components: Components, who: Tensor | None = None
@@ -254,6 +278,10 @@ class GNN(MessagePassing):
         if not self.config.velocities:
             dim = self.config.dim
             x = torch.cat([x[:, :dim], torch.zeros_like(x[:, :dim]), x[:, 2 * dim :]], 1)
+        elif self.config.radial:
+            dim = self.config.dim
+            speed = x[:, dim : 2 * dim].norm(dim=1, keepdim=True)
+            x = torch.cat([x[:, :dim], speed, torch.zeros_like(x[:, : dim - 1]), x[:, 2 * dim :]], 1)
         if self.config.log_mass:
             x = self._with_log_mass(x)
         if self.config.strengths:
@@ -377,7 +405,9 @@ class GNN(MessagePassing):
         return super().aggregate(sent, index, dim_size=dim_size), message, logvar
 
     def node_model(self, x: Tensor, total: Tensor, components: Components | None = None) -> Tensor:
-        """Acceleration [node, dim] from node features and summed messages [node, active component]."""
+        """Acceleration [node, dim] (or what is predicted in its place) from node features and summed messages [node,
+        active component].
+        """
         c, kept = self.config, (components or self.active_components()).kept
         if c.linear_node:
             weights, alone = self.linear_node(x, kept)
@@ -402,12 +432,12 @@ class GNN(MessagePassing):
             return mixture / mass[:, :, None], self.node_mlp(own) / mass
         if kept is not None:  # rows of M(x) for the active components, of c(x), and of the gate
             columns = torch.cat([kept, torch.full_like(kept[:1], c.message_dim)])
-            start = torch.arange(c.dim, device=kept.device)[:, None] * (c.message_dim + 1)
+            start = torch.arange(c.predicted, device=kept.device)[:, None] * (c.message_dim + 1)
             rows = (start + columns).flatten()
             if c.wide_masses:
                 rows = torch.cat([rows, torch.full_like(kept[:1], self.node_mlp[-1].out_features - 1)])
         out = mlp_rows(self.node_mlp, features[:, c.dim :] if c.translation_invariant else features, rows)
-        weights = self._gated(out, features).view(len(x), c.dim, -1)
+        weights = self._gated(out, features).view(len(x), c.predicted, -1)
         return weights[..., :-1], weights[..., -1]
 
     def _gated(self, out: Tensor, features: Tensor) -> Tensor:
@@ -449,13 +479,15 @@ class GNN(MessagePassing):
 
     def told(self, x: Tensor, edges: Edges, shares: bool = True, reference: float | None = None) -> dict[str, Tensor]:
         """What is stored of a trained network, in its units: ``acc_pred`` and of a linear node ``acc_alone`` [node,
-        dim]; over edges ``message``, ``logvar`` of a gaussian network and, if asked for, ``acc_share``. ``reference``:
-        a distance, from which networks of energies count these.
+        dim], of those that are wanted; over edges ``message``, ``logvar`` of a gaussian network and, if asked for,
+        ``acc_share``. ``reference``: a distance, from which networks of energies count these.
         """
         node, out = None, {}
         with torch.no_grad():
             components = self.active_components()
             total, message, logvar = self.summed_messages(x, edges, None, components)
+            if edges.nodes is not None:
+                x, total = x[edges.nodes], total[edges.nodes]
             if self.config.linear_node:  # evaluated once, for the prediction and for the shares
                 node = weights, alone = self.linear_node(x, components.kept)
                 out["acc_pred"] = self.config.acc_scale * ((weights * total.unsqueeze(1)).sum(-1) + alone)

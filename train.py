@@ -31,6 +31,7 @@ ASSUMPTIONS = {
     "relative-messages": "edges see positions only as differences, whatever nodes see",
     "additive-node": "a_i = (sum of messages + F(x_i, ...))/m_i: messages are forces, where the node is linear",
     "clock": "networks see the time",
+    "radial": "of a target: directions are not seen, only distances and speeds",
     "pair-momenta": "of energies: those of pairs see the momenta of both ends",
     "self-position": "of energies: those of particles alone see the place",
     "velocities": "networks see velocities (default; on positions alone where something depends on them)",

@@ -30,7 +30,10 @@ def arrays() -> str:
     """Every array of datasets and messages, with the comment beside it."""
     numbers, parts = {"f": "float", "g": "float, NaN where not there", "i": "integer"}, []
     meanings = dict(re.findall(r'^    "(\w+)": \(.*\),  # (.*)$', inspect.getsource(fields), re.MULTILINE))
-    for title, found in (("A dataset", fields.DATASET_FIELDS), ("Messages", fields.MESSAGE_FIELDS)):
+    instead = {k: v for k, v in fields.TARGET_FIELDS.items() if k not in fields.MESSAGE_FIELDS}
+    tables = {"A dataset": fields.DATASET_FIELDS, "Messages": fields.MESSAGE_FIELDS}
+    tables["Messages of a network that learnt a `target`, in place of the accelerations"] = instead
+    for title, found in tables.items():
         lines = []
         for name, (axes, kind, needed) in found.items():
             shape = shape_of(axes)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from scripts import ROOT
 
-# A folder may import from those before it. ``fluid`` and ``hamiltonian`` are extensions, reached through registries
-# only; ``pipeline`` holds the six calls that the scripts make.
+# A folder may import from those before it. ``fluid``, ``hamiltonian`` and ``halos`` are extensions, reached through
+# registries only; ``pipeline`` holds the six calls that the scripts make.
 ORDER = (
     "shell",
     "files",
@@ -30,6 +30,7 @@ ORDER = (
     "export",
     "fluid",
     "hamiltonian",
+    "halos",
     "pipeline",
 )
 MOST_MODULES = 14

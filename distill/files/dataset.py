@@ -65,6 +65,25 @@ class Dataset:
         return np.broadcast_to(self.t, self.pos.shape[:2])
 
     @property
+    def learnt(self) -> np.ndarray | None:
+        """What networks learn of every particle [trajectory, frame, particle, output]: the number ``target`` where
+        there is one, else its acceleration; None where only positions are known.
+        """
+        if "target" in self.arrays:
+            return self.arrays["target"][..., None]
+        return self.arrays.get("acc")
+
+    @property
+    def has_target(self) -> bool:
+        """Whether a number of every particle is learnt, not its acceleration."""
+        return "target" in self.arrays
+
+    @property
+    def outputs(self) -> int:
+        """Components of what networks learn."""
+        return 1 if self.has_target else self.dim
+
+    @property
     def there(self) -> np.ndarray:
         """Whether a particle is in a frame at all, seen or filled in [trajectory, frame, particle]."""
         return np.isfinite(self.pos[..., 0])
@@ -228,7 +247,7 @@ def check_magnitudes(arrays: dict, where: str, columns: Iterable[str] = ()) -> N
     of the data (``scales``), but what is read from a file is first computed with as it is.
     """
     low, high = 1 / LARGEST, LARGEST
-    for name in ("pos", "vel", "acc", "mass", "charge", *columns):
+    for name in ("pos", "vel", "acc", "target", "mass", "charge", *columns):
         ends = [float(f(arrays[name])) for f in (np.nanmin, np.nanmax)] if name in arrays else [0.0]
         for size in (max(map(abs, ends)), *ends[: name == "mass"]):
             if size > high or 0 < size < low:

@@ -10,6 +10,7 @@ DATASET_FIELDS = {
     "pos": (("trajectory", "frame", "particle", "dim"), "g", True),  # smoothed where there is ``observed``
     "vel": (("trajectory", "frame", "particle", "dim"), "g", False),
     "acc": (("trajectory", "frame", "particle", "dim"), "g", False),  # what the network learns; absent: windows are
+    "target": (("trajectory", "frame", "particle"), "g", False),  # a number that is learnt in place of ``acc``
     "mass": (("trajectory", "particle"), "f", False),  # ones if absent
     "charge": (("trajectory", "particle"), "f", False),  # zeros if absent
     "t": (("(trajectory)", "frame"), "f", False),  # the number of the frame if absent
@@ -64,4 +65,11 @@ MESSAGE_FIELDS = {
     "at": (("edge",), "i", False),  # frame in which the pair was seen; ``frame`` if absent
     "between": (("edge",), "f", False),  # of the pair in what frames miss of that acceleration (windows.unresolved)
     "acc_noise": (("edge",), "f", False),  # standard deviation of a component of acc_i, where it is known
+}
+
+# of networks that learn a number of every particle, ``target``, these stand in place of the accelerations
+OF_ACCELERATIONS = ("acc_i", "acc_pred_i", "acc_share", "acc_alone_i", "acc_noise")
+TARGET_FIELDS = {name: field for name, field in MESSAGE_FIELDS.items() if name not in OF_ACCELERATIONS} | {
+    "target_i": (("edge",), "f", True),  # that of the receiver
+    "target_pred_i": (("edge",), "f", True),  # the network's
 }

@@ -5,7 +5,7 @@ import numpy as np
 from distill.shell.errors import UserError
 from distill.shell.stage import warn
 
-GAPPY = ("pos", "vel", "acc", "observed")
+GAPPY = ("pos", "vel", "acc", "observed", "target")
 SLIP = 100.0  # times a particle's usual step, there and back in one frame: a slip
 TOLD = 3  # bad frames that are named
 MOST_BAD = 0.2  # of the frames: more are no slips
@@ -22,6 +22,7 @@ def check_gaps(arrays: dict, where: str) -> None:
     for name in GAPPY:
         if name not in arrays or not (gone := np.isnan(arrays[name])).any():
             continue
+        gone = gone[..., None] if gone.ndim < pos.ndim else gone  # a number has one component
         wrong = gone.any(-1) if seen is None else gone.any(-1) & (seen != 0)
         if wrong.any():
             found = f"{where}: '{name}' holds {int(gone.sum())} NaN or infinite values, the first at {place(wrong)}"
@@ -61,7 +62,8 @@ def leave_out_bad_frames(arrays: dict, where: str) -> None:
     warn(f"{where}: {len(told)} of {bad.size} frames are left out: {'; '.join(told[:TOLD])}{more}")
     for name in GAPPY:
         if name in arrays:
-            arrays[name] = np.where(bad[..., None, None], np.nan, arrays[name])
+            shape = bad.shape + (1,) * (arrays[name].ndim - 2)
+            arrays[name] = np.where(bad.reshape(shape), np.nan, arrays[name])
     seen = arrays.get("seen", np.ones(pos.shape[:3], dtype=np.int8))
     arrays["seen"] = np.where(bad[..., None], 0, seen).astype(seen.dtype)
 

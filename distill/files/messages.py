@@ -6,7 +6,7 @@ import numpy as np
 
 from distill.files import records
 from distill.files.arrays import check_fields, load_npz, not_of_its_json
-from distill.files.fields import MESSAGE_FIELDS, ends_of
+from distill.files.fields import MESSAGE_FIELDS, TARGET_FIELDS, ends_of
 from distill.files.kinds import MessagesRecord
 from distill.files.names import messages_path, run_dir
 from distill.files.properties import in_messages
@@ -18,8 +18,9 @@ from distill.shell.stage import warn
 MOST_EDGES = 1_500_000  # of a messages file in memory at once: 0.8 GB with 100 components in 2-D
 
 
-def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, MessagesRecord]:
-    """``(arrays, meta)`` of a messages file of ``run``; ``UserError`` if missing, damaged or of another run.
+def load_messages(path: Path, run: str, most: int = MOST_EDGES, target: bool = False) -> tuple[dict, MessagesRecord]:
+    """``(arrays, meta)`` of a messages file of ``run``; ``UserError`` if missing, damaged or of another run, or where
+    receivers have no accelerations but a ``target`` (or the other way round): what reads these reads no others.
 
     Of a file with more than ``most`` edges, whole graphs drawn at random (always the same) with at most so many
     edges together are read, with a warning; ``meta.graphs`` is the number of graphs read.
@@ -28,7 +29,11 @@ def load_messages(path: Path, run: str, most: int = MOST_EDGES) -> tuple[dict, M
     fix = MessagesRecord.fix(path)
     refuse_foreign(path, fix)
     meta = records.load(MessagesRecord, path.with_suffix(".json"), fix)
-    fields = MESSAGE_FIELDS | ends_of(meta.properties)
+    if meta.target != target:
+        told = "a number of every particle, from which no force" if meta.target else "accelerations, from which no law"
+        told = f"{relative(path)} holds messages of a network of {told} of this stage can be read"
+        raise UserError(told, "read sums over neighbours by distill.halos:  docs/halos.md" if meta.target else fix)
+    fields = (TARGET_FIELDS if target else MESSAGE_FIELDS) | ends_of(meta.properties)
     arrays = load_npz(path, fields, "messages", fix, lambda file: _some_graphs(file, most))
     if meta.run != run:
         raise UserError(f"{relative(path)} holds messages of run '{meta.run}', expected '{run}'", fix)

@@ -26,6 +26,7 @@ class Scales:
     length: float = 1.0
     time: float = 1.0
     properties: Mapping = field(default_factory=dict)
+    target: float = 0.0  # of the number that is learnt; 0: accelerations are
 
     @property
     def speed(self) -> float:
@@ -34,6 +35,11 @@ class Scales:
     @property
     def acceleration(self) -> float:
         return self.length / self.time / self.time
+
+    @property
+    def output(self) -> float:
+        """The unit of what networks say."""
+        return self.target or self.acceleration
 
     @property
     def force(self) -> float:
@@ -58,7 +64,7 @@ ONE = Scales()
 def scales_of_model(model: Mapping) -> Scales:
     """Those of a network as its ``config.json`` has them (``RunConfig.model``)."""
     units = dict(zip(model["properties"], model["units"], strict=True)) if model.get("units") else {}
-    return Scales(model.get("length", 1.0), model.get("time", 1.0), units)
+    return Scales(model.get("length", 1.0), model.get("time", 1.0), units, model.get("target", 0.0))
 
 
 def scales_of(dataset: Dataset) -> Scales:
@@ -69,7 +75,8 @@ def scales_of(dataset: Dataset) -> Scales:
     train = dataset.trajectories("train")
     length = _spacing(dataset) if dataset.periodic else _median(_distances(dataset, train)) or 1.0
     own = {name: _size(name, values[train]) for name, values in dataset.properties.items()}
-    return Scales(length, _time(dataset, train, length), own)
+    target = (_median(np.abs(dataset.target[train])) or 1.0) if dataset.has_target else 0.0
+    return Scales(length, _time(dataset, train, length), own, target)
 
 
 def scales_of_messages(messages: Mapping) -> Scales:

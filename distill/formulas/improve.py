@@ -63,7 +63,7 @@ def prune(expr, objective, tolerance: float = TOLERANCE) -> tuple[sp.Expr, float
     hopeless = max(3 * score, 0.05 * objective.score(sp.S.Zero))  # not worth a fit
     for _ in range(DROPPED):
         size, best = complexity(expr), None
-        for trial in _shorter(expr):
+        for trial in shorter(expr):
             if complexity(trial) >= size or not trial.free_symbols or objective.score(trial) > hopeless:
                 continue
             allowed = max(score * (1 + tolerance), objective.tiny)
@@ -76,22 +76,22 @@ def prune(expr, objective, tolerance: float = TOLERANCE) -> tuple[sp.Expr, float
     return expr, objective.score(expr)
 
 
-def _shorter(expr):
+def shorter(expr):
     """Formulas with one term or one factor less, with two unlike factors made alike, or with an exponential made its
     first two terms, each once.
     """
     found = {}
     for node in sp.preorder_traversal(expr):
         if node.is_Add:
-            shorter = [node.func(*_others(node, a)) for a in node.args]
+            trials = [node.func(*_others(node, a)) for a in node.args]
         elif node.is_Mul:
-            shorter = [node.func(*_others(node, a)) for a in node.args if not a.is_number]
-            shorter += _alike(node)
+            trials = [node.func(*_others(node, a)) for a in node.args if not a.is_number]
+            trials += _alike(node)
         elif isinstance(node, sp.exp):
-            shorter = [1 + node.args[0]]  # exp(u) - 1 where u is small is u, spelt with an error
+            trials = [1 + node.args[0]]  # exp(u) - 1 where u is small is u, spelt with an error
         else:
             continue
-        for new in shorter:
+        for new in trials:
             trial = tidy(expr.xreplace({node: new}))
             if not trial.has(sp.zoo, sp.nan, sp.oo):
                 found[trial] = None
@@ -126,7 +126,7 @@ def descent(expr, objective, met: set) -> list[sp.Expr]:
     out = []
     for _ in range(STEPS):
         size, best = complexity(expr), None
-        for trial in _shorter(expr):
+        for trial in shorter(expr):
             if complexity(trial) < size and trial.free_symbols:
                 trial, score = objective.fit(trial, 10, np.inf if best is None else best[1])
                 if best is None or (score, complexity(trial)) < (best[1], complexity(best[0])):

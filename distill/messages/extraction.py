@@ -4,6 +4,7 @@ One forward pass a batch: in a large file the network costs more than all the re
 beside it (geometry, true forces, checks, the disk) has to stay small next to it.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from distill.physics.system import pair_force
 from distill.windows.of_dataset import windows_of
 from distill.windows.unresolved import alternating
 
+AT_ONCE = 65_536  # edges that a network is evaluated on at once, of graphs with more
 LEAST = 1e-25  # unit below which small accelerations leave the range of 32 bits
 
 
@@ -49,7 +51,7 @@ class Extraction:
         self.inputs = Inputs.of(model.config)
         self.source = edges_of(dataset, device=self.parameter.device)
         self.held = dataset.meta.system.held
-        self.with_shares = True
+        self.with_shares = not dataset.has_target  # what pairs contribute to an acceleration
         # energies of pairs are counted from a typical distance, for forces know nothing of what they are there
         self.counted_from = scales_of(dataset).length if model.config.energies else None
 
@@ -79,7 +81,13 @@ class Extraction:
     def part(self, number: np.ndarray) -> dict:
         """Arrays of a few frames at once; edges in the order of frames, then receivers, then senders."""
         sent = self._sent(number)
-        sent.nodes["acc_i"] = self._of_frames(self.dataset.acc, number).reshape(-1, self.dataset.dim)
+        known = self._of_frames(self.dataset.learnt, number)
+        if self.dataset.has_target:
+            sent.nodes["target_i"] = known.reshape(-1)
+            sent.nodes["target_pred_i"] = sent.nodes.pop("acc_pred_i").reshape(-1)
+            sent.nodes.pop("acc_alone_i", None)
+        else:
+            sent.nodes["acc_i"] = known.reshape(-1, self.dataset.dim)
         receive = self._receive(number).reshape(-1)
         edge = slice(None) if receive.all() else np.flatnonzero(receive[sent.receiver])
         part = self._fields(sent, edge)
@@ -92,7 +100,7 @@ class Extraction:
 
     def _receive(self, number: np.ndarray) -> np.ndarray:
         """Which particles' accelerations are known and made by pairs [frame, particle]."""
-        out = np.isfinite(self._of_frames(self.dataset.acc, number)).all(2)
+        out = np.isfinite(self._of_frames(self.dataset.learnt, number)).all(2)
         out[:, self.held] = False
         return out
 
@@ -134,14 +142,28 @@ class Extraction:
         """What the network says (``models.GNN.told``), in the units of the data."""
         nodes = torch.as_tensor(x).to(self.parameter).flatten(0, 1)
         reference = None if self.counted_from is None else self.counted_from / self.inputs.scales.length
-        told = self.model.told(nodes, edges, self.with_shares, reference)
+        told = self._told(nodes, edges, reference)
         energy = self.model.config.message_unit
-        units = {"acc_": self.inputs.scales.acceleration, "message": energy, "energy_": energy}
+        units = {"acc_": self.inputs.scales.output, "message": energy, "energy_": energy}
         out = {}
         for name, values in told.items():
             unit = next((unit for start, unit in units.items() if name.startswith(start)), 1.0)
             out[name] = in_data_units(values.detach().cpu().numpy(), unit)
         return out
+
+    def _told(self, nodes: torch.Tensor, edges: Edges, reference: float | None) -> dict[str, torch.Tensor]:
+        """``models.GNN.told``; of a graph with many edges, whose receivers are told of apart, some at a time."""
+        if not self.dataset.has_target or edges.index.size(1) <= AT_ONCE:
+            return self.model.told(nodes, edges, self.with_shares, reference)
+        receiver, parts = edges.index[1], []
+        ends = torch.arange(AT_ONCE, edges.index.size(1), AT_ONCE, device=receiver.device)
+        first = torch.cat([receiver[:1] * 0, receiver[ends].unique(), receiver.new_tensor([len(nodes)])]).unique()
+        for low, high in itertools.pairwise(first.tolist()):
+            a, b = torch.searchsorted(receiver, torch.tensor([low, high], device=receiver.device)).tolist()
+            own = torch.arange(low, high, device=receiver.device)
+            some = Edges(edges.index[:, a:b], None, edges.dx[a:b], nodes=own)
+            parts.append(self.model.told(nodes, some, False, reference))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 class WindowExtraction(Extraction):
@@ -207,7 +229,7 @@ class WindowExtraction(Extraction):
 
 def extraction_of(model, dataset: Dataset) -> Extraction:
     """Of frames where their accelerations are known, else of windows."""
-    return (Extraction if "acc" in dataset.arrays else WindowExtraction)(model, dataset)
+    return (WindowExtraction if dataset.learnt is None else Extraction)(model, dataset)
 
 
 def in_data_units(acc: np.ndarray, unit: float) -> np.ndarray:

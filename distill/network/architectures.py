@@ -31,7 +31,7 @@ class Architecture:
 
 MESSAGES = "messages"
 OF_A_GNN = "antisymmetric translation_invariant geometric_inputs exp_gate linear_node log_mass hidden".split()
-OF_A_GNN += "activation message_dim edge_model velocities relative_messages additive_node".split()
+OF_A_GNN += "activation message_dim edge_model velocities relative_messages additive_node radial".split()
 
 
 def architectures() -> dict[str, Architecture]:

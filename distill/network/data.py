@@ -133,6 +133,7 @@ def load(
     scales, rank_most, a_frame = inputs.scales, VALIDATION_GRAPHS, None
     told = {"properties": inputs_of(dataset), "length": scales.length, "time": scales.time, "centre": inputs.centre}
     told |= {"clock": inputs.clock} if inputs.clock else {}
+    told |= {"outputs": dataset.outputs, "target": scales.target} if dataset.has_target else {}
     told["units"] = tuple(scales.of(name) for name in told["properties"]) if scales.properties else ()
     edges = edges_of(dataset, graphs := graphs_of(dataset, "train", limit), device)
     if dataset.periodic:
@@ -142,10 +143,10 @@ def load(
         told |= {"periodic": True, "r_power": r_power, "r_mean": mean, "r_spread": spread}
     edges_val = edges_of(dataset, graphs_val := graphs_of(dataset, "validation", limit_val), device)
     x, x_val = (torch.as_tensor(dataset_features(dataset, g, inputs)).to(device) for g in (graphs, graphs_val))
-    labels, labels_val = (labels_of(dataset, g, device, scales.acceleration) for g in (graphs, graphs_val))
+    labels, labels_val = (labels_of(dataset, g, device, scales.output) for g in (graphs, graphs_val))
     if labels.omega is not None:
         a_frame = labels.across * (a_frame or edges.count(np.arange(len(graphs))) / len(graphs))
-    finer = finer_than(labels, dataset, graphs, device, scales.acceleration)
+    finer = finer_than(labels, dataset, graphs, device, scales.output)
     data = TrainingData(x, x_val, [labels, *finer], labels_val, edges, edges_val, rank_most, a_frame, told)
     if number is not None:
         rows = (torch.as_tensor(number[g // dataset.pos.shape[1]].astype(np.int64)) for g in (graphs, graphs_val))

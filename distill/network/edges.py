@@ -32,6 +32,7 @@ class Edges:
     reverse: Tensor | None  # [edge], where the edge i -> j of the same pair stands; None: not there
     dx: Tensor | None = None  # [edge, dim], x_i - x_j through the nearest image; None: networks take it from positions
     degree: int = 0  # senders of every receiver, 0 if their numbers differ
+    nodes: Tensor | None = None  # [node], all that predictions are wanted of; None: of every node
 
 
 class EdgeSource:
@@ -242,7 +243,7 @@ def graphs_of(dataset: Dataset, split: str = "all", limit: int | None = None) ->
     """Numbers (trajectory x frames + frame) of the frames of a split that hold a pair, by trajectory and then frame; of
     ``limit``, if there are more, spread evenly. Where only positions are known, whole trajectories: windows need them.
     """
-    if "acc" in dataset.arrays:
+    if dataset.learnt is not None:
         every = dataset.frames(split)
         return every[spread_over(len(every), limit)] if limit and len(every) > limit else every
     trajectories, frames = dataset.trajectories(split), dataset.pos.shape[1]

@@ -25,7 +25,7 @@ def accelerations(model, source: EdgeSource, pos, vel, properties, t=0.0) -> np.
     x = torch.as_tensor(inputs.features(pos, vel, properties, model.config.properties, t)).to(parameter)
     parts = source.batches(np.arange(len(x)))
     out = [model(x[part].flatten(0, 1), source(part))[0] for part in parts]
-    return inputs.scales.acceleration * torch.cat(out).reshape(pos.shape).double().cpu().numpy()
+    return inputs.scales.output * torch.cat(out).reshape(pos.shape).double().cpu().numpy()
 
 
 class Canonical(NamedTuple):

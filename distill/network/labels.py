@@ -165,11 +165,11 @@ def with_missed(noise: Tensor, missed: Tensor) -> Tensor:
 
 
 def labels_of(dataset: Dataset, graphs: np.ndarray, device, unit: float = 1.0) -> Labels:
-    """The labels, in units of ``unit``, of the frames of these numbers (``edges.graphs_of``): known accelerations, or
-    windows of whole trajectories.
+    """The labels, in units of ``unit``, of the frames of these numbers (``edges.graphs_of``): known accelerations (or
+    the numbers that stand in their place, ``Dataset.learnt``), or windows of whole trajectories.
     """
-    if "acc" in dataset.arrays:
-        acc = dataset.acc.reshape(-1, *dataset.acc.shape[2:])[graphs] / unit
+    if dataset.learnt is not None:
+        acc = dataset.learnt.reshape(-1, dataset.n, dataset.outputs)[graphs] / unit
         there = np.isfinite(acc).all(-1)
         tables = [np.nan_to_num(acc), None if there.all() else there]
         acc, there = (None if a is None else torch.as_tensor(a.astype(np.float32)).to(device) for a in tables)

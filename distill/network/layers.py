@@ -33,7 +33,7 @@ class FirstLayer(nn.Module):
     Equal to one linear layer on the concatenation, at 2 n instead of n (n - 1) products a graph.
     Translation invariance ties the receiver's position weights to minus the sender's. With ``scale``, a power of r
     with its mean and spread (a periodic box), positions do not enter: the geometry is all the layer sees of them.
-    Nor do they without ``lengths``, for an invariant layer with geometry.
+    Nor do they without ``lengths``, for an invariant layer with geometry. ``radial``: of that power alone, without d/r.
     """
 
     def __init__(
@@ -45,9 +45,10 @@ class FirstLayer(nn.Module):
         geometric: bool,
         scale: tuple[float, float, float] | None = None,
         lengths: bool = True,
+        radial: bool = False,
     ):
         super().__init__()
-        self.dim, self.invariant, self.scale = dim, invariant, scale
+        self.dim, self.invariant, self.scale, self.radial = dim, invariant, scale, radial
         self.least = 1e-4 if lengths else 1e-12  # where lengths span decades there is no small one
         fan_in = (dim if invariant else 2 * dim) + 2 * properties + (scale is not None)
         own = properties if invariant else dim + properties
@@ -59,7 +60,7 @@ class FirstLayer(nn.Module):
         self.receiver, self.sender = weight(own), weight(own)
         self.position = weight(dim) if invariant and lengths and scale is None else None
         self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound))
-        self.geometry = nn.Linear(dim + 1, width, bias=False) if geometric else None
+        self.geometry = nn.Linear(1 if radial else dim + 1, width, bias=False) if geometric else None
 
     def parts(self, h: Tensor) -> tuple[Tensor, Tensor]:
         if not self.invariant:
@@ -80,6 +81,8 @@ class FirstLayer(nn.Module):
         r = d.norm(dim=1, keepdim=True) + self.least
         if self.scale is not None:
             power, mean, spread = self.scale
+            if self.radial:
+                return self.geometry((r**power - mean) / spread)
             return self.geometry(torch.cat([d / r, (r**power - mean) / spread], 1))
         return self.geometry(torch.cat([d / r, r.log()], 1))
 

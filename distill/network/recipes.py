@@ -26,6 +26,7 @@ class Recipe:
     in_a_box      options that differ there
     times_n       options that are multiplied by the number of particles there: weights of penalties summed over
                   edges that stand beside a loss summed over particles
+    of_a_target   options that differ where a number of every particle is learnt in place of its acceleration
     wide_masses   whether masses over many decades (``metrics.spans_decades``) change the network
     scaled        whether networks work in units of their training data (``files.scales``), from its centre
     doubts        ``ASSUMPTIONS`` that nothing read from its networks may make either
@@ -39,6 +40,7 @@ class Recipe:
     batch_size: Callable[[int], int] | None = None
     in_a_box: dict = field(default_factory=dict)
     times_n: tuple[str, ...] = ()
+    of_a_target: dict = field(default_factory=dict)
     wide_masses: bool = False
     scaled: bool = False
     doubts: tuple[str, ...] = ()
@@ -103,6 +105,7 @@ PAPER = Recipe(
     # kind stays at predicting nothing
     dict(epochs=1, r_power=-3.0, receivers=64, silent_start=True, scale_output=True),
     ("l1_weight",),
+    dict(hidden=500, r_power=1.0, scale_output=False),  # as for dark matter in the paper
     assumes=RADIAL,
 )
 NEWTON = Recipe(
@@ -112,6 +115,7 @@ NEWTON = Recipe(
     wide_masses=True,
     scaled=True,
     in_a_box=dict(epochs=1, r_power=1.0, receivers=0, silent_start=False),
+    of_a_target=dict(radial=True, loss="mae"),
     assumes=RADIAL,
 )
 # nothing is said about action and reaction, nor that it is the same everywhere and at all times; what pairs do depends
@@ -127,7 +131,12 @@ OPEN = replace(
     assumes=SUPERPOSING,
 )
 RECIPES = {"paper": PAPER, "newton": NEWTON, "open": OPEN}
-FURTHER = ("relative_messages", "additive_node", "clock")  # options that are off where a recipe does not name them
+FURTHER = (
+    "relative_messages",
+    "additive_node",
+    "clock",
+    "radial",
+)  # options that are off where a recipe does not name them
 BOX_NEEDS = {"translation_invariant": True, "geometric_inputs": True, "augment": 0.0}  # positions only as differences
 
 
@@ -154,6 +163,23 @@ def box_changes(recipe: str, options: dict, n: int, edges: float) -> dict:
         edges *= chosen.in_a_box["receivers"] / n
     scaled = {name: options[name] * n for name in chosen.times_n if name in options}
     return BOX_NEEDS | chosen.in_a_box | scaled | {"batch_size": max(1, round(chosen.edges_a_step / edges))}
+
+
+# a sum over neighbours is no force: nothing says that e_ij = -e_ji, nor that they superpose behind the node model
+TARGET = {"antisymmetric": False, "linear_node": False, "close_sampling": 0.0}
+
+
+def target_changes(recipe: str, options: dict, n: int, edges: float) -> dict:
+    """What differs from ``options`` where a number of each of ``n`` particles in a box is learnt, with ``edges`` edges
+    a frame: so many receivers a step as have ``edges_a_step`` of them.
+
+    A penalty (1/n) times a sum over edges stands beside a loss that is a sum over receivers: times n^2 over the edges
+    of a frame its weight is that of a mean over edges beside a mean over receivers, as in the paper.
+    """
+    chosen = RECIPES[recipe]
+    receivers = max(1, min(n, round(chosen.edges_a_step * n / edges)))
+    own = {v.weight: v.weights[recipe] * n * n / edges for v in VARIANTS.values() if v.penalty and v.weight in options}
+    return TARGET | chosen.of_a_target | own | {"receivers": receivers, "batch_size": 1}
 
 
 def enough_epochs(recipe: str, epochs: float, batch_size: int, graphs: int) -> float:

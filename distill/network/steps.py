@@ -10,6 +10,8 @@ evaluates, prunes and saves itself as if it trained alone. It then ends with the
 alone, up to rounding.
 """
 
+from dataclasses import replace
+
 import torch
 from torch.func import functional_call
 
@@ -147,6 +149,8 @@ class Stepper:
         graphs = first.labels.graphs(stretch)
         x, wanted = first.x[graphs], first.wanted(stretch)  # [member, graph, particle, ...]
         receivers = first.receivers()
+        if first.in_parts:
+            return self._accumulate(x, wanted, graphs[0], receivers)
         edges = first.data.edges(graphs[0], receivers)
         who = None if first.data.who is None else first.data.who[graphs]  # [member, graph, particle]
         if options["augment"]:
@@ -170,6 +174,26 @@ class Stepper:
         self.sums += losses.detach()
         self.at += 1
 
+    def _accumulate(self, x, wanted: list[dict], graphs, receivers) -> None:
+        """The step of one member whose gradients are added up over parts of the receivers: memory is that of a part."""
+        first, whole = self.members[0], torch.zeros(1, 2, device=self.device)
+        wanted = [{name: values[0] for name, values in of.items()} for of in wanted]
+        there = wanted[0].get("there")
+        there = torch.ones(wanted[0]["acc"].shape[:2], device=self.device) if there is None else there
+        self.optimizer.zero_grad()
+        for part in first.parts(receivers, there):
+            edges = replace(first.data.edges(graphs, part), nodes=part)
+            normal = None
+            if first.model.config.gaussian:
+                normal = torch.randn(edges.index.size(1), self.width, generator=first.noise, device=self.device)
+            batch = x[0], wanted, edges, normal, self.components, self.weights[0], None
+            losses = self._losses(first.model, *batch, part)[None]
+            losses.sum().backward()
+            whole += losses.detach()
+        self.optimizer.step()
+        self.sums += whole
+        self.at += 1
+
     def _losses(self, model, x, wanted, edges, normal, components, weight, who, receivers=None) -> torch.Tensor:
         """Loss and weighted penalty [2] of one member on one batch; ``wanted``: see ``Trainer.wanted``; ``who``: bodies
         [graph, particle] or None; ``receivers``: whose errors count, if not all.
@@ -185,7 +209,7 @@ class Stepper:
         penalty = torch.zeros((), device=self.device)
         sent = message.float(), None if logvar is None else logvar.float()
         for k, variant in enumerate(self.penalised):
-            penalty = penalty + weight[k] * variant.penalty(*sent, first.n, graphs, first.dim)
+            penalty = penalty + weight[k] * variant.penalty(*sent, first.n, graphs, first.outputs)
         return torch.stack([loss, penalty])
 
     def _together(self, x, wanted, edges, normal, who) -> torch.Tensor:

@@ -34,6 +34,8 @@ from models import POWER_RATE, ModelConfig, keep_top
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
 CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
+AT_ONCE = 65_536  # edges that are evaluated at once where a graph has more of them than there is memory for
+JUDGED = 60_000  # edges to the receivers of such graphs that are validated on
 
 
 class Trainer:
@@ -62,12 +64,14 @@ class Trainer:
         self.variant, self.options, self.seed, self.device = VARIANTS[variant], options, seed, device
         self.bf16, self.checkpoint, self.identity = precision == "bf16", checkpoint, identity
         self.n, self.dim, self.chain = dataset.n, dataset.dim, dataset.meta.system.neighbours_only
+        self.outputs = dataset.outputs  # of messages as many components suffice
         held = set(dataset.meta.system.held)  # what holds them is no pair force
         self.free = [k for k in range(self.n) if k not in held]
+        self.in_parts = dataset.has_target  # a graph has more edges than there is memory for at once
         invariant = options["translation_invariant"]
         centre = () if scales is None or invariant else tuple(centre_of(dataset).tolist())
         inputs = Inputs(scales or ONE, invariant, centre, clock_of(dataset) if options.get("clock") else ())
-        self.unit = inputs.scales.acceleration  # of all accelerations here
+        self.unit = inputs.scales.output  # of all accelerations here, or of what stands in their place
         data = (
             like.data
             if like
@@ -115,6 +119,8 @@ class Trainer:
         by_body = data.typical is not None and options["loss"] in BY_BODY
         self.typical, self.typical_val = (data.typical, data.typical_val) if by_body else (None, None)
         length = self.labels.length
+        if self.in_parts:
+            self._judge_some()
         self.drawn = max(1, min(options["batch_size"], len(self.x)) // length)  # stretches a step
         self.batch = self.drawn * length
         self.steps_per_epoch = max(1, len(self.x) // self.batch)
@@ -181,6 +187,22 @@ class Trainer:
         drawn = [torch.randperm(self.n, generator=self.noise, device=self.device)[:count] for _ in range(self.batch)]
         return torch.cat([k * self.n + nodes for k, nodes in enumerate(drawn)])
 
+    def parts(self, receivers: torch.Tensor | None, there: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Receivers [node] of a step that are evaluated at once: of ``receivers`` (None: all) those that are ``there``
+        [graph, particle].
+        """
+        there = there.flatten() > 0
+        every = there.nonzero().squeeze(1) if receivers is None else receivers[there[receivers]]
+        return every.split(max(1, int(AT_ONCE * self.n / self.data.edges_a_frame)))
+
+    def _judge_some(self) -> None:
+        """Of validation graphs with more edges than ``JUDGED``, some receivers drawn at random, always the same."""
+        labels, generator = self.data.labels_val, torch.Generator().manual_seed(20061128)
+        share = JUDGED / (self.data.edges_a_frame * len(self.x_val))
+        there = torch.ones(labels.acc.shape[:2], device=self.device) if labels.there is None else labels.there.float()
+        chosen = (torch.rand(there.shape, generator=generator) < share).to(self.device)
+        self.data.labels_val = replace(labels, there=there * chosen)
+
     def loss(self, of: dict, nodes=None):
         """``prediction_loss`` of what there is by name: pred and acc [row, particle, dim] and, where there are such,
         typical (scales of accelerations, in place of one for all), noise and there [row, particle]. Of free particles,
@@ -206,7 +228,7 @@ class Trainer:
         if self.model.config.strengths and self.step == int(SETTLED * self.total):
             self.model.settle()
         if self.variant.schedule == "relax" and self.penalised and 0 < options["relax_at"] <= p:
-            keep_top(self.model, self.importance(), self.dim)
+            keep_top(self.model, self.importance(), self.outputs)
             self.penalised = False
             return True
         every = min(options["rank_every"] or self.steps_per_epoch, max(1, self.total // 20))
@@ -215,7 +237,12 @@ class Trainer:
             first = 0.0 if options["rank_every"] else min(1 / options["epochs"], options["prune_end"] / 2)
             start = max(options["prune_start"], first)
             target = components_kept(
-                p, start, max(options["prune_end"], start), options["message_dim"], self.dim, options["prune_schedule"]
+                p,
+                start,
+                max(options["prune_end"], start),
+                options["message_dim"],
+                self.outputs,
+                options["prune_schedule"],
             )
             if target < int(self.model.active.sum()):
                 keep_top(self.model, self.importance(), target)
@@ -238,9 +265,13 @@ class Trainer:
         """Features [node, column], edges and bodies [node] (or None) of these validation graphs, some at a time."""
         who = self.data.who_val
         for part in self.data.edges_val.batches(frames):
+            judged = None
+            if self.in_parts:
+                judged = (self.data.labels_val.there[part].flatten() > 0).nonzero().squeeze(1)
+            edges = self.data.edges_val(part, judged)
             yield (
                 self.x_val[part].flatten(0, 1),
-                self.data.edges_val(part),
+                edges if judged is None else replace(edges, nodes=judged),
                 None if who is None else who[part].flatten(),
             )
 

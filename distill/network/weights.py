@@ -23,6 +23,9 @@ LATER = (
     "additive_node",
     "clock",
     "strengths",
+    "outputs",
+    "target",
+    "radial",
 )  # options that came after published weights
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from distill.files import records
 from distill.files.arrays import stream_npz
 from distill.files.dataset import load_dataset
-from distill.files.fields import MESSAGE_FIELDS, ends_of
+from distill.files.fields import MESSAGE_FIELDS, TARGET_FIELDS, ends_of
 from distill.files.kinds import MessagesRecord, RunConfig, TrainedRecord
 from distill.files.messages import refuse_foreign
 from distill.files.names import messages_path, run_dir, run_name_of
@@ -101,6 +101,7 @@ def extract_messages(
             "properties": list(dataset.properties),
             "antisymmetric": model.config.antisymmetric,
             "network_error": config.skill.network if config.skill else None,
+            "target": dataset.has_target,
             "window": extraction.window,
             "reference": extraction.counted_from,
             "doubted": doubted(config.recipe, config.arguments),
@@ -148,14 +149,15 @@ def write(path: Path, extraction, trajectory, frame, record: Callable[[dict], by
         nonlocal missed, components
         batches = len(extraction.batches(trajectory, frame))
         for part in progress(extraction.parts(trajectory, frame), total=batches, desc="extract", unit="batch"):
-            missed += float(np.abs(part["acc_pred_i"] - part["acc_i"]).sum())
+            missed += float(np.abs(part[f"{learnt}_pred_i"] - part[f"{learnt}_i"]).sum())
             components = part["message"].shape[1]
             yield part
 
     def mae() -> float:
-        return missed / (edges * extraction.dataset.dim)
+        return missed / (edges * extraction.dataset.outputs)
 
-    fields = MESSAGE_FIELDS | ends_of(extraction.dataset.properties)
+    learnt, fields = ("target", TARGET_FIELDS) if extraction.dataset.has_target else ("acc", MESSAGE_FIELDS)
+    fields = fields | ends_of(extraction.dataset.properties)
     fix = "use fewer --max-graphs, or another disk for DISTILL_OUTPUTS"
     side = lambda digest: record({"edges": edges, "mae": mae(), "arrays_sha256": digest})  # noqa: E731
     stream_npz(path, parts(), {"edge": edges}, fields, fix, side)

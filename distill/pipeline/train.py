@@ -22,6 +22,7 @@ from distill.network.recipes import (
     box_changes,
     defaults,
     enough_epochs,
+    target_changes,
 )
 from distill.network.variants import VARIANTS
 from distill.pipeline import unknowns
@@ -85,7 +86,7 @@ def train(
         source, data = data, unknowns.without(data, found)
     else:
         source = data
-    if "acc" not in data.arrays and not positions_alone(data):
+    if data.learnt is None and not positions_alone(data):
         raise data.lacks("acc")
     own_edges = "has a periodic box" if data.periodic else "" if data.there.all() else "has particles that come and go"
     if own_edges and stack == "on":
@@ -163,7 +164,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     """The options of a run: the recipe's, for this variant and these data, overridden by those ``asked`` for, and what
     a network needs that has to learn what is not known of the bodies ``found``.
     """
-    options = defaults(recipe, variant, dataset.dim, dataset.n)
+    options = defaults(recipe, variant, dataset.outputs, dataset.n)
     check_variant(dataset, variant, asked, found)
     small = dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64) if quick else {}
     options |= small
@@ -177,8 +178,12 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
                     f"{relative(dataset.path)} has a periodic box, where absolute positions mean nothing",
                     f"leave {f'--no-{flag}' if isinstance(given, bool) else f'--{flag} {given:g}'} out",
                 )
-        changes = box_changes(recipe, options, dataset.n, edges_of(dataset, graphs_of(dataset, "train")).sample()[2])
+        edges = edges_of(dataset, graphs_of(dataset, "train")).sample()[2]
+        changes = box_changes(recipe, options, dataset.n, edges)
         options |= {k: v for k, v in changes.items() if not (quick and k == "epochs")}
+        if dataset.has_target:
+            changes = target_changes(recipe, options, dataset.n, edges)
+            options |= {k: v for k, v in changes.items() if not (quick and k == "hidden")}
     if positions_alone(dataset):  # the largest accelerations are those of which frames see the least
         options["close_sampling"] = 0.0
     options |= {k: v for k, v in asked.items() if k in options or k in FURTHER}
@@ -202,14 +207,14 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
         raise dataset.lacks("vel")
     if not asked.get("velocities", "vel" in dataset.arrays) and "velocities" not in VARIANTS[variant].without:
         options["velocities"] = False
-    able = "wide_masses" not in VARIANTS[variant].without
+    able = "wide_masses" not in VARIANTS[variant].without and not dataset.has_target
     if wide := able and wide_masses(dataset, recipe, options, asked.get("wide_masses")):
         options |= wide | ({} if "loss" in asked else {"loss": "sized"})
     for name in ("augment", "close_sampling", "motion_weight", VARIANTS[variant].weight):
         if name in options and not 0 <= options[name] < float("inf"):
             raise UserError(f"--{name.replace('_', '-')} is {options[name]}, expected 0 or a positive number")
-    if options.get("message_dim", dataset.dim) < dataset.dim:
-        raise UserError(f"--message-dim is {options['message_dim']}, expected at least {dataset.dim}")
+    if options.get("message_dim", dataset.outputs) < dataset.outputs:
+        raise UserError(f"--message-dim is {options['message_dim']}, expected at least {dataset.outputs}")
     if options["prune_end"] < options["prune_start"]:
         raise UserError("--prune-end lies before --prune-start")
     return options
@@ -219,6 +224,9 @@ def check_variant(dataset: Dataset, variant: str, asked: dict, found: Bodies | N
     """``UserError`` for data that a variant cannot have, and for flags that say nothing of its networks."""
     head = VARIANTS[variant]
     fix = "train another variant:  --variant l1"
+    if dataset.has_target and not (dataset.periodic and "box" in dataset.arrays):
+        found_is = f"{relative(dataset.path)} holds a 'target' and no 'box'"
+        raise UserError(f"{found_is}: networks of a number of every particle are for a periodic box", "add a 'box'")
     if lacking := [name for name in head.needs if name not in dataset.arrays]:
         found_is = f"{relative(dataset.path)} holds no '{lacking[0]}', which the variant '{variant}' needs"
         raise UserError(f"{found_is}: {head.why}", fix)

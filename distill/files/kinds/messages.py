@@ -15,7 +15,7 @@ class MessagesRecord(Made):
     split: str  # of the dataset
     graphs: int  # frames
     edges: int  # ordered pairs over all frames
-    mae: float  # of an acceleration component, over these frames
+    mae: float  # of an acceleration component (or of the target), over these frames
     variant: str  # as in config.json
     recipe: str  # as in config.json
     n: int  # particles
@@ -24,6 +24,7 @@ class MessagesRecord(Made):
     antisymmetric: bool  # the network's messages obey e_ij = -e_ji
     network_error: float | None = None  # ``skill.network`` of config.json: the network's when it was trained
     reference: float | None = None  # distance from which ``energy_pair`` counts; null: messages are no energies
+    target: bool = False  # receivers have a ``target`` in place of an acceleration
     window: int | None = None  # frames of a window, which a graph is then; null: of single frames
     doubted: list[str] = none(list)  # assumptions that flags of train.py switched off: later stages make none of them
     dataset: str  # name of the dataset
