@@ -254,7 +254,7 @@ def test_the_stages_train_and_extract_and_those_of_forces_refuse(dataset, monkey
     with pytest.raises(UserError, match="halos"):
         distill.fit_linear(run)
     with pytest.raises(UserError, match="halos"):
-        distill.symbolic_reg(run)
+        distill.search_law(run)
 
 
 def test_gradients_add_up_over_parts(dataset, tmp_path, monkeypatch):
