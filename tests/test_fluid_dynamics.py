@@ -24,7 +24,7 @@ HEAT = BOLTZMANN * T / MASS
 
 
 def truth():
-    return PairAcceleration(lambda r: radial_force(SYSTEM, r, SYSTEM.ends), MASS, BOX, SYSTEM.cutoff)
+    return PairAcceleration(lambda r, i, j: radial_force(SYSTEM, r, SYSTEM.ends(N, i, j)), MASS, BOX, SYSTEM.cutoff)
 
 
 def start(seed=0):
@@ -105,7 +105,7 @@ def test_a_bath_holds_the_fluid_at_its_temperature_and_a_seed_repeats(warm):
 def test_a_run_that_blows_up_says_so_and_returns_what_it_had(warm):
     hot = move(lambda x, v: 50 * v, *warm, 0.002, 10, 21, HEAT)
     assert "kinetic temperature" in hot.failed and 1 < len(hot.pos) < 21
-    bad = PairAcceleration(lambda r: np.where(r < 4.0, np.inf, 0.0) - np.inf, MASS, BOX, 5.0)
+    bad = PairAcceleration(lambda r, i, j: np.where(r < 4.0, np.inf, 0.0) - np.inf, MASS, BOX, 5.0)
     found = move(bad, *warm, 0.002, 10, 21, HEAT)
     assert found.failed and len(found.pos) == 1
 
@@ -118,7 +118,11 @@ def test_the_clock_ends_a_run_and_that_is_no_failure(warm):
 def test_node_terms_of_a_law_act_beside_its_pairs(warm):
     law = Law(__import__("sympy").Float(0.0), {"drag": 2.0}, cutoff=5.5)
     acceleration = PairAcceleration(
-        law.radial, MASS, BOX, 5.5, lambda vel: law.node_force(State(vel, {"mass": np.full(N, MASS)}))
+        lambda r, i, j: law.radial(r),
+        MASS,
+        BOX,
+        5.5,
+        lambda vel: law.node_force(State(vel, {"mass": np.full(N, MASS)})),
     )
     np.testing.assert_allclose(acceleration(*warm), -2.0 * warm[1] / MASS)
 
@@ -138,7 +142,7 @@ def test_the_network_sees_the_edges_of_a_fresh_search_and_predicts_the_same(warm
             r_spread=0.7,
         )
     ).eval()
-    acceleration = NetworkAcceleration(model, MASS, BOX, 5.0)
+    acceleration = NetworkAcceleration(model, SYSTEM.particles(N), BOX, 5.0)
     acceleration(*warm)
     moved = warm[0] + 0.2 * np.random.default_rng(0).uniform(-1, 1, size=(N, 3))
     found, wanted = acceleration.edges(moved), radius_graph(moved, BOX, 5.0)

@@ -59,12 +59,13 @@ def test_the_law_in_the_usual_units():
     system = SYSTEMS["lj"]
     bottom = 2 ** (1 / 6) * 3.4
     one = (system.mass, system.mass, 0.0, 0.0)
+    ends = system.ends(2, 0, 1)
     assert system.potential(bottom, *one, np) / 10 == pytest.approx(-0.995792)  # 0.1 kJ/mol -> kJ/mol
     assert system.potential(3.4, *one, np) == pytest.approx(0)
     from distill.physics.system import radial_force
 
     r = np.array([bottom, 3.4])
-    force = radial_force(system, r, system.ends)
+    force = radial_force(system, r, ends)
     # f(sigma) = 24 epsilon/sigma, in kJ/mol and nm
     np.testing.assert_allclose(force, [0, 24 * 0.995792 / 0.34], atol=1e-9)
 

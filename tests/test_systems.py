@@ -47,7 +47,7 @@ def test_table_is_complete():
     expected = "spring r1 r2 charge damped discontinuous superposition string string_ball"
     expected += " saturating relativistic mond"
     expected += " trap off_centre_well quadratic_drag magnetic uniform non_reciprocal alignment transverse modulated"
-    expected += " screened finite_range two_species mixture predator_prey lj"
+    expected += " screened finite_range two_species mixture predator_prey lj kob_andersen"
     assert list(SYSTEMS) == expected.split()
     for name, system in SYSTEMS.items():
         assert system.name == name and system.summary and system.source and system.dt > 0

@@ -22,7 +22,6 @@ from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_float, positive_int
 
 HOTTER = (2, 3)  # times the dataset's temperature
-DENSITIES = {"dilute": 0.05, "dense": 0.8}  # atoms per sigma^3
 LIKE = 0.2  # a set whose density is that close to the dataset's own, relatively, says nothing new
 EQUILIBRATION = 25.0  # ps at most: forces lose their memory in a few
 SPACING = 1.0  # ps between the frames of a set
@@ -90,7 +89,7 @@ def variants(plan: Plan) -> dict[str, tuple[Settings, str]]:
     for factor in HOTTER:
         t = factor * base.temperature
         out[f"hotter_{t:.0f}K"] = replace(base, temperature=t), f"at {t:.4g} K in place of {base.temperature:.4g} K"
-    for name, density in DENSITIES.items():
+    for name, density in base.system.mixture.elsewhere:
         what = f"at the reduced density {density:g} in place of {base.reduced_density:.4g}"
         out[name] = replace(base, reduced_density=density), what
     out["more_particles"] = replace(base, n=plan.particles), f"of {plan.particles} atoms in place of {base.n}"
@@ -130,7 +129,7 @@ def make_sets(system: LennardJones, plan: Plan, threads: int = 1) -> Made:
     skipped = {}
     for name, (settings, what) in variants(plan).items():
         density = settings.reduced_density
-        if name in DENSITIES and abs(density / base.reduced_density - 1) < LIKE:
+        if name in dict(base.system.mixture.elsewhere) and abs(density / base.reduced_density - 1) < LIKE:
             skipped[name] = f"the dataset has the reduced density {base.reduced_density:.4g} itself"
             continue
         try:

@@ -1,4 +1,4 @@
-"""Dynamics of a fluid of equal particles in a periodic box under any force: pair law, true law or network.
+"""Dynamics of a fluid of particles of one mass in a periodic box under any force: pair law, true law or network.
 
 The Langevin splitting BAOAB (B. Leimkuhler, C. Matthews, Appl. Math. Res. Express 2013, 34); without friction it is
 velocity Verlet, at constant energy. Pairs come from a Verlet list: those within the cutoff
@@ -59,37 +59,51 @@ class VerletList:
         dx = self._difference @ pos - self._shift
         return dx, np.sqrt(np.einsum("ij,ij->i", dx, dx))
 
-    def sums(self, pair) -> np.ndarray:
-        """Of ``pair [pair, dim]``, a force on i: the sums over pairs [particle, dim], j taking the opposite."""
-        return self._sum @ pair
+    def sums(self, pair, other=None) -> np.ndarray:
+        """Of ``pair [pair, dim]``, a force on i: the sums over pairs [particle, dim]. j feels ``other [pair, dim]``, or
+        where there is none the opposite.
+        """
+        if other is None:
+            return self._sum @ pair
+        return 0.5 * (self._sum @ (pair - other) + abs(self._sum) @ (pair + other))
 
 
 class PairAcceleration:
-    """Accelerations [particle, dim] of (pos, vel) under ``radial(r) -> f [pair]``, zero beyond ``cutoff``.
+    """Accelerations [particle, dim] of (pos, vel) under ``radial(r, i, j) -> f [pair]`` on i, zero beyond ``cutoff``.
 
-    ``mass``: of every particle; ``node``: function vel -> force [particle, dim] that no pair makes, or None.
+    ``mass``: of every particle; ``node``: function vel -> force [particle, dim] that no pair makes, or None;
+    ``mutual``: whether f is the same for j, so that it need not be asked.
     """
 
-    def __init__(self, radial: Callable, mass: float, box, cutoff: float, node: Callable | None = None):
-        self.radial, self.mass, self.cutoff, self.node = radial, mass, cutoff, node
+    def __init__(
+        self, radial: Callable, mass: float, box, cutoff: float, node: Callable | None = None, mutual: bool = True
+    ):
+        self.radial, self.mass, self.cutoff, self.node, self.mutual = radial, mass, cutoff, node, mutual
         self.list = VerletList(box, cutoff)
 
     def __call__(self, pos, vel) -> np.ndarray:
         self.list.update(pos)
         dx, r = self.list.distances(pos)
         near = np.flatnonzero((r <= self.cutoff) & (r > 0))
-        weight = np.zeros(len(r))
+        i, j, weight = self.list.i[near], self.list.j[near], np.zeros((2, len(r)))
         with np.errstate(all="ignore"):  # what is not finite ends the run
-            weight[near] = self.radial(r[near]) / r[near]
-        force = self.list.sums(weight[:, None] * dx)
+            weight[0, near] = self.radial(r[near], i, j) / r[near]
+            if not self.mutual:
+                weight[1, near] = self.radial(r[near], j, i) / r[near]
+        own = weight[0][:, None] * dx
+        force = self.list.sums(own, None if self.mutual else -weight[1][:, None] * dx)
         return (force if self.node is None else force + self.node(vel)) / self.mass
 
 
 class NetworkAcceleration:
-    """Accelerations [particle, dim] of (pos, vel) as the network predicts them, on the pairs within ``cutoff``."""
+    """Accelerations [particle, dim] of (pos, vel) as the network predicts them, on the pairs within ``cutoff``.
 
-    def __init__(self, model, mass: float, box, cutoff: float):
-        self.model, self.mass, self.cutoff = model, mass, cutoff
+    ``properties``: name -> [particle].
+    """
+
+    def __init__(self, model, properties: dict, box, cutoff: float):
+        self.model, self.cutoff = model, cutoff
+        self.properties = {name: np.asarray(value, dtype=float)[None] for name, value in properties.items()}
         self.device = next(model.parameters()).device
         self.list = VerletList(box, cutoff)
 
@@ -111,8 +125,7 @@ class NetworkAcceleration:
 
         found, n = self.edges(pos), len(pos)
         source = FrameEdges(lambda _: found, n, self.device)
-        properties = {"mass": np.full((1, n), self.mass), "charge": np.zeros((1, n))}
-        return accelerations(self.model, source, pos[None], vel[None], properties)[0]
+        return accelerations(self.model, source, pos[None], vel[None], self.properties)[0]
 
 
 def baoab(pos, vel, acc, dt, acceleration: Callable, bath: Callable):

@@ -64,14 +64,23 @@ def _draw_energy(axis, constant_energy):
     axis.legend(fontsize=7)
 
 
-def pair_force(r, found, true=None, label: str = "pair force f(r), kJ/mol/nm") -> Figure:
-    """f(r) of the law and of the truth (None where unknown) over ``r [sample]``: the well, and the difference.
+def pair_forces(r, curves: dict, unit: str) -> Figure:
+    """f(r) of the law and of the truth over ``r [sample]`` for every pair of species: the well, and the difference.
 
-    The first panel ends a few well depths up: over all distances of a fluid only the wall would be seen.
+    ``curves``: name of the pair -> f of law and truth [sample], the latter None where it is not known. The first panel
+    ends a few well depths up: over all distances of a fluid only the wall would be seen.
     """
+    wide = 1 if any(true is None for _, true in curves.values()) else 2
+    figure = Figure(figsize=(3.8 * wide + 0.8, 3.2 * len(curves)), layout="constrained")
+    for (name, (found, true)), axes in zip(
+        curves.items(), figure.subplots(len(curves), wide, squeeze=False), strict=True
+    ):
+        _draw_force(axes, r, found, true, f"pair force f{f'_{name}' if name else ''}(r), {unit}")
+    return figure
+
+
+def _draw_force(axes, r, found, true, label: str) -> None:
     found = np.asarray(found, dtype=float)
-    figure = Figure(figsize=(8.4, 3.2) if true is not None else (4.6, 3.2), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, 1 if true is None else 2))
     finite = found[np.isfinite(found)]
     depth = -float(finite.min(initial=0.0)) or float(np.abs(finite).max(initial=1.0))
     axes[0].axhline(0, color=MUTED, lw=0.8)
@@ -87,4 +96,3 @@ def pair_force(r, found, true=None, label: str = "pair force f(r), kJ/mol/nm") -
         axes[1].plot(r, np.abs(true), color=INK, lw=1.0, alpha=0.4, label="|truth|")
         axes[1].set(yscale="log", xlabel="r, A", ylabel=label)
         axes[1].legend(fontsize=8)
-    return figure

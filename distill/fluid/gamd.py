@@ -111,13 +111,11 @@ def read(folder: Path, box, system: LennardJones, spacing: float, most: int | No
     pos = wrap(pos, box)
     report = {"seeds": list(files), "positions": "wrapped into [0, box)", "labels": "the files' forces over the mass"}
     report |= _against_law(system, folder, box, pos, force)
-    shape = (len(files), n)
     return {
         "pos": pos,
         "vel": vel * METRES_PER_SECOND,
         "acc": force / system.mass,
-        "mass": np.full(shape, system.mass),
-        "charge": np.zeros(shape),
+        **{name: np.tile(value, (len(files), 1)) for name, value in system.particles(n).items()},
         "t": spacing * np.arange(count),
         "box": box,
         "cutoff": np.float64(system.cutoff),

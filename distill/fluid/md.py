@@ -1,4 +1,4 @@
-"""Molecular dynamics of a Lennard-Jones fluid: independent simulations, labelled with the analytic pair law.
+"""Molecular dynamics of Lennard-Jones fluids: independent simulations, labelled with the analytic pair law.
 
 An engine (``md_openmm``, ``md_jax``) only moves the atoms. The accelerations that a dataset holds
 are computed here in 64 bits from the positions as stored, by ``System.law`` through the nearest image, and the
@@ -54,9 +54,9 @@ def check(settings: Settings) -> None:
             f" {settings.n} atoms have the reduced density {settings.reduced_density:g}",
             f"use --cutoff {np.floor(100 * half) / 100:g} or less, more --n, or a smaller --reduced-density",
         )
-    if settings.reduced_density > 1.2:
+    if settings.reduced_density > (most := settings.system.mixture.densest):
         raise UserError(
-            f"--reduced-density is {settings.reduced_density:g}, expected at most 1.2: argon is solid there"
+            f"--reduced-density is {settings.reduced_density:g}, expected at most {most:g}: the fluid is solid there"
         )
 
 
@@ -69,11 +69,12 @@ def pair_sums(system: LennardJones, pos, box) -> tuple[np.ndarray, float, float,
     Forces in kJ/mol/nm, the energy (shifted to zero at the cutoff) in kJ/mol, the virial sum r f in (kJ/mol/nm) A.
     """
     i, j, dx, r = close_pairs(pos, box, system.cutoff)
-    f = radial_force(system, r, system.ends)
-    pair = (f / r)[:, None] * dx
     n = len(pos)
+    ends = system.ends(n, i, j)
+    f = radial_force(system, r, ends)
+    pair = (f / r)[:, None] * dx
     force = np.stack([np.bincount(i, p, n) - np.bincount(j, p, n) for p in pair.T], axis=1)
-    above, shift = (pair_potential(system, at, system.ends) for at in (r, system.cutoff))
+    above, shift = (pair_potential(system, at, ends) for at in (r, system.cutoff))
     energy = (above - shift).sum() / KJ_PER_MOL
     return force, float(energy), float((r * f).sum()), float(r.min(initial=np.inf))
 
@@ -107,8 +108,8 @@ def closest_of(rows: list[dict]) -> float | None:
 def simulate(settings: Settings, trajectories: int, engine: str, threads: int = 1) -> dict:
     """Run ``trajectories`` independent simulations, ``threads`` of them at a time; the number changes no bit.
 
-    Returns ``pos`` (wrapped into the box)``, vel, acc [trajectory, frame, particle, dim]``, ``mass, charge
-    [trajectory, particle]``, ``t [frame]``, ``box [dim]``, ``cutoff`` and ``report`` (a dict); float64.
+    Returns ``pos`` (wrapped into the box)``, vel, acc [trajectory, frame, particle, dim]``, the properties
+    ``[trajectory, particle]``, ``t [frame]``, ``box [dim]``, ``cutoff`` and ``report`` (a dict); float64.
     Frame 0 comes after the equilibration. ``UserError`` if a simulation blows up.
     """
     check(settings)
@@ -148,8 +149,7 @@ def simulate(settings: Settings, trajectories: int, engine: str, threads: int = 
     system = settings.system
     report = _report(settings, integrator.version(), arrays["vel"], rows)
     return arrays | {
-        "mass": np.full(shape[::2], system.mass),
-        "charge": np.zeros(shape[::2]),
+        **{name: np.tile(value, (trajectories, 1)) for name, value in system.particles(settings.n).items()},
         "t": settings.every * settings.dt * np.arange(settings.frames),
         "box": settings.box,
         "cutoff": np.float64(system.cutoff),

@@ -76,15 +76,43 @@ def _run(settings, k, tick):
     return pos, vel, force
 
 
-def _context(settings, integrator, pos):
-    system, forces = openmm.System(), openmm.NonbondedForce()
-    forces.setNonbondedMethod(openmm.NonbondedForce.CutoffPeriodic)
-    forces.setCutoffDistance(settings.system.cutoff * NM)
-    forces.setUseSwitchingFunction(False)
+def _equal_pairs(system, n):
+    """Forces of OpenMM's own between particles of one species."""
+    forces = openmm.NonbondedForce()
     forces.setUseDispersionCorrection(False)
+    for _ in range(n):
+        forces.addParticle(0.0, system.sigma * NM, system.epsilon)
+    return forces
+
+
+def _any_pairs(system, n):
+    """Forces with sigma and epsilon by the species of both particles, which no rule of combination need give.
+
+    Written as one polynomial in ones and zeros of the species: the same from a table took OpenMM forty times as long.
+    """
+    twelfth, sixth = [], []
+    for a, b, *_ in system.mixture.ratios:
+        width, depth = system.pair(a, b)
+        share = f"{a}1*{b}2" if a == b else f"({a}1*{b}2 + {b}1*{a}2)"
+        for power, terms in ((12, twelfth), (6, sixth)):
+            terms.append(f"{4 * depth * (width * NM) ** power!r}*{share}")
+    text = f"(twelfth*far - sixth)*far; far = 1/r^6; twelfth = {' + '.join(twelfth)}; sixth = {' + '.join(sixth)}"
+    forces = openmm.CustomNonbondedForce(text)
+    for level in system.mixture.levels:
+        forces.addPerParticleParameter(level)
+    for kind in system.mixture.of(n):
+        forces.addParticle([float(kind == k) for k in range(len(system.mixture.levels))])
+    return forces
+
+
+def _context(settings, integrator, pos):
+    system = openmm.System()
     for _ in range(settings.n):
         system.addParticle(settings.system.atom_mass)
-        forces.addParticle(0.0, settings.system.sigma * NM, settings.system.epsilon)
+    forces = (_any_pairs if settings.system.mixture.indicators else _equal_pairs)(settings.system, settings.n)
+    forces.setNonbondedMethod(forces.CutoffPeriodic)
+    forces.setCutoffDistance(settings.system.cutoff * NM)
+    forces.setUseSwitchingFunction(False)
     system.addForce(forces)
     if settings.thermostat == "nose-hoover" and not isinstance(integrator, openmm.LangevinMiddleIntegrator):
         system.addForce(openmm.CMMotionRemover())  # or the chain counts the momentum among what it heats

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from distill.files.properties import at, of_pairs
 from distill.files.storage import finite_or_none
 from distill.fluid import md
 from distill.fluid.dynamics import Motion, NetworkAcceleration, PairAcceleration, move
@@ -73,14 +74,23 @@ def true_energy(system: LennardJones, motion: Motion, box) -> tuple[np.ndarray, 
 # ---------------------------------------------------------------- the runs
 
 
-def accelerations(system: LennardJones, law, model, mass: float, box, cutoff: float) -> dict:
-    """name -> function that makes a fresh acceleration (pos, vel) -> [particle, dim]."""
-    ends = system.ends
-    node = (lambda vel: law.node_force(State(vel, {"mass": np.full(len(vel), mass)}))) if law.node else None
+def accelerations(system: LennardJones, law, model, n: int, box, cutoff: float) -> dict:
+    """name -> function that makes a fresh acceleration (pos, vel) -> [particle, dim] of ``n`` particles."""
+    mass, own = system.mass, system.particles(n)
+
+    def ends(i, j):
+        return of_pairs(at(own, i), at(own, j))
+
+    node = (lambda vel: law.node_force(State(vel, own))) if law.node else None
+    mutual = all(f == law.cases[case.mirrored] for case, f in law.cases.items())
     return {
-        "truth": lambda: PairAcceleration(lambda r: radial_force(system, r, ends), mass, box, system.cutoff),
-        "law": lambda: PairAcceleration(lambda r: law.radial(r, **ends), mass, box, law.cutoff, node),
-        "gnn": lambda: NetworkAcceleration(model, mass, box, cutoff),
+        "truth": lambda: PairAcceleration(
+            lambda r, i, j: radial_force(system, r, ends(i, j)), mass, box, system.cutoff
+        ),
+        "law": lambda: PairAcceleration(
+            lambda r, i, j: law.radial(r, **ends(i, j)), mass, box, law.cutoff, node, mutual
+        ),
+        "gnn": lambda: NetworkAcceleration(model, own, box, cutoff),
     }
 
 
@@ -93,7 +103,7 @@ def compare(law, model, reference: dict, bath: Settings, starts: int, cutoff: fl
     """
     pos, vel, box = (reference[k] for k in ("pos", "vel", "box"))
     system, mass, n = bath.system, bath.system.mass, pos.shape[2]
-    makers = accelerations(system, law, model, mass, box, cutoff)
+    makers = accelerations(system, law, model, n, box, cutoff)
     heat = BOLTZMANN * bath.temperature / mass
     short = max(2, round(SHARE * (bath.frames - 1)) + 1)
     motions: dict = {"warm": {}, "isolated": {}}

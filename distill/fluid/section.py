@@ -3,11 +3,13 @@
 import numpy as np
 
 from distill.files.kinds import Generalization, LawRecord
-from distill.files.properties import VARIABLES
+from distill.files.properties import ordered, variables, with_symbol
 from distill.fluid import figures
 from distill.fluid.figures import NAMES
+from distill.fluid.sigma_epsilon import by_pair
 from distill.formulas.text import parse
 from distill.physics.law import Law
+from distill.physics.terms.cases import cases
 from distill.report import plots
 from distill.report.page import image, table, text, tile
 from distill.report.page import shown as cell
@@ -48,10 +50,12 @@ def with_error(one: dict) -> str:
 def lines(law: LawRecord, result: Generalization) -> list[str]:
     """For the terminal; none for a system that is no fluid."""
     out, r = [], result.rollouts
-    for name in ("sigma", "epsilon") if law.lennard_jones else ():
-        one = law.lennard_jones[name]
-        true = "" if one["true"] is None else f" (true {shown(one['true'], 6)})"
-        out.append(f"{name:<16} {measured(one)}{true}")
+    for pair, found in by_pair(law.lennard_jones).items():
+        if found is None:
+            out.append(f"{f'force of {pair}':<16} not a/r^13 - b/r^7")
+        for name in ("sigma", "epsilon") if found else ():
+            true = "" if found[name]["true"] is None else f" (true {shown(found[name]['true'], 6)})"
+            out.append(f"{f'{name} {pair}':<16} {measured(found[name])}{true}")
     out += [f"not simulated    {name}: {why}" for name, why in result.skipped_sets.items()]
     if not of_fluid(r):
         return out
@@ -94,29 +98,46 @@ def law_parts(m) -> list[str]:
     """Sigma and epsilon of the law found, and its f(r) beside the true one: below the law."""
     if not m.cut_off:
         return []
-    found, body = m.law.lennard_jones, ""
-    if found:
-        rows = []
-        for name in ("sigma", "epsilon"):
-            one = found[name]
+    found, body, rows = m.law.lennard_jones, "", []
+    for pair, of_pair in by_pair(found).items():
+        if of_pair is None:
+            rows.append([text(f"force of {pair}"), "not of the form", "—"])
+        for name in ("sigma", "epsilon") if of_pair else ():
+            one = of_pair[name]
             true = "—" if one["true"] is None else f"{cell(one['true'], 6)} {text(one['unit'] or '')}"
-            rows.append([name, text(measured(one)), true])
+            rows.append([text(f"{name} {pair}"), text(measured(one)), true])
+    if found:
         body += table(["parameter", "found", "true"], rows, f"The law is {text(found['form'])}: {text(found['what'])}.")
     else:
         body += '<p class="note">The law is not of the form a/r^13 - b/r^7: it has no sigma and epsilon.</p>'
     top, ranges = m.law.cutoff, m.law.verdict.ranges
     r = np.linspace(ranges["near"][0] if ranges else 0.3 * top, top, POINTS)
-    ends = {"m_i": 1.0, "m_j": 1.0, "q_i": 0.0, "q_j": 0.0}
-    laws = [parse(one.text, VARIABLES) if one else None for one in (m.law.pair, m.law.truth)]
-    values = [None if law is None else Law(law).radial(r, **ends) for law in laws]
-    label = f"pair force f(r), {'kJ/mol/nm' if m.units else 'units of the data'}"
+    label = f"{'kJ/mol/nm' if m.units else 'units of the data'}"
     figure = image(
-        plots.save_bytes(figures.pair_force(r, *values, label)),
+        plots.save_bytes(figures.pair_forces(r, curves(m.law, r), label)),
         "Pair force of law and truth",
         "f(r) from the smallest distance of the data to the cutoff, for masses of 1; left clipped so that"
         " the well is seen.",
     )
     return [f"<h3>As a pair potential</h3>{body}{figure}"]
+
+
+def curves(law: LawRecord, r: np.ndarray) -> dict[str, tuple]:
+    """f ``[sample]`` at ``r`` of the law and of the truth (None: not known) for masses of 1, by the name of the pair of
+    species, one without a name where there is one species.
+    """
+    names = {with_symbol(name[:-2]).name for name in law.pair.variables if name[-2:] == "_i"}
+    both = [
+        Law(parse(one.text, variables(names)), properties=ordered(names)) if one else None
+        for one in (law.pair, law.truth)
+    ]
+    kinds = {case.name: case for case in cases(ordered(names)) if case.receiver <= case.sender} or {"": None}
+    out = {}
+    for name, case in kinds.items():
+        ends = {v: 0.0 for v in variables(names)[1:]} | {"m_i": 1.0, "m_j": 1.0}
+        ends |= dict.fromkeys(case.variables, 1.0) if case else {}
+        out[name] = tuple(one and one.radial(r, **ends) for one in both)
+    return out
 
 
 def tiles(m) -> list[str]:

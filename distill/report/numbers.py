@@ -67,8 +67,11 @@ def law_numbers(law: LawRecord) -> dict:
         elif name != CONTROL and rival.verdict:  # nothing could be read: that is no law
             row[f"{name}_before_refit_recovered"] = False
     for prefix, found in (("", law.lennard_jones), ("from_messages_", law.from_messages.lennard_jones)):
-        known = {name: (found or {}).get(name) or {} for name in ("sigma", "epsilon")}
-        row |= {f"{prefix}{k}_off": one["value"] / one["true"] - 1 for k, one in known.items() if one.get("true")}
+        pairs = list((found or {}).get("pairs", {"": found or {}}).values())  # of a mixture, or the only one
+        for name in ("sigma", "epsilon"):
+            known = [one[name] for one in pairs if one and (one.get(name) or {}).get("true")]
+            if known and len(known) == len(pairs):  # the worst pair; none where one has no such parameter
+                row[f"{prefix}{name}_off"] = max((one["value"] / one["true"] - 1 for one in known), key=abs)
     row["chosen_share"] = law.refinement.chosen_share
     row |= {f"acceleration_error_{k}": getattr(law.acceleration_error, k) for k in ("law", "gnn")}
     return row | {"symbolic_s": law.seconds}

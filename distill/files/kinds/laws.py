@@ -100,7 +100,7 @@ class LawRecord(Made):
     data_verdict: DataVerdict  # without the truth
     polish: Polish | None = None  # where positions were observed
     force_in_file: ForceScores | None = None  # the law's pair force against the ``force`` of messages made elsewhere
-    lennard_jones: dict | None = None  # sigma and epsilon with errors, where the law has that form
+    lennard_jones: dict | None = None  # sigma and epsilon with errors, where it has that form; of a mixture ``pairs``
     hamiltonian: Hamiltonian | None = None  # of networks of energies: the law as one
     node_search: NodeSearch | None = None  # where the target node was searched
     node_choice: NodeChoice | None = None  # where a response was looked for
