@@ -13,7 +13,7 @@ import distill
 from distill.files import records
 from distill.files.dataset import load_dataset
 from distill.files.kinds import Generalization, LawRecord, SystemRecord
-from distill.files.properties import variables
+from distill.files.properties import of_edges, variables
 from distill.fluid import md, section, sigma_epsilon
 from distill.fluid.dynamics import PairAcceleration
 from distill.fluid.lennard_jones import KOB_ANDERSEN, lennard_jones
@@ -24,10 +24,11 @@ from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law, law_of_system
 from distill.physics.neighbours import minimum_image
 from distill.physics.record import describe, system_of
-from distill.physics.system import radial_force
+from distill.physics.system import pair_potential, radial_force
 from distill.physics.systems import SYSTEMS
 from distill.physics.terms.cases import groups_of_all
 from distill.report.numbers import law_numbers
+from distill.search.targets import searches
 from distill.shell import paths
 from distill.splines.observations import observations
 
@@ -171,6 +172,23 @@ def test_sigma_and_epsilon_of_every_pair_with_errors(written):
     assert list(curves) == ["AA", "AB", "BB"] and curves["AB"][1] is None
     wanted = 240 * 1.493688 / 2.72 * (2 * (2.72 / r) ** 13 - (2.72 / r) ** 7)
     np.testing.assert_allclose(curves["AB"][0], wanted, rtol=1e-3, atol=0.05)
+
+
+def test_energies_are_searched_pair_by_pair(written):
+    """Each target is the energy of one pair of species, whatever the others have."""
+    edges = observations(written, "train", 100, 0)
+    system, ends = system_of(written.meta.system), of_edges(edges)
+    edges["energy_pair"] = pair_potential(system, ends["r"], ends) - pair_potential(system, 0 * ends["r"] + 5.0, ends)
+    groups = groups_of_all(WHOLE.properties, ordered=False)
+    found = searches(("potential",), edges, None, None, None, rows=300, groups=groups)
+    assert [target.name for target in found] == ["potential_AA", "potential_AB", "potential_BB"]
+    for target, (width, depth) in zip(found, PUBLISHED.values(), strict=True):
+        (far, near), r = ((width * 3.4 / at) ** 6 for at in (5.0, target.features["r"])), target.features["r"]
+        wanted = 4 * depth * 9.95792 * (near**2 - near - far**2 + far)
+        np.testing.assert_allclose(target.y, wanted, atol=1e-4 * np.abs(wanted).max())
+        assert list(target.features) == ["r"] and len(r) > 50
+    whole = searches(("potential",), edges, None, None, None, rows=300)
+    assert [target.name for target in whole] == ["potential"] and len(whole[0].y) == 300
 
 
 def test_pairs_of_another_form_have_no_sigma_and_the_others_keep_theirs():

@@ -11,11 +11,12 @@ from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, symbols_for, to_text
 from distill.formulas.tree import complexity
 from distill.law import potential
-from distill.law.sources import sharpened
+from distill.law.sources import sharpened_for
 from distill.messages.energies import PER_EDGE, are_energies
 from distill.physics.law import Law
 from distill.physics.terms.values import is_number
 from distill.search.registry import MESSAGES
+from distill.search.targets import of_group
 
 NAME = "hamiltonian"  # of the entry in law.json
 DRAG = "drag"
@@ -31,7 +32,9 @@ def account(forces, fronts: dict, law: Law, own, judge) -> dict | None:
     r = forces.messages["r"].astype(float)
     low, high = float(r.min()), float(r.max())
     found = slope_of(law.pair, low, high) if potential.is_mutual(law.pair, law.properties) else None
-    energy = fronts.get("potential") and read_potential(fronts["potential"].expr, forces, own, judge, (low, high))
+    names = [of_group("potential", group) for group in own.source.groups] or ["potential"]
+    searched = [fronts[name].expr for name in names if fronts.get(name)]
+    energy = read_potential(searched, forces, own, judge, (low, high)) if len(searched) == len(names) else None
     kinetic = fronts.get("kinetic") and read_kinetic(fronts["kinetic"].expr, forces.messages, judge.system)
     return written(law, found) | {
         "per_edge": PER_EDGE,
@@ -86,13 +89,20 @@ def _proper(term: sp.Expr, variable: sp.Symbol) -> sp.Expr:
     return term if whole == 0 else sp.expand(whole) + sp.factor_terms(rest) / below
 
 
-def read_potential(expr: sp.Expr, forces, own, judge, distances) -> dict | None:
-    """As ``kinds.ReadEnergy``, of the formula that was searched in the energies of pairs."""
-    energy = with_variable(expr, _R)
-    if energy == 0:
+def read_potential(searched: list[sp.Expr], forces, own, judge, distances) -> dict | None:
+    """As ``kinds.ReadEnergy``, of the formulas that were searched in the energies of pairs: one, or one for every group
+    of pairs of levels.
+    """
+    each = [with_variable(expr, _R) for expr in searched]
+    if 0 in each:
         return None
-    ground = judge.ground
-    force = ground.canonical(sharpened(-energy.diff(_R), forces.main.force, forces.messages, ground.units))
+    ground, groups = judge.ground, own.source.groups or (None,)
+    both = {"force": forces.main.force, "messages": forces.messages, "units": ground.units}
+    slopes = [ground.canonical(sharpened_for(g, -e.diff(_R), **both)) for g, e in zip(groups, each, strict=True)]
+    energy, force = (
+        sp.Add(*[f if group is None else group.whole(f) for group, f in zip(groups, functions, strict=True)])
+        for functions in (each, slopes)
+    )
     verdict = judge.verdict(replace(own.before, pair=force))
     whole = slope_of(force, *distances)
     return {

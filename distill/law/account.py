@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sympy as sp
 
-from distill.files.properties import category_of, in_messages, message_fields, numerical, of_edges, variables
+from distill.files.properties import variables
 from distill.files.storage import finite_or_none
 from distill.formulas.families import propose
 from distill.formulas.latex import to_latex
@@ -33,7 +33,7 @@ from distill.law.receivers import (
 )
 from distill.law.remains import residuals
 from distill.law.remains.scene import of_dataset, of_receivers
-from distill.law.sources import Source, sharpened
+from distill.law.sources import Source, sharpened, sharpened_for
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics import record
@@ -48,7 +48,6 @@ from distill.shell import extensions
 from distill.statistics.metrics import beyond_noise
 
 CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen before the refit
-READ = ("r", "dx")  # of edges, beside numbers of both ends, by which formulas are sharpened
 QUICK = {"small": 200, "large": 400, "held_out": 400}
 IN_A_BOX = {"small": 200, "large": 2000, "held_out": 1000}  # receivers, of some 60 senders each
 QUICK_IN_A_BOX = {"small": 60, "large": 120, "held_out": 120}
@@ -135,11 +134,8 @@ def read_by_group(
     """
     units, starts, rows = own.units, {}, {}
     for group in (g for g in source.groups if g.name in fronts):
-        front, share = fronts[group.name], group(of_edges(messages))
-        edges = np.flatnonzero(share)
-        of = {k: v[edges] for k, v in messages.items() if category_of(k) is None and k in READ}
-        of |= {k: messages[k][edges] for k in message_fields(numerical(in_messages(messages))).values()}
-        found = own.canonical(sharpened(front.expr, source.force[edges] / share[edges, None], of, units))
+        front = fronts[group.name]
+        found = own.canonical(sharpened_for(group, front.expr, source.force, messages, units))
         starts[group.name], rows[group.name] = found, front.rows
         if units != ONE:
             rows[group.name] = [replace(r, expr=inside.canonical(units.pair(r.expr))) for r in front.rows]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import sympy as sp
 
-from distill.files.properties import of_edges
+from distill.files.properties import in_messages, message_fields, numerical, of_edges
 from distill.formulas.objective import Objective
 from distill.formulas.tree import with_scales
 from distill.formulas.units import ONE, Units
@@ -19,6 +19,7 @@ from distill.physics.terms.cases import Group
 from distill.splines.pair_spline import Further
 from distill.statistics.metrics import typical_size
 
+READ = ("r", "dx")  # of edges, beside numbers of both ends, by which formulas are sharpened
 LINEAR_NODE = "linear_node"  # the trained network once more, beside a law with a response
 
 
@@ -42,6 +43,17 @@ class Source:
     further: Sequence[Further] = ()
     cpu_seconds: float = 0.0
     groups: tuple[Group, ...] = ()
+
+
+def sharpened_for(group: Group | None, expr: sp.Expr, force: np.ndarray, messages: dict, units: Units = ONE) -> sp.Expr:
+    """``sharpened`` on the pairs of the ``group``, whose coefficients times ``expr`` are their force; None: on all."""
+    if group is None:
+        return sharpened(expr, force, messages, units)
+    share = group(of_edges(messages))
+    edges = np.flatnonzero(share)
+    names = (*READ, *message_fields(numerical(in_messages(messages))).values())
+    of = {name: messages[name][edges] for name in names}
+    return sharpened(expr, force[edges] / share[edges, None], of, units)
 
 
 def sharpened(expr: sp.Expr, force: np.ndarray, messages: dict, units: Units = ONE) -> sp.Expr:

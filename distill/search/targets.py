@@ -76,8 +76,7 @@ def radial_target(
     name: str, messages: dict, force: np.ndarray, rows: int = 4000, seed: int = 0, units: Units = ONE
 ) -> Target:
     """The radial part of an estimate ``force`` [edge, dim] of the pair force, as a function of the pair's variables."""
-    edges = rows_drawn(messages, rows, seed)
-    return _radial(name, messages, force, edges, np.ones(len(edges)), units)
+    return radial_targets(name, messages, force, (), rows, seed, units)[0]
 
 
 def _radial(name, messages, force, edges, share, units) -> Target:
@@ -92,13 +91,23 @@ def radial_targets(
     """``radial_target``, or one for each of the ``groups`` of pairs of levels, of which the radial force over what
     multiplies their function is searched. At most ``rows`` rows each.
     """
+    return [
+        _radial(each, messages, force, *some, units) for each, *some in _by_group(name, messages, groups, rows, seed)
+    ]
+
+
+def _by_group(name: str, messages: dict, groups: Sequence[Group], rows: int, seed: int) -> list[tuple]:
+    """(name of its target, numbers of at most ``rows`` edges, what multiplies its function on them) of every group; one
+    of all edges where there are no groups.
+    """
     if not groups:
-        return [radial_target(name, messages, force, rows, seed, units)]
+        edges = rows_drawn(messages, rows, seed)
+        return [(name, edges, np.ones(len(edges)))]
     out, edges = [], rows_drawn(messages, len(messages["r"]), seed)
     for group in groups:
         share = group(of_edges(messages, edges))
         some = np.flatnonzero(share)[:rows]
-        out.append(_radial(of_group(name, group), messages, force, edges[some], share[some], units))
+        out.append((of_group(name, group), edges[some], share[some]))
     return out
 
 
@@ -119,6 +128,7 @@ def searches(
     in one (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
     potential, kinetic: of messages that are energies, that of a pair counted from one distance, and that of a particle
     counted from rest, as a function of its momentum p and properties; both know a logarithm beside the usual operators.
+    The first is one for each of the ``groups``, as radial is.
     """
     edges = rows_drawn(messages, rows, seed)
     ends = of_edges(messages, edges)
@@ -146,9 +156,10 @@ def searches(
         features, y = varying(data.features(pick)), data.target(pick)
         out.append(Target("node", features, y, overrides, units=units, unit=units.acceleration))
     if "potential" in wanted:
-        features = {k: v for k, v in of_edges(messages, edges).items() if category_of(k) is None}
-        energy = messages["energy_pair"][edges].astype(float)
-        out.append(Target("potential", varying(features), energy, units=units, unit=units.energy, more=MORE_OPERATORS))
+        for name, some, share in _by_group("potential", messages, groups, rows, seed):
+            features = {k: v for k, v in of_edges(messages, some).items() if category_of(k) is None}
+            energy = messages["energy_pair"][some].astype(float) / share
+            out.append(Target(name, varying(features), energy, units=units, unit=units.energy, more=MORE_OPERATORS))
     if "kinetic" in wanted:
         own = {property_named(k).variables[0]: v for k, v in of_receivers(messages, edges).items()}
         speed = np.linalg.norm(messages["vel_i"][edges].astype(float), axis=1)
