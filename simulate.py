@@ -10,10 +10,10 @@ Integrated in 64 bits with adaptive steps; a trajectory whose energy drifts by m
 more tightly or replaced, and both are counted; forces without energy are held to the balance of energy and work.
 Frame 0 is the initial condition.
 
-Fluids (--system lj, argon; --system kob_andersen, a mixture of two species). Lennard-Jones pairs in a periodic box;
-length A, time ps, mass 10 g/mol, so that mass * acc is the force in kJ/mol/nm; sigma, epsilon and temperature of the
-mixture are in units of argon, its pairs A and A being argon's. Every trajectory is an equilibrated simulation of its own. The accelerations are those of
-the analytic pair law in 64 bits. --from-gamd makes the same file from GAMD's data_{seed}_{t}.npz.
+Fluids (--system lj: argon; kob_andersen: two species). Lennard-Jones pairs in a periodic box; length A, time ps, mass
+10 g/mol, so that mass * acc is the force in kJ/mol/nm. Every trajectory is an equilibrated simulation of its own. The
+accelerations are those of the analytic pair law in 64 bits. --from-gamd makes the same file from GAMD's
+data_{seed}_{t}.npz. The pairs A and A of the mixture are argon's, one cutoff serves all pairs.
 
 The split into training, validation and test (80/10/10) is by whole trajectories.
 """
