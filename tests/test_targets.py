@@ -8,7 +8,8 @@ import pytest
 from planted import messages
 
 from distill.files.properties import VARIABLES
-from distill.formulas.text import parse
+from distill.formulas.text import parse, symbols_for
+from distill.formulas.units import Units
 from distill.messages import read_out
 from distill.messages.net_forces import fit_terms, nodes_of
 from distill.physics.law import Law
@@ -243,6 +244,23 @@ def test_fronts_are_read_back_only_where_they_belong(tmp_path):
     side.unlink()
     with pytest.raises(UserError, match="not written here.*--hall-of-fame FILE"):
         targets.load_front(tmp_path, target, {"seed": 0})
+
+
+def test_formulas_that_cannot_be_written_in_the_unit_of_the_data_are_left_out():
+    """(r^2 + 4)^-60 and a number before it that 64 bits do not hold where lengths are told in another unit."""
+    r = symbols_for(["r"])[0]
+    steep = 7e239 / (r**2 + 4.0) ** 60
+    rows = [
+        Row(k + 1, 1.0 - 0.1 * k, "", expr) for k, expr in enumerate((r * 0 + 0.5, steep, 2.0 / r**7, 3.0 / r - steep))
+    ]
+    front = Front(rows, "operon", 2, "it is", {"best_pysr": 3})
+    features = {"r": np.linspace(1.0, 3.0, 5)}
+    here = targets.of_data(front, targets.Target("radial", features, np.ones(5)))
+    assert len(here.rows) == 4 and here.chosen == 2
+    elsewhere = targets.Target("radial", features, np.ones(5), units=Units({"r": 4.2}, 1.0, 5.0), unit=5.0)
+    found = targets.of_data(front, elsewhere)
+    assert [row.complexity for row in found.rows] == [1, 3] and (found.chosen, found.info["best_pysr"]) == (1, 1)
+    assert float(found.expr.subs(r, 8.4)) == pytest.approx(5 * 2 / 2**7)
 
 
 def test_a_front_is_never_without_its_digest(tmp_path, monkeypatch):

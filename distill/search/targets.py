@@ -3,11 +3,13 @@
 import hashlib
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import sympy as sp
 
 from distill.files import records
 from distill.files.kinds import FrontRecord
@@ -195,15 +197,29 @@ def search_target(target: Target, options: SearchOptions) -> Front:
 
 
 def of_data(front: Front, target: Target) -> Front:
-    """The ``front`` of a search in the units of ``target``, for its data as they are."""
-    if target.units == ONE and target.unit == 1:
-        return front
-    unit = bool(target.features) and unit_charges(np.column_stack(list(target.features.values())), [*target.features])
-    rows = []
-    for row in front.rows:
-        expr = canonical(target.units.of_data(row.expr, target.unit), unit)
-        rows.append(replace(row, complexity=row.complexity, equation=to_text(expr), expr=expr))
-    return replace(front, rows=rows)
+    """The ``front`` of a search in the units of ``target``, for its data as they are, without rows that cannot be
+    written there: a high power of a distance may have a number before it that 64 bits hold in one unit only.
+    """
+    rows = front.rows
+    if target.units != ONE or target.unit != 1:
+        columns = list(target.features.values())
+        unit = bool(columns) and unit_charges(np.column_stack(columns), [*target.features])
+        found = [canonical(target.units.of_data(row.expr, target.unit), unit) for row in rows]
+        rows = [replace(row, equation=to_text(expr), expr=expr) for row, expr in zip(rows, found, strict=True)]
+    kept = [k for k, row in enumerate(rows) if _is_text(row.expr)]
+    if len(kept) == len(rows):
+        return replace(front, rows=rows)
+    chosen, best = (max(0, bisect_right(kept, k) - 1) for k in (front.chosen, front.info.get("best_pysr", 0)))
+    info = front.info | ({"best_pysr": best} if "best_pysr" in front.info else {})
+    return replace(front, rows=[rows[k] for k in kept], chosen=chosen, info=info)
+
+
+def _is_text(expr: sp.Expr) -> bool:
+    """Whether a formula can be read back: its constants are numbers and its powers not absurd."""
+    try:
+        return bool(parse(to_text(expr, 17), [symbol.name for symbol in expr.free_symbols]).is_finite is not False)
+    except UserError:
+        return False
 
 
 def save_front(place: Path, front, target: Target, identity: dict):
