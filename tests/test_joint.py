@@ -10,7 +10,8 @@ from distill.files.dataset import Dataset
 from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.formulas.text import parse
 from distill.law.further.slots import Drive
-from distill.law.joint import examined, fitted, numbers_of, trimmed
+from distill.law.further.trimming import trimmed
+from distill.law.joint import examined, fitted, numbers_of
 from distill.law.receivers import law_acceleration, receivers
 from distill.law.selection import Ground
 from distill.messages.net_forces import nodes_of
