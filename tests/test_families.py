@@ -1,9 +1,12 @@
 """Families of radial forms: each is found from its curve, with and without scatter, in any unit."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import sympy as sp
 
-from distill.formulas.families import FAMILIES, products, propose
+from distill.formulas.families import FAMILIES, Curves, products, propose
 from distill.formulas.latex import to_latex
 from distill.formulas.objective import Objective
 from distill.formulas.program import compile_numpy
@@ -110,3 +113,14 @@ def test_families_are_short_and_named_once():
     objective, _ = objective_of("Yukawa")
     sizes = [complexity(e) for e in propose(objective)]
     assert sizes == sorted(sizes) and max(sizes) <= 30
+
+
+def test_a_product_is_the_same_number_in_every_process():
+    """Sets of symbols have another order in each, and products of three numbers are rounded by their order."""
+    values, rng = object.__new__(Curves), np.random.default_rng(0)
+    values.objective = SimpleNamespace(full=lambda found: found)
+    for k in range(40):
+        names = [f"{letter}{k}" for letter in "abcd"]
+        values.columns = {sp.Symbol(name): rng.normal(size=50) for name in names}
+        expected = np.prod([values.columns[sp.Symbol(name)] for name in names], axis=0)
+        assert (values._values(sp.Mul(*map(sp.Symbol, names))) == expected).all()

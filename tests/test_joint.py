@@ -10,7 +10,8 @@ from distill.files.dataset import Dataset
 from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.formulas.text import parse
 from distill.law.further.slots import Drive
-from distill.law.joint import examined, fitted, numbers_of, trimmed
+from distill.law.further.trimming import trimmed, without_unsure
+from distill.law.joint import examined, fitted, numbers_of
 from distill.law.receivers import law_acceleration, receivers
 from distill.law.selection import Ground
 from distill.messages.net_forces import nodes_of
@@ -89,6 +90,30 @@ def test_what_is_not_needed_is_left_out(seen):
     assert list(law.pairs) == list(LAW.pairs)
     assert len(numbers_of(law).start) == len(numbers_of(LAW).start)
     assert law_acceleration(law, seen[1]) == pytest.approx(seen[1].acc, abs=1e-9)
+
+
+def test_terms_that_stand_in_for_each_other_are_not_needed(seen):
+    """A spring, its opposite from displaced points and a uniform force, which together are nothing: no data tell."""
+    rng = np.random.default_rng(1)
+    noisy = seen[0] | {"acc_noise": np.full(len(seen[0]["r"]), 0.02)}
+    node = nodes_of(noisy)
+    off = 0.02 * rng.normal(size=(len(node.first), 2))
+    noisy |= {"acc_i": noisy["acc_i"] + off[node.of_edge]}
+    ground = Ground(noisy, node, ())
+    more = replace(
+        LAW,
+        pair=LAW.pair + f("0.3*r"),
+        pairs=LAW.pairs | {"displaced": About((0.2, -0.1), f("-0.3*s"))},
+        node=LAW.node | {"constant_force": np.array([-0.18, 0.09])},
+    )
+    assert law_acceleration(more, seen[1]) == pytest.approx(seen[1].acc, abs=1e-11)
+    numbers = numbers_of(more)
+    start = numbers.at(numbers.start * rng.uniform(0.98, 1.02, len(numbers.start)))
+    law = without_unsure(fitted(start, ground.many, ground.held), ground)
+    assert list(law.pairs) == list(LAW.pairs)
+    assert len(numbers_of(law).opened[0].symbols) == len(numbers_of(LAW).opened[0].symbols)
+    size = np.linalg.norm(seen[1].acc, axis=1)
+    assert np.median(np.linalg.norm(law_acceleration(law, seen[1]) - seen[1].acc, axis=1) / size) < 0.02
 
 
 def test_standard_errors_tell_how_far_constants_are_off(seen):

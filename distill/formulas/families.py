@@ -201,7 +201,9 @@ class Curves:
         return np.hstack([hats, hats * (self.typical / distance[:, None]) ** 2])
 
     def _values(self, product) -> np.ndarray:
-        return self.objective.full(np.prod([self.columns[s] for s in product.free_symbols], axis=0, dtype=float))
+        return self.objective.full(
+            np.prod([self.columns[s] for s in sorted(product.free_symbols, key=str)], axis=0, dtype=float)
+        )
 
     def _span(self, product) -> np.ndarray:
         """[row, function]: ``product`` times free functions of the distance (and of the direction)."""

@@ -7,14 +7,14 @@ weights taken from the residuals, and a fit of all constants together ends it.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.optimize import least_squares, leastsq
+from scipy.optimize import least_squares
 
+from distill.formulas.levenberg import minimised
 from distill.formulas.program import Fixed, Program
 
 BAD = 1e6  # residual of a row that is not finite: repels the fit
@@ -168,19 +168,13 @@ class Problem:
             rest[:, np.einsum("ij,ij->j", rest, rest) <= GONE**2 * np.einsum("ij,ij->j", J, J)] = 0.0
             return rest
 
-        ftol, xtol, gtol = tolerances
-        # the MINPACK routine of least_squares, without what that does around it
-        options = dict(ftol=ftol, xtol=xtol, gtol=gtol, maxfev=max_nfev, diag=1 / scale)
-        with warnings.catch_warnings():  # that it ended at max_nfev is no news
-            warnings.simplefilter("ignore")
-            if self.linear and max_nfev >= THOROUGH:
-                return complete(
-                    leastsq(residual, start[others], Dfun=jacobian, **options | {"diag": 1 / scale[others]})[0]
-                )["p"]
-            if weights is None:
-                return leastsq(self.residual, start, Dfun=self.jacobian, **options)[0]
-            scaled = (lambda p: weights * self.residual(p)), (lambda p: weights[:, None] * self.jacobian(p))
-            return leastsq(scaled[0], start, Dfun=scaled[1], **options)[0]
+        if self.linear and max_nfev >= THOROUGH:
+            found = minimised(residual, jacobian, start[others], scale[others], tolerances, max_nfev)
+            return complete(found)["p"]
+        if weights is None:
+            return minimised(self.residual, self.jacobian, start, scale, tolerances, max_nfev)
+        scaled = (lambda p: weights * self.residual(p)), (lambda p: weights[:, None] * self.jacobian(p))
+        return minimised(*scaled, start, scale, tolerances, max_nfev)
 
     def _robust(self, start, scale, max_nfev, tolerances) -> np.ndarray:
         """Constants [k] of the least soft l1 loss from ``start``."""

@@ -18,14 +18,11 @@ from scipy.optimize import least_squares
 from distill.files.properties import with_symbol
 from distill.files.storage import finite_or_none
 from distill.formulas.fit import full
-from distill.formulas.improve import prune
 from distill.formulas.program import Program
 from distill.formulas.text import to_text
 from distill.formulas.tree import parametrise, with_constants, with_scales
 from distill.law.constants import round_number
-from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, nearer, weights_of
-from distill.law.selection import Ground
-from distill.law.trust import SURE
+from distill.law.receivers import Receivers, law_acceleration, law_error, weights_of
 from distill.physics.law import AXES, RADIAL, Law
 from distill.physics.terms import TERMS, About, Pairs, State
 from distill.physics.terms.state import DISTANCE
@@ -34,7 +31,6 @@ from distill.splines.blocks import Seen
 
 LEAST = 1e-9  # relative error of a constant: below, it is rounding
 LOST = 1.001  # times the error on receivers left out that rounding may cost
-PRUNED = 1.02  # ... that a part of a function is dropped for
 SOFT = 0.01  # residuals, relative, from which on they count less
 STEPS = 40  # of the fit
 FEWEST = 5  # trajectories for standard errors
@@ -97,7 +93,7 @@ class Numbers:
         for one in self.opened:
             centre = tuple(x[one.centre])
             seen, start = (data.seen, edges) if TERMS[one.term].of_pair else data.frames()
-            kernel, weight, variable = _vectors(one, seen, centre)
+            kernel, weight, variable = vectors_of(one, seen, centre)
 
             def summed(values, start=start):
                 return np.add.reduceat(values, start[:-1], axis=0)
@@ -153,7 +149,7 @@ def _function(value) -> sp.Expr:
     return sp.Float(value) if is_number(value) else value
 
 
-def _vectors(one: Open, seen: Seen, centre) -> tuple[np.ndarray, np.ndarray, Callable]:
+def vectors_of(one: Open, seen: Seen, centre) -> tuple[np.ndarray, np.ndarray, Callable]:
     """(what multiplies the function [edge, dim], the weight of each edge in the force, its variables by name)."""
     motion, term = seen.motion, TERMS[one.term]
     if term.of_pair:
@@ -200,7 +196,7 @@ def spelt(law: Law, canonical: Callable) -> Law:
 def fitted(law: Law, data: Receivers, held: Receivers) -> Law:
     """``law`` with all constants fitted to ``data``; as it is where that brings nothing on ``held``."""
     numbers = numbers_of(law)
-    residuals = _residuals(numbers, data)
+    residuals = residuals_of(numbers, data)
     if not len(numbers.start) or residuals is None:
         return law
     unit = np.where(numbers.start != 0, np.abs(numbers.start), 1.0)
@@ -221,7 +217,7 @@ def fitted(law: Law, data: Receivers, held: Receivers) -> Law:
     return law if law_error(better, held) > law_error(law, held) * LOST else better
 
 
-def _residuals(numbers: Numbers, data: Receivers) -> Callable | None:
+def residuals_of(numbers: Numbers, data: Receivers) -> Callable | None:
     """numbers -> (weighted residuals [residual], their derivatives [residual, number]); None where the law is not
     finite.
     """
@@ -243,7 +239,7 @@ def examined(law: Law, data: Receivers, held: Receivers, canonical: Callable) ->
     standard errors of its node terms that are constants, by name).
     """
     numbers = numbers_of(law)
-    residuals, errors = _residuals(numbers, data), np.full(len(numbers.start), np.nan)
+    residuals, errors = residuals_of(numbers, data), np.full(len(numbers.start), np.nan)
     if residuals is not None and len(numbers.start):
         r, J = residuals(numbers.start)
         errors = standard_errors(J, r, np.repeat(data.trajectory, data.acc.shape[1]))
@@ -280,39 +276,6 @@ def examined(law: Law, data: Receivers, held: Receivers, canonical: Callable) ->
             node.setdefault(one.term, []).append(finite_or_none(errors[one.at][0]))
     beside = {name: found if np.ndim(law.node[name]) else found[0] for name, found in node.items()}
     return spelt(numbers.at(final), canonical), told, {k: v for k, v in beside.items() if known_error(v)}
-
-
-def trimmed(law: Law, ground: Ground) -> Law:
-    """``law`` without terms, and parts of functions, that are not needed on the receivers of ``ground`` beside all the
-    others; constants are fitted as they go, those of the others kept.
-    """
-    few, _, held = ground.sets
-
-    def as_good(less: Law, lost: float) -> bool:
-        if law_error(less, held) > max(law_error(law, held) * lost, ground.check.tiny):
-            return False
-        found, other = (law_acceleration(one, held) for one in (law, less))
-        return held.noise is None or nearer(found, other, held) < SURE
-
-    for name in (*law.pairs, *law.node):
-        less = replace(law, **{k: {n: v for n, v in getattr(law, k).items() if n != name} for k in ("pairs", "node")})
-        # a uniform force beside a trap is a trap about another point: constants move far
-        if as_good(less, LOST) or as_good(less := fitted(less, few, held), LOST):
-            law = less
-    for k in range(len(numbers_of(law).opened)):
-        numbers = numbers_of(law)
-        one, before = numbers.opened[k], numbers.start
-        if not isinstance(expr := one.value(before), sp.Expr) or not expr.free_symbols:
-            continue
-        own = replace(numbers, opened=[one]).accelerations(before, few)[0]
-        left = few.acc - numbers.accelerations(before, few)[0] + own
-        kernel, weight, variable = _vectors(one, few.seen, tuple(before[one.centre]))
-        view = replace(few, features={n: variable(n) for n in one.names}, unit=kernel * weight[:, None], acc=left)
-        objective = acceleration_objective(view, size=np.linalg.norm(few.acc, axis=1))
-        shorter = ground.canonical(prune(ground.canonical(expr), objective)[0])
-        trial = numbers.at(before, {k: shorter})
-        law = trial if as_good(trial, PRUNED) else law
-    return law
 
 
 def standard_errors(jacobian: np.ndarray, residual: np.ndarray, cluster: np.ndarray) -> np.ndarray:

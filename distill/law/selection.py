@@ -45,6 +45,8 @@ LARGEST_ROW = 30
 STEEP = 5  # exponents from here on are fitted again on accelerations
 DRAWS = 200
 SMALL, LARGE, HELD_OUT = 800, 8000, 4000  # receivers: to fit candidates, to fit the law, to judge
+USUAL_EDGES = 60  # of a receiver, in all frames of its window: of those with more there are fewer,
+LEAST_SHARE = 0.25  # but at least so many
 CONTROL_SHAPES = (1, -1, -2)  # powers of r: the control starts from each times every product of properties, and
 CONTROL_STARTS = 6  # goes on with so many of them, the best, beside what the families of forms give
 CONTROL_IS = (
@@ -105,11 +107,14 @@ def shared_out(messages: dict, nodes: Nodes, seed: int) -> tuple[np.ndarray, np.
 class Ground:
     """The receivers that candidates are fitted and judged on; split by whole trajectories.
 
-    ``units``: those that are right to fit in, of data and formulas that come as they are.
+    ``units``: those that are right to fit in, of data and formulas that come as they are. The numbers of receivers
+    are those of receivers with ``USUAL_EDGES``.
     """
 
     def __init__(self, messages, nodes, node_terms, seed=0, small=SMALL, large=LARGE, held_out=HELD_OUT, units=ONE):
         fitted, out = shared_out(messages, nodes, seed)
+        share = np.clip(USUAL_EDGES * len(nodes.first) / len(nodes.of_edge), LEAST_SHARE, 1.0)
+        small, large, held_out = (int(np.ceil(share * count)) for count in (small, large, held_out))
         self.held = receivers(messages, nodes, out[:held_out])
         self.many = receivers(messages, nodes, fitted[:large])
         self.node_terms, self.units = tuple(node_terms), units

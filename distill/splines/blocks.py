@@ -114,10 +114,15 @@ class Grid:
         return Grid(tuple(axis.finer(FINER_GRID) for axis in self.axes))
 
     def matrix(self, x: np.ndarray) -> csr_array:
-        out = np.ones((len(x), 1))
+        """[row, function]: rows have few numbers that are not 0, and all equally many."""
+        numbers, columns = np.ones((len(x), 1)), np.zeros((len(x), 1), dtype=np.int64)
         for axis, along in zip(self.axes, x.T, strict=True):
-            out = (out[:, :, None] * axis.matrix(along).toarray()[:, None, :]).reshape(len(x), -1)
-        return csr_array(out)
+            own = axis.matrix(along)
+            there, value = (part.reshape(len(x), -1) for part in (own.indices, own.data))
+            numbers = (numbers[:, :, None] * value[:, None, :]).reshape(len(x), -1)
+            columns = (columns[:, :, None] * axis.size + there[:, None, :]).reshape(len(x), -1)
+        start = np.arange(len(x) + 1) * numbers.shape[1]
+        return csr_array((numbers.ravel(), columns.ravel(), start), shape=(len(x), self.size))
 
     def roughness(self) -> np.ndarray:
         """Second differences along every axis: [rows, size]."""

@@ -16,15 +16,16 @@ import numpy as np
 import sympy as sp
 from scipy.linalg import block_diag
 
-from distill.formulas.tree import with_scales
+from distill.formulas.tree import complexity, with_scales
 from distill.formulas.units import ONE, Units, times, with_units
-from distill.law.further.slots import UNIFORM, OfAxis, Slot, slots
+from distill.law.further.slots import UNIFORM, OfAxis, OfPairs, Radial, Slot, slots
 from distill.law.further.starts import RADIUS
-from distill.law.joint import LOST, examined, fitted, spelt, trimmed
+from distill.law.further.trimming import as_good, trimmed, without_unsure
+from distill.law.joint import LOST, examined, fitted, spelt
 from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, weights_of
 from distill.law.selection import Ground, tried_out
 from distill.messages.net_forces import node_design
-from distill.physics.law import Law
+from distill.physics.law import RADIAL, Law
 from distill.physics.terms import TERMS, About
 from distill.physics.terms.state import DISTANCE, TIME
 from distill.physics.terms.values import is_constant, is_number
@@ -61,7 +62,36 @@ def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units
     made = {s.name: [_by_splines(s, further, data) / units.acceleration for data in ground.sets] for s in places}
     found = with_formulas(in_units(law, units), [slot.within(units) for slot in places], made, inside)
     law = fitted(of_data(found, units, ground.canonical), ground.many, ground.held)
-    return spelt(fitted(trimmed(law, ground), ground.many, ground.held), ground.canonical)
+    law = spelt(fitted(trimmed(law, ground), ground.many, ground.held), ground.canonical)
+    sure = without_unsure(law, ground)
+    if sure is not law and law_error(sure, ground.held) > ground.check.tiny:
+        sure = _again(sure, places, ground, units)
+    return spelt(sure, ground.canonical)
+
+
+def _again(law: Law, places: Sequence[Slot], ground: Ground, units: Units) -> Law:
+    """``law`` with every function of pairs looked for once more beside the formulas of all others: what splines had
+    taken for part of one term may have been that of another.
+    """
+    inside = ground if units == ONE else ground.within(units)
+    for slot in (Radial(RADIAL, ground.properties), *(one for one in places if isinstance(one, OfPairs))):
+        taken = slot.taken(law)
+        if taken is None:
+            continue
+        rest, before = taken
+        own, name = slot.within(units), slot.name
+        left = [(data.acc - law_acceleration(rest, data)) / units.acceleration for data in ground.sets]
+        view = inside.viewed(
+            lambda data, k, own=own, law=law, left=left: own.view(data, law, left[k]), _inputs(own, inside.many)
+        )
+        starts = [*own.starts(view), per_units(before, name, units)]
+        candidates, chosen = tried_out([Row(0, 0.0, "", start) for start in starts], view, REPAIRS)
+        expr = view.canonical(acceleration_objective(view.many).fit(with_scales(candidates[chosen].expr))[0])
+        trial = fitted(slot.put(rest, of_units(expr, name, units, ground.canonical)), ground.many, ground.held)
+        simpler = complexity(candidates[chosen].expr) < complexity(before) and as_good(trial, law, ground, LOST)
+        if simpler or law_error(trial, ground.held) * LOST < law_error(law, ground.held):
+            law = without_unsure(trial, ground)
+    return law
 
 
 def _kind(one: Further) -> tuple | None:
@@ -132,16 +162,30 @@ def in_units(law: Law, units: Units) -> Law:
     return replace(law, pair=units.pair(law.pair), node=node)
 
 
+def _units_of_variables(units: Units) -> dict[str, float]:
+    length = units.of.get(RADIUS, 1.0)
+    return units.of | {DISTANCE: length, TIME: length / units.speed}
+
+
+def per_units(expr: sp.Expr, name: str, units: Units) -> sp.Expr:
+    """A function of the term ``name`` of data, as one of data divided by ``units``."""
+    return times(1 / TERMS[name].unit(units), with_units(expr, _units_of_variables(units)))
+
+
+def of_units(expr: sp.Expr, name: str, units: Units, canonical: Callable) -> sp.Expr:
+    """The other way; ``canonical``: how formulas are spelt."""
+    back = {variable: 1 / unit for variable, unit in _units_of_variables(units).items()}
+    return canonical(times(TERMS[name].unit(units), with_units(expr, back)))
+
+
 def of_data(law: Law, units: Units, canonical: Callable) -> Law:
     """A law of data divided by ``units`` as one of the data; ``canonical``: how formulas are spelt."""
     length = units.of.get(RADIUS, 1.0)
-    of = units.of | {DISTANCE: length, TIME: length / units.speed}
 
     def back(part, name):
-        unit = TERMS[name].unit(units)
         if is_number(part):
-            return float(part) * unit
-        return canonical(times(unit, with_units(part, {variable: 1 / own for variable, own in of.items()})))
+            return float(part) * TERMS[name].unit(units)
+        return of_units(part, name, units, canonical)
 
     def value(found, name):
         if isinstance(found, About):
@@ -152,7 +196,7 @@ def of_data(law: Law, units: Units, canonical: Callable) -> Law:
 
     pairs = {name: value(found, name) for name, found in law.pairs.items()}
     node = {name: value(found, name) for name, found in law.node.items()}
-    return replace(law, pair=back(law.pair, "radial"), pairs=pairs, node=node)
+    return replace(law, pair=back(law.pair, RADIAL), pairs=pairs, node=node)
 
 
 def with_formulas(law: Law, places: Sequence[Slot], made: dict, ground: Ground) -> Law:

@@ -82,6 +82,24 @@ class OfPairs(Slot):
     def put(self, law, expr):
         return replace(law, pairs=law.pairs | {self.name: expr})
 
+    def taken(self, law: Law) -> tuple[Law, sp.Expr] | None:
+        """(the law without this function, the function); None where it has none."""
+        if self.name not in law.pairs:
+            return None
+        value = law.pairs[self.name]
+        rest = replace(law, pairs={k: v for k, v in law.pairs.items() if k != self.name})
+        return rest, _called(value.strength, RADIUS, DISTANCE) if isinstance(value, About) else value
+
+
+class Radial(OfPairs):
+    """The radial force."""
+
+    def put(self, law, expr):
+        return replace(law, pair=expr)
+
+    def taken(self, law):
+        return replace(law, pair=sp.Float(0.0)), law.pair
+
 
 @dataclass
 class FromDisplaced(OfPairs):
@@ -286,9 +304,9 @@ class OfTime(Slot):
         return waves(ground)
 
 
-def _called(expr: sp.Expr, name: str) -> sp.Expr:
+def _called(expr: sp.Expr, name: str, before: str = RADIUS) -> sp.Expr:
     """``expr`` with its variable called as the law does."""
-    return expr.xreplace(dict(zip(symbols_for((RADIUS,)), symbols_for((name,)), strict=True)))
+    return expr.xreplace(dict(zip(symbols_for((before,)), symbols_for((name,)), strict=True)))
 
 
 def _value(expr: sp.Expr):
