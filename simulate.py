@@ -33,7 +33,7 @@ def parser() -> Parser:
     p = Parser(__doc__, prog="simulate.py")
     physics = p.add_argument_group("physics")
     which, add = physics.add_mutually_exclusive_group(), physics.add_argument
-    known = "; ".join(f"{s.name}: {s.summary}" for s in SYSTEMS.values())
+    known = "; ".join(f"{s.name}: {s.summary}" for s in SYSTEMS.values()).replace("%", "%%")
     which.add_argument("--system", choices=list(SYSTEMS), help=f"force law: {known}")
     own = (
         "your own force law: a Python file with a function potential(r, m_i, m_j, q_i, q_j) in jax.numpy, or force"

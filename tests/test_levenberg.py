@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import leastsq
 
-from distill.formulas.levenberg import minimised
+from distill.statistics.levenberg import minimised
 
 CLOSE = (1e-12, 1e-12, 1e-12)
 T = np.linspace(0, 4, 300)

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import least_squares
 
-from distill.formulas.levenberg import minimised
 from distill.formulas.program import Fixed, Program
+from distill.statistics.levenberg import minimised
 
 BAD = 1e6  # residual of a row that is not finite: repels the fit
 REWEIGHTED, CONVERGED = (
