@@ -125,7 +125,8 @@ def test_flags_of_the_scripts_exist(page):
 
 def test_the_table_of_folders_is_that_of_the_package():
     folders = {f"distill/{p.name}/" for p in (ROOT / "distill").iterdir() if (p / "__init__.py").is_file()}
-    assert folders == set(re.findall(r"^\| `(distill/\w+/)` \|", TEXTS["README.md"], re.MULTILINE))
+    rows = re.findall(r"^\| `distill/\w+/`.*? \|", TEXTS["README.md"], re.MULTILINE)
+    assert sorted(folders) == sorted(re.findall(r"`(distill/\w+/)`", " ".join(rows)))
 
 
 def test_the_demo_told_is_the_demo_of_the_makefile(tmp_path, monkeypatch):
