@@ -220,6 +220,7 @@ def test_the_benchmark_counts_and_compares():
     assert "force r2 all" in told and "cpu seconds" in told and told.count("\n") == 4
     assert "drift 0.2" in benchmark.told(rows[0] | whole)
     assert benchmark.PUBLISHED["r2", 2] == 1.284 and len(benchmark.PUBLISHED) == 12
+    assert set(benchmark.FLUIDS) == {name for name, system in SYSTEMS.items() if np.isfinite(system.cutoff)}
 
 
 # ---------------------------------------------------------------- the chain
