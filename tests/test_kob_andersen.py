@@ -20,6 +20,7 @@ from distill.fluid.lennard_jones import KOB_ANDERSEN, lennard_jones
 from distill.fluid.settings import Settings
 from distill.formulas.text import parse
 from distill.law.receivers import acceleration_objective, receivers
+from distill.messages.gauges import gauges
 from distill.messages.net_forces import nodes_of
 from distill.physics.law import Law, law_of_system
 from distill.physics.neighbours import minimum_image
@@ -189,6 +190,11 @@ def test_energies_are_searched_pair_by_pair(written):
         assert list(target.features) == ["r"] and len(r) > 50
     whole = searches(("potential",), edges, None, None, None, rows=300)
     assert [target.name for target in whole] == ["potential"] and len(whole[0].y) == 300
+
+
+def test_no_message_is_a_force_on_one_species_alone():
+    assert list(gauges(WHOLE.properties)) == ["force", "acceleration", "charge_force"]
+    assert gauges(("mass", "a_word"))["a_word_force"].symbol == r"\mathrm{a-word}\,F"
 
 
 def test_pairs_of_another_form_have_no_sigma_and_the_others_keep_theirs():

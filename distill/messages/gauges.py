@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill.files.properties import USUAL, property_named
+from distill.files.properties import USUAL, numerical, property_named
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Gauge:
         if self.of is None:
             return "F"
         letter = property_named(self.of).symbol
+        if len(letter) > 1:  # a word, whose _ would be a subscript
+            letter = rf"\mathrm{{{letter.replace('_', '-')}}}\,"
         return f"F/{letter}" if self.power < 0 else f"{letter}F"
 
     @property
@@ -55,8 +57,10 @@ FORCE, ACCELERATION = Gauge("force"), Gauge("acceleration", "mass", -1)
 
 
 def gauges(properties: Iterable[str] = USUAL) -> dict[str, Gauge]:
-    """By name: F, F/m_i, and p_i F for every other property p."""
-    names = (FORCE.name, ACCELERATION.name, *(f"{name}_force" for name in properties if name != "mass"))
+    """By name: F, F/m_i, and p_i F for every other number p. The indicator of a species is none of them: messages that
+    are nothing for all other species could not move these.
+    """
+    names = (FORCE.name, ACCELERATION.name, *(f"{name}_force" for name in numerical(properties) if name != "mass"))
     return {name: gauge_named(name) for name in names}
 
 
