@@ -84,7 +84,8 @@ def _again(law: Law, places: Sequence[Slot], ground: Ground, units: Units) -> La
         view = inside.viewed(
             lambda data, k, own=own, law=law, left=left: own.view(data, law, left[k]), _inputs(own, inside.many)
         )
-        starts = [*own.starts(view), per_units(before, name, units)]
+        alike = [per_units(expr, name, units) for expr in slot.alike(law)]
+        starts = [*own.starts(view), *alike, per_units(before, name, units)]
         candidates, chosen = tried_out([Row(0, 0.0, "", start) for start in starts], view, REPAIRS)
         expr = view.canonical(acceleration_objective(view.many).fit(with_scales(candidates[chosen].expr))[0])
         trial = fitted(slot.put(rest, of_units(expr, name, units, ground.canonical)), ground.many, ground.held)
@@ -217,7 +218,8 @@ def with_formulas(law: Law, places: Sequence[Slot], made: dict, ground: Ground) 
             if last:
                 expr = found[slot.name]
             else:
-                rows = [Row(0, 0.0, "", start) for start in slot.starts(view)]
+                alike = slot.alike(law) if isinstance(slot, OfPairs) else []
+                rows = [Row(0, 0.0, "", start) for start in (*slot.starts(view), *alike)]
                 candidates, chosen = tried_out(rows, view, REPAIRS)
                 expr = candidates[chosen].expr
             found[slot.name] = view.canonical(acceleration_objective(view.many).fit(with_scales(expr))[0])

@@ -70,6 +70,12 @@ class OfPairs(Slot):
     name: str
     properties: tuple[str, ...]
 
+    def alike(self, law: Law) -> list[sp.Expr]:
+        """Functions of other terms of ``law`` that this one may be a multiple of: a source that is seen at two places,
+        as a body and its wake or its image, acts from both in one way.
+        """
+        return []
+
     def stands_for(self, block):
         return isinstance(block, PairBlock) and block.term == self.name
 
@@ -94,6 +100,10 @@ class OfPairs(Slot):
 class Radial(OfPairs):
     """The radial force."""
 
+    def alike(self, law):
+        displaced = [value.strength for value in law.pairs.values() if isinstance(value, About)]
+        return [_called(expr, RADIUS, DISTANCE) for expr in displaced]
+
     def put(self, law, expr):
         return replace(law, pair=expr)
 
@@ -106,6 +116,9 @@ class FromDisplaced(OfPairs):
     """A pair's force from points displaced from the senders by ``centre``."""
 
     centre: tuple[float, ...]
+
+    def alike(self, law):
+        return [law.pair]
 
     def within(self, units):
         return replace(self, centre=tuple(c / units.of.get(RADIUS, 1.0) for c in self.centre))
