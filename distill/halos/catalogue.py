@@ -12,7 +12,7 @@ import numpy as np
 
 from distill.files.dataset import Dataset
 from distill.halos.box import Box, Particles
-from distill.halos.finding import groups, overdensity
+from distill.halos.finding import LEAST, groups, overdensity
 from distill.shell.errors import UserError
 
 MASS = 1e14  # Msun/h
@@ -33,23 +33,30 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.mass)
 
+    def of(self, chosen) -> "Catalogue":
+        """Those haloes that are ``chosen`` (numbers or a mask), as if there were no others."""
+        return replace(self, **{k: getattr(self, k)[chosen] for k in ("pos", "vel", "mass", "delta")})
+
     def thinned(self, keep: float, seed: int) -> "Catalogue":
         """A random part of the haloes, their overdensities as they were."""
         chosen = np.sort(np.random.default_rng([seed, 61]).permutation(len(self))[: round(keep * len(self))])
-        return replace(self, **{k: getattr(self, k)[chosen] for k in ("pos", "vel", "mass", "delta")})
+        return self.of(chosen)
 
 
-def of_particles(box: Box, particles: Particles, radius: float = SMOOTHING) -> Catalogue:
-    """Haloes of a simulated box; ``UserError`` if there are hardly any."""
-    found = groups(particles.pos, particles.vel, box.side)
+def of_particles(box: Box, particles: Particles, radius: float = SMOOTHING, least: int = LEAST) -> Catalogue:
+    """Haloes of at least ``least`` particles of a simulated box; ``UserError`` if there are hardly any."""
+    found = groups(particles.pos, particles.vel, box.side, least=least)
     if len(found.count) < 2:
         raise UserError(f"{len(found.count)} haloes in a box of {box.side:g} Mpc/h", "take more particles")
     delta = overdensity(found.pos, particles.pos, box.side, radius)
     return Catalogue(box.side, found.pos, found.vel, found.count * box.mass / MASS, delta)
 
 
-def dataset_arrays(boxes: Sequence[Catalogue], split: Sequence[int], cutoff: float = CUTOFF) -> dict[str, np.ndarray]:
+def dataset_arrays(
+    boxes: Sequence[Catalogue], split: Sequence[int], cutoff: float = CUTOFF, masks: Sequence | None = None
+) -> dict[str, np.ndarray]:
     """The arrays of a dataset (``fields.DATASET_FIELDS``) of these boxes, in their order; ``split`` [box] as there.
+    ``masks`` [box][halo]: haloes whose overdensities may be seen; the others are neighbours all the same.
 
     ``UserError`` for boxes of different sides, a cutoff of more than half a side, or a halo without an overdensity.
     """
@@ -76,6 +83,8 @@ def dataset_arrays(boxes: Sequence[Catalogue], split: Sequence[int], cutoff: flo
     out = {name: table(name, np.nan)[:, None] for name in ("pos", "vel")}
     out["target"] = table("delta", np.nan)[:, None]
     out["mass"] = table("mass", middle)
+    for row, mask in zip(out["target"][:, 0], masks or (), strict=False):
+        row[: len(mask)][~np.asarray(mask, dtype=bool)] = np.nan
     out["seen"] = np.isfinite(out["target"]).astype(np.int8)
     out["split"] = np.asarray(split, dtype=np.int8)
     return out | {"box": np.full(3, sides[0]), "cutoff": np.asarray(cutoff)}

@@ -22,7 +22,7 @@ from distill.formulas.objective import Objective
 from distill.formulas.text import parse
 from distill.formulas.tree import canonical, complexity
 from distill.halos.catalogue import Catalogue
-from distill.halos.sums import OWN, PAIR, Rows, SumLaw, Units, drawn, fit, mean_error, predicted, value
+from distill.halos.sums import OWN, PAIR, Rows, SumLaw, Units, drawn, fit, mean_error, value
 from distill.network.variants import message_importance
 from distill.search.choice import pareto
 from distill.search.direct import search
@@ -31,7 +31,7 @@ from distill.search.front import Row
 from distill.shell.errors import UserError
 
 LIVE = 0.01  # of the largest standard deviation of a component: below it a component is not live
-EDGES, RECEIVERS = 12_000, 4000  # of a search; of a fit, and of the choice
+EDGES, FEW, JUDGES, RECEIVERS = 12_000, 1000, 2000, 4000  # of a search; of fits that choose, the choice, the last fit
 MESSAGES, NODES = 6, 5  # formulas of each half that are composed
 PRICE = 0.01  # by which a node of a law has to lower the logarithm of its mean error
 SEARCH = SearchOptions(restarts=3, evaluations=60_000, max_complexity=20, progress=False)
@@ -139,7 +139,9 @@ def from_messages(
     features = edges_of_messages(arrays, units)
     message = arrays["message"][:, live[0]].astype(float)
     rows = message_rows(features, message, seed, steps, options)
-    fitted, judged = (drawn(boxes, cutoff, units, RECEIVERS, seed + k, masks) for k in (1, 2))
+    counts = {"fitted": FEW, "judged": JUDGES, "whole": RECEIVERS}
+    given = [drawn(boxes, cutoff, units, count, seed + k, masks) for k, count in enumerate(counts.values())]
+    fitted, judged, whole = given
     key = np.stack([arrays[k] for k in ("trajectory", "frame", "receiver")])
     _, first, number = np.unique(key, axis=1, return_index=True, return_inverse=True)
     own = {k: features[k][first] for k in OWN}
@@ -155,13 +157,13 @@ def from_messages(
             s = sp.Symbol("s", real=True)
             nodes = [n.expr.xreplace({s: s / sp.Float(size)}) for n in nodes[-NODES:]]
             before = SumLaw(row.expr, nodes[-1]).normalised()
-        candidates += [fit(SumLaw(row.expr, node), fitted, 40) for node in nodes]
+        candidates += [fit(SumLaw(row.expr, node), fitted, 25) for node in nodes]
     scored_laws = [(math.log(max(mean_error(c, judged), 1e-300)) + PRICE * c.complexity, c) for c in candidates]
     scored_laws = [one for one in scored_laws if math.isfinite(one[0])]
     if not scored_laws:
         raise UserError("no formula of the messages has a finite value on the haloes left out", "search again")
     law = min(scored_laws, key=lambda one: one[0])[1]
-    law = simplest(fit(law, fitted, 200), fitted, judged)
+    law = fit(rounded(simplest(fit(law, fitted, 200), fitted, judged), fitted, judged), whole, 100)
     return Found(law, before, len(live), 1 - rows[-1].loss, len(candidates))
 
 
@@ -178,6 +180,23 @@ def simplest(law: SumLaw, fitted: Rows, judged: Rows) -> SumLaw:
         law = best[1]
 
 
-def errors(law: SumLaw, rows: Rows) -> np.ndarray:
-    """|predicted - delta| [receiver]."""
-    return np.abs(predicted(law, rows) - rows.delta)
+def rounded(law: SumLaw, fitted: Rows, judged: Rows) -> SumLaw:
+    """``law`` with exponents that were fitted made the nearest multiples of 1/2, one after the other, where that costs
+    no more than a node would have to gain.
+    """
+    while True:
+        before = math.log(max(mean_error(law, judged), 1e-300))
+        for half in ("message", "node"):
+            powers = [p for p in getattr(law, half).atoms(sp.Pow) if p.exp.is_Float]
+            for power in sorted(powers, key=str):
+                exponent = sp.Rational(round(2 * float(power.exp)), 2)
+                whole = getattr(law, half).xreplace({power: power.base**exponent})
+                trial = fit(replace(law, **{half: whole}), fitted, 100)
+                if math.log(max(mean_error(trial, judged), 1e-300)) <= before + PRICE:
+                    break
+            else:
+                continue
+            law = trial
+            break
+        else:
+            return law

@@ -33,6 +33,7 @@ class Published:
         return [SumLaw.of(self.message.format(R=r, P=p, S=smoothing), self.node) for r, p in pairs]
 
 
+FEW = 1000  # receivers, by which the start is chosen
 RADII, POWERS = (0.6, 1.0, 1.5), (4.3, 11.7)  # powers that are whole numbers would stay as they are
 FORMULAS = (
     Published("constant", "1/r", "0.3"),
@@ -45,5 +46,6 @@ FORMULAS = (
 
 def refitted(formula: Published, rows: Rows, units: Units, smoothing: float = SMOOTHING) -> SumLaw:
     """The formula with constants fitted to ``rows``, from the best of its starts."""
-    found = [fit(start, rows, 25) for start in formula.starts(smoothing / units.length)]
-    return fit(min(found, key=lambda law: mean_error(law, rows)), rows, 200)
+    few = rows.first(FEW)
+    found = [fit(start, few, 25) for start in formula.starts(smoothing / units.length)]
+    return fit(min(found, key=lambda law: mean_error(law, few)), rows, 100)

@@ -104,6 +104,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.delta)
 
+    def first(self, count: int) -> "Rows":
+        """The first ``count`` receivers of an order that is always the same, if there are more."""
+        if len(self) <= count:
+            return self
+        chosen = np.random.default_rng(len(self)).permutation(len(self))[:count]
+        edge = np.concatenate([np.arange(self._ends[k], self._ends[k + 1]) for k in chosen])
+        pair, own = ({k: v[at] for k, v in part.items()} for part, at in ((self.pair, edge), (self.own, chosen)))
+        return Rows(pair, own, self.count[chosen], self.delta[chosen])
+
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sums [receiver, ...] over the edges of ``values`` [edge, ...]."""
         running = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0, dtype=float)])

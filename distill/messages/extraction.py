@@ -4,7 +4,6 @@ One forward pass a batch: in a large file the network costs more than all the re
 beside it (geometry, true forces, checks, the disk) has to stay small next to it.
 """
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import torch
 from distill.files.dataset import Dataset
 from distill.files.properties import of_edges, property_named
 from distill.files.scales import scales_of
+from distill.network import evaluation
 from distill.network.data import Inputs
 from distill.network.edges import Edges, edges_of
 from distill.physics.record import system_of
@@ -21,7 +21,6 @@ from distill.physics.system import pair_force
 from distill.windows.of_dataset import windows_of
 from distill.windows.unresolved import alternating
 
-AT_ONCE = 65_536  # edges that a network is evaluated on at once, of graphs with more
 LEAST = 1e-25  # unit below which small accelerations leave the range of 32 bits
 
 
@@ -142,7 +141,11 @@ class Extraction:
         """What the network says (``models.GNN.told``), in the units of the data."""
         nodes = torch.as_tensor(x).to(self.parameter).flatten(0, 1)
         reference = None if self.counted_from is None else self.counted_from / self.inputs.scales.length
-        told = self._told(nodes, edges, reference)
+        in_parts = self.dataset.has_target and edges.index.size(1) > evaluation.AT_ONCE
+        if in_parts:
+            told = evaluation.told_in_parts(self.model, nodes, edges)
+        else:
+            told = self.model.told(nodes, edges, self.with_shares, reference)
         energy = self.model.config.message_unit
         units = {"acc_": self.inputs.scales.output, "message": energy, "energy_": energy}
         out = {}
@@ -150,20 +153,6 @@ class Extraction:
             unit = next((unit for start, unit in units.items() if name.startswith(start)), 1.0)
             out[name] = in_data_units(values.detach().cpu().numpy(), unit)
         return out
-
-    def _told(self, nodes: torch.Tensor, edges: Edges, reference: float | None) -> dict[str, torch.Tensor]:
-        """``models.GNN.told``; of a graph with many edges, whose receivers are told of apart, some at a time."""
-        if not self.dataset.has_target or edges.index.size(1) <= AT_ONCE:
-            return self.model.told(nodes, edges, self.with_shares, reference)
-        receiver, parts = edges.index[1], []
-        ends = torch.arange(AT_ONCE, edges.index.size(1), AT_ONCE, device=receiver.device)
-        first = torch.cat([receiver[:1] * 0, receiver[ends].unique(), receiver.new_tensor([len(nodes)])]).unique()
-        for low, high in itertools.pairwise(first.tolist()):
-            a, b = torch.searchsorted(receiver, torch.tensor([low, high], device=receiver.device)).tolist()
-            own = torch.arange(low, high, device=receiver.device)
-            some = Edges(edges.index[:, a:b], None, edges.dx[a:b], nodes=own)
-            parts.append(self.model.told(nodes, some, False, reference))
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 class WindowExtraction(Extraction):

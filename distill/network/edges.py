@@ -170,9 +170,14 @@ class FrameEdges(EdgeSource):
         self.neighbours = neighbours
 
     def __call__(self, frames, receivers=None):
-        graph, _ = self.arrays(frames)
-        index, dx, reverse = np.stack([graph.sender, graph.receiver]), graph.dx, graph.reverse
-        if receivers is not None:
+        if receivers is not None and len(frames) == 1:  # of a frame with many edges, without a copy of all
+            graph = self.neighbours(int(frames[0]))
+            edge = edges_to(receivers.cpu().numpy(), graph.receiver)
+            index, dx, reverse = np.stack([graph.sender[edge], graph.receiver[edge]]), graph.dx[edge], None
+        else:
+            graph, _ = self.arrays(frames)
+            index, dx, reverse = np.stack([graph.sender, graph.receiver]), graph.dx, graph.reverse
+        if receivers is not None and len(frames) > 1:
             chosen = np.zeros(len(frames) * self.n, dtype=bool)
             chosen[receivers.cpu().numpy()] = True
             keep = chosen[graph.receiver]
@@ -186,6 +191,14 @@ class FrameEdges(EdgeSource):
 
     def count(self, frames):
         return sum(len(self.neighbours(int(k)).r) for k in frames)
+
+
+def edges_to(nodes: np.ndarray, receiver: np.ndarray) -> np.ndarray:
+    """Numbers [edge] of the edges to ``nodes``, in order; ``receiver`` [edge] of all, sorted."""
+    nodes = np.sort(nodes)
+    first, last = (np.searchsorted(receiver, nodes, side) for side in ("left", "right"))
+    count = last - first
+    return np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
 
 
 class CutoffEdges(FrameEdges):

@@ -1,6 +1,7 @@
 """A trained network as a function of states: what everything outside training evaluates it by."""
 
 import copy
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,7 +10,9 @@ import torch
 
 from distill.files.dataset import Dataset
 from distill.network.data import Inputs
-from distill.network.edges import EdgeSource, cutoff_of, edges_for
+from distill.network.edges import Edges, EdgeSource, cutoff_of, edges_for
+
+AT_ONCE = 65_536  # edges of a graph that are evaluated at once, where it has more than there may be memory for
 
 
 @torch.no_grad()
@@ -26,6 +29,20 @@ def accelerations(model, source: EdgeSource, pos, vel, properties, t=0.0) -> np.
     parts = source.batches(np.arange(len(x)))
     out = [model(x[part].flatten(0, 1), source(part))[0] for part in parts]
     return inputs.scales.output * torch.cat(out).reshape(pos.shape).double().cpu().numpy()
+
+
+def told_in_parts(model, nodes: torch.Tensor, edges: Edges) -> dict[str, torch.Tensor]:
+    """``models.GNN.told`` without shares of a graph with many edges, some receivers at a time: memory is that of
+    ``AT_ONCE`` edges, or of one receiver's.
+    """
+    receiver, parts = edges.index[1], []
+    ends = receiver[AT_ONCE - 1 :: AT_ONCE].unique().tolist()
+    for low, high in itertools.pairwise(sorted({0, *ends, len(nodes)})):
+        bounds = torch.tensor([low, high], device=receiver.device)
+        a, b = torch.searchsorted(receiver, bounds).tolist()
+        own = torch.arange(low, high, device=receiver.device)
+        parts.append(model.told(nodes, Edges(edges.index[:, a:b], None, edges.dx[a:b], nodes=own), False))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 class Canonical(NamedTuple):

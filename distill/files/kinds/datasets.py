@@ -63,6 +63,6 @@ class DatasetRecord(Made):
     arrays_sha256: str | None = None  # digest of the .npz; null: of a former version, or made elsewhere
 
     STAGE, FORMAT, ELSEWHERE = "simulate", 1, True
-    ALSO = ("import_tracks", "degrade", "learn_properties")
+    ALSO = ("import_tracks", "degrade", "learn_properties", "halos")
     RANGES = {"n": (1, math.inf), "dim": (1, 3)}
     COMMAND = "python simulate.py with the flags of the dataset"

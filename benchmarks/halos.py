@@ -1,0 +1,355 @@
+"""Haloes of dark matter: boxes, networks, laws, formulas and baselines, cell by cell.
+
+reads   nothing, or what an interrupted call left behind: cells that are done are found done
+writes  outputs/halos/ (boxes, cells, the report), datasets, networks and messages where they usually lie, and
+        results/halos.json
+
+example:  python benchmarks/halos.py --train 2101:2121 --test 2121:2126 --planted 2101 2102 2103
+
+One call makes and measures all of it: a box of dark matter for every seed (own particle-mesh boxes, not Quijote); of
+all boxes with these seeds a dataset, in which a network of each recipe is trained for every rule by which haloes are
+held out; from its messages a law; beside them the formulas of Cranmer et al. 2020 with constants fitted to the same
+haloes, least squares on sums over neighbours and splines. Planted catalogues have a known law, and a verdict.
+"""
+
+import hashlib
+import json
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+from cell_files import DEVELOPMENT, Benchmark, add_flags
+
+import distill
+from distill.files.messages import load_messages
+from distill.files.names import messages_path, run_name
+from distill.files.storage import atomic
+from distill.halos import baselines, distil, study
+from distill.halos.box import Box, deposit, simulate, spectrum
+from distill.halos.catalogue import CUTOFF, Catalogue, dataset_arrays, of_particles
+from distill.halos.finding import LEAST
+from distill.halos.keeping import keep_dataset
+from distill.halos.planted import Law, planted
+from distill.halos.published import FORMULAS, refitted
+from distill.halos.sums import SumLaw, Units
+from distill.halos.verdict import verdict
+from distill.shell import paths
+from distill.shell.errors import UserError
+from distill.shell.flags import Parser, positive_float, positive_int
+from distill.shell.stage import Stage, run_script
+
+RECIPES = ("newton", "paper")
+FEWEST = 10  # particles of the haloes of a box that are kept: about twice as many as of ``LEAST``
+SAFE = 0.3  # of the Nyquist frequency: up to there the power spectrum is compared
+PLANTED = dict(haloes=1200, side=150.0, cutoff=37.5)
+PLANTED_LAW = Law(c3=3.0)
+PLANTED_BOXES, PLANTED_SEEDS = 8, 1000
+FIELDS = {name: ((("halo",) if name not in ("pos", "vel") else ("halo", "dim")), "f", True) for name in
+          ("pos", "vel", "mass", "delta")}  # fmt: skip
+
+
+# ---------------------------------------------------------------- what cells measure
+
+
+def measured(kind: str, name: str, recipe: str, hold: str, setting: str) -> dict:
+    """A row's numbers; ``setting``: JSON of what all cells of a call have in common."""
+    measure = {"box": of_box, "planted": of_planted, "network": of_network, "formulas": of_formulas, "step": of_step}
+    return measure[kind](name=name, recipe=recipe, hold=hold, **json.loads(setting))
+
+
+def box_path(seed: int, setting_box: dict) -> Path:
+    return paths.OUTPUTS / "halos" / "boxes" / f"{setting_box['particles']}_{setting_box['side']:g}_{seed}.npz"
+
+
+def of_box(name, box, **_) -> dict:
+    """Simulate a box and find its haloes; the power spectrum and the mass function beside theory."""
+    start, cpu = time.time(), time.process_time()
+    which = Box(seed=int(name), **box)
+    particles = simulate(which)
+    simulated = time.time() - start
+    catalogue = of_particles(which, particles, least=FEWEST)
+    path = box_path(which.seed, box)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as file:
+        np.savez(file, side=np.asarray(which.side), **{k: getattr(catalogue, k) for k in FIELDS})
+    seconds, cpu = time.time() - start, time.process_time() - cpu
+    k, power = spectrum(deposit(particles.pos, which.side, 2 * which.particles), which.side, 2)
+    theory = which.cosmology
+    own = k[: len(particles.linear[1])]
+    # the modes of this very box, and not their mean over boxes, are what grows
+    this = particles.linear[1] / theory.linear_power(particles.linear[0])
+    ratio = power[: len(own)] / theory.nonlinear_power(own)
+    safe = own < SAFE * which.nyquist
+    edges = np.geomspace(LEAST * which.mass, 3e15, 11)
+    mass = catalogue.mass * 1e14
+    middle = np.sqrt(edges[1:] * edges[:-1])
+    expected = theory.mass_function(middle) * which.side**3 * np.log(edges[1] / edges[0])
+    usual = catalogue.of(mass >= (LEAST - 0.5) * which.mass)
+    return {
+        "seconds": seconds,
+        "seconds_simulation": simulated,
+        "cpu_seconds": cpu,
+        "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "haloes": len(usual),
+        "haloes_kept": len(catalogue),
+        "delta": {"mean": float(usual.delta.mean()), "std": float(usual.delta.std()),
+                  "above_1": float((usual.delta > 1).mean())},
+        "spectrum": {"k": own[safe], "power": power[: len(own)][safe], "theory": theory.nonlinear_power(own[safe]),
+                     "linear": theory.linear_power(own[safe]), "own_modes": this[safe]},
+        "power_off": {"largest": float(np.abs(ratio / this - 1)[safe].max()),
+                      "median": float(np.median(np.abs(ratio / this - 1)[safe])),
+                      "mean": float((ratio / this - 1)[safe].mean())},
+        "mass_function": {"mass": middle, "found": np.histogram(mass, edges)[0], "theory": expected},
+    }  # fmt: skip
+
+
+def read_box(seed: int, box: dict, least: int = LEAST) -> Catalogue:
+    path = box_path(seed, box)
+    if not path.is_file():
+        raise UserError(f"box {seed} was not made", "run its cell first: the same command again")
+    with np.load(path, allow_pickle=False) as file:
+        whole = Catalogue(float(file["side"]), *(file[k] for k in FIELDS))
+    return whole.of(whole.mass * 1e14 >= (least - 0.5) * Box(**box).mass)
+
+
+def boxes_of(seeds, box, least: int = LEAST) -> list[Catalogue]:
+    return [read_box(k, box, least) for k in seeds]
+
+
+def dataset_of(hold: str, train, valid, box, label: str) -> str:
+    """Name of the dataset of these boxes, made if it is not there."""
+    learnt = boxes_of([*train, *valid], box)
+    limit = study.limit_of(hold, learnt[: len(train)])
+    name = f"halos_{label}_{study.HOLDS.index(hold)}"
+    split = [0] * len(train) + [1] * len(valid)
+    arrays = dataset_arrays(learnt, split, CUTOFF, study.masks(learnt, limit) if np.isfinite(limit) else None)
+    keep_dataset(name, arrays, {"hold": hold}, Stage("halos", name))
+    return name
+
+
+def trained(dataset: str, recipe: str, seed: int, flags: dict):
+    """(run, Done) of a network of the l1 variant, and the messages of its training boxes."""
+    run = run_name(dataset, "l1", recipe, seed)
+    folder = paths.MODEL_WEIGHTS / run
+    resume = (folder / "checkpoint.safetensors").is_file()
+    done = distill.train(dataset, variant="l1", recipe=recipe, seed=seed, resume=resume, **flags)[0]
+    distill.extract_messages(run, split="train")
+    return run, done
+
+
+def of_network(name, recipe, hold, box, train, valid, test, label, flags, seed, **_) -> dict:
+    """A network trained, its messages searched, the law refitted; errors of both."""
+    from distill.halos.network import network_delta
+    from distill.network.weights import load_run
+
+    start = time.time()
+    dataset = dataset_of(hold, train, valid, box, label)
+    run, done = trained(dataset, recipe, seed, flags.get(recipe, {}))
+    learnt, fresh, dense = boxes_of(train, box), boxes_of(test, box), boxes_of(test, box, FEWEST)
+    limit = study.limit_of(hold, learnt)
+    sets = study.sets_of(fresh, dense, limit)
+    model, config = load_run(run)
+    out = {"run": run, "seconds_training": time.time() - start, "cpu_seconds": config.cpu_seconds}
+    out |= {"steps": config.steps, "edges_a_frame": config.edges_a_frame}
+    out["network"] = study.judged(lambda b: network_delta(model, b, CUTOFF), sets)
+    units = Units.of(learnt, CUTOFF)
+    arrays, _ = load_messages(messages_path(run, "train"), run, target=True)
+    seen = study.masks(learnt, limit)
+    for key, steps in (("law", True), ("law_without_steps", False)):
+        found = distil.from_messages(arrays, learnt, CUTOFF, units, seed, steps, masks=seen)
+        out[key] = told(found, units) | {
+            "errors": study.judged(study.by_law(found.law, CUTOFF, units), sets),
+            "errors_before": study.judged(study.by_law(found.before, CUTOFF, units), sets),
+        }
+    size = arrays["message"].astype(float).std(0)
+    out["components"] = {"live": out["law"]["live"], "relaxed_to": int(arrays["active"].sum()),
+                         "sizes": np.sort(size)[::-1][:5] / (size.max() or 1.0)}  # fmt: skip
+    return out | {"limit": limit if np.isfinite(limit) else None, "seconds": time.time() - start}
+
+
+def told(found: distil.Found, units: Units) -> dict:
+    return {
+        "texts": units.in_data(found.law).texts,
+        "texts_before": units.in_data(found.before).texts,
+        "complexity": found.law.complexity,
+        "live": found.live,
+        "r2_message": found.r2,
+        "tried": found.tried,
+    }
+
+
+def of_formulas(name, hold, box, train, test, seed, **_) -> dict:
+    """The formulas of the paper refitted, and the baselines."""
+    learnt, fresh, dense = boxes_of(train, box), boxes_of(test, box), boxes_of(test, box, FEWEST)
+    units, limit = Units.of(learnt, CUTOFF), study.limit_of(hold, learnt)
+    sets, rows = study.sets_of(fresh, dense, limit), study.rows_to_fit(learnt, CUTOFF, units, limit, seed)
+    out = {}
+    for formula in FORMULAS:
+        law = refitted(formula, rows, units)
+        out[formula.name] = {"texts": units.in_data(law).texts, "complexity": law.complexity}
+        out[formula.name]["errors"] = study.judged(study.by_law(law, CUTOFF, units), sets)
+    for kind in (baselines.neighbour_sums, baselines.spline_kernel):
+        found = kind(CUTOFF / units.length).fit(rows)
+        out[found.name] = {"errors": study.judged(study.by_rows(found.predicted, CUTOFF, units), sets)}
+    return {"formulas": out, "limit": limit if np.isfinite(limit) else None}
+
+
+def of_planted(name, recipe, flags, **_) -> dict:
+    """A planted catalogue, a network trained on it, and whether its law came out."""
+    start, seed = time.time(), int(name)
+    made = [planted(PLANTED_SEEDS * seed + k, law=PLANTED_LAW, **PLANTED) for k in range(PLANTED_BOXES + 4)]
+    learnt, fresh = [c for c, _ in made[:PLANTED_BOXES]], made[PLANTED_BOXES + 2 :]
+    dataset, cutoff = f"halos_planted_{seed}", PLANTED["cutoff"]
+    split = [0] * PLANTED_BOXES + [1] * 2
+    arrays = dataset_arrays([c for c, _ in made[: PLANTED_BOXES + 2]], split, cutoff)
+    keep_dataset(dataset, arrays, {"seed": seed}, Stage("halos", dataset))
+    run, _ = trained(dataset, recipe, seed, flags.get(recipe, {}))
+    units = Units.of(learnt, cutoff)
+    arrays, about = load_messages(messages_path(run, "train"), run, target=True)
+    truth = units.scaled(SumLaw.of(*PLANTED_LAW.texts))
+    out = {"run": run, "truth": units.in_data(truth).texts, "mae_network": about.mae}
+    for key, steps in (("law", True), ("law_without_steps", False)):
+        found = distil.from_messages(arrays, learnt, cutoff, units, seed, steps)
+        out[key] = told(found, units) | {"verdict": verdict(found.law, truth, fresh, cutoff, units)}
+    return out | {"seconds": time.time() - start}
+
+
+def of_step(name, **_) -> dict:
+    """Edges a second and memory of one step of the paper's network on 10^6 edges, beside a plain loop in PyG."""
+    from halos_step import step
+
+    return step(name)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def summary(rows: list[dict]) -> dict:
+    """What the bars ask for."""
+    done = [r for r in rows if "error" not in r]
+    boxes, networks = ([r for r in done if r["kind"] == kind] for kind in ("box", "network"))
+    out = {"failed": len(rows) - len(done), "boxes": len(boxes)}
+    if boxes:
+        out["seconds_a_box"] = float(np.median([r["seconds"] for r in boxes]))
+        out["cpu_seconds_a_box"] = float(np.median([r["cpu_seconds"] for r in boxes]))
+        out["gigabytes"] = max(r["gigabytes"] for r in boxes)
+        bins = [np.array(r["spectrum"]["power"]) / r["spectrum"]["theory"] / r["spectrum"]["own_modes"] for r in boxes]
+        mean = np.mean(bins, axis=0) - 1
+        out["power_off_mean_of_boxes"] = {"largest": float(np.abs(mean).max()), "mean": float(mean.mean())}
+    out["planted"] = {
+        key: [sum(r[key]["verdict"]["recovered"] for r in rs), len(rs)]
+        for key in ("law", "law_without_steps")
+        if (rs := [r for r in done if r["kind"] == "planted"])
+    }
+    for r in networks:
+        name = f"{r['recipe']}, {r['hold']}"
+        compared = {"law_over_network": {k: r["law"]["errors"][k]["mae"] / v["mae"] for k, v in r["network"].items()}}
+        out.setdefault("networks", {})[name] = compared | {"live": r["components"]["live"]}
+    return out
+
+
+def line(row: dict) -> str:
+    if row["kind"] == "box":
+        off = row["power_off"]["largest"]
+        used = f"{row['cpu_seconds']:.0f} CPU s  {row['seconds']:.0f} s  {row['gigabytes']:.1f} GB"
+        return f"haloes {row['haloes']}  P(k) off by {off:.3f} at most  {used}"
+    if row["kind"] == "planted":
+        return f"recovered {row['law']['verdict']['recovered']} {row['law']['verdict']['why']}  {row['law']['texts']}"
+    if row["kind"] == "network":
+        errors = {k: (v["mae"], row["law"]["errors"][k]["mae"]) for k, v in row["network"].items()}
+        shown = "  ".join(f"{k} {a:.4f} {b:.4f}" for k, (a, b) in errors.items())
+        return f"network, law: {shown}  {row['law']['texts']}"
+    if row["kind"] == "formulas":
+        best = {k: v["errors"]["fresh boxes"]["mae"] for k, v in row["formulas"].items()}
+        return "  ".join(f"{k} {v:.4f}" for k, v in best.items())
+    return json.dumps({k: row[k] for k in row if k.startswith(("ours", "plain"))})
+
+
+BENCHMARK = Benchmark(
+    "halos",
+    ("kind", "name", "recipe", "hold", "setting"),
+    lambda r: tuple(r[k] for k in ("kind", "name", "recipe", "hold", "setting")),
+    summary,
+    line,
+)
+
+
+def seeds(text: str) -> list[int]:
+    """``2101:2121`` or ``2101``."""
+    low, _, high = text.partition(":")
+    return list(range(int(low), int(high))) if high else [int(low)]
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--train", nargs="+", type=seeds, required=True, metavar="SEED[:END]", help="boxes to learn from")
+    add("--test", nargs="+", type=seeds, required=True, metavar="SEED[:END]", help="boxes that errors are measured in")
+    add("--planted", nargs="*", type=int, default=[], metavar="SEED", help="planted catalogues")
+    add("--recipes", nargs="*", choices=RECIPES, default=list(RECIPES))
+    add("--holds", nargs="+", choices=study.HOLDS, default=list(study.HOLDS), help="which haloes are held out")
+    add("--side", type=positive_float, default=250.0, help="of a box, in Mpc/h")
+    add("--particles", type=positive_int, default=128, help="of a box, along a side")
+    add("--epochs", nargs="*", default=[], metavar="RECIPE=N", help="of training (default: the recipe's)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="cpu", help="of the networks")
+    add("--only", nargs="+", choices=("box", "planted", "network", "formulas", "step"), help="cells of these kinds")
+    add_flags(parser, 6 * 3600)
+    args = parser.parse_args(argv)
+    args.train, args.test = (sum(given, []) for given in (args.train, args.test))
+    everything = {*args.train, *args.test, *args.planted}
+    if not args.development and (seen := sorted(everything & set(DEVELOPMENT))):
+        parser.error(f"seeds {seen} are those of the development: choose others, or --development")
+    if shared := sorted(set(args.train) & set(args.test)):
+        parser.error(f"boxes {shared} are both learnt from and tested in")
+    if len(args.train) < 2:
+        parser.error("--train needs two boxes at least: one of them is for validation")
+    return args
+
+
+def cells_of(args) -> dict[str, tuple]:
+    """Name of a cell -> its key; boxes come before what needs them."""
+    box = {"side": args.side, "particles": args.particles}
+    flags = {}
+    for text in args.epochs:
+        recipe, _, epochs = text.partition("=")
+        flags[recipe] = {"epochs": float(epochs)}
+    flags = {recipe: {"device": args.device} | flags.get(recipe, {}) for recipe in RECIPES}
+    valid = max(1, len(args.train) // 10)
+    label = f"{args.particles}_{args.train[0]}_{len(args.train)}"
+    common = {"box": box, "train": args.train[:-valid], "valid": args.train[-valid:], "test": args.test}
+    common |= {"label": label, "flags": flags, "seed": args.train[0]}
+    out = {}
+    for k in [*args.train, *args.test]:
+        out[f"box_{args.particles}_{args.side:g}_{k}"] = ("box", str(k), "", "", {"box": box})
+    for k in args.planted:
+        out[f"planted_{k}"] = ("planted", str(k), "newton", "", {"flags": flags})
+    for number, hold in enumerate(study.HOLDS):
+        if hold in args.holds:
+            out[f"formulas_{label}_{number}"] = ("formulas", label, "", hold, common)
+            for recipe in args.recipes:
+                out[f"{recipe}_{label}_{number}"] = ("network", label, recipe, hold, common)
+    for name in ("ours", "plain"):
+        out[f"step_{name}"] = ("step", name, "", "", {})
+    wanted = {name: key for name, key in out.items() if not args.only or key[0] in args.only}
+    return dict(with_digest(name, key) for name, key in wanted.items())
+
+
+def with_digest(name: str, key: tuple) -> tuple[str, tuple]:
+    """The name of a cell made one of its settings too, which are written as text."""
+    setting = json.dumps(key[-1], sort_keys=True)
+    return f"{name}_{hashlib.sha256(setting.encode()).hexdigest()[:8]}", (*key[:-1], setting)
+
+
+def main(argv=None) -> int:
+    args = parse(argv)
+    cells = cells_of(args)
+    first = {name: key for name, key in cells.items() if key[0] == "box"}
+    content = BENCHMARK.run(first, args) if first else {}
+    content = BENCHMARK.run({name: key for name, key in cells.items() if name not in first}, args) or content
+    print(json.dumps(content.get("summary", {k: v for k, v in content.items() if k in ("planted", "networks")})))
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

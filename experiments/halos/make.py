@@ -1,0 +1,46 @@
+"""Simulate boxes of dark matter, find their haloes and make them a dataset.
+
+reads    nothing
+writes   datasets/<name>.npz and .json, a box a trajectory of one frame
+example  python experiments/halos/make.py --name halos --train 2 3 4 --validation 5 --test 6
+
+Own particle-mesh boxes (pmpp: pip install -r requirements-halos.txt), not Quijote; the target is the overdensity in
+spheres of 20 Mpc/h around every halo. Then:  python train.py --dataset halos --variant l1
+"""
+
+from distill.halos.box import Box, simulate
+from distill.halos.catalogue import CUTOFF, dataset_arrays, of_particles
+from distill.halos.keeping import keep_dataset
+from distill.shell.flags import Parser, positive_float, positive_int
+from distill.shell.stage import Stage, progress, run_script
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--name", required=True, help="of the dataset")
+    for split in ("train", "validation", "test"):
+        add(f"--{split}", nargs="+", type=int, required=True, metavar="SEED", help=f"boxes of the {split} split")
+    add("--side", type=positive_float, default=250.0, help="of a box, in Mpc/h")
+    add("--particles", type=positive_int, default=128, help="along a side")
+    add("--cutoff", type=positive_float, default=CUTOFF, help="of the edges, in Mpc/h; at most half the side")
+    add("--overwrite", action="store_true", help="replace a dataset of this name")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    args = parse(argv)
+    stage, boxes, split = Stage("halos", args.name), [], []
+    chosen = [(seed, k) for k, seeds in enumerate((args.train, args.validation, args.test)) for seed in seeds]
+    for seed, which in progress(chosen, desc="boxes", unit="box"):
+        box = Box(side=args.side, particles=args.particles, seed=seed)
+        boxes.append(of_particles(box, simulate(box)))
+        split.append(which)
+    path = keep_dataset(args.name, dataset_arrays(boxes, split, args.cutoff), vars(args), stage, args.overwrite)
+    haloes = sum(map(len, boxes))
+    print(stage.done(path, boxes=len(boxes), haloes=haloes, edges_within=args.cutoff), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)
