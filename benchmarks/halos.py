@@ -24,12 +24,13 @@ from cell_files import DEVELOPMENT, Benchmark, add_flags
 import distill
 from distill.files.messages import load_messages
 from distill.files.names import messages_path, run_name
-from distill.files.storage import atomic
+from distill.files.storage import atomic, save_text
 from distill.halos import baselines, distil, study
 from distill.halos.box import Box, deposit, simulate, spectrum
 from distill.halos.catalogue import CUTOFF, Catalogue, dataset_arrays, of_particles
 from distill.halos.finding import LEAST
 from distill.halos.keeping import keep_dataset
+from distill.halos.page import report
 from distill.halos.planted import Law, planted
 from distill.halos.published import FORMULAS, refitted
 from distill.halos.sums import SumLaw, Units
@@ -37,6 +38,7 @@ from distill.halos.verdict import verdict
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_float, positive_int
+from distill.shell.paths import relative
 from distill.shell.stage import Stage, run_script
 
 RECIPES = ("newton", "paper")
@@ -347,7 +349,9 @@ def main(argv=None) -> int:
     first = {name: key for name, key in cells.items() if key[0] == "box"}
     content = BENCHMARK.run(first, args) if first else {}
     content = BENCHMARK.run({name: key for name, key in cells.items() if name not in first}, args) or content
-    print(json.dumps(content.get("summary", {k: v for k, v in content.items() if k in ("planted", "networks")})))
+    save_text(paths.OUTPUTS / "halos" / "report.html", report(content["rows"]))
+    told = {k: content[k] for k in ("failed", "planted", "networks") if k in content}
+    print(f"{json.dumps(told)}  -> {relative(paths.OUTPUTS / 'halos' / 'report.html')}", flush=True)
     return 0
 
 

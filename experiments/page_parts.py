@@ -9,6 +9,7 @@ import body_parts
 import energy_parts
 import evidence_parts
 import fault_parts
+import halo_parts
 import own_data_parts
 import page_code
 import recovery_parts
@@ -416,6 +417,7 @@ PARTS = {
     "arrays": page_code.arrays,
     "json": page_code.json_files,
     "tasks": tasks,
+    **halo_parts.PARTS,
 } | {
     f"speed-{section.replace(', ', '-').replace(' ', '-')}": lambda section=section: speed(section)
     for section in results("speed")["sections"]

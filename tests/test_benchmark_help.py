@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = [
     path
     for folder in ("benchmarks", "experiments")
-    for path in sorted((ROOT / folder).glob("*.py"))
+    for path in sorted((ROOT / folder).rglob("*.py"))
     if all(word in path.read_text("utf-8") for word in ("run_script(main)", "Parser("))
 ]
 

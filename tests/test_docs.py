@@ -117,7 +117,9 @@ def test_flags_of_the_scripts_exist(page):
         assert set(re.findall(r"(?<=\s)--[\w-]+", words)) <= flags_of(script), f"{script}{words}"
     known = {flag for script in SCRIPTS for flag in flags_of(f"{script}.py")} | {"--extra-index-url"}
     sources = [
-        p.read_text(encoding="utf-8") for folder in ("benchmarks", "experiments") for p in ROOT.glob(f"{folder}/*.py")
+        p.read_text(encoding="utf-8")
+        for folder in ("benchmarks", "experiments")
+        for p in ROOT.glob(f"{folder}/**/*.py")
     ]
     told = set(re.findall(r"(?<=[\s`])--[a-z][\w-]+", pages.BLOCK.sub("", TEXTS[page])))
     assert not [flag for flag in told - known if not any(f'"{flag}"' in source for source in sources)]

@@ -1,6 +1,7 @@
 """Haloes: what is found in particles, what files of others hold, the network of a number, and laws of sums."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from distill.halos.catalogue import Catalogue, catalogues_of, dataset_arrays
 from distill.halos.cosmology import Cosmology
 from distill.halos.planted import Law, planted
 from distill.halos.sums import SumLaw, Units, drawn, fit, in_pieces, mean_error, predicted, rows_of, together
+from distill.halos.verdict import verdict
 from distill.messages.extraction import extraction_of
 from distill.network import evaluation, training
 from distill.network.edges import Edges, edges_of
@@ -218,6 +220,28 @@ def dataset(boxes, tmp_path, monkeypatch):
     return load_dataset("haloes")
 
 
+def test_the_scripts_read_a_table_and_say_what_is_missing(boxes, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "DATASETS", tmp_path)
+    monkeypatch.syspath_prepend(paths.ROOT / "experiments" / "halos")
+    monkeypatch.delitem(sys.modules, "read", raising=False)
+    import read
+
+    lines = ["x,y,z,vx,vy,vz,mass,delta"]
+    for row in np.column_stack([boxes[0].pos, boxes[0].vel, boxes[0].mass, boxes[0].delta]):
+        lines.append(",".join(map(repr, row.tolist())))
+    table = tmp_path / "haloes.csv"
+    table.write_text("\n".join(lines))
+    given = ["--file", str(table), "--name", "mine", "--side", str(SIDE), "--cutoff", str(CUTOFF)]
+    assert read.main(given) == 0
+    found = catalogues_of(load_dataset("mine"))
+    octants = [len(one) for one in found]
+    assert sum(octants) == len(boxes[0]) and min(octants) > 0  # each halo learnt from once; all are neighbours
+    assert load_dataset("mine").there.sum() == 3 * len(boxes[0])
+    table.write_text("\n".join(line.rsplit(",", 1)[0] for line in lines))
+    with pytest.raises(UserError, match="no overdensities"):
+        read.main(given)
+
+
 def test_a_dataset_of_boxes_gives_them_back(boxes, dataset):
     assert dataset.outputs == 1 and dataset.learnt.shape == (4, 1, 105, 1) and dataset.there.sum() == 390
     for one, other in zip(boxes, catalogues_of(dataset), strict=True):
@@ -358,6 +382,35 @@ def test_a_planted_law_is_distilled_from_its_messages(dataset, boxes):
     fresh, _ = planted(941, 120, SIDE, CUTOFF, LAW, noise=0.0)
     rows = rows_of(fresh, CUTOFF, units)
     assert found.live == 1 and mean_error(found.law, rows) < 0.005 * fresh.delta.std()
+
+
+def test_a_planted_law_is_judged(boxes):
+    """The truth respelt is recovered; with one constant or one half off it is not, and why is said."""
+    units = Units.of(boxes, CUTOFF)
+    fresh = [planted(941, 110, SIDE, CUTOFF, LAW, noise=0.0)]
+    truth = units.scaled(SumLaw.of(*LAW.texts))
+    respelt = units.scaled(SumLaw.of("2.0*(0.5 + m_j)/(1.0 + (r/8.0)^8)", "0.5*s/(3.0 + m_i) - 0.2"))
+    assert verdict(respelt, truth, fresh, CUTOFF, units)["recovered"]
+    for message, node, why in (
+        ("(0.7 + m_j)/(1.0 + (r/8.0)^8)", "s/(3.0 + m_i) - 0.2", "a constant of the message"),
+        ("(0.5 + m_j)*exp(-r*r/50.0)", "s/(3.0 + m_i) - 0.2", "the message has another form"),
+        (LAW.texts[0], "0.25*s - 0.2", "the node has another form"),
+    ):
+        found = verdict(units.scaled(SumLaw.of(message, node)), truth, fresh, CUTOFF, units)
+        assert not found["recovered"] and why in found["why"]
+
+
+def test_the_choice_asks_how_a_law_goes_on(boxes):
+    """Two responses that are alike within the data: the one that is right beyond them is preferred."""
+    units = Units.of(boxes, CUTOFF)
+    seen, left_out = (drawn(boxes, CUTOFF, units, 200, k) for k in (0, 1))
+    judge = distil.Judge(seen, left_out)
+    message = units.scaled(SumLaw.of(*LAW.texts)).message
+    right = judge.fitted(dataclasses.replace(SumLaw.of("1.0*m_j", "-0.2 + s/(9.0 + 1.5*m_i)"), message=message), 60)
+    bent = judge.fitted(
+        dataclasses.replace(SumLaw.of("1.0*m_j", "0.1 - 1.0*exp(-0.5*s - 0.1*m_i)"), message=message), 60
+    )
+    assert right.cost < bent.cost and judge.beyond.delta.min() > judge.below.delta.max()
 
 
 def test_a_thinned_catalogue_keeps_its_overdensities(boxes):

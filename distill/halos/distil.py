@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import sympy as sp
@@ -33,10 +34,13 @@ from distill.shell.errors import UserError
 LIVE = 0.01  # of the largest standard deviation of a component: below it a component is not live
 EDGES, FEW, JUDGES, RECEIVERS = 12_000, 1000, 2000, 4000  # of a search; of fits that choose, the choice, the last fit
 MESSAGES, NODES = 6, 5  # formulas of each half that are composed
+DENSEST = 0.2  # share of the haloes beyond which a law is fitted for the second test
 PRICE = 0.01  # by which a node of a law has to lower the logarithm of its mean error
 SEARCH = SearchOptions(restarts=3, evaluations=60_000, max_complexity=20, progress=False)
 STEPS = ("1/(1 + (r/{R})^{P})", "1/(1 + exp({P}*(r - {R})))", "exp(-{R}*r*r)")
 FACTORS = ("1.0", "m_j", "(1.0 + m_j)", "v", "(1.0 + v)", "(1.0 + v_j)")
+# responses that are tried whatever the search of them finds: a line, and masses and sums that count ever less
+PLAIN = ("0.1 + 1.0*s", "0.1 + 1.0*s + 0.1*m_i", "0.1 + s/(1.0 + 0.1*m_i)", "0.1 + s/(1.0 + 0.1*s)")
 ROUNDS = ((0.5, 3.3), (1.0, 5.3), (1.0, 12.7))  # radii and powers to start from
 
 
@@ -114,10 +118,7 @@ def node_rows(total: np.ndarray, own: dict, target: np.ndarray, seed: int, optio
     front = search(X, target, names, replace(options, seed=seed, max_complexity=14))
     held, train = np.split(np.random.default_rng([seed, 79]).permutation(len(target)), [len(target) // 5])
     fitted, unseen = (Objective.direct(X[k], target[k], names) for k in (train, held))
-    # a response that grows ever less with the mass or the sum: what masses far above the typical one ask for
-    more = ("0.0 + 1.0*s", "0.0 + s/(1.0 + 0.1*m_i)", "0.0 + s/(1.0 + 0.1*s)", "0.0 + 1.0*s + 0.1*m_i")
-    starts = [parse(t.replace("0.0 +", "0.1 +"), names) for t in more]
-    return scored([*(r.expr for r in front.rows), *starts], fitted, unseen)
+    return scored([*(r.expr for r in front.rows), *(parse(text, names) for text in PLAIN)], fitted, unseen)
 
 
 def from_messages(
@@ -139,9 +140,8 @@ def from_messages(
     features = edges_of_messages(arrays, units)
     message = arrays["message"][:, live[0]].astype(float)
     rows = message_rows(features, message, seed, steps, options)
-    counts = {"fitted": FEW, "judged": JUDGES, "whole": RECEIVERS}
-    given = [drawn(boxes, cutoff, units, count, seed + k, masks) for k, count in enumerate(counts.values())]
-    fitted, judged, whole = given
+    given = [drawn(boxes, cutoff, units, count, seed + k, masks) for k, count in enumerate((FEW, JUDGES, RECEIVERS))]
+    judge, whole = Judge(*given[:2]), given[2]
     key = np.stack([arrays[k] for k in ("trajectory", "frame", "receiver")])
     _, first, number = np.unique(key, axis=1, return_index=True, return_inverse=True)
     own = {k: features[k][first] for k in OWN}
@@ -155,48 +155,68 @@ def from_messages(
             size = sums.std() or 1.0
             nodes = node_rows(sums[some] / size, {n: v[some] for n, v in own.items()}, target[some], seed, options)
             s = sp.Symbol("s", real=True)
-            nodes = [n.expr.xreplace({s: s / sp.Float(size)}) for n in nodes[-NODES:]]
-            before = SumLaw(row.expr, nodes[-1]).normalised()
-        candidates += [fit(SumLaw(row.expr, node), fitted, 25) for node in nodes]
-    scored_laws = [(math.log(max(mean_error(c, judged), 1e-300)) + PRICE * c.complexity, c) for c in candidates]
-    scored_laws = [one for one in scored_laws if math.isfinite(one[0])]
-    if not scored_laws:
+            before = SumLaw(row.expr, nodes[-1].expr.xreplace({s: s / sp.Float(size)})).normalised()
+            exprs = [*(n.expr for n in nodes[-NODES:]), *(parse(text, ["s", *OWN]) for text in PLAIN)]
+            nodes = [expr.xreplace({s: s / sp.Float(size)}) for expr in dict.fromkeys(exprs)]
+        candidates += [judge.fitted(SumLaw(row.expr, node), 25) for node in nodes]
+    candidates = [one for one in candidates if math.isfinite(one.cost)]
+    if not candidates:
         raise UserError("no formula of the messages has a finite value on the haloes left out", "search again")
-    law = min(scored_laws, key=lambda one: one[0])[1]
-    law = fit(rounded(simplest(fit(law, fitted, 200), fitted, judged), fitted, judged), whole, 100)
-    return Found(law, before, len(live), 1 - rows[-1].loss, len(candidates))
+    best = judge.fitted(min(candidates, key=lambda one: one.cost).law, 200)
+    best = rounded(simplest(best, judge), judge)
+    return Found(fit(best.law, whole, 100), before, len(live), 1 - rows[-1].loss, len(candidates))
 
 
-def simplest(law: SumLaw, fitted: Rows, judged: Rows) -> SumLaw:
-    """``law`` with terms dropped as long as each pays less than ``PRICE`` a node."""
+class Judged(NamedTuple):
+    """A law fitted to all receivers that may be seen, and what counts against it."""
+
+    law: SumLaw
+    cost: float
+
+
+class Judge:
+    """What laws are chosen by: their errors on haloes left out, and beyond those that they were fitted to.
+
+    Any response that grows is as good as another within the range of the data: among those that fit alike the one is
+    wanted that goes on as it began. So a second fit sees only the haloes up to the ``DENSEST`` share, and its error in
+    these counts as much as that of the first. All of it on haloes that may be seen.
+    """
+
+    def __init__(self, seen: Rows, left_out: Rows):
+        limit = np.quantile(seen.delta, 1 - DENSEST)
+        self.seen, self.left_out = seen, left_out
+        self.below = seen.of(np.flatnonzero(seen.delta <= limit))
+        self.beyond = left_out.of(np.flatnonzero(left_out.delta > limit))
+
+    def fitted(self, law: SumLaw, max_nfev: int) -> Judged:
+        law = fit(law, self.seen, max_nfev)
+        errors = mean_error(law, self.left_out), mean_error(fit(law, self.below, max_nfev), self.beyond)
+        logs = [math.log(max(e, 1e-300)) if math.isfinite(e) else math.inf for e in errors]
+        return Judged(law, sum(logs) / 2 + PRICE * law.complexity)
+
+
+def simplest(best: Judged, judge: Judge) -> Judged:
+    """``best`` with terms dropped as long as each pays less than ``PRICE`` a node."""
     while True:
-        now = math.log(mean_error(law, judged)) + PRICE * law.complexity
+        law = best.law
         ones = [SumLaw(e, law.node) for e in shorter(law.message)] + [SumLaw(law.message, n) for n in shorter(law.node)]
-        tried = [fit(one, fitted, 40) for one in ones]
-        tried = [(math.log(max(mean_error(c, judged), 1e-300)) + PRICE * c.complexity, c) for c in tried]
-        best = min(tried, key=lambda one: one[0], default=(math.inf, law))
-        if not best[0] < now:
-            return law
-        law = best[1]
+        found = min((judge.fitted(one, 40) for one in ones), key=lambda one: one.cost, default=best)
+        if not found.cost < best.cost:
+            return best
+        best = found
 
 
-def rounded(law: SumLaw, fitted: Rows, judged: Rows) -> SumLaw:
-    """``law`` with exponents that were fitted made the nearest multiples of 1/2, one after the other, where that costs
+def rounded(best: Judged, judge: Judge) -> Judged:
+    """``best`` with exponents that were fitted made the nearest multiples of 1/2, one after the other, where that costs
     no more than a node would have to gain.
     """
-    while True:
-        before = math.log(max(mean_error(law, judged), 1e-300))
-        for half in ("message", "node"):
-            powers = [p for p in getattr(law, half).atoms(sp.Pow) if p.exp.is_Float]
-            for power in sorted(powers, key=str):
-                exponent = sp.Rational(round(2 * float(power.exp)), 2)
-                whole = getattr(law, half).xreplace({power: power.base**exponent})
-                trial = fit(replace(law, **{half: whole}), fitted, 100)
-                if math.log(max(mean_error(trial, judged), 1e-300)) <= before + PRICE:
-                    break
-            else:
-                continue
-            law = trial
-            break
-        else:
-            return law
+    for half in ("message", "node", "message", "node"):
+        powers = [p for p in getattr(best.law, half).atoms(sp.Pow) if p.exp.is_Float]
+        for power in sorted(powers, key=str):
+            exponent = sp.Rational(round(2 * float(power.exp)), 2)
+            whole = getattr(best.law, half).xreplace({power: power.base**exponent})
+            found = judge.fitted(replace(best.law, **{half: whole}), 100)
+            if found.cost <= best.cost + PRICE:
+                best = found
+                break
+    return best

@@ -108,7 +108,10 @@ class Rows:
         """The first ``count`` receivers of an order that is always the same, if there are more."""
         if len(self) <= count:
             return self
-        chosen = np.random.default_rng(len(self)).permutation(len(self))[:count]
+        return self.of(np.random.default_rng(len(self)).permutation(len(self))[:count])
+
+    def of(self, chosen: np.ndarray) -> "Rows":
+        """The receivers of these numbers."""
         edge = np.concatenate([np.arange(self._ends[k], self._ends[k + 1]) for k in chosen])
         pair, own = ({k: v[at] for k, v in part.items()} for part, at in ((self.pair, edge), (self.own, chosen)))
         return Rows(pair, own, self.count[chosen], self.delta[chosen])
