@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from distill.halos.tables import OWN, of_kind
 from distill.report.plots import ACCENT, INK, MUTED, SOFT
 
+TICKS = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5)
 TOLERANCE = 0.1  # of the power spectrum, drawn as a band
 
 
@@ -25,7 +27,16 @@ def of_boxes(rows: Sequence[dict]) -> Figure:
     left.plot(k, ratio.mean(0), color=INK, lw=1, ls=":", label="... with the power of their initial modes left in")
     linear = np.divide(found[0]["spectrum"]["linear"], found[0]["spectrum"]["theory"])
     left.plot(k, linear, color=MUTED, lw=1, ls="--", label="linear theory")
-    left.set(xscale="log", ylim=(0.5, 1.5), xlabel="k in h/Mpc", ylabel="P(k) / halofit (Takahashi et al. 2012)")
+    left.set(
+        xscale="log",
+        xlim=(k[0], k[-1]),
+        ylim=(0.5, 1.5),
+        xlabel="k in h/Mpc",
+        ylabel="P(k) / halofit (Takahashi et al. 2012)",
+    )
+    left.xaxis.set_major_locator(FixedLocator(TICKS))
+    left.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    left.xaxis.set_minor_formatter(NullFormatter())
     left.legend(frameon=False, fontsize=8)
     mass = np.array(found[0]["mass_function"]["mass"])
     counts = np.array([r["mass_function"]["found"] for r in found])

@@ -19,8 +19,10 @@ def parse(argv):
     parser = Parser(__doc__)
     add = parser.add_argument
     add("--name", required=True, help="of the dataset")
-    for split in ("train", "validation", "test"):
-        add(f"--{split}", nargs="+", type=int, required=True, metavar="SEED", help=f"boxes of the {split} split")
+    seeds = {"nargs": "+", "type": int, "required": True, "metavar": "SEED"}
+    add("--train", help="boxes to learn from", **seeds)
+    add("--validation", help="boxes that training is watched on", **seeds)
+    add("--test", help="boxes for errors alone", **seeds)
     add("--side", type=positive_float, default=250.0, help="of a box, in Mpc/h")
     add("--particles", type=positive_int, default=128, help="along a side")
     add("--cutoff", type=positive_float, default=CUTOFF, help="of the edges, in Mpc/h; at most half the side")
