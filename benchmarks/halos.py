@@ -26,14 +26,14 @@ from distill.files.messages import load_messages
 from distill.files.names import messages_path, run_name
 from distill.files.storage import atomic, save_text
 from distill.halos import baselines, distil, study
-from distill.halos.box import Box, deposit, simulate, spectrum
 from distill.halos.catalogue import CUTOFF, Catalogue, dataset_arrays, of_particles
-from distill.halos.finding import LEAST
 from distill.halos.keeping import keep_dataset
-from distill.halos.page import report
+from distill.halos.particles.box import Box, deposit, simulate, spectrum
+from distill.halos.particles.finding import LEAST
 from distill.halos.planted import Law, planted
 from distill.halos.published import FORMULAS, refitted
 from distill.halos.sums import SumLaw, Units
+from distill.halos.told.page import report
 from distill.halos.verdict import verdict
 from distill.shell import paths
 from distill.shell.errors import UserError

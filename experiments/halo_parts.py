@@ -1,7 +1,7 @@
 """The parts of docs/halos.md, of results/halos.json (``benchmarks/halos.py``)."""
 
 from distill.files.storage import load_json
-from distill.halos import tables
+from distill.halos.told import tables
 from distill.report.markdown import markdown
 from distill.shell import paths
 

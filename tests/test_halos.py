@@ -15,11 +15,12 @@ from distill.files.dataset import load_dataset
 from distill.files.fields import DATASET_FIELDS, TARGET_FIELDS, ends_of
 from distill.files.messages import load_messages
 from distill.files.names import messages_path
-from distill.halos import distil, finding, reading
+from distill.halos import distil, reading
 from distill.halos.baselines import spline_kernel
-from distill.halos.box import deposit, spectrum
 from distill.halos.catalogue import Catalogue, catalogues_of, dataset_arrays
-from distill.halos.cosmology import Cosmology
+from distill.halos.particles import finding
+from distill.halos.particles.box import deposit, spectrum
+from distill.halos.particles.cosmology import Cosmology
 from distill.halos.planted import Law, planted
 from distill.halos.sums import SumLaw, Units, drawn, fit, in_pieces, mean_error, predicted, rows_of, together
 from distill.halos.verdict import verdict
@@ -123,7 +124,7 @@ def test_theory_is_what_it_is_in_its_limits():
 @pytest.mark.slow
 def test_a_small_box_grows_as_theory_says_and_repeats():
     pmpp = pytest.importorskip("pmpp")
-    from distill.halos.box import Box, simulate
+    from distill.halos.particles.box import Box, simulate
 
     assert pmpp
     box = Box(side=400.0, particles=32, mesh=1.0, seed=930)

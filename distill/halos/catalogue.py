@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distill.files.dataset import Dataset
-from distill.halos.box import Box, Particles
-from distill.halos.finding import LEAST, groups, overdensity
+from distill.halos.particles.box import Box, Particles
+from distill.halos.particles.finding import LEAST, groups, overdensity
 from distill.shell.errors import UserError
 
 MASS = 1e14  # Msun/h

@@ -8,9 +8,9 @@ Own particle-mesh boxes (pmpp: pip install -r requirements-halos.txt), not Quijo
 spheres of 20 Mpc/h around every halo. Then:  python train.py --dataset halos --variant l1
 """
 
-from distill.halos.box import Box, simulate
 from distill.halos.catalogue import CUTOFF, dataset_arrays, of_particles
 from distill.halos.keeping import keep_dataset
+from distill.halos.particles.box import Box, simulate
 from distill.shell.flags import Parser, positive_float, positive_int
 from distill.shell.stage import Stage, progress, run_script
 

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from distill.halos import figures, tables
+from distill.halos.told import figures, tables
 from distill.report.page import image, page, section, table, text
 
 METHOD = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill.halos.cosmology import Cosmology
+from distill.halos.particles.cosmology import Cosmology
 from distill.shell.errors import UserError
 
 HUBBLE = 100.0  # km/s per Mpc/h

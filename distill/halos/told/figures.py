@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
-from distill.halos.tables import OWN, of_kind
+from distill.halos.told.tables import OWN, of_kind
 from distill.report.plots import ACCENT, INK, MUTED, SOFT
 
 TICKS = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5)

@@ -1,0 +1,1 @@
+"""Boxes of particles: their simulation, theory beside it, and what is found in them."""

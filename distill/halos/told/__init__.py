@@ -1,0 +1,1 @@
+"""What was measured, as tables, a figure and a page."""
