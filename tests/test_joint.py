@@ -122,6 +122,7 @@ def test_terms_that_stand_in_for_each_other_are_not_needed(seen):
     assert np.median(np.linalg.norm(law_acceleration(law, seen[1]) - seen[1].acc, axis=1) / size) < 0.02
 
 
+@pytest.mark.slow
 def test_functions_of_pairs_are_looked_for_again_beside_those_of_others():
     """What splines had taken for a spring between bodies was the other side of one from their wakes."""
     centre = (0.4, -0.2)
