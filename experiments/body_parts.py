@@ -1,4 +1,6 @@
-"""The parts of docs/bodies.md: ``benchmarks/solar_system.py``, ``bodies.py`` and ``bodies_network.py``."""
+"""The parts of docs/bodies.md: ``benchmarks/solar_system.py``, ``bodies.py``, ``bodies_network.py`` and
+``dusty_plasma.py``.
+"""
 
 from own_data_parts import of_rows
 
@@ -98,3 +100,25 @@ def network(stored: dict) -> str:
     )
     about = f"`python benchmarks/bodies_network.py`. {of_rows(found['rows'], 'bodies_network')}"
     return "\n\n".join([what, found["table"], about])
+
+
+def dusty(stored: dict) -> str:
+    """A dusty plasma: values, forces and the law from one film."""
+    found = stored["sections"]["dusty_plasma"]
+    bars, met = found["bars"], found["met"]
+    what = (
+        "*Masses*, *charges*: the largest error of a grain, in the scale of their geometric mean; by splines, and with"
+        " the law found. *R²*: of the accelerations by pairs, wakes included, of all pairs in frames left out."
+        " *Screening length*: of the screened force that is nearest to the radial one found."
+    )
+    names = {"force_r2": f"R² at least {bars['force_r2']:g}"}
+    names |= {k: f"{k} within {100 * bars[k]:g} %" for k in ("screening", "masses", "trap", "drag")}
+    told = []
+    for data in dict.fromkeys(row["data"] for row in found["rows"]):
+        some = [one for one, row in zip(met, found["rows"], strict=True) if row["data"] == data]
+        told.append(
+            f"{data}: "
+            + ", ".join(f"{label} in {sum(one[bar] for one in some)} of {len(some)}" for bar, label in names.items())
+        )
+    about = f"`python benchmarks/dusty_plasma.py`. {of_rows(found['rows'], 'dusty_plasma')}"
+    return "\n\n".join([what, found["table"], "; ".join(told).capitalize() + ".", about])

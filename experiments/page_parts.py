@@ -400,6 +400,7 @@ PARTS = {
     "solar-system": evidence_parts.of("solar_system", body_parts.solar_system),
     "bodies": evidence_parts.of("bodies", body_parts.bodies),
     "bodies-network": evidence_parts.of("bodies_network", body_parts.network),
+    "dusty-plasma": evidence_parts.of("dusty_plasma", body_parts.dusty),
     "energies": evidence_parts.of("hamiltonian", energy_parts.energies),
     "faults": evidence_parts.of("faults", fault_parts.faults),
     "residual-test": evidence_parts.of("residual_test", evidence_parts.residual_test),

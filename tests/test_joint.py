@@ -9,7 +9,9 @@ import pytest
 from distill.files.dataset import Dataset
 from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.formulas.text import parse
-from distill.law.further.slots import Drive
+from distill.formulas.units import ONE
+from distill.law.further.composition import again
+from distill.law.further.slots import Drive, FromDisplaced
 from distill.law.further.trimming import trimmed, without_unsure
 from distill.law.joint import examined, fitted, numbers_of
 from distill.law.receivers import law_acceleration, receivers
@@ -41,19 +43,23 @@ LAW = Law(
 )
 
 
-@pytest.fixture(scope="module")
-def seen():
-    """(edges of a dataset that moves by ``LAW`` at random states, its receivers)."""
+def moved_by(law: Law):
+    """(edges of a dataset that moves by ``law`` at random states, its receivers)."""
     rng = np.random.default_rng(5)
     pos, vel = rng.normal(size=(2, 12, 10, 4, 2))
     t, mass, charge = np.linspace(0, 3, 10), np.exp(0.5 * rng.normal(size=(12, 4))), rng.choice([-1.0, 1.0], (12, 4))
     each = zip(pos, vel, mass, charge, strict=True)
-    acc = np.stack([LAW.acceleration(x, v, {"mass": m, "charge": q}, t=t) for x, v, m, q in each])
+    acc = np.stack([law.acceleration(x, v, {"mass": m, "charge": q}, t=t) for x, v, m, q in each])
     arrays = {"pos": pos, "vel": vel, "acc": acc, "mass": mass, "charge": charge, "split": np.zeros(12, int), "t": t}
     data = Dataset("x", Path("x.npz"), arrays, DatasetRecord(system=SystemRecord(), n=4, dim=2))
     edges = with_motion(edges_of_frames(data, np.arange(120)), data)
     nodes, edges = nodes_of(edges), edges | {"acc_pred_i": edges["acc_i"]}
     return edges, receivers(edges, nodes, np.arange(len(nodes.first)))
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return moved_by(LAW)
 
 
 def test_accelerations_of_receivers_are_those_of_the_law_at_every_time(seen):
@@ -114,6 +120,20 @@ def test_terms_that_stand_in_for_each_other_are_not_needed(seen):
     assert len(numbers_of(law).opened[0].symbols) == len(numbers_of(LAW).opened[0].symbols)
     size = np.linalg.norm(seen[1].acc, axis=1)
     assert np.median(np.linalg.norm(law_acceleration(law, seen[1]) - seen[1].acc, axis=1) / size) < 0.02
+
+
+@pytest.mark.slow
+def test_functions_of_pairs_are_looked_for_again_beside_those_of_others():
+    """What splines had taken for a spring between bodies was the other side of one from their wakes."""
+    centre = (0.4, -0.2)
+    true = Law(f("q_i*q_j/(r + 0.3)^2"), {}, pairs={"displaced": About(centre, f("-0.4*q_i*q_j/(s + 0.3)^2"))})
+    edges, data = moved_by(true)
+    ground = Ground(edges, nodes_of(edges), (), small=40, large=60, held_out=40)
+    first = Law(f("1.3*q_i*q_j/(r + 0.2)"), {}, pairs={"displaced": About(centre, f("-0.2*q_i*q_j/s"))})
+    slot = FromDisplaced("displaced", ground.properties, centre)
+    law = again(first, [slot], ground, ONE)
+    assert law_acceleration(law, data) == pytest.approx(data.acc, rel=1e-5, abs=1e-7)
+    assert law.pairs["displaced"].centre == pytest.approx(centre, abs=1e-6)
 
 
 def test_standard_errors_tell_how_far_constants_are_off(seen):

@@ -129,7 +129,8 @@ def learnt_of_run(path: Path, run: str, config: RunConfig, arguments: dict, inpu
     made = provenance("extract_messages", arguments, inputs | {"dataset": source.path}, 0.0)
     content = {"run": run, "dataset": source.name, "learnt": config.learnt, "known": known}
     content |= {"correlation": correlation, "network_error": config.skill.network if config.skill else None}
-    records.save(TrainedRecord, path, made | content)
+    with alone_making(path):
+        records.save(TrainedRecord, path, made | content)
     return unknowns.lines(config.learnt, known, correlation)
 
 

@@ -35,6 +35,11 @@ from distill.splines.normal_equations import solve
 from distill.splines.pair_spline import Further
 
 REPAIRS = 3  # rounds of repair
+PASSES, BETTER = (
+    3,
+    0.98,
+)  # over all functions of pairs, and share of the error that one has to come down to for the next
+TOGETHER = 3  # forms of a function that are fitted together with all other terms
 FELT = 50  # receivers at least have to feel a term, in as many as formulas are tried on
 RESTING = ("central", "field", "constant_force")  # further terms of the place or the time alone
 SMOOTH = 10.0 ** np.arange(-12, 0, 2)  # strengths of the penalty on curves
@@ -65,34 +70,45 @@ def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units
     law = spelt(fitted(trimmed(law, ground), ground.many, ground.held), ground.canonical)
     sure = without_unsure(law, ground)
     if sure is not law and law_error(sure, ground.held) > ground.check.tiny:
-        sure = _again(sure, places, ground, units)
+        sure = again(sure, places, ground, units)
     return spelt(sure, ground.canonical)
 
 
-def _again(law: Law, places: Sequence[Slot], ground: Ground, units: Units) -> Law:
-    """``law`` with every function of pairs looked for once more beside the formulas of all others: what splines had
-    taken for part of one term may have been that of another.
+def again(law: Law, places: Sequence[Slot], ground: Ground, units: Units) -> Law:
+    """``law`` with every function of pairs looked for once more beside the formulas of all others, as long as that
+    brings something: what splines had taken for part of one term may have been that of another.
     """
     inside = ground if units == ONE else ground.within(units)
-    for slot in (Radial(RADIAL, ground.properties), *(one for one in places if isinstance(one, OfPairs))):
-        taken = slot.taken(law)
-        if taken is None:
-            continue
-        rest, before = taken
-        own, name = slot.within(units), slot.name
-        left = [(data.acc - law_acceleration(rest, data)) / units.acceleration for data in ground.sets]
-        view = inside.viewed(
-            lambda data, k, own=own, law=law, left=left: own.view(data, law, left[k]), _inputs(own, inside.many)
-        )
-        alike = [per_units(expr, name, units) for expr in slot.alike(law)]
-        starts = [*own.starts(view), *alike, per_units(before, name, units)]
-        candidates, chosen = tried_out([Row(0, 0.0, "", start) for start in starts], view, REPAIRS)
-        expr = view.canonical(acceleration_objective(view.many).fit(with_scales(candidates[chosen].expr))[0])
-        trial = fitted(slot.put(rest, of_units(expr, name, units, ground.canonical)), ground.many, ground.held)
-        simpler = complexity(candidates[chosen].expr) < complexity(before) and as_good(trial, law, ground, LOST)
-        if simpler or law_error(trial, ground.held) * LOST < law_error(law, ground.held):
-            law = without_unsure(trial, ground)
+    of_pairs = [Radial(RADIAL, ground.properties), *(slot for slot in places if isinstance(slot, OfPairs))]
+    for _ in range(PASSES):
+        before, error = law, law_error(law, ground.held)
+        for slot in of_pairs:
+            if (taken := slot.taken(law)) is not None:
+                law = _replaced(law, *taken, slot, ground, inside, units)
+        if law is before or law_error(law, ground.held) > BETTER * error or error <= ground.check.tiny:
+            break
     return law
+
+
+def _replaced(law: Law, rest: Law, own: sp.Expr, slot: OfPairs, ground: Ground, inside: Ground, units: Units) -> Law:
+    """``law`` with another function of ``slot`` in place of its ``own`` beside the ``rest``, or as it is. Forms that
+    explain most of what the rest leaves are fitted together with the constants of all other terms.
+    """
+    there, name = slot.within(units), slot.name
+    left = [(data.acc - law_acceleration(rest, data)) / units.acceleration for data in ground.sets]
+    view = inside.viewed(lambda data, k: there.view(data, law, left[k]), _inputs(there, inside.many))
+    alike = [per_units(expr, name, units) for expr in slot.alike(law)]
+    starts = [*there.starts(view), *alike, per_units(own, name, units)]
+    candidates, chosen = tried_out([Row(0, 0.0, "", start) for start in starts], view, REPAIRS)
+    best = sorted(candidates, key=lambda candidate: candidate.error)[:TOGETHER]
+    forms = dict.fromkeys([candidates[chosen].expr, *(candidate.expr for candidate in best), *alike])
+    for form in forms:
+        trial = slot.put(rest, of_units(form, name, units, ground.canonical))
+        trial = fitted(trial, ground.many, ground.held)
+        simpler = complexity(form) < complexity(slot.taken(law)[1]) and as_good(trial, law, ground, LOST)
+        if simpler or law_error(trial, ground.held) * LOST < law_error(law, ground.held):
+            law = trial
+    return without_unsure(law, ground)
 
 
 def _kind(one: Further) -> tuple | None:
