@@ -23,6 +23,7 @@ from distill.halos.particles.box import deposit, spectrum
 from distill.halos.particles.cosmology import Cosmology
 from distill.halos.planted import Law, planted
 from distill.halos.sums import SumLaw, Units, drawn, fit, in_pieces, mean_error, predicted, rows_of, together
+from distill.halos.told import tables
 from distill.halos.verdict import verdict
 from distill.messages.extraction import extraction_of
 from distill.network import evaluation, training
@@ -412,6 +413,22 @@ def test_the_choice_asks_how_a_law_goes_on(boxes):
         dataclasses.replace(SumLaw.of("1.0*m_j", "0.1 - 1.0*exp(-0.5*s - 0.1*m_i)"), message=message), 60
     )
     assert right.cost < bent.cost and judge.beyond.delta.min() > judge.below.delta.max()
+
+
+def test_numbers_of_the_paper_stand_in_columns_of_their_own():
+    one = {"mae": 0.05, "haloes": 9, "boxes": 2, "error": 0.001}
+    formulas = {name: {"errors": {"fresh boxes": one}} for name in ("with mass", "spline kernel")}
+    rows = [{"kind": "formulas", "hold": "none", "formulas": formulas}, {"kind": "formulas", "error": "none"}]
+    told = {"errors": {"beyond": one}, "errors_before": {}}
+    network = {"kind": "network", "recipe": "paper", "hold": "above 1", "network": {"beyond": one}}
+    head, lines = tables.errors([*rows, network | {"law": told, "law_without_steps": told}])
+    found = {line[0]: dict(zip(head, line, strict=True)) for line in lines}
+    assert head[0].endswith("own particle-mesh boxes, not Quijote") and "Quijote" in head[-3]
+    assert found["with mass"]["fresh boxes"] == "0.0500 \u00b1 0.0010"
+    assert [*found["with mass"].values()][-3:] == ["0.0882", "0.0811", "0.0892"]
+    assert [*found["spline kernel"].values()][-3:] == ["\u2013"] * 3
+    network = found["network, paper recipe"]
+    assert network["... above 1"] == "0.0500 \u00b1 0.0010" and network["paper: above 1"] == "0.142"
 
 
 def test_a_thinned_catalogue_keeps_its_overdensities(boxes):

@@ -53,6 +53,9 @@ class Dataset:
     def lacks(self, key: str) -> UserError:
         """What a stage says that needs ``vel`` or ``acc`` where the file has none."""
         told = f"{relative(self.path)} holds no {MAY_LACK[key]} ('{key}'), which this stage needs"
+        if key == "acc" and self.has_target:
+            told = f"{relative(self.path)} holds a 'target', a number of every particle, and no accelerations"
+            return UserError(told, "train.py and extract_messages.py take it; docs/halos.md says what comes after them")
         if "observed" in self.arrays:
             return UserError(
                 told, f"measure them, or start from positions:  python symbolic_reg.py --dataset {self.name}"

@@ -19,7 +19,7 @@ from distill.formulas.program import Fixed, Program
 from distill.formulas.text import parse, symbols_for, to_text
 from distill.formulas.tree import canonical, complexity, parametrise, with_constants
 from distill.halos.catalogue import Catalogue
-from distill.physics.neighbours import radius_graph
+from distill.physics.neighbours import Neighbours, radius_graph
 from distill.search.shared import leading_one
 
 PAIR = ("r", "m_i", "m_j", "v_i", "v_j", "v")
@@ -122,11 +122,11 @@ class Rows:
         return running[self._ends[1:]] - running[self._ends[:-1]]
 
 
-def rows_of(catalogue: Catalogue, cutoff: float, units: Units, chosen=None) -> Rows:
+def rows_of(catalogue: Catalogue, cutoff: float, units: Units, chosen=None, graph: Neighbours | None = None) -> Rows:
     """The haloes ``chosen`` (numbers or a mask; None: all) as receivers, all haloes within ``cutoff`` being senders; in
-    ``units``.
+    ``units``. ``graph``: the edges of the whole catalogue, where they are known already.
     """
-    graph = radius_graph(catalogue.pos, catalogue.side, cutoff)
+    graph = graph or radius_graph(catalogue.pos, catalogue.side, cutoff)
     n = len(catalogue)
     wanted = np.ones(n, dtype=bool)
     if chosen is not None:
@@ -166,9 +166,9 @@ def in_pieces(boxes: Sequence[Catalogue], cutoff: float, units: Units, masks=Non
     """All haloes (or those in ``masks``), a piece of a box at a time: memory is that of a piece."""
     for k, box in enumerate(boxes):
         allowed = np.arange(len(box)) if masks is None else np.flatnonzero(masks[k])
-        neighbours = len(box) / box.side**3 * 4.2 * cutoff**3  # about; clustering makes it more
-        size = max(1, int(EDGES_AT_ONCE / max(neighbours, 1)))
-        yield from (rows_of(box, cutoff, units, allowed[a : a + size]) for a in range(0, len(allowed), size))
+        graph = radius_graph(box.pos, box.side, cutoff)
+        size = max(1, int(EDGES_AT_ONCE * len(box) / max(len(graph.r), 1)))
+        yield from (rows_of(box, cutoff, units, allowed[a : a + size], graph) for a in range(0, len(allowed), size))
 
 
 def value(expr: sp.Expr, columns: dict[str, np.ndarray], rows: int) -> np.ndarray:

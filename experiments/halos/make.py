@@ -8,10 +8,13 @@ Own particle-mesh boxes (pmpp: pip install -r requirements-halos.txt), not Quijo
 spheres of 20 Mpc/h around every halo. Then:  python train.py --dataset halos --variant l1
 """
 
+from distill.files.names import dataset_path
 from distill.halos.catalogue import CUTOFF, dataset_arrays, of_particles
 from distill.halos.keeping import keep_dataset
 from distill.halos.particles.box import Box, simulate
+from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_float, positive_int
+from distill.shell.paths import relative
 from distill.shell.stage import Stage, progress, run_script
 
 
@@ -33,6 +36,8 @@ def parse(argv):
 def main(argv=None) -> int:
     args = parse(argv)
     stage, boxes, split = Stage("halos", args.name), [], []
+    if (path := dataset_path(args.name)).is_file() and not args.overwrite:
+        raise UserError(f"{relative(path)} is there already", "choose another --name, or add --overwrite")
     chosen = [(seed, k) for k, seeds in enumerate((args.train, args.validation, args.test)) for seed in seeds]
     for seed, which in progress(chosen, desc="boxes", unit="box"):
         box = Box(side=args.side, particles=args.particles, seed=seed)

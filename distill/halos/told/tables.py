@@ -47,7 +47,7 @@ def errors(rows: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
         cells = [shown(found[name].get(hold, {}).get(where)) for hold, where in COLUMNS]
         lines.append([name, *cells, *papers(name)])
     head = [f"mean absolute error of delta; {OWN}", *COLUMNS.values()]
-    return [*head, f"{PAPERS}: all", "... up to 1", "... above 1"], lines
+    return [*head, f"{PAPERS}: all", "paper: up to 1", "paper: above 1"], lines
 
 
 def papers(name: str) -> list[str]:
