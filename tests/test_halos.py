@@ -27,7 +27,7 @@ from distill.halos.told import tables
 from distill.halos.verdict import verdict
 from distill.messages.extraction import extraction_of
 from distill.network import evaluation, training
-from distill.network.edges import Edges, edges_of
+from distill.network.edges import Edges, edges_for, edges_of
 from distill.network.weights import load_run
 from distill.physics.neighbours import minimum_image, radius_graph
 from distill.shell import paths
@@ -280,6 +280,18 @@ def test_the_stages_train_and_extract_and_those_of_forces_refuse(dataset, monkey
         distill.fit_linear(run)
     with pytest.raises(UserError, match="halos"):
         distill.search_law(run)
+
+
+def test_edges_to_some_receivers_are_those_of_all(dataset):
+    """Bit for bit, whether lists are kept or there is no room for them."""
+    whole = edges_of(dataset)([1])
+    chosen = torch.as_tensor([40, 3, 90])
+    keep = torch.isin(whole.index[1], chosen)
+    for memory in (10**6, 0):
+        source = edges_for(dataset.pos[:, 0], box=dataset.box, cutoff=CUTOFF, memory=memory)
+        for _ in range(2):
+            some = source([1], chosen)
+            assert torch.equal(some.index, whole.index[:, keep]) and torch.equal(some.dx, whole.dx[keep])
 
 
 def test_gradients_add_up_over_parts(dataset, tmp_path, monkeypatch):

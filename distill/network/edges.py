@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from distill.files.dataset import Dataset
-from distill.physics.neighbours import Neighbours, batch, radius_graph
+from distill.physics.neighbours import Neighbours, batch, minimum_image, radius_graph
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
@@ -170,14 +170,9 @@ class FrameEdges(EdgeSource):
         self.neighbours = neighbours
 
     def __call__(self, frames, receivers=None):
-        if receivers is not None and len(frames) == 1:  # of a frame with many edges, without a copy of all
-            graph = self.neighbours(int(frames[0]))
-            edge = edges_to(receivers.cpu().numpy(), graph.receiver)
-            index, dx, reverse = np.stack([graph.sender[edge], graph.receiver[edge]]), graph.dx[edge], None
-        else:
-            graph, _ = self.arrays(frames)
-            index, dx, reverse = np.stack([graph.sender, graph.receiver]), graph.dx, graph.reverse
-        if receivers is not None and len(frames) > 1:
+        graph, _ = self.arrays(frames)
+        index, dx, reverse = np.stack([graph.sender, graph.receiver]), graph.dx, graph.reverse
+        if receivers is not None:
             chosen = np.zeros(len(frames) * self.n, dtype=bool)
             chosen[receivers.cpu().numpy()] = True
             keep = chosen[graph.receiver]
@@ -193,35 +188,58 @@ class FrameEdges(EdgeSource):
         return sum(len(self.neighbours(int(k)).r) for k in frames)
 
 
-def edges_to(nodes: np.ndarray, receiver: np.ndarray) -> np.ndarray:
-    """Numbers [edge] of the edges to ``nodes``, in order; ``receiver`` [edge] of all, sorted."""
-    nodes = np.sort(nodes)
-    first, last = (np.searchsorted(receiver, nodes, side) for side in ("left", "right"))
-    count = last - first
-    return np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
-
-
 class CutoffEdges(FrameEdges):
     """The pairs with r <= ``cutoff`` in ``pos [frame, particle, dim]``, in the periodic box ``box [dim]``.
 
     Neighbour lists are made in float64 when a frame is asked for and kept as long as there is room, ``memory`` bytes:
-    frames are drawn at random in training, so that those kept first serve as well as those used last.
+    frames are drawn at random in training, so that those kept first serve as well as those used last. Where some
+    receivers of one frame are asked for, only the numbers of the senders are kept, as many bytes again: a frame of
+    thousands of particles has a million edges.
     """
 
     def __init__(self, pos: np.ndarray, box, cutoff: float, device="cpu", memory: int = CACHE_BYTES):
         super().__init__(self._neighbours, pos.shape[1], device)
         self.pos, self.box, self.cutoff = pos, np.asarray(box, dtype=float), float(cutoff)
         self._kept: dict[int, Neighbours] = {}
-        self._room = memory
+        self._of: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._room = self._room_of = memory
+
+    def __call__(self, frames, receivers=None):
+        if receivers is None or len(frames) != 1:
+            return super().__call__(frames, receivers)
+        start, senders = self._senders(frame := int(frames[0]))
+        nodes = np.sort(receivers.cpu().numpy())
+        count = start[nodes + 1] - start[nodes]
+        i = np.repeat(nodes, count)
+        j = senders[np.arange(len(i)) + np.repeat(start[nodes] - (np.cumsum(count) - count), count)].astype(np.int64)
+        pos = np.asarray(self.pos[frame], dtype=float)
+        dx = minimum_image(pos[i] - pos[j], self.box).astype(np.float32)
+        index, dx = (torch.as_tensor(array).to(self.device) for array in (np.stack([j, i]), dx))
+        return Edges(index, None, dx)
+
+    def _senders(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of one frame, where the senders of every particle start [particle + 1], and who they are [edge]."""
+        found = self._of.get(frame)
+        if found is None:
+            graph = self._kept.get(frame) or self._edges(frame)
+            start = np.concatenate([[0], np.cumsum(np.bincount(graph.receiver, minlength=self.n))])
+            found = start, graph.sender.astype(np.int32)
+            size = sum(a.nbytes for a in found)
+            if size <= self._room_of:
+                self._of[frame], self._room_of = found, self._room_of - size
+        return found
+
+    def _edges(self, frame: int) -> Neighbours:
+        there = np.flatnonzero(np.isfinite(self.pos[frame]).all(1))
+        found = radius_graph(self.pos[frame][there], self.box, self.cutoff)
+        whole = (a.astype(np.int32) for a in (there[found.sender], there[found.receiver], found.reverse))
+        return Neighbours(*whole, found.dx, found.r)
 
     def _neighbours(self, frame: int) -> Neighbours:
         """The edges of one frame: indices int32, ``dx`` and ``r`` float64."""
         found = self._kept.get(frame)
         if found is None:
-            there = np.flatnonzero(np.isfinite(self.pos[frame]).all(1))
-            found = radius_graph(self.pos[frame][there], self.box, self.cutoff)
-            whole = (a.astype(np.int32) for a in (there[found.sender], there[found.receiver], found.reverse))
-            found = Neighbours(*whole, found.dx, found.r)
+            found = self._edges(frame)
             size = sum(a.nbytes for a in vars(found).values())
             if size <= self._room:
                 self._kept[frame], self._room = found, self._room - size
