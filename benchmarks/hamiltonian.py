@@ -23,6 +23,7 @@ import distill
 from distill.files import records
 from distill.files.kinds import Generalization, LawRecord, LinearFit, MessagesRecord, Rollouts, RunConfig
 from distill.files.names import dataset_name, messages_path, run_name
+from distill.network.recipes import defaults
 from distill.network.variants import VARIANTS
 from distill.report.markdown import markdown, shown
 from distill.report.numbers import law_numbers
@@ -62,7 +63,7 @@ SUMS = ("mae_component", "mae_particle", "mae_graph")  # of absolute errors: the
 
 
 def name_of(system: str, dim: int, variant: str, recipe: str, seed: int, epochs: float | None, rollouts: int) -> str:
-    more = "" if epochs is None else f"_e{epochs:g}"
+    more = f"_e{defaults(recipe, variant, dim)['epochs'] if epochs is None else epochs:g}"
     return f"{system}_d{dim}_{variant}-{recipe}{more}_r{rollouts}_s{seed}"
 
 
@@ -90,6 +91,7 @@ def collected(run: str, system: str, dim: int) -> dict:
     law, beyond = load(LawRecord, out / "law.json"), load(Generalization, out / "generalization.json")
     mae = load(MessagesRecord, messages_path(run, "test").with_suffix(".json")).mae
     found = {"cpu_seconds": config.cpu_seconds, "graphs_a_second": config.graphs_seen / max(config.cpu_seconds, 1e-9)}
+    found |= {"trained_epochs": config.options["epochs"]}
     found |= {"error": config.skill.network, "motion": config.skill.motion}
     found |= {"force_r2_all": fit.read_out.r2_all, "force_r2_trim90": fit.read_out.r2_trim90}
     found |= {"mae_component": mae, "mae_particle": mae * dim, "mae_graph": mae * dim * config.n}

@@ -10,6 +10,10 @@ DATA = {"exact": "exact accelerations", "positions": "positions alone", "noisy":
 PLANTED = {"clean": "exact accelerations", "noisy": "positions with noise of 1 % of a step"}
 
 
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def percent(value: float) -> str:
     """A relative difference with its sign."""
     return f"{100 * value:+.2g} %"
@@ -86,7 +90,7 @@ def bodies(stored: dict) -> str:
                 " the true value"
             )
     about = f"`python benchmarks/bodies.py`. {of_rows(found['rows'], 'bodies')}"
-    return "\n\n".join([what, found["table"], "; ".join(told).capitalize() + ".", about])
+    return "\n\n".join([what, found["table"], _sentence("; ".join(told)), about])
 
 
 def network(stored: dict) -> str:
@@ -121,4 +125,4 @@ def dusty(stored: dict) -> str:
             + ", ".join(f"{label} in {sum(one[bar] for one in some)} of {len(some)}" for bar, label in names.items())
         )
     about = f"`python benchmarks/dusty_plasma.py`. {of_rows(found['rows'], 'dusty_plasma')}"
-    return "\n\n".join([what, found["table"], "; ".join(told).capitalize() + ".", about])
+    return "\n\n".join([what, found["table"], _sentence("; ".join(told)), about])

@@ -21,11 +21,13 @@ def _count(rows: list[dict], key: str) -> str:
 
 
 def _groups(rows: list[dict]) -> dict:
-    """(system, dim, variant, recipe) -> its finished rows."""
+    """(system, dim, variant, recipe, epochs) -> its finished rows."""
     out: dict = {}
     for row in rows:
         if "run" in row:
-            out.setdefault(tuple(row[k] for k in ("system", "dim", "variant", "recipe")), []).append(row)
+            out.setdefault(tuple(row[k] for k in ("system", "dim", "variant", "recipe", "trained_epochs")), []).append(
+                row
+            )
     return out
 
 
@@ -35,11 +37,12 @@ def energies(stored: dict) -> str:
     groups = _groups(found)
     own = {key: rows for key, rows in groups.items() if "potential_r2_all" in rows[0]}
     lines = []
-    for (system, dim, variant, recipe), rows in own.items():
-        other = groups.get((system, dim, "l1", recipe), [])
+    for (system, dim, variant, recipe, epochs), rows in own.items():
+        other = [row for key, some in groups.items() if key[:4] == (system, dim, "l1", recipe) for row in some]
         lines.append(
             [
                 f"{system}, {dim}-D" + ("" if variant == "hamiltonian" else f", {variant}"),
+                f"{epochs:g}",
                 str(len(rows)),
                 below_one(median(r["force_r2_trim90"] for r in rows)),
                 below_one(min(r["force_r2_all"] for r in rows)),
@@ -53,7 +56,15 @@ def energies(stored: dict) -> str:
                 f"{max(r['cpu_seconds'] for r in rows):.0f}",
             ]
         )
-    head = ["", "data sets", "R² of the force, best 90 %, median", "all pairs, worst", "potential", "its form"]
+    head = [
+        "",
+        "epochs",
+        "data sets",
+        "R² of the force, best 90 %, median",
+        "all pairs, worst",
+        "potential",
+        "its form",
+    ]
     head += ["kinetic term", "drift", "of its own energy", "drift of l1", "drift of the law", "most CPU-s"]
     what = (
         "*Force*: minus the slope of the energies against the true pair force, nothing fitted. *Potential*, *kinetic"
@@ -70,7 +81,7 @@ def energies(stored: dict) -> str:
                 f"{rows[0]['published']:g}",
                 *(shown(_median(rows, key)) for key in SUMS),
             ]
-            for (system, dim, variant, _), rows in compared.items()
+            for (system, dim, variant, _, _), rows in compared.items()
         ]
         means = ", ".join(f"ours: {label}" for label in SUMS.values())
         below = "; ".join(

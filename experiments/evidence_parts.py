@@ -29,11 +29,11 @@ def made(about: dict, name: str) -> str:
 
 
 def of(name: str, part: Callable[[dict], str]) -> Callable[[], str]:
-    """``part`` of results/NAME.json, or nothing."""
+    """``part`` of results/NAME.json, or that there is none."""
 
     def text() -> str:
         found = stored(name)
-        return part(found) if found else ""
+        return part(found) if found else "Not measured yet."
 
     return text
 

@@ -93,6 +93,29 @@ def test_units_of_constants_do_not_matter():
     assert other * unit == pytest.approx(one, rel=1e-9)
 
 
+@pytest.mark.parametrize("big", [1e3, 1e8, 1e12])
+def test_columns_of_very_different_length_are_all_fitted(big):
+    y = 2 * big * T + 3
+    slope = np.stack([big * T, np.ones(len(T))], 1)
+    found = minimised(lambda p: slope @ p - y, lambda p: slope, np.ones(2), np.ones(2), CLOSE, 60)
+    assert found == pytest.approx([2, 3], rel=1e-6 if big < 1e9 else 1e-2)
+
+
+@pytest.mark.parametrize("origin", [1e2, 1e4, 1e6])
+def test_a_variable_may_be_far_from_its_origin(origin):
+    """p0 t + p1 about a distant zero, as times since an epoch: columns are all but parallel."""
+    slope = np.stack([T + origin, np.ones(len(T))], 1)
+    y = slope @ np.array([2.0, 3 - 2 * origin])
+    found = minimised(lambda p: slope @ p - y, lambda p: slope, np.ones(2), np.ones(2), CLOSE, 200)
+    assert found[0] == pytest.approx(2, rel=1e-4)
+    assert found[1] + found[0] * origin == pytest.approx(3, rel=1e-3)
+
+
+def test_derivatives_that_overflow_are_refused():
+    with pytest.raises(np.linalg.LinAlgError), np.errstate(over="ignore"):
+        minimised(lambda p: p, lambda p: np.array([[1e200, 1.0], [0.0, 1.0]]), np.ones(2), np.ones(2), CLOSE, 9)
+
+
 def test_it_asks_no_more_often_than_it_may():
     asked = []
 

@@ -124,20 +124,24 @@ def law_parts(m) -> list[str]:
 
 def curves(law: LawRecord, r: np.ndarray) -> dict[str, tuple]:
     """f ``[sample]`` at ``r`` of the law and of the truth (None: not known) for masses of 1, by the name of the pair of
-    species, one without a name where there is one species.
+    species, one without a name where there is one species. A pair stands once where action is reaction in both.
     """
     names = {with_symbol(name[:-2]).name for name in law.pair.variables if name[-2:] == "_i"}
     both = [
         Law(parse(one.text, variables(names)), properties=ordered(names)) if one else None
         for one in (law.pair, law.truth)
     ]
-    kinds = {case.name: case for case in cases(ordered(names)) if case.receiver <= case.sender} or {"": None}
-    out = {}
-    for name, case in kinds.items():
+    found, of_pair = {}, {}
+    for case in cases(ordered(names)) or [None]:
         ends = {v: 0.0 for v in variables(names)[1:]} | {"m_i": 1.0, "m_j": 1.0}
         ends |= dict.fromkeys(case.variables, 1.0) if case else {}
-        out[name] = tuple(one and one.radial(r, **ends) for one in both)
-    return out
+        name, own = (case.name, (case.receiver, case.sender)) if case else ("", None)
+        found[name] = tuple(one and one.radial(r, **ends) for one in both)
+        same = of_pair.get(own and own[::-1])
+        if same is not None and all(a is None or np.allclose(a, b) for a, b in zip(found[name], same, strict=True)):
+            del found[name]
+        of_pair[own] = found.get(name)
+    return found
 
 
 def tiles(m) -> list[str]:

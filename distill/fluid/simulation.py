@@ -65,6 +65,9 @@ def _md(args: Namespace) -> Job:
         raise UsageError(f"argument --dim: --system {mixture.name} has 3 dimensions")
     if args.n < 2:
         raise UsageError("argument --n: one particle feels no pair force, give at least 2")
+    if missing := [name for k, name in enumerate(mixture.levels) if k not in mixture.of(args.n)]:
+        least = next(n for n in range(args.n, 10_000) if len(set(mixture.of(n))) == len(mixture.levels))
+        raise UsageError(f"argument --n: of {args.n} particles none is of {', '.join(missing)}, give at least {least}")
     if args.thermostat == "none" and args.friction is not None:
         raise UsageError("argument --friction: --thermostat none has none, give langevin or nose-hoover")
     args.friction = FRICTION[args.thermostat] if args.friction is None else args.friction

@@ -1,10 +1,10 @@
 """Least squares by the method of Levenberg and Marquardt, in a region of trust.
 
 The algorithm of J. Moré, Lecture Notes in Mathematics 630, 105 (1978), with its constants and its tests of convergence.
-The routine that is known for it, MINPACK's ``lmder``, is not used: called twice with the same numbers through SciPy
-(1.15 and 1.17) it takes one of two steps where columns depend on each other, and a seeded search would not repeat.
-Departing from the source, steps come from the eigenvalues of J^T J, which few constants have: where columns depend on
-each other the shortest step is taken. What is lost of the digits of a step, the gradient makes good in the next.
+MINPACK's ``lmder`` is not used: called twice with the same numbers through SciPy it may take two steps where columns
+depend on each other, as laws with a constant too many make them, and a seeded search would not repeat.
+Departing from the source, steps come from J^T J with columns of length one, for few constants have few of its
+eigenvalues; of columns that depend on each other to all digits the shortest step is taken.
 """
 
 import math
@@ -35,21 +35,22 @@ def minimised(residual: Callable, jacobian: Callable, start: np.ndarray, size: n
     while True:
         A = jacobian(x) * size
         gram, h = A.T @ A, r @ A
+        if not np.isfinite(gram).all():
+            raise np.linalg.LinAlgError("derivatives are too large")
         length = np.sqrt(gram.diagonal())
         cosine = float((np.abs(h) / np.where(length > 0, length, 1.0)).max(initial=0.0)) / norm if norm else 0.0
         if cosine <= gtol:
             return x
-        square, V = np.linalg.eigh(gram)
-        square, g = np.maximum(square, 0.0), h @ V
+        undamped, full = _inverse(gram, length)
         while True:
-            z, damping = _step(square, g, radius, damping)
-            trial = x - size * (V @ z)
+            z, damping = _step(gram, h, undamped, full, radius, damping)
+            trial = x - size * z
             far = _norm(z)
             radius, first = (min(radius, far), False) if first else (radius, False)
             left = residual(trial)
             new, asked = math.sqrt(left @ left), asked + 1
             fall = 1 - (new / norm) ** 2 if 0.1 * new < norm else -1.0
-            linear, damped = float(square @ (z * z)) / norm**2, damping * (far / norm) ** 2
+            linear, damped = float(z @ gram @ z) / norm**2, damping * (far / norm) ** 2
             foretold, slope = linear + 2 * damped, -(linear + damped)
             ratio = fall / foretold if foretold else 0.0
             if ratio <= POOR:
@@ -74,31 +75,44 @@ def _norm(values: np.ndarray) -> float:
     return math.sqrt(values @ values)
 
 
-def _step(square: np.ndarray, g: np.ndarray, radius: float, damping: float) -> tuple[np.ndarray, float]:
-    """(the step along the eigenvectors of J^T J, its damping): z_k = g_k/(lambda_k + damping) by the gradient ``g`` and
-    the eigenvalues ``square``, in ascending order. Without damping where that is at most about ``radius`` long, else
-    that long, about; ``damping``: of the last step.
+def _inverse(gram: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, bool]:
+    """(the inverse of ``gram``, whether it has one): of what columns do that depend on each other, the least."""
+    d = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    value, V = np.linalg.eigh(gram * d * d[:, None])
+    first = int(np.searchsorted(value, EPS * len(value) * value[-1], side="right"))  # of those that are not rounding
+    V = V[:, first:] * d[:, None]
+    return (V / value[first:]) @ V.T, first == 0
+
+
+def _damped(gram: np.ndarray, damping: float) -> np.ndarray:
+    """The inverse of ``gram`` + ``damping``."""
+    more = gram + damping * np.eye(len(gram))
+    d = 1 / np.sqrt(more.diagonal())
+    return np.linalg.inv(more * d * d[:, None]) * d * d[:, None]
+
+
+def _step(gram, g, undamped, full: bool, radius: float, damping: float) -> tuple[np.ndarray, float]:
+    """(the step, its damping): (``gram`` + damping)^-1 times the gradient ``g``. Without damping, by the inverse
+    ``undamped``, where that is at most about ``radius`` long, else that long, about; ``damping``: of the last step.
     """
-    first = int(np.searchsorted(square, EPS * len(square) * square[-1], side="right"))  # of those that are not rounding
-    z = np.zeros_like(g)
-    z[first:] = g[first:] / square[first:]
+    z = undamped @ g
     length = _norm(z)
     over = length - radius
     if over <= NEAR * radius:
         return z, 0.0
     steepest = _norm(g)
-    low = over * length**2 / (radius * float(z * z @ (1 / square))) if first == 0 else 0.0
+    low = over * length**2 / (radius * float(z @ undamped @ z)) if full else 0.0
     high = steepest / radius or TINY / min(radius, NEAR)
     damping = min(max(damping, low), high) or steepest / length
     for k in range(ROUNDS):
         damping = damping or max(TINY, 1e-3 * high)
-        shifted = square + damping
-        z = g / shifted
+        inverse = _damped(gram, damping)
+        z = inverse @ g
         length, before = _norm(z), over
         over = length - radius
         if abs(over) <= NEAR * radius or (low == 0 and over <= before < 0) or k == ROUNDS - 1:
             break
-        more = over * length**2 / (radius * float(z * z @ (1 / shifted)))
+        more = over * length**2 / (radius * float(z @ inverse @ z))
         low, high = (max(low, damping), high) if over > 0 else (low, min(high, damping))
         damping = max(low, damping + more)
     return z, damping

@@ -84,7 +84,7 @@ def again(law: Law, places: Sequence[Slot], ground: Ground, units: Units) -> Law
         before, error = law, law_error(law, ground.held)
         for slot in of_pairs:
             if (taken := slot.taken(law)) is not None:
-                law = _replaced(law, *taken, slot, ground, inside, units)
+                law = _replaced(law, *taken, slot.of_law(law), ground, inside, units)
         if law is before or law_error(law, ground.held) > BETTER * error or error <= ground.check.tiny:
             break
     return law
@@ -103,9 +103,9 @@ def _replaced(law: Law, rest: Law, own: sp.Expr, slot: OfPairs, ground: Ground, 
     best = sorted(candidates, key=lambda candidate: candidate.error)[:TOGETHER]
     forms = dict.fromkeys([candidates[chosen].expr, *(candidate.expr for candidate in best), *alike])
     for form in forms:
-        trial = slot.put(rest, of_units(form, name, units, ground.canonical))
-        trial = fitted(trial, ground.many, ground.held)
-        simpler = complexity(form) < complexity(slot.taken(law)[1]) and as_good(trial, law, ground, LOST)
+        expr = of_units(form, name, units, ground.canonical)
+        trial = fitted(slot.put(rest, expr), ground.many, ground.held)
+        simpler = complexity(expr) < complexity(slot.taken(law)[1]) and as_good(trial, law, ground, LOST)
         if simpler or law_error(trial, ground.held) * LOST < law_error(law, ground.held):
             law = trial
     return without_unsure(law, ground)

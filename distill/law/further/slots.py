@@ -76,6 +76,10 @@ class OfPairs(Slot):
         """
         return []
 
+    def of_law(self, law: Law) -> "OfPairs":
+        """The place as it is in ``law``, whose constants have been fitted since it was found."""
+        return self
+
     def stands_for(self, block):
         return isinstance(block, PairBlock) and block.term == self.name
 
@@ -119,6 +123,9 @@ class FromDisplaced(OfPairs):
 
     def alike(self, law):
         return [law.pair]
+
+    def of_law(self, law):
+        return replace(self, centre=law.pairs[self.name].centre)
 
     def within(self, units):
         return replace(self, centre=tuple(c / units.of.get(RADIUS, 1.0) for c in self.centre))

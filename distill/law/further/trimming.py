@@ -1,8 +1,9 @@
-"""What a law of many terms can do without: terms, parts of functions, and constants that data do not tell from nothing.
+"""What a law of many terms can do without: terms, and parts of functions that data do not tell from nothing.
 
 Terms may stand in for each other. A spring between all pairs and its opposite from displaced points are a uniform
 force; noise then decides how much there is of either, and each alone seems to be needed as long as the other stays.
-So a constant is judged with all others free: by how much worse the fit becomes without it, the others fitted again.
+So a part is judged with all constants free: by how much worse the fit becomes without it, the others fitted again.
+Terms that are numbers alone stay; ``trimmed`` asks for these as a whole.
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 import sympy as sp
 
 from distill.formulas.improve import prune
-from distill.law.joint import LOST, Numbers, fitted, numbers_of, residuals_of, vectors_of
+from distill.law.joint import FEWEST, LOST, Numbers, fitted, numbers_of, residuals_of, vectors_of
 from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, nearer
 from distill.law.selection import Ground
 from distill.law.trust import SURE
@@ -61,6 +62,7 @@ def without_unsure(law: Law, ground: Ground) -> Law:
     """``law``, whose constants are fitted, without the parts of functions that are not ``SURE`` with all others free:
     the least sure first, and after each all constants fitted again.
     """
+    whole = law
     kept: set[str] = set()  # parts that were asked for, by how they are written
     while True:
         numbers = numbers_of(law)
@@ -70,7 +72,7 @@ def without_unsure(law: Law, ground: Ground) -> Law:
         _, k, shorter = min(parts, key=lambda part: part[0])
         kept.add(_name(numbers, k, shorter))
         less = fitted(_put(numbers, k, shorter), ground.many, ground.held)
-        law = less if as_good(less, law, ground, PRUNED) else law
+        law = less if as_good(less, whole, ground, PRUNED) else law
 
 
 def _name(numbers: Numbers, k: int, shorter: sp.Expr) -> str:
@@ -88,7 +90,7 @@ def unsure(numbers: Numbers, data: Receivers) -> list[tuple[float, int, sp.Expr]
     if not (np.isfinite(left).all() and np.isfinite(slopes).all()):
         return []
     size = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
-    slopes, noise, out = slopes / size, max(float(np.mean(left**2)), ROUNDING**2), []
+    slopes, cluster, out = slopes / size, np.repeat(data.trajectory, data.acc.shape[1]), []
     for k, one in enumerate(numbers.opened):
         parts = sp.Add.make_args(one.form)
         if is_constant(one.value(numbers.start)) or (one.term == RADIAL and len(parts) == 1):
@@ -106,10 +108,18 @@ def unsure(numbers: Numbers, data: Receivers) -> list[tuple[float, int, sp.Expr]
             gone = slopes[:, number] * size[number] * numbers.start[number]
             others = np.delete(slopes, at, axis=1)
             missed = gone - others @ np.linalg.lstsq(others, gone, rcond=1e-12)[0]
-            far = float(np.sqrt((missed @ missed) / noise))
+            square = float(missed @ missed)
+            far = square / max(_scatter(missed * left, cluster), ROUNDING * np.sqrt(square), 1e-300)
             if far < SURE:
                 out.append((far, k, one.form - part))
     return out
+
+
+def _scatter(scores: np.ndarray, cluster: np.ndarray) -> float:
+    """Standard deviation of the sum of ``scores`` [residual], counting clusters; with few of them, residuals."""
+    known, number = np.unique(cluster, return_inverse=True)
+    sums = np.bincount(number, scores) if len(known) >= FEWEST else scores
+    return float(np.sqrt((sums**2).sum()))
 
 
 def _put(numbers: Numbers, k: int, shorter: sp.Expr) -> Law:
