@@ -35,6 +35,7 @@ LIVE = 0.01  # of the largest standard deviation of a component: below it a comp
 EDGES, FEW, JUDGES, RECEIVERS = 12_000, 1000, 2000, 4000  # of a search; of fits that choose, the choice, the last fit
 MESSAGES, NODES = 6, 5  # formulas of each half that are composed
 DENSEST = 0.2  # share of the haloes beyond which a law is fitted for the second test
+WITHIN = 1.06  # of the lowest error on haloes left out: no law is chosen for how it goes on whose error is beyond
 PRICE = 0.01  # by which a node of a law has to lower the logarithm of its mean error
 SEARCH = SearchOptions(restarts=3, evaluations=60_000, max_complexity=20, progress=False)
 STEPS = ("1/(1 + (r/{R})^{P})", "1/(1 + exp({P}*(r - {R})))", "exp(-{R}*r*r)")
@@ -162,7 +163,9 @@ def from_messages(
     candidates = [one for one in candidates if math.isfinite(one.cost)]
     if not candidates:
         raise UserError("no formula of the messages has a finite value on the haloes left out", "search again")
-    best = judge.fitted(min(candidates, key=lambda one: one.cost).law, 200)
+    judge.limit = WITHIN * min(one.inside for one in candidates)
+    best = min((one for one in candidates if one.inside <= judge.limit), key=lambda one: one.cost)
+    best = min(best, judge.fitted(best.law, 200), key=lambda one: one.cost)
     best = rounded(simplest(best, judge), judge)
     return Found(fit(best.law, whole, 100), before, len(live), 1 - rows[-1].loss, len(candidates))
 
@@ -172,6 +175,7 @@ class Judged(NamedTuple):
 
     law: SumLaw
     cost: float
+    inside: float  # mean absolute error on haloes left out
 
 
 class Judge:
@@ -179,8 +183,11 @@ class Judge:
 
     Any response that grows is as good as another within the range of the data: among those that fit alike the one is
     wanted that goes on as it began. So a second fit sees only the haloes up to the ``DENSEST`` share, and its error in
-    these counts as much as that of the first. All of it on haloes that may be seen.
+    these counts as much as that of the first. No law counts whose error on haloes left out is beyond ``limit``. All of
+    it on haloes that may be seen.
     """
+
+    limit = math.inf
 
     def __init__(self, seen: Rows, left_out: Rows):
         limit = np.quantile(seen.delta, 1 - DENSEST)
@@ -192,7 +199,8 @@ class Judge:
         law = fit(law, self.seen, max_nfev)
         errors = mean_error(law, self.left_out), mean_error(fit(law, self.below, max_nfev), self.beyond)
         logs = [math.log(max(e, 1e-300)) if math.isfinite(e) else math.inf for e in errors]
-        return Judged(law, sum(logs) / 2 + PRICE * law.complexity)
+        cost = sum(logs) / 2 + PRICE * law.complexity
+        return Judged(law, cost if errors[0] <= self.limit else math.inf, errors[0])
 
 
 def simplest(best: Judged, judge: Judge) -> Judged:
