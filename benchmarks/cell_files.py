@@ -29,6 +29,7 @@ from distill.shell.flags import Parser, positive_int
 from distill.shell.paths import relative
 from distill.shell.threads import set_threads
 
+UNDONE = "prerequisite is missing"
 DEVELOPMENT = range(930, 961)  # seeds that the code was made with
 
 
@@ -49,19 +50,33 @@ def parse(parser: Parser, argv):
     return args
 
 
+class Prerequisite(UserError):
+    """What a cell needs is not there: the cell is not done, and another call measures it."""
+
+
 def kept(benchmark: str, cell: str, overwrite: bool, measure: Callable[[], dict]) -> dict:
-    """What the file of a cell holds; where there is none, what ``measure`` gives, or its ``UserError``, is kept."""
+    """What the file of a cell holds; where there is none, what ``measure`` gives, or its ``UserError``, is kept, unless
+    it is that a prerequisite is missing.
+    """
     path = file_of(benchmark, cell)
     if overwrite or not path.is_file():
         start = time.time()
         try:
             found = measure()
         except UserError as exc:
-            found = {"error": str(exc)}
+            found = told(exc)
+        if found.get(UNDONE):
+            return found
         about = provenance(f"benchmarks/{benchmark}.py", {"cell": cell}, {}, time.time() - start)
         stamp = {"git": about["git"], "hardware": hardware(), "date": time.strftime("%Y-%m-%d")}
         save_json(path, found | stamp)
     return load_json(path, "move it away")
+
+
+def told(error: UserError) -> dict:
+    """What a cell holds that ended with an error."""
+    undone = {UNDONE: True} if type(error).__name__ == Prerequisite.__name__ else {}  # of this file as a program, too
+    return {"error": str(error)} | undone
 
 
 def file_of(benchmark: str, cell: str) -> Path:
@@ -108,6 +123,8 @@ class Benchmark:
             key = dict(zip(self.key, cells[cell], strict=True))
             row = key | kept(self.name, cell, args.overwrite, lambda: measure(cell, key))
             print(f"{cell}: {row.get('error') or self.told(row)}", file=sys.stderr, flush=True)
+            if row.get(UNDONE):
+                return
             with lock:
                 content = self.add(row, args, start)
 
@@ -130,7 +147,7 @@ def main(argv) -> int:
     try:
         found = importlib.import_module(module).measured(**json.loads(key))
     except UserError as exc:
-        found = {"error": str(exc)}
+        found = told(exc)
     print("\n" + json.dumps(plain(found), allow_nan=False))
     return 0
 

@@ -15,11 +15,12 @@ haloes, least squares on sums over neighbours and splines. Planted catalogues ha
 import hashlib
 import json
 import resource
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from cell_files import DEVELOPMENT, Benchmark, add_flags
+from cell_files import DEVELOPMENT, Benchmark, Prerequisite, add_flags, file_of
 
 import distill
 from distill.files.messages import load_messages
@@ -34,6 +35,7 @@ from distill.halos.planted import Law, planted
 from distill.halos.published import FORMULAS, refitted
 from distill.halos.sums import SumLaw, Units
 from distill.halos.told.page import report
+from distill.halos.told.tables import by_setting, shown
 from distill.halos.verdict import verdict
 from distill.shell import paths
 from distill.shell.errors import UserError
@@ -44,6 +46,7 @@ from distill.shell.stage import Stage, run_script
 RECIPES = ("newton", "paper")
 FEWEST = 10  # particles of the haloes of a box that are kept: about twice as many as of ``LEAST``
 SAFE = 0.3  # of the Nyquist frequency: up to there the power spectrum is compared
+MOST_MASS, MASS_BINS = 3e15, 10  # Msun/h, of the mass function
 PLANTED = dict(haloes=1200, side=150.0, cutoff=37.5)
 PLANTED_LAW = Law(c3=3.0)
 PLANTED_BOXES, PLANTED_SEEDS = 8, 1000
@@ -83,10 +86,10 @@ def of_box(name, box, **_) -> dict:
     this = particles.linear[1] / theory.linear_power(particles.linear[0])
     ratio = power[: len(own)] / theory.nonlinear_power(own)
     safe = own < SAFE * which.nyquist
-    edges = np.geomspace(LEAST * which.mass, 3e15, 11)
+    edges = mass_edges(which.mass)
     mass = catalogue.mass * 1e14
     middle = np.sqrt(edges[1:] * edges[:-1])
-    expected = theory.mass_function(middle) * which.side**3 * np.log(edges[1] / edges[0])
+    expected = theory.mass_function(middle) * which.side**3 * np.log(edges[1:] / edges[:-1])
     usual = catalogue.of(mass >= (LEAST - 0.5) * which.mass)
     return {
         "seconds": seconds,
@@ -106,10 +109,18 @@ def of_box(name, box, **_) -> dict:
     }  # fmt: skip
 
 
+def mass_edges(particle: float) -> np.ndarray:
+    """Edges of bins of halo mass, between the masses of whole numbers of particles of mass ``particle``: those of the
+    least haloes are the most numerous, and no rounding may put them outside.
+    """
+    counts = np.rint(np.geomspace(LEAST, max(MOST_MASS / particle, 2 * LEAST), MASS_BINS + 1))
+    return (np.unique(counts) - 0.5) * particle
+
+
 def read_box(seed: int, box: dict, least: int = LEAST) -> Catalogue:
     path = box_path(seed, box)
     if not path.is_file():
-        raise UserError(f"box {seed} was not made", "run its cell first: the same command again")
+        raise Prerequisite(f"box {seed} was not made", "run its cell again: --only box --overwrite")
     with np.load(path, allow_pickle=False) as file:
         whole = Catalogue(float(file["side"]), *(file[k] for k in FIELDS))
     return whole.of(whole.mass * 1e14 >= (least - 0.5) * Box(**box).mass)
@@ -185,7 +196,8 @@ def of_formulas(name, hold, box, train, test, seed, **_) -> dict:
     """The formulas of the paper refitted, and the baselines."""
     learnt, fresh, dense = boxes_of(train, box), boxes_of(test, box), boxes_of(test, box, FEWEST)
     units, limit = Units.of(learnt, CUTOFF), study.limit_of(hold, learnt)
-    sets, rows = study.sets_of(fresh, dense, limit), study.rows_to_fit(learnt, CUTOFF, units, limit, seed)
+    sets = study.sets_of(fresh, dense, limit)
+    rows = study.rows_to_fit(learnt, CUTOFF, units, study.masks(learnt, limit), seed)
     out = {}
     for formula in FORMULAS:
         law = refitted(formula, rows, units)
@@ -197,12 +209,12 @@ def of_formulas(name, hold, box, train, test, seed, **_) -> dict:
     return {"formulas": out, "limit": limit if np.isfinite(limit) else None}
 
 
-def of_planted(name, recipe, flags, **_) -> dict:
+def of_planted(name, recipe, flags, label, **_) -> dict:
     """A planted catalogue, a network trained on it, and whether its law came out."""
     start, seed = time.time(), int(name)
     made = [planted(PLANTED_SEEDS * seed + k, law=PLANTED_LAW, **PLANTED) for k in range(PLANTED_BOXES + 4)]
     learnt, fresh = [c for c, _ in made[:PLANTED_BOXES]], made[PLANTED_BOXES + 2 :]
-    dataset, cutoff = f"halos_planted_{seed}", PLANTED["cutoff"]
+    dataset, cutoff = f"halos_planted_{label}_{seed}", PLANTED["cutoff"]
     split = [0] * PLANTED_BOXES + [1] * 2
     arrays = dataset_arrays([c for c, _ in made[: PLANTED_BOXES + 2]], split, cutoff)
     keep_dataset(dataset, arrays, {"seed": seed}, Stage("halos", dataset))
@@ -236,19 +248,27 @@ def summary(rows: list[dict]) -> dict:
         out["seconds_a_box"] = float(np.median([r["seconds"] for r in boxes]))
         out["cpu_seconds_a_box"] = float(np.median([r["cpu_seconds"] for r in boxes]))
         out["gigabytes"] = max(r["gigabytes"] for r in boxes)
-        bins = [np.array(r["spectrum"]["power"]) / r["spectrum"]["theory"] / r["spectrum"]["own_modes"] for r in boxes]
-        mean = np.mean(bins, axis=0) - 1
-        out["power_off_mean_of_boxes"] = {"largest": float(np.abs(mean).max()), "mean": float(mean.mean())}
+        out["power_off_mean_of_boxes"] = {}
+        for setting, some in by_setting(boxes, "box").items():
+            bins = [np.array(r["spectrum"]["power"]) / r["spectrum"]["theory"] for r in some]
+            mean = np.mean([one / r["spectrum"]["own_modes"] for one, r in zip(bins, some, strict=True)], axis=0) - 1
+            off = {"largest": float(np.abs(mean).max()), "mean": float(mean.mean())}
+            out["power_off_mean_of_boxes"][setting or "all"] = off
     out["planted"] = {
         key: [sum(r[key]["verdict"]["recovered"] for r in rs), len(rs)]
         for key in ("law", "law_without_steps")
         if (rs := [r for r in done if r["kind"] == "planted"])
     }
-    for r in networks:
-        name = f"{r['recipe']}, {r['hold']}"
-        compared = {"law_over_network": {k: r["law"]["errors"][k]["mae"] / v["mae"] for k, v in r["network"].items()}}
-        out.setdefault("networks", {})[name] = compared | {"live": r["components"]["live"]}
+    for setting, some in by_setting(networks, "network").items():
+        for r in some:
+            name = ", ".join(filter(None, (r["recipe"], r["hold"], setting)))
+            ratio = {k: over(r["law"]["errors"][k]["mae"], v["mae"]) for k, v in r["network"].items()}
+            out.setdefault("networks", {})[name] = {"law_over_network": ratio, "live": r["components"]["live"]}
     return out
+
+
+def over(one: float | None, other: float | None) -> float | None:
+    return None if one is None or not other else one / other
 
 
 def line(row: dict) -> str:
@@ -259,12 +279,11 @@ def line(row: dict) -> str:
     if row["kind"] == "planted":
         return f"recovered {row['law']['verdict']['recovered']} {row['law']['verdict']['why']}  {row['law']['texts']}"
     if row["kind"] == "network":
-        errors = {k: (v["mae"], row["law"]["errors"][k]["mae"]) for k, v in row["network"].items()}
-        shown = "  ".join(f"{k} {a:.4f} {b:.4f}" for k, (a, b) in errors.items())
-        return f"network, law: {shown}  {row['law']['texts']}"
+        errors = {k: (v, row["law"]["errors"][k]) for k, v in row["network"].items()}
+        told = "; ".join(f"{k} {shown(a)}, {shown(b)}" for k, (a, b) in errors.items())
+        return f"network, law: {told}  {row['law']['texts']}"
     if row["kind"] == "formulas":
-        best = {k: v["errors"]["fresh boxes"]["mae"] for k, v in row["formulas"].items()}
-        return "  ".join(f"{k} {v:.4f}" for k, v in best.items())
+        return "; ".join(f"{k} {shown(v['errors'].get('fresh boxes'))}" for k, v in row["formulas"].items())
     return json.dumps({k: row[k] for k in row if k.startswith(("ours", "plain"))})
 
 
@@ -318,14 +337,18 @@ def cells_of(args) -> dict[str, tuple]:
         flags[recipe] = {"epochs": float(epochs)}
     flags = {recipe: {"device": args.device} | flags.get(recipe, {}) for recipe in RECIPES}
     valid = max(1, len(args.train) // 10)
-    label = f"{args.particles}_{args.train[0]}_{len(args.train)}"
     common = {"box": box, "train": args.train[:-valid], "valid": args.train[-valid:], "test": args.test}
-    common |= {"label": label, "flags": flags, "seed": args.train[0]}
+    common |= {"flags": flags, "seed": args.train[0]}
+    # in the names of datasets and runs too: those of another setting are others
+    label = f"{args.particles}_{args.train[0]}_{digest(common)}"
+    common |= {"label": label}
+    of_law = {"flags": flags, "catalogues": PLANTED | vars(PLANTED_LAW)}
+    of_law |= {"label": digest(of_law)}
     out = {}
     for k in [*args.train, *args.test]:
         out[f"box_{args.particles}_{args.side:g}_{k}"] = ("box", str(k), "", "", {"box": box})
     for k in args.planted:
-        out[f"planted_{k}"] = ("planted", str(k), "newton", "", {"flags": flags})
+        out[f"planted_{k}"] = ("planted", str(k), "newton", "", of_law)
     for number, hold in enumerate(study.HOLDS):
         if hold in args.holds:
             out[f"formulas_{label}_{number}"] = ("formulas", label, "", hold, common)
@@ -339,8 +362,22 @@ def cells_of(args) -> dict[str, tuple]:
 
 def with_digest(name: str, key: tuple) -> tuple[str, tuple]:
     """The name of a cell made one of its settings too, which are written as text."""
-    setting = json.dumps(key[-1], sort_keys=True)
-    return f"{name}_{hashlib.sha256(setting.encode()).hexdigest()[:8]}", (*key[:-1], setting)
+    return f"{name}_{digest(key[-1])}", (*key[:-1], json.dumps(key[-1], sort_keys=True))
+
+
+def digest(setting: dict) -> str:
+    return hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def without_boxes(cells: dict[str, tuple]) -> dict[str, list[int]]:
+    """Name of a cell -> the seeds of the boxes that it needs and that are not there."""
+    out = {}
+    for name, key in cells.items():
+        given = json.loads(key[-1])
+        needed = [seed for of in ("train", "valid", "test") for seed in given.get(of, ())]
+        if absent := [seed for seed in needed if not box_path(seed, given["box"]).is_file()]:
+            out[name] = absent
+    return out
 
 
 def main(argv=None) -> int:
@@ -348,7 +385,15 @@ def main(argv=None) -> int:
     cells = cells_of(args)
     first = {name: key for name, key in cells.items() if key[0] == "box"}
     content = BENCHMARK.run(first, args) if first else {}
-    content = BENCHMARK.run({name: key for name, key in cells.items() if name not in first}, args) or content
+    rest = {name: key for name, key in cells.items() if name not in first}
+    for name, absent in without_boxes(rest).items():
+        if not file_of(BENCHMARK.name, name).is_file() or args.overwrite:
+            told = f"boxes {', '.join(map(str, absent))} were not made"
+            print(f"{name}: not started, as {told}", file=sys.stderr, flush=True)
+            del rest[name]
+    content = BENCHMARK.run(rest, args) or content
+    if not content:
+        raise UserError("no cell was measured", "make the boxes: --only box --overwrite")
     save_text(paths.OUTPUTS / "halos" / "report.html", report(content["rows"]))
     told = {k: content[k] for k in ("failed", "planted", "networks") if k in content}
     print(f"{json.dumps(told)}  -> {relative(paths.OUTPUTS / 'halos' / 'report.html')}", flush=True)

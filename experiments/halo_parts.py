@@ -3,6 +3,7 @@
 from distill.files.storage import load_json
 from distill.halos.told import tables
 from distill.report.markdown import markdown
+from distill.report.words import sentence
 from distill.shell import paths
 
 NONE = "Not measured yet: the boxes of these tables are still to be made (`python benchmarks/halos.py`)."
@@ -20,7 +21,7 @@ def of(kinds: tuple[str, ...], table):
         found = rows()
         if not any(tables.of_kind(found, kind) for kind in kinds):
             return NONE
-        return f"{tables.OWN.capitalize()}.\n\n{markdown(*table(found))}"
+        return f"{sentence(tables.OWN)}.\n\n{markdown(*table(found))}"
 
     return part
 

@@ -8,11 +8,14 @@ import pytest
 
 MODULE = """
 import os, time
+import cell_files
 from distill.shell.errors import UserError
 
 def measured(kind, seed):
     if kind == "refused":
         raise UserError("no such thing", "ask for another")
+    if kind == "early" and not os.path.exists(os.environ["PYTHONPATH"].split(":")[0] + "/made"):
+        raise cell_files.Prerequisite("nothing was made", "make it")
     if kind == "broken":
         raise ValueError("a number")
     if kind == "endless":
@@ -50,3 +53,11 @@ def test_cells_are_measured_beside_each_other_and_once(benchmark, tmp_path):
     assert again["rows"] == rows and again["counts"] == {"errors": 2}
     late = benchmark.run({"endless_1": ("endless", 1)}, SimpleNamespace(**vars(args) | {"limit": 3}))["rows"]
     assert [row["error"] for row in late if row["kind"] == "endless"][0].startswith("did not end within 3 s: see")
+
+
+def test_a_cell_that_lacks_a_prerequisite_is_measured_by_the_next_call(benchmark, tmp_path, capsys):
+    args = SimpleNamespace(jobs=1, limit=20, development=True, overwrite=False)
+    assert benchmark.run({"early_1": ("early", 1)}, args) == {}
+    assert "nothing was made; make it" in capsys.readouterr().err
+    (tmp_path / "made").touch()
+    assert benchmark.run({"early_1": ("early", 1)}, args)["rows"][0]["value"] == ["early", 1]

@@ -1,8 +1,11 @@
 """Haloes: what is found in particles, what files of others hold, the network of a number, and laws of sums."""
 
 import dataclasses
+import json
 import sys
+from types import SimpleNamespace
 
+import halos as benchmark
 import numpy as np
 import pytest
 import torch
@@ -15,15 +18,28 @@ from distill.files.dataset import load_dataset
 from distill.files.fields import DATASET_FIELDS, TARGET_FIELDS, ends_of
 from distill.files.messages import load_messages
 from distill.files.names import messages_path
-from distill.halos import distil, reading
+from distill.halos import distil, reading, study
 from distill.halos.baselines import spline_kernel
-from distill.halos.catalogue import Catalogue, catalogues_of, dataset_arrays
+from distill.halos.catalogue import MASS, Catalogue, catalogues_of, dataset_arrays
 from distill.halos.particles import finding
 from distill.halos.particles.box import deposit, spectrum
 from distill.halos.particles.cosmology import Cosmology
 from distill.halos.planted import Law, planted
-from distill.halos.sums import SumLaw, Units, drawn, fit, in_pieces, mean_error, predicted, rows_of, together
-from distill.halos.told import tables
+from distill.halos.sums import (
+    Rows,
+    SumLaw,
+    Units,
+    drawn,
+    fit,
+    in_pieces,
+    mean_error,
+    parted,
+    predicted,
+    rows_from,
+    rows_of,
+    together,
+)
+from distill.halos.told import page, tables
 from distill.halos.verdict import verdict
 from distill.messages.extraction import extraction_of
 from distill.network import evaluation, training
@@ -199,9 +215,12 @@ def test_tables_of_haloes(tmp_path):
     assert (first.pos == [[1, 2, 3], [3, 1, 5]]).all() and (first.delta == [0.1, 0.3]).all()
     np.testing.assert_allclose(first.mass, [0.05, 0.2])
     assert len(second) == 1 and (second.vel == 0).all()
+    path.write_text("# of numpy\n# z x y mass delta\n3 1 2 0.5 0.1\n5 3 1 2 0.3\n")
+    (bare,) = reading.read_table(path, 10.0, mass=1e13)
+    assert (bare.pos == first.pos).all() and (bare.delta == first.delta).all()
     for text, match in (
         ("x,y,mass\n1,2,3\n1,2,3\n", "no column z"),
-        ("x,y,z,mass\n1,2,3,4\n1,2,many,4\n", "row 3: no number in the column of z"),
+        ("# a\n\nx,y,z,mass\n1,2,3,4\n# b\n1,2,many,4\n", "line 6: no number in the column of z"),
         ("x,y,z,mass\n1,2,3,4\n1,2,30,4\n", "reach from 1 to 30"),
         ("x,y,z,mass\n1,2,3,4\n1,2,3,-4\n", "not all positive"),
     ):
@@ -235,10 +254,15 @@ def test_the_scripts_read_a_table_and_say_what_is_missing(boxes, tmp_path, monke
     table.write_text("\n".join(lines))
     given = ["--file", str(table), "--name", "mine", "--side", str(SIDE), "--cutoff", str(CUTOFF)]
     assert read.main(given) == 0
-    found = catalogues_of(load_dataset("mine"))
-    octants = [len(one) for one in found]
-    assert sum(octants) == len(boxes[0]) and min(octants) > 0  # each halo learnt from once; all are neighbours
-    assert load_dataset("mine").there.sum() == 3 * len(boxes[0])
+    found, seen = catalogues_of(load_dataset("mine"))
+    octants = np.array([mask.sum() for mask in seen])
+    assert octants.sum() == len(boxes[0]) and octants.min() > 0 and (np.sum(seen, axis=0) == 1).all()
+    # all haloes are neighbours still: the true law has no error where it is judged, whatever is held out
+    one = Units(1.0, 1.0, 1.0)
+    of_law = study.judged(study.by_law(SumLaw.of(*LAW.texts), CUTOFF, one), {"all": (found, seen)})["all"]
+    assert of_law["mae"] < 1e-9 and of_law["haloes"] == len(boxes[0])
+    rows = study.rows_to_fit(found, CUTOFF, one, seen, 0)
+    assert len(rows) == len(boxes[0]) and mean_error(SumLaw.of(*LAW.texts), rows) < 1e-9
     table.write_text("\n".join(line.rsplit(",", 1)[0] for line in lines))
     with pytest.raises(UserError, match="no overdensities"):
         read.main(given)
@@ -246,7 +270,7 @@ def test_the_scripts_read_a_table_and_say_what_is_missing(boxes, tmp_path, monke
 
 def test_a_dataset_of_boxes_gives_them_back(boxes, dataset):
     assert dataset.outputs == 1 and dataset.learnt.shape == (4, 1, 105, 1) and dataset.there.sum() == 390
-    for one, other in zip(boxes, catalogues_of(dataset), strict=True):
+    for one, other in zip(boxes, catalogues_of(dataset)[0], strict=True):
         for name in ("pos", "vel", "mass", "delta"):
             np.testing.assert_allclose(getattr(one, name), getattr(other, name))
     with pytest.raises(UserError, match="more than half"):
@@ -268,7 +292,7 @@ def test_the_stages_train_and_extract_and_those_of_forces_refuse(dataset, monkey
     assert set(TARGET_FIELDS | ends_of(("mass", "charge"))) >= set(arrays) and about.target
     model, _ = load_run(run)
     assert model.config.outputs == 1 and model.config.radial and model.active.sum() == 1
-    test = catalogues_of(dataset, "test")[0]
+    (test,), _ = catalogues_of(dataset, "test")
     assert about.edges == len(radius_graph(test.pos, test.side, CUTOFF).r)
     np.testing.assert_allclose(arrays["target_i"], test.delta[arrays["receiver"]], rtol=1e-6)
     monkeypatch.setattr(evaluation, "AT_ONCE", 200)
@@ -341,6 +365,31 @@ def test_sums_and_units(boxes):
     whole = together(list(in_pieces(boxes, CUTOFF, units)))
     assert len(whole) == sum(map(len, boxes))
     np.testing.assert_allclose(cdist([whole.delta], [np.concatenate([b.delta for b in boxes])]), 0)
+
+
+def test_sums_of_a_receiver_do_not_depend_on_those_before_it():
+    rows = Rows({"r": np.arange(3.0)}, {}, np.array([0, 1, 0, 2, 0]), np.arange(5.0))
+    assert rows.sum(np.array([1e20, 1.0, 1.0])).tolist() == [0, 1e20, 0, 2, 0]
+    assert rows.of(np.array([3, 2, 1])).pair["r"].tolist() == [1, 2, 0]
+    nothing = rows.of(np.array([], dtype=int))
+    assert len(nothing) == 0 and nothing.sum(np.empty((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_haloes_that_choose_a_law_are_not_those_that_it_was_fitted_to(boxes, count):
+    """Of one box parts of it, of many whole boxes; never a halo twice, and none whose overdensity is held out."""
+    allowed = [box.delta < np.quantile(box.delta, 0.8) for box in boxes[:count]]
+    parts = parted(boxes[:count], (30, 60), 0, allowed)
+    for k, mask in enumerate(allowed):
+        used = np.concatenate([part[k] for part in parts])
+        assert len(set(used)) == len(used) and mask[used].all()
+        assert count == 1 or sum(len(part[k]) > 0 for part in parts) == 1
+    sizes = [sum(map(len, part)) for part in parts]
+    assert sizes == ([24, 48] if count == 1 else [30, 60])
+    again = parted(boxes[:count], (30, 60), 1, allowed)
+    assert not any(np.array_equal(a[0], b[0]) for a in parts for b in again if len(a[0]))
+    with pytest.raises(UserError, match="1 haloes with an overdensity"):
+        parted(boxes[:1], (30, 60), 0, [np.arange(90) == 3])
 
 
 def test_the_fit_end_to_end_finds_the_planted_constants(boxes):
@@ -417,7 +466,7 @@ def test_a_planted_law_is_judged(boxes):
 def test_the_choice_asks_how_a_law_goes_on(boxes):
     """Two responses that are alike within the data: the one that is right beyond them is preferred."""
     units = Units.of(boxes, CUTOFF)
-    seen, left_out = (drawn(boxes, CUTOFF, units, 200, k) for k in (0, 1))
+    seen, left_out = (rows_from(boxes, CUTOFF, units, part) for part in parted(boxes, (200, 200), 0))
     judge = distil.Judge(seen, left_out)
     message = units.scaled(SumLaw.of(*LAW.texts)).message
     right = judge.fitted(dataclasses.replace(SumLaw.of("1.0*m_j", "-0.2 + s/(9.0 + 1.5*m_i)"), message=message), 60)
@@ -425,14 +474,17 @@ def test_the_choice_asks_how_a_law_goes_on(boxes):
         dataclasses.replace(SumLaw.of("1.0*m_j", "0.1 - 1.0*exp(-0.5*s - 0.1*m_i)"), message=message), 60
     )
     assert right.cost < bent.cost and judge.beyond.delta.min() > judge.below.delta.max()
+    judge = distil.Judge(seen, left_out.of(np.flatnonzero(left_out.delta < np.median(seen.delta))))
+    assert not len(judge.beyond) and np.isfinite(judge.fitted(right.law, 5).cost)
 
 
 def test_numbers_of_the_paper_stand_in_columns_of_their_own():
     one = {"mae": 0.05, "haloes": 9, "boxes": 2, "error": 0.001}
     formulas = {name: {"errors": {"fresh boxes": one}} for name in ("with mass", "spline kernel")}
-    rows = [{"kind": "formulas", "hold": "none", "formulas": formulas}, {"kind": "formulas", "error": "none"}]
+    rows = [{"kind": "formulas", "hold": "none", "formulas": formulas, "setting": "{}"}]
+    rows.append({"kind": "formulas", "error": "none"})
     told = {"errors": {"beyond": one}, "errors_before": {}}
-    network = {"kind": "network", "recipe": "paper", "hold": "above 1", "network": {"beyond": one}}
+    network = {"kind": "network", "recipe": "paper", "hold": "above 1", "setting": "{}", "network": {"beyond": one}}
     head, lines = tables.errors([*rows, network | {"law": told, "law_without_steps": told}])
     found = {line[0]: dict(zip(head, line, strict=True)) for line in lines}
     assert head[0].endswith("own particle-mesh boxes, not Quijote") and "Quijote" in head[-3]
@@ -446,3 +498,60 @@ def test_numbers_of_the_paper_stand_in_columns_of_their_own():
 def test_a_thinned_catalogue_keeps_its_overdensities(boxes):
     half = boxes[0].thinned(0.5, 0)
     assert isinstance(half, Catalogue) and len(half) == 45 and set(half.delta) <= set(boxes[0].delta)
+
+
+def test_numbers_of_several_settings_are_not_put_together(monkeypatch):
+    one = {"mae": 0.05, "haloes": 9, "undefined": 0, "error": None}
+    none = one | {"mae": None, "undefined": 2}
+    rows = []
+    for particles, errors in ((64, one), (128, none)):
+        box = {"box": {"particles": particles, "side": 250.0}}
+        formulas = {"with mass": {"errors": {"fresh boxes": errors}}}
+        setting = json.dumps(box | {"label": f"{particles}_1"})
+        rows.append({"kind": "formulas", "hold": "none", "formulas": formulas, "setting": setting})
+        rows.append({"kind": "box", "name": "2", "setting": json.dumps(box), "haloes": 5, "cpu_seconds": 1.0})
+        rows[-1] |= {"spectrum": {name: np.ones(particles) for name in ("power", "theory", "own_modes")}}
+        rows[-1] |= {"seconds": 1.0, "gigabytes": 1.0}
+        rows[-1] |= {"delta": {"mean": 0.1, "std": 1.0, "above_1": 0.1}, "power_off": {"mean": 0.1, "largest": 0.2}}
+    lines = tables.errors(rows)[1]
+    assert [line[1] for line in lines] == ["0.0500", "no value at 2 of 9 haloes"] and "64_1" in lines[0][0]
+    assert len(benchmark.summary(rows[1::2])["power_off_mean_of_boxes"]) == 2
+    drawn = []
+    figure = SimpleNamespace(savefig=lambda content, **_: content.write(b"drawn"))
+    monkeypatch.setattr(page.figures, "of_boxes", lambda some: drawn.append(some) or figure)
+    told = page.report(rows)
+    assert list(map(len, drawn)) == [1, 1]
+    assert told.count("<img") == 2 and "2 (128\u00b3 particles in 250 Mpc/h)" in told
+    assert "Own particle-mesh boxes, not Quijote." in told
+
+
+def test_a_law_without_a_value_somewhere_is_told_so(boxes):
+    """And every box counts once, whatever the number of its haloes."""
+    off = dict(zip(map(id, boxes), (1.0, 2.0, 3.0, np.nan), strict=True))
+    masks = [np.arange(len(box)) < 3 + 9 * k for k, box in enumerate(boxes)]
+    sets = {"some": (boxes[:2], masks[:2]), "all": (boxes, masks)}
+    found = study.judged(lambda box: box.delta + off[id(box)], sets)
+    assert found["some"] == {"mae": 1.5, "error": 0.5, "boxes": 2, "haloes": 15, "undefined": 0}
+    assert found["all"] == {"mae": None, "error": None, "boxes": 4, "haloes": 66, "undefined": 30}
+
+
+def test_the_benchmark_of_haloes(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "OUTPUTS", tmp_path)
+    particle = 6.4e11 / 3
+    edges = benchmark.mass_edges(particle)
+    for count in range(finding.LEAST, 200):  # as catalogues hold them
+        mass = count * particle / MASS * 1e14
+        assert np.histogram([mass], edges)[0].sum() == 1
+    args = ["--train", "930:933", "--test", "933", "--development", "--holds", "none", "--recipes", "paper"]
+    ones = [
+        benchmark.cells_of(benchmark.parse(args + more)) for more in ([], ["--side", "300"], ["--epochs", "paper=2"])
+    ]
+    names = [[key[1] for key in cells.values() if key[0] == "network"][0] for cells in ones]
+    assert len(set(names)) == 3
+    cells = {name: key for name, key in ones[0].items() if key[0] != "box"}
+    absent = benchmark.without_boxes(cells)
+    assert {cells[name][0] for name in absent} == {"network", "formulas"} and [930, 931, 932, 933] in absent.values()
+    path = benchmark.box_path(930, {"particles": 128, "side": 250.0})
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert [931, 932, 933] in benchmark.without_boxes(cells).values()

@@ -261,6 +261,9 @@ def test_formulas_that_cannot_be_written_in_the_unit_of_the_data_are_left_out():
     found = targets.of_data(front, elsewhere)
     assert [row.complexity for row in found.rows] == [1, 3] and (found.chosen, found.info["best_pysr"]) == (1, 1)
     assert float(found.expr.subs(r, 8.4)) == pytest.approx(5 * 2 / 2**7)
+    alone = Front([Row(1, 1.0, "", steep)], "operon", 0, "it is", {})
+    with pytest.raises(UserError, match="target radial: none of the 1 formulas"):
+        targets.of_data(alone, elsewhere)
 
 
 def test_a_front_is_never_without_its_digest(tmp_path, monkeypatch):

@@ -90,16 +90,19 @@ def dataset_arrays(
     return out | {"box": np.full(3, sides[0]), "cutoff": np.asarray(cutoff)}
 
 
-def catalogues_of(dataset: Dataset, split: str = "all") -> list[Catalogue]:
-    """The boxes of a dataset with a target, those that are there."""
+def catalogues_of(dataset: Dataset, split: str = "all") -> tuple[list[Catalogue], list[np.ndarray]]:
+    """The boxes of a dataset with a target, and masks [box][halo] of the haloes whose overdensities may be seen: of the
+    others, which are neighbours all the same, ``delta`` is NaN. ``UserError`` for a dataset of something else.
+    """
     side = np.unique(dataset.box)
     if len(side) != 1 or not dataset.has_target:
         raise UserError(f"{dataset.name} is no dataset of haloes", "a cubic box and a 'target' are needed")
-    out = []
+    out, masks = [], []
     vel = dataset.arrays.get("vel", np.zeros_like(dataset.pos))
     for k in dataset.trajectories(split):
         for frame in range(dataset.pos.shape[1]):
-            there = np.isfinite(dataset.target[k, frame])
+            there = dataset.there[k, frame]
             values = (a[k, frame][there] for a in (dataset.pos, vel))
             out.append(Catalogue(float(side[0]), *values, dataset.mass[k][there], dataset.target[k, frame][there]))
-    return out
+            masks.append(np.isfinite(out[-1].delta))
+    return out, masks

@@ -2,7 +2,7 @@
 
 The live component of the messages is searched as a formula e_ij; with its sums, what the network predicts is searched
 as N(s_i, m_i, v_i); then the constants of every pair of the two are fitted together on the overdensities themselves,
-and one pair is chosen on haloes left out.
+and one pair is chosen on haloes that these fits have not seen.
 
 Beside what the engine finds stand soft steps, 1/(1 + (r/R)^P) and the like with the masses and speeds in front: a sum
 over neighbours is often one within a radius, which the engine's own operations have no word for. ``steps=False`` leaves
@@ -23,7 +23,7 @@ from distill.formulas.objective import Objective
 from distill.formulas.text import parse
 from distill.formulas.tree import canonical, complexity
 from distill.halos.catalogue import Catalogue
-from distill.halos.sums import OWN, PAIR, Rows, SumLaw, Units, drawn, fit, mean_error, value
+from distill.halos.sums import OWN, PAIR, Rows, SumLaw, Units, drawn, fit, mean_error, parted, rows_from, value
 from distill.network.variants import message_importance
 from distill.search.choice import pareto
 from distill.search.direct import search
@@ -141,8 +141,7 @@ def from_messages(
     features = edges_of_messages(arrays, units)
     message = arrays["message"][:, live[0]].astype(float)
     rows = message_rows(features, message, seed, steps, options)
-    given = [drawn(boxes, cutoff, units, count, seed + k, masks) for k, count in enumerate((FEW, JUDGES, RECEIVERS))]
-    judge, whole = Judge(*given[:2]), given[2]
+    judge = Judge(*(rows_from(boxes, cutoff, units, part) for part in parted(boxes, (FEW, JUDGES), seed, masks)))
     key = np.stack([arrays[k] for k in ("trajectory", "frame", "receiver")])
     _, first, number = np.unique(key, axis=1, return_index=True, return_inverse=True)
     own = {k: features[k][first] for k in OWN}
@@ -167,6 +166,8 @@ def from_messages(
     best = min((one for one in candidates if one.inside <= judge.limit), key=lambda one: one.cost)
     best = min(best, judge.fitted(best.law, 200), key=lambda one: one.cost)
     best = rounded(simplest(best, judge), judge)
+    # the choice is made: all haloes that may be seen can be fitted to
+    whole = drawn(boxes, cutoff, units, RECEIVERS, seed, masks)
     return Found(fit(best.law, whole, 100), before, len(live), 1 - rows[-1].loss, len(candidates))
 
 
@@ -183,8 +184,8 @@ class Judge:
 
     Any response that grows is as good as another within the range of the data: among those that fit alike the one is
     wanted that goes on as it began. So a second fit sees only the haloes up to the ``DENSEST`` share, and its error in
-    these counts as much as that of the first. No law counts whose error on haloes left out is beyond ``limit``. All of
-    it on haloes that may be seen.
+    these counts as much as that of the first, where there are any. No law counts whose error on haloes left out is
+    beyond ``limit``. All of it on haloes that may be seen.
     """
 
     limit = math.inf
@@ -197,9 +198,11 @@ class Judge:
 
     def fitted(self, law: SumLaw, max_nfev: int) -> Judged:
         law = fit(law, self.seen, max_nfev)
-        errors = mean_error(law, self.left_out), mean_error(fit(law, self.below, max_nfev), self.beyond)
+        errors = [mean_error(law, self.left_out)]
+        if len(self.below) and len(self.beyond):
+            errors.append(mean_error(fit(law, self.below, max_nfev), self.beyond))
         logs = [math.log(max(e, 1e-300)) if math.isfinite(e) else math.inf for e in errors]
-        cost = sum(logs) / 2 + PRICE * law.complexity
+        cost = sum(logs) / len(logs) + PRICE * law.complexity
         return Judged(law, cost if errors[0] <= self.limit else math.inf, errors[0])
 
 

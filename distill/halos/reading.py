@@ -119,30 +119,23 @@ def with_delta(catalogue: Catalogue, delta, where: str = "the overdensities") ->
 
 
 def read_table(path: Path, side: float, mass: float = MASS) -> list[Catalogue]:
-    """The boxes of a CSV file of haloes, one halo a line, with columns ``NAMES`` in any order: x, y, z in Mpc/h, mass
-    in units of ``mass`` Msun/h, delta; vx, vy, vz (km/s) and box may be absent. ``UserError`` in one line.
+    """The boxes of a CSV file of haloes, one halo a line below a head, with columns ``NAMES`` in any order: x, y, z in
+    Mpc/h, mass in units of ``mass`` Msun/h, delta; vx, vy, vz (km/s) and box may be absent. ``UserError`` in one line.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{relative(path)} does not exist")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = [line for line in file if line.strip() and not line.startswith("#")]
-    if not lines:
-        raise UserError(f"{relative(path)} is empty")
-    try:
-        rows = list(csv.reader(lines, csv.Sniffer().sniff(lines[0], ",;\t ")))
-    except csv.Error as exc:
-        raise UserError(f"{relative(path)} is no table ({exc})", "separate columns by commas") from None
-    place = _columns(rows[0], path)
+    head, rows, numbers = _rows(path)
+    place = _columns(head, path)
     columns: dict[str, np.ndarray] = {}
     for name, k in place.items():
         try:
-            columns[name] = np.array([float(row[k]) for row in rows[1:]])
+            columns[name] = np.array([float(row[k]) for row in rows])
         except (ValueError, IndexError):
-            bad = next(n for n, row in enumerate(rows[1:], 2) if not _number(row, k))
-            raise UserError(f"{relative(path)}, row {bad}: no number in the column of {name}") from None
-    if len(rows) < 3:
-        raise UserError(f"{relative(path)} holds {len(rows) - 1} haloes")
+            bad = next(n for n, row in zip(numbers, rows, strict=True) if not _number(row, k))
+            raise UserError(f"{relative(path)}, line {bad}: no number in the column of {name}") from None
+    if len(rows) < 2:
+        raise UserError(f"{relative(path)} holds {len(rows)} haloes")
     for name, values in columns.items():
         if not np.isfinite(values).all():
             raise UserError(f"{relative(path)}: {int((~np.isfinite(values)).sum())} values of {name} are not finite")
@@ -158,6 +151,31 @@ def read_table(path: Path, side: float, mass: float = MASS) -> list[Catalogue]:
     box = columns.get("box", still)
     which = [box == number for number in np.unique(box)]
     return [Catalogue(float(side), pos[k], vel[k], columns["mass"][k] * mass / MASS, delta[k]) for k in which]
+
+
+def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
+    """Head, rows below it, and the number in the file of the line of each; lines that are empty or begin with # are
+    left out, but for a head: the last of those before a first line that is all numbers, as numpy writes it.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = [(number, line.rstrip("\r\n")) for number, line in enumerate(file, 1) if line.strip()]
+    told = next((k for k, (_, line) in enumerate(lines) if not line.startswith("#")), len(lines))
+    given = [(number, line) for number, line in lines[told:] if not line.startswith("#")]
+    if not given:
+        raise UserError(f"{relative(path)} is empty")
+    try:
+        kind = csv.Sniffer().sniff(given[0][1], ",;\t ")
+        kind.skipinitialspace = True
+        rows = list(csv.reader([line for _, line in given], kind))
+    except csv.Error as exc:
+        raise UserError(f"{relative(path)} is no table ({exc})", "separate columns by commas") from None
+    if told and all(_number(rows[0], k) for k in range(len(rows[0]))):
+        head = next(csv.reader([lines[told - 1][1].lstrip("# ")], kind))
+    else:
+        head, rows, given = rows[0], rows[1:], given[1:]
+    if len(rows) != len(given):
+        raise UserError(f"{relative(path)}: a quoted field goes over several lines", "write a halo a line")
+    return head, rows, [number for number, _ in given]
 
 
 def _columns(head: list[str], path: Path) -> Mapping[str, int]:

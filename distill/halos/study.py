@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from distill.files.storage import finite_or_none
 from distill.halos.catalogue import Catalogue
 from distill.halos.sums import Rows, SumLaw, Units, drawn, in_pieces, predicted
 
@@ -34,8 +35,9 @@ def thinner(box: Catalogue, share: float) -> Catalogue:
 
 
 def judged(predict: Callable[[Catalogue], np.ndarray], sets: dict[str, tuple]) -> dict[str, dict]:
-    """Of every set, (boxes, masks): the mean absolute error, the number of haloes, and the standard error of the mean
-    over boxes, of which each counts once. Boxes of several sets are predicted once.
+    """Of every set, (boxes, masks): the mean over boxes, each counting once, of their mean absolute errors, with its
+    standard error, and the numbers of boxes, of haloes, and of those where ``predict`` has no value: where there are
+    any, there is no error either. Boxes of several sets are predicted once.
     """
     known: dict[int, np.ndarray] = {}
     out = {}
@@ -48,9 +50,10 @@ def judged(predict: Callable[[Catalogue], np.ndarray], sets: dict[str, tuple]) -
                 off.append(known[id(box)][mask])
         if off:
             means = np.array([o.mean() for o in off])
-            error = float(means.std(ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None
+            error = means.std(ddof=1) / np.sqrt(len(means)) if len(means) > 1 else np.nan
             whole = np.concatenate(off)
-            out[name] = {"mae": float(whole.mean()), "haloes": len(whole), "boxes": len(off), "error": error}
+            out[name] = {"mae": finite_or_none(means.mean()), "error": finite_or_none(error), "boxes": len(off)}
+            out[name] |= {"haloes": len(whole), "undefined": int((~np.isfinite(whole)).sum())}
     return out
 
 
@@ -78,5 +81,6 @@ def by_rows(predict: Callable[[Rows], np.ndarray], cutoff: float, units: Units) 
     return lambda box: np.concatenate([predict(rows) for rows in in_pieces([box], cutoff, units)])
 
 
-def rows_to_fit(boxes, cutoff: float, units: Units, limit: float, seed: int) -> Rows:
-    return drawn(boxes, cutoff, units, RECEIVERS, seed, masks(boxes, limit))
+def rows_to_fit(boxes, cutoff: float, units: Units, seen: Sequence[np.ndarray], seed: int) -> Rows:
+    """Of the haloes in the masks ``seen`` [box][halo], those that formulas and baselines are fitted to."""
+    return drawn(boxes, cutoff, units, RECEIVERS, seed, seen)

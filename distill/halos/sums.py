@@ -21,10 +21,12 @@ from distill.formulas.tree import canonical, complexity, parametrise, with_const
 from distill.halos.catalogue import Catalogue
 from distill.physics.neighbours import Neighbours, radius_graph
 from distill.search.shared import leading_one
+from distill.shell.errors import UserError
 
 PAIR = ("r", "m_i", "m_j", "v_i", "v_j", "v")
 OWN = ("m_i", "v_i")
 EDGES_AT_ONCE = 600_000
+BOXES = 2  # a part, from which on boxes are not cut
 TYPICAL = 0.4  # of the cutoff: the unit of length
 F_SCALE = 0.3  # of the soft l1 loss, in units of the mean absolute error at the start: nearly least absolute errors
 
@@ -112,14 +114,18 @@ class Rows:
 
     def of(self, chosen: np.ndarray) -> "Rows":
         """The receivers of these numbers."""
-        edge = np.concatenate([np.arange(self._ends[k], self._ends[k + 1]) for k in chosen])
+        count = self.count[chosen]
+        new = np.cumsum(count) - count
+        edge = np.repeat(self._ends[:-1][chosen] - new, count) + np.arange(count.sum())
         pair, own = ({k: v[at] for k, v in part.items()} for part, at in ((self.pair, edge), (self.own, chosen)))
-        return Rows(pair, own, self.count[chosen], self.delta[chosen])
+        return Rows(pair, own, count, self.delta[chosen])
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sums [receiver, ...] over the edges of ``values`` [edge, ...]."""
-        running = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0, dtype=float)])
-        return running[self._ends[1:]] - running[self._ends[:-1]]
+        out, some = np.zeros((len(self), *values.shape[1:])), self.count > 0
+        if some.any():  # each sum by itself: differences of a running one lose what is small beside what came before
+            out[some] = np.add.reduceat(values, self._ends[:-1][some], axis=0, dtype=float)
+        return out
 
 
 def rows_of(catalogue: Catalogue, cutoff: float, units: Units, chosen=None, graph: Neighbours | None = None) -> Rows:
@@ -152,14 +158,51 @@ def together(parts: Sequence[Rows]) -> Rows:
     return Rows(joined("pair"), joined("own"), counts, deltas)
 
 
+def rows_from(boxes: Sequence[Catalogue], cutoff: float, units: Units, chosen: Sequence[np.ndarray]) -> Rows:
+    """The haloes ``chosen`` [box][halo] (numbers) of the boxes."""
+    some = [(box, np.sort(numbers)) for box, numbers in zip(boxes, chosen, strict=True) if len(numbers)]
+    # of nothing chosen, rows without a receiver
+    return together([rows_of(box, cutoff, units, numbers) for box, numbers in some or [(boxes[0], chosen[0])]])
+
+
 def drawn(boxes: Sequence[Catalogue], cutoff: float, units: Units, receivers: int, seed: int, masks=None) -> Rows:
     """At most ``receivers`` haloes, drawn evenly from the boxes; of those in ``masks`` [box][halo] where given."""
-    parts, each = [], -(-receivers // len(boxes))
-    for k, box in enumerate(boxes):
-        allowed = np.arange(len(box)) if masks is None else np.flatnonzero(masks[k])
-        some = np.random.default_rng([seed, 71, k]).permutation(allowed)[:each]
-        parts.append(rows_of(box, cutoff, units, np.sort(some)))
-    return together(parts)
+    each = -(-receivers // len(boxes))
+    return rows_from(boxes, cutoff, units, [numbers[:each] for numbers in in_random_order(boxes, seed, masks)])
+
+
+def in_random_order(boxes: Sequence[Catalogue], seed: int, masks=None) -> list[np.ndarray]:
+    """Numbers [box][halo] of all haloes, or of those in ``masks``, each box's in a random order."""
+    allowed = [np.arange(len(box)) if masks is None else np.flatnonzero(masks[k]) for k, box in enumerate(boxes)]
+    return [np.random.default_rng([seed, 71, k]).permutation(numbers) for k, numbers in enumerate(allowed)]
+
+
+def parted(boxes: Sequence[Catalogue], counts: Sequence[int], seed: int, masks=None) -> list[list[np.ndarray]]:
+    """Numbers [part][box][halo] of parts of at most about so many haloes each that have none in common (of those in
+    ``masks``): whole boxes where there are ``BOXES`` a part, as haloes of one box share neighbours; else every box is
+    cut, in proportion to ``counts``. ``UserError`` where that leaves a part without haloes.
+    """
+    order = in_random_order(boxes, seed, masks)
+    filled = np.array([k for k, numbers in enumerate(order) if len(numbers)], dtype=int)
+    out = [[numbers[:0] for numbers in order] for _ in counts]
+    if len(filled) >= BOXES * len(counts):
+        groups = np.array_split(np.random.default_rng([seed, 74]).permutation(filled), len(counts))
+        for part, group, count in zip(out, groups, counts, strict=True):
+            for k in group:
+                part[k] = order[k][: -(-count // len(group))]
+    else:
+        wanted = -(-np.array(counts) // max(len(filled), 1))
+        for k in filled:
+            share = wanted * min(1.0, len(order[k]) / wanted.sum())
+            ends = np.concatenate([[0], np.rint(np.cumsum(share)).astype(int)])
+            for part, low, high in zip(out, ends[:-1], ends[1:], strict=True):
+                part[k] = order[k][low:high]
+    if not all(any(map(len, part)) for part in out):
+        found = (
+            f"{sum(map(len, order))} haloes with an overdensity, of which one half would choose the law of the other"
+        )
+        raise UserError(found, "take more haloes")
+    return out
 
 
 def in_pieces(boxes: Sequence[Catalogue], cutoff: float, units: Units, masks=None) -> Iterator[Rows]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from distill.files.storage import finite_or_none
 from distill.formulas.equivalence import equivalence
 from distill.halos.catalogue import Catalogue
 from distill.halos.study import by_law, thinner
@@ -40,4 +41,8 @@ def verdict(law: SumLaw, truth: SumLaw, fresh: Sequence[tuple[Catalogue, np.ndar
             why.append(f"a constant of the {name} is off by {form['off']:.2g}")
     if not close <= CLOSE:
         why.append(f"fresh boxes are off by {close:.2g} standard deviations")
-    return {"recovered": not why, "why": "; ".join(why), "error": close, "error_half": thin, "forms": forms}
+    errors = {
+        "error": finite_or_none(close),
+        "error_half": finite_or_none(thin),
+    }  # None: the law has no value somewhere
+    return {"recovered": not why, "why": "; ".join(why)} | errors | {"forms": forms}

@@ -199,6 +199,7 @@ def search_target(target: Target, options: SearchOptions) -> Front:
 def of_data(front: Front, target: Target) -> Front:
     """The ``front`` of a search in the units of ``target``, for its data as they are, without rows that cannot be
     written there: a high power of a distance may have a number before it that 64 bits hold in one unit only.
+    ``UserError`` where no row can be.
     """
     rows = front.rows
     if target.units != ONE or target.unit != 1:
@@ -209,6 +210,9 @@ def of_data(front: Front, target: Target) -> Front:
     kept = [k for k, row in enumerate(rows) if _is_text(row.expr)]
     if len(kept) == len(rows):
         return replace(front, rows=rows)
+    if not kept:
+        found = f"target {target.name}: none of the {len(rows)} formulas found can be written in the unit of the data"
+        raise UserError(found, "choose other units of length, time or mass")
     chosen, best = (max(0, bisect_right(kept, k) - 1) for k in (front.chosen, front.info.get("best_pysr", 0)))
     info = front.info | ({"best_pysr": best} if "best_pysr" in front.info else {})
     return replace(front, rows=[rows[k] for k in kept], chosen=chosen, info=info)

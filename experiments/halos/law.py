@@ -45,16 +45,15 @@ def main(argv=None) -> int:
     dataset = load_dataset(config.dataset_path)
     arrays, _ = load_messages(messages_path(run, "train"), run, target=True)
     cutoff, split = cutoff_of(dataset), dataset.arrays["split"]
-    learnt = catalogues_of(dataset, "train")
-    test = catalogues_of(dataset, "test" if (split == 2).any() else "validation")
+    learnt, seen = catalogues_of(dataset, "train")
+    judged = "test" if (split == 2).any() else "validation"
+    sets = {judged: catalogues_of(dataset, judged)}
     units = Units.of(learnt, cutoff)
-    sets = study.sets_of(test, [], float("inf"))
-    sets = {"fresh boxes": sets["fresh boxes"]}
-    found = distil.from_messages(arrays, learnt, cutoff, units, args.seed, not args.no_steps)
+    found = distil.from_messages(arrays, learnt, cutoff, units, args.seed, not args.no_steps, masks=seen)
     model, _ = load_run(run)
     errors = {"network": study.judged(lambda box: network_delta(model, box, cutoff), sets)}
     errors["law"] = study.judged(study.by_law(found.law, cutoff, units), sets)
-    rows = study.rows_to_fit(learnt, cutoff, units, float("inf"), args.seed)
+    rows = study.rows_to_fit(learnt, cutoff, units, seen, args.seed)
     texts = {"law": units.in_data(found.law).texts, "before the refit": units.in_data(found.before).texts}
     for formula in FORMULAS:
         law = refitted(formula, rows, units, args.smoothing)
@@ -68,7 +67,7 @@ def main(argv=None) -> int:
     content = {"run": run, "live": found.live, "r2_message": found.r2, "texts": texts, "errors": errors}
     save_json(path, provenance("halo_law", vars(args), inputs, stage.seconds) | content)
     lines = [f"delta_i = {texts['law']['node']},  s = sum_j {texts['law']['message']}"]
-    maes = {name.replace(" ", "_"): one["fresh boxes"]["mae"] for name, one in errors.items()}
+    maes = {name.replace(" ", "_"): one[judged]["mae"] for name, one in errors.items()}
     print(stage.done(path, lines, live=found.live, **maes), flush=True)
     return 0
 

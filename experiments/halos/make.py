@@ -38,6 +38,10 @@ def main(argv=None) -> int:
     stage, boxes, split = Stage("halos", args.name), [], []
     if (path := dataset_path(args.name)).is_file() and not args.overwrite:
         raise UserError(f"{relative(path)} is there already", "choose another --name, or add --overwrite")
+    every = [*args.train, *args.validation, *args.test]
+    if twice := sorted({seed for seed in every if every.count(seed) > 1}):
+        found = f"the seeds {', '.join(map(str, twice))} are given more than once"
+        raise UserError(found, "give each box to one of --train, --validation and --test")
     chosen = [(seed, k) for k, seeds in enumerate((args.train, args.validation, args.test)) for seed in seeds]
     for seed, which in progress(chosen, desc="boxes", unit="box"):
         box = Box(side=args.side, particles=args.particles, seed=seed)

@@ -14,7 +14,9 @@ TOLERANCE = 0.1  # of the power spectrum, drawn as a band
 
 
 def of_boxes(rows: Sequence[dict]) -> Figure:
-    """P(k) over the revised halofit, each box with the power of its own initial modes taken out, and n(M)."""
+    """P(k) over the revised halofit, each box with the power of its own initial modes taken out, and n(M), of boxes of
+    one setting.
+    """
     found = of_kind(rows, "box")
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)

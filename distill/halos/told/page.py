@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from distill.halos.told import figures, tables
 from distill.report.page import image, page, section, table, text
+from distill.report.words import sentence
 
 METHOD = (
     "The overdensity of dark matter in spheres of 20 Mpc/h around every halo, learnt from the haloes within 50 Mpc/h by"
@@ -23,14 +24,17 @@ def report(rows: Sequence[dict]) -> str:
     if tables.of_kind(rows, "planted"):
         parts.append(("Planted catalogues, whose law is known", made(tables.planted(rows))))
     if tables.of_kind(rows, "box"):
-        content = io.BytesIO()
-        figures.of_boxes(rows).savefig(content, format="png", dpi=160)
-        drawn = image(content.getvalue(), "power spectra and mass functions", text(tables.OWN))
+        drawn = ""
+        for setting, some in tables.by_setting(rows, "box").items():
+            content = io.BytesIO()
+            figures.of_boxes(some).savefig(content, format="png", dpi=160)
+            told = f"{tables.OWN}: {setting}" if setting else tables.OWN
+            drawn += image(content.getvalue(), "power spectra and mass functions", text(told))
         parts.append(("The boxes", drawn + made(tables.boxes(rows))))
     failed = [f"{r['kind']} {r['name']} {r['recipe']} {r['hold']}: {r['error']}" for r in rows if "error" in r]
     if failed:
         parts.append(("Cells without a result", "".join(f"<p>{text(one)}</p>" for one in failed)))
-    body = f"<header><h1>Haloes</h1><p>{text(tables.OWN.capitalize())}. {text(METHOD)}</p></header>"
+    body = f"<header><h1>Haloes</h1><p>{text(sentence(tables.OWN))}. {text(METHOD)}</p></header>"
     return page("Haloes", body + "".join(section(k, *part) for k, part in enumerate(parts, 1)))
 
 

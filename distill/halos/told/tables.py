@@ -3,6 +3,8 @@
 Every number is of own particle-mesh boxes, not of Quijote; what the paper had on Quijote stands in columns of its own.
 """
 
+import itertools
+import json
 from collections.abc import Sequence
 
 from distill.halos.published import PUBLISHED, PUBLISHED_BEYOND
@@ -26,8 +28,44 @@ def of_kind(rows: Sequence[dict], kind: str) -> list[dict]:
     return [r for r in rows if r["kind"] == kind and "error" not in r]
 
 
+def by_setting(rows: Sequence[dict], *kinds: str) -> dict[str, list[dict]]:
+    """The rows of these ``kinds`` by what they were measured with, boxes, seeds and epochs, in words: "" where that is
+    one setting, as numbers of several are never put together.
+    """
+    settings: dict[str, list[dict]] = {}
+    for row in (r for kind in kinds for r in of_kind(rows, kind)):
+        settings.setdefault(row["setting"], []).append(row)
+    if len(settings) < 2:
+        return {"": next(iter(settings.values()))} if settings else {}
+    words = {in_words(setting): found for setting, found in settings.items()}
+    return words if len(words) == len(settings) else settings
+
+
+def in_words(setting: str) -> str:
+    """A setting, the JSON of a dict, as short as it can be told from others."""
+    given = json.loads(setting)
+    told = [given["label"]] if "label" in given else []
+    if box := given.get("box"):
+        told.append(f"{box['particles']}\u00b3 particles in {box['side']:g} Mpc/h")
+    return ", ".join(told) or setting
+
+
 def errors(rows: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
-    """Mean absolute errors of every model (rows) in every set (columns)."""
+    """Mean absolute errors of every model (rows) in every set (columns), those of one setting after the other."""
+    lines = []
+    for setting, some in by_setting(rows, "formulas", "network").items():
+        lines += named(setting, errors_of_one(some))
+    head = [f"mean absolute error of delta; {OWN}", *COLUMNS.values()]
+    return [*head, f"{PAPERS}: all", "paper: up to 1", "paper: above 1"], lines
+
+
+def named(setting: str, lines: Sequence[list[str]]) -> list[list[str]]:
+    """The lines, the first cell of each with the setting where there is more than one."""
+    return [[f"{name} ({setting})" if setting else name, *cells] for name, *cells in lines]
+
+
+def errors_of_one(rows: Sequence[dict]) -> list[list[str]]:
+    """Lines of ``errors`` of rows of one setting."""
     found: dict[str, dict] = {}
     for row in of_kind(rows, "formulas"):
         for name, one in row["formulas"].items():
@@ -46,8 +84,7 @@ def errors(rows: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
     for name in names:
         cells = [shown(found[name].get(hold, {}).get(where)) for hold, where in COLUMNS]
         lines.append([name, *cells, *papers(name)])
-    head = [f"mean absolute error of delta; {OWN}", *COLUMNS.values()]
-    return [*head, f"{PAPERS}: all", "paper: up to 1", "paper: above 1"], lines
+    return lines
 
 
 def papers(name: str) -> list[str]:
@@ -61,39 +98,46 @@ def shown(one: dict | None) -> str:
     """An error with the standard error of its mean over boxes."""
     if one is None:
         return DASH
+    if one["mae"] is None:
+        return f"no value at {one['undefined']} of {one['haloes']} haloes"
     return f"{one['mae']:.4f}" + ("" if one["error"] is None else f" \u00b1 {one['error']:.4f}")
 
 
 def formulas(rows: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
     """The formulas with their constants, of what was learnt from all haloes."""
     lines = []
-    for row in of_kind(rows, "network"):
-        if row["hold"] == "none":
-            for name, texts in (("law", row["law"]["texts"]), ("before the refit", row["law"]["texts_before"])):
-                lines.append([f"{name}, {row['recipe']} recipe", *(f"`{texts[k]}`" for k in ("message", "node"))])
-    for row in of_kind(rows, "formulas"):
-        if row["hold"] == "none":
-            named = {name: one for name, one in row["formulas"].items() if "texts" in one and name != "constant"}
-            lines += [[name, *(f"`{one['texts'][k]}`" for k in ("message", "node"))] for name, one in named.items()]
+    for setting, some in by_setting(rows, "network", "formulas").items():
+        for row in (r for r in some if r["hold"] == "none"):
+            if row["kind"] == "network":
+                texts = {"law": row["law"]["texts"], "before the refit": row["law"]["texts_before"]}
+                texts = {f"{name}, {row['recipe']} recipe": of for name, of in texts.items()}
+            else:
+                texts = {name: one["texts"] for name, one in row["formulas"].items() if "texts" in one}
+                texts.pop("constant", None)
+            ours = [[name, *(f"`{of[k]}`" for k in ("message", "node"))] for name, of in texts.items()]
+            lines += named(setting, ours)
     return ["", "e_ij", "delta_i of s = sum e_ij"], lines
 
 
 def boxes(rows: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
     """What each box is like, and how far its power spectrum is from theory."""
-    lines = [
-        [
-            r["name"],
-            str(r["haloes"]),
-            f"{r['delta']['mean']:.3f}",
-            f"{r['delta']['std']:.3f}",
-            f"{100 * r['delta']['above_1']:.1f} %",
-            f"{100 * r['power_off']['mean']:+.1f} %",
-            f"{100 * r['power_off']['largest']:.0f} %",
-            f"{r['cpu_seconds']:.0f} / {r['seconds']:.0f} s",
-            f"{r['gigabytes']:.1f} GB",
+    lines = []
+    for setting, some in by_setting(rows, "box").items():
+        ours = [
+            [
+                r["name"],
+                str(r["haloes"]),
+                f"{r['delta']['mean']:.3f}",
+                f"{r['delta']['std']:.3f}",
+                f"{100 * r['delta']['above_1']:.1f} %",
+                f"{100 * r['power_off']['mean']:+.1f} %",
+                f"{100 * r['power_off']['largest']:.0f} %",
+                f"{r['cpu_seconds']:.0f} / {r['seconds']:.0f} s",
+                f"{r['gigabytes']:.1f} GB",
+            ]
+            for r in some
         ]
-        for r in of_kind(rows, "box")
-    ]
+        lines += named(setting, ours)
     head = ["seed", "haloes", "mean of delta", "its spread", "above 1", "P(k) off, mean", "worst bin"]
     return [*head, "CPU time / time", "memory"], lines
 
@@ -101,17 +145,16 @@ def boxes(rows: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
 def planted(rows: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
     """The law found in each planted catalogue, with and without the soft steps, beside the truth."""
     lines = []
-    for r in of_kind(rows, "planted"):
-        for key, what in (("law", "with soft steps"), ("law_without_steps", "without")):
+    for setting, some in by_setting(rows, "planted").items():
+        for r, (key, what) in itertools.product(some, (("law", "with soft steps"), ("law_without_steps", "without"))):
             one, verdict = r[key], r[key]["verdict"]
-            lines.append(
-                [
-                    r["name"],
-                    what,
-                    f"`{one['texts']['message']}`",
-                    f"`{one['texts']['node']}`",
-                    "yes" if verdict["recovered"] else f"no: {verdict['why']}",
-                    f"{verdict['error']:.2g}",
-                ]
-            )
+            ours = [
+                r["name"],
+                what,
+                f"`{one['texts']['message']}`",
+                f"`{one['texts']['node']}`",
+                "yes" if verdict["recovered"] else f"no: {verdict['why']}",
+                DASH if verdict["error"] is None else f"{verdict['error']:.2g}",
+            ]
+            lines += named(setting, [ours])
     return ["seed", "search", "e_ij", "delta_i", "recovered", "error without noise, over the spread of delta"], lines
