@@ -18,6 +18,7 @@ from distill.files.dataset import load_dataset
 from distill.files.fields import DATASET_FIELDS, TARGET_FIELDS, ends_of
 from distill.files.messages import load_messages
 from distill.files.names import messages_path
+from distill.files.scales import scales_of
 from distill.halos import distil, reading, study
 from distill.halos.baselines import spline_kernel
 from distill.halos.catalogue import MASS, Catalogue, catalogues_of, dataset_arrays
@@ -44,8 +45,12 @@ from distill.halos.verdict import verdict
 from distill.messages.extraction import extraction_of
 from distill.network import evaluation, training
 from distill.network.edges import Edges, edges_for, edges_of
+from distill.network.steps import Stepper
+from distill.network.training import Trainer
+from distill.network.variants import VARIANTS
 from distill.network.weights import load_run
 from distill.physics.neighbours import minimum_image, radius_graph
+from distill.pipeline.train import resolve
 from distill.shell import paths
 from distill.shell.errors import UserError
 from models import GNN, ModelConfig
@@ -268,6 +273,19 @@ def test_the_scripts_read_a_table_and_say_what_is_missing(boxes, tmp_path, monke
         read.main(given)
 
 
+def test_a_box_of_training_is_not_one_of_the_test(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "DATASETS", tmp_path)
+    monkeypatch.syspath_prepend(paths.ROOT / "experiments" / "halos")
+    monkeypatch.delitem(sys.modules, "make", raising=False)
+    import make
+
+    for validation, test in ((["4"], ["3"]), (["3"], ["5"]), (["4", "4"], ["5"])):
+        with pytest.raises(
+            UserError, match=f"the seeds {'4' if len(validation) > 1 else '3'} are given more than once"
+        ):
+            make.main(["--name", "mine", "--train", "2", "3", "--validation", *validation, "--test", *test])
+
+
 def test_a_dataset_of_boxes_gives_them_back(boxes, dataset):
     assert dataset.outputs == 1 and dataset.learnt.shape == (4, 1, 105, 1) and dataset.there.sum() == 390
     for one, other in zip(boxes, catalogues_of(dataset)[0], strict=True):
@@ -318,16 +336,41 @@ def test_edges_to_some_receivers_are_those_of_all(dataset):
             assert torch.equal(some.index, whole.index[:, keep]) and torch.equal(some.dx, whole.dx[keep])
 
 
-def test_gradients_add_up_over_parts(dataset, tmp_path, monkeypatch):
-    """One step in one piece and in many: the same weights."""
-    weights = []
+@pytest.mark.parametrize("variant", [v.name for v in VARIANTS.values() if v.adds_up])
+def test_gradients_add_up_over_parts(variant, dataset, tmp_path, monkeypatch):
+    """Those of loss and penalty, as Adam gets them: it does not see their scale, so weights tell nothing of it."""
+    # samples would be others in parts: all are at the mean
+    monkeypatch.setattr(torch, "randn", lambda *shape, **given: torch.zeros(*shape))
+    options = resolve(dataset, variant, "newton", {"message_dim": 3, f"{variant}_weight": 100.0}, True)
+    found, parts = [], []
     for at_once in (10**9, 150):
         monkeypatch.setattr(training, "AT_ONCE", at_once)
-        name = f"of{at_once}"
-        done = distill.train("haloes", variant="l1", recipe="paper", tag=name, quick=True, epochs=1, message_dim=3)
-        weights.append(load_run(done[0].path.name)[0].state_dict())
-    for one, other in zip(*(w.values() for w in weights), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+        given = "cpu", "float32", tmp_path / "checkpoint", {}, True
+        trainer = Trainer(dataset, variant, options, 930, *given, scales=scales_of(dataset))
+        stepper = Stepper([trainer])
+        stepper.optimizer.step = lambda: None
+        stepper.step(0)
+        parts.append(len(trainer.parts(None, torch.ones(1, dataset.n))))
+        found.append([stepper.sums[0], *(p.grad for p in trainer.model.parameters())])
+    loss, penalty = found[0][0]
+    assert parts[0] == 1 < parts[1] and 0.1 < penalty / loss < 10, (parts, loss, penalty)  # neither is small
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()))
+
+
+def test_what_networks_of_a_number_cannot_have_is_refused(boxes, dataset):
+    with pytest.raises(UserError, match="penalty of the variant 'std' is no sum over edges"):
+        resolve(dataset, "std", "newton", {}, True)
+    arrays = dataset_arrays(boxes, [0, 0, 1, 2], CUTOFF)
+    for key in ("target", "seen"):
+        del arrays[key]
+    arrays["acc"] = arrays["vel"]
+    for name, missing in (("boxed", ()), ("open", ("box", "cutoff"))):
+        # of as many particles in every frame
+        few = {k: v[:, :, :90] if v.ndim == 4 else v[:, :90] if k == "mass" else v for k, v in arrays.items()}
+        save_npz(paths.DATASETS / f"{name}.npz", {k: v for k, v in few.items() if k not in missing}, DATASET_FIELDS)
+        with pytest.raises(UserError, match="--radial is for a 'target'"):
+            resolve(load_dataset(name), "l1", "newton", {"radial": True}, True)
 
 
 def test_a_radial_network_does_not_see_directions(dataset):

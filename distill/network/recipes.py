@@ -178,7 +178,7 @@ def target_changes(recipe: str, options: dict, n: int, edges: float) -> dict:
     """
     chosen = RECIPES[recipe]
     receivers = max(1, min(n, round(chosen.edges_a_step * n / edges)))
-    own = {v.weight: v.weights[recipe] * n * n / edges for v in VARIANTS.values() if v.penalty and v.weight in options}
+    own = {v.weight: v.weights[recipe] * n * n / edges for v in VARIANTS.values() if v.adds_up and v.weight in options}
     return TARGET | chosen.of_a_target | own | {"receivers": receivers, "batch_size": 1}
 
 

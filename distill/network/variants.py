@@ -19,6 +19,8 @@ class Variant:
     penalty     added to the loss times the option ``<name>_weight``: a function of (message, logvar, n, graphs, dim),
                 the first two as ``models.GNN`` returns them [edge, component] (logvar None unless gaussian), for
                 ``graphs`` graphs of ``n`` particles
+    adds_up     whether the penalty is 1/n times a sum over edges: then it, and its gradient, are the sums of those of
+                parts of the edges, and networks of a ``target``, trained part by part, can have it
     weights     recipe -> default of that option; ``penalised`` says in words what it multiplies
     schedule    "relax": at ``relax_at`` keep the ``dim`` most important components and drop the penalty;
                 "prune": mask components between ``prune_start`` and ``prune_end`` until ``dim`` are left
@@ -34,6 +36,7 @@ class Variant:
     gaussian: bool = False
     penalty: Callable | None = None
     penalised: str = ""
+    adds_up: bool = field(default=False, kw_only=True)
     weights: dict[str, float] = field(default_factory=dict)
     schedule: str | None = None
     network: str = "messages"
@@ -119,9 +122,25 @@ VARIANTS = {
         Variant("standard"),
         Variant("bottleneck", bottleneck=True),
         Variant(
-            "l1", False, False, l1_penalty, "(1/n) sum |e|", {"paper": 1e-2, "newton": 0.03, "open": 0.03}, "relax"
+            "l1",
+            False,
+            False,
+            l1_penalty,
+            "(1/n) sum |e|",
+            {"paper": 1e-2, "newton": 0.03, "open": 0.03},
+            "relax",
+            adds_up=True,
         ),
-        Variant("kl", False, True, kl_penalty, "(1/n) sum KL", {"paper": 1.0, "newton": 0.01, "open": 0.01}, "relax"),
+        Variant(
+            "kl",
+            False,
+            True,
+            kl_penalty,
+            "(1/n) sum KL",
+            {"paper": 1.0, "newton": 0.01, "open": 0.01},
+            "relax",
+            adds_up=True,
+        ),
         Variant("pruning", schedule="prune"),
         Variant(  # 0.1 is that of gamd_sr
             "std",

@@ -227,6 +227,14 @@ def check_variant(dataset: Dataset, variant: str, asked: dict, found: Bodies | N
     if dataset.has_target and not (dataset.periodic and "box" in dataset.arrays):
         found_is = f"{relative(dataset.path)} holds a 'target' and no 'box'"
         raise UserError(f"{found_is}: networks of a number of every particle are for a periodic box", "add a 'box'")
+    if dataset.has_target and head.penalty and not head.adds_up:
+        found_is = (
+            f"the penalty of the variant '{variant}' is no sum over edges, and networks of a 'target' are trained"
+        )
+        raise UserError(f"{found_is} on parts of them, one after the other", fix)
+    if asked.get("radial") and not dataset.has_target:
+        found_is = f"--radial is for a 'target', and {relative(dataset.path)} has accelerations to learn"
+        raise UserError(f"{found_is}, whose directions no distance tells", "leave --radial out")
     if lacking := [name for name in head.needs if name not in dataset.arrays]:
         found_is = f"{relative(dataset.path)} holds no '{lacking[0]}', which the variant '{variant}' needs"
         raise UserError(f"{found_is}: {head.why}", fix)
