@@ -173,8 +173,8 @@ def target_changes(recipe: str, options: dict, n: int, edges: float) -> dict:
     """What differs from ``options`` where a number of each of ``n`` particles in a box is learnt, with ``edges`` edges
     a frame: so many receivers a step as have ``edges_a_step`` of them.
 
-    A penalty (1/n) times a sum over edges stands beside a loss that is a sum over receivers: times n^2 over the edges
-    of a frame its weight is that of a mean over edges beside a mean over receivers, as in the paper.
+    A penalty that ``adds_up``, (1/n) times a sum over edges, stands beside a loss that is a sum over receivers: times
+    n^2 over the edges of a frame its weight is that of a mean over edges beside a mean over receivers, as in the paper.
     """
     chosen = RECIPES[recipe]
     receivers = max(1, min(n, round(chosen.edges_a_step * n / edges)))

@@ -11,7 +11,7 @@ from distill.report.words import sentence
 METHOD = (
     "The overdensity of dark matter in spheres of 20 Mpc/h around every halo, learnt from the haloes within 50 Mpc/h by"
     " a graph network, whose messages are searched for a formula; its constants are then fitted to the overdensities"
-    " themselves. Errors are mean absolute ones with the standard error of the mean over boxes."
+    " themselves. Errors are mean absolute ones, averaged over boxes, with the standard error of that mean."
 )
 
 
