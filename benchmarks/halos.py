@@ -46,6 +46,7 @@ from distill.shell.stage import Stage, run_script
 RECIPES = ("newton", "paper")
 FEWEST = 10  # particles of the haloes of a box that are kept: about twice as many as of ``LEAST``
 SAFE = 0.3  # of the Nyquist frequency: up to there the power spectrum is compared
+REMOVE = "remove it with its networks and messages: their haloes are not those of the boxes"
 MOST_MASS, MASS_BINS = 3e15, 10  # Msun/h, of the mass function
 PLANTED = dict(haloes=1200, side=150.0, cutoff=37.5)
 PLANTED_LAW = Law(c3=3.0)
@@ -120,7 +121,7 @@ def mass_edges(particle: float) -> np.ndarray:
 def read_box(seed: int, box: dict, least: int = LEAST) -> Catalogue:
     path = box_path(seed, box)
     if not path.is_file():
-        raise Prerequisite(f"box {seed} was not made", "run its cell again: --only box --overwrite")
+        raise Prerequisite(f"box {seed} was not made", "the same command again makes it")
     with np.load(path, allow_pickle=False) as file:
         whole = Catalogue(float(file["side"]), *(file[k] for k in FIELDS))
     return whole.of(whole.mass * 1e14 >= (least - 0.5) * Box(**box).mass)
@@ -137,7 +138,7 @@ def dataset_of(hold: str, train, valid, box, label: str) -> str:
     name = f"halos_{label}_{study.HOLDS.index(hold)}"
     split = [0] * len(train) + [1] * len(valid)
     arrays = dataset_arrays(learnt, split, CUTOFF, study.masks(learnt, limit) if np.isfinite(limit) else None)
-    keep_dataset(name, arrays, {"hold": hold}, Stage("halos", name))
+    keep_dataset(name, arrays, {"hold": hold}, Stage("halos", name), fix=REMOVE)
     return name
 
 
@@ -217,7 +218,7 @@ def of_planted(name, recipe, flags, label, **_) -> dict:
     dataset, cutoff = f"halos_planted_{label}_{seed}", PLANTED["cutoff"]
     split = [0] * PLANTED_BOXES + [1] * 2
     arrays = dataset_arrays([c for c, _ in made[: PLANTED_BOXES + 2]], split, cutoff)
-    keep_dataset(dataset, arrays, {"seed": seed}, Stage("halos", dataset))
+    keep_dataset(dataset, arrays, {"seed": seed}, Stage("halos", dataset), fix=REMOVE)
     run, _ = trained(dataset, recipe, seed, flags.get(recipe, {}))
     units = Units.of(learnt, cutoff)
     arrays, about = load_messages(messages_path(run, "train"), run, target=True)
@@ -369,6 +370,13 @@ def digest(setting: dict) -> str:
     return hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:8]
 
 
+def forget_lost(cells: dict[str, tuple]) -> None:
+    """Of the ``cells`` of boxes those that failed, or whose box is gone, count as not done."""
+    for name, key in cells.items():
+        if not box_path(int(key[1]), json.loads(key[-1])["box"]).is_file():
+            file_of(BENCHMARK.name, name).unlink(missing_ok=True)
+
+
 def without_boxes(cells: dict[str, tuple]) -> dict[str, list[int]]:
     """Name of a cell -> the seeds of the boxes that it needs and that are not there."""
     out = {}
@@ -384,6 +392,7 @@ def main(argv=None) -> int:
     args = parse(argv)
     cells = cells_of(args)
     first = {name: key for name, key in cells.items() if key[0] == "box"}
+    forget_lost(first)
     content = BENCHMARK.run(first, args) if first else {}
     rest = {name: key for name, key in cells.items() if name not in first}
     for name, absent in without_boxes(rest).items():
@@ -393,7 +402,7 @@ def main(argv=None) -> int:
             del rest[name]
     content = BENCHMARK.run(rest, args) or content
     if not content:
-        raise UserError("no cell was measured", "make the boxes: --only box --overwrite")
+        raise UserError("no cell was measured", "the same command again makes the boxes")
     save_text(paths.OUTPUTS / "halos" / "report.html", report(content["rows"]))
     told = {k: content[k] for k in ("failed", "planted", "networks") if k in content}
     print(f"{json.dumps(told)}  -> {relative(paths.OUTPUTS / 'halos' / 'report.html')}", flush=True)

@@ -598,3 +598,8 @@ def test_the_benchmark_of_haloes(tmp_path, monkeypatch):
     path.parent.mkdir(parents=True)
     path.touch()
     assert [931, 932, 933] in benchmark.without_boxes(cells).values()
+    made = {name: key for name, key in ones[0].items() if key[0] == "box"}
+    for name in made:
+        benchmark.file_of("halos", name).touch()
+    benchmark.forget_lost(made)
+    assert [key[1] for name, key in made.items() if benchmark.file_of("halos", name).is_file()] == ["930"]
