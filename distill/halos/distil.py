@@ -172,7 +172,7 @@ def from_messages(
 
 
 class Judged(NamedTuple):
-    """A law fitted to all receivers that may be seen, and what counts against it."""
+    """A law fitted to the haloes that the judge lets it see, and what counts against it."""
 
     law: SumLaw
     cost: float
