@@ -28,12 +28,12 @@ def made(about: dict, name: str) -> str:
     return f"{told}; [`results/{name}.json`](../results/{name}.json)."
 
 
-def of(name: str, part: Callable[[dict], str]) -> Callable[[], str]:
-    """``part`` of results/NAME.json, or that there is none."""
+def of(name: str, part: Callable[[dict], str], missing: str = "") -> Callable[[], str]:
+    """``part`` of results/NAME.json, or what is said where that is ``missing``."""
 
     def text() -> str:
         found = stored(name)
-        return part(found) if found else "Not measured yet."
+        return part(found) if found else missing
 
     return text
 

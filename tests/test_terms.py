@@ -302,7 +302,7 @@ def test_a_law_is_told_term_by_term():
 
 def test_gauges_are_undone_and_told_apart():
     both = gauges(("mass", "charge", "spin"))
-    assert [g.symbol for g in both.values()] == ["F", "F/m", "qF", "spinF"]
+    assert [g.symbol for g in both.values()] == ["F", "F/m", "qF", r"\mathrm{spin}\,F"]
     assert [g.label for g in both.values()] == ["F (pair force)", "F / m_i", "q_i F", "spin_i F"]
     F, properties = RNG.normal(size=(40, 2)), STATE.properties | {"spin": np.ones(40)}
     for name, gauge in both.items():
