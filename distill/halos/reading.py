@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.files.storage import read_file
 from distill.halos.catalogue import MASS, Catalogue
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -157,8 +158,11 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """Head, rows below it, and the number in the file of the line of each; lines that are empty or begin with # are
     left out, but for a head: the last of those before a first line that is all numbers, as numpy writes it.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = [(number, line.rstrip("\r\n")) for number, line in enumerate(file, 1) if line.strip()]
+    try:
+        text = read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{relative(path)} is no text", "give a table, such as a CSV, in UTF-8") from None
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     told = next((k for k, (_, line) in enumerate(lines) if not line.startswith("#")), len(lines))
     given = [(number, line) for number, line in lines[told:] if not line.startswith("#")]
     if not given:

@@ -18,6 +18,9 @@ from distill.files.names import messages_path
 from distill.files.provenance import provenance
 from distill.files.tensors import load_tensors, save_tensors
 from distill.formulas.text import parse
+from distill.halos import reading
+from distill.halos.catalogue import dataset_arrays
+from distill.halos.planted import planted
 from distill.network.weights import load_run
 from distill.physics.law import Law, law_of
 from distill.physics.terms import About
@@ -105,7 +108,35 @@ def made(folder: Path) -> list[File]:
     rows = [f"{b},{t / 10},{np.sin(t + b)},{np.cos(t - b)}" for t in range(12) for b in range(3)]
     table.write_text("\n".join(["id,t,x,y", *rows]) + "\n")
     files.append(File("table of others", table, lambda: read([table], Asked()), own=False))
-    return files + tracks_of_others(folder, arrays)
+    return files + tracks_of_others(folder, arrays) + haloes(folder)
+
+
+def haloes(folder: Path) -> list[File]:
+    """Catalogues as other programs write them, and a dataset of numbers that are learnt in place of accelerations."""
+    name, box = "haloes", planted(3, 40, 100.0, 30.0)[0]
+    about = provenance("halos", {"seed": 3}, {}, 0.0) | {"n": len(box), "dim": 3}
+    dataset = paths.DATASETS / f"{name}.npz"
+    save_dataset(dataset, dataset_arrays([box] * 3, [0, 1, 2], 30.0), about)
+    rng, count, groups = np.random.default_rng(3), 30, folder / "groups"
+    groups.mkdir()
+    for k in range(2):
+        head = np.array([(count, 2 * count, 0, 0, 2)], reading.HEADER)
+        found = {"len": rng.integers(20, 90, count), "offset": np.arange(count), "mass": rng.random(count) * 9e3}
+        found |= {"pos": rng.random((count, 3)) * 1e5, "vel": rng.normal(size=(count, 3)) * 300}
+        found |= {"type_len": np.zeros((count, 6)), "type_mass": np.zeros((count, 6))}
+        body = b"".join(np.ascontiguousarray(found[n], kind).tobytes() for n, kind, _ in reading.GROUP)
+        (groups / f"group_tab_004.{k}").write_bytes(head.tobytes() + body)
+    table = folder / "haloes.csv"
+    columns = np.column_stack([box.pos, box.vel, box.mass, box.delta])
+    rows = [",".join(f"{value:.9g}" for value in row) for row in columns]
+    table.write_text("\n".join(["x,y,z,vx,vy,vz,mass,delta", *rows]) + "\n")
+    first = groups / "group_tab_004.0"
+    return [
+        File("dataset.npz of a target", dataset, lambda: load_dataset(name)),
+        File("dataset.json of a target", dataset.with_suffix(".json"), lambda: load_dataset(name)),
+        File("group_tab of others", first, lambda: reading.read_group_tab(first, 100.0), own=False),
+        File("table of haloes of others", table, lambda: reading.read_table(table, 100.0), own=False),
+    ]
 
 
 def wake() -> dict:

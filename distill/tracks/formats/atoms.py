@@ -254,7 +254,9 @@ def _labels(properties: str | None, lines: list[str], where: str) -> list[str]:
     parts = properties.split(":")
     if len(parts) % 3:
         raise UserError(f"{where}: Properties={properties} is no list of name:kind:columns")
-    out = []
+    out, width = [], len(lines[0].split())
+    if not all(0 < int(columns) <= width for columns in parts[2::3]):
+        raise UserError(f"{where}: Properties={properties[:80]} is not of lines with {width} columns")
     for name, _, columns in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         if int(columns) in (2, 3) and name in _RENAMED:
             out += [_RENAMED[name] + axis for axis in "xyz"[: int(columns)]]
