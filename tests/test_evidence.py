@@ -1,5 +1,6 @@
 """What stands beside the networks: each part of the pages says what its result file holds, and nothing without it."""
 
+import energy_parts
 import evidence_parts as evidence
 import page_parts
 import pytest
@@ -102,3 +103,18 @@ def test_wrong_laws_called_recovered_are_told(results):
         stage |= {"right": 50, "right_refused": 1}
     said = evidence.refused(one)
     assert said.endswith("2 were called recovered; of 100 right ones, respelt or refitted, 2 were refused.")
+
+
+def test_energies_are_told_beside_l1_and_the_published_errors_by_length_of_training():
+    row = {"run": "x", "system": "r2", "dim": 2, "recipe": "newton", "seed": 930, "cpu_seconds": 159.0}
+    row |= {"hardware": "a machine", "date": "a day", "git": {"commit": "abcdefgh"}, "published": 1.284}
+    own = {"variant": "hamiltonian", "potential_r2_all": 0.9, "force_r2_trim90": 0.99995, "force_r2_all": 0.9991}
+    own |= {"potential_recovered": True, "potential_form": True, "kinetic_recovered": False, "drift_gnn": 2.2e-4}
+    own |= {"mae_component": 0.26, "mae_particle": 0.52, "mae_graph": 2.1, "own_gnn": 3e-9, "own_law": 6e-14}
+    rows = [row | own | {"trained_epochs": epochs} for epochs in (4, 6, 6)]
+    rows += [row | {"variant": "l1", "trained_epochs": 4, "drift": 0.007}, {"error": "it failed", "seed": 931}]
+    text = energy_parts.energies({"sections": {"hamiltonian": {"rows": rows}}})
+    assert "| r2, 2-D | 4 | 1 | 0.99995 | 0.9991 | 1/1 | 1/1 | 0/1 |" in text
+    assert "| r2, 2-D | 6 | 2 | 0.99995 | 0.9991 | 2/2 | 2/2 | 0/2 | 0.00022 | 3e-09 | 0.007 | 6e-14 | 159 |" in text
+    assert "| r2, 2-D | 1.284 | 0.26 | 0.52 | 2.1 |" in text
+    assert "of 2 rows: over components 2; over particles 2; over graphs 0" in text

@@ -88,7 +88,7 @@ def _equal_pairs(system, n):
 def _any_pairs(system, n):
     """Forces with sigma and epsilon by the species of both particles, which no rule of combination need give.
 
-    Written as one polynomial in ones and zeros of the species, which OpenMM evaluates faster than a table.
+    Written as one polynomial in ones and zeros of the species.
     """
     twelfth, sixth = [], []
     for a, b, *_ in system.mixture.ratios:

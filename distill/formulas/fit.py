@@ -7,21 +7,21 @@ weights taken from the residuals, and a fit of all constants together ends it.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import sympy as sp
 from scipy.linalg import solve_triangular
 from scipy.optimize import least_squares
 
 from distill.formulas.program import Fixed, Program
+from distill.formulas.text import symbols_for
 from distill.statistics.levenberg import minimised
 
 BAD = 1e6  # residual of a row that is not finite: repels the fit
-REWEIGHTED, CONVERGED = (
-    40,
-    1e-13,
-)  # rounds of the soft l1 loss where all constants are linear, and the fall that ends them
+# rounds of the soft l1 loss where all constants are linear, and the fall that ends them
+REWEIGHTED, CONVERGED = 40, 1e-13
 ROUNDS = 2  # of weights where some are not, before the fit of all
 THOROUGH = 60  # evaluations allowed: from here on the linear constants follow at every step, else at the start only
 RANK = 1e-10  # singular values of the scaled columns below this share are none
@@ -213,3 +213,13 @@ class Problem:
 def full(value, rows: int) -> np.ndarray:
     """A column as [row]: a formula without variables gives a single number."""
     return value if np.shape(value) == (rows,) else np.full(rows, value, dtype=float)
+
+
+def value_of(expr: sp.Expr, columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+    """``expr`` [row] at the ``columns``, variable -> [row]; NaN where it cannot be evaluated."""
+    try:
+        program = Program(expr, symbols_for(columns))
+    except (ValueError, TypeError, OverflowError):
+        return np.full(rows, np.nan)
+    with np.errstate(all="ignore"):
+        return full(program.values(list(columns.values()))[program.output], rows)

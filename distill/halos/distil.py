@@ -18,12 +18,13 @@ from typing import NamedTuple
 import numpy as np
 import sympy as sp
 
+from distill.formulas.fit import value_of
 from distill.formulas.improve import prune, shorter
 from distill.formulas.objective import Objective
 from distill.formulas.text import parse
 from distill.formulas.tree import canonical, complexity
 from distill.halos.catalogue import Catalogue
-from distill.halos.sums import OWN, PAIR, Rows, SumLaw, Units, drawn, fit, mean_error, parted, rows_from, value
+from distill.halos.sums import OWN, PAIR, Rows, SumLaw, Units, drawn, fit, mean_error, parted, rows_from
 from distill.network.variants import message_importance
 from distill.search.choice import pareto
 from distill.search.direct import search
@@ -149,7 +150,7 @@ def from_messages(
     candidates, before = [], None
     some = np.random.default_rng([seed, 83]).permutation(len(target))[:RECEIVERS]
     for k, row in enumerate(reversed(rows[-MESSAGES:])):
-        sums = np.bincount(number, value(row.expr, features, len(number)), len(target))
+        sums = np.bincount(number, value_of(row.expr, features, len(number)), len(target))
         # the node function of the best message serves the others too: they differ by little
         if k == 0:
             size = sums.std() or 1.0

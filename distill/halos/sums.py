@@ -13,7 +13,7 @@ import numpy as np
 import sympy as sp
 from scipy.optimize import least_squares
 
-from distill.formulas.fit import BAD, full
+from distill.formulas.fit import BAD, full, value_of
 from distill.formulas.objective import MAX_CONSTANTS
 from distill.formulas.program import Fixed, Program
 from distill.formulas.text import parse, symbols_for, to_text
@@ -214,20 +214,10 @@ def in_pieces(boxes: Sequence[Catalogue], cutoff: float, units: Units, masks=Non
         yield from (rows_of(box, cutoff, units, allowed[a : a + size], graph) for a in range(0, len(allowed), size))
 
 
-def value(expr: sp.Expr, columns: dict[str, np.ndarray], rows: int) -> np.ndarray:
-    """``expr`` [row]; NaN where it cannot be evaluated."""
-    try:
-        program = Program(expr, symbols_for(columns))
-    except (ValueError, TypeError, OverflowError):
-        return np.full(rows, np.nan)
-    with np.errstate(all="ignore"):
-        return full(program.values(list(columns.values()))[program.output], rows)
-
-
 def predicted(law: SumLaw, rows: Rows) -> np.ndarray:
     """delta [receiver] by the law."""
-    total = rows.sum(value(law.message, rows.pair, len(rows.pair["r"])))
-    return value(law.node, {"s": total} | rows.own, len(rows))
+    total = rows.sum(value_of(law.message, rows.pair, len(rows.pair["r"])))
+    return value_of(law.node, {"s": total} | rows.own, len(rows))
 
 
 def mean_error(law: SumLaw, rows: Rows) -> float:

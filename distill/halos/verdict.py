@@ -6,9 +6,10 @@ import numpy as np
 
 from distill.files.storage import finite_or_none
 from distill.formulas.equivalence import equivalence
+from distill.formulas.fit import value_of
 from distill.halos.catalogue import Catalogue
 from distill.halos.study import by_law, thinner
-from distill.halos.sums import OWN, PAIR, SumLaw, Units, rows_of, value
+from distill.halos.sums import OWN, PAIR, SumLaw, Units, rows_of
 
 CLOSE = 0.01  # mean error of a law without the noise, over the standard deviation of the overdensities
 CONSTANTS = 0.1  # by which a constant may be off: noise of 5 % tells no more
@@ -20,7 +21,7 @@ def verdict(law: SumLaw, truth: SumLaw, fresh: Sequence[tuple[Catalogue, np.ndar
     """
     law, truth = law.normalised(), truth.normalised()
     rows = rows_of(fresh[0][0], cutoff, units)
-    sums = rows.sum(value(truth.message, rows.pair, len(rows.pair["r"])))
+    sums = rows.sum(value_of(truth.message, rows.pair, len(rows.pair["r"])))
     some = np.random.default_rng(0).permutation(len(rows.pair["r"]))[:4000]
     samples = {"message": {k: rows.pair[k][some] for k in PAIR}, "node": {"s": sums} | {k: rows.own[k] for k in OWN}}
     forms = {}

@@ -131,12 +131,8 @@ OPEN = replace(
     assumes=SUPERPOSING,
 )
 RECIPES = {"paper": PAPER, "newton": NEWTON, "open": OPEN}
-FURTHER = (
-    "relative_messages",
-    "additive_node",
-    "clock",
-    "radial",
-)  # options that are off where a recipe does not name them
+# options that are off where a recipe does not name them
+FURTHER = ("relative_messages", "additive_node", "clock", "radial")
 BOX_NEEDS = {"translation_invariant": True, "geometric_inputs": True, "augment": 0.0}  # positions only as differences
 
 

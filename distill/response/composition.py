@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 from scipy.optimize import least_squares
 
-from distill.formulas.fit import BAD, full
+from distill.formulas.fit import BAD, full, value_of
 from distill.formulas.objective import MAX_CONSTANTS, Objective
 from distill.formulas.program import Fixed, Program
 from distill.formulas.text import symbols_for, to_text
@@ -123,13 +123,7 @@ class Bench:
 
     def value(self, expr: sp.Expr, columns: dict) -> np.ndarray:
         """``expr`` [row] at the ``columns`` (name -> [row]); NaN where it cannot be evaluated."""
-        rows = len(next(iter(columns.values())))
-        try:
-            program = Program(expr, symbols_for(columns))
-        except (ValueError, TypeError, OverflowError):
-            return np.full(rows, np.nan)
-        with np.errstate(all="ignore"):
-            return full(program.values(list(columns.values()))[program.output], rows)
+        return value_of(expr, columns, len(next(iter(columns.values()))))
 
     def net_of(self, form: Composition) -> np.ndarray:
         return self.net(self.value(form.pair, self.data.features))

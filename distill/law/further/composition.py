@@ -35,10 +35,8 @@ from distill.splines.normal_equations import solve
 from distill.splines.pair_spline import Further
 
 REPAIRS = 3  # rounds of repair
-PASSES, BETTER = (
-    3,
-    0.98,
-)  # over all functions of pairs, and share of the error that one has to come down to for the next
+# over all functions of pairs, and share of the error that one has to come down to for the next
+PASSES, BETTER = 3, 0.98
 TOGETHER = 3  # forms of a function that are fitted together with all other terms
 FELT = 50  # receivers at least have to feel a term, in as many as formulas are tried on
 RESTING = ("central", "field", "constant_force")  # further terms of the place or the time alone

@@ -128,7 +128,7 @@ def _put(numbers: Numbers, k: int, shorter: sp.Expr) -> Law:
     """
     one = numbers.opened[k]
     values = dict(zip(one.symbols, map(sp.Float, numbers.start[one.at]), strict=True))
-    law = numbers.at(numbers.start, {k: sp.sympify(shorter).xreplace(values)})
+    law = numbers.at(numbers.start, {k: shorter.xreplace(values)})
     return replace(law, pairs=_without_nothing(law.pairs), node=_without_nothing(law.node))
 
 
