@@ -1,6 +1,7 @@
 """Drawings of a dataset: trails of the particles, as one picture or as a GIF. Arrays in, figure out."""
 
 import io
+import textwrap
 
 import numpy as np
 
@@ -15,6 +16,7 @@ PANELS = 6
 TRAIL = 30  # frames of trail in the animation
 DURATION = 6.0  # seconds of the animation
 MOST_FRAMES = 150
+A_PANEL = 34  # letters of a heading above each panel
 
 
 def _figure(rows, columns, size):
@@ -60,11 +62,12 @@ def _centres(axes, system):
             axes.add_patch(Circle(acting.centre[:2], strong[-1], color=GRID, zorder=1))
 
 
-def _heading(dataset, system):
+def _heading(dataset, system, panels: int) -> str:
+    """What is drawn, in lines that ``panels`` side by side are wide enough for."""
     text = dataset.name if system is None else f"{dataset.name}: {system.summary}"
     if dataset.dim > 2:
-        text += f"  (first 2 of {dataset.dim} axes)"
-    return text
+        text += f" (first 2 of {dataset.dim} axes)"
+    return textwrap.fill(text, A_PANEL * panels)
 
 
 def _trail(colour, count):
@@ -110,7 +113,7 @@ def plot_trajectories(dataset, system: System | None = None, count: int = PANELS
             axes.scatter(*path[0], s=8, facecolors=PAPER, edgecolors=colour, linewidths=0.8, zorder=3)
             area = _marker_area(dataset.mass[k, j])
             axes.scatter(*path[-1], s=area, color=colour, edgecolors=PAPER, linewidths=0.8, zorder=4)
-    figure.suptitle(_heading(dataset, system), fontsize=11, color=INK, x=0.01, ha="left")
+    figure.suptitle(_heading(dataset, system, columns), fontsize=11, color=INK, x=0.01, ha="left")
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150)
     return file.getvalue()
@@ -123,7 +126,7 @@ def animate_trajectories(dataset, system: System | None = None, count: int = 3) 
 
     count = min(count, len(dataset.pos))
     figure, panels = _figure(1, count, 3.2)
-    figure.suptitle(_heading(dataset, system), fontsize=10, color=INK, x=0.01, ha="left")
+    figure.suptitle(_heading(dataset, system, count), fontsize=10, color=INK, x=0.01, ha="left")
     drawn = []
     for k, axes in zip(range(count), panels, strict=True):
         pos = dataset.pos[k]
