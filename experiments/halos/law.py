@@ -25,7 +25,7 @@ from distill.network.edges import cutoff_of
 from distill.network.weights import load_run
 from distill.shell import paths
 from distill.shell.flags import Parser, non_negative_int, positive_float
-from distill.shell.stage import Stage, run_script
+from distill.shell.stage import Stage, run_script, warn
 
 
 def parse(argv):
@@ -68,6 +68,8 @@ def main(argv=None) -> int:
     save_json(path, provenance("halo_law", vars(args), inputs, stage.seconds) | content)
     lines = [f"delta_i = {texts['law']['node']},  s = sum_j {texts['law']['message']}"]
     maes = {name.replace(" ", "_"): one[judged]["mae"] for name, one in errors.items()}
+    if maes["network"] is None or maes["network"] >= maes["constant"]:
+        warn(f"{run} predicts no better than a constant: a law that is read from it says nothing of the haloes")
     print(stage.done(path, lines, live=found.live, **maes), flush=True)
     return 0
 
