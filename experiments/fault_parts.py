@@ -5,6 +5,7 @@ from evidence_parts import made
 from distill.report.markdown import markdown
 
 HOWS = {"KILL": "`kill -9`", "TERM": "SIGTERM", "INT": "Ctrl-C", "HUP": "closed terminal", "full": "disk full"}
+HOWS |= {"over": "`kill -9` while made again"}
 COMMANDS = {"simulate": "simulate.py", "import": "import_tracks.py", "look": "look.py", "learn": "learn_properties.py"}
 COMMANDS |= {"train": "train.py", "train unknown": "train.py --unknown", "extract": "extract_messages.py"}
 COMMANDS |= {"fit": "fit_linear.py", "law": "symbolic_reg.py", "export": "symbolic_reg.py --export"}

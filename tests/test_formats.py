@@ -1,13 +1,10 @@
 """Files between the stages: what is refused, in which words, and that nothing is ever half-written."""
 
-import errno
 import io
 import json
 import os
 import pickle
-import subprocess
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +22,7 @@ from distill.files.messages import load_messages
 from distill.files.names import dataset_name, run_name, run_name_of
 from distill.files.of_run import dataset_of_run, start_of
 from distill.files.provenance import already_done, provenance, sha256
-from distill.files.storage import atomic, load_json, save_json, save_together
+from distill.files.storage import load_json, save_json
 from distill.files.tensors import digest_of, load_tensors, save_tensors
 from distill.physics.system import System
 from distill.shell import paths
@@ -204,105 +201,6 @@ def test_pickled_objects_are_never_loaded(dataset):
     with pytest.raises(UserError) as caught:
         load_dataset(str(dataset))
     assert "damaged" in str(caught.value) and "unsafe" not in str(caught.value)
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
-    path = tmp_path / "a.json"
-    save_json(path, {"x": 1})
-    with pytest.raises(ValueError, match="JSON compliant"):
-        save_json(path, {"x": float("nan")})
-    with pytest.raises(RuntimeError), atomic(path) as file:
-        file.write(b"half")
-        raise RuntimeError
-    assert json.loads(path.read_text()) == {"x": 1}
-    assert os.listdir(tmp_path) == ["a.json"]
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ('{"a": NaN}', "NaN"),
-        ('{"a": -Infinity}', "-Infinity"),
-        ('{"a": 1e999}', "1e999"),
-        ('{"a": 1, "b": {"c": 1, "d": 2, "c": 3}}', "'c' is given twice"),
-        ('{"a": ' + "[" * 100_000, "deep"),
-        ('{"a": 1', "line 1"),
-        ("[]", "expected an object"),
-    ],
-)
-def test_json_that_is_refused(tmp_path, text, why):
-    path = tmp_path / "a.json"
-    path.write_text(text)
-    with pytest.raises(UserError, match=f"a.json.*{why}"):
-        load_json(path)
-
-
-def test_temporary_files_of_killed_runs_are_swept(tmp_path):
-    with atomic(tmp_path / "a.json") as file:
-        mine = Path(file.name).name if isinstance(file.name, str) else os.listdir(tmp_path)[0]
-        save_json(tmp_path / "b.json", {})  # leaves that of a process that is alive
-        assert mine in os.listdir(tmp_path)
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    here, _, _ = mine.removeprefix(".a.json.").removesuffix(".tmp").partition(".")
-    gone = here.rsplit("-", 1)[0] + f"-{dead.pid}"
-    for name in (f".x.npz.{gone}.abc.tmp", ".y.elsewhere-1.abc.tmp"):  # new
-        (tmp_path / name).write_text("")
-    for name in (".x.npz.elsewhere-1.abc.tmp", ".vim.tmp", ".x.npz.abcdefgh.tmp", "notes.tmp"):  # old
-        (tmp_path / name).write_text("")
-        os.utime(tmp_path / name, (0, 0))
-    save_json(tmp_path / "b.json", {})
-    left = {".y.elsewhere-1.abc.tmp", ".vim.tmp", ".x.npz.abcdefgh.tmp", "notes.tmp", "a.json", "b.json"}
-    assert set(os.listdir(tmp_path)) == left
-
-
-@pytest.mark.parametrize("failing", ["write", "fsync", "replace", "unlink"])
-@pytest.mark.parametrize("count", range(6))
-def test_files_that_belong_together_are_all_old_all_new_or_not_complete(tmp_path, monkeypatch, failing, count):
-    """Whatever fails whenever: a full disk while writing changes nothing, and the last file never lies."""
-    first, last = tmp_path / "weights", tmp_path / "config.json"
-    old, new = ({first: text + b" weights", last: text + b" config"} for text in (b"old", b"new"))
-    save_together(old)
-    left = [count]
-
-    def sometimes(call):
-        def once(*args, **options):
-            left[0] -= 1
-            if left[0] == -1:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return call(*args, **options)
-
-        return once
-
-    if failing == "write":
-        new = {k: (lambda file, v=v: sometimes(file.write)(v)) for k, v in new.items()}
-    else:
-        owner = Path if failing == "unlink" else storage.os
-        monkeypatch.setattr(owner, failing, sometimes(getattr(owner, failing)))
-    try:
-        save_together(new)
-    except OSError as exc:
-        assert failing == "unlink" or exc.filename in map(str, old)
-    monkeypatch.undo()
-    found = {p: p.read_bytes() for p in (first, last) if p.exists()}
-    assert set(os.listdir(tmp_path)) == {p.name for p in found}  # no litter
-    complete = [{k: v for k, v in zip(old, (b"old weights", b"old config"), strict=True)}]
-    complete += [{k: v for k, v in zip(old, (b"new weights", b"new config"), strict=True)}]
-    if failing == "write" and count < 2 or failing == "fsync" and count < 2:
-        assert found == complete[0]
-    else:
-        assert last not in found or found in complete
-
-
-def test_an_error_names_the_file_and_a_size_is_never_zero(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch, pytest.raises(OSError) as caught:
-        patch.setattr(storage.os, "fsync", full)
-        save_json(tmp_path / "a.json", {})
-    assert caught.value.filename == str(tmp_path / "a.json") and not os.listdir(tmp_path)
-    assert [storage.size_text(n) for n in (7, 1200, 3.4e6, 5.6e9)] == ["7 bytes", "1 kB", "3 MB", "5.6 GB"]
 
 
 @pytest.mark.parametrize("tag", ["../x", "a/b", "a b", "<script>", "a\nb", "\u202egpj", "x" * 100, "é", "\0"])

@@ -9,7 +9,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
+PLANS = "together"  # end of the name of a file that says which temporary files are whole, and what they are to be
 STALE_SECONDS = 86_400.0  # after which a temporary file of another machine is nobody's
 
 
@@ -24,7 +25,7 @@ STALE_SECONDS = 86_400.0  # after which a temporary file of another machine is n
 def atomic(path: Path):
     """Open a temporary file beside ``path`` and rename it to ``path`` if the block succeeds.
 
-    What killed processes left in the folder is swept away.
+    What killed processes left in the folder is put in place where it was whole, and swept away where not.
     """
     with _under_way(Path(path)) as (file, name):
         yield file
@@ -62,14 +63,23 @@ def _owner() -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove temporary files of ``atomic`` that are a day old, or whose process was here and is gone."""
+    """Of what killed processes left in ``folder``, rename what was whole (``save_together``) and remove the rest."""
+    for plan in _left_behind(folder, PLANS):
+        _put_in_place(plan)
+    for file in _left_behind(folder, "tmp"):
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+def _left_behind(folder: Path, ending: str) -> Iterator[Path]:
+    """Files that ``_under_way`` or ``save_together`` named, a day old, or whose process was here and is gone."""
     here = _owner().rsplit("-", 1)[0]
-    for file in folder.glob(".*.tmp"):
-        if found := re.fullmatch(r"\..+\.([A-Za-z0-9-]+)-(\d+)\.\w+\.tmp", file.name):
+    for file in folder.glob(f".*.{ending}"):
+        if found := re.fullmatch(rf"\..+\.([A-Za-z0-9-]+)-(\d+)(\.\w+)?\.{ending}", file.name):
             with contextlib.suppress(OSError):
                 old = time.time() - file.stat().st_mtime > STALE_SECONDS
                 if old or (found.group(1) == here and not _alive(int(found.group(2)))):
-                    file.unlink()
+                    yield file
 
 
 def _alive(process: int) -> bool:
@@ -89,22 +99,55 @@ def _umask() -> int:
 
 
 def save_together(files: dict[Path, bytes | Callable]) -> None:
-    """Write several files that are complete once the last of them is there: it goes first and comes last.
+    """Write several files of one folder that are complete once the last of them is there: it goes first, comes last.
 
     ``files``: path -> its bytes, or a function that writes into the open file. All are written to temporary names
-    before anything is touched, so a full disk changes nothing; a process that is killed leaves the old files, the
-    new ones, or no last file.
+    before anything is touched, and with them a plan of what is to be renamed: a full disk changes nothing, and what a
+    process that is killed from there on has not renamed, ``there`` and the next one that writes in the folder do.
     """
-    paths = list(files)
+    paths = [Path(path) for path in files]
+    plan = paths[-1].with_name(f".{paths[-1].name}.{_owner()}.{PLANS}")
     with contextlib.ExitStack() as stack:
         names = {}
         for path in reversed(paths):
-            file, names[path] = stack.enter_context(_under_way(Path(path)))
+            file, names[path] = stack.enter_context(_under_way(path))
             file.write(files[path]) if isinstance(files[path], bytes) else files[path](file)
             _to_disk(file)
-        Path(paths[-1]).unlink(missing_ok=True)  # from here on no room is needed
-        for path in paths:
-            os.replace(names[path], path)
+        try:
+            save_json(plan, {Path(names[path]).name: path.name for path in paths})
+            paths[-1].unlink(missing_ok=True)  # from here on no room is needed
+            for path in paths:
+                _rename(names[path], path)
+        except BaseException as exc:
+            _put_in_place(plan)
+            if isinstance(exc, OSError) and exc.filename == str(plan):
+                exc.filename = str(paths[-1])
+            raise
+        finally:
+            with contextlib.suppress(OSError):
+                plan.unlink()
+
+
+def there(path: Path) -> bool:
+    """Whether there is a file at ``path``, once what a killed process was about to put there is in place."""
+    path = Path(path)
+    if not path.is_file():
+        for plan in _left_behind(path.parent, PLANS):
+            _put_in_place(plan)
+    return path.is_file()
+
+
+def _put_in_place(plan: Path) -> None:
+    """Do what is left of a plan of ``save_together``; where nothing can be written, nothing is done."""
+    with contextlib.suppress(OSError, UserError):
+        for name, final in load_json(plan).items():
+            _rename(plan.with_name(Path(name).name), plan.with_name(Path(str(final)).name))
+        plan.unlink()
+
+
+def _rename(name, path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # another process has done it
+        os.replace(name, path)
 
 
 def size_text(size: float) -> str:
@@ -214,6 +257,7 @@ def read_file(path: Path) -> bytes:
 
 def load_json(path: Path, fix: str | None = None) -> dict:
     path = Path(path)
+    there(path)
     try:
         content = parse_json(read_file(path))
     except FileNotFoundError:

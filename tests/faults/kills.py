@@ -5,6 +5,8 @@ As a program it prints the table:  python tests/faults/kills.py --how KILL full 
 - KILL: what SIGKILL leaves at ``--points`` of the steps on the disk, and after real SIGKILLs at ``--moments`` drawn by
   ``--seed``. The same command again has to end with the results of one call.
 - TERM, INT, HUP: the signal at so many steps and moments. One line, no child five seconds later, and as above.
+- over: what SIGKILL leaves at so many steps while results that are there are made again. All files are there and fit
+  together at once, old or new, without the command.
 - full: the disk is full from one of so many steps on, while results that are there are to be made again. One line, and
   the old results are as they were, or those that are whole are new.
 
@@ -34,10 +36,12 @@ sys.path[:0] = [str(FAULTS.parent), str(FAULTS.parents[1])]
 import scripts  # noqa: E402
 import told  # noqa: E402
 
+from distill.files.storage import PLANS, there  # noqa: E402
+
 DATASET, BODIES = "spring_n4_d2_s950", "spring_n3_d2_s950_bodies"
 RUN = f"{DATASET}__l1-newton__s950"
 SEED = ("--seed", "950", "--quick")
-HOW = ("KILL", "TERM", "INT", "HUP", "full")
+HOW = ("KILL", "TERM", "INT", "HUP", "full", "over")
 SIGNALS = ("TERM", "INT", "HUP")
 
 
@@ -131,13 +135,13 @@ def state(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name, content = str(path.relative_to(folder)), b""
-        if path.name.endswith(".tmp"):
+        if path.name.endswith((".tmp", PLANS)):
             name = str(path.relative_to(folder).with_name(path.name.split(".json.")[0].split(".npz.")[0] + ".tmp"))
         if path.is_file():
             content = path.read_bytes()
             if path.suffix == ".json":
                 content = json.dumps(untimed(json.loads(content)), sort_keys=True).encode()
-            elif path.suffix in (".html", ".tmp"):
+            elif path.suffix in (".html", ".tmp", f".{PLANS}"):
                 content = str(bool(content)).encode()
         digest.update(f"\n{name} {path.is_dir()} ".encode() + hashlib.sha256(content).digest())
     return digest.hexdigest()
@@ -234,6 +238,8 @@ class Table:
         if "KILL" in self.hows:
             self.killed(name, kept, steps, right)
         shutil.rmtree(kept)
+        if "over" in self.hows:
+            self.killed_over(name, after, right)
         asked = {how: evenly(range(1, len(steps) + 1), self.points[how]) for how in self.hows if how in SIGNALS}
         self.children(name, before, asked, (), right)
         if "full" in self.hows:
@@ -258,6 +264,22 @@ class Table:
         for step in evenly(chosen, self.points["KILL"]):
             at = f"step {step} of {len(steps)}, {steps[step - 1]}"
             self.add(name, "KILL", at, self.again(name, self.copy(kept / f"KILL {step}"), right))
+
+    def killed_over(self, name: str, after: Path, right: dict) -> None:
+        """What is there after a kill at steps of a stage that makes its results again, of states that all differ."""
+        kept = self.place / f"{name} over"
+        scripts.ok(under(self.copy(after), name, kept, {"KILL": "all"}, STAGES[name].again))
+        steps, chosen = (kept / "steps").read_text().splitlines() if (kept / "steps").is_file() else [], {}
+        for step in range(1, len(steps) + 1):
+            chosen.setdefault(state(kept / f"KILL {step}"), step)
+        for step in evenly(chosen.values(), self.points["over"]):
+            folder = self.copy(kept / f"KILL {step}")
+            whole = [file for file in right if there(folder / file)]  # as a stage looks that reads it
+            found = results(folder)
+            differ, loose = difference({file: found[file] for file in whole}, right), unmatched(folder)
+            wrong = f"LOST: {differ or loose}" if differ or loose else "repeated"
+            self.add(name, "over", f"step {step} of {len(steps)}, {steps[step - 1]}", wrong)
+        shutil.rmtree(kept)
 
     def children(self, name: str, start: Path, asked: dict, more: tuple, right: dict) -> None:
         """What becomes of processes that get a signal, or have no room on the disk, at steps of a stage."""
@@ -371,8 +393,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--how", nargs="+", choices=HOW, default=list(HOW))
-    parser.add_argument("--points", type=int, nargs="+", default=[14, 3, 3, 3, 10], help="steps, of each of HOW")
-    parser.add_argument("--moments", type=int, nargs="+", default=[6, 2, 2, 2, 0], help="moments, of each of HOW")
+    parser.add_argument("--points", type=int, nargs="+", default=[14, 3, 3, 3, 10, 10], help="steps, of each of HOW")
+    parser.add_argument("--moments", type=int, nargs="+", default=[6, 2, 2, 2, 0, 0], help="moments, of each of HOW")
     parser.add_argument("--seed", type=int, default=955)
     parser.add_argument("--rows", type=Path, help="write every try to this file")
     parser.add_argument("--results", action="store_true", help="put the counts into results/faults.json")
@@ -380,7 +402,7 @@ def main() -> int:
     many = [
         dict(zip(HOW, one * (len(HOW) if len(one) == 1 else 1), strict=True)) for one in (args.points, args.moments)
     ]
-    many[1]["full"] = 0  # a disk is full at a step
+    many[1] |= {"full": 0, "over": 0}  # are at a step
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
     with tempfile.TemporaryDirectory() as place:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(place, "compiled")))

@@ -15,7 +15,7 @@ def test_a_sample_of_stops(tmp_path):
     few = dict.fromkeys(kills.HOW, 2) | {"KILL": 3, "full": 4}
     rows = tried(tmp_path, ["import"], few, dict.fromkeys(kills.HOW, 0))
     assert not kills.wrong(rows), kills.wrong(rows)
-    assert {row["how"] for row in rows} == set(kills.HOW) and len(rows) == 13
+    assert {row["how"] for row in rows} == set(kills.HOW) and len(rows) == 15
     ended = [row for row in rows if row["how"] in kills.SIGNALS]
     assert all(row["code"] == 130 and row["said"].strip().startswith("interrupted") for row in ended)
     assert {row["code"] for row in rows if row["how"] == "full"} == {0, 1}
