@@ -30,13 +30,9 @@ def faults(stored: dict) -> str:
         head = ["changed file", "refused in one line", "read as before", "taken", "read as something else", "traceback"]
         parts += [markdown([*head, "hang"], [*lines, ["**all**", *whole]]), _about(found)]
     if found := sections.get("cost"):
-        head = ["stage", "CPU seconds", f"without digests (`{found['before']}`)", "more"]
-        lines = [
-            [f"`{row['stage']}`", f"{row['now']:.2f}", f"{row['before']:.2f}", f"{100 * row['more']:+.1f} %"]
-            for row in found["rows"]
-        ]
-        since = "What else was added since that commit, and takes time to import, is counted too."
-        parts += [markdown(head, lines), f"{found['what']} {since} {_about(found)}"]
+        head = ["stage", "CPU seconds", "without checks", "more", "wall seconds", "without checks", "more"]
+        lines = [[f"`{row['stage']}`", *_timed(row["cpu"]), *_timed(row["wall"])] for row in found["rows"]]
+        parts += [markdown(head, lines), f"{found['what']} {_about(found)}"]
     return "\n\n".join(parts)
 
 
@@ -51,6 +47,10 @@ def _stopped(sections: dict, hows: list[str]) -> str:
     left = ", ".join(f"`{command}`" for name, command in COMMANDS.items() if name not in tried)
     left = f" Not in the table, for its run was not finished: {left}." if left else ""
     return f"`python tests/faults/kills.py`. {told}; [`results/faults.json`](../results/faults.json).{left}"
+
+
+def _timed(clock: dict) -> list[str]:
+    return [f"{clock['with']:.2f}", f"{clock['without']:.2f}", f"{100 * clock['more']:+.1f} %"]
 
 
 def _about(section: dict) -> str:

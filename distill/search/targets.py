@@ -1,6 +1,7 @@
 """The targets of symbolic regression: which rows and features each has, and its front on disk."""
 
 import hashlib
+import io
 import math
 import os
 from bisect import bisect_right
@@ -14,7 +15,7 @@ import sympy as sp
 from distill.files import records
 from distill.files.kinds import FrontRecord
 from distill.files.properties import category_of, of_edges, of_receivers, property_named
-from distill.files.provenance import sha256
+from distill.files.provenance import sha256, sha256_of
 from distill.files.storage import finite_or_none, save_together, there
 from distill.formulas.text import parse, to_text
 from distill.formulas.tree import canonical
@@ -246,7 +247,7 @@ def save_front(place: Path, front, target: Target, identity: dict):
         "formulas": [to_text(r.expr, 17) for r in front.rows],
         "losses": [finite_or_none(r.loss) for r in front.rows],
         "parameters": [r.parameters for r in front.rows],
-        "front_sha256": hashlib.sha256(csv).hexdigest(),
+        "front_sha256": sha256_of(io.BytesIO(csv)),
     }
     side = records.text(FrontRecord, about).encode()
     save_together({place / "front.json": side, place / "hall_of_fame.csv": csv})

@@ -1,6 +1,6 @@
-"""What digests, checks and locks cost: CPU seconds of the six stages now, and at a commit without them, in turns.
+"""What digests, checks and locks cost: seconds of the six stages with them, and without (``unchecked.py``), in turns.
 
-    python tests/faults/cost.py --before 44424bc --repeats 3 --results
+    python tests/faults/cost.py --repeats 5 --full --results
 
 Stages are forked from a process that has imported the libraries, so that their imports do not hide what is measured;
 of the repeats the least counts, for whatever else a machine does can only add to it. ``--full``: the sizes of a run
@@ -9,7 +9,6 @@ without --quick.
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,28 +33,32 @@ STAGES = {
 }
 
 
-def seconds(root: Path, folder: Path, more: tuple, stages) -> dict[str, float]:
-    """CPU seconds of every stage of the code in ``root``, one after the other below ``folder``."""
-    env, out = scripts.environment(folder) | {"PYTHONPATH": str(root)}, {}
-    for script in stages:
-        done = forked.run(root / script, (*STAGES[script], *more), folder, env, 900)
+def seconds(checked: bool, folder: Path, more: tuple, stages) -> dict[str, dict]:
+    """CPU and wall seconds of every stage, one after the other below ``folder``."""
+    env, out = scripts.environment(folder) | {"PYTHONPATH": str(scripts.ROOT)}, {}
+    for name in stages:
+        script, flags = scripts.ROOT / name, (*STAGES[name], *more)
+        if not checked:
+            script, flags = FAULTS / "unchecked.py", (str(script), *flags)
+        start = time.perf_counter()
+        done = forked.run(script, flags, folder, env, 900)
         scripts.ok(done)
-        out[script] = done.cpu
+        out[name] = {"cpu": done.cpu, "wall": time.perf_counter() - start}
     return out
 
 
 def rows(tries: list[tuple[dict, dict]]) -> list[dict]:
-    """Of (now, before) by stage, of several times: the least of each, and what is more now."""
+    """Of (with, without) by stage, of several times: of each the least, and what is more with."""
     out = []
     for script in tries[0][0]:
-        now, before = (min(pair[k][script] for pair in tries) for k in (0, 1))
-        out.append({"stage": script, "now": now, "before": before, "more": now / before - 1})
+        least = {clock: [min(pair[k][script][clock] for pair in tries) for k in (0, 1)] for clock in ("cpu", "wall")}
+        told = {clock: {"with": a, "without": b, "more": a / b - 1} for clock, (a, b) in least.items()}
+        out.append({"stage": script, **told})
     return out
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--before", required=True, help="commit that the code now is held against")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--full", action="store_true", help="sizes of a run without --quick")
@@ -63,30 +66,31 @@ def main() -> int:
     parser.add_argument("--results", action="store_true", help="put the numbers into results/faults.json")
     args, start, tries = parser.parse_args(), time.time(), []
     with tempfile.TemporaryDirectory() as place:
-        other = Path(place, "before")
-        subprocess.run(["git", "clone", "-q", str(scripts.ROOT), str(other)], check=True)
-        subprocess.run(["git", "-C", str(other), "checkout", "-q", args.before], check=True)
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(place, "compiled")))
         os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
         os.environ |= dict.fromkeys(("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",), "0")
         os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
         for repeat in range(-1, args.repeats):  # the first compiles, and fills the disk's cache
             found = {}
-            for root in (scripts.ROOT, other) if repeat % 2 else (other, scripts.ROOT):
+            for checked in (True, False) if repeat % 2 else (False, True):
                 with tempfile.TemporaryDirectory(dir=place) as folder:
-                    found[root] = seconds(root, Path(folder), () if args.full else ("--quick",), args.stages)
-            print(repeat, {k: f"{found[scripts.ROOT][k]:.2f} {found[other][k]:.2f}" for k in args.stages}, flush=True)
+                    found[checked] = seconds(checked, Path(folder), () if args.full else ("--quick",), args.stages)
+            told_now = {k: " ".join(f"{found[c][k]['cpu']:.2f}" for c in (True, False)) for k in args.stages}
+            print(repeat, told_now, flush=True)
             if repeat >= 0:
-                tries.append((found[scripts.ROOT], found[other]))
+                tries.append((found[True], found[False]))
     table = rows(tries)
     for row in table:
-        print(f"{row['stage']:24} {row['now']:.2f} s  before {row['before']:.2f} s  {100 * row['more']:+.1f} %")
+        for clock in ("cpu", "wall"):
+            one = row[clock]
+            words = f"{one['with']:.2f} s  without {one['without']:.2f} s  {100 * one['more']:+.1f} %"
+            print(f"{row['stage']:24} {clock:5} {words}")
     if args.results:
         size = (
             "Sizes of a run" if args.full else "Sizes of `--quick`, where what does not grow with the data shows most"
         )
         what = f"{size}; the least of {args.repeats} times, in turns, libraries imported before."
-        told.save("cost", {"before": args.before, "what": what, "rows": table}, args, start)
+        told.save("cost", {"what": what, "rows": table}, args, start)
     return 0
 
 
