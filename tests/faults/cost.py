@@ -2,13 +2,14 @@
 
     python tests/faults/cost.py --repeats 5 --full --results
 
-Stages are forked from a process that has imported the libraries, so that their imports do not hide what is measured;
-of the repeats the least counts, for whatever else a machine does can only add to it. ``--full``: the sizes of a run
-without --quick.
+Every stage is a process of its own, as a user's is. Of the repeats the least counts, for whatever else a machine does
+can only add to it. ``--full``: the sizes of a run without --quick.
 """
 
 import argparse
 import os
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +18,6 @@ from pathlib import Path
 FAULTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(FAULTS.parent), str(FAULTS.parents[1])]
 
-import forked  # noqa: E402
 import scripts  # noqa: E402
 import told  # noqa: E402
 
@@ -38,12 +38,12 @@ def seconds(checked: bool, folder: Path, more: tuple, stages) -> dict[str, dict]
     env, out = scripts.environment(folder) | {"PYTHONPATH": str(scripts.ROOT)}, {}
     for name in stages:
         script, flags = scripts.ROOT / name, (*STAGES[name], *more)
-        if not checked:
-            script, flags = FAULTS / "unchecked.py", (str(script), *flags)
-        start = time.perf_counter()
-        done = forked.run(script, flags, folder, env, 900)
-        scripts.ok(done)
-        out[name] = {"cpu": done.cpu, "wall": time.perf_counter() - start}
+        words = [sys.executable, *([] if checked else [FAULTS / "unchecked.py"]), script, *flags]
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        scripts.ok(subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=900))
+        wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        out[name] = {"cpu": cpu, "wall": wall}
     return out
 
 
@@ -89,7 +89,7 @@ def main() -> int:
         size = (
             "Sizes of a run" if args.full else "Sizes of `--quick`, where what does not grow with the data shows most"
         )
-        what = f"{size}; the least of {args.repeats} times, in turns, libraries imported before."
+        what = f"{size}; whole processes, the least of {args.repeats} times, in turns."
         told.save("cost", {"what": what, "rows": table}, args, start)
     return 0
 
