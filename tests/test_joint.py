@@ -98,8 +98,11 @@ def test_what_is_not_needed_is_left_out(seen):
     assert law_acceleration(law, seen[1]) == pytest.approx(seen[1].acc, abs=1e-9)
 
 
-def test_terms_that_stand_in_for_each_other_are_not_needed(seen):
-    """A spring, its opposite from displaced points and a uniform force, which together are nothing: no data tell."""
+@pytest.mark.parametrize("spring", [LAW.pair + f("0.3*r"), f("r") * (LAW.pair / f("r") + f("0.3"))])
+def test_terms_that_stand_in_for_each_other_are_not_needed(seen, spring):
+    """A spring, its opposite from displaced points and a uniform force, which together are nothing: no data tell. Nor
+    do they where the spring stands in a bracket.
+    """
     rng = np.random.default_rng(1)
     noisy = seen[0] | {"acc_noise": np.full(len(seen[0]["r"]), 0.02)}
     node = nodes_of(noisy)
@@ -108,7 +111,7 @@ def test_terms_that_stand_in_for_each_other_are_not_needed(seen):
     ground = Ground(noisy, node, ())
     more = replace(
         LAW,
-        pair=LAW.pair + f("0.3*r"),
+        pair=spring,
         pairs=LAW.pairs | {"displaced": About((0.2, -0.1), f("-0.3*s"))},
         node=LAW.node | {"constant_force": np.array([-0.18, 0.09])},
     )

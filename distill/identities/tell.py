@@ -86,6 +86,16 @@ def says(found: Learnt, unknown: str) -> list[str]:
     return out
 
 
+def acting_beside(found: Learnt) -> list[dict]:
+    """JSON-ready: the fields of ``BesideRecord`` of what acts beside the radial force."""
+    blocks = zip((*found.basis.pair, *found.basis.node), found.shares, strict=True)
+    return [
+        {"term": block.term, "over": block.over, "centre": list(getattr(block, "centre", ())) or None}
+        for block, share in blocks
+        if share > UNSEEN
+    ]
+
+
 def told_beside(found: Learnt, unknown: str) -> list[dict]:
     """JSON-ready: the fields of ``LearntTerm`` of what acts beside the radial force."""
     blocks = (*found.basis.pair, *found.basis.node)

@@ -25,6 +25,7 @@ from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
 from distill.splines.blocks import Seen, with_motion
+from distill.splines.known import known_of
 from distill.splines.observations import GRAPHS, observations
 from distill.splines.of_messages import fit_terms_of_messages, has_additive_node
 from distill.splines.pair_spline import Further, PairSpline
@@ -170,7 +171,8 @@ class OfDataset:
         edges = observations(self.dataset, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
         edges = edges if self.periodic else with_motion(edges, self.dataset)
         nodes, own = nodes_of(edges), roles.part("read_out", edges, seed)
-        read, _, _ = all_that_acts(own, nodes_of(own), unseen(self.dataset, seed, test=False), seed, quick)
+        held, known = unseen(self.dataset, seed, test=False), known_of(self.dataset.meta.beside)
+        read, _, _ = all_that_acts(own, nodes_of(own), held, seed, quick, known)
         edges["acc_pred_i"] = read.accelerations(edges, nodes)
         units = Units.of_scales(scales_of(self.dataset))
         return Forces(

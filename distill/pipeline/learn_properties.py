@@ -14,7 +14,7 @@ from distill.files.properties import usable
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import finite_or_none, save_bytes, there
 from distill.identities.learn import FAR, Learnt, learn
-from distill.identities.tell import says, told_beside, value_lines
+from distill.identities.tell import acting_beside, says, told_beside, value_lines
 from distill.identities.with_law import properties_in, with_law
 from distill.physics.law import Law, law_of
 from distill.shell import paths
@@ -87,6 +87,7 @@ def learn_properties(
         meta = source.meta
         categories = {k: list(levels) for k, levels in source.categories.items()}
         about_it = made | {"n": source.n, "dim": source.dim, "bodies": names, "categories": categories}
+        about_it |= {"beside": acting_beside(found)}
         about_it |= {"measured": [m for m in meta.measured if m not in (unknown, *found.told)]}
         about_it |= {"derived": meta.derived | {k: "learnt from the motion" for k in found.told}}
         about_it |= {"system": meta.system if known and set(found.told) == {unknown} else {"held": meta.system.held}}

@@ -26,6 +26,7 @@ from distill.splines.coefficients import held_out_errors, of_one_curve
 from distill.splines.curves import envelope, space
 from distill.splines.dependence import ANY, COEFFICIENTS, FREE, GIVEN, LEVELS, Dependence, OfLevels, Product
 from distill.splines.displacement import displacement
+from distill.splines.known import Known
 from distill.splines.normal_equations import (
     Model,
     Normal,
@@ -70,6 +71,7 @@ def fit_pair_force(
     kinds=(GIVEN, FREE),
     worth: float = GAINED,
     among: Collection[str] | None = None,
+    known: Known | None = None,
 ) -> PairSpline:
     """Fit to the net forces of all receivers of ``edges`` (``observations`` or a messages file; ``acc_i`` is read).
 
@@ -78,18 +80,19 @@ def fit_pair_force(
     ``motion``. Where particles are of categories, given products are also tried with a curve for every pair of levels
     ("levels"), and with one curve for all times a coefficient each ("coefficients"). ``worth``: share of the held-out
     squared error that a function or term has to be worth; ``among``: names of the further terms that are tried, None
-    for all. Of windows the fit is made twice: the second one knows what frames miss of them by the first. ``UserError``
-    with fewer than 50 receivers or without any force.
+    for all; ``known``: what acts, which "any" takes up unasked. Of windows the fit is made twice: the second one knows
+    what frames miss of them by the first. ``UserError`` with fewer than 50 receivers or without any force.
     """
-    out = _fit(edges, nodes, seed, kinds, worth, among)
+    asked = (kinds, worth, among, known)
+    out = _fit(edges, nodes, seed, *asked)
     if "between" in edges:
         noise = np.hypot(edges["acc_noise"], missed_between(edges, nodes, out.force(edges)))
-        first, out = out, _fit(edges | {"acc_noise": noise}, nodes, seed, kinds, worth, among)
+        first, out = out, _fit(edges | {"acc_noise": noise}, nodes, seed, *asked)
         out.about["cpu_seconds"] += first.about["cpu_seconds"]
     return out
 
 
-def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> PairSpline:
+def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among, known) -> PairSpline:
     started = time.process_time()
     data = table(edges, nodes, seed)
     if len(data) < 50:
@@ -111,7 +114,7 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> Pa
         if found and min(errors.values()) <= 10 * EXACT and kind != COEFFICIENTS:
             continue  # nothing is left to be found
         central = found.get(_best(errors) if _by_levels(errors) else GIVEN)
-        blocks = _blocks(few, names, unit, central, scale, among) if kind == ANY else ()
+        blocks = _blocks(few, names, unit, central, scale, among, known) if kind == ANY else ()
         learnt = 1.0  # factor on the error for what all trajectories were used for
         if kind == COEFFICIENTS:
             tried_ways, learnt = _one_curve(found, few, scale)
@@ -126,12 +129,14 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among) -> Pa
             if kind == LEVELS and errors.get(kind, np.inf) <= 10 * EXACT:
                 continue  # action is reaction
             goal = BETTER * errors.get(GIVEN, np.inf)
-            tried, missed = choose_terms(ways, x, shape, unit, few, scale, goal, blocks, worth)
+            unasked = known if kind == ANY else None
+            tried, missed = choose_terms(ways, x, shape, unit, few, scale, goal, blocks, worth, unasked)
             if any(isinstance(block, Modulated) for block in tried[-1].blocks):  # now the force is known better
-                blocks = _blocks(few, names, unit, tried, scale, among)
-                tried, missed = choose_terms(ways, x, shape, unit, few, scale, goal, blocks, worth)
+                blocks = _blocks(few, names, unit, tried, scale, among, known)
+                tried, missed = choose_terms(ways, x, shape, unit, few, scale, goal, blocks, worth, unasked)
             if kind == ANY and (more := _displaced(few, tried, unit, scale, among, seed)):
-                tried, missed = choose_terms(ways, x, shape, unit, few, scale, goal, [*blocks, *more], worth)
+                more = [*blocks, *more]
+                tried, missed = choose_terms(ways, x, shape, unit, few, scale, goal, more, worth, unasked)
             if blocks and found:
                 simpler = _best(errors) if _by_levels(errors) else GIVEN
                 missed = errors[simpler] * _against(tried, found[simpler], few, scale)
@@ -209,7 +214,7 @@ def _best(errors: dict) -> str:
     return GIVEN if GIVEN in errors and errors[best] > enough * errors[GIVEN] else best
 
 
-def _blocks(data: Table, names, unit: float, found: tuple, scale: float, among) -> list:
+def _blocks(data: Table, names, unit: float, found: tuple, scale: float, among, known: Known | None) -> list:
     """What is tried beside central forces without a clock, of which ``found`` has the best that there are."""
     if data.motion is None:
         return []
@@ -221,6 +226,7 @@ def _blocks(data: Table, names, unit: float, found: tuple, scale: float, among) 
 
     left = data.target / scale - predicted_by(of, g, data)
     every = candidates(data, dependences.products(data.ends, names).functions, names, unit, radial, left)
+    every += known.displaced(data, ways.functions, unit) if known else []
     return every if among is None else [block for block in every if block.name in among]
 
 
@@ -232,7 +238,13 @@ def _displaced(data: Table, found: tuple, unit: float, scale: float, among, seed
     left = data.target / scale - predicted_by(of, g, data)
     weight, products = weights_of(data, scale * (data.target / scale - left), scale), ways.functions
     products = [by for by in products if isinstance(by, Product) and not isinstance(by, OfLevels)]
-    if data.motion is None or not products or not (among is None or any(n.startswith("displaced") for n in among)):
+    there = any(isinstance(block, DisplacedBlock) for block in of.blocks)
+    if (
+        there
+        or data.motion is None
+        or not products
+        or not (among is None or any(n.startswith("displaced") for n in among))
+    ):
         return []
     for by in sorted(products, key=lambda by: -len(by.terms[0])):
         centre = displacement(data, by(data.ends), left, weight, seed)

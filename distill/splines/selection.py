@@ -12,6 +12,7 @@ from distill.physics.terms import CONSTANT, ELIMINATION, TERMS
 from distill.splines.blocks import finer, force_of
 from distill.splines.curves import space
 from distill.splines.dependence import FREE, Dependence, OfLevels
+from distill.splines.known import Known
 from distill.splines.normal_equations import (
     Model,
     Table,
@@ -85,24 +86,35 @@ def predicted_by(of: Model, coefficients: np.ndarray, data: Table) -> np.ndarray
 
 
 def choose_terms(
-    ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=(), worth: float = GAINED
+    ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=(), worth=GAINED, known=None
 ) -> tuple[tuple, float]:
     """As ``_selected``; what is taken up of ``blocks`` is asked again with more knots: a term may stand in for what
     the curves of another are too coarse to say.
     """
-    found, error = _selected(ways, x, shape, unit, data, scale, goal, blocks, worth=worth)
+    found, error = _selected(ways, x, shape, unit, data, scale, goal, blocks, worth=worth, known=known)
     if chosen := found[-1].blocks:
         again = found[0], x, shape, unit, data, scale, goal, finer(chosen, data.seen), found[1]
-        found, error = _selected(*again, worth=worth)
+        found, error = _selected(*again, worth=worth, known=known)
     return found, error
 
 
 def _selected(
-    ways: Dependence, x, shape, unit, data: Table, scale: float, goal: float, blocks=(), terms=CONSTANT, worth=GAINED
+    ways: Dependence,
+    x,
+    shape,
+    unit,
+    data: Table,
+    scale: float,
+    goal: float,
+    blocks=(),
+    terms=CONSTANT,
+    worth=GAINED,
+    known: Known | None = None,
 ) -> tuple[tuple, float]:
     """((dependence, terms, coefficients, model), held-out relative error) of the functions, node terms and blocks that
     are taken up one after the other, each time the one that the held-out error gains most by. Free functions belong
-    together; where they do not reach the error ``goal`` with all node terms, no choice among these is made.
+    together; where they do not reach the error ``goal`` with all node terms, no choice among these is made. What is
+    ``known`` to act is taken up first, and stays.
     """
     count, predicted, rounds = len(ways.functions), None, 1 if ways.kind == FREE else ROUNDS
     for fewest, most, columns in (FIRST_SIZES[0],) * rounds + FIRST_SIZES[1:]:
@@ -125,7 +137,12 @@ def _selected(
     all_of = [n for n in groups if n[0] == "function"] if ways.kind == FREE else []
     kept, floor = list(all_of), (ENOUGH if blocks else EXACT) ** 2 / data.dim
     best = error(kept) if kept else np.full(1, np.inf)
-    if kept and np.sqrt(data.dim * typical(error(list(groups)))) > goal:
+    taken: list = []
+    if known:
+        functions = [n for n in groups if n[0] == "function"]
+        kept = _taken_up(functions, [[("block", k) for k in some] for some in known.ways(first.blocks)], error)
+        taken, best = kept[1:], error(kept)
+    elif kept and np.sqrt(data.dim * typical(error(list(groups)))) > goal:
         groups = {n: groups[n] for n in kept}
     while typical(best) > floor:
         trials = {n: error([*kept, n]) for n in groups if n not in kept and (kept or n[0] == "function")}
@@ -142,7 +159,7 @@ def _selected(
         kept = [one for n in kept for one in ([("function", (k,)) for k in n[1]] if n[0] == "function" else [n])]
         groups = {n: at for n, at in groups.items() if n[0] != "function" or len(n[1]) == 1}
     while True:  # what others have made needless, the least missed first; else functions where a constant will do
-        some = [n for n in kept if n not in all_of and (n != kept[0] or (levels and len(kept) > 1))]
+        some = [n for n in kept if n not in all_of and n not in taken and (n != kept[0] or (levels and len(kept) > 1))]
         bar = max((1 + worth) * typical(best), floor)
         fewer = [[other for other in kept if other != n] for n in some]
         unused = [n for n in groups if n[0] == "term" and n not in kept]
@@ -165,6 +182,19 @@ def _selected(
     left = tuple(first.blocks[k] for kind, k in kept if kind == "block")
     smaller = replace(first, dependence=chosen, terms=terms, blocks=left)
     return (chosen, terms, g, smaller), float(np.sqrt(data.dim * typical(held_out(own, part, smooth))))
+
+
+def _taken_up(functions: list, wanted: list[list], error) -> list:
+    """Of the ``functions`` the one that foretells best beside one of each of the ``wanted``, and these, of each the one
+    that does.
+    """
+    beside: list = []
+    for _ in range(2):  # what foretells best alone may stand in for what is known
+        own = min(functions, key=lambda n: typical(error([n, *beside])))
+        beside = []
+        for some in wanted:
+            beside.append(min(some, key=lambda n: typical(error([own, *beside, n]))))
+    return [own, *beside]
 
 
 def _groups(of: Model, dim: int) -> dict:

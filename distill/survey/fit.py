@@ -19,6 +19,7 @@ from distill.physics import terms
 from distill.physics.law import Law
 from distill.splines.dependence import ANY, FREE, GIVEN
 from distill.splines.fit import fit_pair_force
+from distill.splines.known import Known
 from distill.splines.pair_spline import Further, PairSpline
 from distill.splines.selection import ENOUGH
 from distill.statistics.metrics import typical_size
@@ -35,10 +36,16 @@ def unseen(data: Dataset, seed: int = 0, test: bool = True) -> Scene:
     return scene.of_dataset(data, law, seed, test)
 
 
-def all_that_acts(edges: dict, nodes: Nodes, held: Scene, seed: int = 0, quick: bool = False) -> tuple:
+def all_that_acts(
+    edges: dict, nodes: Nodes, held: Scene, seed: int = 0, quick: bool = False, known: Known | None = None
+) -> tuple:
     """(``PairSpline``, accelerations by it on ``held`` [row, dim], what they leave there: ``left_over``). ``edges``
-    have a ``motion`` where more than central forces may be found.
+    have a ``motion`` where more than central forces may be found. What is ``known`` to act beside them is taken up
+    unasked.
     """
+    if known and not quick and "motion" in edges:
+        fit = fit_pair_force(edges, nodes, seed, (GIVEN, ANY), known=known)
+        return fit, (found := accelerations(fit, held)), left_over(held, found)
     fit = fit_pair_force(edges, nodes, seed, (GIVEN,))
     told = left_over(held, found := accelerations(fit, held))
     missed = fit.error > WITHIN * max(SMALL, noise_share(edges, nodes))

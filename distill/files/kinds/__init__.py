@@ -6,7 +6,7 @@ flags, options of a recipe, what an engine reports.
 
 from distill.files.kinds.bodies import LearntRecord, LearntValue, TrainedRecord, TrainedValues
 from distill.files.kinds.constants import Constant, FunctionOfTerm, Polish, PolishedConstant, PolishedTerm
-from distill.files.kinds.datasets import ActingRecord, DatasetRecord, SystemRecord
+from distill.files.kinds.datasets import ActingRecord, BesideRecord, DatasetRecord, SystemRecord
 from distill.files.kinds.forces import CaseLaw, DroppedTerm, FunctionLaw, NodeLaw, OfLevels, PairLaw, ResponseLaw
 from distill.files.kinds.fronts import FrontRecord
 from distill.files.kinds.generalization import (
@@ -69,7 +69,7 @@ HANDED_ON = (
 __all__ = ["HANDED_ON"]
 __all__ += ["LearntRecord", "LearntValue", "TrainedRecord", "TrainedValues"]
 __all__ += ["Constant", "FunctionOfTerm", "Polish", "PolishedConstant", "PolishedTerm"]
-__all__ += ["ActingRecord", "DatasetRecord", "SystemRecord"]
+__all__ += ["ActingRecord", "BesideRecord", "DatasetRecord", "SystemRecord"]
 __all__ += ["CaseLaw", "DroppedTerm", "FunctionLaw", "NodeLaw", "OfLevels", "PairLaw", "ResponseLaw"]
 __all__ += ["FrontRecord"]
 __all__ += ["Curve", "Errors", "Failed", "Generalization", "RolloutModel", "Rollouts", "SetErrors", "Skipped"]

@@ -47,6 +47,14 @@ class SystemRecord(Part):
     periodic: bool = False  # in a box
 
 
+class BesideRecord(Part):
+    """What was found to act beside central pair forces while the values of bodies were learnt."""
+
+    term: str  # of ``physics.terms``
+    over: str  # what it is a function of
+    centre: list[float] | None = None  # of forces from displaced points: by how much
+
+
 class DatasetRecord(Made):
     """datasets/<dataset>.json, beside the arrays. All of it may be missing: a user's data need no JSON."""
 
@@ -60,6 +68,7 @@ class DatasetRecord(Made):
     derived: dict[str, str] = none(dict)  # other arrays -> what they were made of
     categories: dict[str, list[str]] = none(dict)  # array of whole numbers, such as species -> the name of 0, 1, ...
     bodies: list[str] = none(list)  # names by the numbers in ``id``
+    beside: list[BesideRecord] = none(list)  # what acts beside central pair forces, which a law takes up unasked
     arrays_sha256: str | None = None  # digest of the .npz; null: of a former version, or made elsewhere
 
     STAGE, FORMAT, ELSEWHERE = "simulate", 1, True

@@ -12,7 +12,7 @@ import numpy as np
 import sympy as sp
 
 from distill.formulas.improve import prune
-from distill.law.joint import FEWEST, LOST, Numbers, fitted, numbers_of, residuals_of, vectors_of
+from distill.law.joint import FEWEST, LOST, Numbers, fitted, numbers_of, residuals_of, spelt, vectors_of
 from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, nearer
 from distill.law.selection import Ground
 from distill.law.trust import SURE
@@ -20,6 +20,7 @@ from distill.physics.law import RADIAL, Law
 from distill.physics.terms.values import is_constant, is_nothing
 
 PRUNED = 1.02  # times the error on receivers left out that a part of a function is dropped for
+MOST_PARTS = 16  # of a function, each judged by itself
 ROUNDING = 1e-9  # of residuals, relative: how well what others stand in for is made by them
 
 
@@ -65,14 +66,20 @@ def without_unsure(law: Law, ground: Ground) -> Law:
     whole = law
     kept: set[str] = set()  # parts that were asked for, by how they are written
     while True:
-        numbers = numbers_of(law)
+        numbers = numbers_of(spelt(law, multiplied_out))
         parts = [one for one in unsure(numbers, ground.many) if _name(numbers, *one[1:]) not in kept]
         if not parts:
             return law
         _, k, shorter = min(parts, key=lambda part: part[0])
         kept.add(_name(numbers, k, shorter))
-        less = fitted(_put(numbers, k, shorter), ground.many, ground.held)
+        less = fitted(_put(law, numbers, k, shorter), ground.many, ground.held)
         law = less if as_good(less, whole, ground, PRUNED) else law
+
+
+def multiplied_out(expr: sp.Expr) -> sp.Expr:
+    """A sum of parts that each have a constant of their own, where it is not too long for that."""
+    out = sp.expand(expr, power_base=False, power_exp=False, log=False)
+    return out if len(sp.Add.make_args(out)) <= MOST_PARTS else expr
 
 
 def _name(numbers: Numbers, k: int, shorter: sp.Expr) -> str:
@@ -122,13 +129,13 @@ def _scatter(scores: np.ndarray, cluster: np.ndarray) -> float:
     return float(np.sqrt((sums**2).sum()))
 
 
-def _put(numbers: Numbers, k: int, shorter: sp.Expr) -> Law:
-    """The law with another form of one of its functions, at the constants that there are; without a term of which
-    nothing is left.
+def _put(law: Law, multiplied: Numbers, k: int, shorter: sp.Expr) -> Law:
+    """``law`` with a shorter form of one of its functions, at the constants that the ``multiplied`` ones have: what its
+    parts have in common is one again. Without a term of which nothing is left.
     """
-    one = numbers.opened[k]
-    values = dict(zip(one.symbols, map(sp.Float, numbers.start[one.at]), strict=True))
-    law = numbers.at(numbers.start, {k: shorter.xreplace(values)})
+    one, numbers = multiplied.opened[k], numbers_of(law)
+    values = dict(zip(one.symbols, map(sp.Float, multiplied.start[one.at]), strict=True))
+    law = numbers.at(numbers.start, {k: sp.factor_terms(shorter.xreplace(values))})
     return replace(law, pairs=_without_nothing(law.pairs), node=_without_nothing(law.node))
 
 
