@@ -30,7 +30,7 @@ def faults(stored: dict) -> str:
         head = ["changed file", "refused in one line", "read as before", "taken", "read as something else", "traceback"]
         parts += [markdown([*head, "hang"], [*lines, ["**all**", *whole]]), _about(found)]
     if found := sections.get("cost"):
-        head = ["stage", "CPU seconds", "without checks", "more", "wall seconds", "without checks", "more"]
+        head = ["stage", "CPU seconds", "in checks", "more by", "wall seconds", "in checks", "more by"]
         lines = [[f"`{row['stage']}`", *_timed(row["cpu"]), *_timed(row["wall"])] for row in found["rows"]]
         parts += [markdown(head, lines), f"{found['what']} {_about(found)}"]
     return "\n\n".join(parts)
@@ -50,7 +50,7 @@ def _stopped(sections: dict, hows: list[str]) -> str:
 
 
 def _timed(clock: dict) -> list[str]:
-    return [f"{clock['with']:.2f}", f"{clock['without']:.2f}", f"{100 * clock['more']:+.1f} %"]
+    return [f"{clock['guards'] + clock['rest']:.2f}", f"{clock['guards']:.3f}", f"{100 * clock['more']:.2f} %"]
 
 
 def _about(section: dict) -> str:

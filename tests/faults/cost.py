@@ -1,14 +1,13 @@
-"""What digests, checks and locks cost: seconds of the six stages with them, and without (``unchecked.py``), in turns.
+"""What digests, checks and locks cost: the share of the six stages' time that is spent in them (``guards.py``).
 
-    python tests/faults/cost.py --repeats 5 --full --results
+    python tests/faults/cost.py --full --results
 
-Every stage is a process of its own, as a user's is. Of the repeats the least counts, for whatever else a machine does
-can only add to it. ``--full``: the sizes of a run without --quick.
+A share needs no other run to compare with, which other work on the machine would blur. ``--full``: the sizes of a run
+without --quick, where what grows with the data shows; with --quick, what does not.
 """
 
 import argparse
-import os
-import resource
+import json
 import subprocess
 import sys
 import tempfile
@@ -28,69 +27,53 @@ STAGES = {
     "train.py": ("--dataset", DATASET, "--seed", "952"),
     "extract_messages.py": ("--run", RUN),
     "fit_linear.py": ("--run", RUN),
-    "symbolic_reg.py": ("--run", RUN, "--rivals", "--targets", "radial"),
+    "symbolic_reg.py": ("--run", RUN),
     "test_generalization.py": ("--run", RUN),
 }
 
 
-def seconds(checked: bool, folder: Path, more: tuple, stages) -> dict[str, dict]:
-    """CPU and wall seconds of every stage, one after the other below ``folder``."""
-    env, out = scripts.environment(folder) | {"PYTHONPATH": str(scripts.ROOT)}, {}
-    for name in stages:
-        script, flags = scripts.ROOT / name, (*STAGES[name], *more)
-        words = [sys.executable, *([] if checked else [FAULTS / "unchecked.py"]), script, *flags]
-        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        scripts.ok(subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=900))
-        wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        out[name] = {"cpu": cpu, "wall": wall}
-    return out
+def measured(name: str, folder: Path, more: tuple) -> dict:
+    """Seconds in the guards and of the whole of a stage, by clock, its imports among them."""
+    place, start = folder / "seconds.json", time.perf_counter()
+    words = [sys.executable, FAULTS / "guards.py", place, scripts.ROOT / name, *STAGES[name], *more]
+    scripts.ok(subprocess.run(words, cwd=folder, env=scripts.environment(folder), capture_output=True, text=True))
+    found, wall = json.loads(place.read_text()), time.perf_counter() - start
+    found["whole"] |= {"cpu": found["whole"]["cpu"] + wall - found["whole"]["wall"], "wall": wall}  # it was starting
+    return found
 
 
-def rows(tries: list[tuple[dict, dict]]) -> list[dict]:
-    """Of (with, without) by stage, of several times: of each the least, and what is more with."""
+def rows(found: dict[str, dict]) -> list[dict]:
+    """Stage -> ``measured``, as lines of a table: how much longer a stage is for its guards."""
     out = []
-    for script in tries[0][0]:
-        least = {clock: [min(pair[k][script][clock] for pair in tries) for k in (0, 1)] for clock in ("cpu", "wall")}
-        told = {clock: {"with": a, "without": b, "more": a / b - 1} for clock, (a, b) in least.items()}
-        out.append({"stage": script, **told})
+    for name, one in found.items():
+        told = {}
+        for clock, inside in one["guards"].items():
+            rest = one["whole"][clock] - inside
+            told[clock] = {"guards": inside, "rest": rest, "more": inside / rest}
+        out.append({"stage": name, **told})
     return out
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--full", action="store_true", help="sizes of a run without --quick")
     parser.add_argument("--seed", type=int, default=952, help="of all that is made (it is part of the names)")
     parser.add_argument("--results", action="store_true", help="put the numbers into results/faults.json")
-    args, start, tries = parser.parse_args(), time.time(), []
+    args, start, found = parser.parse_args(), time.time(), {}
     with tempfile.TemporaryDirectory() as place:
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(place, "compiled")))
-        os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
-        os.environ |= dict.fromkeys(("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",), "0")
-        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-        for repeat in range(-1, args.repeats):  # the first compiles, and fills the disk's cache
-            found = {}
-            for checked in (True, False) if repeat % 2 else (False, True):
-                with tempfile.TemporaryDirectory(dir=place) as folder:
-                    found[checked] = seconds(checked, Path(folder), () if args.full else ("--quick",), args.stages)
-            told_now = {k: " ".join(f"{found[c][k]['cpu']:.2f}" for c in (True, False)) for k in args.stages}
-            print(repeat, told_now, flush=True)
-            if repeat >= 0:
-                tries.append((found[True], found[False]))
-    table = rows(tries)
-    for row in table:
-        for clock in ("cpu", "wall"):
-            one = row[clock]
-            words = f"{one['with']:.2f} s  without {one['without']:.2f} s  {100 * one['more']:+.1f} %"
-            print(f"{row['stage']:24} {clock:5} {words}")
+        for name in STAGES:
+            found[name] = measured(name, Path(place), () if args.full else ("--quick",))
+            row = rows({name: found[name]})[0]
+            words = (
+                f"{c} {row[c]['guards']:.3f} s of guards, {100 * row[c]['more']:.2f} % more" for c in ("cpu", "wall")
+            )
+            print(f"{name:24}", "; ".join(words), found[name]["calls"], flush=True)
     if args.results:
-        size = (
+        what = (
             "Sizes of a run" if args.full else "Sizes of `--quick`, where what does not grow with the data shows most"
         )
-        what = f"{size}; whole processes, the least of {args.repeats} times, in turns."
-        told.save("cost", {"what": what, "rows": table}, args, start)
+        what += "; seconds of one run in digests, checks and locks, and beside them, from the start of the process."
+        told.save("cost", {"what": what, "rows": rows(found)}, args, start)
     return 0
 
 
