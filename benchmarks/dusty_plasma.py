@@ -2,8 +2,8 @@
 
 Forces and film are those of ``dusty_data.py``: screened repulsion, wakes that do not obey the third law, an anisotropic
 trap, friction and gravity. learn_properties.py is told nothing but where the grains were (--data exact: their
-accelerations), symbolic_reg.py searches the law with the masses and charges that it wrote, with which these are fitted
-once more.
+accelerations), symbolic_reg.py searches the law with the masses and charges that it wrote, these are fitted once more
+with the law, and the law is searched once more with them.
 
 masses     against the true ones, in the scale of their geometric mean, by splines and with the law; the same of charges
 force      R^2 of the pair force of the law's formula, wakes included, with the true one on all pairs of every twentieth
@@ -16,12 +16,12 @@ writes  results/dusty_plasma.json (--development: to outputs/)
 example:  python benchmarks/dusty_plasma.py --seeds 930 --data noisy --development
 """
 
-import time
 from itertools import product
 
 import cell_files
 import numpy as np
 from dusty_data import GRAINS, Plasma, film, grains, save_exact, start
+from tracks import cpu_timed
 
 import distill
 from distill.files import records
@@ -79,25 +79,32 @@ def given(data: str, seed: int) -> str:
 
 def measured(data: str, seed: int) -> dict:
     """A cell."""
-    begun, name = time.process_time(), given(data, seed)
-    distill.learn_properties(name, unknown="mass", seed=seed, overwrite=True)
-    learnt = time.process_time() - begun
+    name, seconds = given(data, seed), {}
+    cpu_timed(seconds, "learn", distill.learn_properties, name, unknown="mass", seed=seed, overwrite=True)
     found = records.load(LearntRecord, paths.OUTPUTS / f"{name}_learnt" / "properties.json")
     out = {"role": found.role, "window": found.window, "beside": [one.name for one in found.beside]}
-    out |= values(found, seed)
+    out |= values(found, seed) | {"cpu_seconds": seconds}
     if "mass" not in found.values:
         return out
-    distill.search_law(dataset=f"{name}_learnt", rivals=(), seed=seed, overwrite=True)
-    record = records.load(LawRecord, paths.OUTPUTS / splines_name(f"{name}_learnt") / "law.json")
+    record = searched(f"{name}_learnt", seed, seconds, "law")
     out |= law(record, f"{name}_learnt", seed) | {"trusted": record.data_verdict.trusted}
     taken = {"mass", "charge"} <= set(found.values) and "charge" in properties_in(law_of(record))
     if taken:
-        distill.learn_properties(name, unknown="mass", law=splines_name(f"{name}_learnt"), seed=seed, overwrite=True)
+        how = {"unknown": "mass", "law": splines_name(f"{name}_learnt"), "seed": seed, "overwrite": True}
+        cpu_timed(seconds, "learn_with_law", distill.learn_properties, name, **how)
         again = records.load(LearntRecord, paths.OUTPUTS / f"{name}_refitted" / "properties.json")
         out |= {f"{key}_by_splines": value for key, value in values(found, seed).items() if key != "grains"}
         out |= values(again, seed) | {"with_law": again.law.equation, "law_taken": again.law.taken}
-    out |= {"refitted": taken}
-    return out | {"cpu_seconds": [round(learnt, 1), round(time.process_time() - begun - learnt, 1)]}
+        if again.law.taken:
+            out["first_law"] = out["law"]
+            record = searched(f"{name}_refitted", seed, seconds, "law_again")
+            out |= law(record, f"{name}_refitted", seed) | {"trusted": record.data_verdict.trusted}
+    return out | {"refitted": taken}
+
+
+def searched(dataset: str, seed: int, seconds: dict, what: str) -> LawRecord:
+    cpu_timed(seconds, what, distill.search_law, dataset=dataset, rivals=(), seed=seed, overwrite=True)
+    return records.load(LawRecord, paths.OUTPUTS / splines_name(dataset) / "law.json")
 
 
 def values(found: LearntRecord, seed: int) -> dict:
@@ -201,7 +208,7 @@ def table(rows: list[dict]) -> str:
         of = row.get("grains", 0) * sum(f"{k}_inside" in row for k in ("mass", "charge"))
         keys = ("mass_off_by_splines", "mass_off", "charge_off", "screening_off", "trap_off", "drag_off")
         told = [percent(row, k) for k in keys]
-        cpu = f"{sum(row['cpu_seconds']):.0f}" if "cpu_seconds" in row else "-"
+        cpu = f"{sum(row['cpu_seconds'].values()):.0f}" if "cpu_seconds" in row else "-"
         lines.append([row["data"], str(row["seed"]), r2, *told, f"{inside}/{of}", cpu])
     head = "data|seed|R² of the pair force|masses by splines|masses|charges|screening length|trap|friction"
     head += "|intervals hold the truth|CPU-s"

@@ -21,6 +21,7 @@ from distill.formulas.units import ONE, Units, times, with_units
 from distill.law.further.slots import UNIFORM, OfAxis, OfPairs, Radial, Slot, slots
 from distill.law.further.starts import RADIUS
 from distill.law.further.trimming import as_good, trimmed, without_unsure
+from distill.law.further.whole import gripped, in_one_form
 from distill.law.joint import LOST, examined, fitted, spelt
 from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, weights_of
 from distill.law.selection import Ground, tried_out
@@ -67,17 +68,19 @@ def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units
     law = fitted(of_data(found, units, ground.canonical), ground.many, ground.held)
     law = spelt(fitted(trimmed(law, ground), ground.many, ground.held), ground.canonical)
     sure = without_unsure(law, ground)
+    of_pairs = [Radial(RADIAL, ground.properties), *(slot for slot in places if isinstance(slot, OfPairs))]
+    if law_error(sure, ground.held) > ground.check.tiny:
+        sure = without_unsure(gripped(in_one_form(sure, of_pairs, ground), ground), ground)
     if sure is not law and law_error(sure, ground.held) > ground.check.tiny:
-        sure = again(sure, places, ground, units)
+        sure = again(sure, of_pairs, ground, units)
     return spelt(sure, ground.canonical)
 
 
-def again(law: Law, places: Sequence[Slot], ground: Ground, units: Units) -> Law:
-    """``law`` with every function of pairs looked for once more beside the formulas of all others, as long as that
+def again(law: Law, of_pairs: Sequence[OfPairs], ground: Ground, units: Units) -> Law:
+    """``law`` with the functions ``of_pairs`` looked for once more beside the formulas of all others, as long as that
     brings something: what splines had taken for part of one term may have been that of another.
     """
     inside = ground if units == ONE else ground.within(units)
-    of_pairs = [Radial(RADIAL, ground.properties), *(slot for slot in places if isinstance(slot, OfPairs))]
     for _ in range(PASSES):
         before, error = law, law_error(law, ground.held)
         for slot in of_pairs:
