@@ -11,13 +11,13 @@ from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.formulas.text import parse
 from distill.formulas.units import ONE
 from distill.law.further.composition import again
-from distill.law.further.slots import Drive, FromDisplaced
+from distill.law.further.slots import Drive, FromDisplaced, Radial
 from distill.law.further.trimming import trimmed, without_unsure
 from distill.law.joint import examined, fitted, numbers_of
 from distill.law.receivers import law_acceleration, receivers
 from distill.law.selection import Ground
 from distill.messages.net_forces import nodes_of
-from distill.physics.law import Law
+from distill.physics.law import RADIAL, Law
 from distill.physics.terms import About
 from distill.splines import blocks
 from distill.splines.blocks import NodeBlock, with_motion
@@ -134,7 +134,7 @@ def test_functions_of_pairs_are_looked_for_again_beside_those_of_others():
     ground = Ground(edges, nodes_of(edges), (), small=40, large=60, held_out=40)
     first = Law(f("1.3*q_i*q_j/(r + 0.2)"), {}, pairs={"displaced": About(centre, f("-0.2*q_i*q_j/s"))})
     slot = FromDisplaced("displaced", ground.properties, (0.0, 0.3))  # where splines had it, before the fit
-    law = again(first, [slot], ground, ONE)
+    law = again(first, [Radial(RADIAL, ground.properties), slot], ground, ONE)
     assert law_acceleration(law, data) == pytest.approx(data.acc, rel=1e-5, abs=1e-7)
     assert law.pairs["displaced"].centre == pytest.approx(centre, abs=1e-6)
 
