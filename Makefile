@@ -72,6 +72,7 @@ slow: $(VENV)/.tested
 lint: $(VENV)/.tested
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
 
 # The only place that downloads Julia: resolving PySR's packages does it, those that have gone since among them.
 pysr: $(VENV)/.installed
@@ -79,5 +80,5 @@ pysr: $(VENV)/.installed
 	@$(PY) -c "import juliapkg; juliapkg.resolve(force=True); import pysr; print('PySR', pysr.__version__, 'is ready')"
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

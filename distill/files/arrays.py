@@ -85,7 +85,7 @@ def load_npz(
                     f" and holds {', '.join([*found][:8]) or 'nothing'}",
                     fix,
                 )
-            axis, keep = (draw(file) if draw else None) or (None, None)
+            axis, keep = (draw(file) if draw else None) or ALL
             wanted = {*fields, *further(found)}
             of = {k: found[k] for k in found if k in wanted}
             part = {k for k in of if k in fields and fields[k][0][:1] == (axis,)}
@@ -127,8 +127,11 @@ def not_of_its_json(path: Path, side: Path, fix: str) -> UserError:
 
 
 # what zip, zlib and NumPy raise on files that are damaged, encrypted or made for something else
-DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError)
-DAMAGE += (RuntimeError, SyntaxError, tokenize.TokenError)
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, TypeError),
+    *(RuntimeError, SyntaxError, tokenize.TokenError),
+)
+ALL: tuple[str | None, np.ndarray] = None, np.ones(0, dtype=bool)  # no axis of which some entries are left out
 _KINDS = {"f": "fiub", "g": "fiub", "i": "iub"}  # letter of a field -> NumPy's kinds that are taken for it
 
 

@@ -285,8 +285,8 @@ def take_categories(arrays: dict, told: Mapping, where: str) -> dict[str, tuple[
             found = f"{where}: '{name}' holds numbers from {array.min()} to {array.max()}"
             raise UserError(f"{found}, expected 0 to {len(levels) - 1}, a name of its own for each")
         if list(levels) != sorted(level_names(levels)):
-            told = f"{where}: the levels of '{name}' are {', '.join(levels)}"
-            raise UserError(told, "give them names of letters and digits, in the order of the alphabet")
+            found = f"{where}: the levels of '{name}' are {', '.join(levels)}"
+            raise UserError(found, "give them names of letters and digits, in the order of the alphabet")
         out[name] = tuple(levels)
     for name, levels in out.items():
         if len(levels) > MOST_LEVELS:
@@ -353,7 +353,7 @@ def bodies(dataset: Dataset) -> tuple[np.ndarray, list[str]]:
         number = number.reshape(dataset.arrays["id"].shape)
         names = dataset.meta.bodies
         told = [names[k] if 0 <= k < len(names) else str(k) for k in found.tolist()]
-        there = dataset.there.any(1)
+        there = np.asarray(dataset.there.any(1))
         for k, row in enumerate(number):
             own = row[there[k]]
             if len(np.unique(own)) < len(own):

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class NpzWriter:
             raise ValueError(f"'{name}': rows {rows.dtype} {rows.shape[1:]}, {wanted}")
         if member.written + rows.nbytes > member.size:
             raise ValueError(f"'{name}': more than {member.shape[0]} rows")
-        self._write(member, memoryview(np.ascontiguousarray(rows)).cast("B") if rows.size else b"")
+        self._write(member, np.ascontiguousarray(rows).data.cast("B") if rows.size else b"")
 
     def finish(self) -> None:
         central = b""
@@ -119,18 +119,26 @@ def headers(file: np.lib.npyio.NpzFile, leave_out: Collection[str] = ()) -> dict
     bytes than there are: nothing may be allocated for it.
     """
     out: dict[str, Header] = {}
-    for entry in file.zip.infolist():
+    archive = _archive(file)
+    for entry in archive.infolist():
         name = entry.filename.removesuffix(".npy")
         if name == entry.filename or name in leave_out:
             continue  # no array, or not asked for
         if name in out:
             raise ValueError(f"'{name}' is there twice")
-        with file.zip.open(entry) as member:
+        with archive.open(entry) as member:
             out[name] = header_of(member, name, entry.file_size)
     return out
 
 
-def header_of(file: BinaryIO, name: str, size: int) -> Header:
+def _archive(file: np.lib.npyio.NpzFile) -> zipfile.ZipFile:
+    """The zip that an ``.npz`` is; ``ValueError`` once it is closed."""
+    if file.zip is None:
+        raise ValueError("the file is closed")
+    return file.zip
+
+
+def header_of(file: IO[bytes], name: str, size: int) -> Header:
     """That of an ``.npy`` of ``size`` bytes; ``ValueError`` as of ``headers``."""
     shape, _, dtype = _npy_header_of(file, name)
     told = file.tell() + _bytes(dtype, shape)
@@ -139,7 +147,7 @@ def header_of(file: BinaryIO, name: str, size: int) -> Header:
     return Header(shape, dtype)
 
 
-def _npy_header_of(member: BinaryIO, name: str) -> tuple:
+def _npy_header_of(member: IO[bytes], name: str) -> tuple:
     """(shape, whether in Fortran's order, type) of an array, at whose first number ``member`` is then."""
     version = np.lib.format.read_magic(member)
     if version not in _HEADERS:
@@ -161,7 +169,7 @@ def read_rows(file: np.lib.npyio.NpzFile, name: str, keep: np.ndarray) -> np.nda
     Raises ``ValueError`` if the array has another number of rows, holds objects or ends early, and
     ``zipfile.BadZipFile`` if its check sum is wrong.
     """
-    with file.zip.open(f"{name}.npy") as member:
+    with _archive(file).open(f"{name}.npy") as member:
         shape, fortran, dtype = _npy_header_of(member, name)
         if shape[:1] != keep.shape:
             raise ValueError(f"'{name}' has shape {shape}, expected {len(keep)} rows")

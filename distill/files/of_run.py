@@ -34,8 +34,12 @@ def dataset_of_run(run: str, config: RunConfig) -> Dataset:
     if sha256(dataset.path) == config.digest_of("dataset"):
         return with_learnt(dataset, config)
     start, frames = config.dataset_start, dataset.pos.shape[1]
-    same = start is not None and (start.sha256, start.frames) == (start_digest(dataset), frames)
-    if not (same and np.allclose(dataset.t, np.linspace(*start.t, frames))):
+    same = (
+        start is not None
+        and (start.sha256, start.frames) == (start_digest(dataset), frames)
+        and np.allclose(dataset.t, np.linspace(start.t[0], start.t[-1], frames))
+    )
+    if not same:
         raise UserError(
             f"run '{run}' was trained on another dataset: {relative(dataset.path)} has changed since",
             f"train again:  python train.py --dataset {dataset.name} --overwrite",

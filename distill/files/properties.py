@@ -106,7 +106,7 @@ def of_receivers(messages: Mapping, pick=slice(None)) -> dict:
 
 def of_pairs(receivers: Mapping, senders: Mapping) -> dict:
     """Variable of a pair law (``r`` apart) -> its values, from those of both ends by name of the property."""
-    out = {}
+    out: dict = {}
     for name in receivers:
         own, other = property_named(name).variables
         out |= {own: receivers[name], other: senders[name]}

@@ -16,18 +16,27 @@ import re
 import types
 import typing
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from distill.files.storage import json_text, load_json, plain, save_text
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
 
+    def dataclass_transform(**_):  # Python 3.10 has none: it only tells a type checker what ``Part`` does
+        return lambda kind: kind
+
+
+@dataclass_transform(kw_only_default=True)
 class Part:
     """An object in a JSON file: a subclass is a dataclass, its fields given by name. ``RANGES``: the least and the
     largest number that a field may have.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field]]
     RANGES: ClassVar[dict[str, tuple[float, float]]] = {}
 
     def __init_subclass__(cls):
@@ -210,7 +219,7 @@ def _fits(hint, value) -> bool:
     return isinstance(value, dict if dataclasses.is_dataclass(hint) else typing.get_origin(hint) or hint)
 
 
-def _whole(kind, value) -> bool:
+def _whole(kind: type, value) -> bool:
     """Whether ``value`` has what a dataclass requires: tells those of a union apart."""
     return not dataclasses.is_dataclass(kind) or {k for k, (_, has) in _hints(kind).items() if not has} <= value.keys()
 

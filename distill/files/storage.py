@@ -9,7 +9,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +98,7 @@ def _umask() -> int:
     return mask
 
 
-def save_together(files: dict[Path, bytes | Callable]) -> None:
+def save_together(files: Mapping[Path, bytes | Callable]) -> None:
     """Write several files of one folder that are complete once the last of them is there: it goes first, comes last.
 
     ``files``: path -> its bytes, or a function that writes into the open file. All are written to temporary names
@@ -111,7 +111,8 @@ def save_together(files: dict[Path, bytes | Callable]) -> None:
         names = {}
         for path in reversed(paths):
             file, names[path] = stack.enter_context(_under_way(path))
-            file.write(files[path]) if isinstance(files[path], bytes) else files[path](file)
+            content = files[path]
+            file.write(content) if isinstance(content, bytes) else content(file)
             _to_disk(file)
         try:
             save_json(plan, {Path(names[path]).name: path.name for path in paths})
@@ -173,7 +174,8 @@ def free_memory() -> int:
     """Bytes that can be had without writing others to disk; what the machine has where it does not say."""
     with contextlib.suppress(OSError, AttributeError, ValueError):
         text = Path("/proc/meminfo").read_text(encoding="ascii")
-        return 1024 * int(re.search(r"^MemAvailable: +(\d+) kB", text, re.MULTILINE)[1])
+        if found := re.search(r"^MemAvailable: +(\d+) kB", text, re.MULTILINE):
+            return 1024 * int(found[1])
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -200,7 +202,7 @@ def save_bytes(path: Path, content: bytes) -> None:
 
 def plain(value):
     """JSON-ready copy: numpy scalars and arrays, paths, tuples and dataclasses become plain values."""
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}

@@ -62,8 +62,14 @@ def lepton_code(expr: sp.Expr, names: Mapping[str, str]) -> str:
 
 
 def _numpy_call(function: Function, arguments: list[str]) -> str:
-    return function.numpy.format(*arguments)
+    return _written(function, function.numpy, arguments)
 
 
 def _lepton(function: Function, arguments: list[str]) -> str:
-    return function.lepton.format(*arguments)
+    return _written(function, function.lepton, arguments)
+
+
+def _written(function: Function, template: str | None, arguments: list[str]) -> str:
+    if template is None:
+        raise ValueError(f"{function.name} cannot be written there")
+    return template.format(*arguments)

@@ -141,7 +141,8 @@ def equivalence(law: sp.Expr, truth, samples: dict, unseen: Collection[int] = ()
         worst = _worst(off, value, target, columns, ends, list(samples))
         factor = float(np.sum(weight**2 * value * target) / np.sum((weight * target) ** 2)) if finite else 0.0
         scaled_off = np.abs(value - factor * target) * weight / factor if factor > 0 else np.array([np.inf])
-    relation, constants, fitted = "different", [], None
+    relation, fitted = "different", None
+    constants: list[dict] = []
     if finite and off.max() <= TOLERANCE:
         relation = "same"
     elif scaled_off.max() <= TOLERANCE:
@@ -195,7 +196,7 @@ def _constants(law, truth, columns, value, weights, factor, rows, unseen) -> tup
                 return [], None
     except (ValueError, TypeError, OverflowError):  # a function that cannot be evaluated or differentiated
         return [], None
-    out = []
+    out: list[dict] = []
     for k, c in enumerate(form.constants):
         if k not in fit.free and c.compared is None:
             continue
@@ -215,8 +216,8 @@ def _same_symbolically(a: sp.Expr, b: sp.Expr, sizes: Mapping[str, float]) -> bo
         one, other = form_of(a), form_of(b)
     except ValueError:  # a function that has no text
         return False
-    values = [[c.value for c in form.constants] for form in (one, other)]
-    return one.expr == other.expr and bool(np.allclose(*values, rtol=TOLERANCE, atol=0))
+    values, others = ([c.value for c in form.constants] for form in (one, other))
+    return one.expr == other.expr and bool(np.allclose(values, others, rtol=TOLERANCE, atol=0))
 
 
 def _sentence(result: dict) -> str:

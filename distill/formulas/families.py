@@ -214,10 +214,11 @@ class Curves:
         """The loss of the best linear combination of ``columns`` [row, k]; soft l1 by reweighting."""
         o = self.objective
         H = o.weights[:, None] * o.apply(np.hstack([columns, np.ones((o.rows, 1))]) if self.d else columns)
-        y, weights = o.weights * o.target, 1.0
+        y = o.weights * o.target
+        weights: float | np.ndarray = 1.0
         size = np.maximum(np.linalg.norm(H, axis=0), 1e-300)
         for _ in range(1 if o.loss == "linear" else 3):
-            scaled = (H / size) * (weights if np.ndim(weights) == 0 else weights[:, None])
+            scaled = (H / size) * (weights[:, None] if isinstance(weights, np.ndarray) else weights)
             r = H @ (np.linalg.lstsq(scaled, weights * y, rcond=1e-12)[0] / size) - y
             weights = 1.0 if o.loss == "linear" else (1 + (r / o.f_scale) ** 2) ** -0.25
         loss = np.sum(r**2) if o.loss == "linear" else np.sum(np.sqrt(1 + (r / o.f_scale) ** 2) - 1)
@@ -231,7 +232,7 @@ class Curves:
         best = order[0]
         single = [p for p in order if losses[p] <= NEAR * losses[best]][:2]
         pairs = {p: self._loss(np.hstack([spans[best], spans[p]])) for p in self.products if p != best}
-        second = min(pairs, key=pairs.get, default=None)
+        second = min(pairs, key=pairs.__getitem__, default=None)
         if second is None or not pairs[second] < (1 - GAIN) * losses[best]:
             return single, None, np.inf
         return single, (best, second), pairs[second]
@@ -306,7 +307,8 @@ class Curves:
             extra = self._span(other)
             free, a = _symbols("h", extra.shape[1]), _symbols("a", 2)
             coefficients = _symbols("b", len(free))
-            rest, tried = sp.Add(*[c * h for c, h in zip(coefficients, free, strict=True)]), []
+            rest = sp.Add(*[c * h for c, h in zip(coefficients, free, strict=True)])
+            tried: list[tuple] = []
             for family in (f for f in FAMILIES if _count(f) <= 1):
                 t, own = _symbols("t", _count(family)), a[: family.linear]
                 form = product * family.form(self.x, own, t) + rest

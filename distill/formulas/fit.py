@@ -90,7 +90,8 @@ class Problem:
         B, r = self._reach(p), self.residual(p)
         if weights is not None:
             B, r = B * weights, weights * r
-        Q, R, kept = np.empty_like(B), np.zeros((len(B), len(B))), []
+        Q, R = np.empty_like(B), np.zeros((len(B), len(B)))
+        kept: list[int] = []
         for k, column in enumerate(B):  # Gram-Schmidt, twice: few columns are faster so than by a library
             size = math.sqrt(column @ column)
             if not size > 0:
@@ -218,7 +219,7 @@ def full(value, rows: int) -> np.ndarray:
 def value_of(expr: sp.Expr, columns: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
     """``expr`` [row] at the ``columns``, variable -> [row]; NaN where it cannot be evaluated."""
     try:
-        program = Program(expr, symbols_for(columns))
+        program = Program(expr, symbols_for(list(columns)))
     except (ValueError, TypeError, OverflowError):
         return np.full(rows, np.nan)
     with np.errstate(all="ignore"):

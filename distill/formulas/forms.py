@@ -154,7 +154,8 @@ class Fit:
         """Constants to fit: those whose effect, as the form stands, no others before them have (Gram-Schmidt)."""
         order = [k for k, c in enumerate(self.form.constants) if c.compared is None]
         order.sort(key=lambda k: self.form.constants[k].rank)
-        basis, kept = np.zeros((len(self.rows), 0)), []
+        basis = np.zeros((len(self.rows), 0))
+        kept: list[int] = []
         size = np.abs(self.model(self.at, self.rows))
         weights = 1 / (0.05 * typical(size) + size)
         for k in order:

@@ -97,8 +97,17 @@ def _power(name: str, exponent: int, operon: str) -> Function:
 
 def _named(name: str, slope: Callable, latex: str) -> Function:
     """A function that all know by the same name."""
-    written = {"numpy": f"np.{name}({{0}})", "lepton": f"{name}({{0}})"}
-    return Function(name, lambda xp, a: getattr(xp, name)(a), (slope,), getattr(sp, name), latex, name, name, **written)
+    return Function(
+        name,
+        lambda xp, a: getattr(xp, name)(a),
+        (slope,),
+        getattr(sp, name),
+        latex,
+        name,
+        name,
+        numpy=f"np.{name}({{0}})",
+        lepton=f"{name}({{0}})",
+    )
 
 
 def _read(name: str, slope: Callable, latex: str, array: str | None = None, lepton: str | None = None) -> Function:
@@ -109,8 +118,8 @@ def _read(name: str, slope: Callable, latex: str, array: str | None = None, lept
     def value(xp, a):
         return (getattr(xp, array or name, None) or getattr(xp, name))(a)
 
-    written = {"numpy": f"np.{array or name}({{0}})", "lepton": lepton or f"{name}({{0}})"}
-    return Function(name, value, (slope,), getattr(sp, name), latex, **written)
+    numpy, lepton = f"np.{array or name}({{0}})", lepton or f"{name}({{0}})"
+    return Function(name, value, (slope,), getattr(sp, name), latex, numpy=numpy, lepton=lepton)
 
 
 _TABLE = (

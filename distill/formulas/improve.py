@@ -80,7 +80,7 @@ def shorter(expr):
     """Formulas with one term or one factor less, with two unlike factors made alike, or with an exponential made its
     first two terms, each once.
     """
-    found = {}
+    found: dict[sp.Expr, None] = {}
     for node in sp.preorder_traversal(expr):
         if node.is_Add:
             trials = [node.func(*_others(node, a)) for a in node.args]
@@ -171,7 +171,8 @@ def _changed(expr, objective):
             return []
         program, slots, weights, missing = found
         grads = program.gradients(slots)
-        sums, products = [], []
+        sums: list[tuple] = []
+        products: list[tuple] = []
         features = [*objective.symbols, *_pair_products(objective)]
         Z = np.column_stack([*objective.columns, *(objective.values(z) for z in features[len(objective.symbols) :])])
         one = np.ones((objective.rows, 1))

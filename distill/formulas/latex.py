@@ -34,8 +34,8 @@ def _latex(e, level=0):
         if e.exp == sp.S.Half:
             return _bracket(rf"\sqrt{{{_latex(e.base)}}}", level == 2)
         return _bracket(f"{_latex(e.base, 2)}^{{{_latex(e.exp)}}}", level == 2)
-    if e.func in HEADS:
-        return HEADS[e.func].latex % tuple(_latex(x) for x in e.args)
+    if e.func in HEADS and (written := HEADS[e.func].latex) is not None:
+        return written % tuple(_latex(x) for x in e.args)
     if e.is_number:
         return number_latex(float(e))
     raise ValueError(f"{e.func.__name__} cannot be written in LaTeX")

@@ -38,7 +38,7 @@ class Program:
         self.nodes = {s: i for i, s in enumerate(self.inputs)}
         # (operation, slots of its arguments, 0) or (None, [slot], whole power); fills the next slot
         self.code: list[tuple[Function | None, tuple, int] | None] = []
-        self.constants = {}  # slot -> float
+        self.constants: dict[int, float] = {}  # by slot
         self.size = len(self.inputs)
         self.output = self._slot(expr)
 
@@ -106,7 +106,8 @@ class Program:
         """As ``gradients`` for the slots of ``order`` (outputs of instructions, last first) and their arguments,
         those for which ``wanted`` [slot] is true (None: all but constants).
         """
-        grads, first = [None] * self.size, len(self.inputs)
+        grads: list = [None] * self.size
+        first = len(self.inputs)
         grads[self.output] = 1.0
         for out in order:
             instruction, g = self.code[out - first], grads[out]
@@ -202,9 +203,9 @@ def compile_numpy(expr: sp.Expr, variables: Sequence[str | sp.Symbol]):
     f = compile_with(expr, variables, np)
 
     def evaluate(*arrays):
-        arrays = [np.asarray(a, dtype=float) for a in arrays]
+        columns = [np.asarray(a, dtype=float) for a in arrays]
         with np.errstate(all="ignore"):
-            return f(*arrays)
+            return f(*columns)
 
     return evaluate
 

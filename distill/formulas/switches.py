@@ -79,8 +79,11 @@ def plain(expr: sp.Expr) -> sp.Expr:
     """With ``greater(k z, c)`` as the comparison of the feature z, for k > 0."""
     for e in expr.atoms(greater):
         number = next((a for a in e.args if a.is_number), None)
-        k, quantity = next((a.as_coeff_Mul() for a in e.args if not a.is_number), (None, None))
-        if number is not None and quantity is not None and quantity.is_Symbol and k > 0:
+        scaled = next((a.as_coeff_Mul() for a in e.args if not a.is_number), None)
+        if number is None or scaled is None:
+            continue
+        k, quantity = scaled
+        if quantity.is_Symbol and k > 0:
             expr = expr.xreplace({e: greater(*(number / k if a is number else quantity for a in e.args))})
     return expr
 

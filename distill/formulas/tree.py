@@ -100,7 +100,8 @@ def canonical(expr: sp.Expr, unit_charges: bool = False) -> sp.Expr:
         if unit_charges and isinstance(e, sp.Abs) and is_charge(str(e.args[0])):
             return sp.S.One
         if e.is_Mul:
-            number, factors = sp.S.One, []
+            number: sp.Expr = sp.S.One
+            factors: list[sp.Expr] = []
             for factor in e.args:
                 c, inner = leading(factor) if factor.is_Add else (sp.S.One, factor)
                 number, factors = number if c is sp.S.One else number * c, [*factors, inner]
@@ -155,7 +156,8 @@ _FREE: list[sp.Symbol] = []  # those of ``parametrise``: making a symbol with as
 
 def parametrise(expr: sp.Expr) -> tuple[sp.Expr, list[sp.Symbol], np.ndarray]:
     """(formula with symbols for its free constants, these symbols, their values [k])."""
-    symbols, values = [], []
+    symbols: list[sp.Symbol] = []
+    values: list[float] = []
 
     def walk(e):
         if e.func is greater:

@@ -49,6 +49,7 @@ from distill.statistics.metrics import beyond_noise
 
 CERTAINTY = ("runner_up", "chosen_share", "restarts", "restarts_with_chosen")  # of the row chosen before the refit
 QUICK = {"small": 200, "large": 400, "held_out": 400}
+Fronts = Front | Mapping[str, Front] | None  # what a search found: for all pairs, for every group of them, or nothing
 IN_A_BOX = {"small": 200, "large": 2000, "held_out": 1000}  # receivers, of some 60 senders each
 QUICK_IN_A_BOX = {"small": 60, "large": 120, "held_out": 120}
 
@@ -92,29 +93,31 @@ def cutoff_of(dataset) -> float | None:
 
 
 def finding(
-    source: Source, front: Front | None, ground: selection.Ground, messages: dict, dataset, families: bool = False
+    source: Source, front: Fronts, ground: selection.Ground, messages: dict, dataset, families: bool = False
 ) -> Finding:
     """What the refit on accelerations makes of the ``front`` of formulas searched in the force of ``source``, and of
-    those of the ``families`` of forms that fit accelerations best, where they are asked for.
+    those of the ``families`` of forms that fit accelerations best, where they are asked for. Of a source with groups
+    ``front`` holds one for each, by name.
 
     Without a front the refit starts from the fixed formulas of the control. The same for every source: who is
     compared has had the same treatment.
     """
     chain, own, units = dataset.meta.system.neighbours_only, ground.beside(source.node_terms), ground.units
-    inside = own if units == ONE else own.within(units)
+    inside, whole, read = own if units == ONE else own.within(units), None, None
     if source.groups:
-        front, starts, rows = read_by_group(source, front or {}, own, inside, messages)
-        refined = refined_by_group(source.groups, starts, rows, inside, chain, families)
-        before = front and Law(front.expr, source.node, chain, cutoff_of(dataset), own.properties)
-    elif front is None:
-        before, refined = None, selection.control(inside, chain)
-    else:
-        expr = own.canonical(sharpened(front.expr, source.force, messages, units))
-        before = Law(expr, source.node, chain, cutoff_of(dataset), own.properties)
+        fronts = front if isinstance(front, Mapping) else {}
+        whole, starts, by_group = read_by_group(source, fronts, own, inside, messages)
+        refined = refined_by_group(source.groups, starts, by_group, inside, chain, families)
+        read = None if whole is None else whole.expr
+    elif isinstance(front, Front):
+        whole, read = front, own.canonical(sharpened(front.expr, source.estimate, messages, units))
         rows = [replace(row, expr=inside.canonical(units.pair(row.expr))) for row in front.rows]
         rows = list(front.rows) if units == ONE else rows
         rows += [Row(0, 0.0, "", expr) for expr in propose(inside.fit)] if families else []
         refined = selection.refine_on_accelerations(rows, inside, chain)
+    else:
+        refined = selection.control(inside, chain)
+    before = None if read is None else Law(read, source.node, chain, cutoff_of(dataset), own.properties)
     needed, errors, dropped = node_terms.needed(refined.law, inside)
     if dropped:
         own = own.beside(tuple(needed.node))
@@ -123,7 +126,7 @@ def finding(
     errors, dropped = node_terms.of_data(errors, dropped, units)
     law, known = _examined(refined, own, dataset.arrays.get("film"))
     beside = {"standard_errors": errors, "dropped": dropped}
-    return Finding(source, front, before, refined, replace(law, cutoff=cutoff_of(dataset)), known, beside)
+    return Finding(source, whole, before, refined, replace(law, cutoff=cutoff_of(dataset)), known, beside)
 
 
 def read_by_group(
@@ -135,7 +138,7 @@ def read_by_group(
     units, starts, rows = own.units, {}, {}
     for group in (g for g in source.groups if g.name in fronts):
         front = fronts[group.name]
-        found = own.canonical(sharpened_for(group, front.expr, source.force, messages, units))
+        found = own.canonical(sharpened_for(group, front.expr, source.estimate, messages, units))
         starts[group.name], rows[group.name] = found, front.rows
         if units != ONE:
             rows[group.name] = [replace(r, expr=inside.canonical(units.pair(r.expr))) for r in front.rows]
@@ -152,7 +155,7 @@ def read_by_group(
 
 def found_by(
     source: Source,
-    front: Front | None,
+    front: Fronts,
     whole: dict,
     ground: selection.Ground,
     rest: Callable,
@@ -238,8 +241,9 @@ class Judge:
             return verdict.of_terms(law, self.whole, self.unseen, self.split)
         if self.truth is None:
             return None
-        known = {"split": self.split, "response": self.system.response}
-        return verdict.against_truth(law, self.truth, self.edges, self.true_node, self.seed, self.cutoff, **known)
+        response = None if self.system is None else self.system.response
+        about = law, self.truth, self.edges, self.true_node, self.seed, self.cutoff
+        return verdict.against_truth(*about, split=self.split, response=response)
 
     def described_truth(self) -> dict | None:
         """As ``kinds.Truth``; None where it is not known."""
@@ -249,8 +253,8 @@ class Judge:
 
     def by_data(self, main: Finding, rivals: Sequence[Finding], further: Sequence[trust.Other] = ()) -> dict:
         """What the data alone say of the law of ``main``; ``further``: laws that are no findings of this kind."""
-        errors = {"held_out": law_error(main.law, self.unseen), "network": network_error(self.unseen)}
-        refined = replace(main.refined, receivers=len(self.unseen.acc), **errors)
+        error, network = law_error(main.law, self.unseen), network_error(self.unseen)
+        refined = replace(main.refined, receivers=len(self.unseen.acc), held_out=error, network=network)
         left = self.left(main.law, main.refined)
         others = [*(self.other(one, main.law) for one in rivals), *further]
         against = [*self.against(main.law, refined.held_out, self.unseen, self.ground.held), *self.doubts]
@@ -284,7 +288,8 @@ class Judge:
     def other(self, found: Finding, than: Law) -> trust.Other:
         """A rival's law, to compare with the law ``than``."""
         with np.errstate(all="ignore"):
-            ahead = nearer(*(law_acceleration(law, self.unseen) for law in (found.law, than)), self.unseen)
+            own, others = (law_acceleration(law, self.unseen) for law in (found.law, than))
+            ahead = nearer(own, others, self.unseen)
         return trust.Other(
             found.source.label, short(found.law).removeprefix("f="), law_error(found.law, self.unseen), ahead
         )
@@ -355,13 +360,14 @@ def compose(main: Finding, rivals: Sequence[Finding], judge: Judge, further: Seq
     }
     for form in extensions.modules("law forms"):  # ``NAME``, and JSON or None: ``account``, and ``values`` without data
         content[form.NAME] = form.account(law.pair, refined.data, tuple(law.node), system)
-        content["from_messages"][form.NAME] = form.values(main.before.pair, system)
+        if main.before is not None:
+            content["from_messages"][form.NAME] = form.values(main.before.pair, system)
     return content
 
 
 def before_json(found: Finding, judge: Judge) -> dict | None:
     """The row chosen from the force of a source before any refit; None for a source without one."""
-    if found.front is None:
+    if found.front is None or found.before is None:
         return None
     told = {"why": found.front.why} | {k: found.front.info.get(k) for k in CERTAINTY}
     about = {"node": found.before.node_json(judge.dim), "verdict": judge.verdict(found.before)}

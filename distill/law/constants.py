@@ -134,7 +134,8 @@ def snap(form, symbols, values, spread, objective, score) -> np.ndarray:
     One constant a round, the most certain first; given up for a constant whose rounding costs more than
     ``COST`` of the score.
     """
-    values, held = np.array(values, dtype=float), {}
+    values = np.array(values, dtype=float)
+    held: dict[int, float] = {}
     certainty = spread / np.maximum(np.abs(values), 1e-300)
     for k in np.argsort(np.where(np.isfinite(certainty), certainty, np.inf), kind="stable"):
         number = round_number(values[k], spread[k])

@@ -24,7 +24,7 @@ from distill.formulas.tree import parametrise, with_constants, with_scales
 from distill.law.constants import round_number
 from distill.law.receivers import Receivers, law_acceleration, law_error, weights_of
 from distill.physics.law import AXES, RADIAL, Law
-from distill.physics.terms import TERMS, About, Pairs, State
+from distill.physics.terms import TERMS, About, Pairs, PairTerm, State
 from distill.physics.terms.state import DISTANCE
 from distill.physics.terms.values import is_constant, is_number, parts
 from distill.splines.blocks import Seen
@@ -92,7 +92,7 @@ class Numbers:
         edges = np.r_[data.start, len(data.unit)]
         for one in self.opened:
             centre = tuple(x[one.centre])
-            seen, start = (data.seen, edges) if TERMS[one.term].of_pair else data.frames()
+            seen, start = (data.in_motion, edges) if TERMS[one.term].of_pair else data.frames()
             kernel, weight, variable = vectors_of(one, seen, centre)
 
             def summed(values, start=start):
@@ -152,7 +152,7 @@ def _function(value) -> sp.Expr:
 def vectors_of(one: Open, seen: Seen, centre) -> tuple[np.ndarray, np.ndarray, Callable]:
     """(what multiplies the function [edge, dim], the weight of each edge in the force, its variables by name)."""
     motion, term = seen.motion, TERMS[one.term]
-    if term.of_pair:
+    if isinstance(term, PairTerm):
         pairs = Pairs(motion.unit * seen.r[:, None], seen.r, seen.ends, motion.dv, motion.t)
         pairs = pairs.displaced(centre) if term.displaced else pairs
         return term.kernel(pairs.unit, motion.dv), motion.weight, pairs.variable

@@ -51,8 +51,7 @@ def energy(f: sp.Expr, low: float, high: float) -> tuple[sp.Expr, sp.Expr]:
     ``high``.
     """
     terms = sp.Add.make_args(_expanded(f))
-    parts = {term: _primitive(term, R) for term in terms}
-    parts = {term: -part for term, part in parts.items() if part is not None}
+    parts = {term: -part for term in terms if (part := _primitive(term, R)) is not None}
     good = [t for t, part in parts.items() if t == 0 or same(-part.diff(R), t, low, high)]
     return sp.Add(*[parts[t] for t in good]), sp.Add(*[t for t in terms if t not in good])
 

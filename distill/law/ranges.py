@@ -151,8 +151,10 @@ class Ranges:
         A true force that none of the ``CONSTANT`` terms make is taken as one term. To be asked where all of the truth
         is known.
         """
-        rows = np.sqrt(np.repeat(1 / (self.typical + self.size), self.true_node.shape[1]))
-        true, left = ((v / self.state.mass[:, None]).reshape(-1) for v in (self.true_node, node - self.true_node))
+        if (force := self.true_node) is None:
+            raise ValueError("the true forces that no pair makes are not known")
+        rows = np.sqrt(np.repeat(1 / (self.typical + self.size), force.shape[1]))
+        true, left = ((v / self.state.mass[:, None]).reshape(-1) for v in (force, node - force))
         worst = None
         if true.any():
             terms = self._true_terms(true, rows)
@@ -161,7 +163,7 @@ class Ranges:
             parts = zip(np.split(off, ends), np.split(value, ends), strict=True)
             worst = float(max(np.linalg.norm(a) / np.linalg.norm(b) for a, b in parts))
             left = left - span @ off
-        extra = np.linalg.norm(left.reshape(self.true_node.shape), axis=1)
+        extra = np.linalg.norm(left.reshape(force.shape), axis=1)
         return float(np.mean(extra / (self.typical + self.size))), worst
 
     def _true_terms(self, true: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:

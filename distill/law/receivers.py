@@ -64,13 +64,20 @@ class Receivers:
         return np.add.reduceat(values, self.start, axis=0)
 
     @property
+    def in_motion(self) -> Seen:
+        """The edges with their motion; ``ValueError`` where that is not known."""
+        if self.seen is None:
+            raise ValueError("the motion of these edges is not known")
+        return self.seen
+
+    @property
     def edges(self) -> np.ndarray:
         """First edge of each receiver, and the end [receiver + 1]."""
         return np.r_[self.start, len(self.unit)]
 
     def frames(self) -> tuple[Seen, np.ndarray]:
         """One edge for every frame of every receiver, which is all that a node's terms see; where each begins."""
-        return self.seen.once(frames_of, lambda: frames_of(self.seen, self.edges))
+        return self.in_motion.once(frames_of, lambda: frames_of(self.in_motion, self.edges))
 
 
 def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
@@ -147,8 +154,8 @@ def acceleration_objective(data: Receivers, node_terms=(), size=None, inputs=Non
 
     features = {name: data.features[name] for name in inputs or data.features}
     scale = max(EXACT, noise_share(data, size))
-    options = dict(loss="soft_l1", f_scale=scale, metric="relative") | options
-    return Objective(features, project(data.acc.reshape(-1)), weights, apply, **options)
+    usual: dict = {"loss": "soft_l1", "f_scale": scale, "metric": "relative"}
+    return Objective(features, project(data.acc.reshape(-1)), weights, apply, **(usual | options))
 
 
 def weights_of(data: Receivers, size: np.ndarray) -> np.ndarray:

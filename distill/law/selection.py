@@ -400,7 +400,7 @@ def control_starts(ground: Ground) -> list[sp.Expr]:
     """
     objective = ground.fit
     r = objective.symbols[objective.names.index("r")]
-    tried = []
+    tried: list[tuple] = []
     for product, power in itertools.product(products(objective), CONTROL_SHAPES):
         expr, score = objective.fit(sp.Float(0.1) * product * r**power)
         tried.append((score, len(tried), expr))

@@ -44,6 +44,13 @@ class Source:
     cpu_seconds: float = 0.0
     groups: tuple[Group, ...] = ()
 
+    @property
+    def estimate(self) -> np.ndarray:
+        """``force``; ``ValueError`` for a source that has none."""
+        if self.force is None:
+            raise ValueError(f"{self.name} estimates no force")
+        return self.force
+
 
 def sharpened_for(group: Group | None, expr: sp.Expr, force: np.ndarray, messages: dict, units: Units = ONE) -> sp.Expr:
     """``sharpened`` on the pairs of the ``group``, whose coefficients times ``expr`` are their force; None: on all."""

@@ -79,7 +79,7 @@ def against_truth(
     if true_node_force is not None:
         extra, share = ranges.node_errors(law.node_force(ranges.state) + np.zeros_like(ranges.true_acc))
         node_error = extra if share is None else share
-        wrong = [f"node terms off by {_percent(share)}"] if (share or 0.0) > CONSTANTS else []
+        wrong = [f"node terms off by {_percent(share)}"] if share is not None and share > CONSTANTS else []
         wrong += [f"a node term too many, {_percent(extra)} of |a|"] if extra > EXTRA else []
         if wrong:
             failed["node terms"] = " and ".join(wrong)
@@ -128,9 +128,10 @@ def of_terms(law: Law, truth: Law, data: Receivers, split: str | None = None) ->
     with np.errstate(all="ignore"):
         left = np.linalg.norm(found - true, axis=1) / (typical + size)
     mean, tail = float(np.mean(left)), float(np.quantile(left, QUANTILE))
-    pick = np.unique(np.linspace(0, len(data.seen.r) - 1, SAMPLES).astype(int))
-    columns = {name: value[pick] for name, value in {**data.seen.ends, "r": data.seen.r}.items()}
-    samples, failed, told, relation = {"in": columns | {TIME: data.seen.motion.t[pick]}}, {}, [], None
+    seen = data.in_motion
+    pick = np.unique(np.linspace(0, len(seen.r) - 1, SAMPLES).astype(int))
+    columns = {name: value[pick] for name, value in {**seen.ends, "r": seen.r}.items()}
+    samples, failed, told, relation = {"in": columns | {TIME: seen.motion.t[pick]}}, {}, [], None
     for name, function in truth.pair_functions.items():
         own = law.pair_functions.get(name)
         if own is None or is_nothing(own) != is_nothing(function):
@@ -302,6 +303,6 @@ def describe_truth(system, truth, whole: Law | None = None) -> dict:
     if isinstance(truth, sp.Expr):
         told = {"text": to_text(truth), "latex": to_latex(truth), "complexity": complexity(truth)}
         return told | Law(truth, properties=system.properties).cases_json() | about
-    if truth is None:
+    if truth is None and whole is not None:
         return whole.equation() | {"complexity": None} | about
     return {"text": "-dV/dr of the potential simulated", "latex": r"-\frac{dV}{dr}", "complexity": None} | about

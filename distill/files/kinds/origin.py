@@ -39,11 +39,11 @@ class Made(Record):
         return self.inputs[name].sha256 if name in self.inputs else None
 
 
-def kinds_of(stage: str) -> list[type[Made]]:
+def kinds_of(stage: str | None) -> list[type[Made]]:
     """What the files are that ``stage`` writes; none for what is no hand-off."""
     return [kind for kind in Made.__subclasses__() if stage in (kind.STAGE, *kind.ALSO)]
 
 
-def format_of(stage: str) -> int:
+def format_of(stage: str | None) -> int:
     """The format of the file that ends ``stage``; 1 for what is no hand-off."""
     return max((kind.FORMAT for kind in kinds_of(stage)), default=1)

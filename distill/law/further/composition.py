@@ -9,7 +9,7 @@ motion is alike everywhere: where splines have several of these, each is tried a
 they predict better.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -50,11 +50,11 @@ def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units 
     accelerations; ``units`` to look for formulas in.
     """
     whole, others = (law, further), [alone(law, own, further, ground) for own in _resting(law, further, ground)]
-    best, least = None, np.inf
+    best, least = law, np.inf
     for base, some in (*others, whole) if len(others) > 1 else (whole, *others):
         found = _composed(base, some, ground, units)
         error = law_error(found, ground.held)
-        if best is None or error * LOST < least:
+        if error * LOST < least:
             best, least = found, error
         if least <= ground.check.tiny:
             break
@@ -106,7 +106,8 @@ def _replaced(law: Law, rest: Law, own: sp.Expr, slot: OfPairs, ground: Ground, 
     for form in forms:
         expr = of_units(form, name, units, ground.canonical)
         trial = fitted(slot.put(rest, expr), ground.many, ground.held)
-        simpler = complexity(expr) < complexity(slot.taken(law)[1]) and as_good(trial, law, ground, LOST)
+        now = slot.taken(law)
+        simpler = now is not None and complexity(expr) < complexity(now[1]) and as_good(trial, law, ground, LOST)
         if simpler or law_error(trial, ground.held) * LOST < law_error(law, ground.held):
             law = trial
     return without_unsure(law, ground)
@@ -130,10 +131,10 @@ def _resting(law: Law, further: Sequence[Further], ground: Ground) -> list[list]
     if PLACE in over and POINT not in over and ground.dim > 1:
         data = ground.many
         left = (data.acc - law_acceleration(law, data)) * data.state.mass[:, None]
-        left = left - sum(one.force_of(data.seen, data.edges) for one in further if not _kind(one))
-        motion, degree = data.seen.motion, np.diff(np.r_[data.start, len(data.unit)])
+        left = left - _force_of((one for one in further if not _kind(one)), data)
+        motion, degree = data.in_motion.motion, np.diff(np.r_[data.start, len(data.unit)])
         around = about_point(motion, data.sum(motion.share[:, None] * motion.pos), left, degree)
-        kinds["central", POINT] = [of_typical_size(around, data.seen).finer()]
+        kinds["central", POINT] = [of_typical_size(around, data.in_motion).finer()]
     return list(kinds.values()) if len(kinds) > 1 or POINT in over else []
 
 
@@ -151,10 +152,10 @@ def alone(law: Law, own: Sequence, further: Sequence[Further], ground: Ground) -
     def rows(data: Receivers) -> tuple[np.ndarray, np.ndarray]:
         """(columns [residual, column], accelerations that are left [residual]), weighted."""
         mass = data.state.mass[:, None]
-        left = (
-            data.acc - law_acceleration(law, data) - sum(one.force_of(data.seen, data.edges) / mass for one in others)
-        )
-        curves = np.concatenate([columns_of(block, data.seen, data.edges) for block in own], 2) / mass[:, :, None]
+        seen, edges = data.in_motion, data.edges
+        made = sum((one.force_of(seen, edges) / mass for one in others), np.zeros(data.acc.shape))
+        left = data.acc - law_acceleration(law, data) - made
+        curves = np.concatenate([columns_of(block, seen, edges) for block in own], 2) / mass[:, :, None]
         columns = np.hstack([curves.reshape(-1, width), node_design(data.state, uniform)])
         weight = np.repeat(weights_of(data, np.linalg.norm(data.acc, axis=1)), ground.dim)
         return columns * weight[:, None], left.reshape(-1) * weight
@@ -182,7 +183,7 @@ def in_units(law: Law, units: Units) -> Law:
 
 def _units_of_variables(units: Units) -> dict[str, float]:
     length = units.of.get(RADIUS, 1.0)
-    return units.of | {DISTANCE: length, TIME: length / units.speed}
+    return {**units.of, DISTANCE: length, TIME: length / units.speed}
 
 
 def per_units(expr: sp.Expr, name: str, units: Units) -> sp.Expr:
@@ -231,7 +232,7 @@ def with_formulas(law: Law, places: Sequence[Slot], made: dict, ground: Ground) 
             seen = list(zip(sets, left, strict=True))
             if (felt := _felt(*made[slot.name][:2])) is not None:
                 seen[0] = sets[1].subset(felt), left[1][felt]
-            view = ground.viewed(lambda _, k, s=slot, of=seen: s.view(of[k][0], law, of[k][1]), _inputs(slot, sets[1]))
+            view = ground.viewed(_as_seen(slot, law, seen), _inputs(slot, sets[1]))
             if last:
                 expr = found[slot.name]
             else:
@@ -246,6 +247,13 @@ def with_formulas(law: Law, places: Sequence[Slot], made: dict, ground: Ground) 
     for slot in places:
         law = slot.put(law, found[slot.name])
     return law
+
+
+def _as_seen(slot: Slot, law: Law, sets: Sequence[tuple]) -> Callable[[Receivers, int], Receivers]:
+    """``sets`` as the term of ``slot`` sees them, each with what is left for it [receiver, dim], for
+    ``Ground.viewed``.
+    """
+    return lambda _, k: slot.view(sets[k][0], law, sets[k][1])
 
 
 def _felt(few: np.ndarray, many: np.ndarray) -> np.ndarray | None:
@@ -264,13 +272,18 @@ def _felt(few: np.ndarray, many: np.ndarray) -> np.ndarray | None:
 
 def _inputs(slot: Slot, data: Receivers) -> list[str]:
     """What the function may depend on, but for what does not vary."""
-    found = slot.features(data.seen)
+    found = slot.features(data.in_motion)
     return [name for name, value in found.items() if np.ptp(value) > 0] or list(found)[:1]
+
+
+def _force_of(some: Iterable[Further], data: Receivers) -> np.ndarray:
+    """The force of all of them together [receiver, dim]."""
+    return sum((one.force_of(data.in_motion, data.edges) for one in some), np.zeros(data.acc.shape))
 
 
 def _by_splines(slot: Slot, further: Sequence[Further], data: Receivers) -> np.ndarray:
     """Accelerations [receiver, dim] by the splines that the formula of ``slot`` will stand for."""
-    force = sum(one.force_of(data.seen, data.edges) for one in further if slot.stands_for(one.block))
+    force = _force_of((one for one in further if slot.stands_for(one.block)), data)
     if isinstance(slot, OfAxis):
         force = force * np.eye(slot.dim)[slot.axis]
     return force / data.state.mass[:, None]

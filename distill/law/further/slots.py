@@ -17,7 +17,7 @@ from distill.law.further.starts import RADIUS, polynomials, walls, waves
 from distill.law.receivers import Receivers
 from distill.law.selection import Ground, control_starts
 from distill.physics.law import AXES, Law
-from distill.physics.terms import TERMS, About, Pairs
+from distill.physics.terms import About, Pairs, node_term, pair_term
 from distill.physics.terms.state import DISTANCE, SPEED, TIME
 from distill.splines import blocks
 from distill.splines.blocks import DisplacedBlock, Modulated, NodeBlock, PairBlock, Seen
@@ -60,7 +60,7 @@ class Slot:
 
     def view(self, data: Receivers, law: Law, left: np.ndarray) -> Receivers:
         """``data`` as this term sees it, with the accelerations ``left`` for it."""
-        return replace(data, features=self.features(data.seen), unit=self.vectors(data.seen, law), acc=left)
+        return replace(data, features=self.features(data.in_motion), unit=self.vectors(data.in_motion, law), acc=left)
 
 
 @dataclass
@@ -87,7 +87,7 @@ class OfPairs(Slot):
         return {k: v for k, v in seen.ends.items() if k in variables(self.properties)} | {RADIUS: seen.r}
 
     def vectors(self, seen, law):
-        return TERMS[self.name].kernel(seen.motion.unit, seen.motion.dv) * seen.motion.weight[:, None]
+        return pair_term(self.name).kernel(seen.motion.unit, seen.motion.dv) * seen.motion.weight[:, None]
 
     def put(self, law, expr):
         return replace(law, pairs=law.pairs | {self.name: expr})
@@ -137,7 +137,7 @@ class FromDisplaced(OfPairs):
         return super().features(seen) | {RADIUS: self._pairs(seen).r}
 
     def vectors(self, seen, law):
-        return TERMS[self.name].kernel(self._pairs(seen).unit, None) * seen.motion.weight[:, None]
+        return pair_term(self.name).kernel(self._pairs(seen).unit, None) * seen.motion.weight[:, None]
 
     def put(self, law, expr):
         return replace(law, pairs=law.pairs | {self.name: About(self.centre, _called(expr, DISTANCE))})
@@ -165,7 +165,7 @@ class OfNode(Slot):
 
     def along(self, seen: Seen, value: np.ndarray, centre=()) -> np.ndarray:
         motion = seen.motion
-        return TERMS[self.block.term].kernel(motion.pos, motion.vel, value, centre) * motion.share[:, None]
+        return node_term(self.block.term).kernel(motion.pos, motion.vel, value, centre) * motion.share[:, None]
 
 
 class Drag(OfNode):
@@ -190,12 +190,11 @@ class Gyration(OfNode):
 
     axis: tuple[float, ...]
 
+    def __post_init__(self):
+        self.name = GYRATION[self.block.by]
+
     def stands_for(self, block):
         return block is self.block
-
-    @property
-    def name(self):
-        return GYRATION[self.block.by]
 
     def features(self, seen):
         return {RADIUS: seen.r}
@@ -205,7 +204,7 @@ class Gyration(OfNode):
         return self.along(seen, np.array(self.axis)) * factor[:, None]
 
     def put(self, law, expr):
-        return replace(law, node=law.node | {self.name: TERMS[self.name].value(float(expr) * np.array(self.axis))})
+        return replace(law, node=law.node | {self.name: node_term(self.name).value(float(expr) * np.array(self.axis))})
 
     def starts(self, ground):
         return [sp.Float(1.0)]
@@ -227,7 +226,7 @@ class AboutPoint(OfNode):
 
     def vectors(self, seen, law):
         motion = seen.motion
-        return TERMS["central"].kernel(motion.pos, motion.vel, np.ones(1), self.centre) * motion.share[:, None]
+        return node_term("central").kernel(motion.pos, motion.vel, np.ones(1), self.centre) * motion.share[:, None]
 
     def put(self, law, expr):
         return replace(law, node=law.node | {"central": About(self.centre, _value(_called(expr, DISTANCE)))})
@@ -243,13 +242,12 @@ class OfAxis(OfNode):
     axis: int
     dim: int
 
+    def __post_init__(self):
+        self.name = f"{self.term}, {AXES[self.axis]}"
+
     @property
     def term(self) -> str:
         raise NotImplementedError
-
-    @property
-    def name(self):
-        return f"{self.term}, {AXES[self.axis]}"
 
     def vectors(self, seen, law):
         return self.along(seen, np.eye(self.dim)[self.axis])
@@ -294,9 +292,10 @@ class Drive(OfAxis):
         return super().vectors(seen, law) * factor
 
     def put(self, law, expr):
-        if self.term in UNIFORM.values():
+        by = self.block.by
+        if by is None or self.term in UNIFORM.values():
             return super().put(law, expr)
-        return super().put(law, expr * symbols_for(property_named(self.block.by).variables[:1])[0])
+        return super().put(law, expr * symbols_for(property_named(by).variables[:1])[0])
 
     def starts(self, ground):
         return waves(ground)

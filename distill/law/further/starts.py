@@ -20,7 +20,8 @@ def waves(ground: Ground) -> list:
     t, at = objective.symbols[0], objective.columns[0]
     times = np.unique(at)
     span, step = float(np.ptp(times)), float(np.median(np.diff(times)))
-    y, best = objective.weights * objective.target, (np.inf,)
+    y = objective.weights * objective.target
+    best: tuple[float, ...] = (np.inf,)
     for w in np.linspace(0.5 * np.pi / span, 0.9 * np.pi / step, FREQUENCIES):
         columns = np.stack([np.ones_like(at), np.cos(w * at), np.sin(w * at)], 1)
         design = objective.weights[:, None] * objective.apply(columns)

@@ -30,7 +30,8 @@ def trimmed(law: Law, ground: Ground) -> Law:
     """
     few, _, held = ground.sets
     for name in (*law.pairs, *law.node):
-        less = replace(law, **{k: {n: v for n, v in getattr(law, k).items() if n != name} for k in ("pairs", "node")})
+        pairs, node = ({n: v for n, v in some.items() if n != name} for some in (law.pairs, law.node))
+        less = replace(law, pairs=pairs, node=node)
         # a uniform force beside a trap is a trap about another point: constants move far
         if as_good(less, law, ground, LOST) or as_good(less := fitted(less, few, held), law, ground, LOST):
             law = less
@@ -41,7 +42,7 @@ def trimmed(law: Law, ground: Ground) -> Law:
             continue
         own = replace(numbers, opened=[one]).accelerations(before, few)[0]
         left = few.acc - numbers.accelerations(before, few)[0] + own
-        kernel, weight, variable = vectors_of(one, few.seen, tuple(before[one.centre]))
+        kernel, weight, variable = vectors_of(one, few.in_motion, tuple(before[one.centre]))
         view = replace(few, features={n: variable(n) for n in one.names}, unit=kernel * weight[:, None], acc=left)
         objective = acceleration_objective(view, size=np.linalg.norm(few.acc, axis=1))
         shorter = ground.canonical(prune(ground.canonical(expr), objective)[0])

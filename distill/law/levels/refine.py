@@ -84,7 +84,7 @@ def _account(law: Law, told: Mapping, ground: Ground, seconds: float) -> Refined
     return Refined(law, held, network, len(ground.held.acc), [whole], 0, why, None, share, ground.many, seconds)
 
 
-def _view(ground: Ground, group: Group, others: Sequence[np.ndarray]) -> Ground:
+def _view(ground: Ground, group: Group, others: Sequence[np.ndarray | float]) -> Ground:
     """The accelerations that the others leave, of which each edge has as much as the group's coefficient says; of
     the receivers of one such edge at least.
     """

@@ -47,7 +47,7 @@ def clues(scene: Scene, law: np.ndarray, left: np.ndarray) -> dict[str, list[tup
         OF_TRIANGLES: _triangles(scene),
         OF_A_SOURCE: _one_place(scene, left),
     }
-    out = {name: [({}, np.stack(fields, -1))] for name, fields in made.items() if len(fields)}
+    out: dict[str, list] = {name: [({}, np.stack(fields, -1))] for name, fields in made.items() if len(fields)}
     past = [({"lag": lag * scene.pace}, np.stack(_past(scene, lag), -1)) for lag in _lags(scene)]
     return out | ({OF_PAST: past} if past else {})
 
@@ -204,16 +204,14 @@ def _triangles(scene: Scene) -> list[np.ndarray]:
     near = order[first[groups][:, None] + np.minimum(np.arange(corners), count[groups][:, None] - 1)]
     there = np.arange(corners) < count[groups][:, None]
     row, size, side = scene.receiver[near[:, 0]], SIDES**3, _knots(r)
-    edge, column, value = [], [], []
+    found: list[tuple] = []  # (edge, column, what it counts there)
     for a, b in itertools.permutations(range(corners), 2):
         both = there[:, a] & there[:, b]
         j, k = near[both, a], near[both, b]
         third = np.linalg.norm(dx[j] - dx[k], axis=1)
         for (p, wp), (q, wq), (s, ws) in itertools.product(side(r[j]), side(r[k]), side(third)):
-            edge.append(j)
-            column.append(row[both] * size + (p * SIDES + q) * SIDES + s)
-            value.append(wp * wq * ws * weight[j])
-    edge, column, value = map(np.concatenate, (edge, column, value))
+            found.append((j, row[both] * size + (p * SIDES + q) * SIDES + s, wp * wq * ws * weight[j]))
+    edge, column, value = map(np.concatenate, zip(*found, strict=True))
     strengths = [np.ones(len(r)), *(own * other for own, other in _ends(scene))]
     sums = [
         [np.bincount(column, (value * (strength * along)[edge]), len(scene.acc) * size) for along in scene.unit.T]
@@ -258,6 +256,8 @@ def _lags(scene: Scene) -> list[int]:
 
 def _past(scene: Scene, lag: int) -> list[np.ndarray]:
     """What central forces change by if they come from where the other was ``lag`` frames ago."""
+    if scene.past is None:
+        return []
     dx = scene.past(lag)
     r = np.linalg.norm(dx, axis=1)
     there = np.isfinite(r) & (r > 0)

@@ -70,7 +70,7 @@ def structure(law: Law, scene: Scene, fitted_on: int | None = None) -> dict:
     design = tangent(law, scene, found) * weight[:, None, None]
     u, shifted = without(u, design)
     count, numbers = design.shape[-1], u.size
-    tests = {}
+    tests: dict[str, dict] = {}
     if shifted > OTHER_CONSTANTS * count * (1 / numbers + 1 / (fitted_on or numbers)):
         tests["its own terms, with other constants"] = {"z": None, "r2": shifted}
     if (u**2).sum() > 0:
@@ -160,9 +160,9 @@ def tangent(law: Law, scene: Scene, found: np.ndarray) -> np.ndarray:
             continue
         for one in np.atleast_2d(np.eye(np.size(value))):
             change = step * (np.max(np.abs(value)) or 1.0)
-            moved = law.node | {name: value + change * (one if np.ndim(value) else one[0])}
+            node = law.node | {name: value + change * (one if np.ndim(value) else one[0])}
             with np.errstate(all="ignore"):
-                columns.append((scene.predict(replace(law, node=moved)) - found) / change)
+                columns.append((scene.predict(replace(law, node=node)) - found) / change)
     kept = [c for c in columns if np.isfinite(c).all() and np.any(c != 0)]
     return np.stack(kept, -1) if kept else np.empty((*found.shape, 0))
 
@@ -203,7 +203,8 @@ def lasting(u: np.ndarray) -> dict | None:
     ``error``; ``lasts``: whether, over any of ``BLOCKS``, the sum of neighbouring blocks' products is significant and
     their correlation material. None where there are no neighbouring frames.
     """
-    frames, out = u.shape[1], None
+    frames = u.shape[1]
+    out: dict | None = None
     for length in BLOCKS:
         count = frames // length
         if count < (2 if length == 1 else 4):

@@ -17,7 +17,7 @@ from distill.physics.terms.state import Pairs, State, direction
 from distill.physics.terms.values import About, Given
 
 __all__ = ["About", "CONSTANT", "ELIMINATION", "Given", "NODE", "PAIR", "PairTerm", "Pairs", "State", "TERMS", "Term"]
-__all__ += ["direction", "force", "pair_force"]
+__all__ += ["direction", "force", "node_term", "pair_force", "pair_term"]
 
 TERMS: dict[str, Term | PairTerm] = {t.name: t for t in (*pair.ENTRIES, *node.ENTRIES)}
 PAIR = tuple(name for name, term in TERMS.items() if term.of_pair)
@@ -25,6 +25,20 @@ NODE = tuple(name for name, term in TERMS.items() if not term.of_pair)
 # those that a read-out tries, with numbers for values, and the order in which it tries to do without
 CONSTANT = tuple(name for name in NODE if TERMS[name].dropped is not None)
 ELIMINATION = tuple(sorted(CONSTANT, key=lambda name: TERMS[name].dropped))
+
+
+def pair_term(name: str) -> PairTerm:
+    """The pair's term of that name; ``KeyError`` where there is none."""
+    if not isinstance(term := TERMS[name], PairTerm):
+        raise KeyError(name)
+    return term
+
+
+def node_term(name: str) -> Term:
+    """The node's term of that name; ``KeyError`` where there is none."""
+    if not isinstance(term := TERMS[name], Term):
+        raise KeyError(name)
+    return term
 
 
 def force(values: dict, state: State) -> np.ndarray:
