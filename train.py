@@ -85,7 +85,9 @@ def parse(argv):
     add("--stack", choices=("auto", "on", "off"), default="auto", help=what)
     what = "on a GPU, record a training step once and replay it (a CUDA graph; experimental)"
     add("--capture", action=switch, default=True, help=what)
-    add("--wandb", action="store_true", help="log to Weights & Biases (pip install wandb)")
+    what = "(docs/method.md#following-a-training)"
+    add("--wandb", action="store_true", help=f"log to Weights & Biases: pip install wandb {what}")
+    add("--track", action="store_true", help="log to trackio on this machine: pip install -r requirements-track.txt")
     add_run_flags(parser, "seed of weights, batches and noise; several: a run each", seeds=True)
     return parser.parse_args(argv)
 

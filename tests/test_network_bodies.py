@@ -150,10 +150,10 @@ def test_resumed_and_stacked_runs_end_as_they_would_alone(folder):  # noqa: F811
     data = world(folder / "w.npz", values(rng), np.ones(BODIES))
     asked, options = {"unknown": ["mass", "strength"], "latent": 1}, {"epochs": 3}
 
-    class Stop:
-        def log(self, row, step):
-            if step == 10:
-                raise KeyboardInterrupt
+    def stop(shown):
+        if cut.step == 10:
+            raise KeyboardInterrupt
+        return {}
 
     options |= {"checkpoint": folder / "checkpoint.safetensors"}
     whole = trainer(data, asked, **options)
@@ -162,7 +162,7 @@ def test_resumed_and_stacked_runs_end_as_they_would_alone(folder):  # noqa: F811
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("distill.network.training.CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
-            fit([cut], log=Stop())
+            fit([cut], watch=stop)
     again = trainer(data, asked, **options)
     again.restore()
     assert 0 < again.step < again.total

@@ -130,7 +130,7 @@ def _record(content: dict) -> Record | None:
     return None
 
 
-IGNORED_ARGUMENTS = ("overwrite", "threads", "resume", "device", "wandb", "stack", "capture")
+IGNORED_ARGUMENTS = ("overwrite", "threads", "resume", "device", "wandb", "track", "stack", "capture")
 
 
 def _flat(arguments: dict) -> dict:

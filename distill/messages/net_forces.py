@@ -13,6 +13,7 @@ from distill.files.properties import of_receivers
 from distill.physics.terms import CONSTANT, ELIMINATION, TERMS, State
 from distill.statistics.metrics import spans_decades, typical_size
 
+ROUNDS = 8  # of weights, until sums of absolute values are least
 NEGLIGIBLE = 1e-4  # relative error of a read-out that no term is worth keeping for
 
 
@@ -94,15 +95,25 @@ def net_force(messages: dict, nodes: Nodes, key: str = "acc_pred_i") -> np.ndarr
     return messages["mass_i"][nodes.first].astype(float)[:, None] * messages[key][nodes.first]
 
 
+def bodies_of(messages: dict, nodes: Nodes) -> np.ndarray:
+    """Which particle of which trajectory every receiver is [2, node]."""
+    return np.stack([messages[k][nodes.first] for k in ("trajectory", "receiver")])
+
+
 def typical_sizes(messages: dict, nodes: Nodes, values: np.ndarray):
-    """The c of relative errors |dT| / (c + |T|) of ``values`` [node, dim]: the typical |T|. Where masses span many
-    decades, and with them |T|, it is that of each body, [node]: the median |T| of that particle in its trajectory.
+    """``sizes_by_body`` of the receivers of a messages file."""
+    return sizes_by_body(values, messages["mass_i"][nodes.first].astype(float), bodies_of(messages, nodes))
+
+
+def sizes_by_body(values: np.ndarray, mass: np.ndarray, body: np.ndarray):
+    """The c of relative errors |dT| / (c + |T|) of ``values`` [node, dim]: the typical |T|. Where masses [node] span
+    many decades, and with them |T|, it is that of each ``body`` [2, node], [node]: the median |T| of that particle in
+    its trajectory.
     """
     size = np.linalg.norm(values, axis=1)
     typical = typical_size(size)
-    if not spans_decades(messages["mass_i"][nodes.first].astype(float)):
+    if not spans_decades(mass):
         return typical
-    body = np.stack([messages[k][nodes.first] for k in ("trajectory", "receiver")])
     _, number, count = np.unique(body, axis=1, return_inverse=True, return_counts=True)
     number = number.reshape(-1)
     order = np.lexsort([size, number])
@@ -124,8 +135,9 @@ def drop_terms(fit, found, error, negligible=NEGLIGIBLE) -> tuple[np.ndarray, fl
     return found, error, tuple(terms)
 
 
-def ridge(design, target, c):
-    """Columns of W minimising sum |T - design W| / (c + |T|), by reweighted ridge regression (strength 1e-8).
+def ridge(design, target, c, rounds: int = ROUNDS):
+    """Columns of W minimising sum |T - design W| / (c + |T|), by reweighted ridge regression (strength 1e-8), weighted
+    anew so many ``rounds``.
 
     ``c``: a number, or [row].
     """
@@ -135,7 +147,7 @@ def ridge(design, target, c):
     scale = np.sqrt((design**2 * weight[:, None]).sum(0))
     scale[scale == 0] = 1.0
     x = design / scale
-    for _ in range(8):
+    for _ in range(rounds):
         gram = (x * weight[:, None]).T @ x
         gram[np.diag_indices_from(gram)] += 1e-8 * np.trace(gram) / len(gram)
         w = np.linalg.solve(gram, (x * weight[:, None]).T @ target)

@@ -24,15 +24,16 @@ import numpy as np
 from distill.files.properties import of_edges, of_receivers
 from distill.messages import roles
 from distill.messages.gauges import ACCELERATION, Gauge, gauge_named, gauges
+from distill.messages.linear import Sums
 from distill.messages.net_forces import (
     NEGLIGIBLE,
     Nodes,
+    bodies_of,
     drop_terms,
     net_force,
     node_columns,
     nodes_of,
     relative_l1,
-    ridge,
     state_of,
     terms_alone,
     terms_by_third_law,
@@ -193,12 +194,11 @@ def read_out(
     """The read-out of pair forces that the data favour, linear in the messages or by the Jacobian; no pair force seen.
 
     Linear: weighted ridge (weights towards the mean relative L1 error, ridge 1e-8 on scaled columns) of all
-    active components on the network's net forces of 80 % of the particles, gauge by the error on the rest. Errors are
-    those of accelerations, which networks learn: T = F is divided by m_i, or light bodies would not count. Beside the
-    messages stand the node terms (drag, fields), so that they stay out of the pair force; those that the
-    held-out error does not miss are dropped. Messages with ``acc_share`` have the Jacobian's force as a further
-    candidate: where the messages are forces up to a mixture (``antisymmetric`` and a linear node), only if the linear
-    read-out loses more of the network's predictions than those are wrong by, ``network`` (its error when it was
+    active components on the network's net forces of 80 % of the particles, gauge by the error on the rest
+    (``linear.Sums``). Beside the messages stand the node terms (drag, fields), so that they stay out of the pair force;
+    those that the held-out error does not miss are dropped. Messages with ``acc_share`` have the Jacobian's force as a
+    further candidate: where the messages are forces up to a mixture (``antisymmetric`` and a linear node), only if the
+    linear read-out loses more of the network's predictions than those are wrong by, ``network`` (its error when it was
     trained; ``ACCURATE`` if not known), so that it is clearly worse than they are. ``_better`` says how one is taken.
     ``doubted``: assumptions that were switched off (``MessagesRecord``): without the third law nothing is
     antisymmetrised. Fitted on trajectories of its own (``roles``), which ``seed`` draws. Raises ``UserError`` if the
@@ -217,14 +217,10 @@ def read_out(
     held_out = np.random.default_rng(seed).random(len(acc)) < 0.2
 
     state, distinct = state_of(messages, nodes.first), distinct_gauges(messages)
+    sums = Sums(summed, acc, state, bodies_of(messages, nodes), held_out)
 
     def fit(gauge, terms):
-        factor, scale = _scaled(gauge, distinct, state)
-        design = np.hstack([summed * scale, node_columns(state, factor, terms)])
-        target = acc * factor[:, None]
-        c = typical_sizes(messages, nodes, target) * np.ones(len(target))
-        weights = ridge(design[~held_out], target[~held_out], c[~held_out])
-        return weights, relative_l1(design[held_out] @ weights, target[held_out], c[held_out])
+        return sums.fit(distinct[gauge], terms)
 
     fits = {g: fit(g, CONSTANT) for g in distinct}
     errors = {g: error for g, (_, error) in fits.items()}
@@ -248,13 +244,6 @@ def read_out(
         other = replace(other, node_terms=terms, node_weights=node_weights)
     other.antisymmetrise = third_law
     return _better(linear, other, messages, nodes, held_out)
-
-
-def _scaled(gauge: str, distinct: dict, state) -> tuple[np.ndarray, np.ndarray]:
-    """T / a [node] and the factor [node, 1] of the messages, both in units where T = F is an acceleration."""
-    unit = 1.0 if gauge == ACCELERATION.name else state.mass
-    scale = (np.ones_like(state.mass) / unit)[:, None]
-    return distinct[gauge].from_force(state.mass, state.properties) * scale[:, 0], scale
 
 
 def _by_jacobian(messages: dict, nodes: Nodes, alone: float | None = None) -> ReadOut:

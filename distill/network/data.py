@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -97,6 +98,7 @@ class TrainingData:
     ``models.ModelConfig`` has to know of the data.
     ``typical``, ``typical_val`` [graph, particle]: its particle's median |a| along the trajectory, and the
     ``powers`` that gates start from (``first_powers``), where masses are wide.
+    ``trajectory``, ``trajectory_val`` [graph]: numbers of the trajectories that graphs are of.
     ``who``, ``who_val`` [graph, particle]: numbers of bodies, where properties of them are unknown.
     """
 
@@ -109,11 +111,33 @@ class TrainingData:
     rank_most: int
     edges_a_frame: float | None
     told: dict
+    trajectory: np.ndarray
+    trajectory_val: np.ndarray
     typical: Tensor | None = None
     typical_val: Tensor | None = None
     powers: tuple[list[float], list[float]] | None = None
     who: Tensor | None = None
     who_val: Tensor | None = None
+
+    @property
+    def splits(self) -> tuple["Graphs", "Graphs"]:
+        """Graphs of training and of validation."""
+        return (
+            Graphs(self.x, self.labels[0], self.edges, self.trajectory, self.who),
+            Graphs(self.x_val, self.labels_val, self.edges_val, self.trajectory_val, self.who_val),
+        )
+
+
+class Graphs(NamedTuple):
+    """Those of a split: node features ``x`` [graph, particle, column], ``labels``, ``edges``, numbers of their
+    trajectories [graph], and of bodies ``who`` [graph, particle], where properties of these are unknown.
+    """
+
+    x: Tensor
+    labels: Labels
+    edges: EdgeSource
+    trajectory: np.ndarray
+    who: Tensor | None
 
 
 def load(
@@ -147,7 +171,8 @@ def load(
     if labels.omega is not None:
         a_frame = labels.across * (a_frame or edges.count(np.arange(len(graphs))) / len(graphs))
     finer = finer_than(labels, dataset, graphs, device, scales.output)
-    data = TrainingData(x, x_val, [labels, *finer], labels_val, edges, edges_val, rank_most, a_frame, told)
+    of = (numbers // dataset.pos.shape[1] for numbers in (graphs, graphs_val))
+    data = TrainingData(x, x_val, [labels, *finer], labels_val, edges, edges_val, rank_most, a_frame, told, *of)
     if number is not None:
         rows = (torch.as_tensor(number[g // dataset.pos.shape[1]].astype(np.int64)) for g in (graphs, graphs_val))
         data.who, data.who_val = (row.to(device) for row in rows)

@@ -6,7 +6,7 @@ it predicts every frame of a stretch once, and all the windows in it are combine
 acceleration is a window of one frame, and a stretch of one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -116,6 +116,25 @@ class Labels:
 
     # ------------------------------------------------------------ all of them
 
+    def some(self, graphs: Tensor) -> "Labels":
+        """Those of ``graphs`` [graph], whole trajectories where they are of windows."""
+        tables = {name: values[graphs] for name, values in self._tables().items()}
+        return replace(self, **tables)
+
+    def windows(self) -> Tensor:
+        """The graphs [row] that the windows of ``whole`` begin with: some of all, which overlap; known accelerations
+        are windows of one frame.
+        """
+        step = max(1, self.across // ALL_OF_THEM)
+        start = torch.arange(0, self.frames - self.across + 1, step, device=self.acc.device)
+        return (torch.arange(0, len(self.acc), self.frames, device=self.acc.device)[:, None] + start).flatten()
+
+    def means(self, values: Tensor) -> Tensor:
+        """Of ``values`` [graph, particle, column] the weighted means [row, particle, column] over each of the
+        ``windows``.
+        """
+        return values if self.omega is None else self._sums(values, self.windows(), self.omega)
+
     def whole(self, pred: Tensor, **beside: Tensor) -> dict[str, Tensor]:
         """All labels by name as ``combine`` has them of predictions [graph, particle, dim] of all graphs, and tables
         ``beside`` [graph, particle] like theirs. Of windows, which overlap, some; those are not there of which frames
@@ -124,12 +143,9 @@ class Labels:
         tables = self._tables() | beside
         if self.omega is None:
             return tables | {"pred": pred}
-        step = max(1, self.across // ALL_OF_THEM)
-        start = torch.arange(0, self.frames - self.across + 1, step, device=pred.device)
-        first = (torch.arange(0, len(pred), self.frames, device=pred.device)[:, None] + start).flatten()
+        first = self.windows()
         out = {name: values[first] for name, values in tables.items() if name not in ("omega", "between")}
-        parts = first.split(AT_ONCE)
-        found, rest = (torch.cat([self._sums(pred, part, w) for part in parts]) for w in (self.omega, self.between))
+        found, rest = (self._sums(pred, first, w) for w in (self.omega, self.between))
         noise, size = with_missed(out["noise"], rest), out["acc"].norm(dim=-1)
         most = out["noise"].square() + (RESOLVED * (size + size[out["there"] > 0].median())).square()
         resolved = rest.square().mean(-1) <= most
@@ -138,6 +154,10 @@ class Labels:
         return out | {"pred": found, "noise": noise}
 
     def _sums(self, pred: Tensor, first: Tensor, weights: Tensor) -> Tensor:
+        """Of [graph, particle, column] over the windows that begin with the graphs ``first`` [row]."""
+        return torch.cat([self._sum(pred, part, weights) for part in first.split(AT_ONCE)])
+
+    def _sum(self, pred: Tensor, first: Tensor, weights: Tensor) -> Tensor:
         of_frames = pred[first[:, None] + torch.arange(self.across, device=pred.device)]
         if weights.dim() == 1:
             return torch.einsum("k,wknd->wnd", weights, of_frames)

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -387,10 +388,11 @@ class Trainer:
             raise UserError(f"{relative(self.checkpoint)} does not fit this run ({exc})", fix) from None
 
 
-def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
+def fit(members: list[Trainer], capture: bool = True, watch: Callable[[bool], dict] | None = None) -> None:
     """Train to the end, several runs as one stack; Ctrl-C and SIGTERM keep checkpoints and raise ``KeyboardInterrupt``.
 
-    The members have to be at the same step, new or restored. ``log`` takes the rows of a single run's history.
+    The members have to be at the same step, new or restored. ``watch`` is called when the members have a further row of
+    their history, with whether a progress bar is shown, and returns what that says beside losses.
     """
     first, asked = members[0], []
     stepper = Stepper(members, capture)
@@ -415,10 +417,8 @@ def fit(members: list[Trainer], capture: bool = True, log=None) -> None:
                     member.history.append(member.evaluate(*pair))
                 last = first.step
                 stepper.sums.zero_()
-                row = first.history[-1]
-                bar.set_postfix(loss=f"{row['train_loss']:.3g}", mae=f"{row['validation_mae']:.3g}")
-                if log:
-                    log.log(row, step=first.step)
+                row, beside = first.history[-1], watch(not bar.disable) if watch else {}
+                bar.set_postfix(loss=f"{row['train_loss']:.3g}", mae=f"{row['validation_mae']:.3g}", **beside)
             share = (time.process_time() - cpu) / len(members)
             for member, before in zip(members, since, strict=True):
                 member.cpu_seconds = before + share

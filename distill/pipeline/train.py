@@ -26,12 +26,13 @@ from distill.network.recipes import (
 )
 from distill.network.variants import VARIANTS
 from distill.pipeline import unknowns
-from distill.shell import paths
+from distill.shell import paths, trackers
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
 from distill.shell.processes import alone
 from distill.shell.stage import Done, Stage, warn
 from distill.shell.threads import pick_device
+from distill.shell.trackers import Tracker
 from distill.statistics.metrics import spans_decades
 from distill.survey.recipes import advice
 from distill.windows.of_dataset import positions_alone
@@ -50,6 +51,7 @@ def train(
     stack: str = "auto",
     capture: bool = True,
     wandb: bool = False,
+    track: bool = False,
     threads: int = 1,
     overwrite: bool = False,
     quick: bool = False,
@@ -80,6 +82,7 @@ def train(
     for unknown in sorted(set(asked) - known):
         raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
     arguments |= (told := unknowns.flags(asked))
+    asked_trackers = trackers.asked_for(arguments)
     asked |= {name: value for name, value in told.items() if value}
     data = load_dataset(dataset)
     if found := unknowns.asked_bodies(data, asked):
@@ -132,7 +135,7 @@ def train(
                 first = waiting[0][1]
                 group = [pair for pair in waiting if pair[1].stacks_with(first)]
             waiting = [pair for pair in waiting if pair not in group]
-            learn(group, capture, _wandb(group) if wandb else None)
+            learn(group, capture, asked_trackers, () if found is None else found.names)
             for job, trainer in group:
                 finish(write(job, trainer, source, where, len(group), found))
     return finished
@@ -325,15 +328,19 @@ class Job:
         return trainer
 
 
-def learn(group: list, capture: bool, log) -> None:
-    """Train one run, or several as a stack."""
+def learn(group: list, capture: bool, logged: Sequence[Tracker] = (), bodies: Sequence[str] = ()) -> None:
+    """Train one run, or several as a stack, each ``logged`` by these trackers, with the ``bodies`` that it learns."""
+    from distill.messages.following import Watch
     from distill.network.training import fit
 
-    for job, _ in group:
-        job.stage = Stage("train", job.name)  # it starts now
-        if not job.resuming:  # --overwrite: the former result stays until there is a new one
-            job.checkpoint.unlink(missing_ok=True)
-    fit([trainer for _, trainer in group], capture, log)
+    trainers = [trainer for _, trainer in group]
+    configs = {job.name: job.arguments["options"] | job.arguments for job, _ in group}
+    with trackers.opened(logged, configs) as runs:
+        for job, _ in group:
+            job.stage = Stage("train", job.name)  # it starts now
+            if not job.resuming:  # --overwrite: the former result stays until there is a new one
+                job.checkpoint.unlink(missing_ok=True)
+        fit(trainers, capture, Watch(trainers, runs, bodies))
 
 
 def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found: Bodies | None) -> Done:
@@ -405,16 +412,3 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found:
         active=last["active"],
         cpu_s=round(trainer.cpu_seconds, 1),
     )
-
-
-def _wandb(group: list):
-    """A Weights & Biases run that takes rows of the history; ``UserError`` without the package or for a stack."""
-    if len(group) > 1:
-        raise UserError("--wandb logs one run at a time", "add --stack off")
-    try:
-        import wandb
-    except ImportError:
-        raise UserError("--wandb needs the package wandb", "pip install wandb") from None
-    job = group[0][0]
-    config = job.arguments["options"] | job.arguments
-    return wandb.init(project="force-law-distillation", name=job.name, config=config, reinit="finish_previous")

@@ -7,7 +7,7 @@ from distill.report.stages import PRIORS
 
 # Flags with a --no-... to switch them off; another flag that is off is left out.
 SWITCHES = (*PRIORS, "scale_output", "deterministic", "guesses", "capture")
-NO_REPEAT = ("overwrite", "resume", "wandb")  # are about one call, not about what it makes
+NO_REPEAT = ("overwrite", "resume", "wandb", "track")  # are about one call, not about what it makes
 
 
 def command(script: str, arguments: dict) -> str:
