@@ -102,3 +102,11 @@ def test_tables_and_bars_of_speed(section):
     table, bars = SECTIONS[section](json.loads(json.dumps(known)))
     assert read(table) == read(known["table"])
     assert json.loads(json.dumps(bars)) == known["bars"]
+
+
+def test_shares_of_following_a_training():
+    rows = stored("following")["sections"]["r2 newton"]["rows"]
+    assert set(rows) == {"l1", "standard"}
+    for row in rows.values():
+        assert row["share"] == row["following_cpu_seconds"] / row["training_cpu_seconds"] < 0.05  # cheap, as is said
+        assert row["read_out_error"]["last"] < 0.1 * row["read_out_error"]["first"]  # and it follows something
