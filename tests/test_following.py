@@ -148,7 +148,7 @@ def test_energies_and_messages_that_are_not_finite(dataset):
 @pytest.mark.parametrize("variants", [("bottleneck",), ("kl", "kl")])
 def test_a_training_that_is_followed_ends_with_the_same_bits(dataset, variants):
     """Alone and as a stack; alone it comes to tell forces better, which is what is followed."""
-    ends, size = [], {"message_dim": 2, "epochs": 3}
+    ends, size = [], {"message_dim": 2, "epochs": 2}
     for followed in (False, True):
         members = [trainer(dataset, "newton", variants[0], 0, **size)]
         members += [trainer(dataset, "newton", v, k + 1, members[0], **size) for k, v in enumerate(variants[1:])]

@@ -18,7 +18,7 @@ from distill.messages.following import METRICS, READ_OUT
 from distill.shell import paths, trackers
 from distill.shell.errors import UserError
 
-QUICK = {"quick": True, "hidden": 8, "epochs": 2, "message_dim": 2}
+QUICK = {"quick": True, "hidden": 8, "epochs": 1, "message_dim": 2}
 RUN = "r2_n4_d2_s0__l1-newton__s0"
 
 
@@ -99,16 +99,15 @@ def test_a_training_is_logged_and_ends_with_the_same_bits(folder, flag, package,
 
 @pytest.mark.parametrize("stack", ["on", "off"])
 def test_several_runs_of_one_command_are_runs_of_their_own(folder, flag, package, stack):
-    distill.train("r2_n4_d2_s0", variant=["l1", "standard"], seed=[0, 1], stack=stack, **QUICK, **{flag: True})
-    names = [f"r2_n4_d2_s0__{variant}-newton__s{seed}" for variant in ("l1", "standard") for seed in (0, 1)]
+    distill.train("r2_n4_d2_s0", variant=["l1", "standard"], seed=1, stack=stack, **QUICK, **{flag: True})
+    names = [f"r2_n4_d2_s0__{variant}-newton__s1" for variant in ("l1", "standard")]
     assert [one.about["name"] for one in package.runs] == names and {one.ended for one in package.runs} == {0}
     for one in package.runs:
-        variant, seed = (one.about["config"][key] for key in ("variant", "seed"))
-        assert one.about["name"] == f"r2_n4_d2_s0__{variant}-newton__s{seed}"
+        assert one.about["name"] == f"r2_n4_d2_s0__{one.about['config']['variant']}-newton__s1"
         last = (paths.MODEL_WEIGHTS / one.about["name"] / "history.csv").read_text().splitlines()[-1].split(",")
         step, numbers = one.rows[-1]
         assert [str(step), *(str(numbers[name]) for name in METRICS)] == last  # its own numbers
-    assert len({one.rows[-1][1]["read_out_error"] for one in package.runs}) == 4
+    assert len({one.rows[-1][1]["read_out_error"] for one in package.runs}) == 2
 
 
 def test_both_trackers_at_once(folder, monkeypatch):
