@@ -40,11 +40,13 @@ def in_one_form(law: Law, of_pairs: Sequence[OfPairs], ground: Ground) -> Law:
     of the first are no factor of it.
     """
     alike = [slot.of_law(law) for slot in of_pairs if slot.taken(law) is not None and slot.alike(law)]
-    if len(alike) < 2 or (grip := _grip(alike[0].taken(law)[1])) is None:
+    first = alike[0].taken(law) if len(alike) > 1 else None
+    if first is None or (grip := _grip(first[1])) is None:
         return law
     rest = law
     for slot in alike:
-        rest, _ = slot.taken(rest)
+        if (taken := slot.taken(rest)) is not None:
+            rest, _ = taken
     places = [_Place(slot, grip, rest) for slot in alike]
     few, _, held = ground.sets
     trials = []
@@ -92,10 +94,10 @@ class _Place:
 
     def columns(self, shapes: Sequence[sp.Expr], data: Receivers) -> np.ndarray:
         """Accelerations by each of the ``shapes`` [receiver, dim, shape]."""
-        seen = self.slot.features(data.seen)
+        seen = self.slot.features(data.in_motion)
         names = [s.name for s in self.grip.free_symbols]
         factor = compile_numpy(self.grip, names)(*(seen[name] for name in names)) if names else 1.0
-        vectors = self.slot.vectors(data.seen, self.law) * np.reshape(factor, (-1, 1))
+        vectors = self.slot.vectors(data.in_motion, self.law) * np.reshape(factor, (-1, 1))
         values = (np.broadcast_to(compile_numpy(one, [RADIUS])(seen[RADIUS]), len(vectors)) for one in shapes)
         sums = [data.sum(vectors * value[:, None]) / data.state.mass[:, None] for value in values]
         return np.stack(sums, -1)
@@ -107,7 +109,8 @@ def _promising(places: Sequence[_Place], rest: Law, data: Receivers) -> Iterator
     """
     left = data.acc - law_acceleration(rest, data)
     weight = weights_of(data, np.linalg.norm(data.acc, axis=1))[:, None]
-    typical, found = float(np.median(data.seen.r)), []
+    typical = float(np.median(data.in_motion.r))
+    found: list[tuple] = []
     for family in FAMILIES:
         unit = np.eye(family.linear)
         tried = []
@@ -131,7 +134,7 @@ def gripped(law: Law, ground: Ground) -> Law:
     better.
     """
     names = [property_named(name).variables[0] for name in ("mass", *ground.properties)]
-    own = {name: value for name in names if np.ptp(value := ground.many.seen.ends[name]) > 0}
+    own = {name: value for name in names if np.ptp(value := ground.many.in_motion.ends[name]) > 0}
     factors: dict[sp.Expr, float] = {sp.Integer(1): 1.0}
     factors |= {symbols_for([name])[0]: float(np.median(np.abs(value))) for name, value in own.items()}
     for name, value in law.node.items():
