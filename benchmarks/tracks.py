@@ -48,8 +48,8 @@ from distill.shell.stage import run_script
 from distill.shell.threads import set_threads
 from distill.splines.fit import fit_pair_force
 from distill.splines.observations import edges_of_frames, observations
-from distill.splines.window_length import with_window
 from distill.statistics.rates import wilson
+from distill.survey.window_length import with_window
 from distill.tracks.degrade import Worse
 
 SYSTEMS = ("spring", "r1", "r2", "charge")

@@ -1,4 +1,4 @@
-"""How long windows should be where only positions were observed, as ``splines.window_length`` with unknown values."""
+"""How long windows should be where only positions were observed, as ``survey.window_length`` with unknown values."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,8 +18,8 @@ from distill.splines.blocks import with_motion
 from distill.splines.curves import envelope, space
 from distill.splines.normal_equations import Table, table
 from distill.splines.observations import edges_of_windows, pairs_of
-from distill.splines.window_length import LENGTHS, MOST
 from distill.statistics.metrics import typical_size
+from distill.survey.window_length import LENGTHS, MOST
 
 INTERVALS, PAIRS = 12, 200_000
 EXACT = 1e-6  # of an acceleration: errors below do not matter beside noise

@@ -29,8 +29,8 @@ from distill.splines.known import known_of
 from distill.splines.observations import GRAPHS, observations
 from distill.splines.of_messages import fit_terms_of_messages, has_additive_node
 from distill.splines.pair_spline import Further, PairSpline
-from distill.splines.window_length import with_window
 from distill.survey.fit import all_that_acts, unseen
+from distill.survey.window_length import with_window
 from distill.windows.of_dataset import positions_alone
 
 OF_DATASET = ("radial",)  # targets, where none are asked for

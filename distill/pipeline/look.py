@@ -17,7 +17,6 @@ from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage
 from distill.splines.blocks import with_motion
 from distill.splines.observations import observations
-from distill.splines.window_length import with_window
 from distill.survey.assumptions import assumptions, momentum
 from distill.survey.fit import all_that_acts, unseen
 from distill.survey.labels import against_tracks
@@ -33,6 +32,7 @@ from distill.survey.tell import (
     of_fit,
     shares,
 )
+from distill.survey.window_length import with_window
 
 GRAPHS, QUICK_GRAPHS = 16_000, 1000  # frames that are fitted
 
