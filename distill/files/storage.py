@@ -132,16 +132,16 @@ def save_together(files: Mapping[Path, bytes | Callable]) -> None:
 def there(path: Path) -> bool:
     """Whether there is a file at ``path``, once what a killed process was about to put there is in place."""
     path = Path(path)
-    if not path.is_file():
-        for plan in _left_behind(path.parent, PLANS):
-            _put_in_place(plan)
+    for plan in _left_behind(path.parent, PLANS):
+        _put_in_place(plan)
     return path.is_file()
 
 
 def _put_in_place(plan: Path) -> None:
     """Do what is left of a plan of ``save_together``; where nothing can be written, nothing is done."""
-    with contextlib.suppress(OSError, UserError):
-        for name, final in load_json(plan).items():
+    with contextlib.suppress(OSError, UserError, ValueError):
+        content = parse_json(read_file(plan))
+        for name, final in content.items() if isinstance(content, dict) else ():
             _rename(plan.with_name(Path(name).name), plan.with_name(Path(str(final)).name))
         plan.unlink()
 
