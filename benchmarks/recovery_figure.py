@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import recovery_summary as summary
-from matplotlib.figure import Figure
 
-from distill.report.plots import ACCENT, INK, MUTED, SOFT
+from distill.report.plots import ACCENT, INK, MUTED, SOFT, Figure, styled
 
 AMBER, GREEN = "#e0a030", "#3a9a5b"
 MEASURES = {
@@ -20,6 +19,7 @@ FLOOR = 1e-18  # where a ratio of exactly 0 is drawn
 BAND = "#f1f4f7"
 
 
+@styled
 def recovery(runs: dict[str, list[dict]]) -> Figure:
     """Rates, errors of law against network, and noise.
 

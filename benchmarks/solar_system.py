@@ -240,6 +240,7 @@ def main(argv=None) -> int:
     return 0
 
 
+@plots.styled
 def figure(rows: dict, told: dict):
     """Errors of the masses by the data they were learnt from, beside Lemos et al., and of what is foretold."""
     figure = plots.Figure(figsize=(11.5, 4.2), layout="constrained")

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from distill.files.storage import load_json, save_bytes
 from distill.report import plots
-from distill.report.plots import ACCENT, INK, MUTED, SOFT
+from distill.report.plots import ACCENT, INK, MUTED, SOFT, Figure, styled
 from distill.shell import paths
 from distill.shell.paths import relative
 
@@ -26,6 +24,7 @@ def summary(results: Path) -> int:
     return 0
 
 
+@styled
 def figure(sections: dict) -> Figure:
     """``sections``: of ``results/speed.json``, any of them missing."""
     gains = speed_ups(sections)

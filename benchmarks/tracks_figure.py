@@ -2,10 +2,9 @@
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from distill.report.plots import ACCENT, INK, MUTED, SOFT
+from distill.report.plots import ACCENT, INK, MUTED, SOFT, Figure, styled
 
 SHARE = LinearSegmentedColormap.from_list("share", ["#f3d9d3", "#f7f3e3", "#cfe8d5"])
 ASKED = {0.01: 0.005, 0.1: 0.015}  # of the accelerations by splines, at that noise
@@ -13,6 +12,7 @@ FLOOR = 1e-7  # where errors below it are drawn: constants were rounded to those
 WAYS = {"splines": ("law searched on splines", SOFT), "messages": ("law searched on messages", ACCENT)}
 
 
+@styled
 def draw(rows: list[dict], grid: dict, others: dict) -> Figure:
     """``rows``: those of results/tracks.json. ``grid``: (noise, spacing) -> condition; ``others``: condition -> what
     it is. Above: cells recovered by noise and spacing of frames, by system; below: errors of accelerations.

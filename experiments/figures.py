@@ -31,7 +31,14 @@ def main(argv=None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("--run", required=True)
     run = parser.parse_args(argv).run
+    figure, name = drawn(run)
+    save_bytes(paths.ROOT / "docs" / name, plots.save_bytes(figure))
+    return 0
 
+
+@plots.styled
+def drawn(run: str) -> tuple[plots.Figure, str]:
+    """The figure of a run, and the name of its file."""
     test, _ = load_messages(messages_path(run, "test"), run)
     fit, law, against = (load_json(paths.OUTPUTS / run / f"{n}.json") for n in ("linear_fit", "law", "generalization"))
     fluid = "g_r" in (against.get("rollouts") or {})
@@ -44,8 +51,7 @@ def main(argv=None) -> int:
     else:
         draw_front(middle, law)
         draw_errors(right, against["sets"])
-    save_bytes(paths.ROOT / "docs" / ("argon.png" if fluid else "figure.png"), plots.save_bytes(figure))
-    return 0
+    return figure, "argon.png" if fluid else "figure.png"
 
 
 def draw_messages(axis, test, fit):

@@ -1,21 +1,22 @@
 """Figures of a fluid: g(r), drift of the energy, pair force; dicts of ``generalization.json``."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from distill.report.plots import INK, LAW, MUTED, NETWORK
+from distill.report.plots import INK, LAW, MUTED, NETWORK, Figure, styled
 
 NAMES = {"truth": "truth", "law": "law", "gnn": "network"}
 STYLES = {"truth": (INK, ":"), "law": (LAW, "-"), "gnn": (NETWORK, "--")}
 SMALLEST = 1e-8  # of an energy drift, on a logarithmic axis: rounding
 
 
+@styled
 def rollouts(axes, rollouts: dict) -> None:
     """g(r) and the drift of the energy, in two panels."""
     _draw_g(axes[0], rollouts["g_r"])
     _draw_energy(axes[1], rollouts["constant_energy"])
 
 
+@styled
 def structure(g_r: dict) -> Figure:
     """g(r) with the range of the reference's runs, and what is left after its mean is taken off."""
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
@@ -47,6 +48,7 @@ def _draw_g(axis, g_r, difference=False):
         axis.legend(fontsize=7)
 
 
+@styled
 def energy(constant_energy: dict) -> Figure:
     """Drift of the true energy against time."""
     figure = Figure(figsize=(5.6, 3.0), layout="constrained")
@@ -64,6 +66,7 @@ def _draw_energy(axis, constant_energy):
     axis.legend(fontsize=7)
 
 
+@styled
 def pair_forces(r, curves: dict, unit: str) -> Figure:
     """f(r) of the law and of the truth over ``r [sample]`` for every pair of species: the well, and the difference.
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from distill.report import words
+from distill.report.plots import SHOWN, width_of
 from distill.shell.errors import UserError
-
-SHOWN = 96 / 160  # CSS pixels for one of a figure, saved at 160 dots an inch: text of one size throughout
 
 
 def text(value) -> str:
@@ -113,7 +112,7 @@ def image(content: bytes | Path, alt: str, caption: str = "") -> str:
             return ""
         content = content.read_bytes()
     data = base64.b64encode(content).decode()
-    width = round(int.from_bytes(content[16:20], "big") * SHOWN)
+    width = round(width_of(content) * SHOWN)
     below = f"<figcaption>{caption}</figcaption>" if caption else ""
     return f'<figure><img alt="{text(alt)}" width="{width}" src="data:image/png;base64,{data}">{below}</figure>'
 

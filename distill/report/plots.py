@@ -1,10 +1,14 @@
-"""Figures: arrays in, a matplotlib ``Figure`` out. No files are opened here and no global state used."""
+"""Figures: arrays in, a matplotlib ``Figure`` out. No files are opened here, and the settings that others draw by are
+left as they are.
+"""
 
+import functools
 import io
+from collections.abc import Callable
 
 import matplotlib
+import matplotlib.figure
 import numpy as np
-from matplotlib.figure import Figure
 
 from distill.files.kinds import Rollouts, SetErrors, Skipped
 from distill.physics.law import AXES
@@ -17,32 +21,58 @@ FLOOR = 1e-17  # where errors of exactly zero are drawn on a logarithmic axis
 MOST_LETTERS = 32  # of a name
 ROUNDING = 1e-15  # of rollouts: below is rounding only
 MODELS = {"law": "law", "gnn": "network", "truth_loose": "truth, looser tolerance", "truth": "truth"}
-matplotlib.rcParams.update(
-    {
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": INK,
-        "axes.labelcolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "text.color": INK,
-        "mathtext.fontset": "cm",
-        "figure.dpi": 110,
-        "savefig.dpi": 160,
-        "axes.titlesize": 10,
-        "legend.frameon": False,
-        "svg.fonttype": "path",
-    }
-)
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "mathtext.fontset": "cm",
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+}
+SHOWN = 96 / STYLE["savefig.dpi"]  # CSS pixels for one of a figure's: text of one size throughout a page
+
+
+def styled(draw: Callable) -> Callable:
+    """A function that draws, by ``STYLE`` whatever matplotlib is set to otherwise."""
+
+    @functools.wraps(draw)
+    def drawn(*arguments, **options):
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return drawn
+
+
+class Figure(matplotlib.figure.Figure):
+    """Matplotlib's, drawn by ``STYLE``. A notebook shows it without pyplot."""
+
+    draw = styled(matplotlib.figure.Figure.draw)
+
+    def _repr_png_(self) -> tuple[bytes, dict]:
+        content = save_bytes(self)
+        return content, {"width": round(width_of(content) * SHOWN)}
 
 
 def save_bytes(figure: Figure, kind: str = "png") -> bytes:
     """The figure as PNG or SVG; no date inside, so equal figures are equal files."""
     out = io.BytesIO()
     meta = {"Date": None} if kind == "svg" else {"Software": None}
-    figure.savefig(out, format=kind, bbox_inches="tight", metadata=meta)
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(out, format=kind, bbox_inches="tight", metadata=meta)
     return out.getvalue()
+
+
+def width_of(png: bytes) -> int:
+    """Pixels across."""
+    return int.from_bytes(png[16:20], "big")
 
 
 def literal(text: str) -> str:
@@ -50,6 +80,7 @@ def literal(text: str) -> str:
     return printable(text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}...").replace("$", r"\$")
 
 
+@styled
 def linear_fit(message, fitted, labels, scores, forces, title) -> Figure:
     """Standardised message components against their best linear combination of true forces; then pair forces along
     the line of centres, estimated against true, by the messages and without a network.
@@ -81,6 +112,7 @@ def linear_fit(message, fitted, labels, scores, forces, title) -> Figure:
     return figure
 
 
+@styled
 def importance_bars(values, top, share, what, title) -> Figure:
     """Importance of every component, largest first, the top ones coloured."""
     order = np.argsort(-values, kind="stable")
@@ -102,6 +134,7 @@ def importance_bars(values, top, share, what, title) -> Figure:
     return figure
 
 
+@styled
 def training_curve(history: dict, title: str) -> Figure:
     """Training loss and validation error against epochs; ``history``: columns of history.csv."""
     figure = Figure(figsize=(7, 2.8), layout="constrained")
@@ -116,6 +149,7 @@ def training_curve(history: dict, title: str) -> Figure:
     return figure
 
 
+@styled
 def pareto(fronts: dict, title: str) -> Figure:
     """Loss against complexity: ``fronts`` maps a target to (complexity, loss, index of the chosen row)."""
     figure = Figure(figsize=(max(4.2, 3.4 * len(fronts)), 3.2), layout="constrained")
@@ -133,6 +167,7 @@ def pareto(fronts: dict, title: str) -> Figure:
     return figure
 
 
+@styled
 def generalization(sets: dict[str, SetErrors], rollouts, title: str, unit: str | None = None) -> Figure:
     """Errors of every set above, rollouts below (where there are any): ``generalization.png``. ``unit``: as below."""
     curves, extension = not isinstance(rollouts, Skipped), parts.of_rollouts(rollouts)
@@ -148,6 +183,7 @@ def generalization(sets: dict[str, SetErrors], rollouts, title: str, unit: str |
     return figure
 
 
+@styled
 def set_errors(sets: dict[str, SetErrors], unit: str | None = None) -> Figure:
     """Mean absolute error of network and law on every set; of forces in ``unit``, or of accelerations."""
     figure = Figure(figsize=(8.4, 0.5 * len(sets) + 1.0), layout="constrained")
@@ -155,6 +191,7 @@ def set_errors(sets: dict[str, SetErrors], unit: str | None = None) -> Figure:
     return figure
 
 
+@styled
 def rollout_curves(rollouts: Rollouts) -> Figure:
     """Position error and energy drift against time."""
     figure = Figure(figsize=(8.4, 3.3), layout="constrained")
@@ -204,6 +241,7 @@ def _draw_rollouts(axes, rollouts):
     axes[0].figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=4, columnspacing=1.4)
 
 
+@styled
 def trajectories(pos: np.ndarray, mass: np.ndarray, t: np.ndarray, titles: list[str]) -> Figure:
     """Paths of a few trajectories: pos [trajectory, frame, particle, dim], mass [trajectory, particle].
 
@@ -230,6 +268,7 @@ def trajectories(pos: np.ndarray, mass: np.ndarray, t: np.ndarray, titles: list[
     return figure
 
 
+@styled
 def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str) -> Figure:
     """The curves of a ``splines.PairSpline`` with the distances met, accelerations found against seen on trajectories
     left out (``held``, a ``law.remains.scene.Scene``), and how predictable what is left is by each clue (``told``).
@@ -278,6 +317,7 @@ def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str
     return figure
 
 
+@styled
 def learnt(found, names: list[str], truth: dict, title: str) -> Figure:
     """Values of bodies with 95 % intervals (``identities.learn.Learnt``), beside what the dataset had where there is
     something to compare with, and the curve that they multiply.

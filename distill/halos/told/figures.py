@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from distill.halos.told.tables import OWN, of_kind
-from distill.report.plots import ACCENT, INK, MUTED, SOFT
+from distill.report.plots import ACCENT, INK, MUTED, SOFT, Figure, styled
 
 TICKS = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5)
 TOLERANCE = 0.1  # of the power spectrum, drawn as a band
 
 
+@styled
 def of_boxes(rows: Sequence[dict]) -> Figure:
     """P(k) over the revised halofit, each box with the power of its own initial modes taken out, and n(M), of boxes of
     one setting.
