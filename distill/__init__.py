@@ -1,17 +1,21 @@
 """Force laws of interacting particles, distilled from graph neural networks.
 
-The six stages as calls, with the flags of the scripts as keywords; every one returns ``distill.shell.stage.Done``,
-``train`` and ``extract_messages`` a list of them:
+The stages as calls, with the flags of the scripts as keywords; each returns what it has made, ``train`` and
+``extract_messages`` a list. What was made tells its numbers, draws itself (``plot``), shows itself in a notebook, and
+is taken by the next stage in place of its name (docs/api.md):
 
     import distill
 
     if __name__ == "__main__":  # some stages start processes, which import your script
-        distill.simulate(system="r2", n=4, seed=0)
-        distill.train("r2_n4_d2_s0", variant="l1", recipe="newton")
-        distill.extract_messages("r2_n4_d2_s0__l1-newton__s0")
-        distill.fit_linear("r2_n4_d2_s0__l1-newton__s0")
-        distill.search_law("r2_n4_d2_s0__l1-newton__s0")
-        distill.compare("r2_n4_d2_s0__l1-newton__s0")
+        data = distill.simulate(system="r2", n=4, seed=0)
+        (run,) = distill.train(data, variant="l1", recipe="newton")
+        train, test = distill.extract_messages(run)
+        fit = distill.fit_linear(run)
+        law = distill.search_law(run)
+        comparison = distill.compare(run)
+
+What was made before is loaded by name: ``load_dataset``, ``load_run``, ``load_messages``, ``load_fit``, ``load_law``,
+``load_comparison``. What a user can put right raises ``UserError``.
 
 A stage is imported when it is first asked for: importing ``distill`` costs nothing, and threads can still be set.
 """
@@ -19,6 +23,7 @@ A stage is imported when it is first asked for: importing ``distill`` costs noth
 import importlib
 import os
 import sys
+from operator import attrgetter
 
 STAGES = (
     "simulate",
@@ -31,16 +36,28 @@ STAGES = (
     "search_law",
     "compare",
 )
+# name -> its module and where it is in that
+PUBLIC = {name: (f"distill.pipeline.{name}", name) for name in STAGES}
+PUBLIC |= {
+    "load_dataset": ("distill.results.datasets", "DatasetResult.load"),
+    "load_run": ("distill.results.runs", "RunResult.load"),
+    "load_messages": ("distill.results.messages", "MessagesResult.load"),
+    "load_fit": ("distill.results.fits", "FitResult.load"),
+    "load_law": ("distill.results.laws", "LawResult.load"),
+    "load_comparison": ("distill.results.comparisons", "ComparisonResult.load"),
+    "UserError": ("distill.shell.errors", "UserError"),
+}
 
 
 def __getattr__(name: str):
-    if name not in STAGES:
+    if name not in PUBLIC:
         raise AttributeError(f"module 'distill' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"distill.pipeline.{name}"), name)
+    module, place = PUBLIC[name]
+    return attrgetter(place)(importlib.import_module(module))
 
 
 def __dir__():
-    return sorted([*globals(), *STAGES])
+    return sorted([*globals(), *PUBLIC])
 
 
 def _interrupted(kind, value, trace) -> None:

@@ -5,7 +5,6 @@ import pickle
 import struct
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -102,9 +101,11 @@ def test_words_of_files_do_not_move_the_cursor_nor_hide(capsys):
 
 def test_names_of_bodies_are_drawn_as_they_are():
     """Matplotlib would read $...$ as a formula, and fail where it is none."""
-    told = SimpleNamespace(values=np.arange(1.0, 4), half=np.ones(3), determined=np.ones(3, bool))
-    found = SimpleNamespace(told={"mass": told}, curve=np.ones(3), distance=np.arange(1.0, 4))
-    figure = plots.learnt(found, ["$\\frac$", "<b>$x$", "y" * 5000], {}, "x")
+    rest = {"error": None, "half_width": 1.0, "determined": True}
+    told = [
+        kinds.LearntValue(body=name, value=1.0 + k, **rest) for k, name in enumerate(["$\\frac$", "<b>$x$", "y" * 5000])
+    ]
+    figure = plots.learnt({"mass": told}, np.arange(1.0, 4), np.ones(3), "x")
     assert plots.save_bytes(figure).startswith(b"\x89PNG") and figure.get_tightbbox().width < 30
 
 

@@ -7,7 +7,7 @@ import pytest
 from scripts import ROOT
 
 # A folder may import from those before it. ``fluid``, ``hamiltonian`` and ``halos`` are extensions, reached through
-# registries only; ``pipeline`` holds the six calls that the scripts make.
+# registries only; ``pipeline`` holds the six calls that the scripts make, ``results`` what these return.
 ORDER = (
     "shell",
     "files",
@@ -31,6 +31,7 @@ ORDER = (
     "fluid",
     "hamiltonian",
     "halos",
+    "results",
     "pipeline",
 )
 MOST_MODULES = 14

@@ -10,8 +10,10 @@ from distill.export import lammps, numpy_module, openmm_module
 from distill.export.about import about
 from distill.export.registry import PROGRAMS
 from distill.files import records
-from distill.files.dataset import Dataset
+from distill.files.dataset import Dataset, load_dataset
 from distill.files.kinds import LawRecord
+from distill.files.messages import load_made_elsewhere, load_messages
+from distill.files.names import messages_path
 from distill.files.properties import of_receivers
 from distill.files.storage import save_text
 from distill.physics.law import Law, law_of
@@ -60,6 +62,15 @@ def of_dataset(data: Dataset) -> Data:
     i, j = np.triu_indices(data.n, 1)
     r = np.linalg.norm(minimum_image(pos[:, i] - pos[:, j], data.arrays.get("box")), axis=-1)
     return _data(r, {name: np.asarray(v, float).ravel() for name, v in data.properties.items()}, np.arange(data.n))
+
+
+def data_of(record: LawRecord) -> Data:
+    """Of the data that a law was found in: its dataset, or the messages of its run, or those made elsewhere."""
+    if record.arguments.get("dataset"):
+        return of_dataset(load_dataset(record.inputs["dataset"].path))
+    if theirs := record.arguments.get("messages"):
+        return of_messages(load_made_elsewhere(Path(theirs), record.run)[0])
+    return of_messages(load_messages(messages_path(record.run, "train"), record.run)[0])
 
 
 def of_messages(messages: dict) -> Data:

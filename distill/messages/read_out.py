@@ -64,6 +64,20 @@ def importance(messages: dict) -> np.ndarray:
     return message_importance(m, logvar.astype(float), exp=np.exp) * messages["active"]
 
 
+def importance_of(messages: dict) -> dict:
+    """What is drawn of the importance of components, and told in ``linear_fit.json``: as many are on top as forces have
+    components; ``top_share`` is theirs of the variance of all messages.
+    """
+    values, spread = importance(messages), messages["message"].astype(float).var(0)
+    top = top_components(values, messages["dx"].shape[1])
+    return {
+        "importance_is": "mean_kl" if "logvar" in messages else "std",
+        "importance": values,
+        "top_components": top,
+        "top_share": float(spread[top].sum() / max(spread.sum(), 1e-300)),
+    }
+
+
 def distinct_gauges(messages: dict) -> dict[str, Gauge]:
     """The gauges that the data can tell apart, by name: with one mass F and F/m differ by a factor only (the first
     stands for both), and without charges of different size q F says nothing.

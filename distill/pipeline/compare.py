@@ -12,19 +12,20 @@ from distill.files.storage import save_bytes
 from distill.generalization.comparison import FRESH_SEED, comparisons, measure
 from distill.generalization.extrapolation import INTERPOLATION
 from distill.physics.law import law_of
-from distill.report.material import gather, is_stale
+from distill.report.material import gather
 from distill.report.words import summary
+from distill.results.comparisons import ComparisonResult
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.kinds import resolve
 from distill.shell.paths import relative
 from distill.shell.processes import alone_making
-from distill.shell.stage import Done, Stage
+from distill.shell.stage import Done, Stage, name_of
 from distill.shell.threads import pick_device
 
 
 def compare(
-    run: str,
+    run: str | Done,
     *,
     device: str = "auto",
     seed: int = FRESH_SEED,
@@ -32,13 +33,13 @@ def compare(
     overwrite: bool = False,
     quick: bool = False,
     **flags,
-) -> Done:
+) -> ComparisonResult:
     """Compare law and network of ``run``; writes generalization.json, generalization.png and report.html.
 
     ``flags``: those of the kind of data (``distill.generalization.comparison``), None for its default. ``UserError``
     where there is no law, or one of another network than there is now.
     """
-    run = run_name_of(run)
+    run = run_name_of(name_of(run))
     common = {k: v for k, v in locals().items() if k != "flags"}
     out = paths.OUTPUTS / run
     law_path, result_path, report = (out / name for name in ("law.json", "generalization.json", "report.html"))
@@ -65,14 +66,12 @@ def compare(
     kind.check(args, law)
     if not inputs["weights"].is_file():
         raise UserError(f"{relative(inputs['weights'])} does not exist", "train again:  python train.py --resume")
-    stage, arguments = Stage("test_generalization", run), vars(args)
+    stage, arguments = Stage("test_generalization", run, ComparisonResult), vars(args)
     with alone_making(result_path):
         if already_done(result_path, arguments, inputs, overwrite):
-            if is_stale(run):
-                from distill.report.document import write_report
+            from distill.report.document import report_of
 
-                write_report(run)
-            return stage.already_done(report)
+            return stage.already_done(report_of(run))
         # torch and matplotlib take seconds, which a refusal above need not wait for
         from distill.network.weights import load_run
         from distill.report import plots

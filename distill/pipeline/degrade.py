@@ -12,10 +12,11 @@ from distill.files.storage import plain, save_text, there
 from distill.physics.record import describe, system_of
 from distill.physics.user_system import read_system
 from distill.pipeline.import_tracks import noise_in, smooth
+from distill.results.datasets import DatasetResult
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
-from distill.shell.stage import Done, Stage
+from distill.shell.stage import Done, Stage, name_of
 from distill.tracks.complete import complete
 from distill.tracks.degrade import Worse, degraded, still_true, system_file
 from distill.tracks.export import write_csv
@@ -24,14 +25,17 @@ from distill.tracks.said import summary
 STAGE = "degrade"
 
 
-def degrade(dataset: str, how: Worse, *, name: str, csv: Path | None = None, overwrite: bool = False) -> Done:
+def degrade(
+    dataset: str | Done, how: Worse, *, name: str, csv: Path | None = None, overwrite: bool = False
+) -> DatasetResult:
     """Write datasets/<name>.npz and .json, and with ``csv`` a long table of the same.
 
     The system that the data are of is carried along, in their units (datasets/<name>_system.py where these are
     others), so that a law found in them can still be judged. ``UserError`` for a dataset of that name that this did
     not make.
     """
-    source, stage = load_dataset(dataset), Stage(STAGE, checked(name, "give another --name"))
+    source = load_dataset(name_of(dataset))
+    stage = Stage(STAGE, checked(name, "give another --name"), DatasetResult)
     path = paths.DATASETS / f"{name}.npz"
     side, inputs = path.with_suffix(".json"), {"dataset": source.path}
     arguments = plain(how) | {"dataset": source.name, "name": name, "csv": csv and csv.name, "overwrite": overwrite}

@@ -17,11 +17,12 @@ from distill.files.provenance import already_done, provenance
 from distill.files.storage import there
 from distill.network.recipes import doubted
 from distill.pipeline import unknowns
+from distill.results.messages import MessagesResult
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.processes import alone_making
-from distill.shell.stage import Done, Stage, progress
+from distill.shell.stage import Done, Stage, name_of, progress
 from distill.shell.threads import pick_device
 
 GRAPHS, EDGES = 10_000, 600_000  # drawn unless told otherwise; edges count where frames have thousands
@@ -29,7 +30,7 @@ QUICK_GRAPHS = 200
 
 
 def extract_messages(
-    run: str,
+    run: str | Done,
     *,
     split: str | Sequence[str] = ("train", "test"),
     max_graphs: int | None = None,
@@ -38,14 +39,14 @@ def extract_messages(
     threads: int = 1,
     overwrite: bool = False,
     quick: bool = False,
-    each: Callable[[Done], None] = lambda done: None,
-) -> list[Done]:
+    each: Callable[[MessagesResult], None] = lambda done: None,
+) -> list[MessagesResult]:
     """Store the messages of ``run`` on frames of every ``split``; writes messages_<split>.npz and .json each.
 
     ``max_graphs``: frames drawn at random, 0 for all, None for ``GRAPHS`` or as many as have ``EDGES``. ``each`` is
-    called with every ``Done`` as it comes. ``UserError`` where the run or its dataset are missing or have changed.
+    called with each as it comes. ``UserError`` where the run or its dataset are missing or have changed.
     """
-    run = run_name_of(run)
+    run = run_name_of(name_of(run))
     arguments = {k: v for k, v in locals().items() if k not in ("each", "split")}
     folder = run_dir(run)
     inputs = {"weights": folder / "model.safetensors", "config": folder / "config.json"}
@@ -55,13 +56,13 @@ def extract_messages(
         max_graphs = arguments["max_graphs"] = usual_graphs(records.load(RunConfig, inputs["config"]))
     finished, todo = [], []
 
-    def finish(done: Done) -> None:
+    def finish(done: MessagesResult) -> None:
         finished.append(done)
         each(done)
 
     def done_before(name: str, path: Path, own: dict) -> bool:
         if done := already_done(path.with_suffix(".json"), own, inputs, overwrite) and there(path):
-            finish(Stage("extract_messages", f"{run} {name}").already_done(path))
+            finish(Stage("extract_messages", f"{run} {name}", MessagesResult).already_done(path))
         return done
 
     for name in [split] if isinstance(split, str) else split:
@@ -86,7 +87,7 @@ def extract_messages(
     extraction = extraction_of(model, dataset)
     read = inputs | {"dataset": dataset.path}
     for name, path, own in todo:
-        stage = Stage("extract_messages", f"{run} {name}")
+        stage = Stage("extract_messages", f"{run} {name}", MessagesResult)
         graphs = np.stack(extraction.graphs(name))
         total = graphs.shape[1]
         limit = min(max_graphs or total, QUICK_GRAPHS if quick else total)

@@ -1,42 +1,24 @@
 """Message components against the true forces: the stage ``fit_linear``."""
 
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import sympy as sp
-
 from distill.files import records
-from distill.files.kinds import LinearFit, MessagesRecord, RunConfig
-from distill.files.messages import load_made_elsewhere, load_messages
-from distill.files.names import messages_path, name_of_messages, run_dir, run_name_of
-from distill.files.of_run import dataset_of_run
-from distill.files.properties import of_edges, of_receivers
+from distill.files.kinds import LinearFit
+from distill.files.names import name_of_messages, run_dir, run_name_of
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import save_bytes
-from distill.law.receivers import forces_of
-from distill.messages import energies, read_out, roles
-from distill.messages.net_forces import nodes_of
-from distill.physics.law import AXES, RADIAL, Law, law_of_system
-from distill.physics.record import system_of
-from distill.physics.terms import State, direction
-from distill.physics.terms import force as force_of_terms
+from distill.law import message_scores
+from distill.results.fits import FitResult
 from distill.shell import paths
 from distill.shell.errors import UserError
-from distill.shell.paths import relative
 from distill.shell.processes import alone_making
-from distill.shell.stage import Done, Stage, warn
-from distill.splines.blocks import NodeBlock, Seen, with_motion
-from distill.splines.fit import fit_pair_force, kinds_where
-from distill.splines.of_messages import TermsOfMessages, fit_terms_of_messages, has_additive_node
-from distill.statistics import metrics
+from distill.shell.stage import Done, Stage, name_of
 
-NODE = "node"  # all that acts on one particle
 ELSEWHERE = "all"  # edges of messages made elsewhere that are scored
 
 
 def fit_linear(
-    run: str | None = None,
+    run: str | Done | None = None,
     *,
     messages: str | Path | None = None,
     name: str | None = None,
@@ -46,7 +28,7 @@ def fit_linear(
     threads: int = 1,
     overwrite: bool = False,
     quick: bool = False,
-) -> Done:
+) -> FitResult:
     """Score the messages of ``run`` on the edges of ``split``; writes linear_fit.json, linear_fit.png, importance.png.
 
     In place of ``run``: a file of ``messages`` made elsewhere, all of whose edges are scored; what comes of it goes to
@@ -58,45 +40,23 @@ def fit_linear(
     if name is not None and messages is None:
         raise UserError("--name is what messages made elsewhere are called here", "give it with --messages FILE")
     if messages is None:
-        run = run_name_of(run)
+        run = run_name_of(name_of(run))
         run_dir(run)
-        files = {s: messages_path(run, s) for s in dict.fromkeys(("train", split))}
     else:
         messages, run, split = str(messages), name_of_messages(messages, name), ELSEWHERE
-        files = {split: Path(messages)}
-    arguments = {k: v for k, v in locals().items() if k != "files"} | {"name": run if messages else None}
-    folder = paths.OUTPUTS / run
-    load = load_messages if messages is None else load_made_elsewhere
-    loaded = {s: load(p, run) for s, p in files.items()}
-    out, stage = folder / "linear_fit.json", Stage("fit_linear", run)
+    arguments = dict(locals()) | {"name": run if messages else None}
+    folder, files = paths.OUTPUTS / run, message_scores.files_of(run, split, messages)
+    loaded = message_scores.load(run, files, messages)
+    out, stage = folder / "linear_fit.json", Stage("fit_linear", run, FitResult)
     inputs = {f"messages_{s}": p for s, p in files.items()}
     with alone_making(out):
         if already_done(out, arguments, inputs, overwrite):
             return stage.already_done(out)
-        scored, meta = loaded[split]
-        if "force" not in scored:
-            whose = f"--run {run}" if messages is None else f"--messages {messages}"
-            raise UserError(
-                f"{relative(files[split])} holds no true forces: the system is not known here",
-                f"skip this stage:  python symbolic_reg.py {whose}",
-            )
-        fitted_to = loaded.get("train") or _with_predictions(*loaded[split], seed)
+        result, drawn = message_scores.scores(run, loaded, split, messages=messages, cutoff=cutoff, seed=seed)
         from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
 
-        law = None
-        if messages is None and has_additive_node(config := records.load(RunConfig, run_dir(run) / "config.json")):
-            dataset = dataset_of_run(run, config)
-            scored, fitted_to = with_motion(scored, dataset), (with_motion(fitted_to[0], dataset), fitted_to[1])
-            system = system_of(dataset.meta.system)
-            law = None if system is None else law_of_system(system, dataset.dim)
-        result, drawn = measure(scored, fitted_to, meta, cutoff, seed, law)
-        title = f"{run}: messages against true {drawn['target']}"
-        figure = plots.linear_fit(*(drawn[k] for k in ("message", "fitted", "labels", "scores", "forces")), title)
-        save_bytes(folder / "linear_fit.png", plots.save_bytes(figure))
-        what = "mean KL" if "logvar" in scored else "standard deviation"
-        figure = plots.importance_bars(
-            np.array(result["importance"]), result["top_components"], result["top_share"], what, run
-        )
+        save_bytes(folder / "linear_fit.png", plots.save_bytes(plots.linear_fit(**drawn)))
+        figure = plots.importance_bars(**{k: result[k] for k in plots.IMPORTANCE}, title=run)
         save_bytes(folder / "importance.png", plots.save_bytes(figure))
         made = provenance("fit_linear", arguments, inputs, stage.seconds)
         fit = records.save(LinearFit, out, made | result)
@@ -112,160 +72,3 @@ def fit_linear(
         splines_r2_all=fit.splines.r2_all,
         edges=fit.n_edges,
     )
-
-
-def _with_predictions(messages: dict, meta: MessagesRecord, seed: int) -> tuple[dict, MessagesRecord]:
-    """Messages made elsewhere, with what splines predict where the file does not say what their network does."""
-    if "acc_pred_i" not in messages:
-        nodes = nodes_of(messages)
-        spline = fit_pair_force(messages, nodes, seed, kinds_where(meta.doubted, messages))
-        messages["acc_pred_i"] = spline.accelerations(messages, nodes)
-        warn("the file has no 'acc_pred_i': messages are read by the net forces that splines predict")
-    return messages, meta
-
-
-def measure(
-    messages: dict,
-    train: tuple[dict, MessagesRecord],
-    meta: MessagesRecord,
-    cutoff: int,
-    seed: int,
-    law: Law | None = None,
-) -> tuple[dict, dict]:
-    """All numbers of ``linear_fit.json`` and the points to draw. Messages with a ``motion`` are those of an additive
-    node, and read term by term; ``law``: the true one of these, None where it is not known.
-    """
-    dim = messages["dx"].shape[1]
-    values = read_out.importance(messages)
-    top = read_out.top_components(values, dim)
-    spread = messages["message"].astype(float).var(0)
-    targets = read_out.target_forces(messages)
-    distinct = read_out.distinct_gauges(messages)
-    nodes = nodes_of(train[0])
-    about = train[1]
-    terms = {}
-    if "motion" in train[0]:
-        read = fit_terms_of_messages(roles.part("read_out", train[0], seed), seed)
-        estimated = read.whole(messages)
-        terms = {"terms": term_scores(read, law, messages)} if law is not None else {}
-    else:
-        read = energies.read(train[0], nodes, about, seed)
-        estimated = read.force(messages, nodes_of(messages))
-    # of energies it is their slope that is to be linear in the force
-    chosen = estimated if energies.are_energies(meta) else messages["message"][:, top].astype(float)
-    scores = {name: metrics.score_components(chosen, targets[name]) for name in distinct}
-    best = max(scores, key=lambda name: scores[name]["r2_trim90"])
-    if "acceleration" not in scores:
-        scores["acceleration"] = per_mass(scores["force"], float(messages["mass_i"][0]))
-    central = read_out.centrality(estimated, messages["dx"], messages["r"])
-    spline = fit_pair_force(train[0], nodes, seed, kinds_where(train[1].doubted, train[0]))
-    splined = spline.force(messages)
-    result = {
-        **{k: getattr(meta, k) for k in ("run", "split", "variant", "recipe")},
-        "n_edges": len(messages["r"]),
-        "n_graphs": meta.graphs,
-        **{k: v for k, v in scores["force"].items() if k != "coefficients"},
-        "best_target": best,
-        "targets": scores,
-        "importance_is": "mean_kl" if "logvar" in messages else "std",
-        "importance": values,
-        "top_components": top,
-        "top_share": float(spread[top].sum() / max(spread.sum(), 1e-300)),
-        "active_components": int(messages["active"].sum()),
-        "channel_map_r2": metrics.channel_map(chosen, targets[best]),
-        "read_out": {
-            **read.account(),
-            **terms,
-            **{k: v for k, v in central.items() if k != "radial"},
-            **read_out.score_forces(estimated, targets["force"]),
-        },
-        "splines": {
-            **spline.description(),
-            **read_out.score_forces(splined, targets["force"]),
-            "held_out_error": spline.error,
-        },
-        "potential": potential_scores(messages, meta, chosen, estimated),
-    }
-    design = np.column_stack([targets[best], np.ones(len(chosen))])
-    fitted = design @ np.array(scores[best]["coefficients"]).T
-    pick = np.random.default_rng(seed).permutation(len(chosen))[:cutoff]
-    unit = direction(messages["dx"].astype(float), messages["r"].astype(float))
-
-    def along(force):
-        return (force * unit).sum(1)
-
-    symbol = distinct[best].symbol
-    labels = [
-        " ".join(f"{c:+.2g} ${symbol}_{a}$" for c, a in zip(row[:dim], AXES, strict=False))
-        for row in scores[best]["coefficients"]
-    ]
-    both = zip(scores[best]["r2_all_components"], scores[best]["r2_trim90_components"], strict=True)
-    return result, {
-        "message": metrics.standardise(chosen)[pick],
-        "fitted": fitted[pick],
-        "labels": labels,
-        "scores": list(both),
-        "target": best.replace("_", " "),
-        "forces": {
-            label: (along(force)[pick], along(targets["force"])[pick], result[name])
-            for label, name, force in (
-                ("read-out of the messages", "read_out", estimated),
-                ("splines, no network", "splines", splined),
-            )
-        },
-    }
-
-
-def term_scores(read: TermsOfMessages, law: Law, messages: dict) -> dict[str, float]:
-    """R2 of every term's splines with that of the true ``law``: of a pair's on the edges, of all that act on one
-    particle together on the receivers. A term that is one too many has the share of its square in the true pair forces
-    with its sign changed; one that is missing has 0.
-    """
-    motion = messages["motion"]
-    one = np.ones(len(motion.share))
-    seen = Seen(messages["r"].astype(float), of_edges(messages), replace(motion, share=one, weight=one))
-    parts: dict[str, np.ndarray] = {RADIAL: read.radial_of_pairs(messages)}
-    for further in read.further:
-        name = NODE if isinstance(further.block, NodeBlock) else further.block.term
-        parts[name] = parts.get(name, 0.0) + further.forces(seen)
-    first = nodes_of(messages).first
-    state = State(motion.vel, of_receivers(messages, np.arange(len(one))), motion.pos, motion.t)
-    parts[NODE] = parts.get(NODE, 0.0) + force_of_terms(read.node_values, state)
-    true = {RADIAL: replace(law, node={}, pairs={})}
-    true |= {name: replace(law, pair=sp.Float(0), node={}, pairs={name: f}) for name, f in law.pairs.items()}
-    true |= {NODE: replace(law, pair=sp.Float(0), pairs={})} if law.node else {}
-    whole = float((messages["force"].astype(float) ** 2).sum()) or 1.0
-    out = {}
-    for name in dict.fromkeys([*true, *parts]):
-        pick = first if name == NODE else slice(None)
-        own = parts.get(name, np.zeros(motion.unit.shape))[pick]
-        if name in true:
-            out[name] = metrics.r_squared(forces_of(true[name], seen)[pick], own)
-        elif own.any():
-            out[name] = -float((own**2).sum()) / whole
-    return out
-
-
-def per_mass(force_scores: dict, mass: float) -> dict:
-    """The scores against F/m where all masses are ``mass``, from those against F: only the coefficients differ."""
-    rows = [[c * mass for c in row[:-1]] + [row[-1]] for row in force_scores["coefficients"]]
-    return force_scores | {"coefficients": rows, "same_as_force": "all masses are equal"}
-
-
-def potential_scores(messages: dict, meta: MessagesRecord, chosen, estimated) -> dict | None:
-    """How good messages are as energies, if they are these. Else how linear the messages ``chosen`` [edge, D] and the
-    read-out's force [edge, dim] are in V(r) (x_i - x_j)/r, for those who expect a potential in the messages; None where
-    the system is not known.
-    """
-    system = system_of(meta.system)
-    if system is None:
-        return None
-    if energies.are_energies(meta):
-        return None if system.potential is None else energies.scores(messages, system)
-    target = read_out.potential_vectors(messages, system)
-    read = metrics.score_components(estimated, target)
-    return metrics.score_components(chosen, target) | {
-        "what": "pair potential times the unit vector",
-        "read_out_r2_all": read["r2_all"],
-        "read_out_r2_trim90": read["r2_trim90"],
-    }

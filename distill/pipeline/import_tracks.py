@@ -11,11 +11,12 @@ from distill.files.kinds import DatasetRecord
 from distill.files.names import checked
 from distill.files.provenance import already_done, provenance
 from distill.files.storage import there
+from distill.results.datasets import DatasetResult
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.processes import alone_making
-from distill.shell.stage import Done, Stage
+from distill.shell.stage import Stage
 from distill.tracks import names
 from distill.tracks.blocks import Cut
 from distill.tracks.complete import Completed, complete
@@ -49,7 +50,7 @@ def import_tracks(
     threads: int = 1,
     overwrite: bool = False,
     quick: bool = False,
-) -> Done:
+) -> DatasetResult:
     """Read ``files`` and write datasets/<name>.npz and .json (``name``: that of the first file).
 
     ``columns``: {ours: theirs}, or words "ours=theirs". ``categories``: properties whose numbers are names, as words
@@ -62,7 +63,7 @@ def import_tracks(
     cut = Cut(split, block_frames, gap, seed, 1)
     asked = Asked(columns, tuple(leave_out), dt, tuple(box) if box else None, tuple(categories), same_bodies, cut)
     name = checked(name or sources[0].name.split(".")[0], "give another --name")
-    path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name)
+    path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name, DatasetResult)
     arguments |= {"name": name, "columns": columns, "files": [p.name for p in sources]}
     opened = {f"file_{k}" if k else "file": p for k, p in enumerate(files_read(sources))}
     if not opened or not all(p.is_file() for p in opened.values()):

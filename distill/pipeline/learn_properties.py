@@ -17,27 +17,28 @@ from distill.identities.learn import FAR, Learnt, learn
 from distill.identities.tell import acting_beside, says, told_beside, value_lines
 from distill.identities.with_law import properties_in, with_law
 from distill.physics.law import Law, law_of
+from distill.results.datasets import LearntResult
 from distill.shell import paths
 from distill.shell.errors import UserError, about, near_miss
 from distill.shell.paths import relative
 from distill.shell.processes import alone_making
-from distill.shell.stage import Done, Stage
+from distill.shell.stage import Done, Stage, name_of
 
 STAGE = "learn_properties"
 
 
 def learn_properties(
-    dataset: str,
+    dataset: str | Done,
     *,
     unknown: str = "mass",
     reference: Sequence[str] | Mapping[str, float] = (),
     name: str | None = None,
-    law: str | None = None,
+    law: str | Done | None = None,
     seed: int = 0,
     threads: int = 1,
     overwrite: bool = False,
     quick: bool = False,
-) -> Done:
+) -> LearntResult:
     """Learn the values of ``unknown`` from how bodies move, and write datasets/<name>.npz and .json (``name``:
     <dataset>_learnt) that hold them, with outputs/<name>/properties.json and properties.png.
 
@@ -46,12 +47,13 @@ def learn_properties(
     (``name``: <dataset>_refitted). ``UserError`` where nothing says which particles of different trajectories are the
     same bodies, for a law that does not take the values, and for a dataset of that name that this did not make.
     """
+    dataset, law = name_of(dataset), name_of(law)
     arguments = {k: v for k, v in locals().items() if k != "reference"}
     source = load_dataset(dataset)
     if unknown not in ("mass", "charge") and not usable(unknown):
         raise UserError(f"--unknown {unknown}: no property can be called that", "letters, digits and _, at most 31")
     name = checked(name or f"{source.name}_{'refitted' if law else 'learnt'}", "give another --name")
-    path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name)
+    path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name, LearntResult)
     side, inputs = path.with_suffix(".json"), {"dataset": source.path}
     if law:
         inputs["law"] = law_file(law)
@@ -82,8 +84,11 @@ def learn_properties(
         made = provenance(STAGE, arguments, inputs, stage.seconds)
         from distill.report import plots  # matplotlib takes a second
 
-        save_bytes(out / "properties.png", plots.save_bytes(plots.learnt(found, names, truth, source.name)))
-        records.save(LearntRecord, out / "properties.json", made | record(found, names, truth, source, name, unknown))
+        content = made | record(found, names, truth, source, name, unknown)
+        told = records.checked(LearntRecord, content)
+        figure = plots.learnt(told.values, told.distance, told.curve, source.name)
+        save_bytes(out / "properties.png", plots.save_bytes(figure))
+        records.save(LearntRecord, out / "properties.json", content)
         meta = source.meta
         categories = {k: list(levels) for k, levels in source.categories.items()}
         about_it = made | {"n": source.n, "dim": source.dim, "bodies": names, "categories": categories}

@@ -1,5 +1,6 @@
 """A first answer in seconds, without any network or search: the stage ``look``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from distill.files import records
@@ -10,11 +11,12 @@ from distill.files.provenance import provenance
 from distill.files.storage import save_bytes
 from distill.messages.net_forces import nodes_of
 from distill.pipeline.forces import MORE
+from distill.results.fits import LookResult
 from distill.shell import paths
 from distill.shell.errors import about
 from distill.shell.paths import relative
 from distill.shell.processes import alone_making
-from distill.shell.stage import Done, Stage
+from distill.shell.stage import Done, Stage, name_of
 from distill.splines.blocks import with_motion
 from distill.splines.observations import observations
 from distill.survey.assumptions import assumptions, momentum
@@ -37,20 +39,23 @@ from distill.survey.window_length import with_window
 GRAPHS, QUICK_GRAPHS = 16_000, 1000  # frames that are fitted
 
 
-def look(dataset: str, *, seed: int = 0, threads: int = 1, overwrite: bool = False, quick: bool = False) -> Done:
+def look(
+    dataset: str | Done, *, seed: int = 0, threads: int = 1, overwrite: bool = False, quick: bool = False
+) -> LookResult:
     """Splines of the pair force and node terms, fitted to the accelerations of ``dataset`` or to the windows of its
     positions; what they leave, and which assumptions that speaks against. Writes outputs/<dataset>__splines/look.json
     and look.png again each time: ``threads`` and ``overwrite`` are taken as other stages take them, and change nothing.
     ``UserError`` where there are too few particles, frames or motions for a fit.
     """
+    dataset = name_of(dataset)
     arguments = dict(locals())
-    data, stage = load_dataset(dataset), Stage("look", dataset)
+    data, stage = load_dataset(dataset), Stage("look", dataset, LookResult)
     out = paths.OUTPUTS / splines_name(data.name) / "look.png"
     with alone_making(out.with_suffix(".json")):
         return _looked(data, stage, out, arguments, seed, quick)
 
 
-def _looked(data: Dataset, stage: Stage, out: Path, arguments: dict, seed: int, quick: bool) -> Done:
+def _looked(data: Dataset, stage: Stage, out: Path, arguments: dict, seed: int, quick: bool) -> LookResult:
     with about(relative(data.path), MORE):
         length = with_window(data, seed)
         edges = observations(data, "train", QUICK_GRAPHS if quick else GRAPHS, seed)
@@ -69,9 +74,10 @@ def _looked(data: Dataset, stage: Stage, out: Path, arguments: dict, seed: int, 
         lines.append(f"train     {other}")
     from distill.report import plots  # matplotlib takes a second
 
-    save_bytes(out, plots.save_bytes(plots.first_look(fit, edges, held, found, told, data.name)))
+    figure = plots.first_look(fit, edges, held, found, told, data.name)
+    save_bytes(out, plots.save_bytes(figure))
     made = provenance("look", arguments, {"dataset": data.path}, stage.seconds) | told | of_fit(fit, edges)
     records.save(LookRecord, out.with_suffix(".json"), made | {"dataset": data.name, "receivers": len(nodes.first)})
     shown = {"functions": len(fit.dependence.functions), "node_terms": len(fit.node_terms), "further": len(fit.further)}
     shown |= {"left": told["left"]}
-    return stage.done(out, lines, **shown, receivers=len(nodes.first))
+    return replace(stage.done(out, lines, **shown, receivers=len(nodes.first)), figure=figure)

@@ -28,10 +28,10 @@ from distill.physics.law import Law
 from distill.physics.terms import direction
 from distill.pipeline.forces import MORE, Forces, NoDataset, OfDataset
 from distill.pipeline.search_plan import Plan, planned
-from distill.report.material import is_stale
 from distill.report.words import pair_words, response_short, trust_words
 from distill.response import account as response_account
 from distill.response import behind
+from distill.results.laws import LawResult
 from distill.search import given as given_formulas
 from distill.search import whole_system
 from distill.search.engine import CannotStartError, SearchOptions
@@ -42,7 +42,7 @@ from distill.shell import extensions, paths
 from distill.shell.errors import UserError, about
 from distill.shell.paths import relative
 from distill.shell.processes import GUARD, alone_making, workers
-from distill.shell.stage import Done, Stage, progress, warn
+from distill.shell.stage import Done, Stage, name_of, progress, warn
 from distill.shooting import account as shooting_account
 from distill.survey.labels import against_tracks
 
@@ -51,9 +51,9 @@ SHARES = ("tangential_share", "tangential_median")
 
 
 def search_law(
-    run: str | None = None,
+    run: str | Done | None = None,
     *,
-    dataset: str | None = None,
+    dataset: str | Done | None = None,
     messages: str | Path | None = None,
     name: str | None = None,
     force_from: str | None = None,
@@ -80,7 +80,7 @@ def search_law(
     overwrite: bool = False,
     quick: bool = False,
     export: Sequence[str] = (),
-) -> Done:
+) -> LawResult:
     """Search the ``targets`` of ``run`` with ``engine`` and compose the law; writes law.json, law.py, pareto.png and a
     folder for each target.
 
@@ -101,27 +101,31 @@ def search_law(
     ``export``: names of ``export.registry.PROGRAMS``, for which the law is written too. Of a finished run of which
     nothing else is asked, it is the law that is there.
     """
+    run, dataset = name_of(run), name_of(dataset)
     asked = dict(locals())
     asked.pop("export")
     plan = planned(asked)
-    run, out, stage = plan.run, plan.folder / "law.json", Stage("symbolic_reg", plan.run)
+    run, out, stage = plan.run, plan.folder / "law.json", Stage("symbolic_reg", plan.run, LawResult)
     with alone_making(out):
         there = bool(export) and out.is_file() and not overwrite and _as_it_is(asked)
         if not there and not already_done(out, plan.arguments, plan.inputs, overwrite):
             return _made(plan, stage, out, threads, export)
-        if plan.given.config is None and is_stale(run):
-            _write_report(run)
+        if plan.given.config is None:
+            from distill.report.document import report_of  # matplotlib takes a second
+
+            report_of(run)
         programs.brought_up(plan.folder)
         if not export:
             return stage.already_done(out)
         return stage.done(out, _exported(plan, export), **_headline(records.load(LawRecord, out)))
 
 
-def _made(plan: Plan, stage: Stage, out: Path, threads: int, export: Sequence[str]) -> Done:
+def _made(plan: Plan, stage: Stage, out: Path, threads: int, export: Sequence[str]) -> LawResult:
     """Search, compose the law and write all that is told of it."""
     if sys.stderr.isatty():
         print(f"engine {plan.options.engine}: {plan.reason}", file=sys.stderr, flush=True)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
+    from distill.report.document import write_report
 
     found = searched(plan, threads)
     law, content = composed(plan, found)
@@ -135,7 +139,7 @@ def _made(plan: Plan, stage: Stage, out: Path, threads: int, export: Sequence[st
     made |= {"run": plan.run, "engine": found.options.engine, "engine_reason": found.reason}
     record = records.save(LawRecord, out, made | content)
     if found.forces.config is None:  # no later stage writes it
-        _write_report(plan.run)
+        write_report(plan.run)
     programs.brought_up(plan.folder, record)
     lines = [law.equation()["text"]] if beyond_radial(law) else []
     lines += _exported(plan, export)
@@ -305,12 +309,6 @@ def _against_forces(law: Law, messages: dict) -> dict:
     with np.errstate(all="ignore"):
         found = np.nan_to_num(law.radial(**of_edges(messages)))[:, None] * unit
     return read_out.score_forces(found, messages["force"].astype(float)) | {"n": len(unit)}
-
-
-def _write_report(run: str) -> None:
-    from distill.report.document import write_report  # matplotlib takes a second
-
-    write_report(run)
 
 
 def _looks_behind(plan: Plan, forces: Forces) -> bool:

@@ -17,12 +17,13 @@ from distill.physics.neighbours import unwrap
 from distill.physics.record import describe
 from distill.physics.simulation import simulations
 from distill.report.animate import animate_trajectories, plot_trajectories
+from distill.results.datasets import DatasetResult
 from distill.shell import paths
 from distill.shell.errors import UsageError, UserError
 from distill.shell.kinds import resolve
 from distill.shell.paths import relative
 from distill.shell.processes import alone_making
-from distill.shell.stage import Done, Stage, warn
+from distill.shell.stage import Stage, warn
 
 COPIES = 8  # of the positions in memory at the worst moment, roughly
 
@@ -41,7 +42,7 @@ def simulate(
     overwrite: bool = False,
     quick: bool = False,
     **flags,
-) -> Done:
+) -> DatasetResult:
     """Simulate ``system``, or the one in ``system_file``; writes datasets/<dataset>.npz and .json.
 
     ``flags``: those of the kind of simulation (``distill.physics.simulation``), None for its default. ``plot`` and
@@ -58,7 +59,7 @@ def simulate(
     trajectories, frames, n, dim = job.size
     name = dataset_name(job.system.name, n, dim, seed, args.tag)
     path = paths.DATASETS / f"{name}.npz"
-    side, stage, arguments = path.with_suffix(".json"), Stage("simulate", name), vars(args)
+    side, stage, arguments = path.with_suffix(".json"), Stage("simulate", name, DatasetResult), vars(args)
     with alone_making(path):
         if there(path) and not side.is_file() and not overwrite:
             found = f"{relative(path)} exists without its .json: it was not made here"

@@ -26,11 +26,12 @@ from distill.network.recipes import (
 )
 from distill.network.variants import VARIANTS
 from distill.pipeline import unknowns
+from distill.results.runs import RunResult
 from distill.shell import paths, trackers
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
 from distill.shell.processes import alone
-from distill.shell.stage import Done, Stage, warn
+from distill.shell.stage import Done, Stage, name_of, warn
 from distill.shell.threads import pick_device
 from distill.shell.trackers import Tracker
 from distill.statistics.metrics import spans_decades
@@ -39,7 +40,7 @@ from distill.windows.of_dataset import positions_alone
 
 
 def train(
-    dataset: str,
+    dataset: str | Done,
     *,
     variant: str | Sequence[str] = "l1",
     recipe: str = "newton",
@@ -55,14 +56,15 @@ def train(
     threads: int = 1,
     overwrite: bool = False,
     quick: bool = False,
-    each: Callable[[Done], None] = lambda done: None,
+    each: Callable[[RunResult], None] = lambda done: None,
     **options,
-) -> list[Done]:
+) -> list[RunResult]:
     """Train a network for every variant and seed; writes ``model_weights/<run>/`` each.
 
     ``options``: those of the recipe, ``message_dim``, ``edge_model`` and weights of penalties; None is the recipe's.
-    ``each`` is called with every ``Done`` as it comes. ``UserError`` if a run is unfinished or was made otherwise.
+    ``each`` is called with every run as it comes. ``UserError`` if a run is unfinished or was made otherwise.
     """
+    dataset = name_of(dataset)
     arguments = {k: v for k, v in locals().items() if k not in ("each", "options", "variant", "seed")}
     variants, seeds = ([v] if isinstance(v, str | int) else list(dict.fromkeys(v)) for v in (variant, seed))
     for name, chosen, known in (("variant", variants, VARIANTS), ("recipe", [recipe], RECIPES)):
@@ -106,7 +108,7 @@ def train(
         auto["velocities"], why = _velocities(data) if found is None else (False, "splines do not know the bodies yet")
         warn(f"velocities are {'' if auto['velocities'] else 'not '}seen by the network: {why}")
 
-    def finish(done: Done) -> None:
+    def finish(done: RunResult) -> None:
         finished.append(done)
         each(done)
 
@@ -270,7 +272,10 @@ class Job:
     resuming: bool = False
 
     def __post_init__(self):
-        self.stage = Stage("train", self.name)
+        self.start()
+
+    def start(self) -> None:
+        self.stage = Stage("train", self.name, RunResult)
 
     @property
     def folder(self) -> Path:
@@ -280,8 +285,8 @@ class Job:
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
 
-    def done_before(self, dataset: Dataset) -> Done | None:
-        """The ``Done`` of a run that is there; ``UserError`` if one is unfinished or was made otherwise."""
+    def done_before(self, dataset: Dataset) -> RunResult | None:
+        """A run that is there; ``UserError`` if one is unfinished or was made otherwise."""
         overwrite = self.arguments["overwrite"]
         started = self.checkpoint.exists() and not overwrite
         self.resuming = self.arguments["resume"] and started
@@ -337,13 +342,13 @@ def learn(group: list, capture: bool, logged: Sequence[Tracker] = (), bodies: Se
     configs = {job.name: job.arguments["options"] | job.arguments for job, _ in group}
     with trackers.opened(logged, configs) as runs:
         for job, _ in group:
-            job.stage = Stage("train", job.name)  # it starts now
+            job.start()
             if not job.resuming:  # --overwrite: the former result stays until there is a new one
                 job.checkpoint.unlink(missing_ok=True)
         fit(trainers, capture, Watch(trainers, runs, bodies))
 
 
-def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found: Bodies | None) -> Done:
+def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found: Bodies | None) -> RunResult:
     """The finished run to ``model_weights/<run>/``; ``dataset``: as it lies there."""
     from distill.files.tensors import tensor_bytes
     from distill.network.training import history_text

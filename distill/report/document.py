@@ -8,8 +8,9 @@ from pathlib import Path
 
 from distill.files.storage import save_text
 from distill.report import comparison, law, provenance, stages, top
-from distill.report.material import gather
+from distill.report.material import gather, is_stale
 from distill.report.page import guarded, page, section
+from distill.shell import paths
 
 SECTIONS = (  # each takes the ``Material`` of a run and returns HTML
     ("The law", law.law),
@@ -27,6 +28,11 @@ FOOTER = (
     "<footer>Method after M. Cranmer et al., Discovering Symbolic Models from Deep Learning with Inductive"
     " Biases, 2020 (arXiv:2006.11287). This page stands alone and loads nothing from elsewhere.</footer>"
 )
+
+
+def report_of(run: str) -> Path:
+    """The page of ``run``, written where it is missing or older than what it tells of."""
+    return write_report(run) if is_stale(run) else paths.OUTPUTS / run / "report.html"
 
 
 def write_report(run: str) -> Path:

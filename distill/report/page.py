@@ -6,12 +6,14 @@ Everything taken from files goes through ``text`` (escaped); only the functions 
 import base64
 import html
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from distill.report import words
 from distill.report.plots import SHOWN, width_of
+from distill.report.words import sentence
 from distill.shell.errors import UserError
 
 
@@ -165,6 +167,20 @@ def tile(value: str, label: str, note: str = "") -> str:
     """``value`` in large type; plain text, escaped here."""
     below = f"<small>{text(note)}</small>" if note else ""
     return f'<div class="tile"><strong>{text(value)}</strong><span>{text(label)}</span>{below}</div>'
+
+
+def card(kind: str, name: str, facts: Mapping[str, str], above: str = "") -> str:
+    """A result in a notebook, whose style is not ours: ``facts`` are plain text by label, escaped here; ``above`` is
+    HTML.
+    """
+    left = "text-align: left; vertical-align: top"
+    rows = "".join(
+        f'<tr><th scope="row" style="{left}; white-space: nowrap">{text(label)}</th>'
+        f'<td style="{left}; overflow-wrap: anywhere">{text(told)}</td></tr>'
+        for label, told in facts.items()
+    )
+    head = f"<p><strong>{text(sentence(kind))}</strong> {code(name)}</p>"
+    return f'<div style="fill: currentColor; max-width: 60em">{head}{above}<table><tbody>{rows}</tbody></table></div>'
 
 
 def page(title: str, body: str) -> str:

@@ -4,13 +4,13 @@ left as they are.
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import matplotlib.figure
 import numpy as np
 
-from distill.files.kinds import Rollouts, SetErrors, Skipped
+from distill.files.kinds import LearntValue, Rollouts, SetErrors, Skipped, TargetRecord
 from distill.physics.law import AXES
 from distill.report import parts
 from distill.shell.errors import printable
@@ -20,6 +20,7 @@ NETWORK, LAW, REFERENCE = ACCENT, SOFT, MUTED
 FLOOR = 1e-17  # where errors of exactly zero are drawn on a logarithmic axis
 MOST_LETTERS = 32  # of a name
 ROUNDING = 1e-15  # of rollouts: below is rounding only
+IMPORTANCE = ("importance_is", "importance", "top_components", "top_share")  # of ``linear_fit.json``, as bars
 MODELS = {"law": "law", "gnn": "network", "truth_loose": "truth, looser tolerance", "truth": "truth"}
 STYLE = {
     "font.size": 10,
@@ -113,20 +114,22 @@ def linear_fit(message, fitted, labels, scores, forces, title) -> Figure:
 
 
 @styled
-def importance_bars(values, top, share, what, title) -> Figure:
-    """Importance of every component, largest first, the top ones coloured."""
+def importance_bars(importance_is, importance, top_components, top_share, title) -> Figure:
+    """Importance of every component, largest first, the top ones coloured; as in ``linear_fit.json``."""
+    values = np.asarray(importance)
     order = np.argsort(-values, kind="stable")
     figure = Figure(figsize=(7, 2.8), layout="constrained")
     axis = figure.subplots()
-    chosen = np.isin(order, top)
+    chosen = np.isin(order, top_components)
     shown = values[order] / max(values.max(), 1e-300)
     axis.bar(np.arange(len(order)), shown, color=np.where(chosen, ACCENT, MUTED), width=0.85)
     axis.xaxis.get_major_locator().set_params(integer=True)
+    what = {"std": "standard deviation", "mean_kl": "mean KL"}[importance_is]
     axis.set(xlabel="message component, by importance", ylabel=f"{what} / largest", title=title)
     axis.text(
         0.98,
         0.92,
-        f"top {len(top)} hold {100 * share:.1f} % of the variance",
+        f"top {len(top_components)} hold {100 * top_share:.1f} % of the variance",
         transform=axis.transAxes,
         ha="right",
         va="top",
@@ -147,6 +150,14 @@ def training_curve(history: dict, title: str) -> Figure:
         axis.legend(fontsize=8)
     figure.suptitle(title)
     return figure
+
+
+def fronts_of(targets: Mapping[str, TargetRecord]) -> dict[str, tuple]:
+    """What ``pareto`` draws of the searches of a law."""
+    return {
+        name.replace("_", " "): ([row[0] for row in one.rows], [float(row[1]) for row in one.rows], one.chosen)
+        for name, one in targets.items()
+    }
 
 
 @styled
@@ -318,34 +329,34 @@ def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str
 
 
 @styled
-def learnt(found, names: list[str], truth: dict, title: str) -> Figure:
-    """Values of bodies with 95 % intervals (``identities.learn.Learnt``), beside what the dataset had where there is
-    something to compare with, and the curve that they multiply.
+def learnt(values: Mapping[str, Sequence[LearntValue]], distance, curve, title: str) -> Figure:
+    """Values of bodies with 95 % intervals, by property, beside what the dataset had where that compares, and the
+    ``curve`` at every ``distance`` that they multiply.
     """
-    figure = Figure(figsize=(4.4 * (len(found.told) + 1), 4.0), layout="constrained")
-    *axes, curve = figure.subplots(1, len(found.told) + 1)
-    for axis, (key, told) in zip(axes, found.told.items(), strict=True):
-        order = np.argsort(told.values)
-        y, half = told.values[order], np.where(np.isfinite(told.half[order]), told.half[order], 0.0)
-        sure, at = told.determined[order], np.arange(len(y))
+    figure = Figure(figsize=(4.4 * (len(values) + 1), 4.0), layout="constrained")
+    *axes, last = figure.subplots(1, len(values) + 1)
+    for axis, (key, told) in zip(axes, values.items(), strict=True):
+        told = sorted(told, key=lambda one: one.value)
+        y, half = np.array([one.value for one in told]), np.array([one.half_width or 0.0 for one in told])
+        sure, at = np.array([one.determined for one in told]), np.arange(len(told))
         wide = (y > 0).sum() > 2 and np.ptp(np.log10(y[y > 0])) > 1.5 and (y[sure] > 0).all()
         for mask, colour, label in ((sure, INK, "learnt"), (~sure, MUTED, "not determined")):
             if mask.any():
                 low = np.minimum(half[mask], 0.999 * np.abs(y[mask])) if wide else half[mask]
                 shown = np.abs(y[mask]) if wide else y[mask]
                 axis.errorbar(at[mask], shown, [low, half[mask]], fmt="o", ms=4, lw=1.2, color=colour, label=label)
-        if truth.get(key) is not None:
-            axis.plot(at, truth[key][order], "_", ms=11, mew=1.6, color=ACCENT, label="in the dataset")
+        if told[0].known is not None:
+            axis.plot(at, [one.known for one in told], "_", ms=11, mew=1.6, color=ACCENT, label="in the dataset")
         axis.set(yscale="log" if wide else "linear", ylabel=key, title=f"{len(y)} bodies, 95 % intervals")
         few = len(y) <= 24
-        axis.set_xticks(at if few else [], [literal(names[k]) for k in order] if few else [], rotation=60, fontsize=8)
+        labels = [literal(one.body) for one in told]
+        axis.set_xticks(at if few else [], labels if few else [], rotation=60, fontsize=8)
         axis.legend(fontsize=8)
-    for part, style, word in ((found.curve > 0, "-", "repels"), (found.curve < 0, "--", "attracts")):
+    distance, curve = np.asarray(distance), np.asarray(curve)
+    for part, style, word in ((curve > 0, "-", "repels"), (curve < 0, "--", "attracts")):
         if part.any():
-            curve.plot(
-                found.distance, np.where(part, np.abs(found.curve), np.nan), style, color=INK, lw=1.8, label=word
-            )
-    curve.set(xscale="log", yscale="log", xlabel="distance r", ylabel="|f|", title="the force that they multiply")
-    curve.legend(fontsize=8)
+            last.plot(distance, np.where(part, np.abs(curve), np.nan), style, color=INK, lw=1.8, label=word)
+    last.set(xscale="log", yscale="log", xlabel="distance r", ylabel="|f|", title="the force that they multiply")
+    last.legend(fontsize=8)
     figure.suptitle(title)
     return figure

@@ -39,7 +39,8 @@ def simulation(m) -> str:
             drift = dataset.arrays["energy_drift"]
             told = f"largest {shown(float(drift.max()))} over {len(drift):,} trajectories"
             rows.append(["Relative energy drift", told])
-        body = _example(dataset)
+        figure, caption = example(dataset)
+        body = image(plots.save_bytes(figure), "Paths of the particles in example trajectories", caption)
     if m.dataset and "redone" in m.dataset.report:
         redone, dropped = (shown(m.dataset.report[k]) for k in ("redone", "dropped"))
         rows.append(["Trajectories done again, replaced", f"{redone}, {dropped}"])
@@ -50,9 +51,10 @@ def simulation(m) -> str:
     return table([], rows) + body
 
 
-def _example(dataset) -> str:
+def example(dataset, count: int = 3) -> tuple[plots.Figure, str]:
+    """Paths of ``count`` trajectories, of the test split where there is one, and what to say of them."""
     index = np.flatnonzero(dataset.split == SPLITS.index("test"))
-    index = (index if len(index) else dataset.trajectories("all"))[:3]
+    index = (index if len(index) else dataset.trajectories("all"))[:count]
     pos, drawn = dataset.pos[index], dataset.n
     if "box" in dataset.arrays:  # only some, and without jumps across the picture
         drawn = min(drawn, DRAWN)
@@ -63,7 +65,7 @@ def _example(dataset) -> str:
     caption = f"Example trajectories of the test split{axes}. A dot marks the last frame, larger for larger mass."
     if drawn < dataset.n:
         caption += f" {drawn} of {dataset.n} particles are drawn."
-    return image(plots.save_bytes(figure), "Paths of the particles in example trajectories", caption)
+    return figure, caption
 
 
 def training(m) -> str:
@@ -170,10 +172,7 @@ def search(m) -> str:
         '<p class="lead">Each point is the most accurate formula of its complexity (number of nodes). The chosen one'
         f" is ringed. {text(targets_words(m.law.targets))}</p>"
     )
-    fronts = {
-        k.replace("_", " "): ([r[0] for r in t.rows], [r[1] for r in t.rows], t.chosen)
-        for k, t in m.law.targets.items()
-    }
+    fronts = plots.fronts_of(m.law.targets)
     names = list(fronts)
     a_row = -(-len(names) // -(-len(names) // FIGURES_A_ROW))  # rows of about equal length
     for start in range(0, len(names), a_row):

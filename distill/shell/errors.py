@@ -29,6 +29,10 @@ class UserError(Exception):
     def __reduce__(self):
         return type(self), (self.message, self.fix)  # so that it survives the way from another process
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [f"error: {self}"]
+
     def __str__(self) -> str:
         text = self.message if self.fix is None else f"{self.message}; {self.fix}"
         return printable(" ".join(text.split()))

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from distill.shell.errors import EXIT_ERROR, EXIT_INTERRUPTED, UserError, printable
 from distill.shell.paths import relative
@@ -36,6 +37,11 @@ class Done:
     before: bool = False  # the same arguments and inputs had made it already
     lines: list[str] = field(default_factory=list)  # what a reader at the terminal wants to know beside
 
+    @property
+    def name(self) -> str:
+        """By which other stages take what was made."""
+        return self.subject
+
     def __str__(self) -> str:
         shown = "  ".join(f"{k} {_short(v)}" for k, v in self.numbers.items())
         shown = "already done with the same arguments and inputs" if self.before else shown
@@ -43,24 +49,32 @@ class Done:
         return printable("\n".join([*self.lines, last]))
 
 
-class Stage:
-    """Name and clock of one stage.
+Made = TypeVar("Made", bound=Done)
 
-    >>> stage = Stage("fit_linear", run); ...; return stage.done(path, r2_all=0.99, edges=1200)
+
+def name_of(given):
+    """The name of what a stage has made, where that is given; anything else as it is."""
+    return given.name if isinstance(given, Done) else given
+
+
+class Stage(Generic[Made]):
+    """Name and clock of one stage, and what kind of ``Done`` it makes.
+
+    >>> stage = Stage("fit_linear", run, FitResult); ...; return stage.done(path, r2_all=0.99, edges=1200)
     """
 
-    def __init__(self, name: str, subject: str):
-        self.name, self.subject, self.start = name, subject, time.perf_counter()
+    def __init__(self, name: str, subject: str, result: type[Made] = Done):
+        self.name, self.subject, self.result, self.start = name, subject, result, time.perf_counter()
 
     @property
     def seconds(self) -> float:
         return time.perf_counter() - self.start
 
-    def done(self, path, lines=(), **numbers) -> Done:
-        return Done(self.name, self.subject, Path(path), self.seconds, numbers, lines=list(lines))
+    def done(self, path, lines=(), **numbers) -> Made:
+        return self.result(self.name, self.subject, Path(path), self.seconds, numbers, lines=list(lines))
 
-    def already_done(self, path, lines=()) -> Done:
-        return Done(self.name, self.subject, Path(path), self.seconds, before=True, lines=list(lines))
+    def already_done(self, path, lines=()) -> Made:
+        return self.result(self.name, self.subject, Path(path), self.seconds, before=True, lines=list(lines))
 
 
 def _short(value) -> str:
