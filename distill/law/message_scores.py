@@ -4,6 +4,7 @@ The most important message components are fitted by linear combinations of the t
 read-out of all components, which has seen no true pair force, and splines without a network.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import sympy as sp
 
 from distill.files import records
+from distill.files.dataset import Dataset
 from distill.files.kinds import MessagesRecord, RunConfig
 from distill.files.messages import load_made_elsewhere, load_messages
 from distill.files.names import messages_path, run_dir
@@ -19,6 +21,7 @@ from distill.files.properties import of_edges, of_receivers
 from distill.law.receivers import forces_of
 from distill.messages import energies, read_out, roles
 from distill.messages.net_forces import nodes_of
+from distill.messages.read_out import ReadOut
 from distill.physics.law import AXES, RADIAL, Law, law_of_system
 from distill.physics.record import system_of
 from distill.physics.terms import State, direction
@@ -63,13 +66,36 @@ def scores(
             f"skip this stage:  python symbolic_reg.py {whose}",
         )
     fitted_to = loaded.get("train") or _with_predictions(*loaded[split], seed)
-    law = None
-    if messages is None and has_additive_node(config := records.load(RunConfig, run_dir(run) / "config.json")):
-        dataset = dataset_of_run(run, config)
+    dataset, law = None if messages is not None else _dataset_of_terms(run), None
+    if dataset is not None:
         scored, fitted_to = with_motion(scored, dataset), (with_motion(fitted_to[0], dataset), fitted_to[1])
         system = system_of(dataset.meta.system)
         law = None if system is None else law_of_system(system, dataset.dim)
     return measure(scored, fitted_to, meta, cutoff, seed, law)
+
+
+def read_force(run: str, messages: dict, train: tuple[dict, MessagesRecord], seed: int) -> np.ndarray:
+    """Pair forces [edge, dim] on the edges of ``messages`` of ``run``, read as its training split ``train`` says: by
+    the net forces that its network predicts, without any true force.
+    """
+    if (dataset := _dataset_of_terms(run)) is not None:
+        messages, train = with_motion(messages, dataset), (with_motion(train[0], dataset), train[1])
+    return _read(train, seed)[1](messages)
+
+
+def _dataset_of_terms(run: str) -> Dataset | None:
+    """That of a run whose messages are read term by term, for which motion is needed; None for others."""
+    config = records.load(RunConfig, run_dir(run) / "config.json")
+    return dataset_of_run(run, config) if has_additive_node(config) else None
+
+
+def _read(train: tuple[dict, MessagesRecord], seed: int) -> tuple[ReadOut | TermsOfMessages, Callable]:
+    """(the read-out of messages, its pair forces as a function of messages)."""
+    if "motion" in train[0]:
+        terms = fit_terms_of_messages(roles.part("read_out", train[0], seed), seed)
+        return terms, terms.whole
+    read = energies.read(train[0], nodes_of(train[0]), train[1], seed)
+    return read, lambda messages: read.force(messages, nodes_of(messages))
 
 
 def _with_predictions(messages: dict, meta: MessagesRecord, seed: int) -> tuple[dict, MessagesRecord]:
@@ -99,15 +125,9 @@ def measure(
     targets = read_out.target_forces(messages)
     distinct = read_out.distinct_gauges(messages)
     nodes = nodes_of(train[0])
-    about = train[1]
-    terms = {}
-    if "motion" in train[0]:
-        read = fit_terms_of_messages(roles.part("read_out", train[0], seed), seed)
-        estimated = read.whole(messages)
-        terms = {"terms": term_scores(read, law, messages)} if law is not None else {}
-    else:
-        read = energies.read(train[0], nodes, about, seed)
-        estimated = read.force(messages, nodes_of(messages))
+    read, force = _read(train, seed)
+    estimated = force(messages)
+    terms = {"terms": term_scores(read, law, messages)} if "motion" in train[0] and law is not None else {}
     # of energies it is their slope that is to be linear in the force
     chosen = estimated if energies.are_energies(meta) else messages["message"][:, top].astype(float)
     scores = {name: metrics.score_components(chosen, targets[name]) for name in distinct}

@@ -161,7 +161,7 @@ def way(label: str, before, after, law) -> list[str]:
 
 def brief(pair, node=None, further=()) -> str:
     """The pair law with few digits, and the response and ``further`` terms below it where there are such."""
-    said = code(to_text(parse(pair.text, pair.variables), 4) if not pair.cases else words.pair_full(pair))
+    said = code(words.pair_rounded(pair))
     said += "".join(f"<br>{code(one)}" for one in further)
     if node and node.response:
         own = node.response

@@ -101,9 +101,10 @@ def linear_fit(message, fitted, labels, scores, forces, title) -> Figure:
     for axis, (x, y, across, up, (all_of, trimmed)) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         lim = np.quantile(np.abs(x), 0.9) * 1.5 or 1.0  # a few encounters would hide all the rest
         inside = (np.abs(x) < lim) & (np.abs(y) < lim)
-        axis.plot([-lim, lim], [-lim, lim], color=ACCENT, lw=1, zorder=3)
+        low, high = _ends(x, lim)
+        axis.plot([low, high], [low, high], color=ACCENT, lw=1, zorder=3)
         axis.scatter(x[inside], y[inside], s=3, alpha=0.25, color=INK, lw=0, rasterized=True)
-        axis.set(xlim=(-lim, lim), ylim=(-lim, lim), xlabel=across, ylabel=up)
+        axis.set(xlim=(low, high), ylim=(low, high), xlabel=across, ylabel=up)
         told = f"$R^2$ = {all_of:.4f} (all)\n$R^2$ = {trimmed:.4f} (best 90 %)"
         axis.text(0.04, 0.96, told, transform=axis.transAxes, va="top")
         if outside := len(x) - int(inside.sum()):
@@ -111,6 +112,12 @@ def linear_fit(message, fitted, labels, scores, forces, title) -> Figure:
         axis.locator_params(axis="x", nbins=4)  # more of "-0.015" do not fit beside each other
     figure.suptitle(title)
     return figure
+
+
+def _ends(x, lim: float) -> tuple[float, float]:
+    """Of axes about 0 as far as ``lim``: of forces that only attract, or only repel, one side is empty."""
+    empty = 0.1 * lim
+    return (-lim if (x < -empty).any() else -empty), (lim if (x > empty).any() else empty)
 
 
 @styled
@@ -284,8 +291,9 @@ def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str
     """The curves of a ``splines.PairSpline`` with the distances met, accelerations found against seen on trajectories
     left out (``held``, a ``law.remains.scene.Scene``), and how predictable what is left is by each clue (``told``).
     """
-    figure = Figure(figsize=(12.4, 4.0), layout="constrained")
-    curve, scatter, clues = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
+    left = bool(told["clues"])  # else there is nothing that could follow something
+    figure = Figure(figsize=(12.4 if left else 8.6, 4.0), layout="constrained")
+    curve, scatter, *clues = figure.subplots(1, 2 + left, width_ratios=[1.25, 1, 1][: 2 + left])
     low, high = np.quantile(edges["r"], [1e-3, 1 - 1e-3])
     r = np.geomspace(max(low, 1e-6 * high), high, 300)
     values = fit.curves(r)
@@ -294,7 +302,8 @@ def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str
         y = values[:, k] / getattr(function, "scale", 1.0)
         for part, style in ((y > 0, "-"), (y < 0, "--")):
             if part.any():
-                label = f"{function.name.replace('*', ' ')} ({'repels' if style == '-' else 'attracts'})"
+                of = "every pair" if function.name == "1" else function.name.replace("*", " ")
+                label = f"{of} ({'repels' if style == '-' else 'attracts'})"
                 curve.plot(r, np.where(part, np.abs(y), np.nan), style, color=colours[k], lw=1.8, label=label)
     curve.set(xscale="log", yscale="log", xlabel="distance r", ylabel="|f| per product of the properties")
     curve.legend(fontsize=8)
@@ -312,18 +321,15 @@ def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str
     scatter.locator_params(nbins=5)
     scatter.set(xlim=(-lim, lim), ylim=(-lim, lim), xlabel="acceleration by the splines", ylabel="seen, left out")
     scatter.set_title(f"{100 * told['left']:.2g} % left")
-    names = list(told["clues"])
-    if not names:
-        clues.text(0.5, 0.5, "nothing is left", ha="center", va="center", transform=clues.transAxes)
-        clues.set_axis_off()
-    else:
+    for axis in clues:
+        names = list(told["clues"])
         z = np.array([told["clues"][name]["z"] for name in names])
-        clues.barh(np.arange(len(names)), z, color=np.where(z >= 4, ACCENT, MUTED))
-        clues.axvline(4, color=INK, lw=0.8, ls=":")
+        axis.barh(np.arange(len(names)), z, color=np.where(z >= 4, ACCENT, MUTED))
+        axis.axvline(4, color=INK, lw=0.8, ls=":")
         words = [name.replace(", or ", ",\nor ").replace("distance and", "distance,\n") for name in names]
-        clues.set_yticks(np.arange(len(names)), words, fontsize=8)
-        clues.invert_yaxis()
-        clues.set(xlabel="standard errors", title="what is left follows ...")
+        axis.set_yticks(np.arange(len(names)), words, fontsize=8)
+        axis.invert_yaxis()
+        axis.set(xlabel="standard errors", title="what is left follows ...")
     figure.suptitle(title)
     return figure
 

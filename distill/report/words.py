@@ -144,6 +144,13 @@ def pair_short(pair: PairLaw) -> str:
     return pair.short if pair.cases else f"f = {pair.short}"
 
 
+def pair_rounded(pair: PairLaw) -> str:
+    """f with four digits, of any law: only that which was found has them with it. What f is for pairs of levels has all
+    digits.
+    """
+    return pair_full(pair) if pair.cases else to_text(parse(pair.text, pair.variables), 4)
+
+
 def pair_full(pair: PairLaw | Truth) -> str:
     """The same with all digits."""
     if not pair.cases:

@@ -11,7 +11,7 @@ QUICK = "made with quick: tiny sizes, numbers mean nothing"
 
 class Result(Done):
     """A ``Done`` that reads the files of its stage when it is asked, so that what was made before, or in another
-    session, tells as much. ``print`` shows what a script prints; ``path`` is where it lies.
+    session, tells as much. ``print`` shows what a script prints of a stage; ``path`` is where it lies.
 
     A subclass gives its ``KIND`` in words, ``facts``, ``brief`` and ``plot``, and ``load``, by name.
     """
@@ -38,6 +38,9 @@ class Result(Done):
     def above(self) -> str:
         """HTML that stands above the facts."""
         return ""
+
+    def __str__(self) -> str:
+        return super().__str__() if self.numbers or self.before else repr(self)  # loaded: no stage has run
 
     def __repr__(self) -> str:
         said = f"{self.brief()}, {QUICK}" if self.quick else self.brief()

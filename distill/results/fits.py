@@ -144,7 +144,8 @@ class LookResult(Result):
         return {label.capitalize(): "; ".join(texts) for label, texts in said.items()}
 
     def brief(self):
-        return f"force of {', '.join(one.function for one in self.curves)}, {100 * self.left:.2g} % left"
+        curves = ", ".join(one.function for one in self.curves)
+        return f"curves of r times {curves}, {100 * self.left:.2g} % of the accelerations left"
 
     def plot(self):
         """The curves, accelerations by splines against those seen, and what is left."""

@@ -11,7 +11,7 @@ from distill.export.numpy_module import properties_used
 from distill.export.registry import PROGRAMS
 from distill.files import records
 from distill.files.arrays import indicators
-from distill.files.kinds import Constant, LawRecord
+from distill.files.kinds import Constant, LawRecord, PairLaw, Verdict
 from distill.files.names import run_name_of, splines_name
 from distill.files.properties import categories, level_of
 from distill.physics.law import Law, law_of
@@ -212,15 +212,19 @@ class LawResult(Result):
         other = f"network {shown(error.gnn)}" if error.splines is None else f"splines {shown(error.splines)}"
         out["Error, held out"] = f"{shown(error.law)}, {other}; n {shown(error.n)}"
         whose = "messages" if error.splines is None else "splines"
-        out[f"From the {whose} alone"] = self._judged(record.from_messages)
-        out |= {f"By {one.label}"[:60]: self._judged(one, one.pair.text) for one in record.rivals.values()}
+        out[f"From the {whose} alone"] = self._judged(record.from_messages, record.from_messages.verdict)
+        out |= {f"Rival: {one.label}": self._judged(one.pair, one.verdict) for one in record.rivals.values()}
         return out | {"Engine": record.engine}
 
     @staticmethod
-    def _judged(one, text: str | None = None) -> str:
-        """A law by another way, and whether it is the true one."""
-        known = one.verdict is not None and one.verdict.recovered is not None
-        return f"f = {text or one.text}" + (f" ({words.verdict_word(one.verdict)})" if known else "")
+    def _judged(pair: PairLaw, verdict: Verdict | None) -> str:
+        """A law by another way, and how it stands to the true one."""
+        said = words.pair_rounded(pair) if pair.cases else f"f = {words.pair_rounded(pair)}"
+        if verdict is None or verdict.recovered is None:
+            return said
+        relation = verdict.equivalence.relation if verdict.equivalence else "different"
+        near = "" if verdict.recovered or relation == "different" else f": {verdict.equivalence.text}"
+        return f"{said} ({words.verdict_word(verdict)}{near})"
 
     def brief(self):
         known = self.recovered is not None

@@ -86,6 +86,16 @@ class MessagesResult(Result):
 
         return top_components(self.importance, self.arrays["dx"].shape[1])
 
+    def read_force(self, seed: int = 0) -> np.ndarray:
+        """The pair force on the receiver of every edge [edge, dim] as it is read from the messages: the linear mixture
+        of all components, or what the network makes of them, whose sums are the net forces that it predicts on the
+        training split. No true force is used.
+        """
+        from distill.law.message_scores import read_force  # PyTorch takes seconds
+
+        train = self if self.split == "train" else MessagesResult.load(self.name, "train")
+        return read_force(self.name, self.arrays, (train.arrays, train.record), seed)
+
     @property
     def quick(self) -> bool:
         return self.record.quick
