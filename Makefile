@@ -3,6 +3,7 @@
 # make tables the paper's tables beside ours: every missing cell (hours); PROFILE=slurm|gpu|kubernetes SECTIONS="newton"
 #             BUDGET=full JOBS=2 RESULTS=folder (another folder than results/cells repeats everything) DRY=1
 # make argon  the same for Lennard-Jones argon: data by OpenMM, 12 networks, docs/argon.md (hours)
+# make notebook  builds and runs notebooks/rediscover.ipynb (minutes)
 # make slow   the tests that take minutes;  make lint;  make pysr  fetches Julia for the PySR engine
 # make clean  removes the virtual environment and caches, never datasets, weights or outputs
 
@@ -28,7 +29,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check --quiet $(PIP_ARGS)
 
-.PHONY: demo argon tables test slow lint pysr clean install
+.PHONY: demo argon tables notebook test slow lint pysr clean install
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -58,6 +59,13 @@ $(VENV)/.md: $(VENV)/.installed requirements-md.txt
 
 argon: $(VENV)/.md
 	@$(MAKE) --no-print-directory tables SECTIONS=argon
+
+$(VENV)/.notebook: $(VENV)/.installed requirements-notebook.txt
+	@$(PIP) -r requirements-notebook.txt
+	@touch $@
+
+notebook: $(VENV)/.notebook
+	@$(PY) experiments/notebook.py
 
 demo: $(VENV)/.installed
 	@$(PY) -m distill.pipeline.runs.demo --system $(SIM) --variant $(VARIANT) --recipe $(RECIPE) --dim $(DIM) --n $(N) \

@@ -35,6 +35,7 @@ STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 160,
     "axes.titlesize": 10,
+    "figure.titlesize": 10,
     "legend.frameon": False,
     "svg.fonttype": "path",
 }
