@@ -27,7 +27,6 @@ from distill.shell.stage import Stage, run_script
 FOLDER = paths.ROOT / "notebooks"
 FOLDERS = {f"DISTILL_{name}": name.lower() for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS")}
 LONGEST = 600  # seconds of a cell
-SESSION = {"KernelManager": {"transport": "ipc"}}  # no port is opened
 A_PATH = re.compile(r"(?<![\w.:/])/(?:[\w.-]+/)+[\w.-]*")  # absolute
 TEXT = ("text", "text/plain", "text/html", "evalue", "traceback")  # of outputs
 
@@ -64,7 +63,8 @@ def built(source: Path) -> str:
         there = {name: str(Path(folder, own)) for name, own in FOLDERS.items()}
         there |= {"PYTHONPATH": str(paths.ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
         options = {"resources": {"metadata": {"path": folder}}, "timeout": LONGEST, "record_timing": False}
-        client = NotebookClient(notebook, **options, config=Config(SESSION))
+        talk = {"KernelManager": {"transport": "ipc", "ip": str(Path(folder, "kernel"))}}  # no port is opened
+        client = NotebookClient(notebook, **options, config=Config(talk))
         with patch.dict(os.environ, there):
             try:
                 client.execute()
