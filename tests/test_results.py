@@ -106,6 +106,9 @@ def test_forces_are_read_from_messages_without_the_true_ones(places):
     force = messages(seed=0, off=0.0, trajectories=41)["force"]
     assert "force" not in test.arrays and sorted(test.top_components) == [0, 1]
     np.testing.assert_allclose(test.read_force(), force, rtol=1e-3, atol=1e-3 * np.abs(force).max())
+    test.record.target = True
+    with pytest.raises(UserError, match="number of every particle"):
+        test.read_force()
 
 
 def test_a_law_of_species_takes_their_names_or_numbers(places):

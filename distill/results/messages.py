@@ -9,6 +9,7 @@ from distill.files.kinds import MessagesRecord
 from distill.files.messages import load_messages
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.results.base import Result
+from distill.shell.errors import UserError
 from distill.shell.stage import name_of
 
 
@@ -89,8 +90,11 @@ class MessagesResult(Result):
     def read_force(self, seed: int = 0) -> np.ndarray:
         """The pair force on the receiver of every edge [edge, dim] as it is read from the messages: the linear mixture
         of all components, or what the network makes of them, whose sums are the net forces that it predicts on the
-        training split. No true force is used.
+        training split. No true force is used. ``UserError`` for messages of a network that predicts something else.
         """
+        if self.record.target:
+            found = f"the messages of {self.name} are of a network of a number of every particle, not of accelerations"
+            raise UserError(found, "sums over neighbours are read by distill.halos:  docs/halos.md")
         from distill.law.message_scores import read_force  # PyTorch takes seconds
 
         train = self if self.split == "train" else MessagesResult.load(self.name, "train")
