@@ -28,6 +28,7 @@ from distill.physics.law import Law
 from distill.physics.terms import direction
 from distill.pipeline.forces import MORE, Forces, NoDataset, OfDataset
 from distill.pipeline.search_plan import Plan, planned
+from distill.report.material import is_stale
 from distill.report.words import pair_words, response_short, trust_words
 from distill.response import account as response_account
 from distill.response import behind
@@ -110,10 +111,8 @@ def search_law(
         there = bool(export) and out.is_file() and not overwrite and _as_it_is(asked)
         if not there and not already_done(out, plan.arguments, plan.inputs, overwrite):
             return _made(plan, stage, out, threads, export)
-        if plan.given.config is None:
-            from distill.report.document import report_of  # matplotlib takes a second
-
-            report_of(run)
+        if plan.given.config is None and is_stale(run):
+            _write_report(run)
         programs.brought_up(plan.folder)
         if not export:
             return stage.already_done(out)
@@ -125,7 +124,6 @@ def _made(plan: Plan, stage: Stage, out: Path, threads: int, export: Sequence[st
     if sys.stderr.isatty():
         print(f"engine {plan.options.engine}: {plan.reason}", file=sys.stderr, flush=True)
     from distill.report import plots  # matplotlib takes a second, which a refusal above need not wait for
-    from distill.report.document import write_report
 
     found = searched(plan, threads)
     law, content = composed(plan, found)
@@ -139,7 +137,7 @@ def _made(plan: Plan, stage: Stage, out: Path, threads: int, export: Sequence[st
     made |= {"run": plan.run, "engine": found.options.engine, "engine_reason": found.reason}
     record = records.save(LawRecord, out, made | content)
     if found.forces.config is None:  # no later stage writes it
-        write_report(plan.run)
+        _write_report(plan.run)
     programs.brought_up(plan.folder, record)
     lines = [law.equation()["text"]] if beyond_radial(law) else []
     lines += _exported(plan, export)
@@ -309,6 +307,12 @@ def _against_forces(law: Law, messages: dict) -> dict:
     with np.errstate(all="ignore"):
         found = np.nan_to_num(law.radial(**of_edges(messages)))[:, None] * unit
     return read_out.score_forces(found, messages["force"].astype(float)) | {"n": len(unit)}
+
+
+def _write_report(run: str) -> None:
+    from distill.report.document import write_report  # matplotlib takes a second
+
+    write_report(run)
 
 
 def _looks_behind(plan: Plan, forces: Forces) -> bool:

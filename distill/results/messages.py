@@ -76,14 +76,14 @@ class MessagesResult(Result):
     @cached_property
     def importance(self) -> np.ndarray:
         """Standard deviation of each component, of sampled messages their mean KL [component]."""
-        from distill.messages.read_out import importance  # PyTorch takes seconds
+        from distill.messages.read_out import importance  # scipy and SymPy take a second
 
         return importance(self.arrays)
 
     @property
     def top_components(self) -> np.ndarray:
         """As many as forces have components, the most important first."""
-        from distill.messages.read_out import top_components  # PyTorch takes seconds
+        from distill.messages.read_out import top_components  # scipy and SymPy take a second
 
         return top_components(self.importance, self.arrays["dx"].shape[1])
 
@@ -95,7 +95,7 @@ class MessagesResult(Result):
         if self.record.target:
             found = f"the messages of {self.name} are of a network of a number of every particle, not of accelerations"
             raise UserError(found, "sums over neighbours are read by distill.halos:  docs/halos.md")
-        from distill.law.message_scores import read_force  # PyTorch takes seconds
+        from distill.law.message_scores import read_force  # scipy and SymPy take a second
 
         train = self if self.split == "train" else MessagesResult.load(self.name, "train")
         return read_force(self.name, self.arrays, (train.arrays, train.record), seed)
@@ -117,7 +117,7 @@ class MessagesResult(Result):
 
     def plot(self):
         """Importance of every component."""
-        from distill.messages.read_out import importance_of  # PyTorch takes seconds
+        from distill.messages.read_out import importance_of  # scipy and SymPy take a second
         from distill.report import plots
 
         return plots.importance_bars(**importance_of(self.arrays), title=self.subject)
