@@ -35,6 +35,7 @@ from distill.splines.of_messages import TermsOfMessages, fit_terms_of_messages, 
 from distill.statistics import metrics
 
 NODE = "node"  # all that acts on one particle
+Loaded = dict[str, tuple[dict, MessagesRecord]]  # by split
 
 
 def files_of(run: str, split: str, messages: str | None = None) -> dict[str, Path]:
@@ -46,14 +47,14 @@ def files_of(run: str, split: str, messages: str | None = None) -> dict[str, Pat
     return {s: messages_path(run, s) for s in dict.fromkeys(("train", split))}
 
 
-def load(run: str, files: dict[str, Path], messages: str | None = None) -> dict[str, tuple[dict, MessagesRecord]]:
+def load(run: str, files: dict[str, Path], messages: str | None = None) -> Loaded:
     """Of ``files_of``, by split; errors as of ``files.messages``."""
     read = load_messages if messages is None else load_made_elsewhere
     return {s: read(path, run) for s, path in files.items()}
 
 
 def scores(
-    run: str, loaded: dict, split: str, *, messages: str | None = None, cutoff: int, seed: int
+    run: str, loaded: Loaded, split: str, *, messages: str | None = None, cutoff: int, seed: int
 ) -> tuple[dict, dict]:
     """``measure`` of the edges of ``split`` among those ``loaded``, by what the run's network assumes; ``UserError``
     where they hold no true forces.
@@ -65,7 +66,7 @@ def scores(
             f"{relative(files_of(run, split, messages)[split])} holds no true forces: the system is not known here",
             f"skip this stage:  python symbolic_reg.py {whose}",
         )
-    fitted_to = loaded.get("train") or _with_predictions(*loaded[split], seed)
+    fitted_to = loaded.get("train") or _with_predictions(scored, meta, seed)
     dataset, law = None if messages is not None else _dataset_of_terms(run), None
     if dataset is not None:
         scored, fitted_to = with_motion(scored, dataset), (with_motion(fitted_to[0], dataset), fitted_to[1])
@@ -127,7 +128,9 @@ def measure(
     nodes = nodes_of(train[0])
     read, force = _read(train, seed)
     estimated = force(messages)
-    terms = {"terms": term_scores(read, law, messages)} if "motion" in train[0] and law is not None else {}
+    terms = {}
+    if isinstance(read, TermsOfMessages) and law is not None:
+        terms = {"terms": term_scores(read, law, messages)}
     # of energies it is their slope that is to be linear in the force
     chosen = estimated if energies.are_energies(meta) else messages["message"][:, top].astype(float)
     scores = {name: metrics.score_components(chosen, targets[name]) for name in distinct}
