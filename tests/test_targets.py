@@ -266,8 +266,9 @@ def test_formulas_that_cannot_be_written_in_the_unit_of_the_data_are_left_out():
         targets.of_data(alone, elsewhere)
 
 
-def test_a_front_is_never_without_its_digest(tmp_path, monkeypatch):
-    """Killed between any two renames: the old front, the new one, or none that could pass for another's."""
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_a_front_is_never_without_its_digest(tmp_path, monkeypatch, last):
+    """Ended before any of the renames, that of their plan first: the old front, or the new one."""
     target, rows = targets.Target("radial", {"r": np.arange(5.0)}, np.zeros(5)), [Row(1, 1.0, "2.5", parse("2.5", "r"))]
     other = [Row(1, 0.5, "3.5", parse("3.5", "r"))]
     real, count = os.replace, 0
@@ -275,7 +276,7 @@ def test_a_front_is_never_without_its_digest(tmp_path, monkeypatch):
     def killed(*paths):
         nonlocal count
         count += 1
-        if count == 2:
+        if count == last:
             raise KeyboardInterrupt
         real(*paths)
 
@@ -283,8 +284,8 @@ def test_a_front_is_never_without_its_digest(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         targets.save_front(tmp_path, Front(other, "operon", 0, "", {}), target, {"seed": 1})
-    for seed in (0, 1):
-        assert targets.load_front(tmp_path, target, {"seed": seed}) is None
+    there = [targets.load_front(tmp_path, target, {"seed": seed}) for seed in (0, 1)]
+    assert [front is not None for front in there] == [last == 1, last > 1]
 
 
 def test_the_shared_target_holds_the_top_components_and_the_directions():
