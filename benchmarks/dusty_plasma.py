@@ -172,10 +172,11 @@ def alone(found, plasma: Plasma, own: dict, mass, charge) -> dict:
         return state / own["mass"][:, None]
 
     zero, h = np.zeros((GRAINS, 3)), 0.1
+    moving = zero + h  # friction is the same at both places, and a formula of it may have no value at rest
     slopes, rates = [], []
     for k in range(3):
         step = zero + h * np.eye(3)[k]
-        slopes.append((acceleration(step, zero) - acceleration(-step, zero))[:, k] / (2 * h))
+        slopes.append((acceleration(step, moving) - acceleration(-step, moving))[:, k] / (2 * h))
         rates.append((acceleration(zero, step) - acceleration(zero, -step))[:, k] / (2 * h))
     trap = np.array(slopes) / (-np.array(plasma.trap)[:, None] * charge / mass)
     drag = np.array(rates) / (-plasma.drag / mass)
