@@ -127,7 +127,7 @@ def test_what_a_killed_process_had_whole_is_put_in_place(tmp_path, step):
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert last.is_file() == (step in (1, 4))
-    assert storage.there(last) and (first.read_bytes(), load_json(last)["say"]) == (b"new", "new")
+    assert storage.is_there(last) and (first.read_bytes(), load_json(last)["say"]) == (b"new", "new")
     assert set(os.listdir(tmp_path)) == {"weights", "config.json"}
 
 
@@ -140,7 +140,7 @@ def test_a_plan_that_somebody_else_wrote_moves_nothing_out_of_its_folder(tmp_pat
         plan = inside / ".config.json.elsewhere-1.together"
         plan.write_text(text)
         os.utime(plan, (0, 0))
-        assert not storage.there(inside / "config.json")
+        assert not storage.is_there(inside / "config.json")
         assert (tmp_path / "precious").read_text() == "kept"
 
 

@@ -6,7 +6,7 @@ import sympy as sp
 from test_joint import f, moved_by
 
 from distill.law.further.slots import FromDisplaced, Radial
-from distill.law.further.whole import _grip, _regripped, gripped, in_one_form
+from distill.law.further.whole import _coupling, _recoupled, in_one_form, recoupled
 from distill.law.receivers import law_acceleration, law_error
 from distill.law.selection import Ground
 from distill.messages.net_forces import nodes_of
@@ -46,23 +46,23 @@ def test_two_functions_that_imitate_each_others_faults_have_one_form(ground):
 def test_what_a_force_is_in_proportion_to_is_asked_again(ground):
     wrong = {"drag": f("0.25*m_i"), "field": (f("-0.5*m_i*x"), f("-0.8*m_i*y"))}
     before = Law(TRUE.pair, wrong, pairs=TRUE.pairs)
-    law = gripped(before, ground)
+    law = recoupled(before, ground)
     assert law_error(law, ground.held) < 0.02 * law_error(before, ground.held)
     assert law.node["drag"] == pytest.approx(0.3, rel=0.01)
     assert [part.coeff(f("q_i*x")) + part.coeff(f("q_i*y")) for part in law.node["field"]] == pytest.approx(
         [-0.5, -0.8], rel=0.01
     )
-    assert gripped(TRUE, ground) is TRUE
+    assert recoupled(TRUE, ground) is TRUE
 
 
 def test_only_what_is_in_proportion_can_be_in_proportion_to_something_else():
     one, mass, charge = f("1"), f("m_i"), f("q_i")
-    assert _regripped(0.5, one, mass, 2.0) == f("1.0*m_i")
-    assert sp.expand(_regripped(f("3*m_i*v + 2*m_i"), mass, charge, 1.0) - f("q_i*(3*v + 2)")) == 0
-    assert _regripped(f("3*m_i*v + 2"), mass, charge, 1.0) is None  # only a part of it
-    assert _regripped(f("3*m_i*v"), one, charge, 1.0) is None
-    assert _regripped((f("m_i*x"), f("y")), mass, one, 1.0) is None
-    about = _regripped(About(CENTRE, f("m_i*s")), mass, one, 3.0)
+    assert _recoupled(0.5, one, mass, 2.0) == f("1.0*m_i")
+    assert sp.expand(_recoupled(f("3*m_i*v + 2*m_i"), mass, charge, 1.0) - f("q_i*(3*v + 2)")) == 0
+    assert _recoupled(f("3*m_i*v + 2"), mass, charge, 1.0) is None  # only a part of it
+    assert _recoupled(f("3*m_i*v"), one, charge, 1.0) is None
+    assert _recoupled((f("m_i*x"), f("y")), mass, one, 1.0) is None
+    about = _recoupled(About(CENTRE, f("m_i*s")), mass, one, 3.0)
     assert about == About(CENTRE, f("3.0*s"))
-    assert _grip(f("2*q_i*q_j*r + q_i*q_j/r")) == f("q_i*q_j") and _grip(f("q_i*r + m_i*r^2")) is None
-    assert np.isfinite(float(_grip(f("3/r"))))
+    assert _coupling(f("2*q_i*q_j*r + q_i*q_j/r")) == f("q_i*q_j") and _coupling(f("q_i*r + m_i*r^2")) is None
+    assert np.isfinite(float(_coupling(f("3/r"))))

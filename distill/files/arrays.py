@@ -12,7 +12,7 @@ import numpy as np
 from distill.files.npz import Header, NpzWriter, header_of, headers, layout_bytes, read_rows
 from distill.files.properties import categories, indicator, level_names, level_of
 from distill.files.provenance import sha256_of
-from distill.files.storage import require_disk, require_memory, save_together, there
+from distill.files.storage import is_there, require_disk, require_memory, save_together
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 
@@ -71,7 +71,7 @@ def load_npz(
     that are no ``fields``, those are read which ``further`` names, from what is known of all before any is read.
     """
     path = Path(path)
-    if not there(path):
+    if not is_there(path):
         raise UserError(f"{relative(path)} does not exist", fix)
     if not zipfile.is_zipfile(path):
         raise UserError(f"{relative(path)} is damaged or half-written (no .npz file)", fix)

@@ -17,7 +17,7 @@ from distill.files.kinds import DatasetRecord, SystemRecord
 from distill.files.names import dataset_path
 from distill.files.properties import MOST_LEVELS, USUAL, category_of, level_names, ordered, usable
 from distill.files.provenance import sha256, sha256_of
-from distill.files.storage import save_together, there
+from distill.files.storage import is_there, save_together
 from distill.shell.errors import UserError, about, near_miss
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -166,7 +166,7 @@ def load_dataset(name_or_path: str) -> Dataset:
 def _is_dataset(name_or_path: str) -> Path:
     """The path of a dataset that is there; ``UserError`` that says what to do where it is not, or is a table."""
     path, given = dataset_path(name_or_path), Path(name_or_path)
-    if not there(path) and given.suffix != ".npz" and given.exists():
+    if not is_there(path) and given.suffix != ".npz" and given.exists():
         found = f"{relative(given)} is no dataset, which is an .npz"
         raise UserError(found, f"import it first:  python import_tracks.py {name_or_path}")
     if not path.is_file() and given.suffix.lower() in TABLES:

@@ -11,7 +11,7 @@ from distill.files.kinds import MessagesRecord
 from distill.files.names import messages_path, run_dir
 from distill.files.properties import in_messages
 from distill.files.provenance import sha256
-from distill.files.storage import there
+from distill.files.storage import is_there
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
 from distill.shell.stage import warn
@@ -91,7 +91,7 @@ def _lengths(dx: np.ndarray) -> np.ndarray:
 def refuse_foreign(path: Path, instead: str) -> None:
     """``UserError`` for messages at ``path`` that no stage here wrote; ``instead``: what makes our own."""
     side = path.with_suffix(".json")
-    if there(path) and not side.is_file():
+    if is_there(path) and not side.is_file():
         found = f"{relative(path)} has no {side.name} beside it: extract_messages.py did not write it, or was cut off"
         raise UserError(found, f"use it as messages made elsewhere:  --messages {relative(path)}; or {instead}")
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from distill.files.storage import there
+from distill.files.storage import is_there
 from distill.shell import paths
 from distill.shell.errors import UserError, near_miss
 from distill.shell.paths import relative
@@ -61,7 +61,7 @@ def name_of_messages(path: str | Path, name: str | None = None) -> str:
     path = Path(path)
     stem = path.resolve().parent.name if re.fullmatch(r"messages(_\w+)?", path.stem) else path.stem
     name = checked(name or stem, "choose another with --name")
-    if there(paths.MODEL_WEIGHTS / name / "config.json"):
+    if is_there(paths.MODEL_WEIGHTS / name / "config.json"):
         found = f"'{name}' is a trained run, whose results would mix with those of {relative(path)}"
         raise UserError(found, f"give another --name, or use the run:  --run {name}")
     return name
@@ -86,7 +86,7 @@ def messages_path(run: str, split: str) -> Path:
 def run_dir(run: str) -> Path:
     """The folder of a trained run; raises ``UserError`` naming the near miss if there is none."""
     path = paths.MODEL_WEIGHTS / checked(run)
-    if not there(path / "config.json"):
+    if not is_there(path / "config.json"):
         known = [p.parent.name for p in paths.MODEL_WEIGHTS.glob("*/config.json") if p.is_file()]
         hint, where = near_miss(run, known), relative(paths.MODEL_WEIGHTS)
         others = sorted(p.name for p in path.glob("*.*") if p.suffix in FOREIGN_WEIGHTS) if path.is_dir() else []

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from distill.files.kinds import format_of, kinds_of
 from distill.files.records import Record, Wrong, build, edited, is_whole
-from distill.files.storage import load_json, parse_json, plain, there
+from distill.files.storage import is_there, load_json, parse_json, plain
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
@@ -145,7 +145,7 @@ def already_done(path: Path, arguments: dict, inputs: dict, overwrite: bool) -> 
 
     Raises ``UserError`` naming the first difference if it came from others and ``overwrite`` is off.
     """
-    if overwrite or not there(path):
+    if overwrite or not is_there(path):
         return False
     try:
         old = load_json(path)

@@ -103,9 +103,11 @@ def save_together(files: Mapping[Path, bytes | Callable]) -> None:
 
     ``files``: path -> its bytes, or a function that writes into the open file. All are written to temporary names
     before anything is touched, and with them a plan of what is to be renamed: a full disk changes nothing, and what a
-    process that is killed from there on has not renamed, ``there`` and the next one that writes in the folder do.
+    process that is killed from there on has not renamed, ``is_there`` and the next one that writes in the folder do.
     """
     paths = [Path(path) for path in files]
+    if len({path.parent for path in paths}) > 1:
+        raise ValueError("files that belong together lie in one folder")
     plan = paths[-1].with_name(f".{paths[-1].name}.{_owner()}.{PLANS}")
     with contextlib.ExitStack() as stack:
         names = {}
@@ -129,7 +131,7 @@ def save_together(files: Mapping[Path, bytes | Callable]) -> None:
                 plan.unlink()
 
 
-def there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
     """Whether there is a file at ``path``, once what a killed process was about to put there is in place."""
     path = Path(path)
     for plan in _left_behind(path.parent, PLANS):
@@ -259,7 +261,7 @@ def read_file(path: Path) -> bytes:
 
 def load_json(path: Path, fix: str | None = None) -> dict:
     path = Path(path)
-    there(path)
+    is_there(path)
     try:
         content = parse_json(read_file(path))
     except FileNotFoundError:

@@ -120,7 +120,6 @@ def measure(
     """All numbers of ``linear_fit.json``, and what ``report.plots.linear_fit`` draws. Messages with a ``motion`` are
     those of an additive node, and read term by term; ``law``: the true one of these, None where it is not known.
     """
-    dim = messages["dx"].shape[1]
     importance = read_out.importance_of(messages)
     top = importance["top_components"]
     targets = read_out.target_forces(messages)
@@ -163,33 +162,32 @@ def measure(
         },
         "potential": potential_scores(messages, meta, chosen, estimated),
     }
-    design = np.column_stack([targets[best], np.ones(len(chosen))])
-    fitted = design @ np.array(scores[best]["coefficients"]).T
     pick = np.random.default_rng(seed).permutation(len(chosen))[:cutoff]
-    unit = direction(messages["dx"].astype(float), messages["r"].astype(float))
+    compared = {"read-out of the messages": ("read_out", estimated), "splines, no network": ("splines", splined)}
+    unit = direction(messages["dx"].astype(float), messages["r"].astype(float))[pick]
+    true = (targets["force"][pick] * unit).sum(1)
+    forces = {label: ((force[pick] * unit).sum(1), true, result[name]) for label, (name, force) in compared.items()}
+    title = f"{meta.run}: messages against true {best.replace('_', ' ')}"
+    drawn = components_drawn(chosen, targets[best], scores[best], distinct[best].symbol, pick)
+    return result, drawn | {"title": title, "forces": forces}
 
-    def along(force):
-        return (force * unit).sum(1)
 
-    symbol = distinct[best].symbol
+def components_drawn(chosen: np.ndarray, target: np.ndarray, found: dict, symbol: str, pick: np.ndarray) -> dict:
+    """What ``report.plots.linear_fit`` draws of the components ``chosen`` [edge, component] on the edges ``pick``:
+    with their fit to the ``target`` [edge, dim], whose scores are ``found`` and whose ``symbol`` stands in labels.
+    """
+    design = np.column_stack([target, np.ones(len(chosen))])
+    fitted = design @ np.array(found["coefficients"]).T
     labels = [
-        " ".join(f"{c:+.2g} ${symbol}_{a}$" for c, a in zip(row[:dim], AXES, strict=False))
-        for row in scores[best]["coefficients"]
+        " ".join(f"{c:+.2g} ${symbol}_{a}$" for c, a in zip(row[: target.shape[1]], AXES, strict=False))
+        for row in found["coefficients"]
     ]
-    both = zip(scores[best]["r2_all_components"], scores[best]["r2_trim90_components"], strict=True)
-    return result, {
+    both = zip(found["r2_all_components"], found["r2_trim90_components"], strict=True)
+    return {
         "message": metrics.standardise(chosen)[pick],
         "fitted": fitted[pick],
         "labels": labels,
         "scores": list(both),
-        "title": f"{meta.run}: messages against true {best.replace('_', ' ')}",
-        "forces": {
-            label: (along(force)[pick], along(targets["force"])[pick], result[name])
-            for label, name, force in (
-                ("read-out of the messages", "read_out", estimated),
-                ("splines, no network", "splines", splined),
-            )
-        },
     }
 
 

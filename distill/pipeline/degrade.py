@@ -8,7 +8,7 @@ from distill.files.kinds import DatasetRecord
 from distill.files.names import checked
 from distill.files.provenance import already_done, provenance
 from distill.files.records import load
-from distill.files.storage import plain, save_text, there
+from distill.files.storage import is_there, plain, save_text
 from distill.physics.record import describe, system_of
 from distill.physics.user_system import read_system
 from distill.pipeline.import_tracks import noise_in, smooth
@@ -39,7 +39,7 @@ def degrade(
     path = paths.DATASETS / f"{name}.npz"
     side, inputs = path.with_suffix(".json"), {"dataset": source.path}
     arguments = plain(how) | {"dataset": source.name, "name": name, "csv": csv and csv.name, "overwrite": overwrite}
-    if there(path):
+    if is_there(path):
         maker = load(DatasetRecord, side).stage if side.is_file() else "somebody else"
         if maker != STAGE:
             raise UserError(f"{relative(path)} is there and was made by {maker}", "give another --name")

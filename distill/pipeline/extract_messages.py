@@ -14,7 +14,7 @@ from distill.files.messages import refuse_foreign
 from distill.files.names import messages_path, run_dir, run_name_of
 from distill.files.of_run import dataset_of_run
 from distill.files.provenance import already_done, provenance
-from distill.files.storage import there
+from distill.files.storage import is_there
 from distill.network.recipes import doubted
 from distill.pipeline import unknowns
 from distill.results.messages import MessagesResult
@@ -61,7 +61,7 @@ def extract_messages(
         each(done)
 
     def done_before(name: str, path: Path, own: dict) -> bool:
-        if done := already_done(path.with_suffix(".json"), own, inputs, overwrite) and there(path):
+        if done := already_done(path.with_suffix(".json"), own, inputs, overwrite) and is_there(path):
             finish(Stage("extract_messages", f"{run} {name}", MessagesResult).already_done(path))
         return done
 

@@ -10,7 +10,7 @@ from distill.files.dataset import check_magnitudes, load_dataset, save_dataset
 from distill.files.kinds import DatasetRecord
 from distill.files.names import checked
 from distill.files.provenance import already_done, provenance
-from distill.files.storage import there
+from distill.files.storage import is_there
 from distill.results.datasets import DatasetResult
 from distill.shell import paths
 from distill.shell.errors import UserError
@@ -160,7 +160,7 @@ def _ours(path: Path, opened: list[Path], names_of: list[str], overwrite: bool) 
     fix = "give another --name"
     if any(path.resolve() == p.resolve() for p in opened):
         raise UserError(f"{relative(path)} is the file that is to be imported: it would be overwritten", fix)
-    if not there(path):
+    if not is_there(path):
         return False
     side = path.with_suffix(".json")
     if not side.is_file():

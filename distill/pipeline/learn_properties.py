@@ -12,7 +12,7 @@ from distill.files.kinds import DatasetRecord, LawRecord, LearntRecord
 from distill.files.names import checked, run_name_of
 from distill.files.properties import usable
 from distill.files.provenance import already_done, provenance
-from distill.files.storage import finite_or_none, save_bytes, there
+from distill.files.storage import finite_or_none, is_there, save_bytes
 from distill.identities.learn import FAR, Learnt, learn
 from distill.identities.tell import acting_beside, says, told_beside, value_lines
 from distill.identities.with_law import properties_in, with_law
@@ -62,7 +62,7 @@ def learn_properties(
     known = known_values(reference, names, unknown)
     arguments |= {"dataset": source.name, "name": name, "reference": [f"{names[k]}={v!r}" for k, v in known.items()]}
     with alone_making(path):
-        if there(path):
+        if is_there(path):
             maker = records.load(DatasetRecord, side).stage if side.is_file() else "somebody else"
             if maker != STAGE:
                 raise UserError(f"{relative(path)} is there and was made by {maker}", "give another --name")

@@ -12,7 +12,7 @@ from distill.files.arrays import coded
 from distill.files.dataset import load_dataset, make_split, save_dataset
 from distill.files.names import dataset_name
 from distill.files.provenance import already_done, provenance
-from distill.files.storage import require_disk, save_bytes, there
+from distill.files.storage import is_there, require_disk, save_bytes
 from distill.physics.neighbours import unwrap
 from distill.physics.record import describe
 from distill.physics.simulation import simulations
@@ -61,7 +61,7 @@ def simulate(
     path = paths.DATASETS / f"{name}.npz"
     side, stage, arguments = path.with_suffix(".json"), Stage("simulate", name, DatasetResult), vars(args)
     with alone_making(path):
-        if there(path) and not side.is_file() and not overwrite:
+        if is_there(path) and not side.is_file() and not overwrite:
             found = f"{relative(path)} exists without its .json: it was not made here"
             raise UserError(found, "choose a --tag to keep both, or add --overwrite to replace it")
         if path.is_file() and already_done(side, arguments, job.inputs, overwrite):

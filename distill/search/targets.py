@@ -16,7 +16,7 @@ from distill.files import records
 from distill.files.kinds import FrontRecord
 from distill.files.properties import category_of, of_edges, of_receivers, property_named
 from distill.files.provenance import sha256, sha256_of
-from distill.files.storage import finite_or_none, save_together, there
+from distill.files.storage import finite_or_none, is_there, save_together
 from distill.formulas.text import parse, to_text
 from distill.formulas.tree import canonical
 from distill.formulas.units import ONE, Units
@@ -265,7 +265,7 @@ def load_front(place: Path, target: Target, identity: dict):
     csv, side = place / "hall_of_fame.csv", place / "front.json"
     way_out = "add --overwrite to search again and replace it; to use its formulas, move it elsewhere and give it"
     way_out += " with --hall-of-fame FILE"
-    if not there(csv):
+    if not is_there(csv):
         if os.path.lexists(csv):
             raise UserError(f"{relative(csv)} is no file", "move it away")
         return None

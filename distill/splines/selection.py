@@ -15,6 +15,7 @@ from distill.splines.dependence import FREE, Dependence, OfLevels
 from distill.splines.known import Known
 from distill.splines.normal_equations import (
     Model,
+    Normal,
     Table,
     held_out,
     model,
@@ -116,18 +117,8 @@ def _selected(
     together; where they do not reach the error ``goal`` with all node terms, no choice among these is made. What is
     ``known`` to act is taken up first, and stays.
     """
-    count, predicted, rounds = len(ways.functions), None, 1 if ways.kind == FREE else ROUNDS
-    for fewest, most, columns in (FIRST_SIZES[0],) * rounds + FIRST_SIZES[1:]:
-        first = model(space(x, intervals_of(columns, count, (fewest, most)), shape, unit), ways, terms, data, blocks)
-        weight = weights_of(data, predicted, scale)
-        normal = normal_equations(first, data, weight, scale)
-        rough = penalty(first, normal.moment.shape[1])
-        if columns == FIRST_SIZES[0][2]:
-            errors = [typical(held_out(normal, rough, s)) for s in SMOOTH[::3]]
-            smooth = SMOOTH[::3][int(np.argmin(errors))]
-            g = solve(normal.gram.sum(0), normal.moment.sum(0), rough, smooth, normal.rows.sum())
-            predicted = predicted_by(first, g, data) * scale
-    groups, size = _groups(first, data.dim), first.space.size
+    first, normal, rough = _of_all(ways, x, shape, unit, data, scale, blocks, terms)
+    groups = _groups(first, data.dim)
 
     def error(names):
         at = np.concatenate([groups[n] for n in names])
@@ -153,25 +144,10 @@ def _selected(
         least = min(map(typical, gains.values()))
         add = max((n for n in gains if typical(gains[n]) <= max((1 + 1e-6) * least, floor)), key=_rank)
         kept, best = [*kept, add], gains[add]
-    levels = isinstance(first.dependence.functions[0], OfLevels)
-    if levels:  # now one by one
-        groups |= {("function", (k,)): np.arange(k * size, (k + 1) * size) for k in range(count)}
-        kept = [one for n in kept for one in ([("function", (k,)) for k in n[1]] if n[0] == "function" else [n])]
-        groups = {n: at for n, at in groups.items() if n[0] != "function" or len(n[1]) == 1}
-    while True:  # what others have made needless, the least missed first; else functions where a constant will do
-        some = [n for n in kept if n not in all_of and n not in taken and (n != kept[0] or (levels and len(kept) > 1))]
-        bar = max((1 + worth) * typical(best), floor)
-        fewer = [[other for other in kept if other != n] for n in some]
-        unused = [n for n in groups if n[0] == "term" and n not in kept]
-        plainer = [[*rest, c] for n, rest in zip(some, fewer, strict=True) if n[0] == "block" for c in unused]
-        for ways_out in (fewer, plainer):
-            trials = [(error(names), names) for names in ways_out]
-            least, smaller = min(trials, key=lambda trial: typical(trial[0]), default=(np.full(1, np.inf), kept))
-            if typical(least) <= bar:
-                break
-        else:
-            break
-        kept, best = smaller, min(best, least, key=typical)
+    spared = [*all_of, *taken, *kept[:1]]
+    if isinstance(first.dependence.functions[0], OfLevels):
+        (groups, kept), spared = _one_by_one(first, groups, kept), taken
+    kept = _needed(kept, spared, groups, error, best, worth, floor)
     kept = [n for n in groups if n in kept]
     at = np.concatenate([groups[n] for n in kept])
     own, part, rows = normal.columns(at), rough[np.ix_(at, at)], normal.rows.sum()
@@ -182,6 +158,51 @@ def _selected(
     left = tuple(first.blocks[k] for kind, k in kept if kind == "block")
     smaller = replace(first, dependence=chosen, terms=terms, blocks=left)
     return (chosen, terms, g, smaller), float(np.sqrt(data.dim * typical(held_out(own, part, smooth))))
+
+
+def _of_all(
+    ways: Dependence, x, shape, unit, data: Table, scale: float, blocks, terms
+) -> tuple[Model, Normal, np.ndarray]:
+    """(all functions, terms and blocks together, their normal equations with robust weights, the penalty)."""
+    count, predicted, rounds = len(ways.functions), None, 1 if ways.kind == FREE else ROUNDS
+    for fewest, most, columns in (FIRST_SIZES[0],) * rounds + FIRST_SIZES[1:]:
+        first = model(space(x, intervals_of(columns, count, (fewest, most)), shape, unit), ways, terms, data, blocks)
+        normal = normal_equations(first, data, weights_of(data, predicted, scale), scale)
+        rough = penalty(first, normal.moment.shape[1])
+        if columns == FIRST_SIZES[0][2]:
+            errors = [typical(held_out(normal, rough, s)) for s in SMOOTH[::3]]
+            smooth = SMOOTH[::3][int(np.argmin(errors))]
+            g = solve(normal.gram.sum(0), normal.moment.sum(0), rough, smooth, normal.rows.sum())
+            predicted = predicted_by(first, g, data) * scale
+    return first, normal, rough
+
+
+def _one_by_one(first: Model, groups: dict, kept: list) -> tuple[dict, list]:
+    """``groups`` and those ``kept`` of them with every function of pairs of levels by itself."""
+    size = first.space.size
+    each = {("function", (k,)): np.arange(k * size, (k + 1) * size) for k in range(len(first.dependence.functions))}
+    kept = [one for n in kept for one in ([("function", (k,)) for k in n[1]] if n[0] == "function" else [n])]
+    return {n: at for n, at in (groups | each).items() if n[0] != "function" or len(n[1]) == 1}, kept
+
+
+def _needed(kept: list, spared: list, groups: dict, error, best: np.ndarray, worth: float, floor: float) -> list:
+    """``kept``, less what others have made needless, the least missed first, but for what is ``spared`` and the last
+    one; else with a constant where a function is no better.
+    """
+    while True:
+        some = [n for n in kept if n not in spared] if len(kept) > 1 else []
+        bar = max((1 + worth) * typical(best), floor)
+        fewer = [[other for other in kept if other != n] for n in some]
+        unused = [n for n in groups if n[0] == "term" and n not in kept]
+        plainer = [[*rest, c] for n, rest in zip(some, fewer, strict=True) if n[0] == "block" for c in unused]
+        for ways_out in (fewer, plainer):
+            trials = [(error(names), names) for names in ways_out]
+            least, smaller = min(trials, key=lambda trial: typical(trial[0]), default=(np.full(1, np.inf), kept))
+            if typical(least) <= bar:
+                break
+        else:
+            return kept
+        kept, best = smaller, min(best, least, key=typical)
 
 
 def _taken_up(functions: list, wanted: list[list], error) -> list:

@@ -18,7 +18,14 @@ from distill.shell import processes
 
 GUARDS = (provenance.sha256, provenance.sha256_of, provenance.digested, records.digest_of, records.build)
 GUARDS += (tensors.digest_of, arrays.check_fields, messages.check_edges, dataset.check_magnitudes, dataset.check_box)
-GUARDS += (npz.headers, storage.there, storage._sweep, storage.require_memory, storage.require_disk, processes._locked)
+GUARDS += (
+    npz.headers,
+    storage.is_there,
+    storage._sweep,
+    storage.require_memory,
+    storage.require_disk,
+    processes._locked,
+)
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 
 

@@ -36,7 +36,7 @@ sys.path[:0] = [str(FAULTS.parent), str(FAULTS.parents[1])]
 import scripts  # noqa: E402
 import told  # noqa: E402
 
-from distill.files.storage import PLANS, there  # noqa: E402
+from distill.files.storage import PLANS, is_there  # noqa: E402
 
 DATASET, BODIES = "spring_n4_d2_s950", "spring_n3_d2_s950_bodies"
 RUN = f"{DATASET}__l1-newton__s950"
@@ -274,7 +274,7 @@ class Table:
             chosen.setdefault(state(kept / f"KILL {step}"), step)
         for step in evenly(chosen.values(), self.points["over"]):
             folder = self.copy(kept / f"KILL {step}")
-            whole = [file for file in right if there(folder / file)]  # as a stage looks that reads it
+            whole = [file for file in right if is_there(folder / file)]  # as a stage looks that reads it
             found = results(folder)
             differ, loose = difference({file: found[file] for file in whole}, right), unmatched(folder)
             wrong = f"LOST: {differ or loose}" if differ or loose else "repeated"

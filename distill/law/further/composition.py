@@ -21,7 +21,7 @@ from distill.formulas.units import ONE, Units, times, with_units
 from distill.law.further.slots import UNIFORM, OfAxis, OfPairs, Radial, Slot, slots
 from distill.law.further.starts import RADIUS
 from distill.law.further.trimming import as_good, trimmed, without_unsure
-from distill.law.further.whole import gripped, in_one_form
+from distill.law.further.whole import in_one_form, recoupled
 from distill.law.joint import LOST, examined, fitted, spelt
 from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, weights_of
 from distill.law.selection import Ground, tried_out
@@ -62,6 +62,7 @@ def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units 
 
 
 def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units) -> Law:
+    """The law of ``composed``, one way: term by term, then as a whole, then the functions of pairs once more."""
     inside, places = ground if units == ONE else ground.within(units), slots(further, ground)
     made = {s.name: [_by_splines(s, further, data) / units.acceleration for data in ground.sets] for s in places}
     found = with_formulas(in_units(law, units), [slot.within(units) for slot in places], made, inside)
@@ -70,7 +71,7 @@ def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units
     sure = without_unsure(law, ground)
     of_pairs = [Radial(RADIAL, ground.properties), *(slot for slot in places if isinstance(slot, OfPairs))]
     if law_error(sure, ground.held) > ground.check.tiny:
-        sure = without_unsure(gripped(in_one_form(sure, of_pairs, ground), ground), ground)
+        sure = without_unsure(recoupled(in_one_form(sure, of_pairs, ground), ground), ground)
     if sure is not law and law_error(sure, ground.held) > ground.check.tiny:
         sure = again(sure, of_pairs, ground, units)
     return spelt(sure, ground.canonical)

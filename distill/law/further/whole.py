@@ -4,7 +4,7 @@ Formulas that are found one after the other imitate each other's faults: neither
 simple form while the other is not. So both are tried in one form at once (``in_one_form``): a source that is seen at
 two places, as a body and its wake or its image, acts from both in one way. And how a force on a body alone is in
 proportion to its properties, which a small term does not tell while others are still curves, is asked again at the end
-(``gripped``).
+(``recoupled``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,19 +41,19 @@ def in_one_form(law: Law, of_pairs: Sequence[OfPairs], ground: Ground) -> Law:
     """
     alike = [slot.of_law(law) for slot in of_pairs if slot.taken(law) is not None and slot.alike(law)]
     first = alike[0].taken(law) if len(alike) > 1 else None
-    if first is None or (grip := _grip(first[1])) is None:
+    if first is None or (coupling := _coupling(first[1])) is None:
         return law
     rest = law
     for slot in alike:
         if (taken := slot.taken(rest)) is not None:
             rest, _ = taken
-    places = [_Place(slot, grip, rest) for slot in alike]
+    places = [_Place(slot, coupling, rest) for slot in alike]
     few, _, held = ground.sets
     trials = []
     for forms in _promising(places, rest, few):
         trial = rest
         for place, form in zip(places, forms, strict=True):
-            trial = place.slot.put(trial, ground.canonical(grip * form))
+            trial = place.slot.put(trial, ground.canonical(coupling * form))
         trials.append(settled(trial, few, held))
     for trial in sorted(trials, key=lambda one: law_error(one, held))[:KEPT]:
         trial = settled(trial, ground.many, held)
@@ -76,7 +76,7 @@ def _size(law: Law) -> int:
     return sum(complexity(v.strength if isinstance(v, About) else v) for v in law.pair_functions.values())
 
 
-def _grip(expr: sp.Expr) -> sp.Expr | None:
+def _coupling(expr: sp.Expr) -> sp.Expr | None:
     """The product of properties that a function of pairs is a multiple of; None where it is not one."""
     factors = sp.Mul.make_args(sp.factor_terms(expr))
     own = [one for one in factors if one.free_symbols and _R not in one.free_symbols]
@@ -86,17 +86,17 @@ def _grip(expr: sp.Expr) -> sp.Expr | None:
 
 @dataclass
 class _Place:
-    """Where a function S(r) times the properties ``grip`` acts."""
+    """Where a function S(r) times the properties ``coupling`` acts."""
 
     slot: OfPairs
-    grip: sp.Expr
+    coupling: sp.Expr
     law: Law
 
     def columns(self, shapes: Sequence[sp.Expr], data: Receivers) -> np.ndarray:
         """Accelerations by each of the ``shapes`` [receiver, dim, shape]."""
         seen = self.slot.features(data.in_motion)
-        names = [s.name for s in self.grip.free_symbols]
-        factor = compile_numpy(self.grip, names)(*(seen[name] for name in names)) if names else 1.0
+        names = [s.name for s in self.coupling.free_symbols]
+        factor = compile_numpy(self.coupling, names)(*(seen[name] for name in names)) if names else 1.0
         vectors = self.slot.vectors(data.in_motion, self.law) * np.reshape(factor, (-1, 1))
         values = (np.broadcast_to(compile_numpy(one, [RADIUS])(seen[RADIUS]), len(vectors)) for one in shapes)
         sums = [data.sum(vectors * value[:, None]) / data.state.mass[:, None] for value in values]
@@ -129,7 +129,7 @@ def _promising(places: Sequence[_Place], rest: Law, data: Receivers) -> Iterator
         yield [family.form(_R, list(map(sp.Float, a)), list(map(sp.Float, start))) for a in linear]
 
 
-def gripped(law: Law, ground: Ground) -> Law:
+def recoupled(law: Law, ground: Ground) -> Law:
     """``law`` with every function of a body alone in proportion to another of its properties, or to none, where that is
     better.
     """
@@ -143,7 +143,7 @@ def gripped(law: Law, ground: Ground) -> Law:
         best = law
         for there, size in factors.items():
             for instead, other in factors.items():
-                changed = _regripped(value, there, instead, size / other) if there != instead else None
+                changed = _recoupled(value, there, instead, size / other) if there != instead else None
                 if changed is None:
                     continue
                 trial = settled(replace(law, node=law.node | {name: changed}), ground.sets[0], ground.held)
@@ -154,15 +154,15 @@ def gripped(law: Law, ground: Ground) -> Law:
     return law
 
 
-def _regripped(value, there: sp.Expr, instead: sp.Expr, scale: float):
+def _recoupled(value, there: sp.Expr, instead: sp.Expr, scale: float):
     """``value`` in proportion to ``instead`` and not to ``there``; None where it is not in proportion to that, or holds
     the other already.
     """
     if isinstance(value, About):
-        found = _regripped(value.strength, there, instead, scale)
+        found = _recoupled(value.strength, there, instead, scale)
         return None if found is None else About(value.centre, found)
     if isinstance(value, tuple):
-        found = tuple(_regripped(one, there, instead, scale) for one in value)
+        found = tuple(_recoupled(one, there, instead, scale) for one in value)
         return None if None in found else found
     expr = sp.Float(value) if is_number(value) else value
     if there != 1 and there not in sp.Mul.make_args(sp.factor_terms(expr)):
