@@ -205,7 +205,7 @@ main { max-width: 940px; margin: 0 auto; padding: 40px 20px 60px; }
 header, section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 28px 32px;
   margin-bottom: 18px; }
 header { border-top: 4px solid var(--accent); }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: 4px 0 6px; letter-spacing: -.01em; }
+h1 { font-size: 1.75rem; line-height: 1.2; margin: 4px 0 6px; letter-spacing: -.01em; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 0 0 12px; display: flex; gap: 12px; align-items: baseline; }
 h2 span { color: var(--accent); font-variant-numeric: tabular-nums; }
 h3 { font-size: .95rem; margin: 26px 0 8px; }
@@ -216,7 +216,8 @@ p { margin: 0 0 12px; } .lead { color: var(--soft); max-width: 68ch; }
   border: 1.5px solid currentColor; margin: 0 8px 0 0; }
 .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
 .laws { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(270px, 100%), 1fr)); gap: 14px; }
-.law { border: 1px solid var(--line); border-radius: 10px; padding: 14px 18px 12px; min-width: 0; }
+.law { border: 1px solid var(--line); border-radius: 10px; padding: 14px 18px 12px; min-width: 0;
+  overflow-wrap: anywhere; }
 .law.found { background: var(--mark); border-color: transparent; }
 .law h3 { margin: 0 0 10px; color: var(--soft); font-weight: 600; font-size: .85rem; }
 .law .big { min-height: 74px; display: flex; align-items: center; overflow-x: auto; }
