@@ -9,12 +9,14 @@ from test_identities import plasma
 
 from distill.files.kinds import BesideRecord
 from distill.identities.tell import acting_beside
+from distill.law.further.composition import _resting
 from distill.messages.net_forces import nodes_of
 from distill.splines.blocks import PLACE, SPEED, NodeBlock, candidates, with_motion
 from distill.splines.dependence import ANY, GIVEN, Product
 from distill.splines.fit import fit_pair_force
 from distill.splines.known import Known, known_of
 from distill.splines.observations import observations
+from distill.splines.pair_spline import Further
 from distill.splines.selection import _taken_up
 
 CENTRE = (0.0, 0.0, -0.4)
@@ -37,6 +39,22 @@ def test_blocks_that_stand_for_what_is_known():
     assert all(block.centre == CENTRE for block in blocks if block.term == "displaced")
     uniform = NodeBlock("field", None, PLACE, None, 3)
     assert Known((("field", PLACE),)).ways([uniform]) == []
+
+
+def test_terms_that_were_known_say_so():
+    data, _ = table_of(0.5)
+    blocks = candidates(data, [Product(((),))], (), 1.0) + Known((), CENTRE).displaced(data, [Product(((),))], 1.0)
+    further = [Further(block, np.zeros(block.size)) for block in blocks]
+    known = {one.block.name for one in known_of(FOUND).marked(further) if one.known}
+    assert known == {"field, 1, of the place", "displaced, 1"} and not any(one.known for one in further)
+    assert not any(one.known for one in Known((("drag", SPEED),)).marked(further))  # at rest there is none
+
+
+def test_kinds_of_fields_are_not_asked_where_it_is_known_which_acts():
+    data, _ = table_of(0.5)
+    blocks = [b for b in candidates(data, [Product(((),))], (), 1.0) if b.term == "field"]
+    further = [Further(block, np.zeros(block.size)) for block in blocks]
+    assert _resting(None, known_of(FOUND).marked(further), None) == []
 
 
 def test_what_a_stage_has_found_is_what_the_next_one_knows():

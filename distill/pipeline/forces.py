@@ -173,6 +173,7 @@ class OfDataset:
         nodes, own = nodes_of(edges), roles.part("read_out", edges, seed)
         held, known = unseen(self.dataset, seed, test=False), known_of(self.dataset.meta.beside)
         read, _, _ = all_that_acts(own, nodes_of(own), held, seed, quick, known)
+        read.further = known.marked(read.further) if known else read.further
         edges["acc_pred_i"] = read.accelerations(edges, nodes)
         units = Units.of_scales(scales_of(self.dataset))
         return Forces(

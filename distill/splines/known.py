@@ -5,12 +5,13 @@ term by term may miss it: forces from displaced points look like other functions
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distill.files.kinds import BesideRecord
 from distill.splines.blocks import CURVE, Block, DisplacedBlock, NodeBlock, displaced
 from distill.splines.dependence import OfLevels, Product
 from distill.splines.normal_equations import Table
+from distill.splines.pair_spline import Further
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ class Known:
         of = {term: [k for k, b in enumerate(blocks) if _is(b, *term)] for term in self.terms}
         of |= {"displaced": [k for k, block in enumerate(blocks) if isinstance(block, DisplacedBlock)]}
         return [some for some in of.values() if some]
+
+    def marked(self, further: Sequence[Further]) -> list[Further]:
+        """``further`` terms of a fit, those that are known as such."""
+        return [replace(one, known=one.known or self.says(one.block)) for one in further]
+
+    def says(self, block: Block) -> bool:
+        """Whether the ``block`` stands for something that is known."""
+        if isinstance(block, DisplacedBlock):
+            return self.centre is not None
+        return any(_is(block, *term) for term in self.terms)
 
 
 def _is(block: Block, term: str, over: str) -> bool:

@@ -18,10 +18,13 @@ SPLINES = "splines"  # in place of a gauge
 
 @dataclass
 class Further:
-    """A term beside the radial force and the constant ones of a node: ``coefficients`` [column] of ``block``."""
+    """A term beside the radial force and the constant ones of a node: ``coefficients`` [column] of ``block``.
+    ``known``: that it acts was known before the fit, and not chosen by it.
+    """
 
     block: Block
     coefficients: np.ndarray
+    known: bool = False
 
     def forces(self, seen: Seen) -> np.ndarray:
         """[edge, dim], whose plain sum over a receiver's edges is the force on it."""

@@ -6,7 +6,7 @@ accelerations that were left out. At last all constants are fitted together (``l
 
 Forces that depend on the place or the time alone share a uniform one in any way, and stand in for each other where
 motion is alike everywhere: where splines have several of these, each is tried alone, and all of them are kept only if
-they predict better.
+they predict better. What is known to act is not asked.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -122,11 +122,14 @@ def _kind(one: Further) -> tuple | None:
 
 def _resting(law: Law, further: Sequence[Further], ground: Ground) -> list[list]:
     """Blocks of every kind of function of the place or the time alone, if there are several, or some of the place:
-    steep walls about a point are hard to tell for curves with a few knots, and one may hide in a field.
+    steep walls about a point are hard to tell for curves with a few knots, and one may hide in a field. None where it
+    was known which of these act.
     """
     kinds: dict[tuple, list] = {}
     for one in further:
         if kind := _kind(one):
+            if one.known:
+                return []
             kinds.setdefault(kind, []).append(one.block.finer())
     over = {over for _, over in kinds}
     if PLACE in over and POINT not in over and ground.dim > 1:
