@@ -20,7 +20,15 @@ from distill.files.scales import Scales, scales_of_model
 from distill.network.bodies import Values
 from distill.network.data import FIRST_INPUTS
 from distill.network.edges import Edges
-from distill.network.layers import Antisymmetric, FirstLayer, activation_layer, after_first, mlp, mlp_rows, silence
+from distill.network.layers.messages import (
+    Antisymmetric,
+    FirstLayer,
+    activation_layer,
+    after_first,
+    mlp,
+    mlp_rows,
+    silence,
+)
 from distill.network.recipes import NEEDED_BY_WIDE_MASSES
 
 POWER_RATE = 10.0  # a step of Adam moves all parameters alike, and powers have further to go than weights

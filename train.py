@@ -16,7 +16,7 @@ import distill
 from distill.network.losses import LOSSES
 from distill.network.recipes import EDGE_MODELS, LR_SCHEDULES, PRUNE_SCHEDULES, RECIPES
 from distill.network.variants import VARIANTS
-from distill.shell.flags import Parser, add_run_flags, fraction, positive_float, positive_int
+from distill.shell.flags import Parser, add_run_flags, fraction, non_negative_int, positive_float, positive_int
 from distill.shell.stage import run_script
 from distill.shell.threads import set_threads
 
@@ -61,6 +61,7 @@ def parse(argv):
     add("--lr", type=positive_float, help="peak learning rate of Adam")
     add("--schedule", choices=tuple(LR_SCHEDULES), help="learning-rate schedule")
     add("--motion-weight", type=float, help="of the loss of dq/dt = dH/dp beside that of accelerations (of energies)")
+    add("--polish", type=non_negative_int, help="evaluations of the loss by L-BFGS after training (of energies)")
     add("--augment", type=float, help="sigma of the random translation of each batch")
     add("--close-sampling", type=float, help="power of max|a| by which training graphs are drawn; 0 = uniformly")
     for variant in VARIANTS.values():

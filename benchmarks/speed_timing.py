@@ -79,7 +79,7 @@ def matrix_peak(precision: str = "float32", threads: int = 1, size: int = 1536, 
     """
     import torch
 
-    from distill.network import onednn
+    from distill.network.layers import onednn
 
     _, now = clock(threads)
     a, b = (torch.randn(size, size).to(torch.bfloat16 if precision == "bf16" else torch.float32) for _ in range(2))

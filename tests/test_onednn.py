@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distill.network import onednn
+from distill.network.layers import onednn
 
 
 def reference(x, weight, bias, relu):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from distill.network import onednn
+from distill.network.layers import onednn
 
 LEAST = 1e-4  # added to distances, which keeps their logarithms finite
 LARGEST = 15.0  # exponent of a gate

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from distill.hamiltonian.layers import Lengths, Scalar, weights
-from distill.network import onednn
 from distill.network.architectures import Architecture
 from distill.network.edges import Edges
+from distill.network.layers import onednn
 from models import Components, ModelConfig
 
 AT_REST = 0.01  # of the typical momentum: below it, its logarithm tells less and less

@@ -22,6 +22,7 @@ from distill.network.architectures import architectures
 from distill.network.bodies import SETTLED, Bodies, Values
 from distill.network.data import Inputs, clock_of, load
 from distill.network.losses import BY_BODY, prediction_loss
+from distill.network.polish import Polish
 from distill.network.recipes import components_kept, lr_factor
 from distill.network.steps import Stepper
 from distill.network.variants import VARIANTS, message_importance
@@ -167,10 +168,12 @@ class Trainer:
         pairs = zip(self.data.labels, wanted, strict=True)
         return sum(self.loss(labels.combine(pred, of), nodes) for labels, of in pairs)
 
-    def motion_loss(self, motion: torch.Tensor, x: torch.Tensor):
-        """Loss of velocities dq/dt [node, dim] that a network says of its states ``x`` [graph, particle, column]."""
+    def motion_loss(self, motion: torch.Tensor, x: torch.Tensor, noise: torch.Tensor | None = None):
+        """Loss of velocities dq/dt [node, dim] that a network says of its states ``x`` [graph, particle, column];
+        ``noise`` [node]: as of ``prediction_loss``.
+        """
         true = x[..., self.dim : 2 * self.dim].flatten(0, 1)
-        loss = prediction_loss(motion, true, self.options["loss"], self.n, self.speed)
+        loss = prediction_loss(motion, true, self.options["loss"], self.n, self.speed, noise)
         return self.options["motion_weight"] * loss
 
     def rate(self, step: int) -> float:
@@ -304,6 +307,14 @@ class Trainer:
             )
         return row
 
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """Of predicted accelerations, and of velocities where the network predicts these, on the validation graphs."""
+        loss = self.loss(self._predicted())
+        if "motion_weight" in self.options:
+            loss = loss + self.motion_loss(self._motion(), self.x_val)
+        return float(loss)
+
     def _predicted(self) -> dict[str, torch.Tensor]:
         """Labels of the validation graphs, ``Labels.whole``, with what the network makes of them."""
         frames = self._validation(np.arange(len(self.x_val)))
@@ -332,11 +343,14 @@ class Trainer:
 
     def _motion_error(self) -> float:
         """That of velocities dq/dt over the free particles of the validation graphs."""
-        graphs = self._validation(np.arange(len(self.x_val)))
-        found = torch.cat([self.model(x, edges)[3] for x, edges, _ in graphs]).view(*self.x_val.shape[:2], -1)
-        true = self.x_val[..., self.dim : 2 * self.dim]
+        found, true = self._motion().view(*self.x_val.shape[:2], -1), self.x_val[..., self.dim : 2 * self.dim]
         pred, true = (values[:, self.free].double().cpu().numpy().reshape(-1, self.dim) for values in (found, true))
         return acceleration_error(pred, true)
+
+    def _motion(self) -> torch.Tensor:
+        """Velocities [node, dim] that the network predicts on the validation graphs."""
+        graphs = self._validation(np.arange(len(self.x_val)))
+        return torch.cat([self.model(x, edges)[3] for x, edges, _ in graphs])
 
     def values(self) -> dict[str, np.ndarray]:
         """Unknown property -> its values [body] as they are now, in the unit of the data."""
@@ -427,11 +441,36 @@ def fit(members: list[Trainer], capture: bool = True, watch: Callable[[bool], di
                     member.save(stepper.adam_state(k), stepper.sums[k])
                 saved = time.monotonic()
             if asked:
-                kept = " ".join(relative(m.checkpoint) for m in members)
-                raise KeyboardInterrupt(
-                    f"interrupted at step {first.step} of {first.total}; kept {kept}:"
-                    " run the same command with --resume to go on"
-                )
+                raise _interrupted(members, f"at step {first.step} of {first.total}")
+        if first.options.get("polish"):
+            for k, member in enumerate(members):
+                member.save(stepper.adam_state(k), stepper.sums[k])
+            for member in members:
+                _polish(member, members, asked)
+
+
+def _interrupted(members: list[Trainer], where: str) -> KeyboardInterrupt:
+    kept = " ".join(relative(m.checkpoint) for m in members)
+    return KeyboardInterrupt(f"interrupted {where}; kept {kept}: run the same command with --resume to go on")
+
+
+def _polish(member: Trainer, members: list[Trainer], asked: list) -> None:
+    """Polish the weights of a ``member`` that has made its last step, of which its checkpoint tells; the last row of
+    its history then has its errors.
+    """
+    most, cpu = member.options["polish"], time.process_time()
+    with progress(total=most, desc="polish", unit="evaluation") as bar:
+
+        def each(loss: float) -> None:
+            bar.update()
+            bar.set_postfix(loss=f"{loss:.3g}")
+            if asked:
+                raise _interrupted(members, "while weights were polished")
+
+        if Polish(member).run(most, each):
+            row = member.history[-1]
+            member.history[-1] = member.evaluate(row["train_loss"], row["penalty"])
+    member.cpu_seconds += time.process_time() - cpu
 
 
 def history_text(history: list[dict]) -> str:

@@ -103,8 +103,8 @@ def message_importance(message, logvar=None, **exp):
 # FlatHGN (Cranmer et al. 2020) with its softplus. As published H sees everything everywhere, dq/dt is not trained on,
 # and the paper's penalty keeps energies small (its code takes those of nodes, beside rows of a gradient that were to
 # be columns). ``newton``: pairs by their distance, motion by its momentum, and both of Hamilton's equations.
-_PUBLISHED = dict(activation="softplus", pair_momenta=True, self_position=True, motion_weight=0.0)
-_OURS = dict(activation="softplus", pair_momenta=False, self_position=False, motion_weight=1.0, epochs=6)
+_PUBLISHED = dict(activation="softplus", pair_momenta=True, self_position=True, motion_weight=0.0, polish=0)
+_OURS = dict(activation="softplus", pair_momenta=False, self_position=False, motion_weight=1.0, epochs=6, polish=200)
 _ENERGIES = dict(
     network="hamiltonian",
     penalty=square_penalty,

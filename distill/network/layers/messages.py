@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from distill.network import onednn
+from distill.network.layers import onednn
 
 
 class Antisymmetric(torch.autograd.Function):
