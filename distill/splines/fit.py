@@ -134,7 +134,7 @@ def _fit(edges: dict, nodes: Nodes, seed: int, kinds, worth: float, among, known
             if any(isinstance(block, Modulated) for block in tried[-1].blocks):  # now the force is known better
                 blocks = _blocks(few, names, unit, tried, scale, among, known)
                 tried, missed = choose_terms(ways, x, shape, unit, few, scale, goal, blocks, worth, unasked)
-            if kind == ANY and (more := _displaced(few, tried, unit, scale, among, seed)):
+            if kind == ANY and not known and (more := _displaced(few, tried, unit, scale, among, seed)):
                 more = [*blocks, *more]
                 tried, missed = choose_terms(ways, x, shape, unit, few, scale, goal, more, worth, unasked)
             if blocks and found:
@@ -215,7 +215,9 @@ def _best(errors: dict) -> str:
 
 
 def _blocks(data: Table, names, unit: float, found: tuple, scale: float, among, known: Known | None) -> list:
-    """What is tried beside central forces without a clock, of which ``found`` has the best that there are."""
+    """What is tried beside central forces without a clock, of which ``found`` has the best that there are; where it is
+    ``known`` what acts, nothing else.
+    """
     if data.motion is None:
         return []
     ways, _, g, of = found
@@ -225,8 +227,10 @@ def _blocks(data: Table, names, unit: float, found: tuple, scale: float, among, 
         return (ways(ends) * of.space.values(curves, of.space.log(ends["r"]))).sum(1)
 
     left = data.target / scale - predicted_by(of, g, data)
-    every = candidates(data, dependences.products(data.ends, names).functions, names, unit, radial, left)
-    every += known.displaced(data, ways.functions, unit) if known else []
+    products = dependences.products(data.ends, names).functions
+    every = candidates(data, products, names, unit, radial, left)
+    if known:
+        every = [block for block in every if known.says(block)] + known.displaced(data, products, unit)
     return every if among is None else [block for block in every if block.name in among]
 
 

@@ -206,16 +206,19 @@ def _needed(kept: list, spared: list, groups: dict, error, best: np.ndarray, wor
 
 
 def _taken_up(functions: list, wanted: list[list], error) -> list:
-    """Of the ``functions`` the one that foretells best beside one of each of the ``wanted``, and these, of each the one
-    that does.
+    """One of the ``functions`` and one of each of the ``wanted``, which foretell best together: with each function the
+    others are asked one after the other, twice.
     """
-    beside: list = []
-    for _ in range(2):  # what foretells best alone may stand in for what is known
-        own = min(functions, key=lambda n: typical(error([n, *beside])))
-        beside = []
+    found = []
+    for own in functions:
+        taken = [own]
         for some in wanted:
-            beside.append(min(some, key=lambda n: typical(error([own, *beside, n]))))
-    return [own, *beside]
+            taken.append(min(some, key=lambda n: typical(error([*taken, n]))))
+        for k, some in enumerate(wanted, 1):
+            others = taken[:k] + taken[k + 1 :]
+            taken[k] = min(some, key=lambda n: typical(error([*others, n])))
+        found.append((typical(error(taken)), len(found), taken))
+    return min(found)[2]
 
 
 def _groups(of: Model, dim: int) -> dict:

@@ -67,9 +67,11 @@ def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units
     made = {s.name: [_by_splines(s, further, data) / units.acceleration for data in ground.sets] for s in places}
     found = with_formulas(in_units(law, units), [slot.within(units) for slot in places], made, inside)
     law = fitted(of_data(found, units, ground.canonical), ground.many, ground.held)
+    of_pairs = [Radial(RADIAL, ground.properties), *(slot for slot in places if isinstance(slot, OfPairs))]
+    if law_error(law, ground.held) > ground.check.tiny:
+        law = in_one_form(law, of_pairs, ground)
     law = spelt(fitted(trimmed(law, ground), ground.many, ground.held), ground.canonical)
     sure = without_unsure(law, ground)
-    of_pairs = [Radial(RADIAL, ground.properties), *(slot for slot in places if isinstance(slot, OfPairs))]
     if law_error(sure, ground.held) > ground.check.tiny:
         sure = without_unsure(recoupled(in_one_form(sure, of_pairs, ground), ground), ground)
     if sure is not law and law_error(sure, ground.held) > ground.check.tiny:

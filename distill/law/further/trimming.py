@@ -73,7 +73,8 @@ def without_unsure(law: Law, ground: Ground) -> Law:
             return law
         _, k, shorter = min(parts, key=lambda part: part[0])
         kept.add(_name(numbers, k, shorter))
-        less = fitted(_put(law, numbers, k, shorter), ground.many, ground.held)
+        less = _made_up_for(_put(law, numbers, k, shorter), ground)
+        less = fitted(less, ground.many, ground.held)
         law = less if as_good(less, whole, ground, PRUNED) else law
 
 
@@ -138,6 +139,23 @@ def _put(law: Law, multiplied: Numbers, k: int, shorter: sp.Expr) -> Law:
     values = dict(zip(one.symbols, map(sp.Float, multiplied.start[one.at]), strict=True))
     law = numbers.at(numbers.start, {k: sp.factor_terms(shorter.xreplace(values))})
     return replace(law, pairs=_without_nothing(law.pairs), node=_without_nothing(law.node))
+
+
+def _made_up_for(law: Law, ground: Ground) -> Law:
+    """``law``, which has lost a part, with the constants of all others where plain least squares put them, if that is
+    better: where parts stand in for each other many have to move far at once, which takes a robust fit many steps.
+    """
+    numbers = numbers_of(law)
+    residuals = residuals_of(numbers, ground.many)
+    if residuals is None or not len(numbers.start):
+        return law
+    left, slopes = residuals(numbers.start)
+    if not (np.isfinite(left).all() and np.isfinite(slopes).all()):
+        return law
+    size = np.maximum(np.linalg.norm(slopes, axis=0), 1e-300)
+    step = np.linalg.lstsq(slopes / size, -left, rcond=1e-12)[0] / size
+    moved = numbers.at(numbers.start + step)
+    return min(law, moved, key=lambda one: np.nan_to_num(law_error(one, ground.held), nan=np.inf))
 
 
 def _without_nothing(functions: dict) -> dict:

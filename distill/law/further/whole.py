@@ -8,23 +8,24 @@ proportion to its properties, which a small term does not tell while others are 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import sympy as sp
 
 from distill.files.properties import property_named
-from distill.formulas.families import FAMILIES
+from distill.formulas.families import FAMILIES, products
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import symbols_for
 from distill.formulas.tree import complexity
 from distill.law.further.slots import OfPairs
 from distill.law.further.starts import RADIUS
-from distill.law.further.trimming import PRUNED, as_good
-from distill.law.joint import LOST, fitted
-from distill.law.receivers import Receivers, law_acceleration, law_error, weights_of
+from distill.law.further.trimming import PRUNED, as_good, multiplied_out
+from distill.law.joint import LOST, fitted, numbers_of
+from distill.law.receivers import Receivers, law_error, weights_of
 from distill.law.selection import Ground
-from distill.physics.law import Law
+from distill.physics.law import RADIAL, Law
 from distill.physics.terms.values import About, is_number
 
 # starts of a family, forms of all that are fitted to a few receivers, and of these to all
@@ -35,25 +36,23 @@ SIMPLER = 0.75  # of the complexity: then a form need not be better
 
 
 def in_one_form(law: Law, of_pairs: Sequence[OfPairs], ground: Ground) -> Law:
-    """``law`` with one of the ``FAMILIES`` in all functions of pairs that may be ``alike``, each with constants of its
-    own, where that is better, or simpler and as good; as it is where there are fewer than two such, or the properties
-    of the first are no factor of it.
+    """``law`` with one of the ``FAMILIES`` in all functions of pairs that may be ``alike``, in proportion to the same
+    product of properties and each with constants of its own, where that is better, or simpler and as good; as it is
+    where there are fewer than two such.
     """
     alike = [slot.of_law(law) for slot in of_pairs if slot.taken(law) is not None and slot.alike(law)]
-    first = alike[0].taken(law) if len(alike) > 1 else None
-    if first is None or (coupling := _coupling(first[1])) is None:
+    if len(alike) < 2:
         return law
     rest = law
     for slot in alike:
         if (taken := slot.taken(rest)) is not None:
             rest, _ = taken
-    places = [_Place(slot, coupling, rest) for slot in alike]
     few, _, held = ground.sets
     trials = []
-    for forms in _promising(places, rest, few):
+    for coupling, forms in _promising(alike, rest, ground):
         trial = rest
-        for place, form in zip(places, forms, strict=True):
-            trial = place.slot.put(trial, ground.canonical(coupling * form))
+        for slot, form in zip(alike, forms, strict=True):
+            trial = slot.put(trial, ground.canonical(coupling * form))
         trials.append(settled(trial, few, held))
     for trial in sorted(trials, key=lambda one: law_error(one, held))[:KEPT]:
         trial = settled(trial, ground.many, held)
@@ -76,98 +75,129 @@ def _size(law: Law) -> int:
     return sum(complexity(v.strength if isinstance(v, About) else v) for v in law.pair_functions.values())
 
 
-def _coupling(expr: sp.Expr) -> sp.Expr | None:
-    """The product of properties that a function of pairs is a multiple of; None where it is not one."""
-    factors = sp.Mul.make_args(sp.factor_terms(expr))
-    own = [one for one in factors if one.free_symbols and _R not in one.free_symbols]
-    rest = sp.Mul(*[one for one in factors if one not in own])
-    return sp.Mul(*own) if rest.free_symbols <= {_R} else None
-
-
-@dataclass
-class _Place:
-    """Where a function S(r) times the properties ``coupling`` acts."""
-
-    slot: OfPairs
-    coupling: sp.Expr
-    law: Law
-
-    def columns(self, shapes: Sequence[sp.Expr], data: Receivers) -> np.ndarray:
-        """Accelerations by each of the ``shapes`` [receiver, dim, shape]."""
-        seen = self.slot.features(data.in_motion)
-        names = [s.name for s in self.coupling.free_symbols]
-        factor = compile_numpy(self.coupling, names)(*(seen[name] for name in names)) if names else 1.0
-        vectors = self.slot.vectors(data.in_motion, self.law) * np.reshape(factor, (-1, 1))
-        values = (np.broadcast_to(compile_numpy(one, [RADIUS])(seen[RADIUS]), len(vectors)) for one in shapes)
-        sums = [data.sum(vectors * value[:, None]) / data.state.mass[:, None] for value in values]
-        return np.stack(sums, -1)
-
-
-def _promising(places: Sequence[_Place], rest: Law, data: Receivers) -> Iterator[list[sp.Expr]]:
-    """Of the families that leave least beside the ``rest`` of the law, from their best starts with linear constants
-    fitted, the form for every place.
+class _Alike:
+    """What functions of pairs at several places make of ``data`` beside the ``rest`` of a law, whose own constants are
+    free in first order.
     """
-    left = data.acc - law_acceleration(rest, data)
-    weight = weights_of(data, np.linalg.norm(data.acc, axis=1))[:, None]
-    typical = float(np.median(data.in_motion.r))
+
+    def __init__(self, places: Sequence[OfPairs], rest: Law, data: Receivers):
+        self.data, self.seen = data, [place.features(data.in_motion) for place in places]
+        self.vectors = [place.vectors(data.in_motion, rest) for place in places]
+        self.weight = weights_of(data, np.linalg.norm(data.acc, axis=1))[:, None]
+        numbers = numbers_of(rest)
+        told, slopes = numbers.accelerations(numbers.start, data)
+        own = [k for one in numbers.opened if one.term != RADIAL for k in range(one.at.start, one.at.stop)]
+        self.left = ((data.acc - told) * self.weight).reshape(-1)
+        self.beside = (slopes[..., own] * self.weight[..., None]).reshape(len(self.left), -1)
+
+    def values(self, shape: sp.Expr) -> list[np.ndarray]:
+        """Of a function of r, at every place [edge]."""
+        program = compile_numpy(shape, [RADIUS])
+        return [np.broadcast_to(program(seen[RADIUS]), len(seen[RADIUS])) for seen in self.seen]
+
+    def factors(self, coupling: sp.Expr) -> list[np.ndarray]:
+        """A product of properties, at every place [edge]."""
+        names = [s.name for s in coupling.free_symbols]
+        program = compile_numpy(coupling, names)
+        return [np.broadcast_to(program(*(seen[n] for n in names)), len(seen[RADIUS])) for seen in self.seen]
+
+    def fit(self, shapes: Sequence[Sequence[np.ndarray]], factors: Sequence[np.ndarray]) -> tuple[float, np.ndarray]:
+        """(mean residual, linear constants [place, shape]) with the ``values`` of every shape times the ``factors``."""
+        columns = []
+        for place, (vectors, factor) in enumerate(zip(self.vectors, factors, strict=True)):
+            for values in shapes:
+                summed = self.data.sum(vectors * (factor * values[place])[:, None])
+                columns.append((summed / self.data.state.mass[:, None] * self.weight).reshape(-1))
+        x = np.column_stack([*columns, self.beside])
+        if not np.isfinite(x).all():
+            return np.inf, np.zeros((len(self.vectors), len(shapes)))
+        size = np.maximum(np.linalg.norm(x, axis=0), 1e-300)
+        g = np.linalg.lstsq(x / size, self.left, rcond=1e-10)[0] / size
+        return float(np.abs(x @ g - self.left).mean()), g[: len(columns)].reshape(len(self.vectors), -1)
+
+
+def _promising(places: Sequence[OfPairs], rest: Law, ground: Ground) -> Iterator[tuple[sp.Expr, list[sp.Expr]]]:
+    """Of all products of properties and the families that leave least beside the ``rest`` of the law, each from its
+    best starts with linear constants fitted: the product, and the form for every place.
+    """
+    few = ground.sets[0]
+    alike, typical = _Alike(places, rest, few), float(np.median(few.in_motion.r))
+    couplings = [(coupling, alike.factors(coupling)) for coupling in products(ground.fit)]
     found: list[tuple] = []
     for family in FAMILIES:
-        unit = np.eye(family.linear)
-        tried = []
+        tried: dict[sp.Expr, list] = {}
         for start in family.starts(typical):
+            unit = np.eye(family.linear)
             shapes = [family.form(_R, list(map(sp.Float, one)), list(map(sp.Float, start))) for one in unit]
-            columns = np.concatenate([place.columns(shapes, data) for place in places], -1) * weight[..., None]
-            columns, y = columns.reshape(-1, columns.shape[-1]), (left * weight).reshape(-1)
-            if not np.isfinite(columns).all():
-                continue
-            scale = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
-            g = np.linalg.lstsq(columns / scale, y, rcond=1e-10)[0] / scale
-            tried.append((float(np.abs(columns @ g - y).mean()), start, g.reshape(len(places), -1)))
-        for missed, start, linear in sorted(tried, key=lambda one: one[0])[:STARTED]:
-            found.append((missed, len(found), family, start, linear))
-    for _, _, family, start, linear in sorted(found, key=lambda one: one[:2])[:FORMS]:
-        yield [family.form(_R, list(map(sp.Float, a)), list(map(sp.Float, start))) for a in linear]
+            values = [alike.values(shape) for shape in shapes]
+            for coupling, factors in couplings:
+                missed, linear = alike.fit(values, factors)
+                tried.setdefault(coupling, []).append((missed, start, linear))
+        for coupling, some in tried.items():
+            for missed, start, linear in sorted(some, key=lambda one: one[0])[:STARTED]:
+                found.append((missed, len(found), coupling, family, start, linear))
+    for missed, _, coupling, family, start, linear in sorted(found, key=lambda one: one[:2])[:FORMS]:
+        if np.isfinite(missed):
+            yield coupling, [family.form(_R, list(map(sp.Float, a)), list(map(sp.Float, start))) for a in linear]
 
 
 def recoupled(law: Law, ground: Ground) -> Law:
-    """``law`` with every function of a body alone in proportion to another of its properties, or to none, where that is
-    better.
+    """``law`` with additive parts of the functions of a body alone in proportion to another of its properties, or to
+    none, where that is better: a trap is by charges and gravity by masses, and either may have been taken for a part of
+    the other.
     """
     names = [property_named(name).variables[0] for name in ("mass", *ground.properties)]
     own = {name: value for name in names if np.ptp(value := ground.many.in_motion.ends[name]) > 0}
     factors: dict[sp.Expr, float] = {sp.Integer(1): 1.0}
     factors |= {symbols_for([name])[0]: float(np.median(np.abs(value))) for name, value in own.items()}
-    for name, value in law.node.items():
-        if isinstance(value, np.ndarray):  # a uniform force in proportion to a property is a term of its own
-            continue
-        best = law
-        for there, size in factors.items():
-            for instead, other in factors.items():
-                changed = _recoupled(value, there, instead, size / other) if there != instead else None
-                if changed is None:
-                    continue
-                trial = settled(replace(law, node=law.node | {name: changed}), ground.sets[0], ground.held)
-                if law_error(trial, ground.held) < law_error(law, ground.held):
-                    trial = settled(trial, ground.many, ground.held)
-                    best = min(best, trial, key=lambda one: law_error(one, ground.held))
-        law = best if law_error(best, ground.held) * LOST < law_error(law, ground.held) else law
+    for name in law.node:
+        for _ in range(ROUNDS):
+            better = _recoupled_once(law, name, factors, ground)
+            if better is law:
+                break
+            law = better
     return law
 
 
-def _recoupled(value, there: sp.Expr, instead: sp.Expr, scale: float):
-    """``value`` in proportion to ``instead`` and not to ``there``; None where it is not in proportion to that, or holds
-    the other already.
+def _recoupled_once(law: Law, name: str, factors: dict[sp.Expr, float], ground: Ground) -> Law:
+    """The best law with one part of the term ``name`` changed; the same where none is better."""
+    few, many, held = ground.sets
+    value, tried = law.node[name], []
+    if isinstance(value, np.ndarray):  # a uniform force in proportion to a property is a term of its own
+        return law
+    for there, instead in permutations(factors, 2):
+        for changed in _changed(value, there, instead, factors[there] / factors[instead]):
+            trial = settled(replace(law, node=law.node | {name: changed}), few, held)
+            tried.append((law_error(trial, held), len(tried), trial))
+    if not tried:
+        return law
+    best = settled(min(tried)[2], many, held)
+    return best if law_error(best, held) * LOST < law_error(law, held) else law
+
+
+def _changed(value, there: sp.Expr, instead: sp.Expr, scale: float) -> Iterator:
+    """``value`` with one of its additive parts that are in proportion to ``there`` in proportion to ``instead``; of
+    several components in one of them.
     """
     if isinstance(value, About):
-        found = _recoupled(value.strength, there, instead, scale)
-        return None if found is None else About(value.centre, found)
-    if isinstance(value, tuple):
-        found = tuple(_recoupled(one, there, instead, scale) for one in value)
-        return None if None in found else found
-    expr = sp.Float(value) if is_number(value) else value
-    if there != 1 and there not in sp.Mul.make_args(sp.factor_terms(expr)):
+        yield from (About(value.centre, one) for one in _changed(value.strength, there, instead, scale))
+    elif isinstance(value, tuple):
+        for k, own in enumerate(value):
+            yield from ((*value[:k], one, *value[k + 1 :]) for one in _changed(own, there, instead, scale))
+    else:
+        parts = sp.Add.make_args(multiplied_out(sp.Float(value) if is_number(value) else value))
+        for k, part in enumerate(parts):
+            if (one := _recoupled(part, there, instead, scale)) is not None:
+                yield sp.Add(*parts[:k], one, *parts[k + 1 :])
+
+
+def _recoupled(part: sp.Expr, there: sp.Expr, instead: sp.Expr, scale: float) -> sp.Expr | None:
+    """``part`` in proportion to ``instead`` and not to ``there``; None where it is not in proportion to that, or holds
+    the other already.
+    """
+    if there != 1 and there not in sp.Mul.make_args(part):
         return None
-    bare = expr if there == 1 else sp.factor_terms(expr) / there
+    bare = part / there
     if bare.has(instead) or (there == 1 and any(s.name.endswith("_i") for s in bare.free_symbols)):
         return None
     return sp.Float(scale) * bare * instead
