@@ -6,6 +6,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
+from distill.shell import paths
+
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -26,3 +30,12 @@ LONGEST = "stages stage_train periodic_pipeline engines simulate shared labels l
 def pytest_collection_modifyitems(items):
     place = {f"test_{name}": k for k, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(Path(item.path).stem, len(place)))
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """The folders of the hand-off files, of a test's own."""
+    for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    return tmp_path
