@@ -78,7 +78,7 @@ def test_missing_stages_name_their_command(places, stages):
     page, _ = checked(document.write_report(RUN))
     assert "could not be shown" not in page
     for stage, command in (("law", "symbolic_reg.py"), ("generalization", "test_generalization.py")):
-        assert (f"python {command} --run {RUN}" in page) == (stage not in stages)
+        assert (f"python {command} --run {RUN}</code>" in page) == (stage not in stages)
 
 
 def hostile(value):
@@ -184,4 +184,4 @@ def test_a_law_of_a_dataset_without_a_truth_speaks_of_splines_and_is_named_after
         and "as well as the splines" in page
     )
     top = page[: page.index("<section")]
-    assert "the network" not in top and ">not to be trusted<" in top and top.lower().count("not known here") == 2
+    assert "the network" not in top and ">✗ not to be trusted<" in top and top.lower().count("not known here") == 2

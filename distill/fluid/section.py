@@ -11,7 +11,7 @@ from distill.formulas.text import parse
 from distill.physics.law import Law
 from distill.physics.terms.cases import cases
 from distill.report import plots
-from distill.report.page import image, table, text, tile
+from distill.report.page import image, table, text
 from distill.report.page import shown as cell
 from distill.report.words import shown
 
@@ -144,18 +144,12 @@ def curves(law: LawRecord, r: np.ndarray) -> dict[str, tuple]:
     return found
 
 
-def tiles(m) -> list[str]:
-    """Headline numbers of a fluid's rollouts."""
+def trust(m) -> list[tuple[str, str]]:
+    """Whether the law makes the same fluid, for the first screen."""
     if not m.generalization or not of_fluid(r := m.generalization.rollouts):
         return []
     law, gnn = (r["g_r"]["models"][k] for k in ("law", "gnn"))
-    value = "same g(r)" if law["within_spread"] else "another g(r)"
-    note = f"off by {shown(law.get('deviation_mean'))}, reference runs by up to"
-    note += f" {shown(max(r['g_r']['reference']['deviations']))}, network by {shown(gnn.get('deviation_mean'))}"
-    what = "in the fluid driven by the law, within the spread of the reference’s own seeds"
-    if not law["within_spread"]:
-        what = "in the fluid driven by the law than the reference’s seeds have"
-    return [tile(value, what, note)]
+    return [("Fluid", f"g(r) under the law: {within(law)}; under the network: {within(gnn)} (n = {r['n']:,} starts).")]
 
 
 draw_rollouts = figures.rollouts

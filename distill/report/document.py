@@ -7,8 +7,9 @@ command. Nothing in the page points outside of it. ``SECTIONS`` is the order of 
 from pathlib import Path
 
 from distill.files.storage import save_text
-from distill.report import comparison, law, provenance, stages, top
+from distill.report import comparison, law, provenance, stages
 from distill.report.material import gather, is_stale
+from distill.report.opening import screen
 from distill.report.page import guarded, page, section
 from distill.shell import paths
 
@@ -38,7 +39,7 @@ def report_of(run: str) -> Path:
 def write_report(run: str) -> Path:
     """Write outputs/<run>/report.html and return its path. Missing stages do not fail it."""
     m = gather(run)
-    body = f"<header>{top.header(m)}{guarded(top.headline, m)}</header>"
+    body = f"<header>{screen.header(m)}{guarded(screen.opening, m)}</header>"
     left_out = OF_NETWORKS if m.alone else ()
     if m.elsewhere:
         left_out = {stages.simulation, *OF_NETWORKS} - ({stages.messages} if m.linear_fit else set())

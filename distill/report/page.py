@@ -163,12 +163,6 @@ def details(summary: str, body: str) -> str:
     return f"<details><summary>{text(summary)}</summary>{body}</details>"
 
 
-def tile(value: str, label: str, note: str = "") -> str:
-    """``value`` in large type; plain text, escaped here."""
-    below = f"<small>{text(note)}</small>" if note else ""
-    return f'<div class="tile"><strong>{text(value)}</strong><span>{text(label)}</span>{below}</div>'
-
-
 def card(kind: str, name: str, facts: Mapping[str, str], above: str = "") -> str:
     """A result in a notebook, whose style is not ours: ``facts`` are plain text by label, escaped here; ``above`` is
     HTML.
@@ -201,7 +195,7 @@ STYLE = """
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--page); color: var(--ink); line-height: 1.55;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 940px; margin: 0 auto; padding: 40px 20px 60px; }
+main { max-width: 1060px; margin: 0 auto; padding: 24px 20px 60px; }
 header, section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 28px 32px;
   margin-bottom: 18px; }
 header { border-top: 4px solid var(--accent); }
@@ -211,7 +205,7 @@ h2 span { color: var(--accent); font-variant-numeric: tabular-nums; }
 h3 { font-size: .95rem; margin: 26px 0 8px; }
 p { margin: 0 0 12px; } .lead { color: var(--soft); max-width: 68ch; }
 .kicker { color: var(--soft); font-size: .85rem; margin: 0; overflow-wrap: anywhere; }
-.answer { font-size: 1.15rem; line-height: 1.5; margin: 16px 0 20px; max-width: 62ch; }
+.answer { font-size: 1.12rem; line-height: 1.45; margin: 10px 0 12px; max-width: 80ch; }
 .badge { display: inline-block; padding: 3px 12px; border-radius: 99px; font-size: .82rem; font-weight: 600;
   border: 1.5px solid currentColor; margin: 0 8px 0 0; }
 .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); }
@@ -220,13 +214,13 @@ p { margin: 0 0 12px; } .lead { color: var(--soft); max-width: 68ch; }
   overflow-wrap: anywhere; }
 .law.found { background: var(--mark); border-color: transparent; }
 .law h3 { margin: 0 0 10px; color: var(--soft); font-weight: 600; font-size: .85rem; }
-.law .big { min-height: 74px; display: flex; align-items: center; overflow-x: auto; }
+.law .big { min-height: 60px; display: flex; align-items: center; overflow-x: auto; }
 .law code { font-size: .8rem; color: var(--soft); overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 14px; margin-top: 18px; }
-.tile { border-top: 2px solid var(--line); padding-top: 10px; }
-.tile strong { display: block; font-size: 1.3rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
-.tile span { display: block; font-size: .86rem; line-height: 1.4; margin-top: 2px; }
-.tile small { display: block; color: var(--soft); font-size: .78rem; line-height: 1.4; margin-top: 3px; }
+.answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(280px, 100%), 1fr)); gap: 6px 28px; }
+.ask { min-width: 0; border-top: 2px solid var(--line); padding-top: 12px; margin-top: 14px; }
+.ask h2 { font-size: 1.02rem; margin: 0 0 8px; }
+.ask ul { margin: 10px 0 0; padding: 0; list-style: none; font-size: .88rem; line-height: 1.45; }
+.ask li { margin: 0 0 7px; overflow-wrap: anywhere; } .ask li.missing { padding: 0 0 0 10px; }
 svg.formula { fill: currentColor; max-width: 100%; height: auto; overflow: visible; }
 .big svg.formula { flex: none; max-width: none; }
 figure { margin: 16px 0; background: #fff; border-radius: 8px; padding: 12px; border: 1px solid var(--line); }
@@ -254,5 +248,5 @@ footer { color: var(--soft); font-size: .82rem; padding: 4px 8px; }
   img { max-width: 600px; } figcaption { position: sticky; left: 0; } }
 @media print { body { background: #fff; font-size: 11pt; } main { max-width: none; padding: 0; }
   header, section { border: 0; padding: 0 0 12px; } header { border-top: 0; }
-  figure, .law, .tiles, tr { break-inside: avoid; } h2 { break-after: avoid; } details > summary { list-style: none; } }
+  figure, .law, .ask, tr { break-inside: avoid; } h2 { break-after: avoid; } details > summary { list-style: none; } }
 """

@@ -1,9 +1,9 @@
 """What extensions add to the report and to the lines on the terminal, each empty for runs that are none of theirs.
 
-A module of the role "report" defines ``law_parts(m)`` and ``tiles(m)``, which give HTML from the ``Material`` of a run,
-``simulation_rows(m)`` for the table of what was simulated, ``lines(law, result)`` for the terminal, and, of rollouts,
-dicts whose "kind" is its ``KIND``, ``rollouts(r)``, which gives HTML, and ``draw_rollouts(axes, r)``, which fills two
-panels.
+A module of the role "report" defines ``law_parts(m)``, which gives HTML from the ``Material`` of a run, ``trust(m)``,
+pairs of a label and a sentence on how far the law can be trusted, ``simulation_rows(m)`` for the table of what was
+simulated, ``lines(law, result)`` for the terminal, and, of rollouts, dicts whose "kind" is its ``KIND``,
+``rollouts(r)``, which gives HTML, and ``draw_rollouts(axes, r)``, which fills two panels.
 """
 
 from distill.shell import extensions
