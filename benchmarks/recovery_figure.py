@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import recovery_summary as summary
 
-from distill.report.plots import ACCENT, INK, MUTED, SOFT, Figure, styled
+from distill.report.palette import ACCENT, INK, MUTED, SOFT
+from distill.report.plots import Figure, styled
 
 AMBER, GREEN = "#e0a030", "#3a9a5b"
 MEASURES = {

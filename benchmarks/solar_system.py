@@ -35,7 +35,7 @@ from distill.formulas.text import parse as parse_formula
 from distill.generalization.rollout import solve
 from distill.network.evaluation import network_acceleration
 from distill.network.weights import load_run
-from distill.report import plots
+from distill.report import palette, plots
 from distill.shell import paths
 from distill.shell.flags import Parser, non_negative_int
 from distill.shell.paths import relative
@@ -247,7 +247,7 @@ def figure(rows: dict, told: dict):
     left, right = figure.subplots(1, 2)
     bodies = [body for body in BODIES if body not in ("sun",)]
     at = np.arange(len(bodies))
-    colours = {"exact": plots.INK, "positions": plots.SOFT, "noisy": plots.ACCENT}
+    colours = {"exact": palette.INK, "positions": palette.SOFT, "noisy": palette.ACCENT}
     for k, (data, row) in enumerate(rows.items()):
         off = np.array([abs(row["masses"][body]["off"]) for body in bodies])
         sure = np.array([row["masses"][body]["determined"] for body in bodies])
@@ -260,7 +260,7 @@ def figure(rows: dict, told: dict):
     left.set(yscale="log", ylabel="relative error of the mass", title="masses (open: not determined)")
     left.set_xticks(at, bodies, rotation=45, ha="right", fontsize=8)
     left.legend(fontsize=8)
-    shown = {"law, exact": plots.INK, "law, noisy": plots.ACCENT, "network": "#e09f3e"}
+    shown = {"law, exact": palette.INK, "law, noisy": palette.ACCENT, "network": "#e09f3e"}
     for name, colour in shown.items():
         for k, body in enumerate(BODIES):
             if body in ("mercury", "earthmoon", "jupiter", "neptune"):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from distill.files.storage import load_json, save_bytes
 from distill.report import plots
-from distill.report.plots import ACCENT, INK, MUTED, SOFT, Figure, styled
+from distill.report.palette import ACCENT, INK, MUTED, SOFT
+from distill.report.plots import Figure, styled
 from distill.shell import paths
 from distill.shell.paths import relative
 

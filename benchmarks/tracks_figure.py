@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
-from distill.report.plots import ACCENT, INK, MUTED, SOFT, Figure, styled
+from distill.report.palette import ACCENT, INK, MUTED, SOFT
+from distill.report.plots import Figure, styled
 
 SHARE = LinearSegmentedColormap.from_list("share", ["#f3d9d3", "#f7f3e3", "#cfe8d5"])
 ASKED = {0.01: 0.005, 0.1: 0.015}  # of the accelerations by splines, at that noise

@@ -18,7 +18,7 @@ from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
-from distill.report import plots
+from distill.report import palette, plots
 from distill.shell import paths
 from distill.shell.flags import Parser
 from distill.shell.stage import run_script
@@ -60,7 +60,7 @@ def draw_messages(axis, test, fit):
     x = np.column_stack([test["force"], np.ones(len(y))]) @ fit["targets"]["force"]["coefficients"][0]
     scale = np.median(np.abs(x))  # forces span orders of magnitude: show all of them
     pick = np.random.default_rng(0).permutation(len(y))[: 4 * EDGES]
-    axis.scatter(x[pick] / scale, y[pick] / scale, s=4, alpha=0.25, color=plots.INK, lw=0, rasterized=True)
+    axis.scatter(x[pick] / scale, y[pick] / scale, s=4, alpha=0.25, color=palette.INK, lw=0, rasterized=True)
     axis.set(xscale="symlog", yscale="symlog")
     axis.set(xlabel="linear combination of true pair forces", ylabel="message component 1")
     axis.set(title=f"messages are forces: $R^2$ = {fit['r2_all']:.5f}\n({fit['n_edges']:,} test edges)")
@@ -76,9 +76,9 @@ def draw_front(axis, law):
     target = law["targets"]["radial"]
     complexity, loss = np.array([row[:2] for row in target["rows"]]).T
     at = complexity[target["chosen"]], loss[target["chosen"]]
-    axis.step(complexity, loss, where="post", color=plots.MUTED, lw=1)
-    axis.plot(complexity, loss, "o", color=plots.INK, ms=4)
-    axis.plot(*at, "o", color=plots.ACCENT, ms=10, mfc="none", mew=2)
+    axis.step(complexity, loss, where="post", color=palette.MUTED, lw=1)
+    axis.plot(complexity, loss, "o", color=palette.INK, ms=4)
+    axis.plot(*at, "o", color=palette.ACCENT, ms=10, mfc="none", mew=2)
     place = {"xytext": (10, 12), "textcoords": "offset points", "fontsize": 8}
     axis.annotate("chosen from the\nmessages alone", at, **place)
     axis.set(yscale="log", xlabel="complexity", ylabel="relative error of the radial force")
@@ -89,7 +89,7 @@ def draw_front(axis, law):
 def draw_errors(axis, sets):
     """Median relative error of accelerations of law and network on every set."""
     names = list(sets)[::-1]
-    for who, label, colour, marker in (("gnn", "network", plots.ACCENT, "s"), ("law", "law", plots.SOFT, "o")):
+    for who, label, colour, marker in (("gnn", "network", palette.ACCENT, "s"), ("law", "law", palette.SOFT, "o")):
         errors = [max(sets[n][who]["median_relative_error"] or 0, 1e-16) for n in names]
         axis.plot(errors, range(len(names)), marker, color=colour, label=label)
     axis.set(xscale="log", xlim=(3e-17, 1), title="law against its network")
@@ -113,9 +113,9 @@ def draw_force(axis, train, meta, test, law):
         compile_numpy(parse(text, VARIABLES), VARIABLES)(r, mass, mass, 0 * r, 0 * r)
         for text in (alone["text"], law["truth"]["text"])
     )
-    axis.plot(r, true, color=plots.INK, lw=4, alpha=0.25, label="truth")
-    axis.plot(test["r"][pick], force[pick], ".", ms=2.5, color=plots.ACCENT, label="read from the messages")
-    axis.plot(r, found, color=plots.SOFT, lw=1.4, label="law found in them")
+    axis.plot(r, true, color=palette.INK, lw=4, alpha=0.25, label="truth")
+    axis.plot(test["r"][pick], force[pick], ".", ms=2.5, color=palette.ACCENT, label="read from the messages")
+    axis.plot(r, found, color=palette.SOFT, lw=1.4, label="law found in them")
     units = (("sigma", "$\\sigma$", "Å"), ("epsilon", "$\\epsilon$", "kJ/mol"))
     one, depth = alone["lennard_jones"] or {}, -float(np.min(true))
     values = ", ".join(f"{symbol} = {one[k]['value']:.5g} {unit}" for k, symbol, unit in units if one)
@@ -127,9 +127,9 @@ def draw_force(axis, train, meta, test, law):
 
 def draw_structure(axis, g):
     r, reference = np.array(g["r_A"]), g["reference"]
-    spread = {"color": plots.MUTED, "alpha": 0.45, "lw": 0, "label": f"reference, {reference['n']} seeds"}
+    spread = {"color": palette.MUTED, "alpha": 0.45, "lw": 0, "label": f"reference, {reference['n']} seeds"}
     axis.fill_between(r, reference["low"], reference["high"], **spread)
-    for name, label, colour, style in (("gnn", "network", plots.ACCENT, "--"), ("law", "law", plots.SOFT, "-")):
+    for name, label, colour, style in (("gnn", "network", palette.ACCENT, "--"), ("law", "law", palette.SOFT, "-")):
         one = g["models"][name]
         if one.get("mean") is not None:
             axis.plot(r, one["mean"], style, color=colour, lw=1.3, label=f"{label}, {one['n']} x {one['time_ps']:g} ps")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from distill.report.plots import INK, LAW, MUTED, NETWORK, Figure, styled
+from distill.report.palette import INK, LAW, MUTED, NETWORK
+from distill.report.plots import Figure, styled
 
 NAMES = {"truth": "truth", "law": "law", "gnn": "network"}
 STYLES = {"truth": (INK, ":"), "law": (LAW, "-"), "gnn": (NETWORK, "--")}
@@ -88,14 +89,14 @@ def _draw_force(axes, r, found, true, label: str) -> None:
     depth = -float(finite.min(initial=0.0)) or float(np.abs(finite).max(initial=1.0))
     axes[0].axhline(0, color=MUTED, lw=0.8)
     if true is not None:
-        axes[0].plot(r, true, color=INK, lw=3.2, alpha=0.3, label="truth")
-    axes[0].plot(r, found, color=LAW, lw=1.4, label="law")
+        axes[0].plot(r, true, color=MUTED, lw=3.2, label="truth")
+    axes[0].plot(r, found, "--", color=LAW, lw=1.4, label="law")
     axes[0].set(xlabel="r, A", ylabel=label, ylim=(-1.4 * depth, 2.5 * depth))
     axes[0].legend(fontsize=8)
     if true is not None:
         off = np.abs(found - np.asarray(true))
         same = "" if (off > 0).any() else ": 0 everywhere"
         axes[1].plot(r, np.where(off > 0, off, np.nan), color=LAW, lw=1.4, label=f"|law - truth|{same}")
-        axes[1].plot(r, np.abs(true), color=INK, lw=1.0, alpha=0.4, label="|truth|")
+        axes[1].plot(r, np.abs(true), ":", color=INK, lw=1.2, label="|truth|")
         axes[1].set(yscale="log", xlabel="r, A", ylabel=label)
         axes[1].legend(fontsize=8)

@@ -13,10 +13,9 @@ import numpy as np
 from distill.files.kinds import LearntValue, Rollouts, SetErrors, Skipped, TargetRecord
 from distill.physics.law import AXES
 from distill.report import parts
+from distill.report.palette import ACCENT, INK, LAW, MUTED, NETWORK, REFERENCE, SERIES, series
 from distill.shell.errors import printable
 
-INK, ACCENT, SOFT, MUTED = "#1b2a41", "#d1495b", "#2e86ab", "#9aa5b1"
-NETWORK, LAW, REFERENCE = ACCENT, SOFT, MUTED
 FLOOR = 1e-17  # where errors of exactly zero are drawn on a logarithmic axis
 MOST_LETTERS = 32  # of a name
 ROUNDING = 1e-15  # of rollouts: below is rounding only
@@ -109,7 +108,7 @@ def linear_fit(message, fitted, labels, scores, forces, title) -> Figure:
         told = f"$R^2$ = {all_of:.4f} (all)\n$R^2$ = {trimmed:.4f} (best 90 %)"
         axis.text(0.04, 0.96, told, transform=axis.transAxes, va="top")
         if outside := len(x) - int(inside.sum()):
-            axis.set_title(f"{outside} of {len(x)} points lie outside", fontsize=8, color=MUTED)
+            axis.set_title(f"{outside} of {len(x)} points lie outside", fontsize=8)
         axis.locator_params(axis="x", nbins=4)  # more of "-0.015" do not fit beside each other
     figure.suptitle(title)
     return figure
@@ -130,7 +129,7 @@ def importance_bars(importance_is, importance, top_components, top_share, title)
     axis = figure.subplots()
     chosen = np.isin(order, top_components)
     shown = values[order] / max(values.max(), 1e-300)
-    axis.bar(np.arange(len(order)), shown, color=np.where(chosen, ACCENT, MUTED), width=0.85)
+    axis.bar(np.arange(len(order)), shown, color=np.where(chosen, INK, MUTED), width=0.85)
     axis.xaxis.get_major_locator().set_params(integer=True)
     what = {"std": "standard deviation", "mean_kl": "mean KL"}[importance_is]
     axis.set(xlabel="message component, by importance", ylabel=f"{what} / largest", title=title)
@@ -151,8 +150,8 @@ def training_curve(history: dict, title: str) -> Figure:
     figure = Figure(figsize=(7, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(history["epoch"], history["train_loss"], color=INK, label="training loss")
-    left.plot(history["epoch"], history["validation_loss"], color=ACCENT, label="validation loss")
-    right.plot(history["epoch"], history["validation_mae"], color=ACCENT, label="validation MAE of a component")
+    left.plot(history["epoch"], history["validation_loss"], "--", color=ACCENT, label="validation loss")
+    right.plot(history["epoch"], history["validation_mae"], "--", color=ACCENT, label="validation MAE of a component")
     for axis in (left, right):
         axis.set(yscale="log", xlabel="epoch")
         axis.legend(fontsize=8)
@@ -238,7 +237,7 @@ def _draw_sets(axis, sets, unit):
 
 def _draw_rollouts(axes, rollouts):
     t, end = np.array(rollouts.time), rollouts.training_time
-    styles = {"gnn": (NETWORK, "-"), "law": (LAW, "-"), "truth_loose": (REFERENCE, "--"), "truth": (INK, ":")}
+    styles = {"gnn": (NETWORK, "--"), "law": (LAW, "-"), "truth_loose": (REFERENCE, "-."), "truth": (INK, ":")}
     for axis, key in zip(axes, ("position_error", "energy_drift"), strict=True):
         for name, (colour, style) in styles.items():
             if name == "truth" and key == "position_error":
@@ -264,19 +263,18 @@ def _draw_rollouts(axes, rollouts):
 def trajectories(pos: np.ndarray, mass: np.ndarray, t: np.ndarray, titles: list[str]) -> Figure:
     """Paths of a few trajectories: pos [trajectory, frame, particle, dim], mass [trajectory, particle].
 
-    The first two axes are drawn; a dot, larger for heavier particles, marks the last frame. In one
+    The first two axes are drawn; a marker, larger for heavier particles, is at the last frame. In one
     dimension the path is drawn against time.
     """
     figure = Figure(figsize=(2.8 * len(pos), 2.9), layout="constrained")
-    colours = [INK, ACCENT, SOFT, "#e0a030", "#5b8c5a", "#8e6c8a", "#c8793a", MUTED]
     for k, axis in enumerate(np.atleast_1d(figure.subplots(1, len(pos)))):
         size = 14 + 60 * mass[k] / mass[k].max()
         for i in range(pos.shape[2]):
             path = pos[k, :, i]
             x, y = (t, path[:, 0]) if pos.shape[3] == 1 else (path[:, 0], path[:, 1])
-            colour = colours[i % len(colours)]
-            axis.plot(x, y, color=colour, lw=1, alpha=0.8)
-            axis.scatter(x[-1:], y[-1:], s=size[i], color=colour, zorder=3, lw=0)
+            colour, style, marker = series(i)
+            axis.plot(x, y, style, color=colour, lw=1)
+            axis.scatter(x[-1:], y[-1:], s=size[i], marker=marker, color=colour, zorder=3, lw=0)
         if pos.shape[3] == 1:
             axis.set(xlabel="time", ylabel="x")
         else:
@@ -298,14 +296,15 @@ def first_look(fit, edges: dict, held, found: np.ndarray, told: dict, title: str
     low, high = np.quantile(edges["r"], [1e-3, 1 - 1e-3])
     r = np.geomspace(max(low, 1e-6 * high), high, 300)
     values = fit.curves(r)
-    colours = [INK, ACCENT, SOFT, "#e09f3e", "#5b8e7d", "#7d5ba6"]
-    for k, function in enumerate(fit.dependence.functions[: len(colours)]):
+    for k, function in enumerate(fit.dependence.functions[: len(SERIES)]):
+        colour, _, marker = series(k)
         y = values[:, k] / getattr(function, "scale", 1.0)
         for part, style in ((y > 0, "-"), (y < 0, "--")):
             if part.any():
                 of = "every pair" if function.name == "1" else function.name.replace("*", " ")
                 label = f"{of} ({'repels' if style == '-' else 'attracts'})"
-                curve.plot(r, np.where(part, np.abs(y), np.nan), style, color=colours[k], lw=1.8, label=label)
+                some = {"marker": marker, "markevery": (7 * k, 40), "ms": 5}
+                curve.plot(r, np.where(part, np.abs(y), np.nan), style, color=colour, lw=1.8, label=label, **some)
     curve.set(xscale="log", yscale="log", xlabel="distance r", ylabel="|f| per product of the properties")
     curve.legend(fontsize=8)
     below = curve.twinx()
@@ -347,11 +346,11 @@ def learnt(values: Mapping[str, Sequence[LearntValue]], distance, curve, title: 
         y, half = np.array([one.value for one in told]), np.array([one.half_width or 0.0 for one in told])
         sure, at = np.array([one.determined for one in told]), np.arange(len(told))
         wide = (y > 0).sum() > 2 and np.ptp(np.log10(y[y > 0])) > 1.5 and (y[sure] > 0).all()
-        for mask, colour, label in ((sure, INK, "learnt"), (~sure, MUTED, "not determined")):
+        for mask, colour, marker, label in ((sure, INK, "o", "learnt"), (~sure, MUTED, "s", "not determined")):
             if mask.any():
                 low = np.minimum(half[mask], 0.999 * np.abs(y[mask])) if wide else half[mask]
                 shown = np.abs(y[mask]) if wide else y[mask]
-                axis.errorbar(at[mask], shown, [low, half[mask]], fmt="o", ms=4, lw=1.2, color=colour, label=label)
+                axis.errorbar(at[mask], shown, [low, half[mask]], fmt=marker, ms=4, lw=1.2, color=colour, label=label)
         if told[0].known is not None:
             axis.plot(at, [one.known for one in told], "_", ms=11, mew=1.6, color=ACCENT, label="in the dataset")
         axis.set(yscale="log" if wide else "linear", ylabel=key, title=f"{len(y)} bodies, 95 % intervals")

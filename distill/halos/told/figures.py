@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from distill.halos.told.tables import OWN, of_kind
-from distill.report.plots import ACCENT, INK, MUTED, SOFT, Figure, styled
+from distill.report.palette import ACCENT, INK, MUTED, SOFT
+from distill.report.plots import Figure, styled
 
 TICKS = (0.03, 0.05, 0.1, 0.2, 0.3, 0.5)
 TOLERANCE = 0.1  # of the power spectrum, drawn as a band
