@@ -116,10 +116,17 @@ def law_parts(m) -> list[str]:
     figure = image(
         plots.save_bytes(figures.pair_forces(r, curves(m.law, r), label)),
         "Pair force of law and truth",
-        "f(r) from the smallest distance of the data to the cutoff, for masses of 1; left clipped so that"
-        " the well is seen.",
+        text(of_forces(m, r, label)),
     )
     return [f"<h3>As a pair potential</h3>{body}{figure}"]
+
+
+def of_forces(m, r: np.ndarray, unit: str) -> str:
+    """The caption of the pair forces."""
+    known = " and of the truth" if m.law.truth else ""
+    said = f"f(r) in {unit} of the law{known} for masses of 1, at n = {len(r)} distances from {shown(float(r[0]))} to"
+    said += f" {shown(float(r[-1]))} {m.units.get('pos', 'A')}, the smallest distance of the data to the cutoff."
+    return said + (" Left: clipped so that the well is seen. Right: the difference." if m.law.truth else "")
 
 
 def curves(law: LawRecord, r: np.ndarray) -> dict[str, tuple]:
@@ -155,6 +162,20 @@ def trust(m) -> list[tuple[str, str]]:
 draw_rollouts = figures.rollouts
 
 
+def of_structure(r: dict) -> str:
+    """The caption of g(r)."""
+    runs = ", ".join(f"{NAMES[k]} n = {one.get('n', 0)}" for k, one in r["g_r"]["models"].items())
+    said = f"Left: g(r) (no unit) against r in A; runs: {runs}. Grey: least and greatest of n = "
+    return f"{said}{r['g_r']['reference']['n']} runs of the reference. Right: the same less the mean of these."
+
+
+def of_energy(still: dict) -> str:
+    """The caption of the drifts."""
+    runs = ", ".join(f"{NAMES[k]} n = {one['n']}" for k, one in still["models"].items())
+    said = "Size of the median drift of the true energy over the kinetic energy (no unit), without a thermostat,"
+    return f"{said} {shown(still['time_ps'])} ps; runs: {runs}."
+
+
 def rollouts(r: dict) -> str:
     """The section on the rollouts of a fluid."""
     g, warm, still = r["g_r"], r["constant_temperature"], r["constant_energy"]
@@ -167,7 +188,7 @@ def rollouts(r: dict) -> str:
     body += image(
         plots.save_bytes(figures.structure(g)),
         "g(r) of the fluid under truth, law and network",
-        "g(r); grey: least and greatest of the reference’s runs. Right: its mean taken off.",
+        text(of_structure(r)),
     )
     rows = []
     for name, label in NAMES.items():
@@ -195,7 +216,7 @@ def rollouts(r: dict) -> str:
     body += image(
         plots.save_bytes(figures.energy(still)),
         "Drift of the true energy at constant energy",
-        f"No thermostat, {cell(still['time_ps'])} ps: size of the median drift of the true energy.",
+        text(of_energy(still)),
     )
     rows = []
     for name, label in NAMES.items():

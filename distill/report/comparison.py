@@ -31,7 +31,9 @@ def generalization(m) -> str:
     header = ["set", *("network", "law") * 3, "MAE of the law", "n"]
     groups = [("", 1), ("MAE", 2), ("median rel. error", 2), ("R²", 2), ("", 2)]
     figure = plots.save_bytes(plots.set_errors(compared.sets, unit))
-    figure = image(figure, "Mean absolute error of network and law on each set")
+    of = "; ".join(f"{name.replace('_', ' ')} n = {one.law.n:,}" for name, one in compared.sets.items())
+    each = f"Mean absolute error of a component of {kind}s, in {unit or 'the units of the data'}; {of} {kind}s."
+    figure = image(figure, "Mean absolute error of network and law on each set", text(each))
     lost = f'<p class="note">Predictions that are not finite, left out above: {"; ".join(bad)}.</p>' if bad else ""
     return (
         f'<p class="lead">Errors of the {kind}s that the network and the law predict, against the true ones.'
@@ -66,7 +68,7 @@ def rollouts(m) -> str:
         " Curves are medians and quartiles over the starts.</p>"
     )
     figure = plots.save_bytes(plots.rollout_curves(r))
-    body += image(figure, "Position error and energy drift of law and network against time")
+    body += image(figure, "Position error and energy drift of law and network against time", text(of_curves(r)))
     header = ["model", "rtol", "followed the truth for", "position error", "energy", *conserved.values(), "failed"]
     about = f"Medians over n = {r.n} starts; position error and drifts at the end. Followed: {text(r.followed_while)}."
     body += table(header, rows, about, groups=[("", 4), ("drift of", 1 + len(conserved)), ("", 1)])
@@ -83,6 +85,13 @@ def rollouts(m) -> str:
         body += symplectic(r)
     listed = f"<pre>{text(chr(10).join(failed))}</pre>"
     return body + (details(f"{len(failed)} rollouts that failed", listed) if failed else "")
+
+
+def of_curves(r) -> str:
+    """The caption of the curves of rollouts."""
+    said = f"n = {r.n} starts of {r.particles} particles: medians, with quartiles shaded for law and network. Left:"
+    said += " error of positions over the size of the system; right: drift of the true energy over its scale (both"
+    return f"{said} without a unit). Time in the unit of the data; the training data end at the vertical line."
 
 
 def symplectic(r) -> str:

@@ -15,7 +15,7 @@ from distill.shell import paths
 
 SECTIONS = (  # each takes the ``Material`` of a run and returns HTML
     ("The law", law.law),
-    ("What was simulated", stages.simulation),
+    ("The data", stages.simulation),
     ("The network", stages.training),
     ("Messages and forces", stages.messages),
     ("The search for the formula", stages.search),

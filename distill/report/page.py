@@ -107,16 +107,23 @@ def _path_data(path) -> str:
 # ---------------------------------------------------------------- images, tables, blocks
 
 
-def image(content: bytes | Path, alt: str, caption: str = "") -> str:
-    """A PNG inlined in a figure; nothing if ``content`` is the path of a file that is not there."""
+def image(content: bytes | Path, alt: str, caption: str) -> str:
+    """A PNG inlined in a figure; nothing if ``content`` is the path of a file that is not there. ``caption``, HTML:
+    what is shown, of how many, in which units.
+    """
     if isinstance(content, Path):
         if not content.is_file():
             return ""
         content = content.read_bytes()
     data = base64.b64encode(content).decode()
     width = round(width_of(content) * SHOWN)
-    below = f"<figcaption>{caption}</figcaption>" if caption else ""
+    below = f"<figcaption>{whole_numbers(caption)}</figcaption>"
     return f'<figure><img alt="{text(alt)}" width="{width}" src="data:image/png;base64,{data}">{below}</figure>'
+
+
+def whole_numbers(said: str) -> str:
+    """``n = 400`` of a text on one line."""
+    return said.replace("n = ", "n&nbsp;=&nbsp;")
 
 
 def table(header, rows: list[list], caption: str = "", marked: int | None = None, groups=()) -> str:
@@ -188,9 +195,11 @@ def page(title: str, body: str) -> str:
 
 STYLE = """
 :root { --ink: #1b2a41; --soft: #55647a; --line: #dfe4ea; --page: #f5f6f8; --card: #fff; --accent: #2e86ab;
-  --good: #1d7a4f; --bad: #b3364a; --open: #8a6d1b; --mark: #eef6fa; }
+  --good: #1d7a4f; --bad: #b3364a; --open: #8a6d1b; --mark: #eef6fa;
+  --shade: rgb(27 42 65 / 30%); }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e9f0; --soft: #9fadc0; --line: #323d4d; --page: #12171f;
-  --card: #1a212c; --accent: #6db8d6; --good: #5fc596; --bad: #ef8496; --open: #dcc069; --mark: #1f3140; } }
+  --card: #1a212c; --accent: #6db8d6; --good: #5fc596; --bad: #ef8496; --open: #dcc069; --mark: #1f3140;
+  --shade: rgb(0 0 0 / 70%); } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--page); color: var(--ink); line-height: 1.55;
@@ -244,9 +253,28 @@ details { margin: 12px 0; } summary { cursor: pointer; color: var(--accent); fon
 .hash { color: var(--soft); font-size: .78rem; }
 footer { color: var(--soft); font-size: .82rem; padding: 4px 8px; }
 @media (max-width: 600px) { main { padding: 12px 10px 40px; } header, section { padding: 20px 16px; }
-  h1 { font-size: 1.4rem; } .answer { font-size: 1.05rem; } figure { padding: 6px; overflow-x: auto; }
-  img { max-width: 600px; } figcaption { position: sticky; left: 0; } }
-@media print { body { background: #fff; font-size: 11pt; } main { max-width: none; padding: 0; }
-  header, section { border: 0; padding: 0 0 12px; } header { border-top: 0; }
-  figure, .law, .ask, tr { break-inside: avoid; } h2 { break-after: avoid; } details > summary { list-style: none; } }
+  h1 { font-size: 1.4rem; } .answer { font-size: 1.05rem; } figure { padding: 6px; } table { font-size: .8rem; }
+  caption { max-width: calc(100vw - 56px); } th, td { padding-right: 9px; } .brief { min-width: 11ch; }
+  .scroll { background: linear-gradient(90deg, var(--card) 60%, transparent) 0 0 / 28px 100% no-repeat local,
+    linear-gradient(270deg, var(--card) 60%, transparent) 100% 0 / 28px 100% no-repeat local,
+    linear-gradient(90deg, var(--shade), transparent) 0 0 / 14px 100% no-repeat scroll,
+    linear-gradient(270deg, var(--shade), transparent) 100% 0 / 14px 100% no-repeat scroll; } }
+@media print {
+  :root { --ink: #000; --soft: #333; --line: #999; --page: #fff; --card: #fff; --accent: #000; --good: #0b5a34;
+    --bad: #7d1424; --open: #5c4700; --mark: #f0f0f0; color-scheme: light; }
+  @page { margin: 16mm 14mm; }
+  body { background: #fff; font-size: 10pt; } main { max-width: none; padding: 0; }
+  header, section { border: 0; border-radius: 0; padding: 0 0 10pt; margin: 0 0 8pt; }
+  header { border-top: 0; } h1 { font-size: 17pt; } .answer { font-size: 11.5pt; max-width: none; }
+  .lead, .note { max-width: none; } .law .big { min-height: 0; }
+  .answers { grid-template-columns: 1fr 1fr 1fr; gap: 14pt; } .ask { margin-top: 4pt; padding-top: 6pt; }
+  .ask h2 { font-size: 10.5pt; } .ask ul { font-size: 8.5pt; line-height: 1.35; } .ask li { margin-bottom: 4pt; }
+  h1, h2, h3, caption, summary { break-after: avoid; } p, li { orphans: 3; widows: 3; }
+  figure, .law, tr, pre, .badge, .laws { break-inside: avoid; } thead { display: table-header-group; }
+  figure { border: 0; padding: 0; } img { max-width: 100%; max-height: 22cm; width: auto; } figcaption { color: #333; }
+  .scroll, .law .big, pre { overflow: visible; } table { font-size: 8.5pt; } th, td { padding: 3pt 8pt 3pt 0; }
+  .line { white-space: normal; } .brief { min-width: 0; }
+  .big svg.formula { flex: 0 1 auto; max-width: 100%; } a { color: inherit; text-decoration: underline; }
+  details::details-content { content-visibility: visible; display: block; height: auto; }
+  details > summary { list-style: none; color: inherit; font-weight: 600; } }
 """

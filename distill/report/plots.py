@@ -17,6 +17,7 @@ from distill.report.palette import ACCENT, INK, LAW, MUTED, NETWORK, REFERENCE, 
 from distill.shell.errors import printable
 
 FLOOR = 1e-17  # where errors of exactly zero are drawn on a logarithmic axis
+PANELS = 3  # in a row: more are too small to read
 MOST_LETTERS = 32  # of a name
 ROUNDING = 1e-15  # of rollouts: below is rounding only
 IMPORTANCE = ("importance_is", "importance", "top_components", "top_share")  # of ``linear_fit.json``, as bars
@@ -97,8 +98,13 @@ def linear_fit(message, fitted, labels, scores, forces, title) -> Figure:
         (true, force, "true pair force", label, (said["r2_all"], said["r2_trim90"]))
         for label, (force, true, said) in forces.items()
     ]
-    figure = Figure(figsize=(3.9 * len(panels), 3.9), layout="constrained")
-    for axis, (x, y, across, up, (all_of, trimmed)) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    rows = 1 if len(panels) <= PANELS else 2
+    across_page = -(-len(panels) // rows)
+    figure = Figure(figsize=(3.9 * across_page, 3.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, across_page, squeeze=False).ravel()
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (x, y, across, up, (all_of, trimmed)) in zip(axes, panels, strict=False):
         lim = np.quantile(np.abs(x), 0.9) * 1.5 or 1.0  # a few encounters would hide all the rest
         inside = (np.abs(x) < lim) & (np.abs(y) < lim)
         low, high = _ends(x, lim)
@@ -151,10 +157,10 @@ def training_curve(history: dict, title: str) -> Figure:
     left, right = figure.subplots(1, 2)
     left.plot(history["epoch"], history["train_loss"], color=INK, label="training loss")
     left.plot(history["epoch"], history["validation_loss"], "--", color=ACCENT, label="validation loss")
-    right.plot(history["epoch"], history["validation_mae"], "--", color=ACCENT, label="validation MAE of a component")
-    for axis in (left, right):
-        axis.set(yscale="log", xlabel="epoch")
-        axis.legend(fontsize=8)
+    right.plot(history["epoch"], history["validation_mae"], "--", color=ACCENT)
+    for axis, label in ((left, "loss"), (right, "validation MAE of a component")):
+        axis.set(yscale="log", xlabel="epoch", ylabel=label)
+    left.legend(fontsize=8)
     figure.suptitle(title)
     return figure
 
@@ -204,7 +210,7 @@ def generalization(sets: dict[str, SetErrors], rollouts, title: str, unit: str |
 @styled
 def set_errors(sets: dict[str, SetErrors], unit: str | None = None) -> Figure:
     """Mean absolute error of network and law on every set; of forces in ``unit``, or of accelerations."""
-    figure = Figure(figsize=(8.4, 0.5 * len(sets) + 1.0), layout="constrained")
+    figure = Figure(figsize=(6.8, 0.5 * len(sets) + 1.0), layout="constrained")
     _draw_sets(figure.subplots(), sets, unit)
     return figure
 
@@ -212,7 +218,7 @@ def set_errors(sets: dict[str, SetErrors], unit: str | None = None) -> Figure:
 @styled
 def rollout_curves(rollouts: Rollouts) -> Figure:
     """Position error and energy drift against time."""
-    figure = Figure(figsize=(8.4, 3.3), layout="constrained")
+    figure = Figure(figsize=(7.6, 3.3), layout="constrained")
     _draw_rollouts(figure.subplots(1, 2), rollouts)
     return figure
 

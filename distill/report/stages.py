@@ -1,5 +1,7 @@
 """The sections of the report on the stages before the law: data, network, messages, search."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from distill.files.dataset import load_dataset
@@ -39,8 +41,8 @@ def simulation(m) -> str:
             drift = dataset.arrays["energy_drift"]
             told = f"largest {shown(float(drift.max()))} over {len(drift):,} trajectories"
             rows.append(["Relative energy drift", told])
-        figure, caption = example(dataset)
-        body = image(plots.save_bytes(figure), "Paths of the particles in example trajectories", caption)
+        figure, caption = example(dataset, m.units.get("pos", "units of the data"))
+        body = image(plots.save_bytes(figure), "Paths of the particles in example trajectories", text(caption))
     if m.dataset and "redone" in m.dataset.report:
         redone, dropped = (shown(m.dataset.report[k]) for k in ("redone", "dropped"))
         rows.append(["Trajectories done again, replaced", f"{redone}, {dropped}"])
@@ -51,21 +53,23 @@ def simulation(m) -> str:
     return table([], rows) + body
 
 
-def example(dataset, count: int = 3) -> tuple[plots.Figure, str]:
-    """Paths of ``count`` trajectories, of the test split where there is one, and what to say of them."""
+def example(dataset, unit: str, count: int = 3) -> tuple[plots.Figure, str]:
+    """Paths of ``count`` trajectories, of the test split where there is one, and what to say of them; ``unit``: of
+    positions.
+    """
     index = np.flatnonzero(dataset.split == SPLITS.index("test"))
-    index = (index if len(index) else dataset.trajectories("all"))[:count]
-    pos, drawn = dataset.pos[index], dataset.n
+    split, index = (" of the test split", index) if len(index) else ("", dataset.trajectories("all"))
+    pos, drawn = dataset.pos[index[:count]], dataset.n
     if "box" in dataset.arrays:  # only some, and without jumps across the picture
         drawn = min(drawn, DRAWN)
         pos = np.stack([unwrap(one[:, :drawn], dataset.box) for one in pos])
-    titles = [f"trajectory {k}" for k in index]
-    figure = plots.trajectories(pos, dataset.mass[index, :drawn], dataset.t, titles)
-    axes = " (first two axes)" if dataset.dim == 3 else ""
-    caption = f"Example trajectories of the test split{axes}. A dot marks the last frame, larger for larger mass."
-    if drawn < dataset.n:
-        caption += f" {drawn} of {dataset.n} particles are drawn."
-    return figure, caption
+    titles = [f"trajectory {k}" for k in index[:count]]
+    figure = plots.trajectories(pos, dataset.mass[index[:count], :drawn], dataset.t, titles)
+    particles = f"{drawn} particles" if drawn == dataset.n else f"{drawn} of {dataset.n} particles"
+    axes = "Position against time" if dataset.dim == 1 else "The first two axes" if dataset.dim == 3 else "Positions"
+    caption = f"Paths of {particles} in n = {len(pos)} of the {len(index):,} trajectories{split},"
+    caption += f" {pos.shape[1]} frames each. {axes}, in {unit}."
+    return figure, f"{caption} A marker is at the last frame, larger for larger mass."
 
 
 def training(m) -> str:
@@ -86,10 +90,16 @@ def training(m) -> str:
     ]
     body = table([], rows) + (learnt(c.learnt) if c.learnt else "")
     if columns := history(m.run):
-        caption = "Left: losses. Right: mean absolute error of an acceleration component on the validation split."
         figure = plots.save_bytes(plots.training_curve(columns, ""))
-        body += image(figure, "Losses and validation error", caption)
+        body += image(figure, "Losses and validation error", text(of_training(c, unit.strip())))
     return body
+
+
+def of_training(c, unit: str) -> str:
+    """The caption of the curves of a training."""
+    both = f"n = {c.train_graphs:,} frames to train, n = {c.validation_graphs:,} to validate"
+    error = f"mean absolute error of an acceleration component ({unit or 'units of the data'})"
+    return f"Left: loss ({c.options['loss']}) against epochs; {both}. Right: {error} on the same validation frames."
 
 
 def learnt(values) -> str:
@@ -155,14 +165,25 @@ def messages(m) -> str:
     if m.config and (known := priors_of(m.config)):
         told = f"The R² of the messages are bought with what the network knew beforehand: {', '.join(known)}."
         body += f'<p class="note">{text(told)}</p>'
-    caption = "Standardised message components against their best linear combination of true force components."
-    body += image(m.folder / "linear_fit.png", "Message components against true forces", caption)
+    body += image(m.folder / "linear_fit.png", "Message components against true forces", text(of_messages(fit)))
     count = len(fit.top_components)
     if len(fit.importance) == count:
         return body  # all of them are the top ones: nothing to show
-    caption = f"The top {count} components hold {percent(fit.top_share)} of the variance of all messages;"
-    caption += f" {fit.active_components} are active."
+    what = {"std": "Standard deviation", "mean_kl": "Mean Kullback-Leibler divergence"}[fit.importance_is]
+    caption = f"{what} of each of {len(fit.importance)} message components over n = {fit.n_edges:,} edges, as a share"
+    caption += f" of the largest (no unit). Dark: the top {count}, which hold {percent(fit.top_share)} of the variance"
+    caption += f" of all messages; {fit.active_components} are active."
     return body + image(m.folder / "importance.png", "Importance of each message component", caption)
+
+
+def of_messages(fit) -> str:
+    """The caption of the panels of messages against forces."""
+    drawn = fit.arguments.get("cutoff")
+    points = fit.n_edges if drawn is None else min(drawn, fit.n_edges)
+    said = "First panels: message components, standardised (no unit), against their best linear combination of true"
+    said += " force components. Last two: the force along the line of centres, read from the messages and by splines"
+    said += " without a network, against the true one, both in the force unit of the data. Line: equality."
+    return f"{said} n = {points:,} edges are drawn at random, R² is over all n = {fit.n_edges:,}."
 
 
 def search(m) -> str:
@@ -177,7 +198,8 @@ def search(m) -> str:
     a_row = -(-len(names) // -(-len(names) // FIGURES_A_ROW))  # rows of about equal length
     for start in range(0, len(names), a_row):
         some = {name: fronts[name] for name in names[start : start + a_row]}
-        body += image(plots.save_bytes(plots.pareto(some, "")), "Loss against complexity of the formulas found")
+        figure = plots.save_bytes(plots.pareto(some, ""))
+        body += image(figure, "Loss against complexity of the formulas found", text(of_fronts(m.law, some)))
     for name, target in m.law.targets.items():
         rows = [[shown(r[0]), shown(float(r[1])), code(r[2])] for r in target.rows]
         body += f"<h3>{text(name.replace('_', ' ').capitalize())}</h3>"
@@ -190,6 +212,15 @@ def search(m) -> str:
     return body
 
 
+def of_fronts(law, fronts: Mapping[str, tuple]) -> str:
+    """The caption of fronts: what a loss is, and over how many rows."""
+    rows, loss = law.arguments.get("rows"), LOSSES.get(law.arguments.get("loss"), "of the search")
+    drawn = f"at most n = {rows:,} edges or particles" if isinstance(rows, int) else "the rows searched"
+    of = "; ".join(f"{name}: n = {len(one[0])} formulas" for name, one in fronts.items())
+    return f"Loss ({loss}) over {drawn} against complexity in nodes. Fronts: {of}. The ring is the formula chosen."
+
+
+LOSSES = {"relative": "relative, no unit", "mse": "mean square, in the square of the target’s unit"}
 TARGETS = {
     "radial": "the force along the line of centres",
     "component": "one of the most important message components",

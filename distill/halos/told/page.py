@@ -29,6 +29,8 @@ def report(rows: Sequence[dict]) -> str:
             content = io.BytesIO()
             figures.of_boxes(some).savefig(content, format="png", dpi=160)
             told = f"{tables.OWN}: {setting}" if setting else tables.OWN
+            told += f". n = {len(some)} boxes. Left: power spectrum over theory (no unit) against k in h/Mpc;"
+            told += " right: number of haloes in a box and bin of mass, in Msun/h."
             drawn += image(content.getvalue(), "power spectra and mass functions", text(told))
         parts.append(("The boxes", drawn + made(tables.boxes(rows))))
     failed = [f"{r['kind']} {r['name']} {r['recipe']} {r['hold']}: {r['error']}" for r in rows if "error" in r]

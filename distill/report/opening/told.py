@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distill.report.page import code, text
+from distill.report.page import code, text, whole_numbers
 from distill.report.words import ROUNDING, shown
 
 
@@ -19,8 +19,7 @@ class Told:
     def html(self) -> str:
         made = f"<br>{code(self.command)}" if self.command else ""
         kind = " class=missing" if self.command else ""
-        said = text(self.said).replace("n = ", "n&nbsp;=&nbsp;")
-        return f"<li{kind}><b>{text(self.label)}.</b> {said}{made}</li>"
+        return f"<li{kind}><b>{text(self.label)}.</b> {whole_numbers(text(self.said))}{made}</li>"
 
 
 def block(question: str, told: Sequence[Told], above: str = "", wide: bool = False) -> str:
