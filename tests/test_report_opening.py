@@ -73,11 +73,30 @@ def test_the_verdict_names_its_receivers_or_why_there_is_none():
 
 def test_tests_without_the_truth_say_why_a_law_is_not_to_be_trusted():
     doubt = filled(kinds.DataVerdict, trusted=False, why="it leaves structure", n=77)
+    left = doubt["residuals"] | {"text": "it follows the time", "n": 55}
+    told = material(data_verdict=doubt | {"why": "it is worse; it follows the time", "residuals": left})
+    said = lines(trust.told(told))["Tests without the truth"]  # told once, with its own n
+    assert said == "Not to be trusted: it is worse; what it leaves is not noise, see the limits (n = 77 receivers)."
+    assert lines(limits.told(told))["What it leaves"] == "It follows the time (n = 55 accelerations)."
     better = {"label": "splines", "text": "1/r", "error": 0.1}
     said = lines(trust.told(material(data_verdict=doubt | {"better": better})))["Tests without the truth"]
     assert said == "Not to be trusted: it leaves structure (n = 77 receivers). The better law: f = 1/r."
     good = filled(kinds.DataVerdict, trusted=True, n=77)
     assert lines(trust.told(material(data_verdict=good)))["Tests without the truth"].startswith("Trusted: held-out")
+
+
+def test_properties_that_were_learnt_are_not_told_as_measured():
+    values = {"bodies": ["a", "b", "c"], "values": {"mass": [1.0, 2.0, 3.0]}, "gauge": {"mass": "mean 1"}}
+    config = filled(kinds.RunConfig, learnt=filled(kinds.TrainedValues, **values))
+    told = Material(RUN, law=law_record(), config=records.build(kinds.RunConfig, config))
+    said = lines(trust.told(told))["Learnt"]
+    assert said == "Mass of n = 3 bodies was learnt beside the weights, not measured; mass: mean 1."
+    assert "Learnt" not in lines(trust.told(material()))
+
+
+def test_a_long_law_has_the_width_of_the_page():
+    long = law_json()["pair"] | {"text": " + ".join(f"{k}.5*q_i/r^{k}" for k in range(2, 9))}
+    assert "laws long" in screen.found(material(pair=long)) and "laws long" not in screen.found(material())
 
 
 def test_the_constants_told_are_those_known_least():
@@ -153,6 +172,9 @@ def test_close_and_far_pairs_are_told_with_their_distances_and_n():
     )
     assert said["Out of range"].startswith("The law is not finite somewhere at r = 5 to 15")
     assert said["Not judged"] == "The softening."
+    said = lines(limits.told(material(verdict=verdict, cutoff=9.0)))  # beyond is closer in then
+    assert said["Close encounters"].endswith("1 % allowed.") and "Out of range" not in said
+    assert said["Closer than any pair"].endswith("Not tested closer.")
     said = lines(limits.told(material(verdict=UNKNOWN, truth=None)))
     assert "closer or further apart than the data are not tested" in said["Close encounters"]
 

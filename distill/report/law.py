@@ -37,11 +37,11 @@ def law(m) -> str:
     )
 
 
-def law_card(title: str, one, kind: str = "", size: float = 31.0, extra: str = "") -> str:
-    """A law in large type with its text below; ``one``: a ``PairLaw`` or a ``Truth``."""
+def law_card(title: str, one, kind: str = "", size: float = 31.0, extra: str = "", width: float = 360) -> str:
+    """A law in large type with its text below; ``one``: a ``PairLaw`` or a ``Truth``; ``width``: what it may take."""
     plain, whole = one.text.removeprefix("f = "), words.is_whole(one.text)
     of = "" if whole else "f = "
-    big = formula(of + one.latex.removeprefix("f = "), 16.0 if whole else size, of + plain, 360)
+    big = formula(of + one.latex.removeprefix("f = "), 16.0 if whole else size, of + plain, width)
     if one.cases:
         big, plain = by_levels(one), words.pair_full(one)
     more = f'<p class="note">and {text(extra)}</p>' if extra else ""

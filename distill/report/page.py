@@ -231,7 +231,7 @@ p { margin: 0 0 12px; } .lead { color: var(--soft); max-width: 68ch; }
 .ask ul { margin: 10px 0 0; padding: 0; list-style: none; font-size: .88rem; line-height: 1.45; }
 .ask li { margin: 0 0 7px; overflow-wrap: anywhere; } .ask li.missing { padding: 0 0 0 10px; }
 svg.formula { fill: currentColor; max-width: 100%; height: auto; overflow: visible; }
-.big svg.formula { flex: none; max-width: none; }
+.laws.long { grid-template-columns: 1fr; }
 figure { margin: 16px 0; background: #fff; border-radius: 8px; padding: 12px; border: 1px solid var(--line); }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 figcaption { color: #55647a; font-size: .84rem; margin-top: 8px; line-height: 1.45; }
@@ -274,7 +274,7 @@ footer { color: var(--soft); font-size: .82rem; padding: 4px 8px; }
   figure { border: 0; padding: 0; } img { max-width: 100%; max-height: 22cm; width: auto; } figcaption { color: #333; }
   .scroll, .law .big, pre { overflow: visible; } table { font-size: 8.5pt; } th, td { padding: 3pt 8pt 3pt 0; }
   .line { white-space: normal; } .brief { min-width: 0; }
-  .big svg.formula { flex: 0 1 auto; max-width: 100%; } a { color: inherit; text-decoration: underline; }
+  a { color: inherit; text-decoration: underline; }
   details::details-content { content-visibility: visible; display: block; height: auto; }
   details > summary { list-style: none; color: inherit; font-weight: 600; } }
 """

@@ -14,7 +14,7 @@ WELL = 0.01  # median relative error up to which a law is said to hold on a set
 
 def told(m: Material) -> list[Told]:
     law = m.law
-    out = [*of_data(m), *single_pairs(law), *worst(law)]
+    out = [*of_data(m), *single_pairs(law, m.cut_off), *worst(law)]
     out += [*elsewhere(m), *followed(m), left_over(law), *assumed(law)]
     unknown = [sentence(one.removeprefix("not judged: ")) for one in law.verdict.not_judged]
     return out + [Told("Not judged", f"{one}.") for one in unknown]
@@ -37,10 +37,16 @@ def of_data(m: Material) -> list[Told]:
     return [Told("Range of the data", f"{said}. Other values were not seen.")]
 
 
-def single_pairs(law) -> list[Told]:
-    """Closer and further than the data, where the true law says what is right there."""
+FAR = {"near": ("Close encounters", " Not tested closer."), "extrapolated": ("Out of range", " Not tested further.")}
+INWARDS = {"near": ("Close encounters", ""), "extrapolated": ("Closer than any pair", " Not tested closer.")}
+
+
+def single_pairs(law, cut_off: bool) -> list[Told]:
+    """Closer and further than the data, where the true law says what is right there; a force that is ``cut_off`` is
+    tested closer in both (``law.ranges``).
+    """
     verdict, out = law.verdict, []
-    for key, label in {"near": "Close encounters", "extrapolated": "Out of range"}.items():
+    for key, (label, end) in (INWARDS if cut_off else FAR).items():
         off = getattr(verdict, f"relative_error_{key}")
         if key not in verdict.ranges or not verdict.tails:
             continue
@@ -51,7 +57,7 @@ def single_pairs(law) -> list[Told]:
             said = f"The law is not finite somewhere at r = {span(low, high)}{n}"
         allowed = verdict.allowed_errors.get(key)
         said += f", {percent(allowed)} allowed" if allowed is not None else ""
-        out.append(Told(label, f"{said}. Not tested {'closer' if key == 'near' else 'further'}."))
+        out.append(Told(label, f"{said}.{end}"))
     if not out:
         out.append(Told("Close encounters", "Accelerations closer or further apart than the data are not tested."))
     return out

@@ -10,6 +10,8 @@ from distill.report.words import sentence
 
 FOUND, TRUST, ADDED = "Which law was found?", "How far can it be trusted?", "What did the network add?"
 WITHOUT, LIMITS = "What would a network add?", "Where does it fail, or was it not tested?"
+SHORT = 60  # letters of a law that stands beside the true one; a longer one stands above it
+BESIDE, ABOVE = 400, 880  # CSS pixels for a formula
 SIGNS = {True: "✓ ", False: "✗ ", None: ""}  # beside the colours of verdicts, which a printer may not have
 
 
@@ -78,10 +80,12 @@ def badges(m: Material) -> str:
 def found(m: Material) -> str:
     """The law beside the true one, and how it was found."""
     law = m.law
-    cards = law_card("Law found", law.pair, "found", extra=", ".join(beside(law)))
+    long = len(law.pair.text) > SHORT
+    width = ABOVE if long or not law.truth else BESIDE
+    cards = law_card("Law found", law.pair, "found", extra=", ".join(beside(law)), width=width)
     if truth := law.truth:
-        cards += law_card("True law", truth, extra="; ".join(beside_truth(law)))
-    return block(FOUND, [how(m)], f'<div class="laws">{cards}</div>', wide=True)
+        cards += law_card("True law", truth, extra="; ".join(beside_truth(law)), width=width)
+    return block(FOUND, [how(m)], f'<div class="laws{" long" if long else ""}">{cards}</div>', wide=True)
 
 
 def how(m: Material) -> Told:

@@ -15,7 +15,7 @@ def told(m: Material) -> list[Told]:
     if len(refined.candidates) > 1:
         again = f"{percent(refined.chosen_share)} of bootstrap draws choose this formula again"
         out.append(Told("Choice", f"{again} among {len(refined.candidates)} that were refitted."))
-    out += constants(law)
+    out += constants(law) + learnt(m)
     return out + [Told(*one) for one in parts.added("trust", m)]
 
 
@@ -54,7 +54,8 @@ def alone(law) -> Told:
         said = f"Trusted: held-out accelerations are predicted as well as by the {whose} and better than by zero {n}; "
         said += "no law found in another way is better; what it leaves is told under the limits."
         return Told("Tests without the truth", said)
-    said = f"Not to be trusted: {data.why} {n}."
+    why = data.why.replace(data.residuals.text, "what it leaves is not noise, see the limits")
+    said = f"Not to be trusted: {why} {n}."
     if data.better:
         said += f" The better law: f = {data.better.text}."
     return Told("Tests without the truth", said)
@@ -73,3 +74,12 @@ def constants(law) -> list[Told]:
     listed = ", ".join(f"{c.symbol} = {shown(c.value, 5)} ± {shown(c.standard_error, 2)}" for c in least)
     some = "least known of them " if len(known) > len(least) else ""
     return [Told("Constants", f"{some}{listed} in {law.form} (standard errors).")]
+
+
+def learnt(m: Material) -> list[Told]:
+    """Properties that nobody measured, which the law takes as known."""
+    if not m.config or not (values := m.config.learnt):
+        return []
+    names = ", ".join(name.replace("_", " ") for name in values.values)
+    said = f"{sentence(names)} of n = {len(values.bodies):,} bodies was learnt beside the weights, not measured"
+    return [Told("Learnt", f"{said}; {'; '.join(f'{name}: {how}' for name, how in values.gauge.items())}.")]
