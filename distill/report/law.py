@@ -37,7 +37,16 @@ def law(m) -> str:
     )
 
 
-def law_card(title: str, one, kind: str = "", size: float = 31.0, extra: str = "", width: float = 360) -> str:
+SHORT = 60  # letters of a law that stands beside another one; a longer one stands above it
+BESIDE, ABOVE = 360.0, 880.0  # CSS pixels for a formula
+
+
+def room(*laws) -> tuple[str, float]:
+    """Class of the block that holds cards of ``laws`` (``PairLaw``, ``Truth``), and the width of a formula there."""
+    return ("laws long", ABOVE) if any(len(one.text) > SHORT for one in laws) else ("laws", BESIDE)
+
+
+def law_card(title: str, one, kind: str = "", size: float = 31.0, extra: str = "", width: float = BESIDE) -> str:
     """A law in large type with its text below; ``one``: a ``PairLaw`` or a ``Truth``; ``width``: what it may take."""
     plain, whole = one.text.removeprefix("f = "), words.is_whole(one.text)
     of = "" if whole else "f = "
@@ -74,8 +83,9 @@ def before_and_after(law) -> str:
         response_words(one.node.response) if one.node and one.node.response else "; ".join(words.further_terms(one))
         for one in (law.from_messages, law)
     )
-    cards = law_card(f"From the {name} alone", law.from_messages, "", 21, early)
-    cards += law_card("Constants refitted on accelerations", law.pair, "found", 21, after)
+    kind, width = room(law.from_messages, law.pair)
+    cards = law_card(f"From the {name} alone", law.from_messages, "", 21, early, width)
+    cards += law_card("Constants refitted on accelerations", law.pair, "found", 21, after, width)
     about = ""
     if not law.node.response:
         about = (
@@ -89,12 +99,12 @@ def before_and_after(law) -> str:
         )
     if law.source == SPLINES:
         return (
-            f'<div class="laws">{cards}</div><p class="note" style="margin-top:10px">The first is what splines say that'
-            " were fitted to the accelerations, without any network; the constants of the second were fitted directly"
+            f'<div class="{kind}">{cards}</div><p class="note" style="margin-top:10px">The first is what splines say'
+            " that were fitted to the accelerations, without any network; the constants of the second were fitted directly"
             f" on the accelerations of the training data.{about}</p>"
         )
     return (
-        f'<div class="laws">{cards}</div><p class="note" style="margin-top:10px">The first is what the network’s'
+        f'<div class="{kind}">{cards}</div><p class="note" style="margin-top:10px">The first is what the network’s'
         " messages say. The second has no network in between: its constants were fitted directly on the accelerations"
         f" of the training data.{about} The law of a simple system can follow from accelerations without any"
         " network, so the first is what shows that the network had it.</p>"

@@ -1,7 +1,7 @@
 """The first screen of the report: the answer, then four questions that a reader has, answered before any figure."""
 
 from distill.report import words
-from distill.report.law import COLOURS, law_card
+from distill.report.law import COLOURS, law_card, room
 from distill.report.material import Material
 from distill.report.opening import added, limits, trust
 from distill.report.opening.told import Told, block
@@ -10,8 +10,6 @@ from distill.report.words import sentence
 
 FOUND, TRUST, ADDED = "Which law was found?", "How far can it be trusted?", "What did the network add?"
 WITHOUT, LIMITS = "What would a network add?", "Where does it fail, or was it not tested?"
-SHORT = 60  # letters of a law that stands beside the true one; a longer one stands above it
-BESIDE, ABOVE = 400, 880  # CSS pixels for a formula
 SIGNS = {True: "✓ ", False: "✗ ", None: ""}  # beside the colours of verdicts, which a printer may not have
 
 
@@ -80,12 +78,11 @@ def badges(m: Material) -> str:
 def found(m: Material) -> str:
     """The law beside the true one, and how it was found."""
     law = m.law
-    long = len(law.pair.text) > SHORT
-    width = ABOVE if long or not law.truth else BESIDE
+    kind, width = room(law.pair, *([law.truth] if law.truth else []))
     cards = law_card("Law found", law.pair, "found", extra=", ".join(beside(law)), width=width)
     if truth := law.truth:
         cards += law_card("True law", truth, extra="; ".join(beside_truth(law)), width=width)
-    return block(FOUND, [how(m)], f'<div class="laws{" long" if long else ""}">{cards}</div>', wide=True)
+    return block(FOUND, [how(m)], f'<div class="{kind}">{cards}</div>', wide=True)
 
 
 def how(m: Material) -> Told:
