@@ -236,4 +236,5 @@ def test_properties_met_are_listed_or_spanned():
     mass = np.array([[0.2, 5.0, 1.0, 2.0, 3.0]])
     one = dataset(np.zeros((1, 1, 5, 2)), mass=mass, charge=np.array([[1.0, -1.0, 1.0, 1.0, -1.0]]))
     assert met.properties(one) == ["mass 0.2 to 5", "charge -1, 1"]
+    assert met.properties(one, {"mass": [1.0]}) == ["charge -1, 1"]  # learnt: what the file has was not seen
     assert met.properties(dataset(np.zeros((1, 1, 5, 2)))) == ["mass 1"]  # no charge: nothing is said of it

@@ -100,8 +100,8 @@ def before_and_after(law) -> str:
     if law.source == SPLINES:
         return (
             f'<div class="{kind}">{cards}</div><p class="note" style="margin-top:10px">The first is what splines say'
-            " that were fitted to the accelerations, without any network; the constants of the second were fitted directly"
-            f" on the accelerations of the training data.{about}</p>"
+            " that were fitted to the accelerations, without any network; the constants of the second were fitted"
+            f" directly on the accelerations of the training data.{about}</p>"
         )
     return (
         f'<div class="{kind}">{cards}</div><p class="note" style="margin-top:10px">The first is what the network’s'

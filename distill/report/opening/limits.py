@@ -32,7 +32,7 @@ def of_data(m: Material) -> list[Told]:
     unit = f" {m.units['pos']}" if "pos" in m.units else ""
     frames = "all training frames" if r.step == 1 else f"one of {r.step} training frames"
     said = f"Trained on distances of {span(r.low, r.high)}{unit} (n = {r.n:,} pairs, {frames})"
-    further = met.properties(dataset)
+    further = met.properties(dataset, m.config.learnt.values if m.config and m.config.learnt else ())
     said += f", {', '.join(further)}" if further else ""
     return [Told("Range of the data", f"{said}. Other values were not seen.")]
 

@@ -1,6 +1,7 @@
 """What the training data have met: distances of pairs and properties of particles. Elsewhere a law is untested."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,13 +39,15 @@ def distances(dataset: Dataset, chain: bool = False, cutoff: float | None = None
     return Distances(float(r.min()), float(r.max()), r.size, step) if r.size else None
 
 
-def properties(dataset: Dataset) -> list[str]:
-    """``masses 0.21 to 7.9``, of all that particles of the training trajectories have and that is not nothing."""
+def properties(dataset: Dataset, unknown: Collection[str] = ()) -> list[str]:
+    """``mass 0.21 to 7.9``, of all that particles of the training trajectories have and that is not nothing, but for
+    ``unknown`` ones, which nobody saw.
+    """
     out, index = [], dataset.trajectories("train")
     for name, values in dataset.properties.items():
         found = np.unique(values[index])
-        if not found.any():
-            continue  # no charges
+        if name in unknown or not found.any():
+            continue
         few = ", ".join(shown(float(v)) for v in found)
         told = few if len(found) <= FEW else f"{shown(float(found[0]))} to {shown(float(found[-1]))}"
         out.append(f"{name.replace('_', ' ')} {told}{' (taken, not given)' if name in dataset.assumed else ''}")
