@@ -238,3 +238,11 @@ def test_properties_met_are_listed_or_spanned():
     assert met.properties(one) == ["mass 0.2 to 5", "charge -1, 1"]
     assert met.properties(one, {"mass": [1.0]}) == ["charge -1, 1"]  # learnt: what the file has was not seen
     assert met.properties(dataset(np.zeros((1, 1, 5, 2)))) == ["mass 1"]  # no charge: nothing is said of it
+
+
+def test_the_true_response_is_told_where_none_was_looked_for():
+    system = kinds.SystemRecord(name="made", response={"alpha": "1/(m_i + s)", "beta": "0"})
+    config = records.build(kinds.RunConfig, filled(kinds.RunConfig))
+    config.system = system
+    told = screen.found(Material(RUN, law=law_record(), config=config))
+    assert "and a = (1/(m_i + s)) S" in told and "a = (" not in screen.found(material())

@@ -81,7 +81,7 @@ def found(m: Material) -> str:
     kind, width = room(law.pair, *([law.truth] if law.truth else []))
     cards = law_card("Law found", law.pair, "found", extra=", ".join(beside(law)), width=width)
     if truth := law.truth:
-        cards += law_card("True law", truth, extra="; ".join(beside_truth(law)), width=width)
+        cards += law_card("True law", truth, extra="; ".join(beside_truth(m)), width=width)
     return block(FOUND, [how(m)], f'<div class="{kind}">{cards}</div>', wide=True)
 
 
@@ -106,10 +106,11 @@ def beside(law) -> list[str]:
     return out + words.further_terms(law)
 
 
-def beside_truth(law) -> list[str]:
-    """The same of the true law."""
-    truth, response = law.truth, law.verdict.response
-    out = [words.response_words(response.truth)] if response else []
+def beside_truth(m: Material) -> list[str]:
+    """The same of the true law, whose response is known where no response was looked for too."""
+    truth, judged = m.law.truth, m.law.verdict.response
+    response = judged.truth if judged else m.system.response
+    out = [words.response_words(response)] if response else []
     if not words.is_whole(truth.text):
         out += [f"drag {words.shown(truth.drag)}"] if truth.drag else []
         out += [f"beside it: {truth.external}"] if truth.external else []
