@@ -14,6 +14,7 @@ import argparse
 
 import distill
 from distill.network.losses import LOSSES
+from distill.network.patience import DEFAULTS as PATIENCE
 from distill.network.recipes import EDGE_MODELS, LR_SCHEDULES, PRUNE_SCHEDULES, RECIPES
 from distill.network.variants import VARIANTS
 from distill.shell.flags import Parser, add_run_flags, fraction, non_negative_int, positive_float, positive_int
@@ -60,6 +61,13 @@ def parse(argv):
     add("--batch-size", type=positive_int, help="graphs a step; in a box by their edges")
     add("--lr", type=positive_float, help="peak learning rate of Adam")
     add("--schedule", choices=tuple(LR_SCHEDULES), help="learning-rate schedule")
+    what = "stop when the read-out of messages has not improved for N evaluations, 50 of which are --epochs; the rate is"
+    add("--patience", type=positive_int, metavar="N", help=f"{what} held, then cools down (docs/method.md#patience)")
+    told = {name: f"(with --patience; default: {value:g})" for name, value in PATIENCE.items()}
+    what = "share of its error by which the read-out has to improve"
+    add("--patience-gain", type=fraction, metavar="SHARE", help=f"{what} {told['patience_gain']}")
+    what = "steps of the cool-down, as a share of those made before"
+    add("--cool-down", type=fraction, metavar="SHARE", help=f"{what} {told['cool_down']}")
     add("--motion-weight", type=float, help="of the loss of dq/dt = dH/dp beside that of accelerations (of energies)")
     add("--polish", type=non_negative_int, help="evaluations of the loss by L-BFGS after training (of energies)")
     add("--augment", type=float, help="sigma of the random translation of each batch")

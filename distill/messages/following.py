@@ -144,14 +144,16 @@ class Watch:
 
     @functools.cached_property
     def following(self) -> list[Following | None]:
-        """The read-out of every trainer; only where somebody looks."""
-        return [Following.of(trainer) for trainer in self.trainers]
+        """The read-out of every trainer; only where somebody looks. One with patience has its own."""
+        return [None if trainer.patience else Following.of(trainer) for trainer in self.trainers]
 
     def __call__(self, shown: bool) -> dict[str, str]:
         """The trainers have been validated: log it, and say what a bar that is ``shown`` has of the first."""
         if not (self.runs or shown):
             return {}
-        read = [follow and follow() for follow in (self.following if self.runs else self.following[:1])]
+        count = len(self.trainers) if self.runs else 1
+        pairs = zip(self.trainers[:count], self.following, strict=False)
+        read = [trainer.followed if trainer.patience else follow and follow() for trainer, follow in pairs]
         for trainer, run, found in zip(self.trainers, self.runs, read, strict=False):
             row = trainer.history[-1]
             run.log(metrics(row, found, trainer.values(), self.bodies), row["step"])

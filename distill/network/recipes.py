@@ -189,12 +189,13 @@ def enough_epochs(recipe: str, epochs: float, batch_size: int, graphs: int) -> f
 LR_SCHEDULES = {"onecycle": (0.3, 1 / 25, 1 / 25 / 1e5), "cosine": (0.1, 0.04, 1e-4)}
 
 
+def anneal(start: float, end: float, q: float) -> float:
+    """From ``start`` to ``end`` at progress ``q`` in [0, 1]: half a cosine."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * q))
+
+
 def lr_factor(schedule: str, p: float) -> float:
     """Learning rate over its peak at progress ``p`` in [0, 1]: a rise and a fall, both half a cosine."""
-
-    def anneal(start, end, q):
-        return end + (start - end) * 0.5 * (1 + math.cos(math.pi * q))
-
     rise, low, last = LR_SCHEDULES[schedule]
     return anneal(low, 1.0, p / rise) if p < rise else anneal(1.0, last, (p - rise) / (1 - rise))
 

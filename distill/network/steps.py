@@ -47,7 +47,8 @@ class Stepper:
             fused=True,
             capturable=self.capture,
         )
-        self.rates = torch.tensor([first.rate(k) for k in range(first.total)], device=self.device)
+        self.rates = torch.zeros(first.total, device=self.device)
+        self.rated()
         self.at = torch.zeros(1, dtype=torch.long, device=self.device)  # steps done
         self.sums = torch.zeros(len(members), 2, device=self.device)
         self.order = torch.zeros(len(members), len(first.order(0)), dtype=torch.long, device=self.device)
@@ -89,6 +90,11 @@ class Stepper:
         self.at.fill_(step)
         self.sums.copy_(torch.stack([s.to(self.device) for s in sums]))
         self.changed()
+
+    def rated(self) -> None:
+        """To be called when the learning rate takes another course: a captured step finds it in the same place."""
+        first = self.members[0]
+        self.rates.copy_(torch.tensor([first.rate(k) for k in range(first.total)]))
 
     def changed(self) -> None:
         """To be called when a mask or a penalty has changed: what was captured holds no longer."""

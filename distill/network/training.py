@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from distill.network.architectures import architectures
 from distill.network.bodies import SETTLED, Bodies, Values
 from distill.network.data import Inputs, clock_of, load
 from distill.network.losses import BY_BODY, prediction_loss
+from distill.network.patience import Patience
 from distill.network.polish import Polish
 from distill.network.recipes import components_kept, lr_factor
 from distill.network.steps import Stepper
@@ -34,6 +35,7 @@ from distill.statistics.metrics import acceleration_error
 from models import POWER_RATE, ModelConfig, keep_top
 
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
+FOLLOWED, FALLBACK = "read_out_error", "validation_loss"  # what patience looks at, and where messages are not followed
 CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
 AT_ONCE = 65_536  # edges that are evaluated at once where a graph has more of them than there is memory for
@@ -46,6 +48,9 @@ class Trainer:
     ``identity`` (JSON-able) says which run a checkpoint belongs to; ``checkpoint`` is its file; ``like`` is a
     ``Trainer`` on the same dataset whose tensors are shared. ``scales``: the units that it works in, None: as the data
     are, from where they are. ``bodies``: those with properties that are unknown, whatever the dataset holds of these.
+
+    With patience (``patience.py``) the training ends at ``end``, before the ``total`` of its steps or there. Whoever
+    has a network's messages followed (``messages.following``) sets ``follow``, before ``restore``.
     """
 
     def __init__(
@@ -128,13 +133,18 @@ class Trainer:
         self.steps_per_epoch = max(1, len(self.x) // self.batch)
         self.total = max(1, round(options["epochs"] * self.steps_per_epoch))
         self.every = max(1, self.total // EVALUATIONS)  # steps between two rows of the history
+        self.patience, self.cooled_from = Patience.of(options), None
+        self.since = 0  # the step at which what is paid or what is left of the messages has changed last
+        self.follow: Callable | None = None  # the read-out of the messages as they are, as ``following.Followed``
+        self.followed = None  # what it said last
         self.step, self.history, self.penalised, self.cpu_seconds = 0, [], True, 0.0
         self.restored = None  # Adam's state and sums of a checkpoint, for the ``Stepper``
         self._order = (-1, None)
 
     def stacks_with(self, other: "Trainer") -> bool:
         """Whether both can train as one stack, at the same pace from here."""
-        return (self.model.config, self.batch, self.step) == (other.model.config, other.batch, other.step)
+        own, others = ((t.model.config, t.batch, t.step, t.cooled_from) for t in (self, other))
+        return own == others
 
     # ------------------------------------------------------------ what a step needs (steps.py)
 
@@ -178,6 +188,8 @@ class Trainer:
 
     def rate(self, step: int) -> float:
         """Learning rate of the step after ``step`` steps."""
+        if self.patience:
+            return self.options["lr"] * self.patience.factor(step, self.total, self.cooled_from)
         return self.options["lr"] * lr_factor(self.options["schedule"], step / self.total)
 
     def receivers(self) -> torch.Tensor | None:
@@ -227,13 +239,17 @@ class Trainer:
     # ------------------------------------------------------------ pruning, relaxation, evaluation
 
     def constrain(self) -> bool:
-        """Prune, or relax the penalty, where the variant's schedule says so, and settle strengths; whether it did."""
+        """Prune, or relax the penalty, where the variant's schedule says so, and settle strengths; whether it did.
+
+        All at shares of the ``total``; patience that is exhausted while a penalty is paid relaxes it before that.
+        """
         options, p = self.options, self.step / self.total
         if self.model.config.strengths and self.step == int(SETTLED * self.total):
             self.model.settle()
-        if self.variant.schedule == "relax" and self.penalised and 0 < options["relax_at"] <= p:
+        due = 0 < options.get("relax_at", 0) and (options["relax_at"] <= p or self.exhausted())
+        if self.variant.schedule == "relax" and self.penalised and due:
             keep_top(self.model, self.importance(), self.outputs)
-            self.penalised = False
+            self.penalised, self.since = False, self.step
             return True
         every = min(options["rank_every"] or self.steps_per_epoch, max(1, self.total // 20))
         if self.variant.schedule == "prune" and self.step % every == 0:
@@ -250,8 +266,47 @@ class Trainer:
             )
             if target < int(self.model.active.sum()):
                 keep_top(self.model, self.importance(), target)
+                self.since = self.step
                 return True
         return False
+
+    @property
+    def end(self) -> int:
+        """The last step, as far as it is known."""
+        return self.patience.end(self.total, self.cooled_from) if self.patience else self.total
+
+    @property
+    def follows(self) -> str:
+        """The column of the history that patience looks at."""
+        return FOLLOWED if self.follow else FALLBACK
+
+    def exhausted(self) -> bool:
+        """Whether, at the last row of the history, what is followed has not improved for as long as patience lasts.
+
+        Only rows count that came after the warm-up and after what the network was made to do last; none while it is
+        still pruned. So it is a function of what a checkpoint holds.
+        """
+        if self.patience is None or self.cooled_from is not None or self.step % self.every:
+            return False
+        if self.variant.schedule == "prune" and int(self.model.active.sum()) > self.outputs:
+            return False
+        settled = int(SETTLED * self.total) if self.model.config.strengths else 0
+        since = max(self.since, settled, self.patience.warm_up(self.total))
+        return self.patience.exhausted([row[self.follows] for row in self.history if row["step"] > since])
+
+    def stopped(self) -> dict | None:
+        """When and why a training with patience has ended (``kinds.Stopped``); None without."""
+        if self.patience is None:
+            return None
+        learnt = self.cooled_from is not None and self.cooled_from < self.patience.latest(self.total)
+        return {
+            "why": "patience" if learnt else "epochs",
+            "epochs_asked": self.options["epochs"],
+            "epochs_made": round(self.step / self.steps_per_epoch, 3),
+            "cooled_from": self.cooled_from,
+            "follows": self.follows,
+            "error": self.history[-1][self.follows],
+        }
 
     @torch.no_grad()
     def importance(self) -> torch.Tensor:
@@ -305,7 +360,19 @@ class Trainer:
                 f"training diverged at step {self.step} (loss {train_loss})",
                 "try a lower --lr or a smaller penalty weight; nothing was written",
             )
-        return row
+        return row | self._followed()
+
+    def _followed(self) -> dict:
+        """The read-out's error, of a training whose patience follows it; None where nothing can be fitted."""
+        if not (self.patience and self.follow):
+            return {}
+        self.followed = self.follow()
+        return {FOLLOWED: self.followed.error if np.isfinite(self.followed.error) else None}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the history."""
+        return (*HISTORY, FOLLOWED) if self.patience and self.follow else HISTORY
 
     @torch.no_grad()
     def validation_loss(self) -> float:
@@ -373,6 +440,7 @@ class Trainer:
         tensors |= {f"adam.{i}.{k}": v for i, entry in adam.items() for k, v in entry.items()}
         tensors |= {"noise": self.noise.get_state(), "sums": sums}
         header = {k: getattr(self, k) for k in ("identity", "step", "penalised", "cpu_seconds", "history")}
+        header |= {k: getattr(self, k) for k in ("since", "cooled_from")} if self.patience else {}
         save_tensors(self.checkpoint, tensors, header)
 
     def restore(self) -> None:
@@ -392,10 +460,15 @@ class Trainer:
             self.noise.set_state(tensors["noise"])
             self.step, self.penalised = int(header["step"]), bool(header["penalised"])
             self.cpu_seconds, self.history = float(header["cpu_seconds"]), header["history"]
-            if not 0 <= self.step <= self.total or int(adam[0]["step"]) != self.step:
-                raise ValueError(f"step {self.step} of {self.total}, {int(adam[0]['step'])} steps of Adam")
-            due = {*range(self.every, self.step + 1, self.every), *([self.total] if self.step == self.total else [])}
-            rows = [row["step"] if row.keys() == set(HISTORY) else None for row in self.history]
+            if self.patience:
+                since, cooled_from = int(header["since"]), header["cooled_from"]
+                if not 0 <= since <= self.step or not 0 <= (0 if cooled_from is None else int(cooled_from)) <= self.step:
+                    raise ValueError(f"step {self.step}, changed at {since}, cooling down from {cooled_from}")
+                self.since, self.cooled_from = since, cooled_from
+            if not 0 <= self.step <= self.end or int(adam[0]["step"]) != self.step:
+                raise ValueError(f"step {self.step} of {self.end}, {int(adam[0]['step'])} steps of Adam")
+            due = {*range(self.every, self.step + 1, self.every), *([self.end] if self.step == self.end else [])}
+            rows = [row["step"] if row.keys() == set(self.columns) else None for row in self.history]
             if rows != sorted(due):
                 raise ValueError(f"expected {len(due)} rows of its history, found {len(self.history)}")
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as exc:
@@ -404,6 +477,8 @@ class Trainer:
 
 def fit(members: list[Trainer], capture: bool = True, watch: Callable[[bool], dict] | None = None) -> None:
     """Train to the end, several runs as one stack; Ctrl-C and SIGTERM keep checkpoints and raise ``KeyboardInterrupt``.
+
+    With patience a stack has one learning rate: it cools down when that of all its members is exhausted at once.
 
     The members have to be at the same step, new or restored. ``watch`` is called when the members have a further row of
     their history, with whether a progress bar is shown, and returns what that says beside losses.
@@ -418,14 +493,17 @@ def fit(members: list[Trainer], capture: bool = True, watch: Callable[[bool], di
     saved, cpu, since = time.monotonic(), time.process_time(), [m.cpu_seconds for m in members]
     last = first.history[-1]["step"] if first.history else 0
     with on_ending(lambda *_: asked.append(True)), contextlib.closing(bar):
-        while first.step < first.total:
+        while first.step < first.end:
             if any([m.constrain() for m in members]):
                 stepper.changed()
+            if cools_down(members):
+                stepper.rated()
+                bar.total = first.end
             stepper.step(first.step)
             for member in members:
                 member.step += 1
             bar.update()
-            if first.step % first.every == 0 or first.step == first.total:
+            if first.step % first.every == 0 or first.step == first.end:
                 means = (stepper.sums / (first.step - last)).tolist()
                 for member, pair in zip(members, means, strict=True):
                     member.history.append(member.evaluate(*pair))
@@ -441,7 +519,7 @@ def fit(members: list[Trainer], capture: bool = True, watch: Callable[[bool], di
                     member.save(stepper.adam_state(k), stepper.sums[k])
                 saved = time.monotonic()
             if asked:
-                raise _interrupted(members, f"at step {first.step} of {first.total}")
+                raise _interrupted(members, f"at step {first.step} of {first.end}")
         if first.options.get("polish"):
             for k, member in enumerate(members):
                 member.save(stepper.adam_state(k), stepper.sums[k])
@@ -473,10 +551,22 @@ def _polish(member: Trainer, members: list[Trainer], asked: list) -> None:
     member.cpu_seconds += time.process_time() - cpu
 
 
-def history_text(history: list[dict]) -> str:
+def cools_down(members: list[Trainer]) -> bool:
+    """Whether the learning rate of the ``members``, which have the same one, falls from this step on."""
+    first = members[0]
+    if first.patience is None or first.cooled_from is not None:
+        return False
+    if first.step < first.patience.latest(first.total) and not all(member.exhausted() for member in members):
+        return False
+    for member in members:
+        member.cooled_from = first.step
+    return True
+
+
+def history_text(history: list[dict], columns: Sequence[str] = HISTORY) -> str:
     """The training history as CSV text."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, HISTORY, lineterminator="\n")
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     return out.getvalue()

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from distill.files import records
 from distill.files.dataset import Dataset, load_dataset
-from distill.files.kinds import LookRecord, RunConfig, TrainedValues
+from distill.files.kinds import LookRecord, RunConfig, Stopped, TrainedValues
 from distill.files.names import run_name, splines_name
 from distill.files.of_run import start_of
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
 from distill.files.scales import far_from_one, over_decades, scales_of
 from distill.files.storage import save_together
+from distill.network import patience
 from distill.network.bodies import Bodies
 from distill.network.recipes import (
     BOX_NEEDS,
@@ -26,6 +27,7 @@ from distill.network.recipes import (
 )
 from distill.network.variants import VARIANTS
 from distill.pipeline import unknowns
+from distill.report.words import stopped_words
 from distill.results.runs import RunResult
 from distill.shell import paths, trackers
 from distill.shell.errors import UserError, near_miss
@@ -79,6 +81,7 @@ def train(
         "wide_masses",
         "velocities",
         *FURTHER,
+        *patience.OPTIONS,
         *unknowns.FLAGS,
     }
     for unknown in sorted(set(asked) - known):
@@ -192,6 +195,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     if positions_alone(dataset):  # the largest accelerations are those of which frames see the least
         options["close_sampling"] = 0.0
     options |= {k: v for k, v in asked.items() if k in options or k in FURTHER}
+    options |= patience.options_for(asked)
     if not quick and "epochs" not in asked:
         graphs = len(dataset.trajectories("train")) * dataset.pos.shape[1]
         options["epochs"] = enough_epochs(recipe, options["epochs"], options["batch_size"], graphs)
@@ -325,12 +329,23 @@ class Job:
         trainer = Trainer(
             dataset, variant, options, seed, device, precision, self.checkpoint, identity, quick, like, scales, found
         )
+        if trainer.patience:
+            follow(trainer, self.name)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.resuming:
             trainer.restore()
         elif given["resume"]:
             warn(f"no checkpoint in {relative(self.folder)}: starting from the beginning")
         return trainer
+
+
+def follow(trainer, name: str) -> None:
+    """Have the read-out of messages followed for patience; where there is none, a line says what is."""
+    from distill.messages.following import Following
+
+    trainer.follow = Following.of(trainer)
+    if trainer.follow is None:
+        warn(f"no forces can be read from the messages of {name} as it is trained: patience is for its validation loss")
 
 
 def learn(group: list, capture: bool, logged: Sequence[Tracker] = (), bodies: Sequence[str] = ()) -> None:
@@ -380,8 +395,9 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found:
         "chain": trainer.chain,
         "n": dataset.n,
         "dim": dataset.dim,
-        "steps": trainer.total,
-        "graphs_seen": trainer.total * trainer.batch,
+        "steps": trainer.step,
+        "graphs_seen": trainer.step * trainer.batch,
+        "stopped": (stopped := trainer.stopped()),
         "stacked_runs": stacked,
         "train_graphs": len(trainer.x),
         "edges_a_frame": trainer.data.edges_a_frame,
@@ -393,13 +409,15 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found:
         "learnt": learnt,
         "weights_sha256": digest,
     }
-    history, about = history_text(trainer.history).encode(), records.text(RunConfig, config).encode()
+    history, about = history_text(trainer.history, trainer.columns).encode(), records.text(RunConfig, config).encode()
     files = {"model.safetensors": weights, "history.csv": history, "config.json": about}
     save_together({folder / name: content for name, content in files.items()})  # complete while config.json is there
     job.checkpoint.unlink(missing_ok=True)
     options, lines = job.arguments["options"], []
     if "epochs" not in job.arguments and options["epochs"] > RECIPES[job.arguments["recipe"]].options["epochs"]:
         lines = [f"{len(trainer.x):,} training graphs: {options['epochs']} epochs, to make {trainer.total:,} steps"]
+    if stopped:
+        lines.append(stopped_words(Stopped(**stopped)))
     if learnt:
         values = TrainedValues(**learnt)
         lines += unknowns.lines(values, *unknowns.truths(dataset, values))
@@ -413,7 +431,9 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found:
         **({"motion": skill["motion"]} if "motion" in skill else {}),
         validation_mae=last["validation_mae"],
         graphs=len(trainer.x_val),
-        steps=trainer.total,
+        steps=trainer.step,
+        **({k: stopped[k] for k in ("epochs_made", "epochs_asked")} if stopped else {}),
+        **({stopped["follows"]: stopped["error"]} if stopped and stopped["error"] is not None else {}),
         active=last["active"],
         cpu_s=round(trainer.cpu_seconds, 1),
     )

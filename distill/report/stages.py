@@ -88,6 +88,7 @@ def training(m) -> str:
         ["Training", f"{shown(c.steps)} steps, {shown(c.train_graphs)} frames, loss {loss}, {seconds}"],
         ["Validation MAE", f"{mae}, n {shown(c.validation_graphs)} frames"],
     ]
+    rows += [["Patience", text(words.sentence(words.stopped_words(c.stopped)))]] if c.stopped else []
     body = table([], rows) + (learnt(c.learnt) if c.learnt else "")
     if columns := history(m.run):
         figure = plots.save_bytes(plots.training_curve(columns, ""))

@@ -17,6 +17,7 @@ from distill.files.kinds import (
     Rollouts,
     SetErrors,
     Skill,
+    Stopped,
     Truth,
     Verdict,
 )
@@ -126,6 +127,18 @@ def skill_words(skill: Skill) -> str:
     how = f"error {shown(skill.network)} of the accelerations left out"
     others = f"predicting zero {shown(skill.zero)}, the mean {shown(skill.mean)}"
     return f"{how} ({others})" + ("" if good else f": no better than predicting {nothing[1]}, it has learned nothing")
+
+
+FOLLOWED = {"read_out_error": "the read-out of the messages", "validation_loss": "the validation loss"}
+
+
+def stopped_words(stopped: Stopped) -> str:
+    """When and why a training with patience ended, in a sentence without its full stop."""
+    what = FOLLOWED.get(stopped.follows, stopped.follows)
+    why = f"{what} improved no longer" if stopped.why == "patience" else f"{what} still improved, or its time was short"
+    made = f"{shown(stopped.epochs_made)} of at most {shown(stopped.epochs_asked)} epochs"
+    at = "unknown" if stopped.error is None else shown(stopped.error)
+    return f"stopped after {made}: {why} at step {shown(stopped.cooled_from)}, where the rate began to fall; error {at} at the end"
 
 
 def trust_words(law: LawRecord, subject: str = "by the data alone the law") -> str:

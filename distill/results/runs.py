@@ -7,7 +7,7 @@ from distill.files import records
 from distill.files.kinds import RunConfig, Skill
 from distill.files.names import run_dir, run_name_of
 from distill.report.material import history
-from distill.report.words import shown, skill_words
+from distill.report.words import shown, skill_words, stopped_words
 from distill.results.base import Result
 from distill.results.comparisons import ComparisonResult
 from distill.results.datasets import DatasetResult
@@ -119,7 +119,8 @@ class RunResult(Result):
         out["Validation MAE"] = f"{shown(c.validation_mae)} of a component, n {c.validation_graphs:,} frames"
         out["Messages"] = f"{c.model['message_dim']} components, {c.active} active"
         out["What is assumed"] = ", ".join(known) or "nothing beyond the paper's architecture"
-        return out | {"Training": f"{c.steps:,} steps on {c.train_graphs:,} frames, {shown(c.seconds)} s on {c.device}"}
+        out["Training"] = f"{c.steps:,} steps on {c.train_graphs:,} frames, {shown(c.seconds)} s on {c.device}"
+        return out | ({"Patience": stopped_words(c.stopped)} if c.stopped else {})
 
     def brief(self):
         against = "" if self.skill is None else f"error {self.error:.4g} (of zero {self.skill.zero:.4g}), "

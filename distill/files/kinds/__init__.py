@@ -25,7 +25,7 @@ from distill.files.kinds.looks import LookCurve, LookRecord
 from distill.files.kinds.messages import MessagesRecord
 from distill.files.kinds.origin import Git, Input, Made, format_of, kinds_of
 from distill.files.kinds.read_out import LinearFit, Potential, ReadOutRecord, ReadOutScores, Scores, SplineScores
-from distill.files.kinds.runs import RunConfig, Skill, Start
+from distill.files.kinds.runs import RunConfig, Skill, Start, Stopped
 from distill.files.kinds.searches import (
     BeforeRefit,
     Candidate,
@@ -79,7 +79,7 @@ __all__ += ["LookCurve", "LookRecord"]
 __all__ += ["MessagesRecord"]
 __all__ += ["Git", "Input", "Made", "format_of", "kinds_of"]
 __all__ += ["LinearFit", "Potential", "ReadOutRecord", "ReadOutScores", "Scores", "SplineScores"]
-__all__ += ["RunConfig", "Skill", "Start"]
+__all__ += ["RunConfig", "Skill", "Start", "Stopped"]
 __all__ += ["BeforeRefit", "Candidate", "InputsBaseline", "NodeChoice", "NodeSearch", "Refinement", "RunnerUp"]
 __all__ += ["TargetRecord", "Trajectories"]
 __all__ += ["AccelerationErrors", "BetterLaw", "Clue", "ConstantPair", "DataVerdict", "Equivalence"]

@@ -22,6 +22,15 @@ class Skill(Part):
     motion: float | None = None  # of networks of energies: the same of velocities dq/dt = dH/dp
 
 
+class Stopped(Part):
+    why: str  # patience: nothing improved any more; epochs: those asked for were made
+    epochs_asked: float  # at most
+    epochs_made: float  # with those of the cool-down
+    cooled_from: int  # step from which the learning rate fell
+    follows: str  # column of history.csv that patience looked at
+    error: float | None  # its last value; null: there was none
+
+
 class RunConfig(Made):
     """model_weights/<run>/config.json: a run is complete when it is there."""
 
@@ -40,6 +49,7 @@ class RunConfig(Made):
     dim: int  # space dimensions
     steps: int  # of the optimiser
     graphs_seen: int  # frames, repetitions counted
+    stopped: Stopped | None = None  # of a training with patience: when it ended, and why; null: it had none
     stacked_runs: int  # runs trained together, of which this was one
     train_graphs: int  # frames of the training split
     edges_a_frame: float | None = None  # mean in a box, of a window in all its frames; null: all pairs, or a chain
