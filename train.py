@@ -61,8 +61,8 @@ def parse(argv):
     add("--batch-size", type=positive_int, help="graphs a step; in a box by their edges")
     add("--lr", type=positive_float, help="peak learning rate of Adam")
     add("--schedule", choices=tuple(LR_SCHEDULES), help="learning-rate schedule")
-    what = "stop when the read-out of messages has not improved for N evaluations, 50 of which are --epochs; the rate is"
-    add("--patience", type=positive_int, metavar="N", help=f"{what} held, then cools down (docs/method.md#patience)")
+    what = "stop when the read-out of messages has not improved for N evaluations (50 or more make --epochs); the rate"
+    add("--patience", type=positive_int, metavar="N", help=f"{what} is held, then falls (docs/method.md#training)")
     told = {name: f"(with --patience; default: {value:g})" for name, value in PATIENCE.items()}
     what = "share of its error by which the read-out has to improve"
     add("--patience-gain", type=fraction, metavar="SHARE", help=f"{what} {told['patience_gain']}")

@@ -132,8 +132,8 @@ class Watch:
     """Trainings while they go on, for ``training.fit``: what trackers log of them, and what their progress bar says.
 
     ``runs``: of every trainer, where its numbers go; none where nothing is tracked. ``bodies``: names, where properties
-    of them are learnt. Of a training that goes on from a checkpoint the rows before it are logged first, without
-    read-outs.
+    of them are learnt. Of a training that goes on from a checkpoint the rows before it are logged first, with what they
+    hold of read-outs.
     """
 
     def __init__(self, trainers: Sequence[Trainer], runs: Sequence[Run] = (), bodies: Sequence[str] = ()):
@@ -165,6 +165,7 @@ def metrics(row: dict, found: Followed | None = None, learnt: dict | None = None
     what is not finite is left out.
     """
     out = {name: row[name] for name in METRICS}
+    out |= {name: row[name] for name in READ_OUT if row.get(name) is not None}  # where patience has followed it
     if found is not None:
         out |= dict(zip(READ_OUT, (found.error, found.r2), strict=True))
     for name, values in (learnt or {}).items():

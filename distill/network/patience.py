@@ -86,7 +86,7 @@ def options_for(asked: Mapping) -> dict:
         raise UserError(found, "leave one of them out")
     chosen = {"patience": asked["patience"]} | {name: asked.get(name, usual) for name, usual in DEFAULTS.items()}
     count, gain, share = chosen.values()
-    if not (isinstance(count, int) and count >= 1):
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UserError(f"--patience is {count}, expected a whole number of evaluations, 1 or more")
     if not 0 <= gain < 1:
         raise UserError(f"--patience-gain is {gain}, expected a share of the error from 0 to less than 1")

@@ -35,7 +35,7 @@ from distill.statistics.metrics import acceleration_error
 from models import POWER_RATE, ModelConfig, keep_top
 
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
-FOLLOWED, FALLBACK = "read_out_error", "validation_loss"  # what patience looks at, and where messages are not followed
+FOLLOWED, FALLBACK = "read_out_error", "validation_loss"  # what patience is for, and where messages are not followed
 CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
 AT_ONCE = 65_536  # edges that are evaluated at once where a graph has more of them than there is memory for
@@ -461,10 +461,10 @@ class Trainer:
             self.step, self.penalised = int(header["step"]), bool(header["penalised"])
             self.cpu_seconds, self.history = float(header["cpu_seconds"]), header["history"]
             if self.patience:
-                since, cooled_from = int(header["since"]), header["cooled_from"]
-                if not 0 <= since <= self.step or not 0 <= (0 if cooled_from is None else int(cooled_from)) <= self.step:
-                    raise ValueError(f"step {self.step}, changed at {since}, cooling down from {cooled_from}")
-                self.since, self.cooled_from = since, cooled_from
+                self.since, cooled_from = int(header["since"]), header["cooled_from"]
+                self.cooled_from = None if cooled_from is None else int(cooled_from)
+                if not all(0 <= at <= self.step for at in (self.since, self.cooled_from or 0)):
+                    raise ValueError(f"step {self.step}, changed at {self.since}, cooling down from {cooled_from}")
             if not 0 <= self.step <= self.end or int(adam[0]["step"]) != self.step:
                 raise ValueError(f"step {self.step} of {self.end}, {int(adam[0]['step'])} steps of Adam")
             due = {*range(self.every, self.step + 1, self.every), *([self.end] if self.step == self.end else [])}

@@ -138,7 +138,8 @@ def stopped_words(stopped: Stopped) -> str:
     why = f"{what} improved no longer" if stopped.why == "patience" else f"{what} still improved, or its time was short"
     made = f"{shown(stopped.epochs_made)} of at most {shown(stopped.epochs_asked)} epochs"
     at = "unknown" if stopped.error is None else shown(stopped.error)
-    return f"stopped after {made}: {why} at step {shown(stopped.cooled_from)}, where the rate began to fall; error {at} at the end"
+    fell = f"step {shown(stopped.cooled_from)}, where the rate began to fall"
+    return f"stopped after {made}: {why} at {fell}; error {at} at the end"
 
 
 def trust_words(law: LawRecord, subject: str = "by the data alone the law") -> str:
