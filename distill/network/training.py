@@ -488,7 +488,7 @@ def fit(members: list[Trainer], capture: bool = True, watch: Callable[[bool], di
     if first.restored:
         stepper.restore([m.restored[0] for m in members], first.step, [m.restored[1] for m in members])
     variants = " ".join(dict.fromkeys(m.variant.name for m in members))
-    bar = progress(total=first.total, desc=f"train {variants}", unit="step")
+    bar = progress(total=first.end, desc=f"train {variants}", unit="step")
     bar.update(first.step)
     saved, cpu, since = time.monotonic(), time.process_time(), [m.cpu_seconds for m in members]
     last = first.history[-1]["step"] if first.history else 0
