@@ -7,12 +7,14 @@ import pytest
 import torch
 from planted import write_dataset
 from scripts import ok, refused, run
+from test_following import Logged
 from test_stage_train import SMALL, start, weights
 from test_steps import Watch, trainer
 
 import distill
 from distill.files.dataset import load_dataset
 from distill.files.storage import load_json
+from distill.messages import following
 from distill.messages.following import METRICS, Followed, Following
 from distill.network import training
 from distill.network.patience import HELD, Patience
@@ -133,7 +135,7 @@ def test_one_that_improves_goes_on_to_its_last_epoch(dataset):
 
 def test_an_easy_problem_ends_early_and_a_short_training_does_not(tmp_path):
     springs = load_dataset(str(write_dataset(tmp_path, system="spring", trajectories=40)))
-    long, short = (patient(springs, "bottleneck", epochs=epochs, patience=6) for epochs in (240, 60))
+    long, short = (patient(springs, "bottleneck", epochs=epochs, patience=6) for epochs in (160, 40))
     fit([long])
     fit([short])
     assert long.step < 0.9 * long.total and long.stopped()["why"] == "patience"
@@ -205,6 +207,18 @@ def test_a_new_course_of_the_rate_lies_where_a_captured_step_reads_it(dataset):
         assert stepper.rates.data_ptr() == place
 
 
+def test_trackers_are_told_what_was_followed_and_it_is_not_computed_twice(dataset):
+    member, calls = patient(dataset, "bottleneck", epochs=8), []
+    plain, told = member.follow, Logged()
+    member.follow = lambda: calls.append(member.step) or plain()
+    fit([member], watch=following.Watch([member], [told]))
+    assert [numbers[FOLLOWED] for _, numbers in told.rows] == [row[FOLLOWED] for row in member.history]
+    assert {"read_out_r2", *METRICS} < set(told.rows[0][1]) and calls == [row["step"] for row in member.history]
+    again = Logged()
+    following.Watch([member], [again])  # of a run that goes on: its rows first
+    assert [numbers[FOLLOWED] for _, numbers in again.rows] == [row[FOLLOWED] for row in member.history]
+
+
 # ---------------------------------------------------------------- kills
 
 
@@ -229,7 +243,7 @@ def killed_at(step, monkeypatch, members):
 @pytest.mark.parametrize("variants", [("l1",), ("kl",), ("pruning",), ("bottleneck", "bottleneck")])
 def test_a_resumed_run_ends_with_the_same_bits_wherever_it_was_killed(dataset, variants, monkeypatch):
     """Before and after a relaxation, at the last step before the cool-down, at its first, within it, after its last."""
-    small = dict(epochs=25, message_dim=2 if variants[0] == "bottleneck" else 6, patience_gain=0.3, prune_end=0.3)
+    small = dict(epochs=15, message_dim=2 if variants[0] == "bottleneck" else 6, patience_gain=0.3, prune_end=0.3)
 
     def members():
         out = [patient(dataset, variants[0], 0, **small)]
@@ -275,7 +289,7 @@ def folder(tmp_path):
 
 
 NAME = "r2_n4_d2_s0__l1-newton__s0"
-MORE = (*SMALL, "--epochs", 60, "--patience", 2, "--patience-gain", 0.3)
+MORE = (*SMALL, "--epochs", 40, "--patience", 2, "--patience-gain", 0.3)
 
 
 def test_what_is_told_of_it(folder):
@@ -284,17 +298,17 @@ def test_what_is_told_of_it(folder):
     head, *rows = (folder / "model_weights" / NAME / "history.csv").read_text().splitlines()
     told, last = config["stopped"], dict(zip(head.split(","), rows[-1].split(","), strict=True))
     assert head.split(",") == [*HISTORY, FOLLOWED] and METRICS[0] in head
-    assert told["why"] == "patience" and told["epochs_asked"] == 60 and told["epochs_made"] < 60
+    assert told["why"] == "patience" and told["epochs_asked"] == 40 and told["epochs_made"] < 40
     assert config["steps"] == int(last["step"]) and told["epochs_made"] == float(last["epoch"])
     assert told["error"] == float(last[FOLLOWED]) and config["graphs_seen"] == 16 * config["steps"]
     assert config["options"]["schedule"] == HELD and config["options"]["cool_down"] == 0.2
     words_said = dict(zip(out[-1].split()[2::2], out[-1].split()[3::2], strict=False))
-    assert words_said["epochs_made"] == f"{told['epochs_made']:.4g}" and words_said["epochs_asked"] == "60"
+    assert words_said["epochs_made"] == f"{told['epochs_made']:.4g}" and words_said["epochs_asked"] == "40"
     assert float(words_said[FOLLOWED]) == pytest.approx(told["error"], rel=1e-3)
-    assert f"stopped after {told['epochs_made']:.3g} of at most 60 epochs: the read-out" in out[-2]
+    assert f"stopped after {told['epochs_made']:.3g} of at most 40 epochs: the read-out" in out[-2]
     assert "already done" in ok(run(folder, "train.py", *MORE))
     refused(run(folder, "train.py", *MORE[:-3], 3), "patience was 2, now 3", "--overwrite")
-    refused(run(folder, "train.py", *SMALL, "--epochs", 60), "schedule was 'held'", "--overwrite")
+    refused(run(folder, "train.py", *SMALL, "--epochs", 40), "schedule was 'held'", "--overwrite")
 
 
 def test_killed_by_the_system_it_goes_on_to_the_same_bits(folder, tmp_path_factory):
@@ -316,7 +330,7 @@ def test_the_page_and_the_result_say_when_it_stopped(folder):
     (folder / "facts.py").write_text(code)
     said, page = ok(run(folder, folder / "facts.py", NAME)).splitlines()[-2:]
     assert said.startswith("stopped after ") and "the read-out of the messages" in said
-    assert "topped after " in Path(page).read_text() and "of at most 60 epochs" in Path(page).read_text()
+    assert "topped after " in Path(page).read_text() and "of at most 40 epochs" in Path(page).read_text()
 
 
 def test_where_messages_cannot_be_followed_it_is_the_validation_loss(folder):
