@@ -13,8 +13,8 @@ variants and seeds make a run each: one after the other, or stacked into one net
 import argparse
 
 import distill
-from distill.network.losses import LOSSES
-from distill.network.patience import DEFAULTS as PATIENCE
+from distill.network.learning.losses import LOSSES
+from distill.network.learning.patience import DEFAULTS as PATIENCE
 from distill.network.recipes import EDGE_MODELS, LR_SCHEDULES, PRUNE_SCHEDULES, RECIPES
 from distill.network.variants import VARIANTS
 from distill.shell.flags import Parser, add_run_flags, fraction, non_negative_int, positive_float, positive_int

@@ -50,7 +50,8 @@ def row(variant: str, args) -> dict:
     from distill.files.dataset import load_dataset
     from distill.files.scales import scales_of
     from distill.messages.following import Following
-    from distill.network.training import Trainer, fit
+    from distill.network.learning.fit import fit
+    from distill.network.learning.training import Trainer
     from distill.pipeline.train import resolve
 
     torch.set_num_threads(args.threads)

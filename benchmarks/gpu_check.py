@@ -70,7 +70,7 @@ def weights(args) -> int:
     """Train the same networks in several ways and compare what they end with."""
     import torch
 
-    from distill.network.training import fit
+    from distill.network.learning.fit import fit
 
     start = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -155,7 +155,7 @@ def springs(graphs: int):
 
 def member(dataset, recipe, variant, seed, device, steps, checkpoint, like, quick):
     """A ``Trainer`` whose whole schedule has ``steps`` steps of 64 graphs, so that all of it is gone through."""
-    from distill.network.training import Trainer
+    from distill.network.learning.training import Trainer
 
     epochs = steps / (len(dataset.arrays["split"]) * 9 // 10 // 64)
     options = defaults(recipe, variant, dataset.dim) | {"batch_size": 64, "epochs": epochs}

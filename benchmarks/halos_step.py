@@ -18,8 +18,8 @@ from torch_geometric.nn import MessagePassing
 from distill.files.dataset import load_dataset
 from distill.halos.catalogue import dataset_arrays
 from distill.halos.planted import planted
-from distill.network.steps import Stepper
-from distill.network.training import Trainer
+from distill.network.learning.steps import Stepper
+from distill.network.learning.training import Trainer
 from distill.pipeline.train import resolve
 
 HALOES, SIDE, CUTOFF = 6600, 270.0, 50.0  # about a million edges

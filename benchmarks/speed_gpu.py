@@ -59,7 +59,7 @@ def members(device: str, precision: str, batch: int, stack: int, quick: bool) ->
 
 def graphs_per_second(torch, device, precision, batch, stack, capture, args) -> float:
     """Median of ``args.rounds`` timings, the device waited for before and after each."""
-    from distill.network.steps import Stepper
+    from distill.network.learning.steps import Stepper
 
     group = members(device, precision, batch, stack, args.quick)
     stepper = Stepper(group, capture)
@@ -87,7 +87,7 @@ def graphs_per_second(torch, device, precision, batch, stack, capture, args) -> 
 
 def paper_budget(torch, device, best: dict) -> float:
     """Seconds of a whole training run over the paper's 64 million graphs, in the fastest way of one network."""
-    from distill.network.steps import Stepper
+    from distill.network.learning.steps import Stepper
 
     group = members(device, best["precision"], best["batch"], 1, False)
     stepper, first = Stepper(group, True), group[0]

@@ -62,9 +62,9 @@ class Scorer:
 
 def train(dataset, recipe, seed, epochs, scores, precision="float32", quick=False) -> list[dict]:
     """Train an l1 network and score it on the way: rows of cpu_s, step, r2_all, r2_trim90, the last at the end."""
+    from distill.network.learning.steps import Stepper
+    from distill.network.learning.training import Trainer
     from distill.network.recipes import defaults
-    from distill.network.steps import Stepper
-    from distill.network.training import Trainer
 
     options = defaults(recipe, "l1", dataset.dim) | {"epochs": epochs}
     if quick:

@@ -45,8 +45,8 @@ def states(graphs: int, n: int):
 def trainer(n, graphs, batch, precision, seed=0, like=None, device="cpu"):
     """Our ``Trainer`` on random states of ``graphs`` graphs of ``n`` particles."""
     from distill.files.dataset import Dataset
+    from distill.network.learning.training import Trainer
     from distill.network.recipes import defaults
-    from distill.network.training import Trainer
 
     x, acc = states(graphs, n)
     frames = {"pos": x[:, None, :, :DIM], "vel": x[:, None, :, DIM : 2 * DIM], "acc": acc[:, None]}
@@ -59,7 +59,7 @@ def trainer(n, graphs, batch, precision, seed=0, like=None, device="cpu"):
 
 def ours(n: int, graphs: int, batch: int, precision: str):
     """A function that trains the given number of steps."""
-    from distill.network.steps import Stepper
+    from distill.network.learning.steps import Stepper
 
     member = trainer(n, graphs, batch, precision)
     stepper = Stepper([member])
@@ -125,7 +125,7 @@ def memory_of(n: int, batch: int, precision: str) -> float:
     import torch
     from speed_training_baseline import OriginalTraining
 
-    from distill.network.steps import Stepper
+    from distill.network.learning.steps import Stepper
 
     if precision == "original":
         way = OriginalTraining(*states(2 * batch, n), DIM, batch)

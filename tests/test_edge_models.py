@@ -16,9 +16,10 @@ from distill.files.storage import load_json, save_json
 from distill.messages.extraction import Extraction
 from distill.network.data import node_features
 from distill.network.edges import all_pairs
+from distill.network.learning.fit import fit
+from distill.network.learning.steps import Stepper
+from distill.network.learning.training import Trainer
 from distill.network.recipes import defaults
-from distill.network.steps import Stepper
-from distill.network.training import Trainer, fit
 from distill.network.weights import load_run
 from distill.pipeline.train import Job
 from distill.shell import paths

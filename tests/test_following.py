@@ -14,8 +14,9 @@ from distill.files.dataset import load_dataset
 from distill.messages.extraction import extraction_of
 from distill.messages.following import METRICS, MOST_BODIES, READ_OUT, SAMPLES, Following, Watch, metrics
 from distill.messages.linear import Sums
+from distill.network.learning.fit import fit
+from distill.network.learning.training import Trainer
 from distill.network.recipes import BOX_NEEDS, box_changes, defaults
-from distill.network.training import Trainer, fit
 from distill.shell.trackers import TRACKERS
 
 

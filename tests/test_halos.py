@@ -43,10 +43,11 @@ from distill.halos.sums import (
 from distill.halos.told import page, tables
 from distill.halos.verdict import verdict
 from distill.messages.extraction import extraction_of
-from distill.network import evaluation, training
+from distill.network import evaluation
 from distill.network.edges import Edges, edges_for, edges_of
-from distill.network.steps import Stepper
-from distill.network.training import Trainer
+from distill.network.learning import training
+from distill.network.learning.steps import Stepper
+from distill.network.learning.training import Trainer
 from distill.network.variants import VARIANTS
 from distill.network.weights import load_run
 from distill.physics.neighbours import minimum_image, radius_graph

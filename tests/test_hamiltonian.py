@@ -19,9 +19,9 @@ from distill.hamiltonian.account import read_kinetic, slope_of, with_variable, w
 from distill.messages import energies
 from distill.messages.extraction import Extraction
 from distill.messages.net_forces import nodes_of
+from distill.network.learning.steps import Stepper
+from distill.network.learning.training import Trainer
 from distill.network.recipes import defaults
-from distill.network.steps import Stepper
-from distill.network.training import Trainer
 from distill.network.variants import square_penalty
 from distill.physics.law import Law
 from distill.physics.system import pair_potential

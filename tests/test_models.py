@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.network.edges import all_pairs
-from distill.network.losses import prediction_loss
+from distill.network.learning.losses import prediction_loss
 from distill.network.recipes import RECIPES
 from distill.network.variants import kl_penalty, l1_penalty, message_importance
 from distill.network.weights import LATER, model_config

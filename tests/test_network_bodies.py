@@ -14,8 +14,9 @@ from distill.files.of_run import dataset_of_run
 from distill.network.bodies import LATENT, Bodies, Unknown, Values, nearest_product
 from distill.network.edges import all_pairs
 from distill.network.evaluation import network_acceleration
-from distill.network.steps import Stepper
-from distill.network.training import Trainer, fit
+from distill.network.learning.fit import fit
+from distill.network.learning.steps import Stepper
+from distill.network.learning.training import Trainer
 from distill.network.weights import load_run
 from distill.pipeline import unknowns
 from distill.pipeline.train import resolve
@@ -160,7 +161,7 @@ def test_resumed_and_stacked_runs_end_as_they_would_alone(folder):  # noqa: F811
     fit([whole])
     cut = trainer(data, asked, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distill.network.training.CHECKPOINT_SECONDS", -1.0)
+        patch.setattr("distill.network.learning.fit.CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
             fit([cut], watch=stop)
     again = trainer(data, asked, **options)

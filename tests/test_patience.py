@@ -16,10 +16,11 @@ from distill.files.dataset import load_dataset
 from distill.files.storage import load_json
 from distill.messages import following
 from distill.messages.following import METRICS, Followed, Following
-from distill.network import training
-from distill.network.patience import HELD, Patience
-from distill.network.steps import Stepper
-from distill.network.training import FOLLOWED, HISTORY, fit
+from distill.network.learning import training
+from distill.network.learning.fit import fit
+from distill.network.learning.patience import HELD, Patience
+from distill.network.learning.steps import Stepper
+from distill.network.learning.training import FOLLOWED, HISTORY
 from distill.report import words
 from distill.shell.errors import UserError
 

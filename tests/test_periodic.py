@@ -10,8 +10,9 @@ from planted import CUTOFF, SIDE, write_argon
 from distill.files.dataset import Dataset, load_dataset
 from distill.network.data import dataset_features
 from distill.network.edges import CutoffEdges, FrameEdges, cutoff_of, graphs_of
+from distill.network.learning.fit import fit
+from distill.network.learning.training import Trainer
 from distill.network.recipes import RECIPES
-from distill.network.training import Trainer, fit
 from distill.physics.neighbours import radius_graph
 from distill.pipeline.train import resolve
 from distill.shell.errors import UserError
@@ -194,7 +195,7 @@ def test_a_seed_repeats_and_a_resumed_run_ends_with_the_same_bits(argon, tmp_pat
     whole = trained(argon, tmp_path / "a", "kl").model.state_dict()
     options = options_of(argon, "kl") | dict(epochs=3, batch_size=4, hidden=8, message_dim=4)
     make = lambda: Trainer(argon, "kl", options, 1, "cpu", "float32", tmp_path / "c", {}, True)  # noqa: E731
-    from distill.network.steps import Stepper
+    from distill.network.learning.steps import Stepper
 
     half = make()
     stepper = Stepper([half])

@@ -8,10 +8,11 @@ import torch
 from planted import write_dataset
 
 from distill.files.dataset import load_dataset
-from distill.network import polish
-from distill.network.losses import prediction_loss
-from distill.network.polish import Polish
-from distill.network.training import Trainer, fit
+from distill.network.learning import polish
+from distill.network.learning.fit import fit
+from distill.network.learning.losses import prediction_loss
+from distill.network.learning.polish import Polish
+from distill.network.learning.training import Trainer
 from distill.pipeline.train import resolve
 from distill.shell.errors import UserError
 

@@ -31,7 +31,7 @@ def start(folder, *arguments, run=RUN):
     command = [
         sys.executable,
         "-c",
-        "import distill.network.training as t, train;"
+        "import distill.network.learning.fit as t, train;"
         "from distill.shell.stage import run_script;"
         "t.CHECKPOINT_SECONDS = 0; run_script(train.main)",
         *map(str, arguments),

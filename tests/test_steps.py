@@ -10,9 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from distill.files.dataset import load_dataset
 from distill.files.storage import load_json
+from distill.network.learning.fit import fit
+from distill.network.learning.steps import Stepper
+from distill.network.learning.training import Trainer
 from distill.network.recipes import RECIPES, defaults
-from distill.network.steps import Stepper
-from distill.network.training import Trainer, fit
 from distill.network.variants import VARIANTS, Variant
 from distill.shell import paths
 

@@ -18,7 +18,8 @@ from distill.messages.extraction import Extraction
 from distill.messages.net_forces import nodes_of
 from distill.network.data import Inputs, dataset_features
 from distill.network.evaluation import network_acceleration
-from distill.network.training import Trainer, fit
+from distill.network.learning.fit import fit
+from distill.network.learning.training import Trainer
 from distill.physics.law import Law
 from distill.pipeline.train import resolve
 from distill.search.engine import SearchOptions

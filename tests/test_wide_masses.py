@@ -17,7 +17,7 @@ from distill.messages import read_out
 from distill.messages.net_forces import nodes_of, third_law_residual, typical_sizes
 from distill.network.data import typical_sizes as sizes_of_bodies
 from distill.network.edges import all_pairs, graphs_of
-from distill.network.losses import prediction_loss
+from distill.network.learning.losses import prediction_loss
 from distill.pipeline.train import resolve
 from distill.shell import paths
 from distill.shell.errors import UserError

@@ -21,9 +21,10 @@ from distill.network.data import load
 from distill.network.edges import edges_for, edges_of, graphs_of
 from distill.network.evaluation import accelerations
 from distill.network.labels import Labels, labels_of
-from distill.network.losses import prediction_loss
+from distill.network.learning.fit import fit
+from distill.network.learning.losses import prediction_loss
+from distill.network.learning.training import Trainer
 from distill.network.recipes import defaults
-from distill.network.training import Trainer, fit
 from distill.search import operon
 from distill.shell import paths
 from distill.shell.errors import UserError

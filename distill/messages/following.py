@@ -18,7 +18,7 @@ from distill.messages.gauges import gauges
 from distill.messages.linear import Sums
 from distill.network.data import Graphs
 from distill.network.edges import spread_over
-from distill.network.training import HISTORY, Trainer
+from distill.network.learning.training import HISTORY, Trainer
 from distill.physics.terms import CONSTANT, State
 from distill.shell.trackers import Run
 

@@ -13,8 +13,8 @@ from distill.files.of_run import start_of
 from distill.files.provenance import IGNORED_ARGUMENTS, already_done, provenance, sha256
 from distill.files.scales import far_from_one, over_decades, scales_of
 from distill.files.storage import save_together
-from distill.network import patience
 from distill.network.bodies import Bodies
+from distill.network.learning import patience
 from distill.network.recipes import (
     BOX_NEEDS,
     FURTHER,
@@ -314,7 +314,7 @@ class Job:
         """The ``Trainer`` of this run, where its checkpoint left it; ``like``: one that has the data already;
         ``found``: bodies of which something is unknown.
         """
-        from distill.network.training import Trainer
+        from distill.network.learning.training import Trainer
 
         given, identity = self.arguments, self.identity(digest)
         variant, options, seed, precision, quick = (
@@ -351,7 +351,7 @@ def follow(trainer, name: str) -> None:
 def learn(group: list, capture: bool, logged: Sequence[Tracker] = (), bodies: Sequence[str] = ()) -> None:
     """Train one run, or several as a stack, each ``logged`` by these trackers, with the ``bodies`` that it learns."""
     from distill.messages.following import Watch
-    from distill.network.training import fit
+    from distill.network.learning.fit import fit
 
     trainers = [trainer for _, trainer in group]
     configs = {job.name: job.arguments["options"] | job.arguments for job, _ in group}
@@ -366,7 +366,7 @@ def learn(group: list, capture: bool, logged: Sequence[Tracker] = (), bodies: Se
 def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found: Bodies | None) -> RunResult:
     """The finished run to ``model_weights/<run>/``; ``dataset``: as it lies there."""
     from distill.files.tensors import tensor_bytes
-    from distill.network.training import history_text
+    from distill.network.learning.training import history_text
 
     folder, last, inputs = job.folder, trainer.history[-1], {"dataset": dataset.path}
     own = dataset.path.resolve().parent == paths.DATASETS.resolve()

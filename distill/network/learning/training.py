@@ -1,14 +1,12 @@
-"""The training loop: data held as tensors on the device, no host sync inside a step.
+"""What one network learns from and how: data held as tensors on the device, losses, schedules, its checkpoint.
 
 Everything random comes from (seed, epoch) or from one generator whose state is in the checkpoint,
 so a resumed run ends with the same weights as an uninterrupted one (bit for bit on CPU).
 """
 
-import contextlib
 import csv
 import io
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,22 +19,17 @@ from distill.files.tensors import load_tensors, save_tensors
 from distill.network.architectures import architectures
 from distill.network.bodies import SETTLED, Bodies, Values
 from distill.network.data import Inputs, clock_of, load
-from distill.network.losses import BY_BODY, prediction_loss
-from distill.network.patience import Patience
-from distill.network.polish import Polish
+from distill.network.learning.losses import BY_BODY, prediction_loss
+from distill.network.learning.patience import Patience
 from distill.network.recipes import components_kept, lr_factor
-from distill.network.steps import Stepper
 from distill.network.variants import VARIANTS, message_importance
 from distill.shell.errors import UserError
 from distill.shell.paths import relative
-from distill.shell.processes import on_ending
-from distill.shell.stage import progress
 from distill.statistics.metrics import acceleration_error
 from models import POWER_RATE, ModelConfig, keep_top
 
 HISTORY = ("step", "epoch", "lr", "train_loss", "penalty", "validation_loss", "validation_mae", "active")
 FOLLOWED, FALLBACK = "read_out_error", "validation_loss"  # what patience is for, and where messages are not followed
-CHECKPOINT_SECONDS = 10.0
 EVALUATIONS = 50
 AT_ONCE = 65_536  # edges that are evaluated at once where a graph has more of them than there is memory for
 JUDGED = 60_000  # edges to the receivers of such graphs that are validated on
@@ -473,94 +466,6 @@ class Trainer:
                 raise ValueError(f"expected {len(due)} rows of its history, found {len(self.history)}")
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as exc:
             raise UserError(f"{relative(self.checkpoint)} does not fit this run ({exc})", fix) from None
-
-
-def fit(members: list[Trainer], capture: bool = True, watch: Callable[[bool], dict] | None = None) -> None:
-    """Train to the end, several runs as one stack; Ctrl-C and SIGTERM keep checkpoints and raise ``KeyboardInterrupt``.
-
-    With patience a stack has one learning rate: it cools down when that of all its members is exhausted at once.
-
-    The members have to be at the same step, new or restored. ``watch`` is called when the members have a further row of
-    their history, with whether a progress bar is shown, and returns what that says beside losses.
-    """
-    first, asked = members[0], []
-    stepper = Stepper(members, capture)
-    if first.restored:
-        stepper.restore([m.restored[0] for m in members], first.step, [m.restored[1] for m in members])
-    variants = " ".join(dict.fromkeys(m.variant.name for m in members))
-    bar = progress(total=first.end, desc=f"train {variants}", unit="step")
-    bar.update(first.step)
-    saved, cpu, since = time.monotonic(), time.process_time(), [m.cpu_seconds for m in members]
-    last = first.history[-1]["step"] if first.history else 0
-    with on_ending(lambda *_: asked.append(True)), contextlib.closing(bar):
-        while first.step < first.end:
-            if any([m.constrain() for m in members]):
-                stepper.changed()
-            if cools_down(members):
-                stepper.rated()
-                bar.total = first.end
-            stepper.step(first.step)
-            for member in members:
-                member.step += 1
-            bar.update()
-            if first.step % first.every == 0 or first.step == first.end:
-                means = (stepper.sums / (first.step - last)).tolist()
-                for member, pair in zip(members, means, strict=True):
-                    member.history.append(member.evaluate(*pair))
-                last = first.step
-                stepper.sums.zero_()
-                row, beside = first.history[-1], watch(not bar.disable) if watch else {}
-                bar.set_postfix(loss=f"{row['train_loss']:.3g}", mae=f"{row['validation_mae']:.3g}", **beside)
-            share = (time.process_time() - cpu) / len(members)
-            for member, before in zip(members, since, strict=True):
-                member.cpu_seconds = before + share
-            if asked or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                for k, member in enumerate(members):
-                    member.save(stepper.adam_state(k), stepper.sums[k])
-                saved = time.monotonic()
-            if asked:
-                raise _interrupted(members, f"at step {first.step} of {first.end}")
-        if first.options.get("polish"):
-            for k, member in enumerate(members):
-                member.save(stepper.adam_state(k), stepper.sums[k])
-            for member in members:
-                _polish(member, members, asked)
-
-
-def _interrupted(members: list[Trainer], where: str) -> KeyboardInterrupt:
-    kept = " ".join(relative(m.checkpoint) for m in members)
-    return KeyboardInterrupt(f"interrupted {where}; kept {kept}: run the same command with --resume to go on")
-
-
-def _polish(member: Trainer, members: list[Trainer], asked: list) -> None:
-    """Polish the weights of a ``member`` that has made its last step, of which its checkpoint tells; the last row of
-    its history then has its errors.
-    """
-    most, cpu = member.options["polish"], time.process_time()
-    with progress(total=most, desc="polish", unit="evaluation") as bar:
-
-        def each(loss: float) -> None:
-            bar.update()
-            bar.set_postfix(loss=f"{loss:.3g}")
-            if asked:
-                raise _interrupted(members, "while weights were polished")
-
-        if Polish(member).run(most, each):
-            row = member.history[-1]
-            member.history[-1] = member.evaluate(row["train_loss"], row["penalty"])
-    member.cpu_seconds += time.process_time() - cpu
-
-
-def cools_down(members: list[Trainer]) -> bool:
-    """Whether the learning rate of the ``members``, which have the same one, falls from this step on."""
-    first = members[0]
-    if first.patience is None or first.cooled_from is not None:
-        return False
-    if first.step < first.patience.latest(first.total) and not all(member.exhausted() for member in members):
-        return False
-    for member in members:
-        member.cooled_from = first.step
-    return True
 
 
 def history_text(history: list[dict], columns: Sequence[str] = HISTORY) -> str:
