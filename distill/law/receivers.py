@@ -6,6 +6,7 @@ The map from f to the accelerations is linear, so ``Objective`` fits, prunes and
 true accelerations as it does on any target. Node terms are linear too: they are projected out.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from distill.physics.terms.values import is_constant
 from distill.splines.blocks import Seen, frames_of
 from distill.splines.normal_equations import Who, who_of
 from distill.statistics.metrics import typical_size
+from distill.windows.unresolved import RESOLVED
 
 FEW_TRAJECTORIES = 30  # with fewer of them every receiver counts by itself
 EXACT = 0.01  # of an acceleration: residuals below are squared, noise below does not matter
@@ -41,6 +43,7 @@ class Receivers:
     noise: np.ndarray | None = None  # standard deviation of a component of ``acc`` [receiver], where it is known
     seen: Seen | None = None  # the edges with their motion, where it is known
     who: Who | None = None  # bodies of receivers and of the edges' senders, where they come again
+    between: np.ndarray | None = None  # [edge], of windows: weights of ``windows.unresolved.alternating``
 
     def subset(self, keep: np.ndarray) -> "Receivers":
         """The receivers where ``keep`` [receiver] is true."""
@@ -57,7 +60,25 @@ class Receivers:
             None if self.noise is None else self.noise[keep],
             None if self.seen is None else self.seen.of(edges),
             None if self.who is None else Who(self.who.receiver[keep], self.who.sender[edges], self.who.count),
+            None if self.between is None else self.between[edges],
         )
+
+    def resolved_by(self, force: Callable[[Seen], np.ndarray]) -> "Receivers":
+        """Those windows in which frames do not miss more of the accelerations by the pair forces ``force`` [edge, dim]
+        than noise is, or ``RESOLVED`` of them; what they miss counts as noise. All of them where more than half would
+        go: then it is the force that is wrong.
+        """
+        if self.between is None or self.noise is None:
+            return self
+        seen = self.in_motion
+        at_place = Seen(seen.r, seen.ends, replace(seen.motion, weight=np.ones(len(self.unit))))
+        part = force(at_place) * self.between[:, None]
+        missed = np.sqrt((self.sum(part) ** 2).mean(1)) / self.state.mass
+        size = np.linalg.norm(self.acc, axis=1)
+        keep = missed**2 <= self.noise**2 + (RESOLVED * (typical_size(size) + size)) ** 2
+        if not keep.mean() > 0.5:
+            return self
+        return replace(self.subset(keep), noise=np.hypot(self.noise, missed)[keep])
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Over each receiver's edges: [edge, dim] -> [receiver, dim]."""
@@ -103,7 +124,9 @@ def receivers(messages: dict, nodes: Nodes, pick: np.ndarray) -> Receivers:
     trajectory = messages["trajectory"][first]
     seen = Seen(features["r"], features, messages["motion"][edges]) if "motion" in messages else None
     who = who_of(messages, first, edges)
-    return Receivers(features, unit, start, acc, predicted, state_of(messages, first), trajectory, noise, seen, who)
+    between = messages["between"][edges].astype(float) if "between" in messages else None
+    state = state_of(messages, first)
+    return Receivers(features, unit, start, acc, predicted, state, trajectory, noise, seen, who, between)
 
 
 def in_units(data: Receivers, units: Units) -> Receivers:

@@ -36,6 +36,7 @@ from distill.messages.net_forces import Nodes
 from distill.physics.law import Law
 from distill.physics.terms import TERMS
 from distill.search.front import Row
+from distill.splines.blocks import Seen
 
 WORTHLESS = 0.01  # a formula less than this share worse than the best is as good, however sure the difference
 SIGNIFICANT = 2.0  # ... or less than this many standard errors of the paired difference, and
@@ -147,6 +148,13 @@ class Ground:
         other = copy.copy(self)
         other._few, other.many, other.held = (view(one, k) for k, one in enumerate(self.sets))
         other.node_terms, other._inputs = (), list(inputs)
+        other._aim()
+        return other
+
+    def resolved_by(self, force: Callable[[Seen], np.ndarray]) -> "Ground":
+        """Of windows those in which frames miss little of ``force``, as ``Receivers.resolved_by``."""
+        other = copy.copy(self)
+        other._few, other.many, other.held = (one.resolved_by(force) for one in self.sets)
         other._aim()
         return other
 

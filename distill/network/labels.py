@@ -15,12 +15,11 @@ from torch.nn.functional import pad
 
 from distill.files.dataset import Dataset
 from distill.windows.of_dataset import windows_of
-from distill.windows.unresolved import alternating
+from distill.windows.unresolved import RESOLVED, alternating
 
 STRETCH = 2  # lengths of a window: of windows one after the other every prediction would serve one only
 SHORTEST = 5  # frames of the shortest windows
 ALL_OF_THEM = 4  # of all windows, that many begin in the length of one
-RESOLVED = 0.01  # of an acceleration, missed between frames, at most
 AT_ONCE = 2048
 ALIKE = 1e-6  # weights of windows that differ by less are the same
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+RESOLVED = 0.01  # of an acceleration, missed between frames, at most
 SMOOTH = 4  # coefficients of the polynomial in time that is no sign of anything missed
 
 

@@ -23,7 +23,14 @@ from distill.law.further.starts import RADIUS
 from distill.law.further.trimming import as_good, trimmed, without_unsure
 from distill.law.further.whole import in_one_form, recoupled
 from distill.law.joint import LOST, examined, fitted, spelt
-from distill.law.receivers import Receivers, acceleration_objective, law_acceleration, law_error, weights_of
+from distill.law.receivers import (
+    Receivers,
+    acceleration_objective,
+    law_acceleration,
+    law_error,
+    pair_forces_of,
+    weights_of,
+)
 from distill.law.selection import Ground, tried_out
 from distill.messages.net_forces import node_design
 from distill.physics.law import RADIAL, Law
@@ -31,7 +38,7 @@ from distill.physics.terms import TERMS, About
 from distill.physics.terms.state import DISTANCE, TIME
 from distill.physics.terms.values import is_constant, is_number
 from distill.search.front import Row
-from distill.splines.blocks import PLACE, POINT, NodeBlock, about_point, columns_of, of_typical_size
+from distill.splines.blocks import PLACE, POINT, NodeBlock, Seen, about_point, columns_of, of_typical_size
 from distill.splines.normal_equations import solve
 from distill.splines.pair_spline import Further
 
@@ -49,20 +56,35 @@ def composed(law: Law, further: Sequence[Further], ground: Ground, units: Units 
     their place, and what ``joint.examined`` says of it: all constants are fitted together. ``ground``: of all
     accelerations; ``units`` to look for formulas in.
     """
+    every, ground = ground, ground.resolved_by(_pairs_by_splines(law, further))
     whole, others = (law, further), [alone(law, own, further, ground) for own in _resting(law, further, ground)]
     best, least = law, np.inf
     for base, some in (*others, whole) if len(others) > 1 else (whole, *others):
-        found = _composed(base, some, ground, units)
+        found = _composed(base, some, every, units)
         error = law_error(found, ground.held)
         if error * LOST < least:
             best, least = found, error
         if least <= ground.check.tiny:
             break
+    ground = every.resolved_by(_pairs_of(best))
     return examined(best, ground.many, ground.held, ground.canonical)
 
 
+def _pairs_of(law: Law) -> Callable[[Seen], np.ndarray]:
+    return lambda seen: pair_forces_of(law, seen)
+
+
+def _pairs_by_splines(law: Law, further: Sequence[Further]) -> Callable[[Seen], np.ndarray]:
+    """The forces of pairs by the radial one of ``law`` and splines."""
+    pairs = [one for one in further if not isinstance(one.block, NodeBlock)]
+    return lambda seen: pair_forces_of(law, seen) + sum(one.forces(seen) for one in pairs)
+
+
 def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units) -> Law:
-    """The law of ``composed``, one way: term by term, then as a whole, then the functions of pairs once more."""
+    """The law of ``composed``, one way: term by term, then as a whole, then the functions of pairs once more. Which
+    windows frames resolve is asked by splines, and again by formulas, which are steeper in close encounters.
+    """
+    every, ground = ground, ground.resolved_by(_pairs_by_splines(law, further))
     inside, places = ground if units == ONE else ground.within(units), slots(further, ground)
     made = {s.name: [_by_splines(s, further, data) / units.acceleration for data in ground.sets] for s in places}
     found = with_formulas(in_units(law, units), [slot.within(units) for slot in places], made, inside)
@@ -70,6 +92,7 @@ def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units
     of_pairs = [Radial(RADIAL, ground.properties), *(slot for slot in places if isinstance(slot, OfPairs))]
     if law_error(law, ground.held) > ground.check.tiny:
         law = in_one_form(law, of_pairs, ground)
+    ground = every.resolved_by(_pairs_of(law))
     law = spelt(fitted(trimmed(law, ground), ground.many, ground.held), ground.canonical)
     sure = without_unsure(law, ground)
     if law_error(sure, ground.held) > ground.check.tiny:
