@@ -18,9 +18,10 @@ from distill.identities.beside import scaled_alike, with_displaced, with_room, w
 from distill.identities.bilinear import BOTH, OWN, RESPONSE, ROLES, SAME, SOURCE, Problem, Scaling
 from distill.identities.choice import Hypothesis, hypotheses
 from distill.identities.kinds import _tied, clearly_worse, kinds
-from distill.identities.learn import holding, learn, predicted, properties_of, weights
+from distill.identities.learn import holding, learn, properties_of
 from distill.identities.pairs import Basis, compress, groups_of, width_of
 from distill.identities.tell import says, told_beside
+from distill.identities.weights import predicted, weights
 from distill.identities.window import window_length
 from distill.messages.net_forces import nodes_of
 from distill.shell import paths

@@ -14,7 +14,8 @@ from distill.identities.bilinear import BOTH, RESPONSE, SAME, SOURCE, Problem, V
 from distill.identities.choice import Chosen, choose, hypotheses
 from distill.identities.errors import Covariance, covariance
 from distill.identities.kinds import Kinds, kinds
-from distill.identities.pairs import CHUNK, MOST, Basis, compress, groups_of, most_partners, refuse_too_many
+from distill.identities.pairs import MOST, Basis, compress, groups_of, most_partners, refuse_too_many
+from distill.identities.weights import by_a_first, of_bodies, predicted, weights
 from distill.identities.window import window_length
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.shell.errors import UserError
@@ -31,8 +32,6 @@ COARSE, FINE = 12, 32  # intervals of the curves: to choose what the values do, 
 MOST_BODIES = 300
 CHOOSE = 12_000  # receivers that choose what the values do and what acts beside
 ROUNDS = 2  # of the envelope, which a first curve tells better than net forces
-LEAST = 1e-20  # of a mean squared residual: below is rounding
-RANGE = 100.0  # of the weights of bodies
 EQUIVALENCE, THIRD_LAW = "equivalence", "third law"
 SHOWN = 200  # receivers of each body that shares are told of
 FAR = 0.1  # of the largest value: those far from zero give the scale
@@ -222,55 +221,6 @@ def scaled(data: Table, count: int) -> tuple[Table, float]:
     scale = typical_size(size)
     who = replace(data.who, count=count)  # some may be met nowhere
     return replace(data, target=data.target / scale, noise=data.noise / scale, who=who), scale
-
-
-def weights(data: Table, told: np.ndarray | None = None) -> np.ndarray:
-    """Of squared residuals [receiver]: relative to the size of the acceleration and to what is typical of that body,
-    and less where noise is known to be large. ``told`` [receiver, dim]: accelerations by a first fit. Where there is
-    noise their size counts: that of what was measured would give noise that adds to it less weight than noise that
-    takes from it, which makes all forces too small.
-    """
-    size = np.linalg.norm(data.target, axis=1)
-    if told is not None:
-        size = np.where(data.noise > 0, np.linalg.norm(told, axis=1), size)
-    own = np.zeros(data.who.count)
-    for identity in np.unique(data.who.receiver):
-        own[identity] = typical_size(size[data.who.receiver == identity])
-    size = size + np.where(own > 0, own, typical_size(size))[data.who.receiver]
-    return 1 / (size**2 + data.dim * data.noise**2)
-
-
-def by_a_first(chosen: Chosen, data: Table, between: Table | None) -> tuple[Table, np.ndarray | None]:
-    """(the data with what frames miss of the accelerations by the choice as noise beside that of positions, these
-    accelerations [receiver, dim]; None where there is no noise). ``between``: the data with the weights of
-    ``windows.unresolved``; None: nothing is missed.
-    """
-    if between is None and not data.noise.any():
-        return data, None
-    told = predicted(chosen.problem, chosen.values, data)
-    if between is not None:
-        missed = predicted(chosen.problem, chosen.values, between)
-        data = replace(data, noise=np.hypot(data.noise, np.sqrt((missed**2).mean(1))))
-    return data, told
-
-
-def predicted(problem: Problem, v: Values, data: Table) -> np.ndarray:
-    """Targets by a fit [receiver, dim], of data that may know more receivers and more pairs: those pull nowhere."""
-    out = np.zeros_like(data.target)
-    for number, one in enumerate(problem.pairs.receivers):
-        index, c = np.flatnonzero(data.who.receiver == one.identity), problem.coefficients(v, number)
-        for part in np.split(index, range(CHUNK, len(index), CHUNK)):
-            out[part] = problem.pairs.basis.columns(data.of(part), one.partners) @ c
-    return out
-
-
-def of_bodies(chosen: Chosen) -> np.ndarray:
-    """Weight [identity] of each body's squared residuals by how large they are, within limits: a body whose motion is
-    told badly must not decide what the others' values are.
-    """
-    cost = np.maximum(chosen.problem.costs(chosen.values), LEAST)
-    middle = float(np.median(cost))
-    return middle / np.clip(cost, middle / RANGE, middle * RANGE)
 
 
 def without(dataset: Dataset, unknown: str) -> Dataset:

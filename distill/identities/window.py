@@ -9,8 +9,9 @@ import numpy as np
 from distill.files.dataset import Dataset
 from distill.identities.beside import with_what_acts_beside
 from distill.identities.bilinear import minimise
-from distill.identities.choice import SMOOTH, Hypothesis, error_of
+from distill.identities.choice import SMOOTH, Chosen, Hypothesis, error_of
 from distill.identities.pairs import Basis, Pairs, compress, most_partners
+from distill.identities.weights import limited, predicted
 from distill.messages.net_forces import nodes_of
 from distill.network.edges import edges_of
 from distill.shell.errors import UserError
@@ -73,14 +74,25 @@ def window_length(
         if best is None:
             met = max(map(most_partners, tables.values()))
             best, basis = with_what_acts_beside(tables[k], Basis(curves), hypotheses, weights(tables[k]), seed, met)
-            yardsticks = [_of_bodies(compress(one, basis, 1 / _expected(one)), shared) for one in tables.values()]
+            counted = {k: _counted(best, one) for k, one in tables.items()}
+            yardsticks = [
+                _of_bodies(compress(tables[k], basis, counted[k] / _expected(tables[k])), shared) for k in tables
+            ]
             yardsticks = [one for one in yardsticks if one.rows[HELD]]
         if not yardsticks:  # nothing was left out to compare with
             return min(tables), {}
-        problem = best.problem.with_(pairs=compress(tables[k], basis, weights(tables[k])), smooth=SMOOTH[1], fold=HELD)
+        own = compress(tables[k], basis, counted[k] * weights(tables[k]))
+        problem = best.problem.with_(pairs=own, smooth=SMOOTH[1], fold=HELD)
         found = minimise(problem, best.values)
         scores[k] = float(np.mean(np.log1p([error_of(problem, found, HELD, y) for y in yardsticks])))
     return min(scores, key=scores.get), dict(sorted(scores.items()))
+
+
+def _counted(best: Chosen, data: Table) -> np.ndarray:
+    """How much each receiver counts [receiver], by how far off a first fit is, in units of what noise makes of it."""
+    expected = 1 / _expected(data)
+    left = np.linalg.norm(data.target - predicted(best.problem, best.values, data), axis=1)
+    return limited(expected, left) / expected
 
 
 def _in_all(tables: Iterable[Table]) -> np.ndarray:

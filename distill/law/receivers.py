@@ -23,7 +23,7 @@ from distill.physics.terms.values import is_constant
 from distill.splines.blocks import Seen, frames_of
 from distill.splines.normal_equations import Who, who_of
 from distill.statistics.metrics import typical_size
-from distill.windows.unresolved import RESOLVED
+from distill.windows.unresolved import resolved
 
 FEW_TRAJECTORIES = 30  # with fewer of them every receiver counts by itself
 EXACT = 0.01  # of an acceleration: residuals below are squared, noise below does not matter
@@ -74,8 +74,7 @@ class Receivers:
         at_place = Seen(seen.r, seen.ends, replace(seen.motion, weight=np.ones(len(self.unit))))
         part = force(at_place) * self.between[:, None]
         missed = np.sqrt((self.sum(part) ** 2).mean(1)) / self.state.mass
-        size = np.linalg.norm(self.acc, axis=1)
-        keep = missed**2 <= self.noise**2 + (RESOLVED * (typical_size(size) + size)) ** 2
+        keep = resolved(missed, self.noise, np.linalg.norm(self.acc, axis=1))
         if not keep.mean() > 0.5:
             return self
         return replace(self.subset(keep), noise=np.hypot(self.noise, missed)[keep])

@@ -2,8 +2,17 @@
 
 import numpy as np
 
+from distill.statistics.metrics import typical_size
+
 RESOLVED = 0.01  # of an acceleration, missed between frames, at most
 SMOOTH = 4  # coefficients of the polynomial in time that is no sign of anything missed
+
+
+def resolved(missed: np.ndarray, noise: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Whether frames miss no more than the ``noise`` of a component of accelerations, or than ``RESOLVED`` of them, by
+    what they are ``missed`` (root mean square of a component) and by their ``size``; all [window], in one unit.
+    """
+    return missed**2 <= noise**2 + (RESOLVED * (typical_size(size) + size)) ** 2
 
 
 def alternating(omega: np.ndarray, t: np.ndarray) -> np.ndarray:
