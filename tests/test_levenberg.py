@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import leastsq
 
+from distill.statistics import levenberg
 from distill.statistics.levenberg import minimised
 
 CLOSE = (1e-12, 1e-12, 1e-12)
@@ -114,6 +115,13 @@ def test_a_variable_may_be_far_from_its_origin(origin):
 def test_derivatives_that_overflow_are_refused():
     with pytest.raises(np.linalg.LinAlgError), np.errstate(over="ignore"):
         minimised(lambda p: p, lambda p: np.array([[1e200, 1.0], [0.0, 1.0]]), np.ones(2), np.ones(2), CLOSE, 9)
+
+
+def test_steps_so_short_that_their_squares_are_nothing_have_an_end():
+    gram, gradient = np.diag([1e300, 1e280]), np.array([1e150, 1e130])
+    inverse = np.diag([1e-300, 1e-280])
+    step, damping = levenberg._step(gram, gradient, inverse, True, 1e-152, 0.0)
+    assert np.isfinite(step).all() and np.isfinite(damping)
 
 
 def test_it_asks_no_more_often_than_it_may():

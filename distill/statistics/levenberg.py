@@ -91,6 +91,15 @@ def _damped(gram: np.ndarray, damping: float) -> np.ndarray:
     return np.linalg.inv(more * d * d[:, None]) * d * d[:, None]
 
 
+def _newton(over: float, radius: float, z: np.ndarray, inverse: np.ndarray) -> float:
+    """What Newton's method adds to the damping where the step ``z`` is ``over`` the ``radius`` too long; nothing where
+    squares are so large or small that numbers cannot say.
+    """
+    slope = radius * float(z @ inverse @ z)
+    more = over * _norm(z) ** 2 / slope if slope > 0 else 0.0
+    return more if math.isfinite(more) else 0.0
+
+
 def _step(gram, g, undamped, full: bool, radius: float, damping: float) -> tuple[np.ndarray, float]:
     """(the step, its damping): (``gram`` + damping)^-1 times the gradient ``g``. Without damping, by the inverse
     ``undamped``, where that is at most about ``radius`` long, else that long, about; ``damping``: of the last step.
@@ -101,7 +110,7 @@ def _step(gram, g, undamped, full: bool, radius: float, damping: float) -> tuple
     if over <= NEAR * radius:
         return z, 0.0
     steepest = _norm(g)
-    low = over * length**2 / (radius * float(z @ undamped @ z)) if full else 0.0
+    low = _newton(over, radius, z, undamped) if full else 0.0
     high = steepest / radius or TINY / min(radius, NEAR)
     damping = min(max(damping, low), high) or steepest / length
     for k in range(ROUNDS):
@@ -112,7 +121,7 @@ def _step(gram, g, undamped, full: bool, radius: float, damping: float) -> tuple
         over = length - radius
         if abs(over) <= NEAR * radius or (low == 0 and over <= before < 0) or k == ROUNDS - 1:
             break
-        more = over * length**2 / (radius * float(z @ inverse @ z))
+        more = _newton(over, radius, z, inverse)
         low, high = (max(low, damping), high) if over > 0 else (low, min(high, damping))
         damping = max(low, damping + more)
     return z, damping
