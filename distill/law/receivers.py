@@ -68,7 +68,7 @@ class Receivers:
         than noise is, or ``RESOLVED`` of them; what they miss counts as noise. All of them where more than half would
         go: then it is the force that is wrong.
         """
-        if self.between is None or self.noise is None:
+        if self.between is None or self.noise is None or self.seen is None:
             return self
         seen = self.in_motion
         at_place = Seen(seen.r, seen.ends, replace(seen.motion, weight=np.ones(len(self.unit))))
