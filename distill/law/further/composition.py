@@ -98,7 +98,7 @@ def _composed(law: Law, further: Sequence[Further], ground: Ground, units: Units
     if law_error(sure, ground.held) > ground.check.tiny:
         sure = without_unsure(recoupled(in_one_form(sure, of_pairs, ground), ground), ground)
     if sure is not law and law_error(sure, ground.held) > ground.check.tiny:
-        sure = again(sure, of_pairs, ground, units)
+        sure = in_one_form(again(sure, of_pairs, ground, units), of_pairs, ground)
     return spelt(sure, ground.canonical)
 
 

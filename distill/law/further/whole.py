@@ -18,7 +18,6 @@ from distill.files.properties import property_named
 from distill.formulas.families import FAMILIES, products
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import symbols_for
-from distill.formulas.tree import complexity
 from distill.law.further.slots import OfPairs
 from distill.law.further.starts import RADIUS
 from distill.law.further.trimming import PRUNED, as_good, multiplied_out
@@ -28,17 +27,17 @@ from distill.law.selection import Ground
 from distill.physics.law import RADIAL, Law
 from distill.physics.terms.values import About, is_number
 
-# starts of a family, forms of all that are fitted to a few receivers, and of these to all
-STARTED, FORMS, KEPT = 2, 10, 2
+# starts of a family that are fitted to a few receivers, and how many of all fits, of errors up to so many times the
+# least, are fitted to all
+STARTED, KEPT, NEAR = 4, 8, 1.1
 ROUNDS, SETTLED = 8, 0.95  # of fits, and what the error has to come down to for another
-SIMPLER = 0.75  # of the complexity: then a form need not be better
 (_R,) = symbols_for([RADIUS])
 
 
 def in_one_form(law: Law, of_pairs: Sequence[OfPairs], ground: Ground) -> Law:
     """``law`` with one of the ``FAMILIES`` in all functions of pairs that may be ``alike``, in proportion to the same
-    product of properties and each with constants of its own, where that is better, or simpler and as good; as it is
-    where there are fewer than two such.
+    product of properties and each with constants of its own, where that is better, or as good with fewer of them; as it
+    is where there are fewer than two such.
     """
     alike = [slot.of_law(law) for slot in of_pairs if slot.taken(law) is not None and slot.alike(law)]
     if len(alike) < 2:
@@ -53,10 +52,11 @@ def in_one_form(law: Law, of_pairs: Sequence[OfPairs], ground: Ground) -> Law:
         trial = rest
         for slot, form in zip(alike, forms, strict=True):
             trial = slot.put(trial, ground.canonical(coupling * form))
-        trials.append(settled(trial, few, held))
-    for trial in sorted(trials, key=lambda one: law_error(one, held))[:KEPT]:
-        trial = settled(trial, ground.many, held)
-        less = _size(trial) <= SIMPLER * _size(law) and as_good(trial, law, ground, PRUNED)
+        trial = settled(trial, few, held)
+        trials.append((law_error(trial, held), len(trials), trial))
+    near = [trial for error, _, trial in sorted(trials)[:KEPT] if error <= NEAR * min(trials)[0]]
+    for trial in (settled(one, ground.many, held) for one in near):
+        less = _constants(trial) < _constants(law) and as_good(trial, law, ground, PRUNED)
         if less or law_error(trial, held) * LOST < law_error(law, held):
             law = trial
     return law
@@ -71,8 +71,8 @@ def settled(law: Law, data: Receivers, held: Receivers) -> Law:
     return law
 
 
-def _size(law: Law) -> int:
-    return sum(complexity(v.strength if isinstance(v, About) else v) for v in law.pair_functions.values())
+def _constants(law: Law) -> int:
+    return len(numbers_of(law).start)
 
 
 class _Alike:
@@ -117,28 +117,24 @@ class _Alike:
 
 
 def _promising(places: Sequence[OfPairs], rest: Law, ground: Ground) -> Iterator[tuple[sp.Expr, list[sp.Expr]]]:
-    """Of all products of properties and the families that leave least beside the ``rest`` of the law, each from its
-    best starts with linear constants fitted: the product, and the form for every place.
+    """Of every family from the starts that leave least beside the ``rest`` of the law, linear constants fitted, with
+    whatever product of properties: the product, and the form for every place.
     """
     few = ground.sets[0]
     alike, typical = _Alike(places, rest, few), float(np.median(few.in_motion.r))
     couplings = [(coupling, alike.factors(coupling)) for coupling in products(ground.fit)]
-    found: list[tuple] = []
     for family in FAMILIES:
-        tried: dict[sp.Expr, list] = {}
+        tried: list[tuple] = []
         for start in family.starts(typical):
             unit = np.eye(family.linear)
             shapes = [family.form(_R, list(map(sp.Float, one)), list(map(sp.Float, start))) for one in unit]
             values = [alike.values(shape) for shape in shapes]
             for coupling, factors in couplings:
                 missed, linear = alike.fit(values, factors)
-                tried.setdefault(coupling, []).append((missed, start, linear))
-        for coupling, some in tried.items():
-            for missed, start, linear in sorted(some, key=lambda one: one[0])[:STARTED]:
-                found.append((missed, len(found), coupling, family, start, linear))
-    for missed, _, coupling, family, start, linear in sorted(found, key=lambda one: one[:2])[:FORMS]:
-        if np.isfinite(missed):
-            yield coupling, [family.form(_R, list(map(sp.Float, a)), list(map(sp.Float, start))) for a in linear]
+                tried.append((missed, len(tried), coupling, start, linear))
+        for missed, _, coupling, start, linear in sorted(tried, key=lambda one: one[:2])[:STARTED]:
+            if np.isfinite(missed):
+                yield coupling, [family.form(_R, list(map(sp.Float, a)), list(map(sp.Float, start))) for a in linear]
 
 
 def recoupled(law: Law, ground: Ground) -> Law:
