@@ -20,7 +20,7 @@ DEFINED = {
     "simulations": {"SIMULATIONS"},
     "comparisons": {"COMPARISONS"},
     "law forms": {"NAME", "account", "values"},
-    "report": {"KIND", "law_parts", "tiles", "simulation_rows", "lines", "rollouts", "draw_rollouts"},
+    "report": {"KIND", "law_parts", "trust", "simulation_rows", "lines", "rollouts", "draw_rollouts"},
 }
 
 

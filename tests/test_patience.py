@@ -233,7 +233,7 @@ def killed_at(step, monkeypatch, members):
         plain(self, done)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+        patch.setattr("distill.network.learning.fit.CHECKPOINT_SECONDS", -1.0)
         patch.setattr(Stepper, "step", failing)
         if step == members[0].total:  # after the last one
             return fit(members)

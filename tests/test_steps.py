@@ -55,7 +55,7 @@ def test_stacked_runs_end_as_they_would_alone(dataset, recipe, variants):
 
 @pytest.mark.parametrize("recipe", ["newton", "paper"])
 def test_so_do_networks_of_energies_and_no_step_waits(dataset, recipe):
-    one = dict(epochs=2, hidden=8)
+    one = dict(epochs=2, hidden=8, polish=0)  # which makes much of the rounding that a stack differs by
     alone = [trainer(dataset, recipe, "dissipative", k, **one) for k in range(2)]
     for member in alone:
         fit([member])

@@ -7,7 +7,9 @@ precision has no smaller step. The sample is drawn as training draws its own. A 
 a kink at every graph that is right, where a model of its curvature says nothing: errors below ``SOFT`` of what the loss
 divides them by count by their squares.
 
-The polish begins from the last step, of which a checkpoint is kept: interrupted, it is done again from there.
+The polish begins from the last step, of which a checkpoint is kept: interrupted, it is done again from there. Line
+searches make much of rounding: runs of a stack, which differ from runs alone by rounding before it, end at other
+weights.
 """
 
 import copy
