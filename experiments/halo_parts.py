@@ -21,9 +21,18 @@ def of(kinds: tuple[str, ...], table):
         found = rows()
         if not any(tables.of_kind(found, kind) for kind in kinds):
             return NONE
-        return f"{sentence(tables.OWN)}.\n\n{markdown(*table(found))}"
+        told = [row for row in found if row["kind"] in kinds]
+        return f"{sentence(tables.OWN)}.\n\n{markdown(*table(found))}\n\n{made(told)}"
 
     return part
+
+
+def made(told: list[dict]) -> str:
+    """Command, machines, dates and commits of rows."""
+    commits = " ".join(f"`{one}`" for one in sorted({row["git"]["commit"][:7] for row in told}))
+    machines, dates = (" and ".join(sorted({row[k] for row in told})) for k in ("hardware", "date"))
+    file = "[`results/halos.json`](../results/halos.json)"
+    return f"`python benchmarks/halos.py`, {len(told)} cells; {machines}; {dates}; commit {commits}; {file}."
 
 
 PARTS = {
@@ -31,4 +40,5 @@ PARTS = {
     "halos-formulas": of(("network", "formulas"), tables.formulas),
     "halos-planted": of(("planted",), tables.planted),
     "halos-boxes": of(("box",), tables.boxes),
+    "halos-step": of(("step",), tables.steps),
 }

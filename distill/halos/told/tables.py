@@ -158,3 +158,13 @@ def planted(rows: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
             ]
             lines += named(setting, [ours])
     return ["seed", "search", "e_ij", "delta_i", "recovered", "error without noise, over the spread of delta"], lines
+
+
+def steps(rows: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
+    """One step of the published network on the edges of a box: here, and by a plain loop of PyTorch Geometric."""
+    lines = []
+    for key, what in (("ours", "in parts, as here"), ("plain", "a plain loop of PyTorch Geometric")):
+        for r in (row for row in of_kind(rows, "step") if f"{key}_edges" in row):
+            edges, memory = r[f"{key}_edges"], r[f"{key}_gigabytes"]
+            lines.append([what, f"{edges:,}", f"{r[f'{key}_edges_a_second']:,.0f}", f"{memory:.1f} GB"])
+    return ["a step", "edges", "edges a second", "memory at most"], lines
