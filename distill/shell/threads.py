@@ -4,6 +4,7 @@ import os
 import sys
 
 from distill.shell.errors import UserError
+from distill.shell.memory import keep_few_kernels
 
 
 def set_threads(n: int) -> None:
@@ -21,9 +22,12 @@ def set_threads(n: int) -> None:
 
 
 def pick_device(name: str, threads: int) -> str:
-    """ "cuda" or "cpu" for ``--device``, with torch limited to ``threads``; ``UserError`` if asked in vain."""
+    """ "cuda" or "cpu" for ``--device``, with torch limited to ``threads`` and to few compiled kernels;
+    ``UserError`` if asked in vain.
+    """
     import torch
 
+    keep_few_kernels()
     torch.set_num_threads(threads)
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this machine has no CUDA device", "use --device cpu or auto")
