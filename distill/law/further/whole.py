@@ -47,7 +47,7 @@ def in_one_form(law: Law, of_pairs: Sequence[OfPairs], ground: Ground) -> Law:
         if (taken := slot.taken(rest)) is not None:
             rest, _ = taken
     few, _, held = ground.sets
-    trials = []
+    trials: list[tuple[float, int, Law]] = []
     for coupling, forms in _promising(alike, rest, ground):
         trial = rest
         for slot, form in zip(alike, forms, strict=True):
@@ -158,7 +158,8 @@ def recoupled(law: Law, ground: Ground) -> Law:
 def _recoupled_once(law: Law, name: str, factors: dict[sp.Expr, float], ground: Ground) -> Law:
     """The best law with one part of the term ``name`` changed; the same where none is better."""
     few, many, held = ground.sets
-    value, tried = law.node[name], []
+    value = law.node[name]
+    tried: list[tuple[float, int, Law]] = []
     if isinstance(value, np.ndarray):  # a uniform force in proportion to a property is a term of its own
         return law
     for there, instead in permutations(factors, 2):
