@@ -8,9 +8,9 @@ import numpy as np
 
 from distill.files.dataset import Dataset
 from distill.identities.beside import with_what_acts_beside
-from distill.identities.bilinear import minimise
-from distill.identities.choice import SMOOTH, Chosen, Hypothesis, error_of
-from distill.identities.pairs import Basis, Pairs, compress, most_partners
+from distill.identities.bilinear import Problem, Values, minimise
+from distill.identities.choice import SMOOTH, Chosen, Hypothesis
+from distill.identities.pairs import Basis, compress, most_partners
 from distill.identities.weights import limited, predicted
 from distill.messages.net_forces import nodes_of
 from distill.network.edges import edges_of
@@ -22,7 +22,9 @@ from distill.splines.observations import edges_of_windows, pairs_of
 from distill.statistics.metrics import typical_size
 from distill.survey.window_length import LENGTHS, MOST
 
-INTERVALS, PAIRS = 12, 200_000
+INTERVALS = 12
+PAIRS = 600_000  # in the frames of the trajectories that are looked at, at most: with a third of these, a trap that
+# every body of 15 may feel in its own way was not told from chance
 EXACT = 1e-6  # of an acceleration: errors below do not matter beside noise
 HELD = 0  # fold
 
@@ -30,9 +32,10 @@ HELD = 0  # fold
 def window_length(
     dataset: Dataset, hypotheses: list[Hypothesis], bodies: int, seed: int = 0
 ) -> tuple[int, dict[int, float]]:
-    """(frames K, K -> score). For every K values and curves are fitted to windows of K frames; on trajectories left out
-    the accelerations so found are compared with windows of every length, in units of what noise makes of them: those of
-    bodies that are seen long enough for every K. Lengths so large that there are none of these are not asked.
+    """(frames K, K -> score: mean of log(1 + squared error over what noise makes expected)). For every K values and
+    curves are fitted to windows of K frames; on trajectories left out the accelerations so found are compared with
+    windows of every length: those of bodies that are seen long enough for every K. Lengths so large that there are none
+    of these are not asked.
     """
     frames, trajectories = dataset.pos.shape[1], dataset.trajectories("train")
     lengths = [k for k in LENGTHS if k <= max(MOST * frames, 3)] or [min(3, frames)]
@@ -75,17 +78,24 @@ def window_length(
             met = max(map(most_partners, tables.values()))
             best, basis = with_what_acts_beside(tables[k], Basis(curves), hypotheses, weights(tables[k]), seed, met)
             counted = {k: _counted(best, one) for k, one in tables.items()}
-            yardsticks = [
-                _of_bodies(compress(tables[k], basis, counted[k] / _expected(tables[k])), shared) for k in tables
-            ]
-            yardsticks = [one for one in yardsticks if one.rows[HELD]]
+            yardsticks = [held for one in tables.values() if len(held := _held(one, shared))]
         if not yardsticks:  # nothing was left out to compare with
             return min(tables), {}
         own = compress(tables[k], basis, counted[k] * weights(tables[k]))
         problem = best.problem.with_(pairs=own, smooth=SMOOTH[1], fold=HELD)
         found = minimise(problem, best.values)
-        scores[k] = float(np.mean(np.log1p([error_of(problem, found, HELD, y) for y in yardsticks])))
+        scores[k] = float(np.mean([_score(problem, found, one) for one in yardsticks]))
     return min(scores, key=scores.get), dict(sorted(scores.items()))
+
+
+def _held(data: Table, some: np.ndarray) -> Table:
+    """What is left out of the fits, of the bodies ``some``."""
+    return data.of(np.flatnonzero((data.fold == HELD) & np.isin(data.who.receiver, some)))
+
+
+def _score(problem: Problem, values: Values, data: Table) -> float:
+    left = ((predicted(problem, values, data) - data.target) ** 2).mean(1)
+    return float(np.mean(np.log1p(left / _expected(data))))
 
 
 def _counted(best: Chosen, data: Table) -> np.ndarray:
@@ -98,10 +108,6 @@ def _counted(best: Chosen, data: Table) -> np.ndarray:
 def _in_all(tables: Iterable[Table]) -> np.ndarray:
     """Bodies that receive forces in each of the tables."""
     return reduce(np.intersect1d, [one.who.receiver for one in tables])
-
-
-def _of_bodies(pairs: Pairs, some: np.ndarray) -> Pairs:
-    return replace(pairs, receivers=[one for one in pairs.receivers if one.identity in some])
 
 
 def _expected(data) -> np.ndarray:
