@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import sympy as sp
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, minimize
 
 from distill.formulas import fit as fits
 from distill.formulas import improve
-from distill.formulas.improve import polish, prune, repair, round_exponents
+from distill.formulas.improve import logarithms, polish, prune, repair, round_exponents
 from distill.formulas.objective import Objective
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, to_text
@@ -68,6 +68,35 @@ def test_fit_end_to_end_through_the_linear_map():
     assert text(expr, 5) == "-1.5 * m_i * m_j / (r + 0.05)" and score < 1e-6
     repaired, score = repair(parse("-0.7*m_j/r", ["r", "m_i", "m_j"]), o)
     assert text(repaired, 4) == "-1.5 * m_i * m_j / (r + 0.05)" and score < 1e-6
+
+
+@pytest.mark.parametrize("start", ["-2.0*r + 1.98", "-1.99*r + 1.97", "-5.0*r + 0.1", "0.1*r + 1.0", "-2.0*(r - 0.99)"])
+def test_robust_constants_are_the_same_from_every_start(start):
+    """Also from one that is better than the least squares that outliers draw away: there it once stayed."""
+    rng = np.random.default_rng(6)
+    r = rng.uniform(0.1, 3, 2000)
+    y = 1.98 - 2 * r + 1e-3 * rng.standard_normal(2000) + (rng.random(2000) < 0.05) * rng.exponential(0.3, 2000)
+    o = Objective({"r": r}, y, np.ones(2000), loss="soft_l1", f_scale=1e-3, metric="relative")
+
+    def loss(p):
+        return np.sum(np.sqrt(1 + ((p[0] * r + p[1] - y) / 1e-3) ** 2) - 1)
+
+    least = minimize(loss, [-2.0, 1.98], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-9})
+    found = sp.Poly(sp.expand(o.fit(parse(start, ["r"]))[0]), parse("r", ["r"])).all_coeffs()
+    assert [float(c) for c in found] == pytest.approx(list(least.x), rel=1e-6)
+
+
+@pytest.mark.parametrize("softening", [0.0, 0.01])
+def test_a_power_that_hardly_bends_is_a_logarithm(softening):
+    o = objective(f"1.5*m_i*m_j*log(r + {softening})", noise=1e-4)
+    power, worse = o.fit(parse("150*m_i*m_j*(r^0.01 - 1.0)", NAMES))
+    assert any(p.exp.is_Float for p in power.atoms(sp.Pow)) and worse > 2e-4
+    found = min(logarithms(power, o), key=o.score)
+    assert o.score(found) < 1.5e-4
+    slope = compile_numpy(found.diff(parse("r", NAMES)), NAMES)(*features().T)
+    true = compile_numpy(parse(f"1.5*m_i*m_j/(r + {softening})", NAMES), NAMES)(*features().T)
+    assert np.median(np.abs(slope / true - 1)) < 1e-3
+    assert logarithms(parse("-2.0*m_i*m_j/(r+0.05)^2", NAMES), o) == []
 
 
 @pytest.mark.parametrize("loss", ["linear", "soft_l1"])

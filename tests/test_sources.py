@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import sympy as sp
+from planted import messages
 
 from distill.formulas.text import parse
-from distill.law.sources import sharpened
+from distill.law.selection import Ground
+from distill.law.sources import sharpened, sharpened_in_sums
+from distill.messages.net_forces import nodes_of
 
 
 def edges(count: int, seed: int) -> dict:
@@ -34,3 +37,15 @@ def test_a_formula_that_is_not_finite_stays_what_it_was():
     f = np.ones(500)
     expr = parse("1.5/greater(r, 100)", ("r", "q_i"))  # 1/0 for every pair
     assert sharpened(expr, f[:, None] * m["dx"] / m["r"][:, None], m) == expr
+
+
+def test_constants_in_sums_are_those_of_what_is_predicted_and_not_of_the_data():
+    m = messages("r2", trajectories=300)
+    true, predicted = m["acc_i"], 1.02 * m["acc_i"]
+    typical = np.median(np.linalg.norm(true, axis=1))
+    each = np.random.default_rng([3, 1]).standard_normal((int(m["trajectory"].max()) + 1, 4, true.shape[1]))
+    predicted = predicted + 0.01 * typical * each[m["trajectory"], m["receiver"] % 4]
+    start = parse("-1.1*m_i*m_j/(r + 0.012)^2", ("r", "m_i", "m_j"))
+    found = sharpened_in_sums(start, Ground(m | {"acc_pred_i": predicted}, nodes_of(m), ()))
+    factor, softening = sorted(abs(float(x)) for x in found.atoms(sp.Float))[::-1]
+    assert factor == pytest.approx(1.02, rel=2e-3) and softening == pytest.approx(0.01, rel=0.05)

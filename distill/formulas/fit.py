@@ -185,7 +185,11 @@ class Problem:
             for _ in range(REWEIGHTED):
                 trial = self.projected(p, weights)[0]
                 r = self.residual(trial)
-                fall, weights = cost - self.cost(r), self.row_weights(r)
+                fall = cost - self.cost(r)
+                if weights is None and not fall > 0:  # the start is better than least squares: from there
+                    weights = self.row_weights(self.residual(p))
+                    continue
+                weights = self.row_weights(r)
                 if fall > 0:
                     p, cost = trial, cost - fall
                 if fall <= CONVERGED * cost:

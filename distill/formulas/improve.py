@@ -11,6 +11,7 @@ from distill.formulas.tree import complexity, opened, parametrise, tidy
 
 TOLERANCE = 0.02  # by which a score may rise for a simpler formula
 DROPPED, STEPS = 6, 8  # terms at most, of ``prune`` and of ``descent``
+NEARLY_LOG = 0.2  # exponents below it
 KEPT, GAIN = 8, 0.1  # changes of either kind that ``repair`` tries; by how much one must lower the score
 
 
@@ -41,6 +42,21 @@ def round_exponents(expr, objective, score=None) -> tuple[sp.Expr, float]:
 def _rounding(power) -> tuple:
     """(form of the base, nearest multiple of 1/2) of a power with a fitted exponent."""
     return parametrise(power.base)[0], sp.Rational(round(2 * float(power.exp)), 2)
+
+
+def logarithms(expr, objective) -> list[sp.Expr]:
+    """``expr`` with logarithms in place of powers whose fitted exponents e are near zero, b^e = 1 + e log(b) + ..., and
+    with those of b and a number: such a power stands in for them, e for the number (log(b + s) = log(b) + s/b - ...).
+    """
+    powers = [p for p in expr.atoms(sp.Pow) if p.exp.is_Float and abs(p.exp) < NEARLY_LOG]
+    out = []
+    for shift in (0, 1) if powers else ():
+        instead = {}
+        for p in powers:
+            typical = float(np.median(np.abs(objective.values(p.base))))
+            instead[p] = 1 + p.exp * sp.log(p.base + (sp.Float(typical) * p.exp if shift else 0))
+        out.append(objective.fit(tidy(expr.xreplace(instead)))[0])
+    return out
 
 
 def open_up(expr, objective) -> tuple[sp.Expr, float]:

@@ -11,7 +11,7 @@ from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, symbols_for, to_text
 from distill.formulas.tree import complexity
 from distill.law import potential
-from distill.law.sources import sharpened_for
+from distill.law.sources import sharpened_for, sharpened_in_sums
 from distill.messages.energies import PER_EDGE, are_energies
 from distill.physics.law import Law
 from distill.physics.terms.values import is_number
@@ -103,6 +103,7 @@ def read_potential(searched: list[sp.Expr], forces, own, judge, distances) -> di
         sp.Add(*[f if group is None else group.whole(f) for group, f in zip(groups, functions, strict=True)])
         for functions in (each, slopes)
     )
+    force = ground.canonical(sharpened_in_sums(force, ground.beside(own.source.node_terms)))
     verdict = judge.verdict(replace(own.before, pair=force))
     whole = slope_of(force, *distances)
     return {

@@ -14,12 +14,16 @@ from distill.files.properties import in_messages, message_fields, numerical, of_
 from distill.formulas.objective import Objective
 from distill.formulas.tree import with_scales
 from distill.formulas.units import ONE, Units
+from distill.law.receivers import acceleration_objective
+from distill.law.selection import Ground
 from distill.physics.terms import direction
 from distill.physics.terms.cases import Group
 from distill.splines.pair_spline import Further
 from distill.statistics.metrics import typical_size
 
 READ = ("r", "dx")  # of edges, beside numbers of both ends, by which formulas are sharpened
+SHARPENED = 2  # fits, the second with the residuals of a formula that fits
+LEAST = 1e-12  # of a relative residual that is the limit of squares
 LINEAR_NODE = "linear_node"  # the trained network once more, beside a law with a response
 
 
@@ -76,10 +80,30 @@ def sharpened(expr: sp.Expr, force: np.ndarray, messages: dict, units: Units = O
     features = units.columns(features)
     weights = 1 / (0.3 * typical_size(f) + np.abs(f))
     expr = with_scales(units.pair(expr))
-    for _ in range(2):  # the second time with the residuals of a formula that fits
+    for _ in range(SHARPENED):
         left = np.abs(Objective(features, f, weights).residual(expr))
         if not np.isfinite(left).all():
             break
-        scale = max(float(np.median(left)), 1e-12)
+        scale = max(float(np.median(left)), LEAST)
         expr, _ = Objective(features, f, weights, loss="soft_l1", f_scale=scale, metric="relative").fit(expr)
+    return units.pair_of_data(expr)
+
+
+def sharpened_in_sums(expr: sp.Expr, ground: Ground) -> sp.Expr:
+    """``expr`` with its constants fitted to the net forces that a network predicts on the receivers of ``ground``.
+
+    These a network of energies was trained on: what the forces of its pairs have wrong and make up for among each other
+    is not in them. The loss is linear beyond the median residual, as that of ``sharpened``. No acceleration of the data
+    is looked at.
+    """
+    units = ground.units
+    inside = ground if units == ONE else ground.within(units)
+    objective = acceleration_objective(inside.of_predictions().many, inside.node_terms)
+    expr = units.pair(expr)
+    for _ in range(SHARPENED):
+        left = np.abs(objective.residual(expr))
+        if not np.isfinite(left).all():
+            break
+        objective.f_scale = max(float(np.median(left)), LEAST)
+        expr, _ = objective.fit(expr)
     return units.pair_of_data(expr)
