@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import recovery_summary as summary
 
-from distill.report.palette import ACCENT, INK, MUTED, SOFT
+from distill.report.palette import ACCENT, INK, MUTED, SERIES, SOFT
 from distill.report.plots import Figure, styled
 
-AMBER, GREEN = "#e0a030", "#3a9a5b"
+BROWN, TEAL = SERIES[1:3]
 MEASURES = {
     "from_messages_recovered": ("messages, before any refit", ACCENT, "s"),
     "untrained_before_refit_recovered": ("untrained, before a refit", MUTED, "v"),
-    "splines_before_refit_recovered": ("splines, before a refit", GREEN, "^"),
-    "recovered": ("after the refit on accelerations", SOFT, "o"),
-    "control_recovered": ("control: the refit, no network", AMBER, "D"),
+    "splines_before_refit_recovered": ("splines, before a refit", TEAL, "^"),
+    "recovered": ("after the refit", SOFT, "o"),
+    "control_recovered": ("the refit, no network", BROWN, "D"),
 }
 FLOOR = 1e-18  # where a ratio of exactly 0 is drawn
 BAND = "#f1f4f7"
@@ -39,17 +39,16 @@ def recovery(runs: dict[str, list[dict]]) -> Figure:
         _rates(np.atleast_1d(upper.subplots(1, len(measures), sharey=True)), names, parts, measures)
         what = f"runs found / runs, 95 % intervals that count data sets; {_pooled(clean)}"
         upper.suptitle(f"How often the law is found ({what})", fontsize=11)
-    left, right = lower.subplots(1, 2, width_ratios=(1.5, 1))
+    left, *right = np.atleast_1d(lower.subplots(1, 2, width_ratios=(1.5, 1)) if noisy else lower.subplots())
     _ratios(left, clean)
-    _noise(right, [r for r in clean if r["dim"] == 2 and r["variant"] == "l1"], noisy, measures)
+    for axis in right:
+        _noise(axis, [r for r in clean if r["dim"] == 2 and r["variant"] == "l1"], noisy, measures)
     return figure
 
 
 def _pooled(rows) -> str:
     seeds, dims = (sorted({r[k] for r in rows}) for k in ("seed", "dim"))
-    commits = sorted({str(r["commit"])[:7] for r in rows if r.get("commit")})
-    made = f", at {' '.join(commits)}" if commits else ""
-    return f"{' and '.join(f'{d}-D' for d in dims)}, seeds {' '.join(map(str, seeds))}{made}"
+    return f"{' and '.join(f'{d}-D' for d in dims)}, seeds {' '.join(map(str, seeds))}"
 
 
 def _interval(axis, found: dict, at: float, colour, marker, vertical=False):
@@ -81,7 +80,7 @@ def _rates(axes: Sequence, names, parts, measures):
     place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "annotation_clip": False}
     for system in systems:
         middle = np.mean([k for k, name in enumerate(names) if name[0] == system])
-        axes[0].annotate(system, (-0.33, middle), weight="bold", **place)
+        axes[0].annotate(system, (-0.5, middle), weight="bold", **place)
     axes[len(axes) // 2].set_xlabel("share of networks, or of data sets where no trained network is needed")
 
 
@@ -89,6 +88,9 @@ def _ratios(axis, rows):
     """Error of the law / error of the network, one point a run."""
     parts = summary.groups(rows, ("system",)).items()
     found = {system: [summary.ratios(r) for r in part] for (system,), part in parts}
+    found = {
+        system: values for system, values in found.items() if any(v is not None for r in values for v in r.values())
+    }
     kinds = {summary.INTERPOLATION: ("interpolation", SOFT, "o", -0.2)}
     kinds["worst"] = ("worst extrapolation", ACCENT, "s", 0.2)
     largest, zeros = 1.0, 0
@@ -115,7 +117,7 @@ def _ratios(axis, rows):
         axis.axvspan(FLOOR / 5, FLOOR * 5, color=MUTED, alpha=0.18, lw=0, zorder=0)
     axis.set_yticks(range(len(found)), list(found))
     axis.tick_params(axis="y", length=0)
-    axis.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0.08, 0), frameon=True, edgecolor="none")
+    axis.legend(fontsize=8, loc="center right", bbox_to_anchor=(0.93, 0.5), frameon=True, edgecolor="none")
 
 
 def _level(row) -> tuple[bool, float]:
@@ -128,8 +130,6 @@ def _noise(axis, clean, noisy, measures):
     systems = list(dict.fromkeys(r["system"] for r in noisy))
     rows = [r for r in clean if r["system"] in systems] + noisy
     levels = sorted({_level(r) for r in rows})
-    if not noisy:
-        axis.text(0.5, 0.5, "not measured", ha="center", va="center", color=MUTED, transform=axis.transAxes)
     width = 0.8 / max(len(measures), 1)
     for k, (key, (_, colour, marker)) in enumerate(measures.items()):
         for at, level in enumerate(levels):
@@ -139,7 +139,7 @@ def _noise(axis, clean, noisy, measures):
             text = f"{found['successes']}/{found['n']}" if found["n"] else "–"
             axis.text(place, -0.03, text, fontsize=7.5, ha="center", va="top", color=colour)
     axis.set(ylim=(-0.14, 1.05), xlim=(-0.5, max(len(levels), 1) - 0.5), ylabel="share of runs")
-    axis.set(title=f"with noise: {', '.join(systems)}; 2-D, l1" if systems else "with noise")
+    axis.set(title=f"with noise: {', '.join(systems)}; 2-D, l1")
     axis.set(xlabel="noise on every acceleration of the dataset")
     axis.set_xticks(range(len(levels)), [f"{100 * x:g} %" + "\nadded" * added for added, x in levels])
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1])

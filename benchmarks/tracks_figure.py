@@ -54,7 +54,7 @@ def _grid(axis, system: str, rows: list[dict], grid: dict):
         axis.text(x, y - 0.1, f"{good}/{len(some)}", ha="center", va="center", fontsize=10, color=INK)
         error = [law["accelerations"]["median"] for r in some for w in WAYS if (law := _law(r, w))]
         if error:
-            axis.text(x, y + 0.25, _percent(np.median(error)), ha="center", va="center", fontsize=7, color=MUTED)
+            axis.text(x, y + 0.25, _percent(np.median(error)), ha="center", va="center", fontsize=7, color=INK)
     axis.set(xlim=(-0.5, len(noises) - 0.5), ylim=(len(spacings) - 0.5, -0.5), title=system)
     axis.set_xticks(range(len(noises)), [f"{100 * n:g} %" for n in noises], fontsize=8)
     axis.set_yticks(range(len(spacings)), spacings)
@@ -114,7 +114,7 @@ def _rates(axis, rows: list[dict], grid: dict, others: dict):
     axis.title.set_fontsize(9)
     columns = {"splines": 0.72, "messages": 0.86, "either": 0.98}
     for way, x in columns.items():
-        axis.text(x, -0.6, way, ha="center", fontsize=8, color=MUTED)
+        axis.text(x, -0.6, way, ha="center", fontsize=8, color=INK)
     for y, (name, label) in enumerate(names.items()):
         some = [r for r in rows if r["condition"] == name]
         axis.text(-0.08, y + 0.2, label, fontsize=8.5, color=INK)
