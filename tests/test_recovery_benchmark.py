@@ -369,4 +369,4 @@ def test_figure_of_rates():
     (ratios,) = (axis for axis in figure.axes if axis.get_xscale() == "log")
     points = np.concatenate([line.get_xdata() for line in ratios.get_lines()])
     assert (points == recovery_figure.FLOOR).sum() == 2  # exact zeros: interpolation and worst extrapolation
-    assert "not measured" in texts(recovery_figure.recovery({"newton": rows[:1]}))
+    assert not any("noise" in text for text in texts(recovery_figure.recovery({"newton": rows[:1]})))
