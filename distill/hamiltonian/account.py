@@ -103,7 +103,7 @@ def read_potential(searched: list[sp.Expr], forces, own, judge, distances) -> di
         sp.Add(*[f if group is None else group.whole(f) for group, f in zip(groups, functions, strict=True)])
         for functions in (each, slopes)
     )
-    force = ground.canonical(sharpened_in_sums(force, ground.beside(own.source.node_terms)))
+    force = ground.canonical(sharpened_in_sums(force, both["force"], both["messages"], ground))
     verdict = judge.verdict(replace(own.before, pair=force))
     whole = slope_of(force, *distances)
     return {

@@ -33,7 +33,7 @@ from distill.law.receivers import (
 )
 from distill.law.remains import residuals
 from distill.law.remains.scene import of_dataset, of_receivers
-from distill.law.sources import Source, sharpened, sharpened_for
+from distill.law.sources import Source, sharpened, sharpened_for, sharpened_in_sums
 from distill.messages.net_forces import Nodes, nodes_of
 from distill.messages.read_out import ReadOut
 from distill.physics import record
@@ -104,13 +104,17 @@ def finding(
     """
     chain, own, units = dataset.meta.system.neighbours_only, ground.beside(source.node_terms), ground.units
     inside, whole, read = own if units == ONE else own.within(units), None, None
+
+    def in_sums(expr: sp.Expr) -> sp.Expr:
+        return own.canonical(sharpened_in_sums(expr, source.estimate, messages, own))
+
     if source.groups:
         fronts = front if isinstance(front, Mapping) else {}
         whole, starts, by_group = read_by_group(source, fronts, own, inside, messages)
         refined = refined_by_group(source.groups, starts, by_group, inside, chain, families)
-        read = None if whole is None else whole.expr
+        read = None if whole is None else in_sums(whole.expr)
     elif isinstance(front, Front):
-        whole, read = front, own.canonical(sharpened(front.expr, source.estimate, messages, units))
+        whole, read = front, in_sums(sharpened(front.expr, source.estimate, messages, units))
         rows = [replace(row, expr=inside.canonical(units.pair(row.expr))) for row in front.rows]
         rows = list(front.rows) if units == ONE else rows
         rows += [Row(0, 0.0, "", expr) for expr in propose(inside.fit)] if families else []

@@ -117,7 +117,8 @@ class Ground:
         share = np.clip(USUAL_EDGES * len(nodes.first) / len(nodes.of_edge), LEAST_SHARE, 1.0)
         small, large, held_out = (int(np.ceil(share * count)) for count in (small, large, held_out))
         self.held = receivers(messages, nodes, out[:held_out])
-        self.many = receivers(messages, nodes, fitted[:large])
+        self.nodes, self.fitted = nodes, fitted[:large]
+        self.many = receivers(messages, nodes, self.fitted)
         self.node_terms, self.units = tuple(node_terms), units
         # a constant input tells nothing, and in a repair it would stand in for a constant
         self.properties = in_messages(messages)
