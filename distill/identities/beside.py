@@ -27,6 +27,7 @@ from distill.splines.blocks import (
     of_typical_size,
     polynomials,
 )
+from distill.splines.curves import Space
 from distill.splines.dependence import Product
 from distill.splines.displacement import INTERVALS, displacement
 from distill.splines.normal_equations import Table, typical
@@ -38,6 +39,8 @@ TURNS = 3  # of values and of where displaced forces come from
 STEPS = 12  # of the first fit with blocks, from that without
 DEGREE = 3  # of a field in the place
 MOMENTS = 8  # intervals of functions of the time
+NEARLY = 0.01  # relative error below which curves that are too coarse may be all that is wrong,
+FAR_BETTER = 0.5  # and what finer ones must bring it down to
 ALIKE = 1 - 1e-4  # of the held-out error of coefficients of all that those of each body's own must come down to
 WORTH = 3e-3  # share of the held-out squared error that a block has to be worth
 EQUALLY, AS_FORCES, AS_STRENGTHS, PER_SOURCE = Scaling(), Scaling(1, -1), Scaling(1, 0), Scaling(0, -1)
@@ -71,16 +74,30 @@ def node_blocks(data: Table) -> tuple[NodeBlock, ...]:
 
 
 def with_what_acts_beside(
-    data: Table, basis: Basis, tried: Sequence[Hypothesis], weight: np.ndarray, seed: int, met: int | None = None
+    data: Table,
+    basis: Basis,
+    tried: Sequence[Hypothesis],
+    weight: np.ndarray,
+    seed: int,
+    met: int | None = None,
+    finer: Space | None = None,
 ) -> tuple[Chosen, Basis]:
     """The choice among hypotheses of pair forces alone, or beside what else acts where that is clearly needed: with
     what is needed of it, with coefficients of every body's own. ``met``: most others that a body meets, where it is
-    more than in the ``data``.
+    more than in the ``data``. ``finer``: curves that are taken in place of those of ``basis`` where these are what the
+    pair forces lack: whatever acts beside them would make up for it.
     """
     pairs = compress(data, basis, weight)
     alone = choose(pairs, tried, seed)
-    if np.sqrt(data.dim * typical(alone.folds)) <= ENOUGH:
+    if enough(alone):
         return alone, basis
+    if finer is not None and enough(alone, NEARLY):
+        wider = replace(basis, curves=finer)
+        more = choose(compress(data, wider, weight), tried, seed)
+        if better(more.folds, alone.folds, FAR_BETTER):
+            alone, basis = more, wider
+            if enough(alone):
+                return alone, basis
     blocks = node_blocks(data)
     blocks, untried = with_room(blocks, basis, met or most_partners(data))
     alone.untried = untried
@@ -114,6 +131,11 @@ def with_what_acts_beside(
     basis = Basis(basis.curves, basis.pair, tuple(blocks[k] for k in needed))
     own = (OWN,) * len(needed)
     return replace(choose(compress(data, basis, weight), tried, seed, scalings=own), untried=untried), basis
+
+
+def enough(found: Chosen, error: float = ENOUGH) -> bool:
+    """Whether the choice foretells so well, by default, that nothing further is asked."""
+    return bool(np.sqrt(found.problem.pairs.dim * typical(found.folds)) <= error)
 
 
 def with_further(
@@ -174,7 +196,7 @@ def with_displaced(
     """The same beside forces that come from points displaced from the senders, as those of wakes, in proportion to the
     same values: where the choice leaves such, and foretells clearly more with them.
     """
-    for turn in range(TURNS):
+    for turn in range(0 if enough(found) else TURNS):
         strength, left = left_by(found, data)
         centre = displacement(data, strength, left, weight, seed)
         if centre is None:

@@ -139,7 +139,8 @@ def learn(
     some, met = drawn(len(data), CHOOSE, seed), most_partners(data)
     few, curves = data.of(some), space(x, COARSE, shape, unit)
     refuse_too_many(met, Basis(curves))
-    chosen, basis = with_what_acts_beside(few, Basis(curves), hypotheses(products), weight[some], seed, met)
+    finer = space(x, fine(Basis(curves), met), shape, unit)
+    chosen, basis = with_what_acts_beside(few, Basis(curves), hypotheses(products), weight[some], seed, met, finer)
     chosen, basis = with_displaced(few, chosen, basis, hypotheses(products), weight[some], seed, met)
     if basis.pair:  # what is left is less now
         chosen, basis = with_further(few, chosen, basis, weight[some], seed, met)
@@ -150,7 +151,7 @@ def learn(
         badly = badly * of_bodies(chosen)
         weight = weight * badly[data.who.receiver]
         shape = _envelope(basis.curves, chosen.values)
-        basis = replace(basis, curves=space(x, COARSE, shape, unit))
+        basis = replace(basis, curves=space(x, len(basis.curves.breaks) - 1, shape, unit))
         tried = [one for one, _, _ in chosen.fits.values()]
         chosen = choose(compress(few, basis, weight[some]), tried, seed, scalings=chosen.problem.scalings)
         errors |= chosen.errors
