@@ -84,14 +84,18 @@ def test_forces_of_pairs_are_equal_and_opposite_and_add_up(case):
 
 @pytest.mark.parametrize("case", ["newton", "paper"])
 def test_energies_of_pairs_are_told_from_a_distance_on(case):
-    """Two particles at the reference distance have none, and the force is minus the slope of what is told."""
+    """Two particles at the reference distance have none, nor those of the typical speed; the force is minus the slope
+    of what is told.
+    """
     model, edges = network(**CASES[case]), all_pairs(2)
     x = state(1, 2, 2)
     x[1, :2] = x[0, :2] + torch.tensor([0.6, 0.8], dtype=torch.float64) * 1.3
     assert model.told(x, edges, reference=1.3)["energy_pair"].abs().max() < 1e-12
-    still = x.clone()
-    still[:, 2:4] = 0
-    assert model.told(still, edges)["energy_self"].abs().max() == 0
+    usual = x.clone()
+    usual[:, 2:4] *= model.config.speed / usual[:, 2:4].norm(dim=1, keepdim=True)
+    assert model.told(usual, edges)["energy_self"].abs().max() < 1e-12 < model.told(x, edges)["energy_self"].abs().min()
+    usual[:, 2:4] = 0
+    assert model.told(usual, edges)["energy_self"].isfinite().all()
     if case == "newton":  # whose reference is a function of the direction alone, which a step along it keeps
         far, h, unit = x.clone(), 1e-6, torch.tensor([0.6, 0.8], dtype=torch.float64)
         energy = []

@@ -57,7 +57,7 @@ MESSAGE_FIELDS = {
     "acc_alone_i": (("edge", "dim"), "f", False),  # of a linear node: the network's for the receiver without messages
     # of networks of energies, whose message is the energy of an edge, half of that of its pair
     "energy_pair": (("edge",), "f", False),  # of the pair, less that at ``MessagesRecord.reference``
-    "energy_self_i": (("edge",), "f", False),  # of the receiver alone, less that at rest
+    "energy_self_i": (("edge",), "f", False),  # of the receiver alone, less that at the typical speed
     "active": (("component",), "i", True),  # 1 where pruning or relaxation kept the component
     "force": (("edge", "dim"), "f", False),  # true pair force on i, where the system is known
     # of windows (``distill.windows``), whose receiver has the pairs of several frames; ``frame`` is the middle one

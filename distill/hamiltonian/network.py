@@ -265,7 +265,8 @@ class HamiltonianNetwork(nn.Module):
         """As ``models.GNN.told``, with the shares F_ij/m_i and what acts without pairs; ``message`` is the mean of
         H_pair of both directions, half the energy of the pair. And ``energy_pair`` [edge], the energy of the pair less
         that at the distance ``reference`` (in the unit of the network), and ``energy_self`` [node], H_self less that
-        at rest: energies without the numbers that forces do not know.
+        at the typical speed, in the same direction: energies without the numbers that forces do not know. Rest would be
+        no such place: few states are near it, and what a network has wrong there would stand in all energies.
         """
         c = self.config
         force, alone, _, energy = self.derivatives(x, edges)
@@ -284,8 +285,10 @@ class HamiltonianNetwork(nn.Module):
         pair = energy - c.acc_scale * self.pair(z)
         out["energy_pair"] = (pair + pair[edges.reverse])[:, 0]
         z, _ = self._self(pos, mass * vel, properties)
-        rest, _ = self._self(pos, 0 * vel, properties)
-        out["energy_self"] = c.speed**2 * (self.own(z) - self.own(rest))[:, 0]
+        size, along = vel.norm(dim=1, keepdim=True), torch.eye(c.dim).to(vel)[:1]
+        typical = c.speed * torch.where(size > 0, vel / size.clamp(min=1e-30), along)
+        usual, _ = self._self(pos, mass * typical, properties)
+        out["energy_self"] = c.speed**2 * (self.own(z) - self.own(usual))[:, 0]
         return out
 
 

@@ -228,7 +228,7 @@ TARGETS = {
     "shared": "one radial function behind these components",
     "node": "acceleration as a function of the net force",
     "potential": "the energy of a pair, less that at one distance",
-    "kinetic": "the energy of a particle, less that at rest, as a function of its momentum p",
+    "kinetic": "the energy of a particle, less that at the typical speed, as a function of its momentum p",
     "pair": "the force along the line of centres up to a factor, read without accelerations",
     "alpha": "the response a = alpha S + beta v to the net force S (s its size, v the speed, sv = S.v), or of that what"
     " its name says",

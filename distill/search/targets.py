@@ -130,8 +130,8 @@ def searches(
     node: the network's a_i less the fitted uniform fields from R, the read-out's net force, v and properties, all axes
     in one (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
     potential, kinetic: of messages that are energies, that of a pair counted from one distance, and that of a particle
-    counted from rest, as a function of its momentum p and properties; both know a logarithm beside the usual operators.
-    The first is one for each of the ``groups``, as radial is.
+    counted from the typical speed, as a function of its momentum p and properties; both know a logarithm beside the
+    usual operators. The first is one for each of the ``groups``, as radial is.
     """
     edges = rows_drawn(messages, rows, seed)
     ends = of_edges(messages, edges)
