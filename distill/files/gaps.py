@@ -1,5 +1,7 @@
 """Particles that are not always there: what the arrays of a dataset may leave out, and where."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from distill.shell.errors import UserError
@@ -9,6 +11,7 @@ GAPPY = ("pos", "vel", "acc", "observed", "target")
 SLIP = 100.0  # times a particle's usual step, there and back in one frame: a slip
 TOLD = 3  # bad frames that are named
 MOST_BAD = 0.2  # of the frames: more are no slips
+NUMBERS_AT_ONCE = 1 << 21  # of positions that are looked through together: on the way there are several copies of them
 
 
 def check_gaps(arrays: dict, where: str) -> None:
@@ -47,7 +50,8 @@ def leave_out_bad_frames(arrays: dict, where: str) -> None:
     pos, acc = arrays["pos"], arrays.get("acc")
     if acc is None or pos.shape[2] < 2:
         return
-    found = {"numbers are missing": _missing(arrays), "the same place": _together(arrays), "a jump": _jumps(arrays)}
+    looks = {"numbers are missing": _missing, "the same place": _together, "a jump": _jumps}
+    found = {what: np.concatenate([look(block) for block in _blocks(arrays)]) for what, look in looks.items()}
     bad = np.zeros(pos.shape[:2], dtype=bool)
     told = []
     for what, particles in found.items():
@@ -66,6 +70,15 @@ def leave_out_bad_frames(arrays: dict, where: str) -> None:
             arrays[name] = np.where(bad.reshape(shape), np.nan, arrays[name])
     seen = arrays.get("seen", np.ones(pos.shape[:3], dtype=np.int8))
     arrays["seen"] = np.where(bad[..., None], 0, seen).astype(seen.dtype)
+
+
+def _blocks(arrays: dict) -> Iterator[dict]:
+    """The arrays that tell where particles are, of some trajectories at a time."""
+    whole = {name: arrays[name] for name in ("box",) if name in arrays}
+    of_each = {name: arrays[name] for name in ("pos", "vel", "acc", "seen") if name in arrays}
+    size = max(1, NUMBERS_AT_ONCE // arrays["pos"][0].size)
+    for start in range(0, len(arrays["pos"]), size):
+        yield whole | {name: values[start : start + size] for name, values in of_each.items()}
 
 
 def _missing(arrays: dict) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch import Tensor
 from distill.files.dataset import Dataset
 from distill.files.scales import ONE, Scales
 from distill.network.edges import EdgeSource, edges_of, graphs_of
-from distill.network.labels import Labels, finer_than, labels_of
+from distill.network.labels import Labels, finer_than, in_parts, labels_of
 
 FIRST_INPUTS = ("charge", "mass")  # the paper's order
 VALIDATION_GRAPHS = 10_000
@@ -80,12 +80,16 @@ def dataset_features(dataset: Dataset, graphs: np.ndarray, inputs: Inputs | None
     """Features [graph, particle, column] as float32, in the units of ``inputs``, of the graphs of these numbers,
     trajectory x frames + frame.
     """
-    trajectory, frame = np.divmod(graphs, dataset.pos.shape[1])
-    properties = {name: values[trajectory] for name, values in dataset.properties.items()}
-    pos, vel = (None if a is None else a[trajectory, frame] for a in (dataset.pos, dataset.arrays.get("vel")))
-    inputs = inputs or Inputs()
-    t = dataset.times[trajectory, frame] if inputs.clock else 0.0
-    return inputs.features(pos, vel, properties, inputs_of(dataset), t).astype(np.float32)
+    own, order, inputs = dataset.properties, inputs_of(dataset), inputs or Inputs()
+
+    def features(part: np.ndarray) -> np.ndarray:
+        trajectory, frame = np.divmod(part, dataset.pos.shape[1])
+        properties = {name: values[trajectory] for name, values in own.items()}
+        pos, vel = (None if a is None else a[trajectory, frame] for a in (dataset.pos, dataset.arrays.get("vel")))
+        t = dataset.times[trajectory, frame] if inputs.clock else 0.0
+        return inputs.features(pos, vel, properties, order, t)
+
+    return in_parts(graphs, dataset.n, features)
 
 
 @dataclass

@@ -6,6 +6,7 @@ it predicts every frame of a stretch once, and all the windows in it are combine
 acceleration is a window of one frame, and a stretch of one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ SHORTEST = 5  # frames of the shortest windows
 ALL_OF_THEM = 4  # of all windows, that many begin in the length of one
 AT_ONCE = 2048
 ALIKE = 1e-6  # weights of windows that differ by less are the same
+PARTICLES_AT_ONCE = 1 << 18  # of graphs whose tables are computed together
 
 
 @dataclass
@@ -188,12 +190,28 @@ def labels_of(dataset: Dataset, graphs: np.ndarray, device, unit: float = 1.0) -
     the numbers that stand in their place, ``Dataset.learnt``), or windows of whole trajectories.
     """
     if dataset.learnt is not None:
-        acc = dataset.learnt.reshape(-1, dataset.n, dataset.outputs)[graphs] / unit
-        there = np.isfinite(acc).all(-1)
-        tables = [np.nan_to_num(acc), None if there.all() else there]
-        acc, there = (None if a is None else torch.as_tensor(a.astype(np.float32)).to(device) for a in tables)
+        known = dataset.learnt.reshape(-1, dataset.n, dataset.outputs)
+        there = in_parts(graphs, dataset.n, lambda part: np.isfinite(known[part] / unit).all(-1))
+        acc = in_parts(graphs, dataset.n, lambda part: np.nan_to_num(known[part] / unit))
+        tables = [acc, None if there.all() else there]
+        acc, there = (None if a is None else torch.as_tensor(a).to(device) for a in tables)
         return Labels(acc, there=there)
     return _of_windows(dataset, graphs, device, unit)
+
+
+def in_parts(graphs: np.ndarray, n: int, table: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """``table(graphs)`` [graph, ...] as float32, made of a part of the graphs, of ``n`` particles each, at a time: what
+    is computed in 64 bits on the way takes several times the memory of what is kept.
+    """
+    size = max(1, PARTICLES_AT_ONCE // n)
+    first = table(graphs[:size]).astype(np.float32)
+    if len(graphs) <= size:
+        return first
+    out = np.empty((len(graphs), *first.shape[1:]), np.float32)
+    out[:size] = first
+    for k in range(size, len(graphs), size):
+        out[k : k + size] = table(graphs[k : k + size])
+    return out
 
 
 def finer_than(labels: Labels, dataset: Dataset, graphs: np.ndarray, device, unit: float = 1.0) -> list[Labels]:
