@@ -13,6 +13,7 @@ import halo_parts
 import own_data_parts
 import page_code
 import recovery_parts
+import scale_parts
 import table_parts
 from cells import PAIR_SYSTEMS, select
 from table_cells import VARIANTS, Cells, load, r2
@@ -419,6 +420,7 @@ PARTS = {
     "json": page_code.json_files,
     "tasks": tasks,
     **halo_parts.PARTS,
+    **scale_parts.PARTS,
 } | {
     f"speed-{section.replace(', ', '-').replace(' ', '-')}": lambda section=section: speed(section)
     for section in results("speed")["sections"]
