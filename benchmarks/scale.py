@@ -98,13 +98,13 @@ def parse(argv):
 
 def main(argv=None) -> int:
     args = parse(argv)
-    stage, start, children, rows = Stage(NAME, " ".join(args.cells)), time.time(), Children(), {}
+    stage, start, rows = Stage(NAME, " ".join(args.cells)), time.time(), {}
     for name, size in ((k, (QUICK if args.quick else CELLS)[k]) for k in dict.fromkeys(args.cells)):
         file = f"{name}_quick" if args.quick else name
         home = file_of(NAME, file).with_suffix("")
         if args.overwrite:
             shutil.rmtree(home, ignore_errors=True)
-        measure = functools.partial(measured, size, home, children, args.quick)
+        measure = functools.partial(measured, size, home, Children(), args.quick)
         row = {"cell": name} | kept(NAME, file, args.overwrite, measure)
         print(f"{name}: {row.get('error') or told(row)}", file=sys.stderr, flush=True)
         if not args.keep and "error" not in row:
@@ -133,7 +133,8 @@ def add(row: dict, args, start: float) -> None:
 
 def measured(size: Size, home: Path, children: Children, quick: bool) -> dict:
     """The row of a cell whose data lie in ``home``. The costs of a stage are kept there as soon as it has ended; one
-    that was cut off is measured again from its beginning. ``UserError`` if one fails.
+    that was cut off is measured again from its beginning. ``UserError`` if one fails, which is a result, too: with
+    ``--overwrite`` the cell is tried again.
     """
     cell, costs = size.cell(), home / COSTS
     done = load_json(costs, "move it away") if costs.is_file() else {}
