@@ -74,23 +74,22 @@ def integrate(
         rtol, atol = np.maximum(ACROSS_JUMPS * np.array([rtol, atol]), least).tolist()
     solver = _solver(system, n, dim, lane_count)
     size = 2 * n * dim + system.works + system.in_time
-    start, y = np.empty((trajectories, size)), None
+    start, y, acc = np.empty((trajectories, size)), None, None
     p = np.empty((trajectories, len(system.properties) * n))
-    acc = np.empty((trajectories, frames, n, dim))
     drift, steps = np.full(trajectories, np.inf), np.zeros(trajectories, dtype=np.int64)
     report = {"redone": 0, "dropped": 0, "reasons": {}}
 
     def attempt(todo, tighter, on_done=None):
         """Integrate the initial conditions ``start[todo]``, at first all; returns which of them were not accepted."""
-        nonlocal y
+        nonlocal y, acc
         r, a = np.maximum(tighter * np.array([rtol, atol]), least)
         budget = max_steps * (1 if tighter == 1 else MORE_STEPS)
         found, status, steps[todo] = solver(start[todo], p[todo], spacing, frames, r, a, budget, on_done)
-        if len(todo) == trajectories:
-            y = found
+        drift[todo], made = observe(system, n, dim, found, p[todo])
+        if len(todo) == trajectories:  # taken as they are: copies would need as much memory again
+            y, acc = found, made
         else:
-            y[todo] = found
-        drift[todo], acc[todo] = observe(system, n, dim, found, p[todo])
+            y[todo], acc[todo] = found, made
         drift[todo[status != lanes.DONE]] = np.inf
         rejected = ~(drift[todo] <= drift_bound)
         for code in status[rejected]:
