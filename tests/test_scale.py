@@ -15,6 +15,7 @@ from distill.files.scales import scales_of
 from distill.network import labels
 from distill.network.data import Inputs, dataset_features
 from distill.network.labels import labels_of
+from distill.windows import doubts
 
 
 def made(trajectories=40, frames=25, n=3, dim=2, gap=False) -> Dataset:
@@ -77,6 +78,19 @@ def test_looking_for_bad_frames_takes_little_beside_them(monkeypatch):
     arrays = made(trajectories=500, frames=50, n=4).arrays
     _, most = peak_of(lambda: gaps.leave_out_bad_frames(arrays, "data"))
     assert most < 0.75 * arrays["pos"].nbytes  # three bytes a particle, once and while they are joined
+
+
+def test_exchanges_are_found_in_parts_as_in_all_at_once(monkeypatch):
+    def found(at_once):
+        monkeypatch.setattr(doubts, "PLACES", at_once)
+        t = np.linspace(0, 1, 30)
+        start = np.random.default_rng(3).normal(size=(50, 1, 4, 2))
+        pos = start + np.sin(t)[:, None, None] * start[..., ::-1]
+        pos[17, 12:, [0, 2]] = pos[17, 12:, [2, 0]]
+        pos[49, 20:, [1, 3]] = pos[49, 20:, [3, 1]]
+        return doubts.exchanged(pos, t).tolist()
+
+    assert found(1 << 30) == found(300) == [[17, 12, 0, 2], [49, 20, 1, 3]]
 
 
 def peak_of(make) -> tuple[int, int]:

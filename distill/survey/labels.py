@@ -15,15 +15,15 @@ def against_tracks(dataset: Dataset) -> list[str]:
     if dataset.periodic or "pos" not in dataset.arrays:
         return []
     alone, out = positions_alone(dataset), []
-    places = dataset.observed if alone else dataset.pos
-    found = exchanged(places.astype(float), dataset.times, noise_in(dataset) if alone else 0.0)
+    places = (dataset.observed if alone else dataset.pos).astype(float, copy=False)
+    found = exchanged(places, dataset.times, noise_in(dataset) if alone else 0.0)
     if len(found):
         k, frame, i, j = found[0].tolist()
         more = f" and {len(found) - 1:,} times more" if len(found) > 1 else ""
         where = f"in frame {frame} of trajectory {k}{more}"
         out.append(f"particles {i} and {j} exchange their places {where} (identities swapped?)")
     if alone:
-        follow, error = inertia(places.astype(float))
+        follow, error = inertia(places)
         if follow < max(NO_INERTIA, SURE * error):
             out.append(f"steps do not follow those before (correlation {follow:.2f}: noise, or no inertia)")
     return out

@@ -129,9 +129,8 @@ def exchanged(observed: np.ndarray, t: np.ndarray, noise: float = 0.0) -> np.nda
     if not np.isfinite(off).any():
         return np.empty((0, 4), int)
     least = max(UNFORETOLD * np.nanmedian(off), 4 * BEYOND_NOISE * np.sqrt(observed.shape[3]) * noise)
-    step = np.linalg.norm(np.diff(observed, axis=1), axis=-1)
     with np.errstate(invalid="ignore"):
-        odd = (off > least) & (step[:, 2:-2] > JUMP * np.maximum(step[:, 1:-3], step[:, 3:-1]))
+        odd = np.concatenate([(off[p] > least) & _long(observed[p]) for p in parts])
     for k in np.flatnonzero(odd.any((1, 2))):
         ahead, behind, _ = (v[0] for v in _across(observed[k : k + 1], times[k : k + 1]))
         for f in np.flatnonzero(odd[k].any(1)):
@@ -144,6 +143,14 @@ def exchanged(observed: np.ndarray, t: np.ndarray, noise: float = 0.0) -> np.nda
                     if max(map(np.linalg.norm, missed)) < AS_GOOD * min(off[k, f, i], off[k, f, j]):
                         out.append((k, f + 3, int(i), int(j)))
     return np.array(out if 2 * len(out) >= OFTEN * strange else [], int).reshape(-1, 4)
+
+
+def _long(observed: np.ndarray) -> np.ndarray:
+    """Which of the steps that have two before and after them are ``JUMP`` times as long as those around them
+    [trajectory, step, particle].
+    """
+    step = np.linalg.norm(np.diff(observed, axis=1), axis=-1)
+    return step[:, 2:-2] > JUMP * np.maximum(step[:, 1:-3], step[:, 3:-1])
 
 
 def _across(x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
