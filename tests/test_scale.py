@@ -48,7 +48,7 @@ def test_features_and_labels_in_parts_are_those_of_all_at_once(monkeypatch, n, d
 
 
 def test_on_the_way_to_features_and_labels_there_is_little_beside_them(monkeypatch):
-    """Once they took eight times what is kept."""
+    """All at once they take nearly seven and six times what is kept."""
     monkeypatch.setattr(labels, "PARTICLES_AT_ONCE", 1000)
     data = made(trajectories=200, frames=100, n=4)
     graphs = np.arange(20_000)
