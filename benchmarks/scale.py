@@ -70,8 +70,8 @@ CELLS = {
     # as many steps in each, of 256 graphs; 100 frames, simulate.py's default
     "r2_10000": Size("r2", 4, 10_000, 100, 1.0),
     "r2_100000": Size("r2", 4, 100_000, 100, 0.1),
-    # about as many edges in each; the last has the frames that tell what grows with them
-    "lj_250": Size("lj", 250, 10, 50, 4.0, LIQUID),
+    # as many frames seen in each; the last has more of them, which tells what grows with them
+    "lj_250": Size("lj", 250, 10, 50, 1.0, LIQUID),
     "lj_1000": Size("lj", 1000, 10, 50, 1.0, LIQUID),
     "lj_1000_frames": Size("lj", 1000, 10, 200, 0.25, LIQUID),
 }
