@@ -1,0 +1,63 @@
+"""Every published table has a command that measures it again, and a stopped call goes on."""
+
+import json
+import subprocess
+
+import frozen
+import pytest
+
+from distill.shell import paths
+from distill.shell.errors import UserError
+
+ELSEWHERE = {"gpu", "pysr", "faults", "extending", "single_runs", "pipeline_paper"}  # told in frozen.ini or in the page
+
+
+def test_every_file_of_results_is_written_by_a_command():
+    there = {path.stem for path in (paths.ROOT / "results").glob("*.json")}
+    assert there - ELSEWHERE == there & {one.results for one in frozen.tables()}
+
+
+@pytest.mark.parametrize("one", frozen.tables(), ids=lambda one: one.name)
+def test_commands_are_understood(one):
+    script, *flags = one.command.split()
+    assert (paths.ROOT / script).is_file() and one.minutes > 0
+    seeds = [int(word) for word in flags if word.isdigit() and len(word) == 4]
+    assert all(seed > 3000 for seed in seeds)  # none that a development, or an earlier table, has seen
+
+
+def test_a_table_that_is_not_there_is_named():
+    with pytest.raises(UserError, match="no table 'bodys'"):
+        frozen.chosen(frozen.tables(), ["bodys"])
+
+
+def test_what_has_ended_is_not_run_again_and_a_failure_stops_nothing(tmp_path, monkeypatch, capsys):
+    root = tmp_path / "clone"
+    for words in (["init", "-q"], ["config", "user.email", "a@b.c"], ["config", "user.name", "a"]):
+        root.mkdir(exist_ok=True)
+        subprocess.run(["git", *words], cwd=root, check=True)
+    (root / "experiments").mkdir()
+    (root / "experiments" / "pages.py").write_text("print('pages')")
+    (root / "good.py").write_text("open('counted', 'a').write('x')")
+    (root / "bad.py").write_text("raise SystemExit(1)")
+    subprocess.run(["git", "add", "."], cwd=root, check=True)
+    subprocess.run(["git", "commit", "-qm", "a"], cwd=root, check=True)
+    file = tmp_path / "frozen.ini"
+    sections = (("good", "alone = no"), ("bad", "alone = yes"))
+    file.write_text("\n".join(f"[{k}]\ncommand = {k}.py\nresults = {k}\nminutes = 1\n{more}" for k, more in sections))
+    old = {name: root / "results" / f"{name}.json" for name in ("good", "bad")}
+    (root / "results").mkdir()
+    for path in old.values():
+        path.write_text("{}")
+    monkeypatch.setattr(frozen, "FILE", file)
+    monkeypatch.setattr(paths, "ROOT", root)
+    monkeypatch.setattr(paths, "OUTPUTS", root / "outputs")
+    assert frozen.main([]) == 1 and frozen.main(["--jobs", "2"]) == 1
+    assert (root / "counted").read_text() == "x"
+    (kept,) = (root / "outputs" / "frozen").rglob("*.json")
+    assert json.loads(kept.read_text())["command"] == "good.py"
+    assert all(path.is_file() for path in old.values())
+    assert frozen.main(["--afresh"]) == 1 and old["good"].is_file() and not old["bad"].is_file()
+    assert frozen.main(["--list"]) == 0 and "left: 1 tables" in capsys.readouterr().out
+    (root / "good.py").write_text("import sys")
+    with pytest.raises(UserError, match="not committed"):
+        frozen.main([])
