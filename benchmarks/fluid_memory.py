@@ -27,6 +27,7 @@ from distill.shell.stage import Stage, run_script
 from distill.shell.threads import set_threads
 
 RESULTS = paths.ROOT / "results" / "fluid_memory.json"
+SECTION = "argon newton"
 KEPT = {"before": 1024, "after": KERNELS}  # kernels; the first is oneDNN's own number
 STATUS = Path("/proc/self/status")
 
@@ -51,9 +52,9 @@ def main(argv=None) -> int:
     made = distill.simulate("lj", seed=args.seed, quick=args.quick)
     rows = {variant: compared(str(made.path), variant, args) for variant in args.variants}
     if not args.quick:
-        sections.save(
-            RESULTS, "fluid_memory", "argon newton", sections.about("fluid_memory", args, start) | {"rows": rows}
-        )
+        former = sections.read(RESULTS).get(SECTION, {}).get("rows", {})  # of variants that were not asked for now
+        about = sections.about("fluid_memory", args, start)
+        sections.save(RESULTS, "fluid_memory", SECTION, about | {"rows": former | rows})
     print(
         stage.done(RESULTS, **{f"{k}_{w}_mb": row[w]["peak_mb"] for k, row in rows.items() for w in KEPT}), flush=True
     )
@@ -105,6 +106,7 @@ def training(kept: int, dataset: str, variant: str, args) -> dict:
     weights = b"".join(p.detach().numpy().tobytes() for p in trainer.model.parameters())
     return {
         "kernels": kept,
+        "epochs": args.epochs,
         "frames": len(trainer.x),
         "edges_a_frame": trainer.data.edges_a_frame,
         "steps": trainer.total,
