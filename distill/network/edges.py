@@ -20,8 +20,8 @@ from distill.shell.paths import relative
 
 # of frames evaluated together, measured with the paper's network: fewer pay for calls, more for memory beyond the cache
 EDGES_AT_ONCE = {"cpu": 4096, "cuda": 100_000}
-# of neighbour lists kept: about 200 frames of 258 atoms with 57 neighbours each. Of thousands of frames, drawn at random,
-# twice as much would serve one step in forty more, and be resident all the time.
+# of neighbour lists kept: about 200 frames of 258 atoms with 60 neighbours each. Of thousands of frames, drawn at
+# random, twice as many would serve one step in forty more, and be resident all the time
 CACHE_BYTES = 128 << 20
 SAMPLE_FRAMES = 16  # for the mean distance and the mean number of edges
 
