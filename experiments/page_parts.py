@@ -9,6 +9,7 @@ import body_parts
 import energy_parts
 import evidence_parts
 import fault_parts
+import fluid_parts
 import halo_parts
 import own_data_parts
 import page_code
@@ -403,6 +404,7 @@ PARTS = {
     "bodies-network": evidence_parts.of("bodies_network", body_parts.network, "Not measured yet."),
     "dusty-plasma": evidence_parts.of("dusty_plasma", body_parts.dusty, "Not measured yet."),
     "energies": evidence_parts.of("hamiltonian", energy_parts.energies, "Not measured yet."),
+    "fluid-memory": evidence_parts.of("fluid_memory", fluid_parts.memory, "Not measured yet."),
     "faults": evidence_parts.of("faults", fault_parts.faults),
     "residual-test": evidence_parts.of("residual_test", evidence_parts.residual_test),
     "near-misses": near_misses,

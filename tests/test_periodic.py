@@ -9,10 +9,12 @@ from planted import CUTOFF, SIDE, write_argon
 
 from distill.files.dataset import Dataset, load_dataset
 from distill.network.data import dataset_features
-from distill.network.edges import CutoffEdges, FrameEdges, cutoff_of, graphs_of
+from distill.network.edges import EDGES_AT_ONCE, CutoffEdges, FrameEdges, cutoff_of, graphs_of
+from distill.network.learning import training
 from distill.network.learning.fit import fit
 from distill.network.learning.training import Trainer
 from distill.network.recipes import RECIPES
+from distill.network.variants import kl_divergence, message_importance
 from distill.physics.neighbours import radius_graph
 from distill.pipeline.train import resolve
 from distill.shell.errors import UserError
@@ -189,6 +191,20 @@ def test_the_paper_recipe_takes_some_receivers_a_step_and_starts_without_message
     assert not message.any() and trainer.model.config.r_power == -3
     options = options_of(argon, "l1", "paper", antisymmetric=True)
     assert options["receivers"] == 0  # their messages need those of the other direction
+
+
+def test_sampled_messages_are_ranked_frame_by_frame_to_the_same_bits(argon, tmp_path, monkeypatch):
+    options = options_of(argon, "kl") | dict(hidden=8, message_dim=4)
+    trainer = Trainer(argon, "kl", options, 1, "cpu", "float32", tmp_path / "k", {}, True)
+    monkeypatch.setitem(EDGES_AT_ONCE, "cpu", 1)  # a frame at a time, as fluids of more atoms are
+    rows = []
+    monkeypatch.setattr(training, "kl_divergence", lambda m, v: rows.append(len(m)) or kl_divergence(m, v))
+    found = trainer.importance()
+    x, edges = trainer.x_val, trainer.data.edges_val
+    with torch.no_grad():
+        parts = [trainer.model.messages(x[k], edges([k])) for k in range(len(x))]
+    assert rows == [len(m) for m, _ in parts] and len(rows) > 1
+    assert torch.equal(found, message_importance(*(torch.cat(whole) for whole in zip(*parts, strict=True))))
 
 
 def test_a_seed_repeats_and_a_resumed_run_ends_with_the_same_bits(argon, tmp_path):
