@@ -188,13 +188,13 @@ def table(rows: list[dict]) -> str:
                 UNKNOWN[system],
                 f"{sum(bool(r.get('values_right')) for r in some)}/{len(some)}",
                 f"{100 * max(off):.2g} %" if off else "-",
-                f"{min(r.get('correlation', 0) for r in some):.5f}",
+                str(sum("error" in r for r in some)),
                 inside,
                 f"{sum(bool(r.get('recovered')) for r in some)}/{len(some)}",
                 f"{max(cpu):.0f}" if cpu else "-",
             ]
         )
-    head = "system|data|unknown|values right|largest error|least correlation|intervals that hold the truth|law|CPU-s"
+    head = "system|data|unknown|values right|largest error|refused|intervals that hold the truth|law|CPU-s"
     return markdown(head.split("|"), lines)
 
 

@@ -21,6 +21,7 @@ from itertools import product
 import cell_files
 import numpy as np
 from dusty_data import GRAINS, Plasma, film, grains, save_exact, start
+from scipy.optimize import minimize_scalar
 from tracks import cpu_timed
 
 import distill
@@ -157,9 +158,15 @@ def screening(r: np.ndarray, f: np.ndarray) -> float | None:
     """The length of the screened force that is closest to ``f`` in relative squares, whatever its strength."""
     if not (np.isfinite(f).all() and (f != 0).all()):
         return None
-    lengths = np.geomspace(0.2, 5, 2000)
-    ratio = f / np.array([Plasma(screening=length).yukawa(r) for length in lengths])
-    return float(lengths[np.argmin(ratio.std(1) / np.abs(ratio.mean(1)))])
+
+    def spread(log_length: float) -> float:
+        ratio = f / Plasma(screening=float(np.exp(log_length))).yukawa(r)
+        return float(ratio.std() / np.abs(ratio.mean()))
+
+    grid = np.linspace(np.log(0.2), np.log(5), 200)
+    best = int(np.clip(np.argmin([spread(x) for x in grid]), 1, len(grid) - 2))
+    found = minimize_scalar(spread, bounds=grid[[best - 1, best + 1]], method="bounded", options={"xatol": 1e-9})
+    return float(np.exp(found.x))
 
 
 def alone(found, plasma: Plasma, own: dict, mass, charge) -> dict:
@@ -202,17 +209,22 @@ def table(rows: list[dict]) -> str:
     def percent(row, key):
         return f"{100 * row[key]:.2g} %" if row.get(key) is not None else "-"
 
+    def inside(row, which):
+        keys = [key for k in ("mass", "charge") if (key := f"{k}_inside{which}") in row]
+        return f"{sum(row[key] for key in keys)}/{row.get('grains', 0) * len(keys)}"
+
     lines = []
     for row in rows:
         r2 = f"{row['force_r2']:.4f}" if row.get("force_r2") is not None else "-"
-        inside = sum(row.get(f"{k}_inside", 0) for k in ("mass", "charge"))
-        of = row.get("grains", 0) * sum(f"{k}_inside" in row for k in ("mass", "charge"))
+        taken = row.get("law_taken", False)
         keys = ("mass_off_by_splines", "mass_off", "charge_off", "screening_off", "trap_off", "drag_off")
-        told = [percent(row, k) for k in keys]
+        told = [percent(row, k) if taken or k not in ("mass_off", "charge_off") else "not taken" for k in keys]
+        held = [inside(row, "_by_splines"), inside(row, "") if taken else "not taken"]
         cpu = f"{sum(row['cpu_seconds'].values()):.0f}" if "cpu_seconds" in row else "-"
-        lines.append([row["data"], str(row["seed"]), r2, *told, f"{inside}/{of}", cpu])
-    head = "data|seed|R² of the pair force|masses by splines|masses|charges|screening length|trap|friction"
-    head += "|intervals hold the truth|CPU-s"
+        trusted = "yes" if row.get("trusted") else "no"
+        lines.append([row["data"], str(row["seed"]), r2, *told, *held, trusted, cpu])
+    head = "data|seed|R² of the pair force|masses by splines|masses, with the law|charges, with the law"
+    head += "|screening length|trap|friction|intervals that hold the truth, splines|with the law|law trusted|CPU-s"
     return markdown(head.split("|"), lines)
 
 

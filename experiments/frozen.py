@@ -1,10 +1,11 @@
 """Measure every published table once more, with the code of one commit: the commands of frozen.ini in their order.
 
-Each runs in this checkout, on one thread unless it says otherwise, and writes its own file in results/. What has ended
-with this code is not run again, so that a stopped call goes on where it was, also after what it measured was committed
-(results/, docs/ and README.md are not code); of those that keep their cells (outputs/) nothing that is finished is done
-twice. The pages are filled at the end. What measures times runs alone: with --jobs others run side by side. A command
-that fails is reported, and does not stop the others.
+Each runs in this checkout, on one thread unless it says otherwise, and writes into its file in results/. What it makes
+on the way (datasets, weights, cells) lies in a folder of this code's own, so that nothing is taken for measured that
+other code has measured; what has ended is not run again, and a stopped call goes on where it was, also after what it
+measured was committed (results/, docs/ and README.md are not code). Rows of other seeds stay in results/ beside the new
+ones, with their commits. What measures times runs first and alone; with --jobs the others run side by side. The pages
+are filled at the end. A command that fails is reported and stops no other, and so are cells that hold an error.
 
 reads   frozen.ini
 writes  results/*.json  docs/  outputs/frozen/<commit>/<table>.json  and .log
@@ -39,8 +40,8 @@ PAGES = "experiments/pages.py"
 
 @dataclass(frozen=True)
 class Table:
-    """``results``: name of the file in results/, to which it ``adds`` rows, or of which it replaces a part; ``minutes``
-    of CPU that it took last; ``alone``: with no other beside it, because it measures times.
+    """``results``: name of the file in results/; ``minutes`` of CPU that it took last; ``alone``: with no other beside
+    it, because it measures times.
     """
 
     name: str
@@ -48,7 +49,6 @@ class Table:
     results: str
     minutes: float
     alone: bool
-    adds: bool
 
     def kept(self, folder: Path, end: str) -> Path:
         return folder / f"{self.name.replace(',', '').replace(' ', '_')}.{end}"
@@ -65,7 +65,6 @@ def tables() -> list[Table]:
             results=one["results"],
             minutes=float(one["minutes"]),
             alone=one.getboolean("alone", fallback=False),
-            adds=one.getboolean("adds", fallback=True),
         )
         for one in found
     ]
@@ -79,9 +78,8 @@ def parse(argv):
     parser.add_argument("--jobs", type=positive_int, default=1, help="commands at a time, one core each")
     parser.add_argument("--list", action="store_true", help="say what would run and how long it took last; run nothing")
     parser.add_argument(
-        "--afresh", action="store_true", help="first take out of results/ what other code has measured of these tables"
+        "--allow-dirty", action="store_true", help="run with changes that are not committed; nothing is kept"
     )
-    parser.add_argument("--allow-dirty", action="store_true", help="run with changes that are not committed")
     return parser.parse_args(argv)
 
 
@@ -95,23 +93,42 @@ def chosen(every: list[Table], names: list[str] | None) -> list[Table]:
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def measured(one: Table, folder: Path) -> dict:
-    """What a former call kept of it, or of a run now."""
+def measured(one: Table, folder: Path, keep: bool = True) -> dict:
+    """What a former call kept of it, or of a run now; ``keep``: for later calls, if it ends well."""
     file = one.kept(folder, "json")
     if file.is_file():
         return load_json(file, "move it away")
     start, log = time.time(), one.kept(folder, "log")
     print(f"{one.name}: {one.command}", flush=True)
+    words = [sys.executable, *shlex.split(one.command)]
+    places = {f"DISTILL_{name.upper()}": str(folder / name) for name in ("datasets", "model_weights", "outputs")}
+    how = {"cwd": paths.ROOT, "stdin": subprocess.DEVNULL, "env": {**os.environ, **ONE_THREAD, **places}}
     with open(log, "w", encoding="utf-8") as told:
-        words = [sys.executable, *shlex.split(one.command)]
-        code = subprocess.run(
-            words, cwd=paths.ROOT, stdout=told, stderr=told, stdin=subprocess.DEVNULL, env={**os.environ, **ONE_THREAD}
-        ).returncode
+        code = subprocess.run(words, stdout=told, stderr=told, **how).returncode
     found = {"command": one.command, "code": code, "seconds": time.time() - start, "hardware": hardware()}
-    if code == 0:
+    found["errors"] = errors_in(one, git("rev-parse", "HEAD"))
+    if code == 0 and keep:
         save_json(file, found)
-    print(f"{one.name}: {'done' if code == 0 else f'FAILED, see {relative(log)}'}", flush=True)
+    ended = "done" if code == 0 else f"FAILED, see {relative(log)}"
+    more = f", {found['errors']} cells ended with an error" if found["errors"] else ""
+    print(f"{one.name}: {ended}{more}", flush=True)
     return found
+
+
+def errors_in(one: Table, commit: str) -> int:
+    """Rows of its results that this commit has measured and that hold an error."""
+    path = paths.ROOT / "results" / f"{one.results}.json"
+
+    def count(part) -> int:
+        if isinstance(part, list):
+            return sum(map(count, part))
+        if not isinstance(part, dict):
+            return 0
+        about = part.get("git")
+        own = isinstance(about, dict) and about.get("commit") == commit and isinstance(part.get("error"), str)
+        return own + sum(map(count, part.values()))
+
+    return count(load_json(path, "move it away")) if path.is_file() else 0
 
 
 def git(*words: str) -> str:
@@ -132,19 +149,16 @@ def main(argv=None) -> int:
         print(markdown(["table", "command", "CPU minutes", commit], rows))
         print(f"\nleft: {len(left)} tables, about {total / 60:.1f} CPU hours")
         return 0
-    if git("status", "--porcelain", "-uno", "--", ".", *NOT_CODE) and not args.allow_dirty:
+    clean = not git("status", "--porcelain", "-uno", "--", ".", *NOT_CODE)
+    if not (clean or args.allow_dirty):
         raise UserError("the checkout has changes that are not committed", "commit them, or --allow-dirty")
     folder.mkdir(parents=True, exist_ok=True)
-    if args.afresh:
-        of_this = {one.results for one in tables() if one.kept(folder, "json").is_file()}
-        for name in {one.results for one in left if one.adds} - of_this:
-            (paths.ROOT / "results" / f"{name}.json").unlink(missing_ok=True)
     print(f"{len(left)} of {len(asked)} tables, about {total / 60:.1f} CPU hours, {args.jobs} at a time", flush=True)
-    found = {one.name: measured(one, folder) for one in asked if one.alone}
+    found = {one.name: measured(one, folder, clean) for one in asked if one.alone}
     with ThreadPoolExecutor(args.jobs) as pool:
         others = [one for one in asked if not one.alone]
         found |= dict(
-            zip((one.name for one in others), pool.map(lambda one: measured(one, folder), others), strict=True)
+            zip((one.name for one in others), pool.map(lambda one: measured(one, folder, clean), others), strict=True)
         )
     subprocess.run([sys.executable, PAGES], cwd=paths.ROOT, check=False)
     failed = [name for name, one in found.items() if one["code"]]

@@ -45,8 +45,9 @@ def _rounding(power) -> tuple:
 
 
 def logarithms(expr, objective) -> list[sp.Expr]:
-    """``expr`` with logarithms in place of powers whose fitted exponents e are near zero, b^e = 1 + e log(b) + ..., and
-    with those of b and a number: such a power stands in for them, e for the number (log(b + s) = log(b) + s/b - ...).
+    """``expr`` with logarithms in place of powers whose fitted exponents e are near zero, b^e = 1 + e log(b) + ...:
+    once log(b), and once log(b + s), whose fit begins at s = e times the median of |b|. The second order of e stands in
+    for such an s, and that change is too small to be found by ``repair``.
     """
     powers = [p for p in expr.atoms(sp.Pow) if p.exp.is_Float and abs(p.exp) < NEARLY_LOG]
     out = []

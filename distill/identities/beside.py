@@ -84,19 +84,19 @@ def with_what_acts_beside(
 ) -> tuple[Chosen, Basis]:
     """The choice among hypotheses of pair forces alone, or beside what else acts where that is clearly needed: with
     what is needed of it, with coefficients of every body's own. ``met``: most others that a body meets, where it is
-    more than in the ``data``. ``finer``: curves that are taken in place of those of ``basis`` where these are what the
-    pair forces lack: whatever acts beside them would make up for it.
+    more than in the ``data``. ``finer``: curves that are tried first where pair forces miss less than ``NEARLY``, and
+    kept if they bring that down by ``FAR_BETTER``: what acts beside pairs would make up for curves that are too coarse.
     """
     pairs = compress(data, basis, weight)
     alone = choose(pairs, tried, seed)
-    if enough(alone):
+    if foretells(alone, ENOUGH):
         return alone, basis
-    if finer is not None and enough(alone, NEARLY):
+    if finer is not None and foretells(alone, NEARLY):
         wider = replace(basis, curves=finer)
         more = choose(compress(data, wider, weight), tried, seed)
         if better(more.folds, alone.folds, FAR_BETTER):
             alone, basis = more, wider
-            if enough(alone):
+            if foretells(alone, ENOUGH):
                 return alone, basis
     blocks = node_blocks(data)
     blocks, untried = with_room(blocks, basis, met or most_partners(data))
@@ -133,8 +133,8 @@ def with_what_acts_beside(
     return replace(choose(compress(data, basis, weight), tried, seed, scalings=own), untried=untried), basis
 
 
-def enough(found: Chosen, error: float = ENOUGH) -> bool:
-    """Whether the choice foretells so well, by default, that nothing further is asked."""
+def foretells(found: Chosen, error: float) -> bool:
+    """Whether the relative error of what is left out is at most ``error``."""
     return bool(np.sqrt(found.problem.pairs.dim * typical(found.folds)) <= error)
 
 
@@ -196,7 +196,9 @@ def with_displaced(
     """The same beside forces that come from points displaced from the senders, as those of wakes, in proportion to the
     same values: where the choice leaves such, and foretells clearly more with them.
     """
-    for turn in range(0 if enough(found) else TURNS):
+    if foretells(found, ENOUGH):
+        return found, basis
+    for turn in range(TURNS):
         strength, left = left_by(found, data)
         centre = displacement(data, strength, left, weight, seed)
         if centre is None:

@@ -125,11 +125,9 @@ def held_out(problem: Problem, start: Values, steps: int = 12) -> np.ndarray:
     return np.array(out)
 
 
-def error_of(problem: Problem, v: Values, fold: int, data: Pairs | None = None) -> float:
-    """Mean weighted squared error of the values ``v`` of a problem on a fold, of its own data or of others of the same
-    basis, whose bodies are among its own.
-    """
-    total, data = 0.0, data or problem.pairs
+def error_of(problem: Problem, v: Values, fold: int) -> float:
+    """Mean weighted squared error of the values ``v`` of a problem on a fold."""
+    total, data = 0.0, problem.pairs
     for one in data.receivers:
         c = problem.coefficients_of(v, one)
         total += one.square[fold] - 2 * c @ one.moment[fold] + c @ one.gram[fold] @ c

@@ -342,8 +342,8 @@ def some_receivers(messages: dict, count: int, seed: int) -> Receivers:
 def compose(main: Finding, rivals: Sequence[Finding], judge: Judge, further: Sequence[trust.Other] = ()) -> dict:
     """JSON-ready account of the law ``main.law`` and of what else was found in the same data.
 
-    ``from_messages`` is the row chosen before any acceleration of the data was seen; ``rivals``: by name.
-    ``further``: other laws that it is compared with where the data judge it.
+    ``from_messages`` is the row chosen, and its constants fitted, before any acceleration of the data was seen;
+    ``rivals``: by name. ``further``: other laws that it is compared with where the data judge it.
     """
     law, refined, system = main.law, main.refined, judge.system
     content = {

@@ -80,35 +80,32 @@ def sharpened(expr: sp.Expr, force: np.ndarray, messages: dict, units: Units = O
     features = units.columns(features)
     weights = 1 / (0.3 * typical_size(f) + np.abs(f))
     expr = with_scales(units.pair(expr))
-    for _ in range(SHARPENED):
-        left = np.abs(Objective(features, f, weights).residual(expr))
-        if not np.isfinite(left).all():
-            break
-        scale = max(float(np.median(left)), LEAST)
-        expr, _ = Objective(features, f, weights, loss="soft_l1", f_scale=scale, metric="relative").fit(expr)
+    expr = robustly(expr, Objective(features, f, weights, loss="soft_l1", metric="relative"))
     return units.pair_of_data(expr)
 
 
 def sharpened_in_sums(expr: sp.Expr, force: np.ndarray, messages: dict, ground: Ground) -> sp.Expr:
-    """``expr`` with its constants fitted to the sums of the estimate ``force`` [edge, dim] over the senders of each
-    receiver that laws are fitted to on the ``ground``; as accelerations, relative to their size.
+    """``expr`` with its constants fitted to the sums of the estimate ``force`` [edge, dim] over the senders of a
+    receiver, of the receivers ``ground.fitted``; as accelerations, relative to their size.
 
-    What is trained, or fitted, sees net forces only: what it has wrong in single pairs and makes up for in others is
-    gone in the sums. On development runs constants were nearer by a factor of 2 to 70 than those of single edges, from
-    which a fit begins. The loss is that of ``sharpened``. No acceleration of the data is looked at.
+    What is trained, or fitted, sees net forces only: what it has wrong in single pairs and makes up for in others
+    cancels in the sums. The loss is that of ``sharpened``. No acceleration is looked at that the estimate has not
+    looked at before.
     """
     nodes, units = ground.nodes, ground.units
     net = nodes.sum(force)[nodes.of_edge] / messages["mass_i"].astype(float)[:, None]
     data = receivers(messages | {"acc_i": net}, nodes, ground.fitted)
-    data = replace(
-        data if units == ONE else in_units(data, units), noise=None
-    )  # that of the data is not the estimate's
-    objective = acceleration_objective(data)
-    expr = units.pair(expr)
+    data = replace(data, noise=None)  # that of the data is not the estimate's
+    data = data if units == ONE else in_units(data, units)
+    return units.pair_of_data(robustly(units.pair(expr), acceleration_objective(data)))
+
+
+def robustly(expr: sp.Expr, objective: Objective) -> sp.Expr:
+    """``expr`` with the constants of the least soft l1 loss, which is linear beyond the median residual."""
     for _ in range(SHARPENED):
         left = np.abs(objective.residual(expr))
         if not np.isfinite(left).all():
             break
         objective.f_scale = max(float(np.median(left)), LEAST)
         expr, _ = objective.fit(expr)
-    return units.pair_of_data(expr)
+    return expr

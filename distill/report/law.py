@@ -89,7 +89,8 @@ def before_and_after(law) -> str:
     about = ""
     if not law.node.response:
         about = (
-            f" The first is the formula ringed in the search below, its constants fitted to the {name} of all pairs."
+            f" The first is the formula ringed in the search below, its constants fitted to the {name} of all pairs and"
+            " then to their sums over the senders of each receiver."
         )
     if verdict := law.from_messages.verdict:
         inside, far = (percent(getattr(verdict, f"relative_error_{k}")) for k in ("in_range", "extrapolated"))
@@ -118,7 +119,12 @@ def hamiltonian(law) -> str:
     rows = []
     if h.energy:
         force = code(to_text(parse(h.energy.force, law.pair.variables), 4))
-        rows.append(["Energy of a pair, of the network", f"{code(h.energy.text)}<br>its force, sharpened: {force}"])
+        rows.append(
+            [
+                "Energy of a pair, of the network",
+                f"{code(h.energy.text)}<br>its force, constants fitted to sums over senders: {force}",
+            ]
+        )
         rows.append(["That force against the true one", judged(h.energy.verdict)])
     if h.kinetic:
         off = f"; within {percent(h.kinetic.off)} of p²/(2 m)" if h.kinetic.off is not None else ""

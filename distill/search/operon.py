@@ -56,8 +56,8 @@ def find(X, y, names, options: SearchOptions) -> tuple[list[sp.Expr], dict]:
     # who leaves operators out wants formulas without them
     allowed = "exp" in options.operators or set(USUAL) <= set(options.operators)
     known = _rows([e for e in propose(small) if allowed or not e.has(sp.exp)], fit)
-    logs = "log" in options.operators
-    front = pareto(known + _logarithms(known, fit, small, logs))
+    log_allowed = "log" in options.operators
+    front = pareto(known + _logarithms(known, fit, small, log_allowed))
     if front:
         lowest.append(min(costs(front, loss, price)))
     bar = stage.progress(total=options.restarts, desc="search", unit="restart") if options.progress else None
@@ -66,7 +66,7 @@ def find(X, y, names, options: SearchOptions) -> tuple[list[sp.Expr], dict]:
         left = None if options.time_limit is None else options.time_limit - (time.perf_counter() - started)
         trees, n = _evolve(X[sample], y[sample] / scale, names, options, k, left)
         evaluations += n
-        own = _improve(trees, fit, small, options.max_complexity, logs)
+        own = _improve(trees, fit, small, options.max_complexity, log_allowed)
         forms.append({parametrise(canonical(r.expr, unit))[0] for r in own})
         front = pareto(front + own)
         lowest.append(min(costs(own, loss, price), default=np.inf))
@@ -237,12 +237,12 @@ def _rows(exprs, fit) -> list[Row]:
     return out
 
 
-def _logarithms(front, fit, small, allowed) -> list[Row]:
-    """Rows with them in place of powers that stand in for them."""
-    return _rows([e for r in front for e in logarithms(r.expr, small)], fit) if allowed else []
+def _logarithms(rows, fit, small, allowed) -> list[Row]:
+    """``rows`` with powers that stand in for logarithms replaced by these, where formulas may have them."""
+    return _rows([e for r in rows for e in logarithms(r.expr, small)], fit) if allowed else []
 
 
-def _improve(exprs, fit, small, max_complexity, logs=False):
+def _improve(exprs, fit, small, max_complexity, log_allowed=False):
     """Polish every formula, repair the best, prune the last: front rows."""
 
     def row(expr):
@@ -252,7 +252,7 @@ def _improve(exprs, fit, small, max_complexity, logs=False):
     for r in front:  # a switch shows in the simplest row as well as in the best
         switched, score = switch(r.expr, small)
         front = front + (row(switched) if score < r.loss else [])
-    front = front + _logarithms(front, fit, small, logs)
+    front = front + _logarithms(front, fit, small, log_allowed)
     for r in sorted(front, key=lambda r: r.loss)[:REPAIRED]:
         front = front + row(repair(r.expr, small)[0])
     front = pareto(front)

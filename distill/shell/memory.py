@@ -2,8 +2,8 @@
 
 import os
 
-# Steps of equal graphs use the same products again. The most of any network here, "pm", need room for more than 40: in
-# less every one of them would be compiled again at every step.
+# Steps of equal graphs use the same products again. The network that needs most, "pm", needs room for more than 40: in
+# less every product would be compiled again at every step.
 KERNELS = 48
 # of oneDNN, and of the layer between it and torch, which keeps more beside; both have 1024 unless told otherwise
 CAPACITIES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"

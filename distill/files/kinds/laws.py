@@ -50,7 +50,7 @@ class ReadEnergy(Part):
     text: str  # of a pair, or of a particle by its momentum p
     latex: str  # the same
     complexity: int  # nodes
-    force: str | None = None  # minus its derivative by r, its constants fitted to the slopes of the network's energies
+    force: str | None = None  # minus its derivative by r, constants fitted to the network's F_ij and their sums
     from_force: str | None = None  # the potential that this force has; null: no formula
     verdict: Verdict | None = None  # on this force; null where the truth is not known
     factor: float | None = None  # of p^2/(2 m): median of the ratio over the receivers searched
