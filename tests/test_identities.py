@@ -24,6 +24,7 @@ from distill.identities.tell import says, told_beside
 from distill.identities.weights import predicted, weights
 from distill.identities.window import window_length
 from distill.messages.net_forces import nodes_of
+from distill.pipeline.learn_properties import known_values
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.splines import blocks
@@ -541,3 +542,23 @@ def test_curves_that_are_too_coarse_do_not_make_fields_and_wakes(folder):
     found = learn(load_dataset("orbits"), "mass", {0: 1.0})
     assert found.basis.node == () and found.basis.pair == () and found.role == SOURCE
     assert found.told["mass"].values[1:] == pytest.approx(mass[1:], rel=1e-3)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_accelerations_that_nothing_tells_are_said(folder, noise):
+    rng = np.random.default_rng(938)
+    data = world(folder / "w.npz", np.exp(rng.normal(size=BODIES)), np.ones(BODIES), noise=noise)
+    told = says(learn(data, "mass", quick=True), "mass")
+    assert any("NOT EXPLAINED" in line for line in told) == (noise > 0)
+
+
+def test_a_reference_is_one_positive_mass_a_body():
+    for words, match in (
+        (["a=1", "a=2"], "another value before, 1"),
+        (["a=-1"], "a positive mass"),
+        (["b=nan"], "finite"),
+    ):
+        with pytest.raises(UserError) as error:
+            known_values(words, ["a", "b"], "mass")
+        assert match in f"{error.value.message} {error.value.fix}"
+    assert known_values(["a=1", "a=1.0", "b=2"], ["a", "b"], "mass") == {0: 1.0, 1: 2.0}

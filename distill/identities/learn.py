@@ -82,6 +82,7 @@ class Learnt:
     kept: float | None  # by how much several given values are off what the motion alone says, relatively, at most
     problem: Problem  # that was fitted
     scale: float  # of its targets
+    expected: float  # what noise makes of ``error``
     law: "WithLaw | None" = None  # what the law that was given made of the values
 
 
@@ -191,6 +192,7 @@ def learn(
         untried=untried,
         problem=problem,
         scale=scale,
+        expected=float(np.sqrt(data.dim * np.mean(weight * data.noise**2))),
     )
 
 

@@ -27,6 +27,7 @@ TESTED = {
     EQUIVALENCE: "where bodies may answer differently, their answers differ",
     THIRD_LAW: "how bodies answer over how they act differs",
 }
+LEFT = 0.03  # of accelerations, beyond what noise makes of them, that says that something else acts
 OF_ITS_OWN = "with a strength of every body's own"
 BETWEEN = {
     BOTH: ": the values of one of them are in no scale of another's, and only those of one group are told",
@@ -60,6 +61,12 @@ def says(found: Learnt, unknown: str) -> list[str]:
         part = f"{one['name']}: {100 * one['share']:.2g} % of the typical {whole}, {one['scaling']}"
         at = f", from {', '.join(f'{c:.4g}' for c in one['centre'])} beside the sender" if one["centre"] else ""
         out.append(f"beside the pair force acts {part}{at}")
+    if (left := np.sqrt(max(found.error**2 - found.expected**2, 0.0))) > max(LEFT, found.expected):
+        out.append(
+            f"NOT EXPLAINED: {100 * left:.2g} % of the accelerations left out, of which noise makes"
+            f" {100 * found.expected:.2g} %: forces are not of a kind that is asked for here, and no interval holds"
+            " what that makes of the values"
+        )
     if found.untried:
         out.append(f"not asked for, as bodies meet too many others: {'; '.join(found.untried)}")
     if found.kept is not None:

@@ -25,6 +25,7 @@ from distill.shell.processes import alone_making
 from distill.shell.stage import Done, Stage, name_of
 
 STAGE = "learn_properties"
+NAMES = "letters, digits and _, at most 31, and no name of an array or of a variable in formulas"
 
 
 def learn_properties(
@@ -51,7 +52,7 @@ def learn_properties(
     arguments = {k: v for k, v in locals().items() if k != "reference"}
     source = load_dataset(dataset)
     if unknown not in ("mass", "charge") and not usable(unknown):
-        raise UserError(f"--unknown {unknown}: no property can be called that", "letters, digits and _, at most 31")
+        raise UserError(f"--unknown {unknown}: no property can be called that", NAMES)
     name = checked(name or f"{source.name}_{'refitted' if law else 'learnt'}", "give another --name")
     path, stage = paths.DATASETS / f"{name}.npz", Stage(STAGE, name, LearntResult)
     side, inputs = path.with_suffix(".json"), {"dataset": source.path}
@@ -132,13 +133,19 @@ def known_values(reference, names: Sequence[str], unknown: str) -> dict[int, flo
     pairs = reference.items() if isinstance(reference, Mapping) else [word.rpartition("=")[::2] for word in reference]
     out = {}
     for body, value in pairs:
+        told = f"--reference {body}={value}"
         try:
-            out[names.index(str(body))] = float(value)
+            number, known = names.index(str(body)), float(value)
         except ValueError:
-            what = f"--reference {body}={value}: expected body=number"
-            raise UserError(what + near_miss(str(body), names), "bodies: " + ", ".join(names[:12])) from None
-        if not np.isfinite(float(value)) or float(value) == 0 or (unknown == "mass" and float(value) < 0):
-            raise UserError(f"--reference {body}={value}: no value to measure others by", "give one that is not zero")
+            what = f"{told}: expected body=number"
+            raise UserError(what + near_miss(str(body), names), "bodies: " + ", ".join(map(repr, names[:12]))) from None
+        if not np.isfinite(known) or known == 0:
+            raise UserError(f"{told}: no value to measure others by", "give a finite one that is not zero")
+        if unknown == "mass" and known < 0:
+            raise UserError(f"{told}: expected a positive mass", "give the mass of the body, or --unknown charge")
+        if out.get(number, known) != known:
+            raise UserError(f"{told}: {body} has another value before, {out[number]:g}", "give one value a body")
+        out[number] = known
     return out
 
 

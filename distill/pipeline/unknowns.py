@@ -9,10 +9,11 @@ from distill.files.fields import DATASET_FIELDS
 from distill.files.kinds import TrainedValues
 from distill.files.properties import usable
 from distill.network.bodies import LATENT, POSITIVE, SIGNED, Bodies, Unknown
-from distill.pipeline.learn_properties import compared, known_values
+from distill.pipeline.learn_properties import NAMES, compared, known_values
 from distill.shell.errors import UsageError, UserError
 from distill.shell.paths import relative
 
+MOST_LATENT = 16  # of what tells bodies apart, no more than a few are ever told
 FLAGS = ("unknown", "reference", "latent")  # of train.py
 MOST_LINES = 30
 MOST_BODIES = 1000  # with a factor for every pair
@@ -39,7 +40,9 @@ def flags(asked: Mapping) -> dict:
     for name in names:
         wrong = name in DATASET_FIELDS and name not in ("mass", "charge")
         if wrong or not (name in ("mass", "charge") or usable(name)):
-            raise UsageError(f"--unknown {name}: no property can be called that", "letters, digits and _, at most 31")
+            raise UsageError(f"--unknown {name}: no property can be called that", NAMES)
+    if (out["latent"] or 0) > MOST_LATENT:
+        raise UsageError(f"--latent {out['latent']}: expected at most {MOST_LATENT} numbers a body")
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"--unknown {twice[0]} is given twice")
     return out
