@@ -133,12 +133,13 @@ class Benchmark:
 
     def add(self, row: dict, args, start: float) -> dict:
         """Put a row into the results, in place of one of the same cell; the section as it is then."""
-        old = sections.read(self.results(args)).get(self.name, {})
-        rows = {tuple(r[k] for k in self.key): r for r in [*old.get("rows", []), row]}
-        ordered = sorted(rows.values(), key=self.place)
-        content = {"rows": ordered} | self.summary(ordered) | sections.about(f"{self.name}.py", args, start)
-        sections.save(self.results(args), self.name, self.name, content)
-        return content
+
+        def put(former: dict) -> dict:
+            rows = {tuple(r[k] for k in self.key): r for r in [*former.get("rows", []), row]}
+            ordered = sorted(rows.values(), key=self.place)
+            return {"rows": ordered} | self.summary(ordered) | sections.about(f"{self.name}.py", args, start)
+
+        return sections.change(self.results(args), self.name, self.name, put)
 
 
 def main(argv) -> int:

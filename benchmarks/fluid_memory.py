@@ -52,9 +52,12 @@ def main(argv=None) -> int:
     made = distill.simulate("lj", seed=args.seed, quick=args.quick)
     rows = {variant: compared(str(made.path), variant, args) for variant in args.variants}
     if not args.quick:
-        former = sections.read(RESULTS).get(SECTION, {}).get("rows", {})  # of variants that were not asked for now
         about = sections.about("fluid_memory", args, start)
-        sections.save(RESULTS, "fluid_memory", SECTION, about | {"rows": former | rows})
+
+        def put(former: dict) -> dict:  # with variants that were not asked for now
+            return about | {"rows": former.get("rows", {}) | rows}
+
+        sections.change(RESULTS, "fluid_memory", SECTION, put)
     print(
         stage.done(RESULTS, **{f"{k}_{w}_mb": row[w]["peak_mb"] for k, row in rows.items() for w in KEPT}), flush=True
     )

@@ -125,10 +125,13 @@ def results() -> Path:
 
 def add(row: dict, args, start: float) -> None:
     """Put a row into the results, in place of one of the same cell."""
-    old = sections.read(results()).get(NAME, {}).get("rows", [])
-    rows = {r["cell"]: r for r in [*old, row]}
-    ordered = [rows[name] for name in CELLS if name in rows]
-    sections.save(results(), NAME, NAME, sections.about(f"{NAME}.py", args, start) | {"rows": ordered})
+
+    def put(former: dict) -> dict:
+        rows = {r["cell"]: r for r in [*former.get("rows", []), row]}
+        ordered = [rows[name] for name in CELLS if name in rows]
+        return sections.about(f"{NAME}.py", args, start) | {"rows": ordered}
+
+    sections.change(results(), NAME, NAME, put)
 
 
 def measured(size: Size, home: Path, children: Children, quick: bool) -> dict:

@@ -1,8 +1,12 @@
 """Files of results with sections, one for every command: ``results/<benchmark>.json``."""
 
+import contextlib
+import fcntl
+import os
 import shlex
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from distill.files.provenance import provenance
@@ -24,4 +28,28 @@ def read(path: Path) -> dict[str, dict]:
 
 def save(path: Path, benchmark: str, section: str, content: dict) -> None:
     """Put one section into a file; the others stay as they are."""
-    save_json(path, {"benchmark": benchmark, "sections": read(path) | {section: content}})
+    change(path, benchmark, section, lambda former: content)
+
+
+def change(path: Path, benchmark: str, section: str, make: Callable[[dict], dict]) -> dict:
+    """Put what ``make`` gives for the former content of a section ({}: none) in its place; what it gave.
+
+    Commands that run side by side and write into one file lose nothing of each other.
+    """
+    with _in_turn(path.parent):
+        former = read(path)
+        content = make(former.get(section, {}))
+        save_json(path, {"benchmark": benchmark, "sections": former | {section: content}})
+    return content
+
+
+@contextlib.contextmanager
+def _in_turn(folder: Path) -> Iterator[None]:
+    """Let other processes and threads wait at the block with the same ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # gone with the process, however that ends
+        yield
+    finally:
+        os.close(handle)

@@ -303,15 +303,17 @@ def main(argv=None) -> int:
     args, start = parse_arguments(argv), time.time()
     set_threads(1)
     place = paths.OUTPUTS if args.development else paths.ROOT / "results"
-    file, rows = place / "tracks.json", {}
+    file = place / "tracks.json"
     for name, seed, system in product(args.conditions, args.seeds, args.systems):
         row = cell(system, seed, name, args)
-        key, old = (system, seed, name), sections.read(file).get("tracks", {})
-        rows = {(r["system"], r["seed"], r["condition"]): r for r in old.get("rows", [])}
-        rows[key] = rows.get(key, {}) | row
-        ordered = [r for _, r in sorted(rows.items(), key=lambda kv: (list(CONDITIONS).index(kv[0][2]), kv[0]))]
-        content = {"rows": ordered, "counts": counted(ordered)} | sections.about("tracks.py", args, start)
-        sections.save(file, "tracks", "tracks", content)
+
+        def put(former: dict, key=(system, seed, name), row=row) -> dict:
+            rows = {(r["system"], r["seed"], r["condition"]): r for r in former.get("rows", [])}
+            rows[key] = rows.get(key, {}) | row
+            ordered = [r for _, r in sorted(rows.items(), key=lambda kv: (list(CONDITIONS).index(kv[0][2]), kv[0]))]
+            return {"rows": ordered, "counts": counted(ordered)} | sections.about("tracks.py", args, start)
+
+        content = sections.change(file, "tracks", "tracks", put)
     figure = (paths.OUTPUTS if args.development else paths.ROOT / "docs") / "tracks.png"
     save_bytes(figure, plots.save_bytes(tracks_figure.draw(content["rows"], GRID, OTHERS)))
     for name, told in content["counts"].items():

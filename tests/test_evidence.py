@@ -111,10 +111,21 @@ def test_energies_are_told_beside_l1_and_the_published_errors_by_length_of_train
     own = {"variant": "hamiltonian", "potential_r2_all": 0.9, "force_r2_trim90": 0.99995, "force_r2_all": 0.9991}
     own |= {"potential_recovered": True, "potential_form": True, "kinetic_recovered": False, "drift_gnn": 2.2e-4}
     own |= {"mae_component": 0.26, "mae_particle": 0.52, "mae_graph": 2.1, "own_gnn": 3e-9, "own_law": 6e-14}
+    own |= {"potential": "-m_i*m_j/(r+0.01)", "kinetic": "p**2/(2*m)", "graphs_a_second": 16_000.0}
     rows = [row | own | {"trained_epochs": epochs} for epochs in (4, 6, 6)]
-    rows += [row | {"variant": "l1", "trained_epochs": 4, "drift": 0.007}, {"error": "it failed", "seed": 931}]
+    l1 = row | {"variant": "l1", "trained_epochs": 4, "drift": 0.0066, "graphs_a_second": 40_000.0}
+    fluid = row | own | {"trained_epochs": 1, "system": "kob_andersen", "dim": 3, "published": None}
+    fluid |= {"read_sigma_off": 0.001, "read_epsilon_off": None, "recovered": True}
+    rows += [l1, fluid, {"error": "it failed", "seed": 931}]
     text = energy_parts.energies({"sections": {"hamiltonian": {"rows": rows}}})
     assert "| r2, 2-D | 4 | 1 | 0.99995 | 0.9991 | 1/1 | 1/1 | 0/1 |" in text
-    assert "| r2, 2-D | 6 | 2 | 0.99995 | 0.9991 | 2/2 | 2/2 | 0/2 | 0.00022 | 3e-09 | 0.007 | 6e-14 | 159 |" in text
+    assert (
+        "| r2, 2-D | 6 | 2 | 0.99995 | 0.9991 | 2/2 | 2/2 | 0/2 | 0.00022 | 3e-09 | 0.0066 | 6e-14 | 0.4 | 159 |"
+        in text
+    )
+    assert "**3 networks on 1 data sets** of 1 systems" in text and "the kinetic term 0/3" in text
+    assert "drift 0.0333 times as much" in text
+    assert "| r2, 2-D | `-m_i*m_j/(r+0.01)` | `p**2/(2*m)` |" in text
+    assert "| kob andersen, 930 | 0.99995 | 0.9991 | – | yes | 0.1 % | – | – | – | 159 |" in text
     assert "| r2, 2-D | 1.284 | 0.26 | 0.52 | 2.1 |" in text
     assert "of 2 rows: over components 2; over particles 2; over graphs 0" in text
