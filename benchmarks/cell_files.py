@@ -2,7 +2,8 @@
 
 ``outputs/<benchmark>/<cell>.json`` holds what was measured, or why nothing was ("error"), with commit, machine and
 date; it is written whole. A call runs the cells that have none, ``--jobs`` at a time, and puts the rows of all its
-cells into ``results/<benchmark>.json``, beside those of former calls.
+cells into ``results/<benchmark>.json``, beside those of former calls. A row that is there and of the same code is a
+cell that is done: what was committed needs no file of the machine that measured it.
 
 As a program this is such a process, ``cell_files.py MODULE KEY``: its last line is what ``MODULE.measured`` gives for
 the JSON object KEY.
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import sections
 
-from distill.files.provenance import provenance
+from distill.files.provenance import provenance, same_code
 from distill.files.storage import load_json, plain, save_json, save_text
 from distill.pipeline.runs.cells import Children
 from distill.report.numbers import hardware
@@ -121,7 +122,8 @@ class Benchmark:
         def work(cell: str) -> None:
             nonlocal content
             key = dict(zip(self.key, cells[cell], strict=True))
-            row = key | kept(self.name, cell, args.overwrite, lambda: measure(cell, key))
+            row = self.stored(cell, key, args)
+            row = row or key | kept(self.name, cell, args.overwrite, lambda: measure(cell, key))
             print(f"{cell}: {row.get('error') or self.told(row)}", file=sys.stderr, flush=True)
             if row.get(UNDONE):
                 return
@@ -130,6 +132,14 @@ class Benchmark:
 
         children.map(work, cells, args.jobs)
         return content
+
+    def stored(self, cell: str, key: dict, args) -> dict | None:
+        """The row of the results, where it is of this code and ended well, and the cell has no file."""
+        if args.overwrite or args.development or file_of(self.name, cell).is_file():
+            return None
+        known = sections.read(self.results(args)).get(self.name, {}).get("rows", [])
+        found = next((row for row in known if all(row[k] == v for k, v in plain(key).items())), None)
+        return found if found and "error" not in found and same_code(found.get("git") or {}) else None
 
     def add(self, row: dict, args, start: float) -> dict:
         """Put a row into the results, in place of one of the same cell; the section as it is then."""

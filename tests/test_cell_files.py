@@ -1,10 +1,13 @@
 """Cells of a benchmark: measured in processes of their own, kept, found done, and what becomes of those that fail."""
 
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import cell_files
 import pytest
+
+from distill.files import provenance
 
 MODULE = """
 import os, time
@@ -61,3 +64,40 @@ def test_a_cell_that_lacks_a_prerequisite_is_measured_by_the_next_call(benchmark
     assert "nothing was made; make it" in capsys.readouterr().err
     (tmp_path / "made").touch()
     assert benchmark.run({"early_1": ("early", 1)}, args)["rows"][0]["value"] == ["early", 1]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_row_of_the_same_code_is_done_without_its_file(benchmark, tmp_path, monkeypatch, same):
+    """A machine that measured and is gone: what it committed is there."""
+    monkeypatch.setattr(cell_files.paths, "ROOT", tmp_path)
+    monkeypatch.setattr(cell_files, "same_code", lambda made: same and made == {"commit": "c", "dirty": False})
+    row = {"kind": "good", "seed": 3, "value": "as it was", "git": {"commit": "c", "dirty": False}}
+    wrong = row | {"seed": 4, "error": "it failed"}
+    cell_files.sections.save(tmp_path / "results/planted_cells.json", "x", "planted_cells", {"rows": [row, wrong]})
+    args = SimpleNamespace(jobs=1, limit=20, development=False, overwrite=False)
+    rows = benchmark.run({"good_3": ("good", 3), "good_4": ("good", 4)}, args)["rows"]
+    assert [r["value"] for r in rows] == ["as it was" if same else ["good", 3], ["good", 4]] and "error" not in rows[1]
+    args.overwrite = True
+    assert benchmark.run({"good_3": ("good", 3)}, args)["rows"][0]["value"] == ["good", 3]
+
+
+def test_code_is_the_same_where_measurements_alone_have_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance.paths, "ROOT", tmp_path)
+
+    def committed(name: str, text: str) -> dict:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        for words in (["add", "."], ["-c", "user.email=a@b.c", "-c", "user.name=a", "commit", "-qm", "x"]):
+            subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+        return provenance.provenance("x", {}, {}, 0.0)["git"]
+
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    first = committed("a.py", "1")
+    assert provenance.same_code(first) and not provenance.same_code(first | {"dirty": True})
+    committed("results/a.json", "{}")
+    assert provenance.same_code(first)
+    (tmp_path / "a.py").write_text("2")
+    assert not provenance.same_code(first)  # what is here now is of no commit
+    second = committed("a.py", "3")
+    assert provenance.same_code(second) and not provenance.same_code(first)
+    assert not provenance.same_code({"commit": "0" * 40, "dirty": False}) and not provenance.same_code({})

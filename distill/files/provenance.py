@@ -96,17 +96,33 @@ def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device
 NOT_CODE = tuple(f":(exclude){name}" for name in ("results", "docs", "README.md"))
 
 
-def _git() -> dict:
-    def ask(*words):
-        return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, timeout=10)
-
+def same_code(made: dict) -> bool:
+    """Whether ``made``, the "git" of a provenance, is of the code as it is here: of this commit, or of one that differs
+    in what measurements write alone, and nothing uncommitted then or now.
+    """
+    commit, now = made.get("commit"), _git()
+    if not commit or made.get("dirty") is not False or now["dirty"] is not False:
+        return False
+    if commit == now["commit"]:
+        return True
     try:
-        head = ask("rev-parse", "HEAD")
+        return _ask("diff", "--quiet", commit, "HEAD", "--", ".", *NOT_CODE).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def _ask(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, timeout=10)
+
+
+def _git() -> dict:
+    try:
+        head = _ask("rev-parse", "HEAD")
         if head.returncode:
             return {"commit": None, "dirty": None}
         return {
             "commit": head.stdout.strip(),
-            "dirty": bool(ask("status", "--porcelain", "-uno", "--", ".", *NOT_CODE).stdout.strip()),
+            "dirty": bool(_ask("status", "--porcelain", "-uno", "--", ".", *NOT_CODE).stdout.strip()),
         }
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
