@@ -40,12 +40,12 @@ PAGES = "experiments/pages.py"
 
 @dataclass(frozen=True)
 class Table:
-    """``results``: name of the file in results/; ``minutes`` of CPU that it took last; ``alone``: with no other beside
-    it, because it measures times.
+    """``commands``: lines, one after the other; ``results``: name of the file in results/; ``minutes`` of CPU that it
+    took last; ``alone``: with no other beside it, because it measures times.
     """
 
     name: str
-    command: str
+    commands: tuple[str, ...]
     results: str
     minutes: float
     alone: bool
@@ -61,7 +61,7 @@ def tables() -> list[Table]:
     return [
         Table(
             name=one.name,
-            command=one["command"],
+            commands=tuple(filter(None, one["command"].splitlines())),
             results=one["results"],
             minutes=float(one["minutes"]),
             alone=one.getboolean("alone", fallback=False),
@@ -98,14 +98,16 @@ def measured(one: Table, folder: Path, keep: bool = True) -> dict:
     file = one.kept(folder, "json")
     if file.is_file():
         return load_json(file, "move it away")
-    start, log = time.time(), one.kept(folder, "log")
-    print(f"{one.name}: {one.command}", flush=True)
-    words = [sys.executable, *shlex.split(one.command)]
+    start, log, code = time.time(), one.kept(folder, "log"), 0
     places = {f"DISTILL_{name.upper()}": str(folder / name) for name in ("datasets", "model_weights", "outputs")}
     how = {"cwd": paths.ROOT, "stdin": subprocess.DEVNULL, "env": {**os.environ, **ONE_THREAD, **places}}
     with open(log, "w", encoding="utf-8") as told:
-        code = subprocess.run(words, stdout=told, stderr=told, **how).returncode
-    found = {"command": one.command, "code": code, "seconds": time.time() - start, "hardware": hardware()}
+        for command in one.commands:
+            print(f"{one.name}: {command}", flush=True)
+            words = [sys.executable, *shlex.split(command)]
+            if code := subprocess.run(words, stdout=told, stderr=told, **how).returncode:
+                break
+    found = {"commands": one.commands, "code": code, "seconds": time.time() - start, "hardware": hardware()}
     found["errors"] = errors_in(one, git("rev-parse", "HEAD"))
     if code == 0 and keep:
         save_json(file, found)
@@ -145,7 +147,7 @@ def main(argv=None) -> int:
     left = [one for one in asked if not one.kept(folder, "json").is_file()]
     total = sum(one.minutes for one in left)
     if args.list:
-        rows = [[one.name, one.command, f"{one.minutes:g}", "" if one in left else "done"] for one in asked]
+        rows = [[one.name, "; ".join(one.commands), f"{one.minutes:g}", "" if one in left else "done"] for one in asked]
         print(markdown(["table", "command", "CPU minutes", commit], rows))
         print(f"\nleft: {len(left)} tables, about {total / 60:.1f} CPU hours")
         return 0
