@@ -19,7 +19,7 @@ from table_cells import (
     r2,
     worst_law_error,
 )
-from table_studies import eight, fork, pruning, yl2063
+from table_studies import eight, fork, pruning, tenth, yl2063
 
 from distill.network.recipes import PRIORS
 from distill.report.markdown import markdown
@@ -201,6 +201,7 @@ def page(cells: Cells, missing: list[str]) -> str:
         gauge(cells),
         table_3(cells),
         table_5(cells),
+        tenth(cells),
         yl2063(cells),
         pruning(cells),
         "![Pruning](pruning.png)",
