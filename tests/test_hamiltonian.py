@@ -15,7 +15,9 @@ from distill.files.kinds import MessagesRecord
 from distill.files.properties import VARIABLES, of_edges
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, to_text
-from distill.hamiltonian.account import read_kinetic, slope_of, with_variable, written
+from distill.generalization.flows import flows, motion_off
+from distill.hamiltonian.account import read_kinetic, read_potential, slope_of, with_variable, written
+from distill.law.selection import Ground
 from distill.messages import energies
 from distill.messages.extraction import Extraction
 from distill.messages.net_forces import nodes_of
@@ -185,13 +187,80 @@ def test_terms_that_no_force_knows_are_dropped(found, left):
     assert with_variable(parse(found, VARIABLES), r) - parse(left, VARIABLES) == pytest.approx(0)
 
 
+FAR = (0.1, 10.0)  # distances
+
+
 def test_a_law_is_written_as_a_hamiltonian():
     pair = parse("-m_i*m_j/(r + 0.01)^2", VARIABLES)
-    told = written(Law(pair, {"drag": 0.5}), slope_of(pair, 0.1, 10.0))
-    assert told["potential"] == to_text(parse("-m_i*m_j/(r + 0.01)", VARIABLES))
+    told = written(Law(pair, {"drag": 0.5}), FAR)
+    assert told["potential"] == to_text(parse("-m_i*m_j/(r + 0.01)", VARIABLES)) and told["why_not"] is None
     assert told["rayleigh"] == "0.25*v^2" and "lost by R" in told["text"] and r"\frac{p_i^2}{2 m_i}" in told["latex"]
+    assert "gained by R" in written(Law(pair, {"drag": -0.5}), FAR)["text"]
     odd = parse("exp(-r^2)/(1 + r)", VARIABLES)
-    assert slope_of(odd, 0.1, 10.0) is None and written(Law(odd), None)["potential"] is None
+    assert slope_of(odd, *FAR) is None and written(Law(odd), FAR)["potential"] is None
+
+
+def test_what_a_hamiltonian_lacks_is_said_and_none_is_made_up():
+    pair = parse("-m_i*m_j/(r + 0.01)^2", VARIABLES)
+    pulled = written(Law(pair, {"constant_force": np.array([0.25, -1.5])}), FAR)
+    assert all("0.25" in pulled[k] and "1.5" in pulled[k] for k in ("text", "latex"))
+    assert "sum_{neighbours}" in written(Law(pair, chain=True), FAR)["text"]
+    one_sided = written(Law(parse("-m_j/(r + 0.1)", VARIABLES)), FAR)
+    assert one_sided["text"] is one_sided["latex"] is one_sided["potential"] is None
+    assert "no energy of the pair" in one_sided["why_not"]
+
+
+@pytest.mark.parametrize(
+    ("searched", "as_it_stands"),
+    [("-m_i*m_j/(r + 0.01)", True), ("-0.4*m_i*m_j/(r + 0.3)", False), ("0.5*m_i*m_j/(r + 0.05)", False)],
+)
+def test_a_potential_is_judged_as_searched_and_with_its_constants_fitted(planted, searched, as_it_stands):
+    """Constants come from the network's forces; what the energies themselves were searched to be is judged too."""
+    sent, _ = planted
+    ends = of_edges(sent)
+    true = parse("-m_i*m_j/(r + 0.01)^2", VARIABLES)
+
+    def verdict(law):
+        found, right = (one.radial(**ends) for one in (law, Law(true)))
+        return {"recovered": bool((np.abs(found - right) < 1e-3 * np.abs(right)).all())}
+
+    judge = SimpleNamespace(ground=Ground(sent, nodes_of(sent), (), 0), verdict=verdict)
+    own = SimpleNamespace(before=Law(true), source=SimpleNamespace(groups=()))
+    forces = SimpleNamespace(main=SimpleNamespace(force=sent["force"]), messages=sent)
+    told = read_potential([parse(searched, VARIABLES)], forces, own, judge, FAR)
+    assert told["recovered"] and told["searched_verdict"]["recovered"] is as_it_stands
+    assert told["text"] == to_text(parse(searched, VARIABLES))
+
+
+def test_energies_of_motion_are_counted_from_the_speed_of_the_data(tmp_path):
+    """Also by a recipe whose unit of speed is 1, on data whose speeds are not."""
+    path = write_dataset(tmp_path)
+    with np.load(path) as file:
+        np.savez(path, **{k: v * (1e-3 if k == "vel" else 1) for k, v in file.items()})
+    data = load_dataset(str(path))
+    options = resolve(data, "hamiltonian", "paper", {"hidden": 8}, True)
+    trainer = Trainer(data, "hamiltonian", options, 0, "cpu", "float32", tmp_path / "unused", {}, True)
+    extraction = Extraction(trainer.model.eval(), data)
+    speed = np.linalg.norm(data.arrays["vel"], axis=-1)
+    assert trainer.model.config.speed == 1 and extraction.usual_speed == pytest.approx(np.median(speed), rel=1e-6)
+    part = extraction.part(np.arange(20))
+    size = np.abs(np.asarray(part["energy_self_i"]))
+    assert size.max() < 1e-2 and size.max() > 0  # of energies between speeds of 1e-3, and not of 1 and 1e-3
+
+
+def test_a_network_whose_motion_nothing_trained_is_not_integrated(tmp_path):
+    data = load_dataset(str(write_dataset(tmp_path)))
+    starts = {name: data.arrays[name][:3, 0].astype(float) for name in ("pos", "vel")}
+    starts["properties"] = {name: values[:3].astype(float) for name, values in data.properties.items()}
+    for recipe, options in (("newton", {"hidden": 8}), ("paper", {"hidden": 8})):
+        own = resolve(data, "hamiltonian", recipe, options, True)
+        trainer = Trainer(data, "hamiltonian", own, 0, "cpu", "float32", tmp_path / "unused", {}, True)
+        law = Law(parse("-m_j/(r + 0.1)", VARIABLES))
+        found, why = flows(data, SYSTEMS["r2"], law, trainer.model.eval(), starts)
+        assert found == {} and "not mutual" in why["law"] and "dH/dp is off the velocity" in why["gnn"]
+    mass = starts["properties"]["mass"][..., None]
+    right = motion_off(lambda q, p, own: (p / mass, 0.0), **starts)
+    assert right < 1e-12 and motion_off(lambda q, p, own: (1.3 * p / mass, 0.0), **starts) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +329,7 @@ def test_the_quick_chain(tmp_path, variant):
     assert "As a Hamiltonian" in page
     if variant == "dissipative":
         assert law["hamiltonian"]["rayleigh"] and "gnn" not in beyond["rollouts"]["symplectic"]
+        assert "loses energy" in beyond["rollouts"]["symplectic_without"]["gnn"]
         return
     for one in beyond["rollouts"]["symplectic"].values():
         assert one["final_own_energy_drift_median"] < 1e-6

@@ -47,8 +47,13 @@ def test_weights_are_better_afterwards(trained):
     assert all(p.dtype == torch.float32 for p in one.model.parameters())
 
 
-def test_the_loss_has_a_slope_that_differences_confirm(trained):
-    one = Polish(trained)
+EVERY_PART = dict(pair_momenta=True, self_position=True, translation_invariant=False, dissipative_weight=0.1)
+
+
+@pytest.mark.parametrize("variant, options", [("hamiltonian", {}), ("dissipative", EVERY_PART)])
+def test_the_loss_has_a_slope_that_differences_confirm(data, tmp_path, variant, options):
+    """By all weights of all parts at once."""
+    one = Polish(trainer(data, tmp_path / "c.safetensors", variant, **options))
     parameters = list(one.model.parameters())
     slopes = torch.autograd.grad(one.loss(), parameters)
     generator = torch.Generator().manual_seed(1)
@@ -66,6 +71,20 @@ def test_the_loss_has_a_slope_that_differences_confirm(trained):
 
     h = 1e-6
     assert said == pytest.approx((along(h) - along(-h)) / (2 * h), rel=1e-5)
+
+
+def test_a_penalty_is_paid_by_what_is_polished_too(data, tmp_path):
+    """Energies of pairs have a number that no error knows: without the penalty it goes anywhere."""
+    sizes = {}
+    for weight in (10.0, 0.0):
+        one = trainer(data, tmp_path / f"{weight}.safetensors", polish=0, hamiltonian_weight=weight)
+        fit([one])
+        before, polished = Polish(one).cost(), Polish(one)
+        assert polished.run(60) and (before > 0) == (polished.paid > 0) == (weight > 0)
+        sent = polished.model.messages(polished.x.flatten(0, 1), polished.edges)[0]
+        sizes[weight] = float(sent.detach().square().sum()) / len(polished.x)
+        assert weight == 0 or polished.cost() == pytest.approx(weight * sizes[weight])
+    assert sizes[10.0] < 0.1 * sizes[0.0]
 
 
 def test_small_errors_count_by_their_squares(trained):

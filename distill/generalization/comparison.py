@@ -117,7 +117,8 @@ def _rollouts(args, dataset, system, law, model, made) -> dict:
     time = _spacing(dataset, system) * (frames - 1)
     functions = {"training_time": time, "times": extrapolation.LONGER, "timed": law.in_time}
     functions["network_timed"] = bool(model.config.clock)
-    functions["flows"] = flows(dataset, system, law, model) if model.config.energies else None
+    if model.config.energies:
+        functions["flows"], functions["no_flow"] = flows(dataset, system, law, model, starts)
     return rollout.compare(system, law.acceleration, network, **starts, **functions, scales=model.config.scales)
 
 

@@ -13,36 +13,59 @@ from distill.physics.system import System
 
 NETWORKS_DRIFT = 1e-7  # of its own energy: steps of a network are dear, and what it lacks of the truth is more
 NETWORKS_STAGES = 60_000
+MOVES = 0.1  # of the velocity: a network whose dH/dp is further off it, and was not trained to be it, moves elsewhere
 ANYWHERE = (0.1, 10.0)  # distances at which an energy is checked to be one
 
 
-def flows(dataset: Dataset, system: System, law: Law, model) -> dict[str, symplectic.Flow]:
-    """Of law and network, where they have an energy and nothing is held or lost."""
-    out = {}
+def flows(
+    dataset: Dataset, system: System, law: Law, model, starts: dict
+) -> tuple[dict[str, symplectic.Flow], dict[str, str]]:
+    """(flows of law and network, why there is none), a name in one of both. ``starts``: pos and vel [lane, particle,
+    dim] and properties, name -> [lane, particle], in which the network's dH/dp has to be the velocity.
+    """
+    out, why = {}, {}
     if system.held:
-        return out
-    if (energy := energy_of(law)) is not None:
+        return out, dict.fromkeys(("law", "gnn"), "particles are held")
+    if isinstance(energy := energy_of(law), str):
+        why["law"] = energy
+    else:
         out["law"] = symplectic.Flow(
             lambda q, p, own: (p / own["mass"][..., None], 0.5 * ((p * p).sum(-1) / own["mass"]).sum(1)),
             lambda q, p, own: (own["mass"][..., None] * law.acceleration(q, 0 * p, own), energy(q, own)),
         )
-    if (whole := canonical(model, dataset)) is not None:
-        mixed = model.config.pair_momenta or model.config.self_position  # H is not T(p) + V(q) then
+    if (whole := canonical(model, dataset)) is None:
+        why["gnn"] = "it loses energy, or is in a periodic box"
+        return out, why
+    mixed = model.config.pair_momenta or model.config.self_position  # H is not T(p) + V(q) then
+    if not (off := motion_off(whole.motion, **starts)) <= MOVES:
+        why["gnn"] = f"its dH/dp is off the velocity by {100 * off:.0f} %, the median: was it trained on dq/dt?"
+    else:
         out["gnn"] = symplectic.Flow(*whole, not mixed, NETWORKS_DRIFT, NETWORKS_STAGES)
-    return out
+    return out, why
+
+
+def motion_off(motion, pos: np.ndarray, vel: np.ndarray, properties: dict) -> float:
+    """By how much dH/dp differs from velocities, over their size; the median over particles."""
+    mass = np.asarray(properties["mass"], float)[..., None]
+    off = np.linalg.norm(motion(pos, mass * vel, properties)[0] - vel, axis=-1)
+    return float(np.median(off / np.maximum(np.linalg.norm(vel, axis=-1), 1e-300)))
 
 
 def energy_of(law: Law):
-    """Potential energy [lane] as a function of places [lane, particle, dim] and properties; None where no formula of
-    the law has it.
+    """Potential energy [lane] as a function of places [lane, particle, dim] and properties; in words, why there is none
+    where no formula of the law has it.
     """
-    if law.node or law.pairs or law.cutoff is not None or law.response is not None:
-        return None
-    if not potential.is_mutual(law.pair, law.properties):
-        return None
+    for there, why in (
+        (law.node or law.pairs, "more acts than radial forces of pairs"),
+        (law.cutoff is not None, "its forces end at a cutoff"),
+        (law.response is not None, "particles do not respond by a = F/m"),
+        (not potential.is_mutual(law.pair, law.properties), "its pair forces are not mutual"),
+    ):
+        if there:
+            return why
     found, left = potential.energy(law.pair, *ANYWHERE)
     if left != 0:
-        return None
+        return "no formula is the integral of its pair force"
     names = sorted(symbol.name for symbol in found.free_symbols)
     value = compile_numpy(found, names)
 

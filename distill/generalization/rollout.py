@@ -145,6 +145,7 @@ def compare(
     timed: bool = False,
     network_timed: bool = False,
     flows: dict[str, symplectic.Flow] | None = None,
+    no_flow: dict[str, str] | None = None,
 ) -> dict:
     """JSON-ready comparison over ``times`` training times: position errors and energy drifts.
 
@@ -154,7 +155,7 @@ def compare(
     and W what truly leaves on the way
     (drag). Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
     medians and quartiles over the trajectories; one that failed counts as infinitely far off. ``flows``: those of the
-    models that have an energy of their own, for the same by a symplectic integrator.
+    models that have an energy of their own, for the same by a symplectic integrator; ``no_flow``: why others have none.
     """
     t = np.linspace(0.0, times * training_time, frames)
     truth = functools.partial(acceleration, system), system.in_time
@@ -228,6 +229,7 @@ def compare(
         "time": t.tolist(),
         "models": models,
         **({} if not flows else {"symplectic": further, "symplectic_method": symplectic.METHOD}),
+        "symplectic_without": no_flow or {},
     }
 
 

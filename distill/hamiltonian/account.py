@@ -14,6 +14,7 @@ from distill.law import potential
 from distill.law.sources import sharpened_for, sharpened_in_sums
 from distill.messages.energies import PER_EDGE, are_energies
 from distill.physics.law import Law
+from distill.physics.terms import TERMS
 from distill.physics.terms.values import is_number
 from distill.search.registry import MESSAGES
 from distill.search.targets import of_group
@@ -31,12 +32,11 @@ def account(forces, fronts: dict, law: Law, own, judge) -> dict | None:
         return None
     r = forces.messages["r"].astype(float)
     low, high = float(r.min()), float(r.max())
-    found = slope_of(law.pair, low, high) if potential.is_mutual(law.pair, law.properties) else None
     names = [of_group("potential", group) for group in own.source.groups] or ["potential"]
     searched = [fronts[name].expr for name in names if fronts.get(name)]
     energy = read_potential(searched, forces, own, judge, (low, high)) if len(searched) == len(names) else None
     kinetic = fronts.get("kinetic") and read_kinetic(fronts["kinetic"].expr, forces.messages, judge.system)
-    return written(law, found) | {
+    return written(law, (low, high)) | {
         "per_edge": PER_EDGE,
         "reference": forces.meta.reference,
         "energy": energy,
@@ -50,23 +50,40 @@ def slope_of(force: sp.Expr, low: float, high: float) -> sp.Expr | None:
     return None if left != 0 else found
 
 
-def written(law: Law, found: sp.Expr | None) -> dict:
-    """H of the law in text and LaTeX; what is no energy of pairs, nor motion, stands beside it."""
-    others = {name: value for name, value in law.node.items() if name != DRAG or not is_number(value)}
+def lacking(law: Law) -> str | None:
+    """Why no H with p = m v has the pair forces of the law; None where one has."""
+    if law.response is not None:
+        return "particles do not respond to forces by a = F/m"
+    if not potential.is_mutual(law.pair, law.properties):
+        return "the pair force on i is not that on j: no energy of the pair has both"
+    return None
+
+
+def written(law: Law, distances: tuple[float, float]) -> dict:
+    """H of the law in text and LaTeX, with T = p^2/2m; what is no energy of pairs stands beside it with its values."""
+    if why := lacking(law):
+        nothing = dict.fromkeys(("text", "latex", "rayleigh", "potential", "potential_latex"))
+        return nothing | {"why_not": why}
+    found, over = slope_of(law.pair, *distances), "neighbours" if law.chain else "i<j"
+    of_pair = "V(r, ...) of f = -dV/dr" if found is None else to_text(found, 10)
+    text = f"H = sum_i p_i^2/(2 m_i) + sum_{{{over}}} V, V = {of_pair}"
+    of_pair = r"-\int f\,dr" if found is None else to_latex(found)
+    over = r"\mathrm{neighbours}" if law.chain else "i<j"
+    latex = rf"H = \sum_i \frac{{p_i^2}}{{2 m_i}} + \sum_{{{over}}} V,\quad V = {of_pair}"
     rayleigh = None
     if is_number(gamma := law.node.get(DRAG, sp.nan)):
         rayleigh = f"{float(gamma) / 2:.10g}*v^2"
-    of_pair = "V(r, ...) of f = -dV/dr" if found is None else to_text(found, 10)
-    text = "H = sum_i p_i^2/(2 m_i) + sum_{i<j} V, V = " + of_pair
-    of_pair = r"-\int f\,dr" if found is None else to_latex(found)
-    latex = rf"H = \sum_i \frac{{p_i^2}}{{2 m_i}} + \sum_{{i<j}} V,\quad V = {of_pair}"
-    if rayleigh:
-        text += f"; lost by R = sum_i {rayleigh}, dp_i/dt = -dH/dx_i - dR/dv_i"
+        text += f"; {'lost' if float(gamma) > 0 else 'gained'} by R = sum_i {rayleigh}, dp_i/dt = -dH/dx_i - dR/dv_i"
         latex += rf",\quad R = \sum_i {float(gamma) / 2:.4g}\,v_i^2"
-    if others or law.pairs:
-        text += f"; beside it {', '.join([*others, *law.pairs])}"
+    node = {name: value for name, value in law.node.items() if name != DRAG or rayleigh is None}
+    if further := [(TERMS[k], v) for k, v in node.items()]:
+        text += f"; beside it, on each particle: {' '.join(term.text(v) for term, v in further)}"
+        latex += rf",\quad \dot p_i \ni {' '.join(term.latex(v) for term, v in further)}"
+    if further := [(TERMS[k], v) for k, v in law.pairs.items()]:
+        text += f"; beside it, of each pair: {' + '.join(term.text(v) for term, v in further)}"
+        latex += rf",\quad \mathbf{{F}}_{{ij}} \ni {' + '.join(term.latex(v) for term, v in further)}"
     formula = None if found is None else to_text(found)
-    return {"text": text, "latex": latex, "rayleigh": rayleigh} | {
+    return {"text": text, "latex": latex, "rayleigh": rayleigh, "why_not": None} | {
         "potential": formula,
         "potential_latex": None if found is None else to_latex(found),
     }
@@ -98,13 +115,14 @@ def read_potential(searched: list[sp.Expr], forces, own, judge, distances) -> di
         return None
     ground, groups = judge.ground, own.source.groups or (None,)
     both = {"force": forces.main.force, "messages": forces.messages, "units": ground.units}
-    slopes = [ground.canonical(sharpened_for(g, -e.diff(_R), **both)) for g, e in zip(groups, each, strict=True)]
-    energy, force = (
+    raw = [-e.diff(_R) for e in each]
+    slopes = [ground.canonical(sharpened_for(g, f, **both)) for g, f in zip(groups, raw, strict=True)]
+    energy, searched, force = (
         sp.Add(*[f if group is None else group.whole(f) for group, f in zip(groups, functions, strict=True)])
-        for functions in (each, slopes)
+        for functions in (each, raw, slopes)
     )
     force = ground.canonical(sharpened_in_sums(force, both["force"], both["messages"], ground))
-    verdict = judge.verdict(replace(own.before, pair=force))
+    verdict, as_searched = (judge.verdict(replace(own.before, pair=f)) for f in (force, ground.canonical(searched)))
     whole = slope_of(force, *distances)
     return {
         "text": to_text(energy),
@@ -113,6 +131,7 @@ def read_potential(searched: list[sp.Expr], forces, own, judge, distances) -> di
         "force": to_text(force),
         "from_force": None if whole is None else to_text(whole),
         "verdict": verdict,
+        "searched_verdict": as_searched,
         "recovered": None if verdict is None else verdict["recovered"],
     }
 

@@ -79,8 +79,9 @@ class Scalar(nn.Module):
 
 
 class Lengths(nn.Module):
-    """What a first layer sees of vectors [row, dim]: themselves and, if ``geometric``, direction and log of length; or
-    with a ``scale`` (power p, mean, spread) direction and (length^p - mean)/spread alone, as ``layers.FirstLayer``.
+    """What a first layer sees of vectors [row, dim]: themselves and, if ``geometric``, direction d/r and log r, or with
+    a ``scale`` (power p, mean, spread) direction and (r^p - mean)/spread alone; r = (|d|^2 + ``least``^2)^(1/2), so
+    that nothing of it has a kink at d = 0, where a particle is at rest.
     """
 
     def __init__(self, dim: int, geometric: bool, scale: tuple[float, float, float] | None = None, least=LEAST):
@@ -92,7 +93,7 @@ class Lengths(nn.Module):
         """[row, column]"""
         parts = [d] if self.scale is None else []
         if self.geometric:
-            r = d.norm(dim=1, keepdim=True) + self.least
+            r = soft_length(d, self.least)
             parts += [d / r, r.log() if self.scale is None else (r ** self.scale[0] - self.scale[1]) / self.scale[2]]
         return torch.cat(parts, 1)
 
@@ -102,16 +103,39 @@ class Lengths(nn.Module):
             return slope
         own = self.columns - self.dim - 1
         along, last = slope[:, own : own + self.dim], slope[:, -1:]
-        length = d.norm(dim=1, keepdim=True)
-        unit, r = d / length.clamp(min=1e-30), length + self.least
+        r = soft_length(d, self.least)
         if self.scale is None:
             last = last / r
         else:
             power, _, spread = self.scale
             last = last * power * r ** (power - 1) / spread
-        radial = last - (along * d).sum(1, keepdim=True) / (r * r)
-        out = along / r + radial * unit
+        out = (along + (last - (along * d).sum(1, keepdim=True) / (r * r)) * d) / r
         return out + slope[:, :own] if own else out
+
+
+class Length(nn.Module):
+    """What a first layer sees of the length alone of vectors [row, dim]: r and log r, as in ``Lengths``."""
+
+    columns = 2
+
+    def __init__(self, least: float):
+        super().__init__()
+        self.least = least
+
+    def forward(self, d: Tensor) -> Tensor:
+        """[row, column]"""
+        r = soft_length(d, self.least)
+        return torch.cat([r, r.log()], 1)
+
+    def back(self, d: Tensor, slope: Tensor) -> Tensor:
+        """As ``Lengths.back``."""
+        r = soft_length(d, self.least)
+        return d / r * (slope[:, :1] + slope[:, 1:] / r)
+
+
+def soft_length(d: Tensor, least: float) -> Tensor:
+    """(|d|^2 + least^2)^(1/2) [row, 1]."""
+    return (d.square().sum(1, keepdim=True) + least**2).sqrt()
 
 
 def weights(width: int, columns: Sequence[int]) -> tuple[list[nn.Parameter], nn.Parameter]:

@@ -2,13 +2,15 @@
 
     dq_i/dt = dH/dp_i,   dp_i/dt = -dH/dq_i - dR/dv_i,   p_i = m_i v_i,   a_i = (dp_i/dt)/m_i
 
-Both functions are MLPs with one output. R = sum_i R(v_i), a Rayleigh function, is ours, for what loses energy; H alone
-is the published network. The *message* of an edge is its H_pair, a scalar; what is compared with pair forces is
+Both functions are MLPs with one output. R = sum_i R(|v_i|, properties), a Rayleigh function, is ours, for what loses
+energy; H alone is the published network. R knows no direction: R = -F.v would be a uniform force, which has an energy.
+The *message* of an edge is its H_pair, a scalar; what is compared with pair forces is
 
     F_ij = -d(H_pair(i, j) + H_pair(j, i))/dq_i,
 
 both directions of the edge together. An energy is known up to a number for each pair (a function g of the properties of
-both ends), of which forces know nothing.
+both ends), of which forces know nothing. That is all where H_pair sees differences of places and properties. Where it
+sees places or momenta, any h(q_i, p_i)/(n - 1) may be moved from H_self into it: motions are the same, F_ij is another.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from distill.hamiltonian.layers import Lengths, Scalar, weights
+from distill.hamiltonian.layers import Length, Lengths, Scalar, weights
 from distill.network.architectures import Architecture
 from distill.network.edges import Edges
 from distill.network.layers import onednn
@@ -32,9 +34,11 @@ class HamiltonianConfig(ModelConfig):
     one), translation_invariant, geometric_inputs, exp_gate, log_mass, acc_scale, those of a periodic box, of units and
     the centre. With ``geometric_inputs`` H_self sees log |p| too. And:
 
-    pair_momenta   H_pair sees the momenta of both ends, as published: forces between pairs may depend on velocities.
-    self_position  H_self sees the place, as published: fields that have a potential.
-    dissipative    there is a Rayleigh function R of velocity and properties.
+    pair_momenta   H_pair sees the momenta of both ends, as published. With p = m v and dq/dt = dH/dp for all states, H
+                   is sum p^2/2m + V(q): no force can depend on velocities, and what this adds is gauge.
+    self_position  H_self sees the place, as published: fields that have a potential. Without it there are none, not
+                   even uniform ones.
+    dissipative    there is a Rayleigh function R of speed and properties, of either sign.
     speed          typical speed, a unit for momenta and for H_self (1 in the paper).
     """
 
@@ -81,7 +85,8 @@ class HamiltonianNetwork(nn.Module):
         (self.momentum, self.alone), self.self_bias = weights(c.hidden, (self.moving.columns, beside))
         self.own = Scalar(c.hidden, c.depth, c.activation, c.exp_gate)
         if c.dissipative:
-            columns = (self.moving.columns, len(c.properties))
+            self.speeds = Length(AT_REST)
+            columns = (self.speeds.columns, len(c.properties))
             (self.velocity, self.losing), self.loss_bias = weights(c.hidden, columns)
             self.rayleigh = Scalar(c.hidden, c.depth, c.activation, c.exp_gate)
         self.register_buffer("active", torch.ones(1))
@@ -139,15 +144,12 @@ class HamiltonianNetwork(nn.Module):
             return -by_apart, by_apart
         return back @ self.receiver[:, :dim] - by_apart, back @ self.sender[:, :dim] + by_apart
 
-    def _moving(self, vectors: Tensor, unit: float, weight: Tensor, beside: Tensor) -> tuple[Tensor, Tensor]:
-        """First hidden layer of a function of momenta or velocities, which are given in the ``unit``."""
-        seen = vectors / unit
-        return onednn.linear(self.moving(seen), weight, None) + beside, seen
-
     def _self(self, pos, momentum, properties) -> tuple[Tensor, Tensor]:
         """First hidden layer of H_self, and p in its unit."""
         seen = torch.cat([pos, properties], 1) if self.config.self_position else properties
-        return self._moving(momentum, self.config.speed, self.momentum, onednn.linear(seen, self.alone, self.self_bias))
+        momentum = momentum / self.config.speed
+        beside = onednn.linear(seen, self.alone, self.self_bias)
+        return onednn.linear(self.moving(momentum), self.momentum, None) + beside, momentum
 
     def _sum(self, values: Tensor, edges: Edges, nodes: int) -> Tensor:
         """Sum over senders [node, ...]; edges come sorted by receiver, so equal degrees need no scatter."""
@@ -190,7 +192,7 @@ class HamiltonianNetwork(nn.Module):
         _, vel, _, properties = self._split(x)
         z, seen = self._losses(vel, properties)
         _, slope = self.rayleigh.with_slope(z)
-        return -self.config.acc_scale * self.moving.back(seen, slope @ self.velocity)
+        return -self.config.acc_scale * self.speeds.back(seen, slope @ self.velocity)
 
     def derivatives(self, x: Tensor, edges: Edges) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(F_ij [edge, dim], force on each particle alone [node, dim], dq/dt [node, dim], H_pair [edge, 1]) of nodes
@@ -224,9 +226,9 @@ class HamiltonianNetwork(nn.Module):
 
     def _losses(self, vel: Tensor, properties: Tensor) -> tuple[Tensor, Tensor]:
         """First hidden layer of R, and v in its unit."""
-        return self._moving(
-            vel, self.config.speed, self.velocity, onednn.linear(properties, self.losing, self.loss_bias)
-        )
+        vel = vel / self.config.speed
+        beside = onednn.linear(properties, self.losing, self.loss_bias)
+        return onednn.linear(self.speeds(vel), self.velocity, None) + beside, vel
 
     def forward(
         self,
@@ -261,12 +263,20 @@ class HamiltonianNetwork(nn.Module):
         pos, vel, mass, properties = self._split(x)
         return self.config.acc_scale * self.pair(self._pairs(pos, mass * vel, properties, edges)[0]), None
 
-    def told(self, x: Tensor, edges: Edges, shares: bool = True, reference: float | None = None) -> dict[str, Tensor]:
+    def told(
+        self,
+        x: Tensor,
+        edges: Edges,
+        shares: bool = True,
+        reference: float | None = None,
+        usual: float | None = None,
+    ) -> dict[str, Tensor]:
         """As ``models.GNN.told``, with the shares F_ij/m_i and what acts without pairs; ``message`` is the mean of
         H_pair of both directions, half the energy of the pair. And ``energy_pair`` [edge], the energy of the pair less
         that at the distance ``reference`` (in the unit of the network), and ``energy_self`` [node], H_self less that
-        at the typical speed, in the same direction: energies without the numbers that forces do not know. Rest would be
-        no such place: few states are near it, and what a network has wrong there would stand in all energies.
+        at the ``usual`` speed (None: that of the configuration), in the same direction: energies without the numbers
+        that forces do not know. Rest would be no such place: few states are near it, and what a network has wrong there
+        would stand in all energies.
         """
         c = self.config
         force, alone, _, energy = self.derivatives(x, edges)
@@ -286,9 +296,9 @@ class HamiltonianNetwork(nn.Module):
         out["energy_pair"] = (pair + pair[edges.reverse])[:, 0]
         z, _ = self._self(pos, mass * vel, properties)
         size, along = vel.norm(dim=1, keepdim=True), torch.eye(c.dim).to(vel)[:1]
-        typical = c.speed * torch.where(size > 0, vel / size.clamp(min=1e-30), along)
-        usual, _ = self._self(pos, mass * typical, properties)
-        out["energy_self"] = c.speed**2 * (self.own(z) - self.own(usual))[:, 0]
+        typical = (usual or c.speed) * torch.where(size > 0, vel / size.clamp(min=1e-30), along)
+        there, _ = self._self(pos, mass * typical, properties)
+        out["energy_self"] = c.speed**2 * (self.own(z) - self.own(there))[:, 0]
         return out
 
 

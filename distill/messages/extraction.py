@@ -21,6 +21,7 @@ from distill.physics.system import pair_force
 from distill.windows.of_dataset import windows_of
 from distill.windows.unresolved import alternating
 
+SOME = 1000  # trajectories, for what is typical
 LEAST = 1e-25  # unit below which small accelerations leave the range of 32 bits
 
 
@@ -51,8 +52,10 @@ class Extraction:
         self.source = edges_of(dataset, device=self.parameter.device)
         self.held = dataset.meta.system.held
         self.with_shares = not dataset.has_target  # what pairs contribute to an acceleration
-        # energies of pairs are counted from a typical distance, for forces know nothing of what they are there
+        # energies of pairs are counted from a typical distance, for forces know nothing of what they are there, and
+        # those of particles from a typical speed
         self.counted_from = scales_of(dataset).length if model.config.energies else None
+        self.usual_speed = _typical(dataset.arrays["vel"]) if model.config.energies else None
 
     window = None  # frames of a window, where receivers are windows
 
@@ -140,12 +143,15 @@ class Extraction:
     def _network(self, x: np.ndarray, edges: Edges) -> dict:
         """What the network says (``models.GNN.told``), in the units of the data."""
         nodes = torch.as_tensor(x).to(self.parameter).flatten(0, 1)
-        reference = None if self.counted_from is None else self.counted_from / self.inputs.scales.length
+        reference = {}
+        if self.counted_from is not None:
+            scales = self.inputs.scales
+            reference = {"reference": self.counted_from / scales.length, "usual": self.usual_speed / scales.speed}
         in_parts = self.dataset.has_target and edges.index.size(1) > evaluation.AT_ONCE
         if in_parts:
             told = evaluation.told_in_parts(self.model, nodes, edges)
         else:
-            told = self.model.told(nodes, edges, self.with_shares, reference)
+            told = self.model.told(nodes, edges, self.with_shares, **reference)
         energy = self.model.config.message_unit
         units = {"acc_": self.inputs.scales.output, "message": energy, "energy_": energy}
         out = {}
@@ -227,3 +233,8 @@ def in_data_units(acc: np.ndarray, unit: float) -> np.ndarray:
         return acc
     fits = LEAST < unit < 1 / LEAST
     return (acc * np.float64(unit)).astype(acc.dtype if fits else np.float64)
+
+
+def _typical(vel: np.ndarray) -> float:
+    """Median speed [...] of velocities [trajectory, ..., dim]; 1 where nothing moves."""
+    return float(np.nanmedian(np.linalg.norm(vel[:SOME], axis=-1))) or 1.0

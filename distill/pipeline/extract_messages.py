@@ -106,6 +106,7 @@ def extract_messages(
             "target": dataset.has_target,
             "window": extraction.window,
             "reference": extraction.counted_from,
+            "reference_speed": extraction.usual_speed,
             "doubted": doubted(config.recipe, config.arguments),
             "dataset": dataset.name,
             "system": dataset.meta.system,

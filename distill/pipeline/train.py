@@ -403,6 +403,7 @@ def write(job: Job, trainer, dataset: Dataset, device: str, stacked: int, found:
         "edges_a_frame": trainer.data.edges_a_frame,
         "window": None if trainer.labels.omega is None else trainer.labels.across,
         "cpu_seconds": round(trainer.cpu_seconds, 2),
+        "polish_cpu_seconds": round(trainer.polish_seconds, 2),
         **scores,
         "skill": skill,
         "validation_graphs": len(trainer.x_val),

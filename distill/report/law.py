@@ -112,26 +112,30 @@ def before_and_after(law) -> str:
     )
 
 
+def raw(energy) -> str:
+    """Whether minus the slope of an energy is the true force with the constants that it was searched with."""
+    if energy.searched_verdict is None:
+        return ""
+    return "its force as it stands: " + judged(energy.searched_verdict)
+
+
 def hamiltonian(law) -> str:
     """The law as one, and what the network of energies had of it before any refit."""
     if not (h := law.hamiltonian):
         return ""
     rows = []
     if h.energy:
-        force = code(to_text(parse(h.energy.force, law.pair.variables), 4))
-        rows.append(
-            [
-                "Energy of a pair, of the network",
-                f"{code(h.energy.text)}<br>its force, constants fitted to sums over senders: {force}",
-            ]
-        )
-        rows.append(["That force against the true one", judged(h.energy.verdict)])
+        rows.append(["Energy of a pair, as it was searched", f"{code(h.energy.text)}<br>{raw(h.energy)}"])
+        fitted = h.energy.from_force or f"of f = {to_text(parse(h.energy.force, law.pair.variables), 4)}"
+        rows.append(["The same, constants fitted to the network’s forces and their sums over senders", code(fitted)])
+        rows.append(["Its force against the true one", judged(h.energy.verdict)])
     if h.kinetic:
         off = f"; within {percent(h.kinetic.off)} of p²/(2 m)" if h.kinetic.off is not None else ""
         rows.append(["Energy of a particle, of the network", f"{code(h.kinetic.text)}{off}"])
     told = f"{shown(h.per_edge)} of the energy of its pair, which is counted from r = {shown(h.reference)}"
     rows.append(["Message of an edge", told])
-    body = f"<p>{formula(h.latex, 19, h.text)}</p>{code(h.text)}{table([], rows)}"
+    whole = f"<p>{formula(h.latex, 19, h.text)}</p>{code(h.text)}" if h.text else f"<p>There is none: {h.why_not}.</p>"
+    body = whole + table([], rows)
     about = (
         "Energies are known up to a number for each pair, and for each particle: terms without r, or p, are left out."
     )

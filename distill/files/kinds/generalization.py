@@ -80,6 +80,7 @@ class Rollouts(Part):
     models: dict[str, RolloutModel]  # truth, law, truth_loose (a looser tolerance), gnn
     symplectic: dict[str, SymplecticModel] = none(dict)  # law and gnn, of networks of energies
     symplectic_method: str | None = None  # of integration; what has no energy is not in it
+    symplectic_without: dict[str, str] = none(dict)  # law and gnn, of networks of energies: why one is not in it
 
 
 class Skipped(Part):

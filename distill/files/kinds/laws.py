@@ -47,9 +47,10 @@ class ReadEnergy(Part):
     know are left out.
     """
 
-    text: str  # of a pair, or of a particle by its momentum p
+    text: str  # of a pair, or of a particle by its momentum p, as it was searched
     latex: str  # the same
     complexity: int  # nodes
+    searched_verdict: Verdict | None = None  # on minus its derivative by r as it stands; null: truth not known
     force: str | None = None  # minus its derivative by r, constants fitted to the network's F_ij and their sums
     from_force: str | None = None  # the potential that this force has; null: no formula
     verdict: Verdict | None = None  # on this force; null where the truth is not known
@@ -59,8 +60,9 @@ class ReadEnergy(Part):
 
 
 class Hamiltonian(Part):
-    text: str  # H of the law, and what is lost
-    latex: str  # the same
+    text: str | None  # H of the law with T = p^2/2m, what is lost and what acts beside it; null: there is none
+    latex: str | None  # the same
+    why_not: str | None = None  # why there is none
     potential: str | None  # of a pair, of the law; null: no formula has the pair force as its slope
     potential_latex: str | None  # the same
     per_edge: float  # of the potential of a pair in the message of each of its two edges

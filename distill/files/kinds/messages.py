@@ -24,6 +24,7 @@ class MessagesRecord(Made):
     antisymmetric: bool  # the network's messages obey e_ij = -e_ji
     network_error: float | None = None  # ``skill.network`` of config.json: the network's when it was trained
     reference: float | None = None  # distance from which ``energy_pair`` counts; null: messages are no energies
+    reference_speed: float | None = None  # speed from which ``energy_self_i`` counts; null: messages are no energies
     target: bool = False  # receivers have a ``target`` in place of an acceleration
     window: int | None = None  # frames of a window, which a graph is then; null: of single frames
     doubted: list[str] = none(list)  # assumptions that flags of train.py switched off: later stages make none of them

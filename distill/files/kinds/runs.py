@@ -55,6 +55,7 @@ class RunConfig(Made):
     edges_a_frame: float | None = None  # mean in a box, of a window in all its frames; null: all pairs, or a chain
     window: int | None = None  # frames of the windows it was trained on; null: on accelerations of single frames
     cpu_seconds: float  # of the training
+    polish_cpu_seconds: float = 0.0  # of these, after the last step
     validation_mae: float  # mean absolute error of an acceleration component
     validation_loss: float  # of the loss trained on
     validation_graphs: int  # frames these are over

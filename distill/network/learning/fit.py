@@ -91,7 +91,8 @@ def _polish(member: Trainer, members: list[Trainer], asked: list) -> None:
         if Polish(member).run(most, each):
             row = member.history[-1]
             member.history[-1] = member.evaluate(row["train_loss"], row["penalty"])
-    member.cpu_seconds += time.process_time() - cpu
+    member.polish_seconds = time.process_time() - cpu
+    member.cpu_seconds += member.polish_seconds
 
 
 def cools_down(members: list[Trainer]) -> bool:

@@ -52,19 +52,40 @@ class Polish:
         return SOFT * (scale + torch.linalg.vector_norm(true, dim=-1)) / true.shape[-1] ** 0.5
 
     def loss(self) -> Tensor:
-        """The loss of training, without penalties."""
+        """The loss of training, with the penalty, if one is paid at the end."""
         own, x = self.trainer, self.x.flatten(0, 1)
-        pred, _, _, *motion = self.model(x, self.edges)
+        pred, sent, logvar, *motion = self.model(x, self.edges)
         loss = own.losses(pred, self.wanted)
         for velocities in motion:
             true = self.x[..., own.dim : 2 * own.dim].flatten(0, 1)
             loss = loss + own.motion_loss(velocities, self.x, self._soft(true, own.speed))
-        return loss
+        return loss + self.penalty(sent, logvar, len(x) // own.n) if self.paid else loss
+
+    @property
+    def paid(self) -> float:
+        """The weight of the penalty at the end of the training."""
+        variant, own = self.trainer.variant, self.trainer
+        return own.options[variant.weight] if own.penalised and variant.penalty else 0.0
+
+    def penalty(self, sent: Tensor, logvar: Tensor | None, graphs: int) -> Tensor:
+        """The weighted penalty of messages of so many graphs."""
+        own = self.trainer
+        return self.paid * own.variant.penalty(sent, logvar, own.n, graphs, own.outputs)
+
+    @torch.no_grad()
+    def cost(self) -> float:
+        """The weighted penalty on the sample."""
+        if not self.paid:
+            return 0.0
+        _, sent, logvar, *_ = self.model(self.x.flatten(0, 1), self.edges)
+        return float(self.penalty(sent, logvar, self.x.flatten(0, 1).size(0) // self.trainer.n))
 
     def run(self, evaluations: int, each: Callable[[float], None] = lambda loss: None) -> bool:
         """At most so many evaluations of the loss, each of which is told. The network of the trainer has the weights
-        from then on, if the loss on validation graphs is lower with them; whether it was.
+        from then on, if the loss on validation graphs, and the penalty on the sample, are lower with them; whether they
+        were.
         """
+        cost = self.cost()
         optimizer = torch.optim.LBFGS(
             self.model.parameters(),
             max_iter=evaluations,
@@ -84,9 +105,9 @@ class Polish:
 
         optimizer.step(evaluated)
         before = copy.deepcopy(self.trainer.model.state_dict())
-        was = self.trainer.validation_loss()
+        was = self.trainer.validation_loss() + cost
         self.trainer.model.load_state_dict(self.model.state_dict())
-        better = self.trainer.validation_loss() < was  # a number that is none is not
+        better = self.trainer.validation_loss() + self.cost() < was  # a number that is none is not
         if not better:
             self.trainer.model.load_state_dict(before)
         return better

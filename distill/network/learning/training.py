@@ -131,6 +131,7 @@ class Trainer:
         self.follow: Callable | None = None  # the read-out of the messages as they are, as ``following.Followed``
         self.followed = None  # what it said last
         self.step, self.history, self.penalised, self.cpu_seconds = 0, [], True, 0.0
+        self.polish_seconds = 0.0  # of these
         self.restored = None  # Adam's state and sums of a checkpoint, for the ``Stepper``
         self._order = (-1, None)
 
