@@ -124,15 +124,16 @@ def test_energies_of_pairs_are_told_from_a_distance_on(case):
     assert model.told(usual, edges)["energy_self"].abs().max() < 1e-12 < model.told(x, edges)["energy_self"].abs().min()
     usual[:, 2:4] = 0
     assert model.told(usual, edges)["energy_self"].isfinite().all()
-    if case == "newton":  # whose reference is a function of the direction alone, which a step along it keeps
-        far, h, unit = x.clone(), 1e-6, torch.tensor([0.6, 0.8], dtype=torch.float64)
-        energy = []
-        for step in (-h, h):
-            far[1, :2] = x[0, :2] + unit * (2.0 + step)
-            energy.append(model.told(far, edges, reference=1.3)["energy_pair"][0].item())
-        far[1, :2] = x[0, :2] + unit * 2.0
-        force = model.derivatives(far, edges)[0][edges.index[1].eq(1).nonzero()[0, 0]]
-        assert (force @ unit).item() == pytest.approx(-(energy[1] - energy[0]) / (2 * h), rel=1e-6)
+    far, h, unit = x.clone(), 1e-6, torch.tensor([0.6, 0.8], dtype=torch.float64)
+    middle, energy = x[0, :2] + unit, []
+    for r in (2.0 - h, 2.0 + h, 2.0):  # both ends moved, about a place that the reference keeps
+        far[:, :2] = torch.stack([middle - 0.5 * r * unit, middle + 0.5 * r * unit])
+        both = model.told(far, edges, reference=1.3)["energy_pair"]
+        assert both[0].item() == pytest.approx(both[1].item(), abs=1e-14)
+        energy.append(both[0].item())
+    force, receiver = model.derivatives(far, edges)[0], edges.index[1].tolist()
+    apart = 0.5 * (force[receiver.index(1)] - force[receiver.index(0)]) @ unit
+    assert apart.item() == pytest.approx(-(energy[1] - energy[0]) / (2 * h), rel=1e-6)
 
 
 def both_equations(model, x, edges):

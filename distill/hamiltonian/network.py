@@ -290,8 +290,8 @@ class HamiltonianNetwork(nn.Module):
         z, apart = self._pairs(pos, mass * vel, properties, edges)
         further = apart * (reference or 1.0) / apart.norm(dim=1, keepdim=True).clamp(min=1e-30)
         z = z + self._between(further) - self._between(apart)
-        if not c.translation_invariant:  # the sender is moved
-            z = z + (further - apart) @ self.sender[:, : c.dim].T
+        if not c.translation_invariant:  # both ends are moved, so that both directions of the pair mean the same place
+            z = z + 0.5 * (further - apart) @ (self.sender - self.receiver)[:, : c.dim].T
         pair = energy - c.acc_scale * self.pair(z)
         out["energy_pair"] = (pair + pair[edges.reverse])[:, 0]
         z, _ = self._self(pos, mass * vel, properties)
