@@ -206,7 +206,8 @@ def body_sizes(dataset: Dataset, split: str) -> np.ndarray:
         labels = labels_of(dataset, graphs_of(dataset, split), "cpu")
         size = np.where(labels.there.numpy() > 0, np.linalg.norm(labels.acc.numpy(), axis=-1), np.nan)
         size = size.reshape(-1, dataset.pos.shape[1], dataset.n)
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # the median of nothing is NaN
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the median of nothing is NaN
         return np.nanmedian(size, axis=1)
 
 
