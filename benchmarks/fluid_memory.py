@@ -17,6 +17,7 @@ from pathlib import Path
 
 import sections
 
+from distill.files.provenance import same_code
 from distill.network.variants import VARIANTS
 from distill.shell import paths
 from distill.shell.errors import UserError
@@ -54,8 +55,9 @@ def main(argv=None) -> int:
     if not args.quick:
         about = sections.about("fluid_memory", args, start)
 
-        def put(former: dict) -> dict:  # with variants that were not asked for now
-            return about | {"rows": former.get("rows", {}) | rows}
+        def put(former: dict) -> dict:  # with variants that were not asked for now, if they are of the same code
+            others = former.get("rows", {}) if same_code(former.get("git") or {}) else {}
+            return about | {"rows": others | rows}
 
         sections.change(RESULTS, "fluid_memory", SECTION, put)
     print(

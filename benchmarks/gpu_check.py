@@ -1,10 +1,10 @@
-"""On a GPU: are captured and stacked training steps the plain ones?
+"""On a GPU: are captured and stacked training steps the plain ones, and is a resumed network the uninterrupted one?
 
-weights     networks trained captured, plain and stacked from the same seeds: relative differences of their weights
-summary     one file from that and from the networks that benchmarks/gpu.sh has trained
+weights     networks trained captured, plain, stacked and interrupted from the same seeds: differences of their weights
+summary     one file from that and from the networks that benchmarks/gpu.sh has trained, beside what was measured before
 
-reads   nothing; summary: weights*.json and <run>/{config,linear_fit}.json in --out
-writes  weights.json in --out; summary: results/gpu.json
+reads   nothing; summary: weights*.json in --out, config.json and linear_fit.json of the runs *-paper__s221_full
+writes  weights.json in --out; summary: results/gpu.json (--quick: gpu.json in --out)
 
 example:  python benchmarks/gpu_check.py weights --out outputs/gpu
 
@@ -13,12 +13,15 @@ is nearly 0. After 300 steps the plain way differs from itself by up to 0.3 on a
 and stacks from single networks by as much on a CPU. ``plain against plain, again`` tells how much of it there is.
 """
 
+import contextlib
 import json
+import signal
 import tempfile
 import time
 from pathlib import Path
 
 from distill.files.dataset import Dataset
+from distill.files.provenance import provenance
 from distill.files.storage import load_json, save_json
 from distill.network.recipes import defaults
 from distill.report.numbers import hardware
@@ -29,9 +32,10 @@ from distill.shell.stage import run_script
 from distill.shell.threads import set_threads
 
 TOLERANCE = 1e-3  # of ||difference|| / ||weights|| of a whole network
+RUNS = "*-paper__s221_full"  # as benchmarks/gpu.sh names them
 TRAINED = (  # what is kept of a network's config.json
     "run variant seed n dim steps graphs_seen stacked_runs validation_mae validation_loss validation_graphs seconds"
-    " device python versions git arguments"
+    " cpu_seconds device python versions git arguments"
 )
 
 
@@ -55,12 +59,13 @@ def main(argv=None) -> int:
 
 
 def about(seconds: float) -> dict:
-    """Versions, hardware and date of a measurement."""
+    """Versions, hardware, commit and date of a measurement."""
     import torch
 
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, to test the code"
     found = {"device": name, "hardware": hardware(), "torch": torch.__version__, "cuda": torch.version.cuda}
-    return found | {"seconds": round(seconds, 1), "date": time.strftime("%Y-%m-%d")}
+    made = provenance("benchmarks/gpu_check weights", {}, {}, seconds)
+    return found | {k: made[k] for k in ("seconds", "git", "python", "versions")} | {"date": time.strftime("%Y-%m-%d")}
 
 
 # ---------------------------------------------------------------- weights
@@ -74,21 +79,40 @@ def weights(args) -> int:
 
     start = time.perf_counter()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    steps = 30 if args.quick else args.steps
+    steps = 12 if args.quick else args.steps
     data = springs(64 * (5 if args.quick else 100))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
 
-        def made(*cells, recipe="paper", capture=False, noise=0):
-            """Networks (variant, seed) trained as one stack; ``noise`` shifts the seed of what is random in a step."""
+        def untrained(*cells, recipe="paper", noise=0):
             group: list = []
-            for variant, seed in cells:
-                like, checkpoint = group[0] if group else None, Path(folder) / "checkpoint"
+            for k, (variant, seed) in enumerate(cells):
+                like, checkpoint = group[0] if group else None, Path(folder) / f"checkpoint{k}"
                 group.append(member(data, recipe, variant, seed, device, steps, checkpoint, like, args.quick))
                 group[-1].noise.manual_seed(seed + 1 + noise)
+            return group
+
+        def made(*cells, recipe="paper", capture=False, noise=0):
+            """Networks (variant, seed) trained as one stack; ``noise`` shifts the seed of what is random in a step."""
+            group = untrained(*cells, recipe=recipe, noise=noise)
             before = [flat(m) for m in group]
             fit(group, capture)
             return group, before
+
+        def resumed(*cells, recipe="paper"):
+            """The same, captured, interrupted half way and read from the checkpoints that this leaves."""
+            group = untrained(*cells, recipe=recipe)
+            with contextlib.suppress(KeyboardInterrupt):
+                fit(interrupted(group, steps // 2), True)
+            if (reached := group[0].step) >= steps:
+                raise RuntimeError("training was not interrupted")
+            group = untrained(*cells, recipe=recipe)
+            for one in group:
+                one.restore()
+            if group[0].step != reached:
+                raise RuntimeError(f"interrupted at step {reached}, resumed at {group[0].step}")
+            fit(group, True)
+            return group
 
         def compare(what, reached, wanted, start_weights, judged=True):
             row = {"what": what, "relative_difference": distance(flat(reached), flat(wanted))}
@@ -107,20 +131,24 @@ def weights(args) -> int:
             alone[recipe, variant] = plain
             name = f"{recipe} recipe, {variant}"
             compare(f"{name}: plain against plain, again", again, plain, begin, judged=False)
-            try:
-                (captured,), _ = made((variant, 0), recipe=recipe, capture=True)
-            except RuntimeError as exc:  # what a step must not do while it is captured; the others are still compared
-                print(f"FAIL  {name}: {exc}", flush=True)
-                rows.append({"what": f"{name}: captured against plain", "passed": False, "error": str(exc)})
-                continue
-            compare(f"{name}: captured against plain", captured, plain, begin)
+            for way, again in (
+                ("captured", lambda: made((variant, 0), recipe=recipe, capture=True)[0]),  # noqa: B023
+                ("captured, interrupted and resumed,", lambda: resumed((variant, 0), recipe=recipe)),  # noqa: B023
+            ):
+                try:
+                    (captured,) = again()
+                except RuntimeError as exc:  # what a step must not do while captured; the others are still compared
+                    print(f"FAIL  {name}: {exc}", flush=True)
+                    rows.append({"what": f"{name}: {way} against plain", "passed": False, "error": str(exc)})
+                else:
+                    compare(f"{name}: {way} against plain", captured, plain, begin)
         (other,), (begin,) = made(("l1", 0), noise=7)
         what = "paper recipe, l1: plain with other random translations, what a fault would look like"
         compare(what, other, alone["paper", "l1"], begin, judged=False)
         cells = [("l1", 0), ("l1", 1), ("standard", 2), ("pruning", 3), ("l1", 4)]
         plain = [made(cell) for cell in cells]
-        for way, capture in (("plain", False), ("captured", True)):
-            group, _ = made(*cells, capture=capture)
+        for way in ("plain", "captured", "captured, interrupted and resumed"):
+            group = resumed(*cells) if "resumed" in way else made(*cells, capture=way == "captured")[0]
             for (variant, seed), reached, ((wanted,), (begin,)) in zip(cells, group, plain, strict=True):
                 what = f"paper recipe, {variant}, seed {seed}: {way} stack of {len(cells)} against alone"
                 compare(what, reached, wanted, begin)
@@ -163,6 +191,19 @@ def member(dataset, recipe, variant, seed, device, steps, checkpoint, like, quic
     return Trainer(dataset, variant, options, seed, device, "float32", checkpoint, {}, False, like)
 
 
+def interrupted(group: list, step: int) -> list:
+    """The same members, of which the first is sent what Ctrl-C sends when it has made ``step`` steps."""
+    first, own = group[0], group[0].constrain
+
+    def constrain() -> bool:
+        if first.step == step - 1:
+            signal.raise_signal(signal.SIGINT)
+        return own()
+
+    first.constrain = constrain
+    return group
+
+
 def flat(trainer):
     import torch
 
@@ -183,25 +224,39 @@ def largest(reached, wanted) -> float:
 
 
 def summary(args) -> int:
-    """``results/gpu.json``: what ``weights`` found, one entry a file, and a row a trained network."""
-    found = [load_json(path, "run: gpu_check.py weights") for path in sorted(args.out.glob("weights*.json"))]
-    content = {"benchmark": "gpu", "weights": found, "cells": []}
-    for path in sorted(args.out.glob("*/config.json")):
-        config = load_json(path, "train it again")
-        row = {k: config.get(k) for k in TRAINED.split()} | {"system": config["system"]["name"]}
-        fit = path.parent / "linear_fit.json"
-        if fit.is_file():
-            fitted = load_json(fit, "run: fit_linear.py")
-            row |= {k: fitted[k] for k in ("r2_all", "r2_trim90", "best_target", "top_share", "n_graphs", "n_edges")}
-            row["read_out_r2_all"], row["read_out_gauge"] = fitted["read_out"]["r2_all"], fitted["read_out"]["gauge"]
-        content["cells"].append(row)
+    """``results/gpu.json``: what ``weights`` found, one entry a measurement, newest first, and a row a trained network.
+
+    What is there stays, but for rows of networks that are measured again.
+    """
     target = args.out / "gpu.json" if args.quick else paths.ROOT / "results" / "gpu.json"
-    save_json(target, content)
+    before = load_json(target, "move it away") if target.is_file() and not args.quick else {}
+    found = [load_json(path, "run: gpu_check.py weights") for path in sorted(args.out.glob("weights*.json"))]
+    former = before.get("weights", [])
+    checks = sorted([f for f in found if f not in former] + former, key=lambda w: w["date"], reverse=True)
+    cells = {row["run"]: row for row in before.get("cells", [])}
+    for path in sorted(paths.MODEL_WEIGHTS.glob(f"{RUNS}/config.json")):
+        config = load_json(path, "train it again")
+        if bool(config["quick"]) == args.quick and not (path.parent / "checkpoint.safetensors").exists():
+            cells[config["run"]] = trained(config)
+    save_json(target, {"benchmark": "gpu", "weights": checks, "cells": list(cells.values())})
     shown = ("run", "validation_mae", "r2_all", "r2_trim90", "read_out_r2_all")
-    for row in content["cells"]:
+    for row in cells.values():
         print(json.dumps({k: row.get(k) for k in shown}))
     print(f"-> {relative(target)}")
     return 0
+
+
+def trained(config: dict) -> dict:
+    """The row of a network: of its config.json, and of its linear_fit.json where that is there."""
+    row = {k: config.get(k) for k in TRAINED.split()} | {"system": config["system"]["name"]}
+    fit = paths.OUTPUTS / config["run"] / "linear_fit.json"
+    if fit.is_file():
+        fitted = load_json(fit, "run: fit_linear.py")
+        row |= {k: fitted[k] for k in ("r2_all", "r2_trim90", "best_target", "top_share", "n_graphs", "n_edges")}
+        others = {k: v for k, v in fitted["targets"].items() if k != "force"}  # what a free node model may ask for
+        row |= {f"{score}_{k}": v[score] for k, v in others.items() for score in ("r2_all", "r2_trim90")}
+        row["read_out_r2_all"], row["read_out_gauge"] = fitted["read_out"]["r2_all"], fitted["read_out"]["gauge"]
+    return row
 
 
 if __name__ == "__main__":

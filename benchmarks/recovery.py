@@ -230,7 +230,7 @@ def describe(args, contents: list[dict], start: float) -> dict:
     made["versions"] = contents[-1]["versions"] or made["versions"]
     made["cells_made"] = {k: sorted({str(c[k]) for c in contents}) for k in ("hardware", "date")}
     made["cells_made"] |= {k: sorted({str(c["git"][k]) for c in contents}) for k in ("commit", "dirty")}
-    return made | recovery_summary.summarise(args.kind, [c["row"] | {"commit": c["git"]["commit"]} for c in contents])
+    return made | recovery_summary.summarise(args.kind, [c["row"] | dict(c["git"]) for c in contents])
 
 
 def summary(development: bool) -> int:

@@ -1,6 +1,8 @@
 """How far one machine reaches: CPU time, memory and disk of the stages on many trajectories and on many particles.
 
-reads   what an interrupted call left behind: cells, and stages of a cell, that are done are found done
+reads   what an interrupted call left behind: cells, and stages of a cell, that are done are found done, stages if the
+        code is that which measured them: a cell whose stages are of other code, or of changes that were not committed,
+        is begun anew
 writes  results/scale.json; outputs/scale/<cell>.json and, while a cell is measured, the data in outputs/scale/<cell>/
 
 example:  python benchmarks/scale.py
@@ -24,6 +26,7 @@ from pathlib import Path
 import sections
 from cell_files import file_of, kept
 
+from distill.files.provenance import provenance, same_code
 from distill.files.storage import load_json, require_disk, save_json
 from distill.pipeline.runs.cells import STAGES, Cell, Children
 from distill.shell import paths
@@ -135,23 +138,26 @@ def add(row: dict, args, start: float) -> None:
 
 
 def measured(size: Size, home: Path, children: Children, quick: bool) -> dict:
-    """The row of a cell whose data lie in ``home``. The costs of a stage are kept there as soon as it has ended; one
-    that was cut off is measured again from its beginning. ``UserError`` if one fails, which is a result, too: with
-    ``--overwrite`` the cell is tried again.
+    """The row of a cell whose data lie in ``home``. The costs of a stage are kept there as soon as it has ended, with
+    the commit of the code; one that was cut off is measured again from its beginning. ``UserError`` if one fails, which
+    is a result, too: with ``--overwrite`` the cell is tried again.
     """
     cell, costs = size.cell(), home / COSTS
     done = load_json(costs, "move it away") if costs.is_file() else {}
+    if not all(same_code(one.get("git") or {}) for one in done.values()):
+        shutil.rmtree(home)  # all stages: they read what those before them have made
+        done = {}
     with places(home, children):
         require_disk(home / "datasets" / "data", int(size.bytes + ROOM), "name a larger disk with DISTILL_OUTPUTS")
         for stage in (s for s in MEASURED if s not in done):
             more = ["--overwrite"] + ["--quick"] * quick  # what is there without its costs says nothing of them
             script, *flags = cell.words(stage, *more)
             print(f"{time.strftime('%H:%M:%S')}  {script} {' '.join(flags)}", file=sys.stderr, flush=True)
-            before = on_disk(home)
+            before, git = on_disk(home), provenance(NAME, {}, {}, 0.0)["git"]
             outcome = children.script(script, *flags)
             if outcome.error:
                 raise UserError(f"{script}: {outcome.error}")
-            done[stage] = outcome.costs() | {"bytes": on_disk(home) - before}
+            done[stage] = outcome.costs() | {"bytes": on_disk(home) - before, "git": git}
             save_json(costs, done)
     about = {k: getattr(size, k) for k in ("system", "n", "dim", "trajectories", "frames", "epochs")}
     return about | {"stages": {STAGES[k]: done[k] for k in MEASURED}} | found(home, cell.run)

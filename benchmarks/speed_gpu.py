@@ -1,6 +1,7 @@
 """Graphs a second on a GPU with the paper's network: step by step, captured in a CUDA graph, and stacked.
 
 Limits beside it: the measured peak of a large matrix product (float32 as PyTorch does it, bf16) and of copying memory.
+The share of the second is an estimate: what a step reads and writes is not measured, ``TRAFFIC`` stands for it.
 ``--quick`` goes through the same code on a CPU, without capture; without a GPU nothing else is measured.
 """
 
@@ -138,8 +139,9 @@ def table(rows: list[dict]) -> str:
             "yes" if r["captured"] else "no",
             f"{r['per_s']:.3g}",
             f"{r['share_of_matrix_peak']:.2f}",
+            f"{r['share_of_bandwidth']:.2f}",
         ]
         for r in rows
     ]
-    head = "precision|batch|networks at once|captured|graphs/s|share of the matrix peak"
+    head = "precision|batch|networks at once|captured|graphs/s|share of the matrix peak|of the bandwidth, estimated"
     return markdown(head.split("|"), lines)

@@ -77,7 +77,7 @@ def _made(found: dict) -> str:
     ways = [row[way] for row in found["rows"] for way in ("splines", "messages") if row.get(way)]
     seeds = ", ".join(map(str, sorted({row["seed"] for row in found["rows"]})))
     machines, dates = (" and ".join(sorted({str(w[k]) for w in ways})) for k in ("hardware", "date"))
-    commits = " ".join(f"`{c}`" for c in sorted({str(w["git"]["commit"])[:7] for w in ways}))
+    commits = commits_of(ways)
     return f"Seeds {seeds}; {machines}; {dates}; commit {commits}; [`results/tracks.json`](../results/tracks.json)."
 
 
@@ -171,8 +171,14 @@ def of_rows(rows: list[dict], name: str) -> str:
     seeds = ", ".join(map(str, sorted({row["seed"] for row in rows} - {None})))
     done = [r for r in rows if "git" in r]
     machines, dates = (" and ".join(sorted({str(r[k]) for r in done})) for k in ("hardware", "date"))
-    commits = " ".join(f"`{c}`" for c in sorted({str(r["git"]["commit"])[:7] for r in done}))
+    commits = commits_of(done)
     return f"Seeds {seeds}; {machines}; {dates}; commit {commits}; [`results/{name}.json`](../results/{name}.json)."
+
+
+def commits_of(cells: list[dict]) -> str:
+    """Each once, and whether something was changed beside it when a cell was measured."""
+    named = {f"`{str(one['git']['commit'])[:7]}`" + " with changes" * bool(one["git"]["dirty"]) for one in cells}
+    return " ".join(sorted(named))
 
 
 DATA = {"clean": "exact accelerations", "noisy": "positions"}

@@ -84,7 +84,8 @@ def of_cells(cells: Cells, **where) -> list[dict]:
     return [
         c["law"]
         | {k: c[k] for k in named}
-        | {"r2_all": c["fit"]["force"]["r2_all"], "commit": c["git"]["commit"], "date": c["date"]}
+        | {"r2_all": c["fit"]["force"]["r2_all"], "date": c["date"]}
+        | {k: c["git"].get(k) for k in ("commit", "dirty")}
         | {"law_over_gnn_mae": {k: s["law_over_gnn"] for k, s in (c["generalization"] or {}).items()}}
         for c in chosen
     ]
@@ -135,7 +136,7 @@ def table_of_recovery(lines, interval: bool, more=()) -> str:
     body, told = recovery_parts.table(lines, columns)
     rows = [r for _, part in lines for r in part]
     seeds = ", ".join(map(str, sorted({r["seed"] for r in rows})))
-    commits = ", ".join(sorted({f"`{str(r['commit'])[:7]}`" for r in rows}))
+    commits = ", ".join(sorted({f"`{str(r['commit'])[:7]}`" + " with changes" * bool(r.get("dirty")) for r in rows}))
     about = [] if recovery_parts.with_rivals(rows) else [BEFORE.format(seeds=seeds, commits=commits)]
     where = [] if about else [f"Seeds {seeds}; commits {commits}."]
     intervals = ["Brackets: 95 % intervals in per cent that count data sets, not networks."] if interval else []
@@ -165,15 +166,15 @@ def recovery_in_full() -> str:
     parts += [constants] if (constants := recovery_parts.constants_of_argon(of_benchmark("argon"))) else []
     sections = value("recovery_pipeline", "sections")
     parts += [f"{name.capitalize()}: {one['note']}." for name, one in sections.items() if "note" in one]
+    lacking = [f"`{name}`" for name in ("standard", "hard", *NOISES, "priors", "argon") if name not in sections]
+    parts += [f"Not measured yet: {', '.join(lacking)}."] if lacking else []
     return "\n\n".join([*parts, made("recovery_pipeline", *(k for k in sections if k != "custom"))])
 
 
 def without_priors() -> str:
-    """What each prior of the newton recipe buys: the benchmark with one switched off at a time; nothing before it has
-    been measured.
-    """
+    """What each prior of the newton recipe buys: the benchmark with one switched off at a time."""
     if not (rows := of_benchmark("priors")):
-        return ""
+        return "## What the priors buy\n\nNot measured yet (`python benchmarks/recovery.py pipeline --matrix priors`)."
     lines = []
     for system in dict.fromkeys(r["system"] for r in rows):
         for name in dict.fromkeys(r["without"] for r in rows):
@@ -193,14 +194,20 @@ def made(file: str, *sections: str) -> str:
         return ", ".join(sorted({str(v) for v in values}))
 
     seeds = several(k for f in found for k in f["arguments"].get("seeds") or [])
-    commits = several(
-        f"`{c[:7]}`" for f in found for c in (f.get("cells_made") or {"commit": [f["git"]["commit"]]})["commit"]
-    )
+    commits = several(one for f in found for one in commits_of(f))
     return (
         (f"Seeds {seeds}; " if seeds else "")
         + f"{several(f['hardware'] for f in found)}; {several(f['date'] for f in found)}; commits {commits}; "
         + f"[`results/{file}.json`](../results/{file}.json)."
     )
+
+
+def commits_of(section: dict) -> list[str]:
+    """Commits of a section of a benchmark, and whether something was changed beside them when it was measured."""
+    of = section.get("cells_made") or {k: [section["git"][k]] for k in ("commit", "dirty")}
+    dirty = {str(one) for one in of.get("dirty", [])}
+    changes = " with changes" if dirty == {"True"} else " partly with changes" if "True" in dirty else ""
+    return [f"`{commit[:7]}`{changes}" for commit in of["commit"]]
 
 
 def near_misses() -> str:
@@ -298,62 +305,114 @@ def speed(section: str) -> str:
     return "\n\n".join([table, markdown(["bar", "measured", "wanted", "met"], bars), made("speed", section)])
 
 
-def gpu_checked() -> dict:
-    """The latest check of captured and stacked steps, of the number of steps where the comparison decides something."""
-    return min(results("gpu")["weights"], key=lambda w: w["steps"])  # the newest entry comes first
+PAPER_GRAPHS = 64_000_000  # of a training of the paper: 200 epochs of 5,000 batches of 64
+PAPER_VARIANTS = ("standard", "bottleneck", "l1", "kl", "pruning")
+
+
+def newest_first(checks: list[dict]) -> list[dict]:
+    """Checks of captured and stacked steps by date; of a day that of the fewest steps, which decides most, first."""
+    return sorted(sorted(checks, key=lambda w: w["steps"]), key=lambda w: w["date"], reverse=True)
+
+
+def commit_of(check: dict) -> str:
+    """The commit in short, and whether files had been changed: since ``git`` is kept by it, before that by the note."""
+    git = check.get("git") or {"commit": check.get("commit"), "dirty": check.get("note", "").startswith("with ")}
+    commit = f"`{git['commit'][:7]}`" if git.get("commit") else "–"
+    return commit + (" with changes" if git.get("dirty") else "")
+
+
+def left_tolerance(check: dict) -> str:
+    """How many comparisons of a check did, in words."""
+    judged = [r for r in check["rows"] if "passed" in r]
+    errors = sum("error" in r for r in judged)
+    told = f"{sum(not r['passed'] for r in judged)} of {len(judged)}"
+    return told + (f" ({errors} by an error in the step)" if errors else "")
+
+
+def of_itself(check: dict) -> list[float]:
+    """By how much repeats of the same plain training differ."""
+    return [r["relative_difference"] for r in check["rows"] if r["what"].endswith("again")]
+
+
+def number(row: dict, key: str, form: str) -> str:
+    return "–" if row.get(key) is None else format(row[key], form)
+
+
+def rate(row: dict) -> str:
+    """Millions of graphs a second of a row of the benchmark, and how."""
+    how = f"{row['precision']}, batch {row['batch']}" + (", captured" if row["captured"] else "")
+    return f"{row['per_s'] / 1e6:.3g} ({how})"
 
 
 def gpu() -> str:
-    """What a GPU gives, and what its check did not pass, in a few lines of README.md."""
+    """What a GPU gives, and what every check of it did not pass, in a few lines of README.md."""
     rows = value("speed", "sections/gpu/rows")
     best = max(rows, key=lambda r: r["per_s"])
-    check = gpu_checked()
-    judged = [r for r in check["rows"] if "passed" in r]
-    failed = sum(not r["passed"] for r in judged)
-    how = f"{best['precision']}, batch {best['batch']}" + (", captured" if best["captured"] else "")
-    networks = results("gpu")["cells"]
-    told = "; ".join(
-        f"{c['system']} {c['variant']} {c['r2_trim90']:.3f}"
-        + (f", {c['r2_trim90_acceleration']:.4f}" if "r2_trim90_acceleration" in c else "")
-        for c in networks
-    )
-    return (
+    alone = [r for r in rows if (r["precision"], r["batch"], r["stack"], r["captured"]) == ("float32", 64, 1, True)]
+    told = [
         f"**A GPU**: `--device cuda`. One {value('speed', 'sections/gpu/device')} took the paper's network through "
-        f"{best['per_s'] / 1e6:.2f} million graphs a second ({how}).\n"
-        "Captured steps and stacked networks (`--stack`, `--capture`) are **experimental**: after "
-        f"{check['steps']} steps {failed} of {len(judged)} comparisons with\nplain training left the tolerance "
-        f"([docs/speed.md](docs/speed.md#on-a-gpu)). After the paper's {networks[0]['graphs_seen'] / 1e6:.0f} million "
-        f"graphs in the paper's recipe, R² of the messages on 90 % of the edges, against forces and, second, against "
-        f"forces over m_i: {told}."
+        + " and ".join(rate(r) for r in [best, *alone])
+        + " million graphs a second."
+    ]
+    checks = [
+        f"{left_tolerance(c)} after {c['steps']} steps ({c['device']}, {c['date']}, {commit_of(c)}"
+        + (", where plain training leaves it too)" if max(of_itself(c), default=0) > c["tolerance"] else ")")
+        for c in newest_first(results("gpu")["weights"])
+    ]
+    told.append(
+        "Captured steps and stacked networks are **experimental, and on by default on a GPU**; `--no-capture --stack"
+        " off` switches them off. Comparisons with plain training that left the tolerance: "
+        + ("; ".join(checks) or "none was made")
+        + " ([docs/speed.md](docs/speed.md#on-a-gpu))."
     )
+    networks = [c for c in results("gpu")["cells"] if c.get("graphs_seen") == PAPER_GRAPHS]
+    if networks:
+        stacked = sum((c.get("stacked_runs") or 1) > 1 for c in networks)
+        found = [
+            f"{c['system']} {c['variant']} {number(c, 'r2_trim90', '.3f')}"
+            f", {number(c, 'r2_trim90_acceleration', '.4f')}"
+            for c in networks
+        ]
+        told.append(
+            f"After the paper's {PAPER_GRAPHS / 1e6:.0f} million graphs in the paper's recipe, in batches of 64"
+            + (f" ({stacked} of {len(networks)} networks stacked)" if stacked else "")
+            + ", R² of the messages on 90 % of the edges, against forces and against forces over m_i (–: not kept): "
+            + f"{'; '.join(found)}."
+        )
+    return "\n".join(told)
 
 
 def gpu_check() -> str:
     """Captured and stacked steps against plain ones, and the networks that saw as many graphs as the paper's."""
-    check = gpu_checked()
-    chaotic = max(results("gpu")["weights"], key=lambda w: w["steps"])
+    checks, parts = newest_first(results("gpu")["weights"]), []
     verdict = {True: "yes", False: "**no**", None: "–"}
-    lines = [[r["what"], f"{r['relative_difference']:.1e}", verdict[r.get("passed")]] for r in check["rows"]]
-    of_itself = [r["relative_difference"] for r in chaotic["rows"] if r["what"].endswith("again")]
-    networks = [
-        [r["run"], f"{r['graphs_seen']:,}", f"{r['validation_mae']:.3g}"]
-        + [f"{r[k]:.3f}" for k in ("r2_all", "r2_trim90")]
-        + [f"{r[k]:.4f}" if k in r else "–" for k in ("r2_trim90_acceleration", "read_out_r2_all")]
-        for r in results("gpu")["cells"]
-    ]
+    if checks:
+        last = checks[0]
+        lines = [[r["what"], number(r, "relative_difference", ".1e"), verdict[r.get("passed")]] for r in last["rows"]]
+        every = [
+            [c["device"], c["torch"], c["date"], commit_of(c), str(c["steps"]), left_tolerance(c)]
+            + [f"{min(of_itself(c)):.1g} to {max(of_itself(c)):.1g}", c.get("note", "–")]
+            for c in checks
+        ]
+        head = ["card", "torch", "date", "commit", "steps", "left the tolerance", "plain training from itself", "note"]
+        parts = [
+            f"{last['what'][0].upper()}{last['what'][1:]}: {last['steps']} steps in {last['precision']}, batch "
+            f"{last['batch']}, tolerance {last['tolerance']:g}. The newest check, {last['device']}, {last['date']}:",
+            markdown(["trained in two ways", "difference", "within the tolerance"], lines),
+            "Every check:",
+            markdown(head, every),
+        ]
+    columns = {"graphs_seen": ",", "validation_mae": ".3g", "r2_all": ".3f", "r2_trim90": ".3f"}
+    columns |= {"r2_trim90_acceleration": ".4f", "read_out_r2_all": ".4f"}
+    cells = results("gpu")["cells"]
+    networks = [[r["run"], *(number(r, k, form) for k, form in columns.items())] for r in cells]
     head = ["network", "graphs seen", "validation error", "R² all edges", "trimmed 90 %", "against F/m_i, trimmed"]
-    head.append("read-out, all edges")
-    return (
-        f"{check['what'][0].upper()}{check['what'][1:]}: {check['steps']} steps in {check['precision']}, batch "
-        f"{check['batch']}, tolerance {check['tolerance']:g}.\n\n"
-        + markdown(["trained in two ways", "difference", "within the tolerance"], lines)
-        + f"\n\n{check['device']}, torch {check['torch']}, {check['date']}, commit `{check['commit'][:7]}`. "
-        + check["note"]
-        + f" After {chaotic['steps']} steps the plain way differs from itself by {min(of_itself):.1g} to "
-        + f"{max(of_itself):.1g} (commit `{chaotic['commit'][:7]}`).\n\n"
-        + markdown(head, networks)
-        + f"\n\n`benchmarks/gpu.sh networks`. Not measured: {results('gpu')['not_measured']}."
-    )
+    parts += [markdown([*head, "read-out, all edges"], networks)] if networks else []
+    there = {(c["variant"], c["system"]) for c in cells if c.get("graphs_seen") == PAPER_GRAPHS}
+    lacking = {v: [s for s in FOUR if (v, s) not in there] for v in PAPER_VARIANTS}
+    told = "; ".join(f"{v} of {', '.join(systems)}" for v, systems in lacking.items() if systems)
+    without = f" Not measured on the paper's budget, of four particles in 2-D: {told}." if told else ""
+    return "\n\n".join([*parts, f"`benchmarks/gpu.sh`; –: not kept.{without}"])
 
 
 def tasks() -> str:

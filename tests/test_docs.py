@@ -1,5 +1,6 @@
 """README.md and docs/: what they say of numbers, files, commands and modules is so."""
 
+import inspect
 import re
 from functools import cache
 
@@ -7,7 +8,9 @@ import page_parts
 import pages
 import pytest
 from scripts import ROOT, ok, run
+from test_house import ORDER
 
+import distill
 from distill.pipeline.runs import demo
 from distill.shell import paths
 from distill.shell.errors import UserError
@@ -128,7 +131,14 @@ def test_flags_of_the_scripts_exist(page):
 def test_the_table_of_folders_is_that_of_the_package():
     folders = {f"distill/{p.name}/" for p in (ROOT / "distill").iterdir() if (p / "__init__.py").is_file()}
     rows = re.findall(r"^\| `distill/\w+/`.*? \|", TEXTS["README.md"], re.MULTILINE)
-    assert sorted(folders) == sorted(re.findall(r"`(distill/\w+/)`", " ".join(rows)))
+    told = re.findall(r"`(distill/\w+/)`", " ".join(rows))
+    assert sorted(folders) == sorted(told) and told == [f"distill/{name}/" for name in ORDER]
+
+
+def test_help_of_train_names_every_option():
+    told = set(inspect.getdoc(distill.train).split()) | inspect.signature(distill.train).parameters.keys()
+    flags = {flag[2:].replace("-", "_") for flag in flags_of("train.py") if not flag.startswith("--no-")}
+    assert flags - told == {"help"}
 
 
 def test_the_demo_told_is_the_demo_of_the_makefile(tmp_path, monkeypatch):

@@ -105,27 +105,66 @@ def test_wrong_laws_called_recovered_are_told(results):
     assert said.endswith("2 were called recovered; of 100 right ones, respelt or refitted, 2 were refused.")
 
 
+def of_energies() -> dict:
+    """A row of a network of energies, asked for no epochs."""
+    row = {"run": "x", "system": "r2", "dim": 2, "recipe": "newton", "seed": 3, "epochs": None, "rollouts": 8}
+    row |= {"cpu_seconds": 159.0, "polish_cpu_seconds": 41.0, "graphs_a_second": 16_000.0, "published": 1.284}
+    row |= {"hardware": "a machine", "date": "a day", "git": {"commit": "abcdefgh", "dirty": False}}
+    row |= {"trained_epochs": 6}
+    row |= {"variant": "hamiltonian", "force_r2_trim90": 0.99995, "force_r2_all": 0.9991}
+    row |= {"potential_recovered": True, "potential_form": True, "kinetic_recovered": False}
+    row |= {"searched_recovered": False, "searched_form": True, "drift": 3.3e-4, "drift_gnn": 2.2e-4}
+    row |= {"drift_law": 5e-6, "own_gnn": 3e-9, "own_law": 6e-14}
+    row |= {"mae_component": 0.26, "mae_particle": 0.52, "mae_graph": 2.1}
+    row |= {"potential": "-m_i*m_j/(r+0.01)", "searched": "-0.9*m_i*m_j/(r+0.01)", "kinetic": "p**2/(2*m)"}
+    return row
+
+
+def of_l1(**what) -> dict:
+    row = {k: v for k, v in of_energies().items() if not k.startswith(("drift", "own", "potential", "searched"))}
+    return row | {"variant": "l1", "trained_epochs": 4, "drift": 0.0066, "graphs_a_second": 40_000.0} | what
+
+
+def told_of_energies(*rows) -> str:
+    return energy_parts.energies({"sections": {"hamiltonian": {"rows": list(rows)}}})
+
+
 def test_energies_are_told_beside_l1_and_the_published_errors_by_length_of_training():
-    row = {"run": "x", "system": "r2", "dim": 2, "recipe": "newton", "seed": 930, "cpu_seconds": 159.0}
-    row |= {"hardware": "a machine", "date": "a day", "git": {"commit": "abcdefgh"}, "published": 1.284}
-    own = {"variant": "hamiltonian", "potential_r2_all": 0.9, "force_r2_trim90": 0.99995, "force_r2_all": 0.9991}
-    own |= {"potential_recovered": True, "potential_form": True, "kinetic_recovered": False, "drift_gnn": 2.2e-4}
-    own |= {"mae_component": 0.26, "mae_particle": 0.52, "mae_graph": 2.1, "own_gnn": 3e-9, "own_law": 6e-14}
-    own |= {"potential": "-m_i*m_j/(r+0.01)", "kinetic": "p**2/(2*m)", "graphs_a_second": 16_000.0}
-    rows = [row | own | {"trained_epochs": epochs} for epochs in (4, 6, 6)]
-    l1 = row | {"variant": "l1", "trained_epochs": 4, "drift": 0.0066, "graphs_a_second": 40_000.0}
-    fluid = row | own | {"trained_epochs": 1, "system": "kob_andersen", "dim": 3, "published": None}
-    fluid |= {"read_sigma_off": 0.001, "read_epsilon_off": None, "recovered": True}
-    rows += [l1, fluid, {"error": "it failed", "seed": 931}]
-    text = energy_parts.energies({"sections": {"hamiltonian": {"rows": rows}}})
-    assert "| r2, 2-D | 4 | 1 | 0.99995 | 0.9991 | 1/1 | 1/1 | 0/1 |" in text
-    assert (
-        "| r2, 2-D | 6 | 2 | 0.99995 | 0.9991 | 2/2 | 2/2 | 0/2 | 0.00022 | 3e-09 | 0.0066 | 6e-14 | 0.4 | 159 |"
-        in text
-    )
-    assert "**3 networks on 1 data sets** of 1 systems" in text and "the kinetic term 0/3" in text
-    assert "drift 0.0333 times as much" in text
-    assert "| r2, 2-D | `-m_i*m_j/(r+0.01)` | `p**2/(2*m)` |" in text
-    assert "| kob andersen, 930 | 0.99995 | 0.9991 | – | yes | 0.1 % | – | – | – | 159 |" in text
-    assert "| r2, 2-D | 1.284 | 0.26 | 0.52 | 2.1 |" in text
+    own = of_energies()
+    short = own | {"epochs": 4, "trained_epochs": 4}
+    rows = [short, own, own | {"seed": 4}, of_l1(), {"variant": "hamiltonian", "error": "it failed", "seed": 5}]
+    text = told_of_energies(*rows)
+    assert "| r2, 2-D, 4 epochs | 1 | 0.99995 | 0.9991 | 1/1 | 1/1 | 0/1 | 1/1 | 0/1 |" in text
+    assert "| r2, 2-D, 6 epochs | 2 | 0.99995 | 0.9991 | 2/2 | 2/2 | 0/2 | 2/2 | 0/2 |" in text
+    assert "| r2, 2-D, 6 epochs | 4 | 0.00033 | 0.00022 | 0.0066 | 5e-06 | 0.4 | 118, 41 |" in text
+    assert "| r2, 2-D, 4 epochs | – | 0.00033 | 0.00022 | – | 5e-06 | – | 118, 41 |" in text
+    assert "**1 networks on 1 data sets** of 1 systems" in text and "as searched 0/1, its form 1/1" in text
+    assert "By DOP853 their rollouts drift 0.05 times" in text and "symplectic method it is 0.0333 times" in text
+    assert "| r2, 2-D, 6 epochs | `-m_i*m_j/(r+0.01)` | `-0.9*m_i*m_j/(r+0.01)` | `p**2/(2*m)` |" in text
+    assert "| r2, 2-D, 6 epochs | 1.284 | 0.26 | 0.52 | 2.1 |" in text
     assert "of 2 rows: over components 2; over particles 2; over graphs 0" in text
+    assert "3e-09" not in text and "6e-14" not in text, "energies that steps are chosen by are no evidence"
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_l1_networks_of_two_budgets_stay_apart(turn):
+    """Each network of energies stands beside that which was asked for as many epochs, in whatever order rows come."""
+    own = of_energies()
+    rows = [own, own | {"epochs": 3, "trained_epochs": 3}]
+    rows += [of_l1(), of_l1(epochs=3, trained_epochs=3, drift=0.066, graphs_a_second=32_000.0)]
+    text = told_of_energies(*rows[::turn])
+    assert "| r2, 2-D, 6 epochs | 4 | 0.00033 | 0.00022 | 0.0066 | 5e-06 | 0.4 | 118, 41 |" in text
+    assert "| r2, 2-D, 3 epochs | 3 | 0.00033 | 0.00022 | 0.066 | 5e-06 | 0.5 | 118, 41 |" in text
+    assert "**2 networks on 1 data sets**" in text
+
+
+def test_systems_without_a_formula_of_their_energy_and_fluids_have_lines():
+    own = of_energies()
+    jumps = {k: v for k, v in own.items() if not k.startswith(("potential", "searched", "drift_law"))}
+    jumps |= {"system": "discontinuous", "recipe": "paper"}
+    fluid = own | {"system": "kob_andersen", "dim": 3, "published": None, "recovered": True, "trained_epochs": 1}
+    text = told_of_energies(jumps, fluid | {"read_sigma_off": 0.001, "read_epsilon_off": None})
+    assert "| discontinuous, 2-D, paper, 6 epochs | 1 | 0.99995 | 0.9991 | – | – | – | – | 0/1 |" in text
+    assert "| discontinuous, 2-D, paper, 6 epochs | – | 0.00033 | 0.00022 | – | – | – | 118, 41 |" in text
+    assert "| kob andersen, 3 | 0.99995 | 0.9991 | – | yes | 0.1 % | – | – | – | 118, 41 |" in text
+    assert "that l1 learnt too" not in text and "| kob andersen, 3-D, 1 epochs | `-m_i" in text

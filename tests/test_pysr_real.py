@@ -1,4 +1,6 @@
-"""Searches with a real Julia, as a user starts them; the same with the embedded engine, to test the tests."""
+"""Searches with a real Julia, as a user starts them; the same with the embedded engine, to test the tests, and with
+the one that ``auto`` takes here.
+"""
 
 import json
 import shutil
@@ -17,6 +19,8 @@ pytestmark = pytest.mark.slow
 PROBLEM = julia_problem()
 REAL = pytest.param("pysr", marks=pytest.mark.skipif(bool(PROBLEM), reason=f"PySR cannot run here: {PROBLEM}"))
 ENGINES = pytest.mark.parametrize("engine", ["operon", REAL])
+OR_AUTO = pytest.mark.parametrize("engine", ["operon", REAL, "auto"])
+TAKEN = {"auto": "operon" if PROBLEM else "pysr"}
 DATASET, RUN = "r2_n4_d2_s0", "r2_n4_d2_s0__bottleneck-newton__s0"
 TARGETS = ("radial", "shared", "node")
 STAGES = (
@@ -25,7 +29,8 @@ STAGES = (
     ("extract_messages.py", "--run", RUN),
     ("fit_linear.py", "--run", RUN),
 )
-MOMENTS = (0.02, 0.15, 0.4, 0.7, 0.95)  # of a search's time, from Julia's start to the composition of the law
+# of a search's time, from Julia's start to the composition of the law; None: as soon as a target is finished
+MOMENTS = (0.02, 0.15, None, 0.4, 0.7, 0.95)
 
 
 def search(engine: str, *more: str) -> tuple[str, ...]:
@@ -87,10 +92,37 @@ def fronts(folder: Path) -> dict[str, str]:
     return {target: (place / target / "hall_of_fame.csv").read_text() for target in TARGETS}
 
 
-@ENGINES
+def kept(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    """Front files of targets that are finished: when each was written, and what is in it."""
+    place = folder / "outputs" / RUN / "symbolic"
+    done = [place / target for target in TARGETS if (place / target / "hall_of_fame.csv").is_file()]
+    files = [one / name for one in done for name in ("front.json", "hall_of_fame.csv")]
+    return {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+
+
+def wait(process: subprocess.Popen, folder: Path, moment: float | None, seconds: float) -> None:
+    """Until ``moment`` of a search that takes so many ``seconds``, or until one of its targets is finished."""
+    if moment is not None:
+        time.sleep(moment * seconds)
+        return
+    until = time.monotonic() + 10 * seconds
+    while not kept(folder):
+        assert process.poll() is None and time.monotonic() < until, "no target was finished"
+        time.sleep(0.02)
+    assert process.poll() is None and not (folder / "outputs" / RUN / "law.json").exists()
+
+
+def resumed(folder: Path, engine: str, before: dict) -> None:
+    """Search again what was not finished ``before``: that is read, and not searched and written anew."""
+    ok(finished(started(folder, *search(engine))))
+    after = kept(folder)
+    assert len(after) == 2 * len(TARGETS) and {file: after[file] for file in before} == before
+
+
+@OR_AUTO
 def test_every_target_is_searched_and_the_law_is_right(searched, engine):
     folder, _ = searched(engine)
-    found = law(folder)
+    found, engine = law(folder), TAKEN.get(engine, engine)
     assert found["engine"] == engine and found["verdict"]["recovered"], found["verdict"]["why"]
     for target in TARGETS:
         front = json.loads((folder / "outputs" / RUN / "symbolic" / target / "front.json").read_text())
@@ -99,17 +131,22 @@ def test_every_target_is_searched_and_the_law_is_right(searched, engine):
     assert "r" in shared and "m_j" in shared, shared
 
 
-@ENGINES
-def test_a_search_that_was_killed_goes_on_to_the_same_rows(searched, trained, tmp_path, engine):
+@OR_AUTO
+@pytest.mark.parametrize("moment", [None, 0.6])
+def test_a_search_that_was_killed_goes_on_to_the_same_rows(searched, trained, tmp_path, engine, moment):
     whole, seconds = searched(engine)
     folder = copied(trained, tmp_path)
     process = started(folder, *search(engine))
-    time.sleep(0.6 * seconds)
+    wait(process, folder, moment, seconds)
     process.kill()
     process.communicate()
-    ok(finished(started(folder, *search(engine))))
+    before = kept(folder)
+    assert before or moment is not None
+    resumed(folder, engine, before)
     assert law(folder)["pair"]["text"] == law(whole)["pair"]["text"]
-    if engine == "operon":  # of PySR's an interrupted search goes on from its rows, and may find more
+    if (
+        TAKEN.get(engine, engine) == "operon"
+    ):  # of PySR's an interrupted search goes on from its rows, and may find more
         assert fronts(folder) == fronts(whole)
 
 
@@ -119,12 +156,14 @@ def test_ctrl_c_is_one_line_and_loses_nothing(searched, trained, tmp_path, engin
     whole, seconds = searched(engine)
     folder = copied(trained, tmp_path)
     process = started(folder, *search(engine))
-    time.sleep(moment * seconds)
+    wait(process, folder, moment, seconds)
     process.send_signal(signal.SIGINT)
     stopped = finished(process)
     assert stopped.returncode in (130, -signal.SIGINT, 0), stopped.stderr  # 0: it had ended
     assert "Traceback" not in stopped.stderr and len(stopped.stderr.strip().splitlines()) <= 1, stopped.stderr
     assert not [p for p in (folder / "outputs").rglob("*") if ".tmp" in p.name]
-    ok(finished(started(folder, *search(engine))))
+    before = kept(folder)
+    assert before or moment is not None
+    resumed(folder, engine, before)
     assert law(folder)["verdict"]["recovered"]
     assert law(folder)["pair"]["text"] == law(whole)["pair"]["text"]

@@ -56,9 +56,9 @@ def test_a_cell_has_the_costs_of_every_stage_and_what_they_said(tmp_path):
     row = scale.measured(SIZE, tmp_path / "cell", stages, quick=True)
     assert [name for name, _ in stages.called] == list(MADE) == list(row["stages"])
     assert all("--quick" in flags and "--overwrite" in flags for _, flags in stages.called)
-    assert row["stages"]["simulate.py"] == {
-        **{"cpu_s": 2.0, "seconds": 3.0, "peak_mb": 300.0, "done_before": False, "bytes": 1000}
-    }
+    first = row["stages"]["simulate.py"]
+    assert set(first.pop("git")) == {"commit", "dirty"}
+    assert first == {"cpu_s": 2.0, "seconds": 3.0, "peak_mb": 300.0, "done_before": False, "bytes": 1000}
     assert row["training"]["edges_a_cpu_s"] == 512 * 12 / 2.0  # 4 x 3 edges a frame
     assert row["messages"]["test"] == {"graphs": 10, "edges": 120}
 
@@ -68,7 +68,8 @@ def test_r2_is_told_of_a_network_that_has_learnt_alone(tmp_path, network, r2):
     assert scale.measured(SIZE, tmp_path / "cell", Stages(network=network), False)["read_out_r2_all"] == r2
 
 
-def test_stages_that_are_done_are_not_run_again(tmp_path):
+def test_stages_that_are_done_are_not_run_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(scale, "same_code", lambda git: set(git) == {"commit", "dirty"})
     with pytest.raises(UserError, match="fit_linear.py: no room"):
         scale.measured(SIZE, tmp_path / "cell", broken := Stages("fit_linear.py"), False)
     assert broken.stopped and len(broken.called) == 4
@@ -76,6 +77,20 @@ def test_stages_that_are_done_are_not_run_again(tmp_path):
     assert [name for name, _ in again.called] == ["fit_linear.py", "symbolic_reg.py"]
     assert row["stages"]["train.py"]["bytes"] > 10  # that of the first call
     assert "DISTILL_OUTPUTS" not in os.environ or not os.environ["DISTILL_OUTPUTS"].startswith(str(tmp_path))
+
+
+def test_stages_of_other_code_are_measured_again(tmp_path, monkeypatch):
+    """Each says which code it is of, and none stands beside those of another."""
+    now = {"commit": "a" * 40, "dirty": False}
+    monkeypatch.setattr(scale, "provenance", lambda *of: {"git": dict(now)})
+    monkeypatch.setattr(scale, "same_code", lambda git: git == now)
+    with pytest.raises(UserError):
+        scale.measured(SIZE, tmp_path / "cell", Stages("train.py"), False)
+    now["commit"] = "b" * 40
+    row = scale.measured(SIZE, tmp_path / "cell", again := Stages(), False)
+    assert [name for name, _ in again.called] == list(MADE)
+    assert {one["git"]["commit"] for one in row["stages"].values()} == {"b" * 40}
+    assert row["stages"]["simulate.py"]["bytes"] == 1000  # and not the little that came beside what was there
 
 
 def test_every_size_has_flags_that_the_scripts_take():

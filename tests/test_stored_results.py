@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+from pathlib import Path
 
 import pipeline
 import pytest
@@ -119,3 +121,47 @@ def test_shares_of_following_a_training():
     for row in rows.values():
         assert row["share"] == row["following_cpu_seconds"] / row["training_cpu_seconds"] < 0.05  # cheap, as is said
         assert row["read_out_error"]["last"] < 0.1 * row["read_out_error"]["first"]  # and it follows something
+
+
+# measured by commits that were rebased away: to be measured again, and then to go from here
+GONE = {
+    "results/scale.json": ("34c50e9741cd46a64fc2abfa36f1dc5667b02321", "bf14d98a8a40606472e9710bafceea1051898ccb"),
+    "results/fluid_memory.json": ("5d86c33bbe90f88d5440d05fa35a53d96da197a8",),
+}
+
+
+def commits_in(part) -> set[str]:
+    """Every commit that a part of a file names."""
+    if isinstance(part, list):
+        return set().union(*map(commits_in, part))
+    if not isinstance(part, dict):
+        return set()
+    named = part.get("commit")
+    own = {one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str)}
+    return own.union(*map(commits_in, part.values()))
+
+
+def history() -> list[str]:
+    """Every commit that HEAD is made of."""
+
+    def told(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout
+
+    try:
+        if Path(told("rev-parse", "--show-toplevel").strip()).resolve() != Path(ROOT).resolve():
+            pytest.skip("these files are no clone of the repository")
+        if told("rev-parse", "--is-shallow-repository").strip() != "false":
+            pytest.skip("a shallow clone has not the commits that have measured")
+        return told("rev-list", "HEAD").split()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("there is no git, or no clone of the repository")
+
+
+def test_every_commit_that_measured_is_one_of_this_history():
+    known, lost = history(), {}
+    for path in sorted((ROOT / "results").rglob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        named = sorted(commits_in(content))
+        if gone := [one for one in named if len(one) < 7 or not any(full.startswith(one) for full in known)]:
+            lost[path.relative_to(ROOT).as_posix()] = tuple(gone)
+    assert lost == GONE  # what is no longer lost goes from the list

@@ -63,8 +63,17 @@ def train(
 ) -> list[RunResult]:
     """Train a network for every variant and seed; writes ``model_weights/<run>/`` each.
 
-    ``options``: those of the recipe, ``message_dim``, ``edge_model`` and weights of penalties; None is the recipe's.
     ``each`` is called with every run as it comes. ``UserError`` if a run is unfinished or was made otherwise.
+    ``options``, of which None is the recipe's; ``train.py --help`` says what each does and which values it takes:
+
+    model       hidden message_dim activation edge_model
+    assumes     antisymmetric translation_invariant geometric_inputs exp_gate linear_node log_mass scale_output
+                relative_messages additive_node clock radial pair_momenta self_position velocities wide_masses
+    training    loss epochs batch_size lr schedule augment close_sampling motion_weight polish
+    stopping    patience patience_gain cool_down
+    penalties   l1_weight kl_weight std_weight hamiltonian_weight dissipative_weight
+    messages    relax_at prune_start prune_end prune_schedule
+    bodies      unknown reference latent
     """
     dataset = name_of(dataset)
     arguments = {k: v for k, v in locals().items() if k not in ("each", "options", "variant", "seed")}

@@ -18,7 +18,8 @@ def test_a_sample_of_stops(tmp_path):
     assert {row["how"] for row in rows} == set(kills.HOW) and len(rows) == 15
     ended = [row for row in rows if row["how"] in kills.SIGNALS]
     assert all(row["code"] == 130 and row["said"].strip().startswith("interrupted") for row in ended)
-    assert {row["code"] for row in rows if row["how"] == "full"} == {0, 1}
+    full = [row["code"] for row in rows if row["how"] == "full"]  # whether the last step needs the disk is Python's
+    assert set(full[:-1]) == {1} and full[-1] in (0, 1)
 
 
 @pytest.mark.slow
