@@ -80,6 +80,11 @@ def told(error: UserError) -> dict:
     return {"error": str(error)} | undone
 
 
+def failed(row: dict) -> bool:
+    """Whether a row says why nothing was measured; an "error" that is a number was."""
+    return isinstance(row.get("error"), str)
+
+
 def file_of(benchmark: str, cell: str) -> Path:
     return paths.OUTPUTS / benchmark / f"{cell}.json"
 
@@ -117,14 +122,14 @@ class Benchmark:
         def measure(cell: str, key: dict) -> dict:
             log = file_of(self.name, cell).with_suffix(".log")
             found = in_own_process(children, self.name, key, args.limit, log)
-            return key | found | (self.failed if "error" in found else {})
+            return key | found | (self.failed if failed(found) else {})
 
         def work(cell: str) -> None:
             nonlocal content
             key = dict(zip(self.key, cells[cell], strict=True))
             row = self.stored(cell, key, args)
             row = row or key | kept(self.name, cell, args.overwrite, lambda: measure(cell, key))
-            print(f"{cell}: {row.get('error') or self.told(row)}", file=sys.stderr, flush=True)
+            print(f"{cell}: {row['error'] if failed(row) else self.told(row)}", file=sys.stderr, flush=True)
             if row.get(UNDONE):
                 return
             with lock:
@@ -139,7 +144,7 @@ class Benchmark:
             return None
         known = sections.read(self.results(args)).get(self.name, {}).get("rows", [])
         found = next((row for row in known if all(row[k] == v for k, v in plain(key).items())), None)
-        return found if found and "error" not in found and same_code(found.get("git") or {}) else None
+        return found if found and not failed(found) and same_code(found.get("git") or {}) else None
 
     def add(self, row: dict, args, start: float) -> dict:
         """Put a row into the results, in place of one of the same cell; the section as it is then."""

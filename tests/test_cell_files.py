@@ -71,7 +71,7 @@ def test_a_row_of_the_same_code_is_done_without_its_file(benchmark, tmp_path, mo
     """A machine that measured and is gone: what it committed is there."""
     monkeypatch.setattr(cell_files.paths, "ROOT", tmp_path)
     monkeypatch.setattr(cell_files, "same_code", lambda made: same and made == {"commit": "c", "dirty": False})
-    row = {"kind": "good", "seed": 3, "value": "as it was", "git": {"commit": "c", "dirty": False}}
+    row = {"kind": "good", "seed": 3, "value": "as it was", "git": {"commit": "c", "dirty": False}, "error": 0.01}
     wrong = row | {"seed": 4, "error": "it failed"}
     cell_files.sections.save(tmp_path / "results/planted_cells.json", "x", "planted_cells", {"rows": [row, wrong]})
     args = SimpleNamespace(jobs=1, limit=20, development=False, overwrite=False)
