@@ -542,8 +542,12 @@ def test_curves_that_are_too_coarse_do_not_make_fields_and_wakes(folder):
     found = learn(load_dataset("orbits"), "mass", {0: 1.0})
     assert found.basis.node == () and found.basis.pair == () and found.role == SOURCE
     assert found.told["mass"].values[1:] == pytest.approx(mass[1:], rel=1e-3)
+    for error, expected, told in ((found.error, found.expected, False), (0.1, 0.02, True), (0.1, 0.09, False)):
+        lines = says(replace(found, error=error, expected=expected), "mass")
+        assert any("NOT EXPLAINED" in line for line in lines) is told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_accelerations_that_nothing_tells_are_said(folder, noise):
     rng = np.random.default_rng(938)
