@@ -124,10 +124,7 @@ def test_shares_of_following_a_training():
 
 
 # measured by commits that were rebased away: to be measured again, and then to go from here
-GONE = {
-    "results/scale.json": ("34c50e9741cd46a64fc2abfa36f1dc5667b02321", "bf14d98a8a40606472e9710bafceea1051898ccb"),
-    "results/fluid_memory.json": ("5d86c33bbe90f88d5440d05fa35a53d96da197a8",),
-}
+GONE = {"results/fluid_memory.json": ("5d86c33bbe90f88d5440d05fa35a53d96da197a8",)}
 
 
 def commits_in(part) -> set[str]:
