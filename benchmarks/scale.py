@@ -14,9 +14,7 @@ child's peak is at least its parent's. Trainings are as long as a rate and a pea
 a machine that does other things, too; seconds by the wall clock, which are kept beside them, are upper bounds there.
 """
 
-import contextlib
 import functools
-import os
 import shutil
 import sys
 import time
@@ -28,7 +26,7 @@ from cell_files import file_of, kept
 
 from distill.files.provenance import provenance, same_code
 from distill.files.storage import load_json, require_disk, save_json
-from distill.pipeline.runs.cells import STAGES, Cell, Children
+from distill.pipeline.runs.cells import STAGES, Cell, Children, working_in
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser
@@ -147,7 +145,7 @@ def measured(size: Size, home: Path, children: Children, quick: bool) -> dict:
     if not all(same_code(one.get("git") or {}) for one in done.values()):
         shutil.rmtree(home)  # all stages: they read what those before them have made
         done = {}
-    with places(home, children):
+    with working_in(home, children):
         require_disk(home / "datasets" / "data", int(size.bytes + ROOM), "name a larger disk with DISTILL_OUTPUTS")
         for stage in (s for s in MEASURED if s not in done):
             more = ["--overwrite"] + ["--quick"] * quick  # what is there without its costs says nothing of them
@@ -187,21 +185,6 @@ def found(home: Path, run: str) -> dict:
         "messages": {k: {"graphs": one["graphs"], "edges": one["edges"]} for k, one in messages.items()},
         "read_out_r2_all": fit["read_out"]["r2_all"] if learnt else None,
     }
-
-
-@contextlib.contextmanager
-def places(home: Path, children: Children):
-    """Children have their datasets, weights and outputs in ``home``, and end with us."""
-    former = dict(os.environ)
-    try:
-        os.environ.update({f"DISTILL_{k.upper()}": str(home / k) for k in ("datasets", "model_weights", "outputs")})
-        yield
-    except BaseException:
-        children.stop()
-        raise
-    finally:
-        os.environ.clear()
-        os.environ.update(former)
 
 
 def on_disk(folder: Path) -> int:

@@ -24,7 +24,7 @@ from distill.files.arrays import stream_npz
 from distill.files.fields import MESSAGE_FIELDS
 from distill.files.of_run import dataset_of_run
 from distill.files.storage import load_json, require_disk
-from distill.pipeline.runs.cells import Cell, Children
+from distill.pipeline.runs.cells import Cell, Children, working_in
 from distill.report.markdown import markdown
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser, positive_int
@@ -137,20 +137,11 @@ def workplace(name: str, room: float):
 
     ``UserError`` if it has less than ``room`` bytes free.
     """
-    former, children = dict(os.environ), Children()
+    children = Children()
     with tempfile.TemporaryDirectory(prefix=f"speed_{name}_") as folder:
         require_disk(Path(folder) / "messages", int(room), "name a larger disk with TMPDIR=...")
-        try:
-            os.environ.update(
-                {f"DISTILL_{k.upper()}": f"{folder}/{k}" for k in ("datasets", "model_weights", "outputs")}
-            )
+        with working_in(Path(folder), children):
             yield children
-        except BaseException:
-            children.stop()
-            raise
-        finally:
-            os.environ.clear()
-            os.environ.update(former)
 
 
 def done(outcome):

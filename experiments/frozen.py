@@ -31,7 +31,7 @@ from pathlib import Path
 
 from distill.files.provenance import NOT_CODE, same_code
 from distill.files.storage import load_json, save_json
-from distill.pipeline.runs.cells import ONE_THREAD
+from distill.pipeline.runs.cells import ONE_THREAD, places
 from distill.report.markdown import markdown
 from distill.report.numbers import hardware
 from distill.shell import paths
@@ -109,8 +109,7 @@ def measured(one: Table, folder: Path, keep: bool = True) -> dict:
     if file.is_file():
         return load_json(file, "move it away")
     start, log = time.time(), one.kept(folder, "log")
-    places = {f"DISTILL_{name.upper()}": str(folder / name) for name in ("datasets", "model_weights", "outputs")}
-    code = run(one.commands, log, {**ONE_THREAD, **places}, told=one.name, allow_dirty=not keep)
+    code = run(one.commands, log, ONE_THREAD | places(folder), told=one.name, allow_dirty=not keep)
     found = {"commands": one.commands, "code": code, "seconds": time.time() - start, "hardware": hardware()}
     found["errors"] = errors_in(one)
     if keep and not failed(found):

@@ -11,9 +11,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 from distill.files.names import dataset_name, run_name
 from distill.shell import paths
@@ -29,6 +31,11 @@ STAGES = {
 }
 ONE_THREAD = {n: "1" for n in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
+
+
+def places(home: Path) -> dict[str, str]:
+    """Environment in which stages have their datasets, weights and outputs in ``home``."""
+    return {f"DISTILL_{name.upper()}": str(home / name) for name in ("datasets", "model_weights", "outputs")}
 
 
 @dataclass(frozen=True)
@@ -225,3 +232,18 @@ class _Limit:
 
 def _interrupt(*_):
     raise KeyboardInterrupt
+
+
+@contextmanager
+def working_in(home: Path, children: Children) -> Iterator[None]:
+    """``children`` started in the block have their files in ``home``, and end where it is left by an exception."""
+    former = dict(os.environ)
+    try:
+        os.environ.update(places(home))
+        yield
+    except BaseException:
+        children.stop()
+        raise
+    finally:
+        os.environ.clear()
+        os.environ.update(former)
