@@ -5,7 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from distill.files.properties import VARIABLES
+from distill.formulas.text import parse
+from distill.generalization.flows import force_of
 from distill.generalization.symplectic import STAGES, Flow, follow, roll, step
+from distill.physics.law import Law
 
 
 def oscillator(separable=True, tolerance=1e-9):
@@ -90,3 +94,21 @@ def test_close_encounters_cost_few_steps():
     t = np.linspace(0, 2 * np.pi, 9)
     slow, plain = (follow(flow, *copies(q, p, own), t, 16, size * ONE) for size in (0.5, 1e9))
     assert np.allclose(slow[0][0, -1], q[0], atol=1e-4) and not np.allclose(plain[0][0, -1], q[0], atol=1.0)
+
+
+@pytest.mark.parametrize("chain", [False, True])
+@pytest.mark.parametrize("text", ["-1.3*m_i*m_j/(r + 0.01)^2 + 0.2*q_i*q_j*exp(-r)", "1.98 - 2*r"])
+def test_a_laws_force_is_the_slope_of_its_energy_and_what_it_does_to_bodies(text, chain):
+    law = Law(parse(text, VARIABLES), chain=chain)
+    rng, size = np.random.default_rng(3), 1e-6
+    q = rng.normal(size=(2, 4, 3))
+    own = {"mass": rng.uniform(0.5, 2.0, (2, 4)), "charge": rng.normal(size=(2, 4))}
+    function = force_of(law, 4)
+    force, energy = function(q, own)
+    assert np.allclose(force, own["mass"][..., None] * law.acceleration(q, 0 * q, own), rtol=1e-12, atol=1e-13)
+    for lane, particle, axis in np.ndindex(q.shape):
+        aside = np.zeros_like(q)
+        aside[lane, particle, axis] = size
+        slope = (function(q + aside, own)[1] - function(q - aside, own)[1])[lane] / (2 * size)
+        assert slope == pytest.approx(-force[lane, particle, axis], rel=1e-6, abs=1e-8)
+    assert energy.shape == (2,) and abs(force.sum(1)).max() < 1e-12

@@ -10,7 +10,7 @@ import torch
 
 from distill.files.dataset import Dataset
 from distill.network.data import Inputs
-from distill.network.edges import Edges, EdgeSource, cutoff_of, edges_for
+from distill.network.edges import Edges, EdgeSource, PairEdges, cutoff_of, edges_for
 
 AT_ONCE = 65_536  # edges of a graph that are evaluated at once, where it has more than there may be memory for
 
@@ -59,13 +59,12 @@ def canonical(model, dataset: Dataset) -> Canonical | None:
     if not model.config.energies or model.config.dissipative or dataset.periodic:
         return None
     model = copy.deepcopy(model).double()
-    inputs, chain = Inputs.of(model.config), dataset.meta.system.neighbours_only
-    scales, device = inputs.scales, next(model.parameters()).device
+    inputs, device = Inputs.of(model.config), next(model.parameters()).device
+    scales, source = inputs.scales, PairEdges(dataset.n, dataset.meta.system.neighbours_only, device)
 
     def function(what: Callable, unit: float):
         @torch.no_grad()
         def of(q, p, properties):
-            source = edges_for(q, chain, device=device, memory=0)
             vel = p / np.asarray(properties["mass"])[..., None]
             x = torch.as_tensor(inputs.features(q, vel, properties, model.config.properties)).to(device).flatten(0, 1)
             slope, energy = (
