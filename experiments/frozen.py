@@ -3,9 +3,10 @@
 Each runs in this checkout, on one thread unless it says otherwise, and writes into its file in results/. What it makes
 on the way (datasets, weights, cells) lies in a folder of this code's own, so that nothing is taken for measured that
 other code has measured; what has ended is not run again, and a stopped call goes on where it was, also after what it
-measured was committed (results/, docs/ and README.md are not code). Rows of other seeds stay in results/ beside the new
-ones, with their commits. What measures times runs first and alone; with --jobs the others run side by side, but for
-those of one file, which share datasets. Figures of all rows are drawn and the pages filled at the end.
+measured was committed (results, texts, tests and what makes the pages are not code). Rows of other seeds stay in
+results/ beside the new ones, with their commits. What measures times runs first and alone; with --jobs the others run
+side by side, but for those of one file, which share datasets. Figures of all rows are drawn and the pages filled at the
+end.
 
 A table has failed if one of its commands did, or if its file holds a cell that ended with an error under this code.
 Failures are reported and stop no other; the next call runs these tables again, and of their cells those alone that hold

@@ -94,8 +94,12 @@ def test_code_is_the_same_where_measurements_alone_have_written(tmp_path, monkey
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     first = committed("a.py", "1")
     assert provenance.same_code(first) and not provenance.same_code(first | {"dirty": True})
-    committed("results/a.json", "{}")
+    for name in ("results/a.json", "docs/a.md", "README.md", "tests/test_a.py", "experiments/energy_parts.py"):
+        committed(name, "{}")
     assert provenance.same_code(first)
+    other = committed("experiments/sweep.py", "1")
+    assert provenance.same_code(other) and not provenance.same_code(first)
+    first = other
     (tmp_path / "a.py").write_text("2")
     assert not provenance.same_code(first)  # what is here now is of no commit
     second = committed("a.py", "3")

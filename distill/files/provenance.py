@@ -92,8 +92,12 @@ def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device
     )
 
 
-# what measurements write into the repository: one of them does not make the code of the next another
-NOT_CODE = tuple(f":(exclude){name}" for name in ("results", "docs", "README.md"))
+# What no measurement depends on: what they write into the repository, texts, tests, and what makes pages of results.
+# Changes of it do not make the code of the next measurement another.
+TEXTS = ("results", "docs", "*.md", "CITATION.cff", "LICENSE", "notebooks")
+CHECKS = ("tests", "conftest.py", ".ci", ".github", "Makefile", "requirements-test.txt")
+PAGES = ("experiments/pages.py", "experiments/page_*.py", "experiments/*_parts.py", "experiments/frozen.*")
+NOT_CODE = tuple(f":(exclude){name}" for name in (*TEXTS, *CHECKS, *PAGES))
 
 
 def same_code(made: dict) -> bool:

@@ -9,7 +9,7 @@ is missed in the same way everywhere it cannot see.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from distill.identities.bilinear import BOTH, RESPONSE, Problem, Values
 from distill.identities.pairs import CHUNK, groups_of
@@ -32,7 +32,7 @@ class Covariance:
     @property
     def half_width(self) -> float:
         """Of ``LEVEL`` intervals, in standard errors: Student's t."""
-        return float(student.ppf((1 + LEVEL) / 2, max(self.stretches - 1, 1)))
+        return float(stdtrit(max(self.stretches - 1, 1), (1 + LEVEL) / 2))
 
     def of(self, values: np.ndarray, jacobian: np.ndarray) -> np.ndarray:
         """Standard errors of ``values`` with that ``jacobian`` [value, unknown]; infinite where there is none."""

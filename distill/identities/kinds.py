@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from distill.identities.bilinear import ROUGHLY, SAME, Problem, Values, minimise
 from distill.identities.choice import error_of
@@ -68,7 +68,7 @@ def clearly_worse(one: np.ndarray, least: np.ndarray) -> bool:
     """
     ratio = np.log(np.maximum(one, LEAST) / np.maximum(least, LEAST)) / 2
     mean, error = ratio.mean(), ratio.std(ddof=1) / np.sqrt(len(ratio)) if len(ratio) > 1 else 0.0
-    return not (mean <= MATTERS or mean <= student.ppf(1 - LEVEL, max(len(ratio) - 1, 1)) * error)
+    return not (mean <= MATTERS or mean <= stdtrit(max(len(ratio) - 1, 1), 1 - LEVEL) * error)
 
 
 def _usual(sd: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import least_squares
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from distill.files.dataset import Dataset, bodies
 from distill.files.properties import of_edges, of_pairs, property_named, with_symbol
@@ -155,7 +155,7 @@ class Refitted:
     @property
     def half_width(self) -> float:
         """Of 95 % intervals, in standard errors: Student's t."""
-        return float(student.ppf((1 + LEVEL) / 2, max(self.stretches - 1, 1)))
+        return float(stdtrit(max(self.stretches - 1, 1), (1 + LEVEL) / 2))
 
     def matrix(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(covariances of the values of a property [body, body], 0 of those that were held; whether a value's error is

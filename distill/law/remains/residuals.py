@@ -20,7 +20,7 @@ law would take away is taken away first: constants have errors. More than those 
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from distill.formulas.tree import parametrise, with_constants, with_scales
 from distill.law.remains.clues import OF_A_SOURCE, OF_MANY, OF_PAST, OF_TRIANGLES, clues
@@ -98,7 +98,7 @@ def over_noise(scene: Scene, left: np.ndarray) -> tuple[float | None, bool]:
     if not there.any():
         return None, False
     size, dim = np.linalg.norm(left[there], axis=1), left.shape[1]
-    ratio = float(np.median(size / scene.noise[there]) / np.sqrt(chi2.median(dim)))
+    ratio = float(np.median(size / scene.noise[there]) / np.sqrt(chdtri(dim, 0.5)))
     share = float(np.median(size)) / typical_size(np.linalg.norm(scene.acc[there], axis=1))
     return ratio, bool(ratio > OVER_NOISE and share * np.sqrt(1 - ratio**-2) > OF_ACCELERATIONS)
 
