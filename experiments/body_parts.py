@@ -3,6 +3,7 @@
 """
 
 from own_data_parts import of_rows
+from page_stamps import made
 
 from distill.report.markdown import markdown
 
@@ -69,8 +70,8 @@ def solar_system(stored: dict) -> str:
         f" (error {100 * found['network_error']:.2g} % of accelerations left out). The figures of arXiv 2202.02306 are"
         " medians over the runs that its authors published; they learnt from other data, of other length."
     )
-    about = f"`{found['command_line']}`. {found['hardware']}; {found['date']}; commit `{found['git']['commit'][:7]}`;"
-    parts.append(f"{about} {found['seconds']:.0f} s; [`results/solar_system.json`](../results/solar_system.json).")
+    more = f"{found['seconds']:.0f} s"
+    parts.append(f"`{found['command_line']}`. {made([found], 'solar_system', more=more)}")
     parts.append("![Errors of the masses, and of what is foretold](solar_system.png)")
     return "\n\n".join(parts)
 

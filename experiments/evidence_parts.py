@@ -5,6 +5,8 @@ before that has been measured.
 from collections.abc import Callable
 from statistics import median
 
+import page_stamps
+
 from distill.files.storage import load_json
 from distill.report.markdown import markdown
 from distill.report.numbers import rate, shown_rate
@@ -21,11 +23,8 @@ def stored(name: str) -> dict | None:
 
 def made(about: dict, name: str) -> str:
     """Seeds, machine, date and commit of a measurement."""
-    arguments, commit = about["arguments"], str(about["git"]["commit"])[:7]
-    seeds = arguments.get("seeds") or [arguments["seed"]]
-    dirty = " with changes" if about["git"]["dirty"] else ""
-    told = f"Seeds {', '.join(map(str, seeds))}; {about['hardware']}; {about['date']}; commit `{commit}`{dirty}"
-    return f"{told}; [`results/{name}.json`](../results/{name}.json)."
+    seeds = about["arguments"].get("seeds") or [about["arguments"]["seed"]]
+    return page_stamps.made([about], name, seeds)
 
 
 def of(name: str, part: Callable[[dict], str], missing: str = "") -> Callable[[], str]:

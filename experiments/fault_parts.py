@@ -1,5 +1,6 @@
 """What became of damaged files and of stages that were stopped, for docs/formats.md: results/faults.json."""
 
+import page_stamps
 from evidence_parts import made
 
 from distill.report.markdown import markdown
@@ -38,15 +39,15 @@ def faults(stored: dict) -> str:
 
 def _stopped(sections: dict, hows: list[str]) -> str:
     """Seeds, machine, date and commits of the stages that were stopped, which are not all of one run."""
-    commits = {counts["commit"][:7]: 0 for how in hows for counts in sections[how]["stages"].values()}
-    about = sections[hows[0]]
-    told = f"Seed {about['arguments']['seed']}; {about['hardware']}; {about['date']}; commits " + ", ".join(
-        f"`{one}`" for one in commits
+    about = [sections[how] for how in hows]
+    gits = [one["git"] | {"commit": counts["commit"]} for one in about for counts in one["stages"].values()]
+    told = page_stamps.made(
+        [about[0] | {"git": git} for git in gits], "faults", (one["arguments"]["seed"] for one in about)
     )
     tried = {name for how in hows for name in sections[how]["stages"]}
     left = ", ".join(f"`{command}`" for name, command in COMMANDS.items() if name not in tried)
     left = f" Not in the table, for its run was not finished: {left}." if left else ""
-    return f"`python tests/faults/kills.py`. {told}; [`results/faults.json`](../results/faults.json).{left}"
+    return f"`python tests/faults/kills.py`. {told}{left}"
 
 
 def _timed(clock: dict) -> list[str]:

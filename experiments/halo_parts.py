@@ -1,5 +1,7 @@
 """The parts of docs/halos.md, of results/halos.json (``benchmarks/halos.py``)."""
 
+from page_stamps import made
+
 from distill.files.storage import load_json
 from distill.halos.told import tables
 from distill.report.markdown import markdown
@@ -22,17 +24,10 @@ def of(kinds: tuple[str, ...], table):
         if not any(tables.of_kind(found, kind) for kind in kinds):
             return NONE
         told = [row for row in found if row["kind"] in kinds]
-        return f"{sentence(tables.OWN)}.\n\n{markdown(*table(found))}\n\n{made(told)}"
+        command = f"`python benchmarks/halos.py`, {len(told)} cells."
+        return f"{sentence(tables.OWN)}.\n\n{markdown(*table(found))}\n\n{command} {made(told, 'halos')}"
 
     return part
-
-
-def made(told: list[dict]) -> str:
-    """Command, machines, dates and commits of rows."""
-    commits = " ".join(f"`{one}`" for one in sorted({row["git"]["commit"][:7] for row in told}))
-    machines, dates = (" and ".join(sorted({row[k] for row in told})) for k in ("hardware", "date"))
-    file = "[`results/halos.json`](../results/halos.json)"
-    return f"`python benchmarks/halos.py`, {len(told)} cells; {machines}; {dates}; commit {commits}; {file}."
 
 
 PARTS = {

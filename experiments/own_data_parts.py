@@ -2,6 +2,7 @@
 and nothing before that has been measured.
 """
 
+import page_stamps
 from evidence_parts import made
 
 from distill.report.markdown import markdown
@@ -75,10 +76,8 @@ def _largest(told: dict, way: str, key: str) -> str:
 def _made(found: dict) -> str:
     """Seeds, machine, dates and commits of the rows, which may come of several calls."""
     ways = [row[way] for row in found["rows"] for way in ("splines", "messages") if row.get(way)]
-    seeds = ", ".join(map(str, sorted({row["seed"] for row in found["rows"]})))
-    machines, dates = (" and ".join(sorted({str(w[k]) for w in ways})) for k in ("hardware", "date"))
-    commits = commits_of(ways)
-    return f"Seeds {seeds}; {machines}; {dates}; commit {commits}; [`results/tracks.json`](../results/tracks.json)."
+    seeds = {row["seed"] for row in found["rows"]}
+    return page_stamps.made(ways, "tracks", seeds)
 
 
 def units(stored: dict) -> str:
@@ -168,17 +167,7 @@ def outside(stored: dict) -> str:
 
 def of_rows(rows: list[dict], name: str) -> str:
     """Where and when the cells of a file were measured, each by itself."""
-    seeds = ", ".join(map(str, sorted({row["seed"] for row in rows} - {None})))
-    done = [r for r in rows if "git" in r]
-    machines, dates = (" and ".join(sorted({str(r[k]) for r in done})) for k in ("hardware", "date"))
-    commits = commits_of(done)
-    return f"Seeds {seeds}; {machines}; {dates}; commit {commits}; [`results/{name}.json`](../results/{name}.json)."
-
-
-def commits_of(cells: list[dict]) -> str:
-    """Each once, and whether something was changed beside it when a cell was measured."""
-    named = {f"`{str(one['git']['commit'])[:7]}`" + " with changes" * bool(one["git"]["dirty"]) for one in cells}
-    return " ".join(sorted(named))
+    return page_stamps.made((r for r in rows if "git" in r), name, {row["seed"] for row in rows} - {None})
 
 
 DATA = {"clean": "exact accelerations", "noisy": "positions"}

@@ -13,6 +13,7 @@ import fluid_parts
 import halo_parts
 import own_data_parts
 import page_code
+import page_stamps
 import recovery_parts
 import scale_parts
 import table_parts
@@ -95,7 +96,7 @@ FOUR, HARD = ("spring", "r1", "r2", "charge"), ("damped", "discontinuous", "supe
 VARIANTS_OF_ARGON = ("l1", "bottleneck", "kl", "pruning", "std", "standard")
 NOISES = {"noise": "noise", "added-noise": "added noise"}  # section: in words
 BEFORE = (
-    "**Measured before the comparisons were made strong** (seeds {seeds}; commits {commits}), and to be replaced: the"
+    "**Measured before the comparisons were made strong** (seeds {seeds}; {commits}), and to be replaced: the"
     " read-out of the messages saw accelerations, the verdict did not judge the closest distances, no untrained network"
     " and no splines stood beside it, and the control had two starting formulas, `0.1*r` and `0.1/r`. The paper recipe"
     " had at most an eightieth of the paper's budget: its row shows a network without the priors, not its best."
@@ -135,10 +136,10 @@ def table_of_recovery(lines, interval: bool, more=()) -> str:
     columns += [*recovery_parts.verdicts(interval), *more, *recovery_parts.ERRORS]
     body, told = recovery_parts.table(lines, columns)
     rows = [r for _, part in lines for r in part]
-    seeds = ", ".join(map(str, sorted({r["seed"] for r in rows})))
-    commits = ", ".join(sorted({f"`{str(r['commit'])[:7]}`" + " with changes" * bool(r.get("dirty")) for r in rows}))
+    seeds = page_stamps.several(r["seed"] for r in rows)
+    commits = page_stamps.commits(rows)
     about = [] if recovery_parts.with_rivals(rows) else [BEFORE.format(seeds=seeds, commits=commits)]
-    where = [] if about else [f"Seeds {seeds}; commits {commits}."]
+    where = [] if about else [f"Seeds {seeds}; {commits}."]
     intervals = ["Brackets: 95 % intervals in per cent that count data sets, not networks."] if interval else []
     return "\n\n".join([*about, body, " ".join(["Columns:", recovery_parts.legend(told), *intervals, *where])])
 
@@ -189,25 +190,17 @@ def without_priors() -> str:
 def made(file: str, *sections: str) -> str:
     """Seeds, machine, dates and commits of sections of a benchmark."""
     found = [value(file, f"sections/{s}") for s in sections]
-
-    def several(values):
-        return ", ".join(sorted({str(v) for v in values}))
-
-    seeds = several(k for f in found for k in f["arguments"].get("seeds") or [])
-    commits = several(one for f in found for one in commits_of(f))
-    return (
-        (f"Seeds {seeds}; " if seeds else "")
-        + f"{several(f['hardware'] for f in found)}; {several(f['date'] for f in found)}; commits {commits}; "
-        + f"[`results/{file}.json`](../results/{file}.json)."
-    )
+    seeds = (seed for f in found for seed in f["arguments"].get("seeds") or [])
+    return page_stamps.made((f | {"git": git} for f in found for git in commits_of(f)), file, seeds)
 
 
-def commits_of(section: dict) -> list[str]:
-    """Commits of a section of a benchmark, and whether something was changed beside them when it was measured."""
-    of = section.get("cells_made") or {k: [section["git"][k]] for k in ("commit", "dirty")}
+def commits_of(section: dict) -> list[dict]:
+    """As ``git`` of a provenance, the commits of a section of a benchmark, whose cells may be of several."""
+    if not (of := section.get("cells_made")):
+        return [section["git"]]
     dirty = {str(one) for one in of.get("dirty", [])}
-    changes = " with changes" if dirty == {"True"} else " partly with changes" if "True" in dirty else ""
-    return [f"`{commit[:7]}`{changes}" for commit in of["commit"]]
+    changes = page_stamps.PARTLY if len(dirty) > 1 else "True" in dirty
+    return [{"commit": one, "dirty": changes} for one in of["commit"]]
 
 
 def near_misses() -> str:
@@ -315,10 +308,9 @@ def newest_first(checks: list[dict]) -> list[dict]:
 
 
 def commit_of(check: dict) -> str:
-    """The commit in short, and whether files had been changed: since ``git`` is kept by it, before that by the note."""
+    """That of a check; before ``git`` was kept by it, the note said whether files had been changed."""
     git = check.get("git") or {"commit": check.get("commit"), "dirty": check.get("note", "").startswith("with ")}
-    commit = f"`{git['commit'][:7]}`" if git.get("commit") else "–"
-    return commit + (" with changes" if git.get("dirty") else "")
+    return page_stamps.commit(git)
 
 
 def left_tolerance(check: dict) -> str:

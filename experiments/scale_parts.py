@@ -3,6 +3,7 @@
 import math
 
 from evidence_parts import stored
+from page_stamps import made
 
 from distill.report.markdown import markdown
 
@@ -47,7 +48,9 @@ def costs() -> str:
             lines.append([size, f"`{script}`", *(f"{value:.0f}" for value in numbers)])
             size = ""
     table = markdown(["data", "stage", "CPU-s", "peak MB", "MB on disk"], lines)
-    return "\n\n".join([table, " ".join([bar(found), *failed, *unmeasured(found)]), made(found)])
+    return "\n\n".join(
+        [table, " ".join([bar(found), *failed, *unmeasured(found)]), made(found.values(), "scale", [216])]
+    )
 
 
 def bar(found: dict[str, dict]) -> str:
@@ -63,14 +66,6 @@ def bar(found: dict[str, dict]) -> str:
 def unmeasured(found: dict[str, dict]) -> list[str]:
     left = [told for cell, told in CELLS.items() if cell not in found]
     return [f"Not measured: {'; '.join(left)}."] if left else []
-
-
-def made(found: dict[str, dict]) -> str:
-    """Machine, dates and commits of rows."""
-    machines, dates = (", ".join(sorted({row[k] for row in found.values()})) for k in ("hardware", "date"))
-    commits = {f"`{row['git']['commit'][:7]}`" + " with changes" * row["git"]["dirty"] for row in found.values()}
-    where = "[`results/scale.json`](../results/scale.json)"
-    return f"Seed 216; {machines}; {dates}; commits {', '.join(sorted(commits))}; {where}."
 
 
 def training() -> str:
