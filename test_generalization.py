@@ -31,6 +31,7 @@ def parse(argv):
     add("--n-trajectories", type=positive_int, help=f"new trajectories a set {size['n_trajectories']}")
     add("--max-graphs", type=positive_int, help=f"frames drawn at random from each set {size['max_graphs']}")
     add("--rollouts", type=non_negative_int, help=f"starts that are integrated; 0 = none {size['rollouts']}")
+    add("--max-steps", type=positive_int, help=f"of law and network in each of these {size['max_steps']}")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     for kind in comparisons():
         if kind.add_flags:
