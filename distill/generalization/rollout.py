@@ -151,12 +151,12 @@ def compare(
     """JSON-ready comparison over ``times`` training times: position errors and energy drifts.
 
     ``law`` and ``network`` are functions (pos, vel, properties) -> accelerations; ``timed``: the law takes the time
-    ``t`` too, ``network_timed``: so does the network; ``max_steps``: of each of both, a trajectory. Position error: root mean square over the particles against the
-    truth, over ``SIZE``. Energy drift: |H + W - H(0)| over ``ENERGY_SCALE`` with H the true energy of the state reached
-    and W what truly leaves on the way
-    (drag). Momentum drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are
-    medians and quartiles over the trajectories; one that failed counts as infinitely far off. ``flows``: those of the
-    models that have an energy of their own, for the same by a symplectic integrator; ``no_flow``: why others have none.
+    ``t`` too, ``network_timed``: so does the network; ``max_steps``: of each of both, in one trajectory. Position
+    error: root mean square over the particles against the truth, over ``SIZE``. Energy drift: |H + W - H(0)| over
+    ``ENERGY_SCALE`` with H the true energy of the state reached and W what truly leaves on the way (drag). Momentum
+    drifts: as in ``momentum_drifts``, null where the truth does not conserve momentum. Curves are medians and quartiles
+    over the trajectories; one that failed counts as infinitely far off. ``flows``: those of the models that have an
+    energy of their own, for the same by a symplectic integrator; ``no_flow``: why others have none.
     """
     t = np.linspace(0.0, times * training_time, frames)
     truth = functools.partial(acceleration, system), system.in_time
@@ -174,51 +174,12 @@ def compare(
     scale = sum(np.abs(term).sum(-1) for term in terms)
     scale = np.where(scale > 0, scale, 1.0)
     momenta, momenta_are = momentum_drifts(system, rolled, properties, centre)
-    models, every_frame = {}, {k: p[:, None] for k, p in properties.items()}
-
-    def judged(found):  # position errors and energy drifts [trajectory, frame]
-        with np.errstate(all="ignore"):
-            gap = ((found["pos"] - rolled["truth"]["pos"]) ** 2).sum(-1).mean(-1)
-            total = energy(system, found["pos"], found["vel"], every_frame) + found["work"]
-            return np.sqrt(gap) / size[:, None], np.abs(total - total[:, :1]) / scale[:, None]
-
-    for name, found in rolled.items():
-        distance, drift = judged(found)
-        paths = found["paths"]
-        reached = np.isfinite(found["pos"][:, :, 0, 0]).sum(1) - 1
-        middle = quartiles(distance)
-        models[name] = {
-            "rtol": TOLERANCES[name],
-            "position_error": middle,
-            "energy_drift": quartiles(drift),
-            "followed_for": _followed(middle["median"], t),
-            "final_energy_drift_median": quartiles(drift[:, -1:])["median"][0],
-            **{key: drifts and quartiles(drifts[name]) for key, drifts in momenta.items()},
-            **{
-                f"final_{key}_median": drifts and quartiles(drifts[name][:, -1:])["median"][0]
-                for key, drifts in momenta.items()
-            },
-            "failed": [
-                {"trajectory": k, "at_time": float(t[reached[k]]), "why": why}
-                for k, why in enumerate(paths.failed)
-                if why
-            ],
-            "steps_max": int(paths.steps.max()),
-            "seconds": round(paths.seconds, 2),
-        }
+    judge = functools.partial(_judged, system, properties, rolled["truth"]["pos"], size, scale)
+    models = {name: _of_model(name, found, t, *judge(found), momenta) for name, found in rolled.items()}
     further = {}
     for name, flow in (flows or {}).items():
         found = symplectic.roll(flow, pos, vel, properties, t, scale) | {"work": 0.0}
-        distance, drift = judged(found)
-        further[name] = {
-            "own_energy_drift": quartiles(found["drift"]),
-            "energy_drift": quartiles(drift),
-            "position_error": quartiles(distance),
-            "final_own_energy_drift_median": quartiles(found["drift"][:, -1:])["median"][0],
-            "final_energy_drift_median": quartiles(drift[:, -1:])["median"][0],
-            "steps": found["steps"].tolist(),
-            "seconds": round(found["seconds"], 2),
-        }
+        further[name] = _of_flow(found, *judge(found))
     return {
         "n": len(pos),
         "particles": pos.shape[1],
@@ -233,6 +194,53 @@ def compare(
         "models": models,
         **({} if not flows else {"symplectic": further, "symplectic_method": symplectic.METHOD}),
         "symplectic_without": no_flow or {},
+    }
+
+
+def _judged(system, properties, truth, size, scale, found) -> tuple[np.ndarray, np.ndarray]:
+    """Position errors and energy drifts [trajectory, frame]."""
+    every_frame = {k: p[:, None] for k, p in properties.items()}
+    with np.errstate(all="ignore"):
+        gap = ((found["pos"] - truth) ** 2).sum(-1).mean(-1)
+        total = energy(system, found["pos"], found["vel"], every_frame) + found["work"]
+        return np.sqrt(gap) / size[:, None], np.abs(total - total[:, :1]) / scale[:, None]
+
+
+def _final(drift: np.ndarray) -> float | None:
+    """The median at the end of drifts [trajectory, frame]."""
+    return quartiles(drift[:, -1:])["median"][0]
+
+
+def _of_model(name: str, found: dict, t, distance, drift, momenta: dict) -> dict:
+    """What is told of a model's rollouts."""
+    paths, middle = found["paths"], quartiles(distance)
+    reached = np.isfinite(found["pos"][:, :, 0, 0]).sum(1) - 1
+    return {
+        "rtol": TOLERANCES[name],
+        "position_error": middle,
+        "energy_drift": quartiles(drift),
+        "followed_for": _followed(middle["median"], t),
+        "final_energy_drift_median": _final(drift),
+        **{key: drifts and quartiles(drifts[name]) for key, drifts in momenta.items()},
+        **{f"final_{key}_median": drifts and _final(drifts[name]) for key, drifts in momenta.items()},
+        "failed": [
+            {"trajectory": k, "at_time": float(t[reached[k]]), "why": why} for k, why in enumerate(paths.failed) if why
+        ],
+        "steps_max": int(paths.steps.max()),
+        "seconds": round(paths.seconds, 2),
+    }
+
+
+def _of_flow(found: dict, distance, drift) -> dict:
+    """What is told of rollouts by the symplectic integrator."""
+    return {
+        "own_energy_drift": quartiles(found["drift"]),
+        "energy_drift": quartiles(drift),
+        "position_error": quartiles(distance),
+        "final_own_energy_drift_median": _final(found["drift"]),
+        "final_energy_drift_median": _final(drift),
+        "steps": found["steps"].tolist(),
+        "seconds": round(found["seconds"], 2),
     }
 
 
