@@ -270,7 +270,7 @@ class GNN(MessagePassing):
             sender=sender,
             position=position,
             log_mass=self._log_mass(h) if self.config.wide_masses else None,
-            dx=None if edges.dx is None else edges.dx / self.config.length,
+            dx=None if edges.dx is None else edges.dx.to(x) / self.config.length,
             **self._strengths(x),
             who=None if who is None else who[:, None],
             reverse=edges.reverse,

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from planted import write_dataset
+from planted import write_argon, write_dataset
 
 from distill.files.dataset import load_dataset
 from distill.network.learning import polish
@@ -45,6 +45,14 @@ def test_weights_are_better_afterwards(trained):
     assert len(losses) <= 60 and losses[-1] < losses[0] and after[0] < 0.8 * before[0]
     assert after[1]["network"] < before[1]["network"] and after[1]["motion"] < before[1]["motion"]
     assert all(p.dtype == torch.float32 for p in one.model.parameters())
+
+
+def test_a_fluid_in_a_box_is_polished_too(tmp_path):
+    """Its edges have single precision, and the polish double."""
+    one = trainer(load_dataset(str(write_argon(tmp_path))), tmp_path / "c.safetensors", epochs=20.0, polish=0)
+    fit([one])
+    before, losses = one.validation_loss(), []
+    assert Polish(one).run(20, losses.append) and one.validation_loss() < before and losses[-1] < losses[0]
 
 
 EVERY_PART = dict(pair_momenta=True, self_position=True, translation_invariant=False, dissipative_weight=0.1)

@@ -121,7 +121,10 @@ class HamiltonianNetwork(nn.Module):
         if (edges.dx is not None) != self.config.periodic:
             raise ValueError("dx of every edge is what a network for a periodic box needs, and no other")
         j, i = edges.index
-        apart = pos.index_select(0, j) - pos.index_select(0, i) if edges.dx is None else -edges.dx / self.config.length
+        if edges.dx is None:
+            apart = pos.index_select(0, j) - pos.index_select(0, i)
+        else:
+            apart = -edges.dx.to(pos) / self.config.length  # edges have single precision, whatever the network has
         ends = self._ends(pos, momentum, properties)
         receiver = onednn.linear(ends, self.receiver, self.pair_bias)
         z = receiver.index_select(0, i) + onednn.linear(ends, self.sender, None).index_select(0, j)
