@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from distill.files.storage import save_text
+from distill.pipeline.runs.cells import ONE_THREAD, places
 from distill.shell import paths
 from distill.shell.errors import UserError
 from distill.shell.flags import Parser
@@ -25,7 +26,6 @@ from distill.shell.paths import relative
 from distill.shell.stage import Stage, run_script
 
 FOLDER = paths.ROOT / "notebooks"
-FOLDERS = {f"DISTILL_{name}": name.lower() for name in ("DATASETS", "MODEL_WEIGHTS", "OUTPUTS")}
 LONGEST = 600  # seconds of a cell
 A_PATH = re.compile(r"(?<![\w.:/])/(?:[\w.-]+/)+[\w.-]*")  # absolute
 TEXT = ("text", "text/plain", "text/html", "evalue", "traceback")  # of outputs
@@ -60,8 +60,7 @@ def built(source: Path) -> str:
         raise UserError(f"the package {exc.name} is not installed", fix) from None
     notebook = jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
     with tempfile.TemporaryDirectory() as folder:
-        there = {name: str(Path(folder, own)) for name, own in FOLDERS.items()}
-        there |= {"PYTHONPATH": str(paths.ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+        there = {"PYTHONPATH": str(paths.ROOT), "PYTHONWARNINGS": "ignore"} | ONE_THREAD | places(Path(folder))
         options = {"resources": {"metadata": {"path": folder}}, "timeout": LONGEST, "record_timing": False}
         talk = {"KernelManager": {"transport": "ipc", "ip": str(Path(folder, "kernel"))}}  # no port is opened
         client = NotebookClient(notebook, **options, config=Config(talk))

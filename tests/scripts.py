@@ -8,6 +8,8 @@ from pathlib import Path
 
 import forked
 
+from distill.pipeline.runs.cells import places
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -15,8 +17,7 @@ def environment(folder: Path | None, **extra) -> dict:
     here = {**os.environ, "PYTHONPATH": str(ROOT)}  # the code beside these tests, wherever another copy is installed
     if folder is None:
         return here
-    places = {f"DISTILL_{k.upper()}": str(folder / k) for k in ("datasets", "model_weights", "outputs")}
-    return {**here, **places, "OMP_NUM_THREADS": "1", **extra}
+    return {**here, **places(folder), "OMP_NUM_THREADS": "1", **extra}
 
 
 def run(folder: Path, script: str, *arguments, cwd=None, start=False, ending=None, **extra):
