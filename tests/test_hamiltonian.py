@@ -54,8 +54,12 @@ def test_flags_that_say_nothing_of_energies_are_refused(tmp_path):
     data = load_dataset(str(write_dataset(tmp_path)))
     with pytest.raises(UserError, match="--linear-node says nothing"):
         resolve(data, "hamiltonian", "newton", {"linear_node": True}, False)
-    with pytest.raises(UserError, match="learns nothing of bodies"):
-        resolve(data, "dissipative", "newton", {}, False, found=object())
+    no_seen = "--no-velocities says nothing of networks of the variant 'hamiltonian'"
+    with pytest.raises(UserError, match=no_seen):
+        resolve(data, "hamiltonian", "newton", {"velocities": False}, False)
+    for asked in ({"unknown": ["mass"]}, {"latent": 1}):  # before the data are asked who their bodies are
+        with pytest.raises(UserError, match="'dissipative' learns nothing of bodies"):
+            train(str(data.path), variant="dissipative", **asked)
     with pytest.raises(UserError, match="--motion-weight says nothing of networks of the variant 'l1'"):
         resolve(data, "l1", "newton", {"motion_weight": 2.0}, False)
     with pytest.raises(UserError, match="an energy of the place is not the same everywhere"):
@@ -65,6 +69,14 @@ def test_flags_that_say_nothing_of_energies_are_refused(tmp_path):
     assert options["self_position"] and options["activation"] == "softplus" and "message_dim" not in options
     with pytest.raises(UserError, match="the recipe 'open' has no networks of the variant 'hamiltonian'"):
         train("x", variant="hamiltonian", recipe="open")
+    with pytest.raises(
+        UserError, match="--dissipative-weight is for the variant dissipative, and hamiltonian is asked"
+    ):
+        train("x", variant="hamiltonian", dissipative_weight=1e-6)
+    with pytest.raises(UserError, match="--prune-end is for the variant pruning, and l1 and kl is asked for"):
+        train("x", variant=["l1", "kl"], prune_end=0.5)
+    with pytest.raises(UserError, match="--precision bf16 says nothing .*'hamiltonian': differences of energies"):
+        train("x", variant="hamiltonian", precision="bf16")
 
 
 def test_the_published_network_is_trained_on_accelerations_alone():
@@ -271,6 +283,13 @@ def test_the_kinetic_term_is_judged(planted, text, recovered):
     assert found["recovered"] is recovered and ("m_i" in found["text"]) == ("m_i" in text)
     assert read_kinetic(parse(text, ("p", "m_i")), planted[0], None)["recovered"] is None
     assert read_kinetic(parse("2.0*m_i", ("p", "m_i")), planted[0], None) is None
+    at_rest = planted[0] | {"vel_i": 0 * planted[0]["vel_i"]}
+    assert read_kinetic(parse(text, ("p", "m_i")), at_rest, SYSTEMS["r2"]) is None
+    found = energies.read(at_rest, nodes_of(at_rest), planted[1])
+    force = found.force(at_rest, nodes_of(at_rest))
+    targets = searches(("kinetic", "potential"), at_rest, nodes_of(at_rest), found, force, 200)
+    assert [target.name for target in targets] == ["potential"]
+    assert np.allclose(found.force(at_rest, nodes_of(at_rest)), at_rest["force"], atol=1e-5)
 
 
 def test_the_benchmark_counts_and_compares():

@@ -114,6 +114,26 @@ def test_in_a_box():
     assert case.dataset.periodic and found["structured"] and found["follows"][0] == "position", found["text"]
 
 
+def test_particles_that_are_not_there_leave_nothing_and_are_not_asked(tmp_path):
+    """One of four is missing in every third trajectory, and in single frames of another."""
+    dataset = load_dataset(str(write_dataset(tmp_path, trajectories=24, frames=8)))
+    gone = np.zeros(dataset.pos.shape[:3], dtype=bool)
+    gone[::3, :, 3] = gone[1, 2:4, 0] = True
+    arrays = {k: np.where(gone[..., None], np.nan, dataset.arrays[k]) for k in ("pos", "vel", "acc")}
+    right = Law(parse("-m_i*m_j/(r + 0.01)^2", VARIABLES))
+    own = {name: np.repeat(values[:, None], 8, 1) for name, values in dataset.properties.items()}
+    with np.errstate(all="ignore"):  # of those that are left, not of those that are gone
+        acc = right.acceleration(arrays["pos"], arrays["vel"], own)
+    arrays["acc"] = np.where(gone[..., None], np.nan, acc)
+    there = replace(dataset, arrays=dataset.arrays | arrays | {"seen": (~gone).astype(np.int8)})
+    found = structure(right, scene := of_dataset(there, right))
+    assert found["left"] < 1e-5 and not found["structured"]
+    assert np.isfinite(scene.acc).all() and np.isfinite(scene.state.vel).all() and np.isfinite(scene.unit).all()
+    assert not scene.acc.reshape(*scene.shape, -1)[scene.trajectory % 3 == 0][:, :, 3].any()
+    wrong = structure(Law(parse("-m_i*m_j/(r + 0.01)", VARIABLES)), of_dataset(there, right))
+    assert wrong["structured"] and np.isfinite(wrong["left"])
+
+
 def test_a_hanging_chain_with_a_particle_held(tmp_path):
     write_dataset(tmp_path, "string", "string", trajectories=60, frames=8, n=5)
     dataset = load_dataset(str(tmp_path / "string.npz"))

@@ -218,10 +218,12 @@ def test_frames_that_cannot_be_are_left_out_and_named(tmp_path, capsys):
     assert set(range(100)) - set(loaded.frames("all").tolist()) == gone
 
 
-def test_particles_that_are_always_together_are_no_slip(tmp_path):
+def test_particles_that_are_always_together_are_no_slip_but_told(tmp_path, capsys):
     arrays = states("r2", trajectories=6, frames=4)
     arrays["pos"][:, :, 1] = arrays["pos"][:, :, 0]
     assert load_dataset(written(tmp_path, arrays)).there.all()
+    said = capsys.readouterr().err
+    assert "in 24 of 24 frames particles are at the same place, the first trajectory 0, frame 0, particle 0" in said
 
 
 # ---------------------------------------------------------------- searches

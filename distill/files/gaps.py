@@ -45,7 +45,8 @@ def leave_out_bad_frames(arrays: dict, where: str) -> None:
     """Frames in which two particles are at the same place, one jumps far away and back, or a number is missing of one
     that is not said to be missing (``seen``), become frames without particles: NaN in all ``GAPPY``. One line says
     which. Nothing is done where frames have no accelerations of their own: windows deal with gaps, and see slips as
-    noise. ``check_gaps`` refuses where so much is missing that it is no slip.
+    noise. ``check_gaps`` refuses where so much is missing that it is no slip; of so many at the same place one line is
+    said, and they stay.
     """
     pos, acc = arrays["pos"], arrays.get("acc")
     if acc is None or pos.shape[2] < 2:
@@ -60,7 +61,12 @@ def leave_out_bad_frames(arrays: dict, where: str) -> None:
         for k, frame in np.argwhere(frames):
             who = " and ".join(map(str, np.flatnonzero(particles[k, frame])[:4]))
             told.append(f"{what} (trajectory {k}, frame {frame}, particles {who})")
-    if not bad.any() or bad.mean() > MOST_BAD or bad.all(1).any():
+    if not bad.any():
+        return
+    if bad.mean() > MOST_BAD or bad.all(1).any():
+        if (same := found["the same place"]).any():
+            many = f"in {int(same.any(-1).sum())} of {bad.size} frames particles are at the same place"
+            warn(f"{where}: {many}, the first {place(same)}; they stay in, and law and network see no direction there")
         return
     more = f", and {len(told) - TOLD} more" if len(told) > TOLD else ""
     warn(f"{where}: {len(told)} of {bad.size} frames are left out: {'; '.join(told[:TOLD])}{more}")

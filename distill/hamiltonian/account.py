@@ -31,7 +31,7 @@ def account(forces, fronts: dict, law: Law, own, judge) -> dict | None:
     if forces.main.name != MESSAGES or forces.meta is None or not are_energies(forces.meta):
         return None
     r = forces.messages["r"].astype(float)
-    low, high = float(r.min()), float(r.max())
+    low, high = float(r[r > 0].min()), float(r.max())  # what coincides has no distance
     names = [of_group("potential", group) for group in own.source.groups] or ["potential"]
     searched = [fronts[name].expr for name in names if fronts.get(name)]
     energy = read_potential(searched, forces, own, judge, (low, high)) if len(searched) == len(names) else None
@@ -144,6 +144,8 @@ def read_kinetic(expr: sp.Expr, messages: dict, system) -> dict | None:
     mass = of_receivers(messages)["mass"]
     momentum = mass * np.linalg.norm(messages["vel_i"].astype(float), axis=1)
     some = momentum > 0.05 * np.median(momentum)
+    if not some.any():  # nothing moves
+        return None
     names = [symbol.name for symbol in energy.free_symbols]
     known = {"p": momentum} | {property_named(k).variables[0]: v for k, v in of_receivers(messages).items()}
     with np.errstate(all="ignore"):

@@ -149,7 +149,7 @@ def ridge(design, target, c, rounds: int = ROUNDS):
     x = design / scale
     for _ in range(rounds):
         gram = (x * weight[:, None]).T @ x
-        gram[np.diag_indices_from(gram)] += 1e-8 * np.trace(gram) / len(gram)
+        gram[np.diag_indices_from(gram)] += 1e-8 * np.trace(gram) / len(gram) or 1.0  # columns of zeros get none
         w = np.linalg.solve(gram, (x * weight[:, None]).T @ target)
         error = np.linalg.norm(target - x @ w, axis=1) * base
         weight = base**2 / np.maximum(error, 1e-3 * np.median(error) + 1e-12)

@@ -111,7 +111,7 @@ _ENERGIES = dict(
     penalised="sum H_pair^2",
     weights={"paper": 1e-6, "newton": 0.0},
     without=("message_dim", "linear_node", "antisymmetric", "relax_at", "edge_model", "velocities", "wide_masses")
-    + ("relative_messages", "additive_node", "clock"),
+    + ("relative_messages", "additive_node", "clock", "precision"),
     needs=("vel", "acc"),
     why="momenta are m v, and Hamilton's equations give accelerations of single frames",
 )

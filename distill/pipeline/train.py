@@ -40,6 +40,9 @@ from distill.statistics.metrics import spans_decades
 from distill.survey.recipes import advice
 from distill.windows.of_dataset import positions_alone
 
+# options that say when a schedule of messages does something
+OF_SCHEDULES = {"relax_at": "relax"} | dict.fromkeys(("prune_start", "prune_end", "prune_schedule"), "prune")
+
 
 def train(
     dataset: str | Done,
@@ -95,6 +98,7 @@ def train(
     }
     for unknown in sorted(set(asked) - known):
         raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
+    check_flags(variants, asked, precision)
     arguments |= (told := unknowns.flags(asked))
     asked_trackers = trackers.asked_for(arguments)
     asked |= {name: value for name, value in told.items() if value}
@@ -182,7 +186,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     a network needs that has to learn what is not known of the bodies ``found``.
     """
     options = defaults(recipe, variant, dataset.outputs, dataset.n)
-    check_variant(dataset, variant, asked, found)
+    check_variant(dataset, variant, asked)
     small = dict(epochs=2, batch_size=32, hidden=min(options["hidden"], 32), rank_graphs=64) if quick else {}
     options |= small
     if dataset.periodic:
@@ -238,7 +242,24 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
     return options
 
 
-def check_variant(dataset: Dataset, variant: str, asked: dict, found: Bodies | None) -> None:
+def check_flags(variants: list[str], asked: dict, precision: str) -> None:
+    """``UserError`` for flags that none of the ``variants`` has anything to do with, whatever the data."""
+    theirs = {v.weight: [v.name] for v in VARIANTS.values() if v.penalty}
+    for name, schedule in OF_SCHEDULES.items():
+        theirs[name] = [v.name for v in VARIANTS.values() if v.schedule == schedule]
+    for name in (k for k in asked if not set(theirs.get(k, variants)) & set(variants)):
+        flag, others = name.replace("_", "-"), " and ".join(theirs[name])
+        found_is = f"--{flag} is for the variant {others}, and {' and '.join(variants)} is asked for"
+        raise UserError(found_is, "leave it out")
+    for variant in (v for v in variants if VARIANTS[v].needs and (asked.get("unknown") or asked.get("latent"))):
+        found_is = f"the variant '{variant}' learns nothing of bodies: {VARIANTS[variant].why}, which have to be known"
+        raise UserError(found_is, "train another variant:  --variant l1")
+    for variant in (v for v in variants if "precision" in VARIANTS[v].without and precision != "float32"):
+        found_is = f"--precision {precision} says nothing of networks of the variant '{variant}'"
+        raise UserError(f"{found_is}: differences of energies need all digits", "leave it out")
+
+
+def check_variant(dataset: Dataset, variant: str, asked: dict) -> None:
     """``UserError`` for data that a variant cannot have, and for flags that say nothing of its networks."""
     head = VARIANTS[variant]
     fix = "train another variant:  --variant l1"
@@ -256,12 +277,10 @@ def check_variant(dataset: Dataset, variant: str, asked: dict, found: Bodies | N
     if lacking := [name for name in head.needs if name not in dataset.arrays]:
         found_is = f"{relative(dataset.path)} holds no '{lacking[0]}', which the variant '{variant}' needs"
         raise UserError(f"{found_is}: {head.why}", fix)
-    if head.needs and found is not None:
-        raise UserError(f"the variant '{variant}' learns nothing of bodies: {head.why}, which have to be known", fix)
     others = set().union(*(own for one in VARIANTS.values() for own in one.own.values()))
     others -= set().union(*head.own.values(), *(recipe.options for recipe in RECIPES.values()))
     for name in (k for k in asked if k in head.without or k in others):
-        flag = name.replace("_", "-")
+        flag = ("no-" if asked[name] is False else "") + name.replace("_", "-")
         raise UserError(f"--{flag} says nothing of networks of the variant '{variant}'", "leave it out")
 
 

@@ -131,7 +131,7 @@ def searches(
     in one (``node_function``); receivers of the trajectories that ``node_function.node_data`` holds out take no part.
     potential, kinetic: of messages that are energies, that of a pair counted from one distance, and that of a particle
     counted from the typical speed, as a function of its momentum p and properties; both know a logarithm beside the
-    usual operators. The first is one for each of the ``groups``, as radial is.
+    usual operators. The first is one for each of the ``groups``, as radial is; the second there is where things move.
     """
     edges = rows_drawn(messages, rows, seed)
     ends = of_edges(messages, edges)
@@ -169,7 +169,9 @@ def searches(
         features = {"p": own["m_i"] * speed} | {k: v for k, v in own.items() if category_of(k) is None}
         units = replace(units, of={**units.of, "p": units.momentum}) if units != ONE else units
         energy = messages["energy_self_i"][edges].astype(float)
-        out.append(Target("kinetic", varying(features), energy, units=units, unit=units.energy, more=MORE_OPERATORS))
+        if np.ptp(features["p"]) > 0:  # not where nothing moves
+            features = varying(features)
+            out.append(Target("kinetic", features, energy, units=units, unit=units.energy, more=MORE_OPERATORS))
     return out
 
 

@@ -75,7 +75,8 @@ def of_receivers(data: Receivers) -> Scene:
 def of_dataset(dataset: Dataset, law: Law, seed: int = 0, test: bool = True) -> Scene:
     """Stretches of the trajectories that were not trained on (of all, where these are few): whole ones where there are
     at most ``ROWS`` rows and ``EDGES`` edges in them, else drawn at random. ``law`` says which pairs may act.
-    ``test``: whether those of the test split may be among them; not where a choice is made.
+    ``test``: whether those of the test split may be among them; not where a choice is made. Where a particle is not
+    there, or nothing is known of its motion, its row is zero, whatever the law, and it has no edges.
     """
     if positions_alone(dataset):
         return of_windows(dataset, seed, test)
@@ -96,18 +97,20 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0, test: bool = True) -> 
     when = at_frame[:, None] + np.arange(length)
     pos, vel, acc = (a[k[:, None], when].astype(float) for a in (pos, vel, acc))  # [stretch, frame, particle, dim]
     properties = {name: np.repeat(v[k][:, None].astype(float), length, 1) for name, v in dataset.properties.items()}
+    known = np.isfinite(np.concatenate([pos, vel, acc], -1)).all(-1)
     free = np.setdiff1d(np.arange(n), dataset.meta.system.held)
 
-    def rows(values):
+    def rows(values, empty=0.0):
+        values = np.where(known.reshape(*known.shape, *[1] * (values.ndim - 3)), values, empty)
         return values[:, :, free].reshape(-1, *values.shape[3:])
 
     frame, i, j, dx = edges(pos.reshape(-1, n, pos.shape[-1]), law, box)
     number = np.full(n, -1)
     number[free] = np.arange(len(free))
-    felt = number[i] >= 0
+    felt = (number[i] >= 0) & known.reshape(-1, n)[frame, i] & known.reshape(-1, n)[frame, j]
     frame, i, j, dx = frame[felt], i[felt], j[felt], dx[felt]
     ends = [{name: v.reshape(-1, n)[frame, e] for name, v in properties.items()} for e in (i, j)]
-    r = np.linalg.norm(dx, axis=1)
+    r = _apart(np.linalg.norm(dx, axis=1))
     flat_pos, flat_vel = (a.reshape(-1, n, vel.shape[-1]) for a in (pos, vel))
     t = dataset.times[k[:, None], when]
 
@@ -123,7 +126,7 @@ def of_dataset(dataset: Dataset, law: Law, seed: int = 0, test: bool = True) -> 
         (len(k), length, len(free)),
         k,
         rows(acc),
-        State(rows(vel), {name: rows(v) for name, v in properties.items()}),
+        State(rows(vel), {name: rows(v, np.median(v[known])) for name, v in properties.items()}),
         row,
         unit,
         features,
@@ -183,8 +186,7 @@ def of_windows(dataset: Dataset, seed: int = 0, test: bool = True) -> Scene:
     shape = len(kept), frames // length, len(free)
     row = (np.searchsorted(kept, at[0]) * shape[1] + at[1] // length) * shape[2] + np.searchsorted(free, at[2])
     features = of_edges(table)
-    if not (apart := features["r"] > 0).all():  # what coincides has no direction and pulls nowhere
-        features["r"] = np.where(apart, features["r"], features["r"][apart].min())
+    features["r"] = _apart(features["r"])
     unit = direction(table["dx"].astype(float), table["r"].astype(float))
     state, motion = state_of(table, nodes.first), with_motion(table, dataset)["motion"]
 
@@ -227,15 +229,27 @@ def of_windows(dataset: Dataset, seed: int = 0, test: bool = True) -> Scene:
 def _edges_a_frame(pos: np.ndarray, law: Law, box) -> int:
     n = len(pos)
     if law.cutoff is not None:
-        return 2 * len(close_pairs(pos, box, law.cutoff)[0])
+        return 2 * len(_close(pos, box, law.cutoff)[0])
     return 2 * (n - 1) if law.chain else n * (n - 1)
+
+
+def _apart(r: np.ndarray) -> np.ndarray:
+    """Distances [edge], the least of them for those of 0: what coincides has no direction and pulls nowhere."""
+    return r if (apart := r > 0).all() else np.where(apart, r, r[apart].min(initial=1.0))
+
+
+def _close(pos: np.ndarray, box, cutoff: float) -> tuple:
+    """i, j and dx [pair] of those particles of ``pos`` [particle, dim] that are there."""
+    there = np.flatnonzero(np.isfinite(pos).all(1))
+    i, j, dx, _ = close_pairs(pos[there], box, cutoff)
+    return there[i], there[j], dx
 
 
 def edges(pos: np.ndarray, law: Law, box) -> tuple:
     """``frame, i, j [edge]`` and ``dx`` = x_i - x_j [edge, dim] of ``pos`` [frame, particle, dim]."""
     frames, n = pos.shape[:2]
     if law.cutoff is not None:
-        found = [close_pairs(p, box, law.cutoff)[:3] for p in pos]
+        found = [_close(p, box, law.cutoff) for p in pos]
         frame = np.repeat(np.arange(frames), [len(i) for i, _, _ in found])
         i, j, dx = (np.concatenate(part) for part in zip(*found, strict=True))
         return np.r_[frame, frame], np.r_[i, j], np.r_[j, i], np.r_[dx, -dx]
