@@ -125,7 +125,7 @@ def test_windows_are_summed_as_they_are_extracted():
 def test_in_a_box(tmp_path):
     argon = load_dataset(str(write_argon(tmp_path)))
     options = defaults("newton", "bottleneck", 3) | BOX_NEEDS
-    options |= box_changes("newton", options, argon.n, 27 * 20)
+    options |= box_changes("newton", "l1", options, argon.n, 27 * 20)
     member = Trainer(
         argon, "bottleneck", options | dict(hidden=8, batch_size=4), 0, "cpu", "float32", tmp_path / "c", {}, True
     )

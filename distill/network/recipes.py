@@ -152,13 +152,13 @@ def doubted(recipe: str, arguments: dict) -> list[str]:
     return [name for name in ASSUMPTIONS if arguments.get(name) is False or (name in own and not arguments.get(name))]
 
 
-def box_changes(recipe: str, options: dict, n: int, edges: float) -> dict:
+def box_changes(recipe: str, variant: str, options: dict, n: int, edges: float) -> dict:
     """What differs from ``options`` for ``n`` particles in a periodic box with ``edges`` edges a frame."""
-    chosen = RECIPES[recipe]
+    chosen, own = RECIPES[recipe], VARIANTS[variant].in_a_box.get(recipe, {})
     if 0 < chosen.in_a_box["receivers"] < n:
         edges *= chosen.in_a_box["receivers"] / n
     scaled = {name: options[name] * n for name in chosen.times_n if name in options}
-    return BOX_NEEDS | chosen.in_a_box | scaled | {"batch_size": max(1, round(chosen.edges_a_step / edges))}
+    return BOX_NEEDS | chosen.in_a_box | own | scaled | {"batch_size": max(1, round(chosen.edges_a_step / edges))}
 
 
 # a sum over neighbours is no force: nothing says that e_ij = -e_ji, nor that they superpose behind the node model

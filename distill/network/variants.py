@@ -27,6 +27,7 @@ class Variant:
     network     the kind of its networks (``architectures``)
     own         recipe -> options that its networks have beside those of the recipe, or in their place; a recipe that
                 is not named has no such networks (none named: all recipes have)
+    in_a_box    recipe -> options in a periodic box, in place of those of the recipe
     without     options of recipes and flags that its networks do not have
     needs       arrays that data have to have for it, and ``why``
     """
@@ -41,6 +42,7 @@ class Variant:
     schedule: str | None = None
     network: str = "messages"
     own: Mapping[str, dict] = field(default_factory=dict)
+    in_a_box: Mapping[str, dict] = field(default_factory=dict)
     without: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     why: str = ""
@@ -112,6 +114,8 @@ _ENERGIES = dict(
     weights={"paper": 1e-6, "newton": 0.0},
     without=("message_dim", "linear_node", "antisymmetric", "relax_at", "edge_model", "velocities", "wide_masses")
     + ("relative_messages", "additive_node", "clock", "precision"),
+    # by distances themselves an energy that rises as r^-12 is learnt as none: the first steps silence its gate
+    in_a_box={"newton": {"r_power": -3.0}},
     needs=("vel", "acc"),
     why="momenta are m v, and Hamilton's equations give accelerations of single frames",
 )

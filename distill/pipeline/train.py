@@ -200,7 +200,7 @@ def resolve(dataset: Dataset, variant: str, recipe: str, asked: dict, quick: boo
                     f"leave {f'--no-{flag}' if isinstance(given, bool) else f'--{flag} {given:g}'} out",
                 )
         edges = edges_of(dataset, graphs_of(dataset, "train")).sample()[2]
-        changes = box_changes(recipe, options, dataset.n, edges)
+        changes = box_changes(recipe, variant, options, dataset.n, edges)
         options |= {k: v for k, v in changes.items() if not (quick and k == "epochs")}
         if dataset.has_target:
             changes = target_changes(recipe, options, dataset.n, edges)
