@@ -92,7 +92,8 @@ def _kept(beside: dict) -> list[str]:
         "**Rollouts and cost.** *Drift*: of the TRUE energy at the end of rollouts, the median over starts, then over"
         " data sets; by DOP853 at a relative tolerance of 1e-6 for the network and for l1 alike, and by the symplectic"
         " method, which l1 has not. *l1*: the network of messages by the same recipe on the same data that was asked"
-        " for as many epochs; where none were asked for, each has those that the recipe has for it. *Speed*: graphs a"
+        " for as many epochs; where none were asked for, each has those that the recipe has for it; in brackets, on how"
+        " many of the data sets, where not on all. *Speed*: graphs a"
         " second in the training without the polish over those of l1, the median. *CPU-s*: of the training without the"
         " polish, and of the polish, where both together are most."
     )
@@ -105,7 +106,7 @@ def _kept(beside: dict) -> list[str]:
                 _name(key),
                 ", ".join(f"{k:g}" for k in sorted({l1["trained_epochs"] for l1 in others})) or "–",
                 *(shown(_median(rows, k)) for k in ("drift", "drift_gnn")),
-                shown(_median(others, "drift")),
+                shown(_median(others, "drift")) + _of(others, rows),
                 shown(_median(rows, "drift_law")),
                 shown(median(speeds)) if speeds else "–",
                 _seconds(max(rows, key=lambda row: row["cpu_seconds"])),
@@ -114,6 +115,10 @@ def _kept(beside: dict) -> list[str]:
     head = ["", "epochs of l1", "drift, DOP853", "drift, symplectic", "drift of l1, DOP853"]
     head += ["drift of the law, symplectic", "speed", "CPU-s: training, polish"]
     return [what, markdown(head, lines)] if lines else []
+
+
+def _of(some: list, every: list) -> str:
+    return f" ({len(some)} of {len(every)})" if 0 < len(some) < len(every) else ""
 
 
 def _seconds(row: dict) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 from cells import ALL_SYSTEMS, PAIR_SYSTEMS, VARIANTS
+from page_stamps import several
 from published import TABLES
 
 from distill.files.storage import load_json
@@ -138,9 +139,6 @@ def conditions(cells: list[dict]) -> str:
     """One sentence: seeds, budget, machine, dates and commits of these cells."""
     if not cells:
         return "No cell of this part has been run."
-
-    def several(values):
-        return ", ".join(str(v) for v in sorted(set(values), key=str))
 
     trained = [c["training"] for c in cells]
     graphs = sorted({round(t["graphs_seen"] / 1e6, 2) for t in trained})

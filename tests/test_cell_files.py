@@ -100,6 +100,9 @@ def test_code_is_the_same_where_measurements_alone_have_written(tmp_path, monkey
     other = committed("experiments/sweep.py", "1")
     assert provenance.same_code(other) and not provenance.same_code(first)
     first = other
+    other = committed("tests/faults_kills.py", "1")  # measures
+    assert provenance.same_code(other) and not provenance.same_code(first)
+    first = other
     (tmp_path / "a.py").write_text("2")
     assert not provenance.same_code(first)  # what is here now is of no commit
     second = committed("a.py", "3")

@@ -1,5 +1,6 @@
 """Rollouts: the solver against Kepler and scipy, and what is said of trajectories under a law."""
 
+import functools
 import json
 from dataclasses import replace
 
@@ -51,6 +52,23 @@ def test_solver_gives_up_with_a_reason_instead_of_hanging():
     assert nan.failed == ["step size vanished"]
     budget = rollout.solve(lambda y, lanes: 1e6 * np.cos(1e6 * y), np.ones((1, 1)), t, 1e-8, 1e-8, max_steps=20)
     assert budget.failed == ["more than 20 steps"]
+
+
+def test_law_and_network_are_given_up_by_steps_and_the_truth_is_not():
+    """Whatever the clock says: the same on every machine."""
+    system, rng = SYSTEMS["spring"], np.random.default_rng(0)
+    pos, vel, own = (
+        rng.normal(size=(2, 3, 2)),
+        np.zeros((2, 3, 2)),
+        {"mass": np.ones((2, 3)), "charge": np.ones((2, 3))},
+    )
+    truth = functools.partial(rollout.acceleration, system)
+    found = rollout.compare(system, truth, truth, pos, vel, own, 1.0, 3, frames=5, max_steps=2)["models"]
+    for name in ("law", "gnn"):
+        assert [one["why"] for one in found[name]["failed"]] == ["more than 2 steps"] * 2 and found[name][
+            "steps_max"
+        ] == 2
+    assert not found["truth"]["failed"] and not found["truth_loose"]["failed"]
 
 
 @pytest.mark.parametrize("name", ["spring", "damped", "string"])

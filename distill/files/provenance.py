@@ -93,9 +93,9 @@ def provenance(stage: str, arguments: dict, inputs: dict, seconds: float, device
 
 
 # What no measurement depends on: what they write into the repository, texts, tests, and what makes pages of results.
-# Changes of it do not make the code of the next measurement another.
+# Changes of it do not make the code of the next measurement another. What measures faults lies in tests/, and is code.
 TEXTS = ("results", "docs", "*.md", "CITATION.cff", "LICENSE", "notebooks")
-CHECKS = ("tests", "conftest.py", ".ci", ".github", "Makefile", "requirements-test.txt")
+CHECKS = ("tests/test_*.py", "conftest.py", ".ci", ".github", "Makefile", "requirements-test.txt")
 PAGES = ("experiments/pages.py", "experiments/page_*.py", "experiments/*_parts.py", "experiments/frozen.*")
 NOT_CODE = tuple(f":(exclude){name}" for name in (*TEXTS, *CHECKS, *PAGES))
 

@@ -114,7 +114,7 @@ _ENERGIES = dict(
     weights={"paper": 1e-6, "newton": 0.0},
     without=("message_dim", "linear_node", "antisymmetric", "relax_at", "edge_model", "velocities", "wide_masses")
     + ("relative_messages", "additive_node", "clock", "precision"),
-    # by distances themselves an energy that rises as r^-12 is learnt as none: the first steps silence its gate
+    # by distances themselves an energy that rises as r^-12 was learnt as none at all (Kob-Andersen)
     in_a_box={"newton": {"r_power": -3.0}},
     needs=("vel", "acc"),
     why="momenta are m v, and Hamilton's equations give accelerations of single frames",
