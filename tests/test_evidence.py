@@ -136,7 +136,7 @@ def test_energies_are_told_beside_l1_and_the_published_errors_by_length_of_train
     text = told_of_energies(*rows)
     assert "| r2, 2-D, 4 epochs | 1 | 0.99995 | 0.9991 | 1/1 | 1/1 | 0/1 | 1/1 | 0/1 |" in text
     assert "| r2, 2-D, 6 epochs | 2 | 0.99995 | 0.9991 | 2/2 | 2/2 | 0/2 | 2/2 | 0/2 |" in text
-    assert "| r2, 2-D, 6 epochs | 4 | 0.00033 | 0.00022 | 0.0066 | 5e-06 | 0.4 | 118, 41 |" in text
+    assert "| r2, 2-D, 6 epochs | 4 | 0.00033 | 0.00022 | 0.0066 (1 of 2) | 5e-06 | 0.4 | 118, 41 |" in text
     assert "| r2, 2-D, 4 epochs | – | 0.00033 | 0.00022 | – | 5e-06 | – | 118, 41 |" in text
     assert "**1 networks on 1 data sets** of 1 systems" in text and "as searched 0/1, its form 1/1" in text
     assert "By DOP853 their rollouts drift 0.05 times" in text and "symplectic method it is 0.0333 times" in text
