@@ -57,6 +57,17 @@ def test_a_fluid_in_a_box_is_polished_too(tmp_path):
     assert Polish(one).run(20, losses.append) and one.validation_loss() < before and losses[-1] < losses[0]
 
 
+def test_the_newton_recipe_starts_without_forces_and_leaves_that(data, tmp_path):
+    """A gate that the first steps shut, away from forces far too large, lets no gradient through again."""
+    for variant in ("hamiltonian", "dissipative"):
+        one = trainer(data, tmp_path / "c.safetensors", variant=variant, polish=0, epochs=6.0)
+        x, edges = one.x_val[0], one.data.edges_val([0])
+        assert not one.model(x, edges)[0].any() or variant == "dissipative"
+        assert not one.model.told(x, edges)["message"].any()
+        fit([one])
+        assert one.model.told(x, edges)["acc_share"].any() and one.skill()["network"] < one.skill()["zero"]
+
+
 EVERY_PART = dict(pair_momenta=True, self_position=True, translation_invariant=False, dissipative_weight=0.1)
 
 

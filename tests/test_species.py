@@ -186,6 +186,22 @@ def test_formulas_of_pairs_of_levels_are_fitted_together():
     assert relation_of(wrong, true.pair, {"in": of_edges(seen)})["relation"] == "different"
 
 
+def test_a_form_that_one_group_shows_is_tried_in_all():
+    """By itself no group can tell: each is seen beside others whose formulas are wrong."""
+    pairs = {"AA": 1.5 / (R + 0.2) ** 3, "AB": -0.7 / (R + 0.4) ** 3, "BB": 0.3 / (R + 0.3) ** 3}
+    true = Law(sp.Add(*[g.whole(pairs[g.name]) for g in APART]), properties=NAMES)
+    seen = edges(true)
+    ground = Ground(seen, nodes_of(seen), (), small=200, large=400, held_out=200)
+    wrong = {"AA": 2.0 - 0.8 * R, "AB": 0.5 - 0.3 * R, "BB": 0.9 * R * sp.exp(-0.3 * R**2)}
+    rows = {name: [Row(0, 0.0, "", expr)] for name, expr in wrong.items()}
+    rows["AB"].append(Row(0, 0.0, "", -0.3 / (R + 0.1) ** 3))
+    refined = refined_by_group(APART, wrong, rows, ground, False)
+    told = relation_of(refined.law.pair, true.pair, {"in": of_edges(seen)})
+    assert told["relation"] == "same", told["text"]
+    assert refined.why.startswith("one form for all, constants of their own: simplest of ")
+    assert 0 < refined.chosen_share <= 1
+
+
 def test_coefficients_and_their_function_are_fitted_together():
     seen = edges(law("mixture"))
     ground = Ground(seen, nodes_of(seen), (), small=200, large=400, held_out=200)

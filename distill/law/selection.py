@@ -193,10 +193,9 @@ class Ground:
         """``expr`` polished with its exponents from ``least`` on free, None if it has none: messages tell r^-12.5 from
         r^-13 no better than their own error, and the search has rounded what it found.
         """
-        steep = [p for p in expr.atoms(sp.Pow) if p.exp.is_Rational and abs(p.exp) >= least and p.base.free_symbols]
-        if not steep:
+        free = with_free_exponents(expr, least)
+        if free == expr:
             return None
-        free = expr.xreplace({p: sp.Pow(p.base, sp.Float(p.exp), evaluate=False) for p in steep})
         expr, score = self.fit.fit(with_scales(free))
         return self.canonical(round_exponents(expr, self.fit, score)[0])
 
@@ -208,6 +207,12 @@ class Ground:
         expr = self.canonical(prune(expr, self.fit, 0.05)[0])
         expr, _ = mend(expr, self.fit, rounds)
         return self.judged(self.canonical(prune(self.polished(expr), self.fit, 0.05)[0]), True)
+
+
+def with_free_exponents(expr: sp.Expr, least: float = STEEP) -> sp.Expr:
+    """``expr`` with its exponents from ``least`` on as constants."""
+    steep = [p for p in expr.atoms(sp.Pow) if p.exp.is_Rational and abs(p.exp) >= least and p.base.free_symbols]
+    return expr.xreplace({p: sp.Pow(p.base, sp.Float(p.exp), evaluate=False) for p in steep})
 
 
 def of_data(refined: Refined, ground: Ground, units: Units) -> Refined:

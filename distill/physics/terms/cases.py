@@ -84,6 +84,11 @@ class Group:
         """What multiplies the function [edge], from variable -> [edge]."""
         return sum(number * case(ends) for of, number in self.parts for case in of)
 
+    def of(self, expr: sp.Expr) -> sp.Expr:
+        """The function, of a pair law that has it in the cases of the group."""
+        (first, *_), coefficient = self.parts[0]
+        return first.of(expr) / coefficient
+
     def whole(self, function: sp.Expr) -> sp.Expr:
         """The part of a pair law that is of these cases; of one with coefficients these take up the function's own."""
         if len(self.parts) == 1:
