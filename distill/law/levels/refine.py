@@ -112,7 +112,7 @@ def _shorter(expr: sp.Expr, view: Ground) -> sp.Expr:
     return less if after <= max((1 + selection.WORTHLESS) * before, view.check.tiny) else expr
 
 
-def _account(law: Law, told: Mapping, together: tuple, ground: Ground, seconds: float) -> Refined:
+def _account(law: Law, told: Mapping, together: tuple[list[Candidate], int], ground: Ground, seconds: float) -> Refined:
     """Of groups whose functions are of one form the choice that is told is that of the form."""
     whole = Candidate(law.pair, receiver_errors(law.pair, ground.check, ground.dim))
     whole.repaired = any(candidates[chosen].repaired for candidates, chosen, _ in told.values())
