@@ -212,6 +212,16 @@ def test_a_law_is_written_as_a_hamiltonian():
     assert slope_of(odd, *FAR) is None and written(Law(odd), FAR)["potential"] is None
 
 
+def test_an_energy_of_several_terms_is_written_pair_by_pair():
+    names = ("r", "species__A_i", "species__A_j", "species__B_i", "species__B_j")
+    text = "species__A_i*species__A_j*(3/r^4 - 2/r^3) - (species__A_i*species__B_j + species__B_i*species__A_j)/r^2"
+    told = written(Law(parse(text, names), properties=("mass", "charge", "species__A", "species__B")), FAR)
+    assert "V_AA = 1 / r^3 - 1 / r^2, V_AB = V_BA = -1 / r" in told["text"] and "V_BB = 0" in told["text"]
+    assert told["latex"].split(r",\quad ")[2].startswith(r"V_{\mathrm{AB}} = V_{\mathrm{BA}} = ")
+    both = parse("q_i*q_j*(1/r^2 - 1) - m_i*m_j/r^2", VARIABLES)  # a product among other terms is multiplied out too
+    assert slope_of(both, *FAR) == parse("q_i*q_j*(1/r + r) - m_i*m_j/r", VARIABLES).expand()
+
+
 def test_what_a_hamiltonian_lacks_is_said_and_none_is_made_up():
     pair = parse("-m_i*m_j/(r + 0.01)^2", VARIABLES)
     pulled = written(Law(pair, {"constant_force": np.array([0.25, -1.5])}), FAR)

@@ -13,8 +13,9 @@ from distill.formulas.tree import complexity
 from distill.law import potential
 from distill.law.sources import sharpened_for, sharpened_in_sums
 from distill.messages.energies import PER_EDGE, are_energies
-from distill.physics.law import Law
+from distill.physics.law import Law, case_words, told_by_case
 from distill.physics.terms import TERMS
+from distill.physics.terms.cases import by_case
 from distill.physics.terms.values import is_number
 from distill.search.registry import MESSAGES
 from distill.search.targets import of_group
@@ -65,11 +66,10 @@ def written(law: Law, distances: tuple[float, float]) -> dict:
         nothing = dict.fromkeys(("text", "latex", "rayleigh", "potential", "potential_latex"))
         return nothing | {"why_not": why}
     found, over = slope_of(law.pair, *distances), "neighbours" if law.chain else "i<j"
-    of_pair = "V(r, ...) of f = -dV/dr" if found is None else to_text(found, 10)
-    text = f"H = sum_i p_i^2/(2 m_i) + sum_{{{over}}} V, V = {of_pair}"
-    of_pair = r"-\int f\,dr" if found is None else to_latex(found)
+    words, formulas = _potential_told(found, law.properties)
+    text = f"H = sum_i p_i^2/(2 m_i) + sum_{{{over}}} V, {words}"
     over = r"\mathrm{neighbours}" if law.chain else "i<j"
-    latex = rf"H = \sum_i \frac{{p_i^2}}{{2 m_i}} + \sum_{{{over}}} V,\quad V = {of_pair}"
+    latex = rf"H = \sum_i \frac{{p_i^2}}{{2 m_i}} + \sum_{{{over}}} V,\quad {formulas}"
     rayleigh = None
     if is_number(gamma := law.node.get(DRAG, sp.nan)):
         rayleigh = f"{float(gamma) / 2:.10g}*v^2"
@@ -87,6 +87,18 @@ def written(law: Law, distances: tuple[float, float]) -> dict:
         "potential": formula,
         "potential_latex": None if found is None else to_latex(found),
     }
+
+
+def _potential_told(found: sp.Expr | None, properties) -> tuple[str, str]:
+    """The energy of a pair in text and in LaTeX, for every pair of levels where it depends on categories."""
+    if found is None:
+        return "V = V(r, ...) of f = -dV/dr", r"V = -\int f\,dr"
+    if cases := by_case(found, properties):
+        told = told_by_case(cases)
+        named = (" = ".join(rf"V_{{\mathrm{{{pair}}}}}" for pair in one["pairs"]) for one in told)
+        formulas = [f"{name} = {one['latex']}" for name, one in zip(named, told, strict=True)]
+        return ", ".join(case_words({"cases": told}, letter="V")), r",\quad ".join(formulas)
+    return f"V = {to_text(found, 10)}", f"V = {to_latex(found)}"
 
 
 def with_variable(expr: sp.Expr, variable: sp.Symbol) -> sp.Expr:

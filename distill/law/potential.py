@@ -94,7 +94,9 @@ def is_energy(formula: sp.Expr, components: Sequence[sp.Expr], places: Sequence[
 
 
 def _expanded(f: sp.Expr) -> sp.Expr:
-    return sp.expand(f, deep=False, power_exp=False, power_base=False, log=False)
+    """Every term multiplied out: of a sum as a whole SymPy multiplies nothing out but deep inside."""
+    how = {"deep": False, "power_exp": False, "power_base": False, "log": False}
+    return sp.Add(*[sp.expand(term, **how) for term in sp.Add.make_args(f)])
 
 
 def _primitive(term: sp.Expr, x: sp.Symbol) -> sp.Expr | None:

@@ -166,10 +166,7 @@ class Law:
         """The radial force pair of levels by pair of levels, and as coefficients of one function where it is that."""
         if not self.cases:
             return {}
-        each = [
-            {"pairs": [case.name for case in some], "text": to_text(f), "latex": to_latex(f)}
-            for some, f in alike(self.cases)
-        ]
+        each = told_by_case(self.cases)
         names = [rf"f_{{\mathrm{{{pair.replace('_', ',')}}}}}" for one in each for pair in one["pairs"]]
         own = [one["latex"] for one in each for _ in one["pairs"]]
         rows = r" \\ ".join(f"{name} &= {f}" for name, f in zip(names, own, strict=True))
@@ -239,12 +236,21 @@ class Law:
         return whole | {"terms": constants, "functions": functions, "dim": dim}
 
 
-def case_words(pair: Mapping, shorter: Callable = str) -> list[str]:
+def told_by_case(cases: Mapping) -> list[dict]:
+    """``text`` and ``latex`` of the functions of ``cases``, once for those that are alike, with the names of ``pairs``."""
+    return [
+        {"pairs": [case.name for case in some], "text": to_text(f), "latex": to_latex(f)} for some, f in alike(cases)
+    ]
+
+
+def case_words(pair: Mapping, shorter: Callable = str, letter: str = "f") -> list[str]:
     """``f_AA = ..``, ``f_AB = f_BA = ..``, or ``f = c g``, ``g = ..``, ``c_AA = ..``, from what ``pair_json`` says of a
-    law with cases; ``shorter``: what is done to each formula.
+    law with cases; ``shorter``: what is done to each formula, ``letter``: what the function is called.
     """
     if not pair.get("coefficients"):
-        return [f"{' = '.join(f'f_{p}' for p in one['pairs'])} = {shorter(one['text'])}" for one in pair["cases"]]
+        return [
+            f"{' = '.join(f'{letter}_{p}' for p in one['pairs'])} = {shorter(one['text'])}" for one in pair["cases"]
+        ]
     values: dict[float, list[str]] = {}
     for name, value in pair["coefficients"].items():
         values.setdefault(value, []).append(f"c_{name}")

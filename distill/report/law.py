@@ -1,9 +1,11 @@
 """The section of the report on the law: how it came about, how it stands to the truth, how sure it is."""
 
+from distill.files.properties import category_of
 from distill.formulas.text import parse, to_text
 from distill.law.remains.residuals import MATERIAL, SIGNIFICANT
 from distill.messages.read_out import JACOBIAN
-from distill.physics.law import law_of
+from distill.physics.law import case_words, law_of, told_by_case
+from distill.physics.terms.cases import by_case
 from distill.report import words
 from distill.report.page import code, details, formula, guarded, missing, percent, r2, shown, table, text
 from distill.report.parts import added
@@ -125,21 +127,36 @@ def hamiltonian(law) -> str:
         return ""
     rows = []
     if h.energy:
-        rows.append(["Energy of a pair, as it was searched", f"{code(h.energy.text)}<br>{raw(h.energy)}"])
-        fitted = h.energy.from_force or f"of f = {to_text(parse(h.energy.force, law.pair.variables), 4)}"
-        rows.append(["The same, constants fitted to the network’s forces and their sums over senders", code(fitted)])
+        known = law.pair.variables
+        rows.append(
+            ["Energy of a pair, as it was searched", f"{pair_by_pair(h.energy.text, known, 'V')}<br>{raw(h.energy)}"]
+        )
+        if h.energy.from_force:
+            fitted = pair_by_pair(h.energy.from_force, known, "V")
+        else:
+            fitted = f"of {pair_by_pair(to_text(parse(h.energy.force, known), 4), known, 'f')}"
+        rows.append(["The same, constants fitted to the network’s forces and their sums over senders", fitted])
         rows.append(["Its force against the true one", judged(h.energy.verdict)])
     if h.kinetic:
         off = f"; within {percent(h.kinetic.off)} of p²/(2 m)" if h.kinetic.off is not None else ""
         rows.append(["Energy of a particle, of the network", f"{code(h.kinetic.text)}{off}"])
     told = f"{shown(h.per_edge)} of the energy of its pair, which is counted from r = {shown(h.reference)}"
     rows.append(["Message of an edge", told])
-    whole = f"<p>{formula(h.latex, 19, h.text)}</p>{code(h.text)}" if h.text else f"<p>There is none: {h.why_not}.</p>"
+    lines = [formula(line, 19, line) for line in (h.latex or "").split(r",\quad ")]
+    whole = f"<p>{'<br>'.join(lines)}</p>{code(h.text)}" if h.text else f"<p>There is none: {h.why_not}.</p>"
     body = whole + table([], rows)
     about = (
         "Energies are known up to a number for each pair, and for each particle: terms without r, or p, are left out."
     )
     return f'<h3>As a Hamiltonian</h3>{body}<p class="note">{about}</p>'
+
+
+def pair_by_pair(formula: str, known, letter: str) -> str:
+    """``formula`` in the variables ``known`` as it is, or for every pair of levels, a line each."""
+    cases = by_case(parse(formula, known), sorted({name[:-2] for name in known if category_of(name)}))
+    if not cases:
+        return code(formula if letter == "V" else f"{letter} = {formula}")
+    return "<br>".join(map(code, case_words({"cases": told_by_case(cases)}, letter=letter)))
 
 
 def ways(law) -> str:
