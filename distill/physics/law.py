@@ -237,7 +237,7 @@ class Law:
 
 
 def told_by_case(cases: Mapping) -> list[dict]:
-    """``text`` and ``latex`` of the functions of ``cases``, once for those that are alike, with the names of ``pairs``."""
+    """``text`` and ``latex`` of the functions of ``cases``, once for those alike, with the names of ``pairs``."""
     return [
         {"pairs": [case.name for case in some], "text": to_text(f), "latex": to_latex(f)} for some, f in alike(cases)
     ]
