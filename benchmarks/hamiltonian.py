@@ -98,7 +98,7 @@ def collected(run: str, system: str, dim: int) -> dict:
     trained = config.cpu_seconds - config.polish_cpu_seconds
     found = {"cpu_seconds": config.cpu_seconds, "polish_cpu_seconds": config.polish_cpu_seconds}
     found |= {"graphs_a_second": config.graphs_seen / max(trained, 1e-9)}
-    found |= {"trained_epochs": config.options["epochs"]}
+    found |= {"trained_epochs": config.options["epochs"], "silent_start": bool(config.options.get("silent_start"))}
     found |= {"error": config.skill.network, "motion": config.skill.motion}
     found |= {"force_r2_all": fit.read_out.r2_all, "force_r2_trim90": fit.read_out.r2_trim90}
     found |= {"mae_component": mae, "mae_particle": mae * dim, "mae_graph": mae * dim * config.n}

@@ -10,7 +10,7 @@ from distill.report.markdown import markdown, shown
 
 SUMS = {"mae_component": "components", "mae_particle": "particles", "mae_graph": "graphs"}
 FLUIDS = ("lj", "kob_andersen")
-GROUP = ("system", "dim", "variant", "recipe", "trained_epochs")
+GROUP = ("system", "dim", "variant", "recipe", "trained_epochs", "silent_start")
 SAME = ("system", "dim", "recipe", "seed", "epochs", "rollouts")  # of an l1 network beside one of energies
 Beside = list[tuple[dict, dict | None]]  # rows of networks of energies, each with that of its l1 network
 
@@ -30,14 +30,16 @@ def _groups(rows: list[dict]) -> dict:
     out: dict = {}
     for row in rows:
         if "run" in row and VARIANTS[row["variant"]].network == "hamiltonian":
+            row = {"silent_start": False} | row  # rows from before there was another
             out.setdefault(tuple(row[k] for k in GROUP), []).append(row)
     return out
 
 
 def _name(key: tuple) -> str:
-    system, dim, variant, recipe, epochs = key
+    system, dim, variant, recipe, epochs, silent = key
     parts = [system.replace("_", " "), f"{dim}-D", *([variant] if variant != "hamiltonian" else [])]
-    return ", ".join([*parts, *([recipe] if recipe != "newton" else []), f"{epochs:g} epochs"])
+    told = [f"{epochs:g} epochs", *(["usual start"] if recipe == "newton" and not silent else [])]
+    return ", ".join([*parts, *([recipe] if recipe != "newton" else []), *told])
 
 
 def energies(stored: dict) -> str:

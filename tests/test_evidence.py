@@ -110,7 +110,7 @@ def of_energies() -> dict:
     row = {"run": "x", "system": "r2", "dim": 2, "recipe": "newton", "seed": 3, "epochs": None, "rollouts": 8}
     row |= {"cpu_seconds": 159.0, "polish_cpu_seconds": 41.0, "graphs_a_second": 16_000.0, "published": 1.284}
     row |= {"hardware": "a machine", "date": "a day", "git": {"commit": "abcdefgh", "dirty": False}}
-    row |= {"trained_epochs": 6}
+    row |= {"trained_epochs": 6, "silent_start": True}
     row |= {"variant": "hamiltonian", "force_r2_trim90": 0.99995, "force_r2_all": 0.9991}
     row |= {"potential_recovered": True, "potential_form": True, "kinetic_recovered": False}
     row |= {"searched_recovered": False, "searched_form": True, "drift": 3.3e-4, "drift_gnn": 2.2e-4}
@@ -144,6 +144,13 @@ def test_energies_are_told_beside_l1_and_the_published_errors_by_length_of_train
     assert "| r2, 2-D, 6 epochs | 1.284 | 0.26 | 0.52 | 2.1 |" in text
     assert "of 2 rows: over components 2; over particles 2; over graphs 0" in text
     assert "3e-09" not in text and "6e-14" not in text, "energies that steps are chosen by are no evidence"
+
+
+def test_networks_of_two_starts_stay_apart():
+    old = {k: v for k, v in of_energies().items() if k != "silent_start"} | {"seed": 4, "searched_form": False}
+    text = told_of_energies(of_energies(), old)
+    assert "| r2, 2-D, 6 epochs | 1 | 0.99995 | 0.9991 | 1/1 | 1/1 | 0/1 | 1/1 | 0/1 |" in text
+    assert "| r2, 2-D, 6 epochs, usual start | 1 | 0.99995 | 0.9991 | 1/1 | 1/1 | 0/1 | 0/1 | 0/1 |" in text
 
 
 @pytest.mark.parametrize("turn", [1, -1])

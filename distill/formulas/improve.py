@@ -3,6 +3,8 @@
 All functions are deterministic and never raise for a formula that cannot be evaluated: its score is infinite.
 """
 
+from collections import Counter
+
 import numpy as np
 import sympy as sp
 
@@ -23,20 +25,28 @@ def polish(expr: sp.Expr, objective: Objective, max_nfev: int = 60) -> tuple[sp.
 
 def round_exponents(expr, objective, score=None) -> tuple[sp.Expr, float]:
     """Replace fitted exponents by the nearest multiple of 1/2 where the score rises by at most ``TOLERANCE``."""
-    score, tried = objective.score(expr) if score is None else score, set()
-    while True:
-        # a refit changes the other exponents too: they are looked up again
-        powers = sorted((p for p in expr.atoms(sp.Pow) if p.exp.is_Float and _rounding(p) not in tried), key=str)
-        if not powers:
-            return expr, score
-        power = powers[0]
-        tried.add(_rounding(power))
+    score, failed = objective.score(expr) if score is None else score, Counter[tuple]()
+    while power := _to_round(expr, failed):
         exponent = _rounding(power)[1]
-        if abs(float(exponent) - float(power.exp)) > 0.3:
-            continue
-        trial, new = objective.fit(tidy(expr.xreplace({power: power.base**exponent})))
-        if new <= max(score * (1 + TOLERANCE), objective.tiny):
-            expr, score = trial, min(score, new)
+        if abs(float(exponent) - float(power.exp)) <= 0.3:
+            trial, new = objective.fit(tidy(expr.xreplace({power: power.base**exponent})))
+            if new <= max(score * (1 + TOLERANCE), objective.tiny):
+                expr, score = trial, min(score, new)
+                continue
+        failed[_rounding(power)] += 1
+    return expr, score
+
+
+def _to_round(expr, failed: Counter) -> sp.Pow | None:
+    """A power with a fitted exponent that was not tried yet. A refit changes the other exponents too, so they are
+    looked up again: of those alike as many as have ``failed`` are left.
+    """
+    seen = Counter[tuple]()
+    for power in sorted((p for p in expr.atoms(sp.Pow) if p.exp.is_Float), key=str):
+        if seen[_rounding(power)] >= failed[_rounding(power)]:
+            return power
+        seen[_rounding(power)] += 1
+    return None
 
 
 def _rounding(power) -> tuple:

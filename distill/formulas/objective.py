@@ -118,13 +118,15 @@ class Objective:
             value = np.mean(np.abs(residual)) if self.metric == "relative" else np.mean(residual**2)
         return float(value) if np.isfinite(value) else np.inf
 
-    def fit(self, expr: sp.Expr, max_nfev: int = 60, above: float = np.inf) -> tuple[sp.Expr, float]:
-        """(``expr`` with its free constants refitted, score). Unchanged if it has none or more than
-        ``MAX_CONSTANTS``, or if the fit does not lower the loss. A fit whose score is clearly higher than ``above``
-        is of no use to the caller: then ``expr`` as it was and infinity.
+    def fit(
+        self, expr: sp.Expr, max_nfev: int = 60, above: float = np.inf, most: int = MAX_CONSTANTS
+    ) -> tuple[sp.Expr, float]:
+        """(``expr`` with its free constants refitted, score). Unchanged if it has none or more than ``most``, or if the
+        fit does not lower the loss. A fit whose score is clearly higher than ``above`` is of no use to the caller: then
+        ``expr`` as it was and infinity.
         """
         pexpr, params, start = parametrise(expr)
-        if not 0 < len(params) <= min(MAX_CONSTANTS, len(self.target)):
+        if not 0 < len(params) <= min(most, len(self.target)):
             return expr, self.score(expr)
         program = self.compiled(pexpr, params)
         if program is None:

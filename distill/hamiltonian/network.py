@@ -93,9 +93,10 @@ class HamiltonianNetwork(nn.Module):
 
     @torch.no_grad()
     def silence(self) -> None:
-        """Start without energies of pairs, and so without forces."""
-        for parameter in self.pair.last.parameters():
-            parameter.zero_()
+        """Start without energies of pairs and without losses, and so without forces of either."""
+        for part in (self.pair, *([self.rayleigh] if self.config.dissipative else [])):
+            for parameter in part.last.parameters():
+                parameter.zero_()
 
     # ------------------------------------------------------------ states
 

@@ -18,6 +18,7 @@ import sympy as sp
 from distill.files.properties import category_of, in_messages, message_fields
 from distill.formulas.families import products, propose
 from distill.formulas.improve import open_up, prune, round_exponents
+from distill.formulas.objective import MAX_CONSTANTS
 from distill.formulas.switches import mend, refine_thresholds
 from distill.formulas.tree import canonical, complexity, parametrise, with_scales
 from distill.formulas.units import ONE, Units
@@ -304,18 +305,18 @@ def _worth_repair(candidates, ground) -> list[sp.Expr]:
     return list(dict.fromkeys(c.expr for c in picks if c is not None))
 
 
-def final_fit(expr: sp.Expr, ground: Ground) -> tuple[sp.Expr, dict]:
+def final_fit(expr: sp.Expr, ground: Ground, most: int = MAX_CONSTANTS) -> tuple[sp.Expr, dict]:
     """(pair law, node terms) fitted on ``ground.many``, twice: the second time weighted by what the first
-    law predicts instead of by the accelerations themselves, which may be noisy.
+    law predicts instead of by the accelerations themselves, which may be noisy. Of more than ``most`` constants none.
     """
     size, node = None, {}
     expr = with_scales(expr)
     for _ in range(2):
         objective = acceleration_objective(ground.many, ground.node_terms, size)
-        expr, _ = objective.fit(expr)
+        expr, _ = objective.fit(expr, most=most)
         expr, _ = refine_thresholds(expr, objective)
         expr = ground.canonical(round_exponents(expr, objective)[0])
-        expr, _ = objective.fit(expr)
+        expr, _ = objective.fit(expr, most=most)
         node = fit_node_terms(expr, ground.many, ground.node_terms)
         size = np.linalg.norm(law_acceleration(Law(expr, node, properties=ground.properties), ground.many), axis=1)
         if not np.isfinite(size).all():

@@ -96,6 +96,7 @@ def train(
         *patience.OPTIONS,
         *unknowns.FLAGS,
     }
+    known -= {"silent_start"}  # how a network starts is its recipe's
     for unknown in sorted(set(asked) - known):
         raise UserError(f"train has no option '{unknown}'{near_miss(unknown, known)}")
     check_flags(variants, asked, precision)

@@ -9,15 +9,16 @@ fitted together.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy as sp
 
 from distill.files.properties import category_of
 from distill.formulas.families import propose
-from distill.formulas.improve import prune, round_exponents
+from distill.formulas.improve import prune
+from distill.formulas.objective import MAX_CONSTANTS
 from distill.formulas.tree import complexity, parametrise, with_scales
 from distill.law import selection
 from distill.law.receivers import (
@@ -33,6 +34,7 @@ from distill.physics.terms.cases import Group
 from distill.search.front import Row
 
 TURNS = 2  # in which groups see the formulas of the others
+FORMS = 16  # at most that are tried in all groups together
 
 
 def refined_by_group(
@@ -51,58 +53,87 @@ def refined_by_group(
     found = {g.name: starts.get(g.name, sp.Integer(0)) for g in groups}
     made = {g.name: [_made(g, found[g.name], data) for data in sets] for g in groups}
     told: dict[str, tuple] = {}
-    together: tuple[list[Candidate], int] = [], 0
+    together, repaired = Together([], [], 0), False
     for turn in range(TURNS):
         for group in groups:
             others = [sum(made[o.name][k] for o in groups if o is not group) for k in range(len(sets))]
             view = _view(ground, group, others)
-            more = [found[group.name]] if turn else []
-            more += [] if rows else selection.control_starts(view)
-            more += propose(view.fit) if rows and families else []
-            some = [*rows.get(group.name, ()), *(Row(0, 0.0, "", expr) for expr in more)]
+            some = [Row(0, 0.0, "", found[group.name])] if turn and found[group.name].free_symbols else []
+            if not (some and together.exact(ground)):
+                more = [] if rows else selection.control_starts(view)
+                more += propose(view.fit) if rows and families else []
+                some += [*rows.get(group.name, ()), *(Row(0, 0.0, "", expr) for expr in more)]
             candidates, chosen = selection.tried_out(some, view)
-            told[group.name] = (candidates, chosen, view)
+            told[group.name], repaired = (candidates, chosen, view), repaired or candidates[chosen].repaired
             expr, _ = acceleration_objective(view.many, ground.node_terms).fit(with_scales(candidates[chosen].expr))
             found[group.name] = _shorter(view.canonical(expr), view) if turn == TURNS - 1 else view.canonical(expr)
             made[group.name] = [_made(group, found[group.name], data) for data in sets]
         if turn == 0 and len(groups) > 1:
-            together = _together(groups, told, found, ground)
-            best = together[0][together[1]]
-            found = {g.name: g.of(best.expr) for g in groups}
-            if best.error <= ground.check.tiny:
-                break
+            together = _together(groups, told, found, repaired, ground)
+            found, repaired = dict(together.functions[together.chosen]), together.best.repaired
             made = {g.name: [_made(g, found[g.name], data) for data in sets] for g in groups}
     pair = sp.Add(*[g.whole(found[g.name]) for g in groups])
-    law = Law(*selection.final_fit(pair, ground), chain, properties=ground.properties)
-    return _account(law, told, together, ground, time.process_time() - cpu)
+    law = Law(*selection.final_fit(pair, ground, most=MAX_CONSTANTS * len(groups)), chain, properties=ground.properties)
+    if len({_form(expr) for expr in found.values()}) > 1:
+        together = Together([], [], 0)
+    return _account(law, told, together, repaired, ground, time.process_time() - cpu)
 
 
-def _together(groups: Sequence[Group], told: Mapping, found: Mapping, ground: Ground) -> tuple[list[Candidate], int]:
-    """(whole laws, the number of the one chosen): first the functions ``found``, then those of one form in all groups,
-    for every form that no simpler candidate of its group does better than. All constants are fitted together.
+@dataclass
+class Together:
+    """Whole laws, the functions of each by the name of a group, and the number of the one chosen."""
+
+    candidates: list[Candidate]
+    functions: list[dict]
+    chosen: int
+
+    @property
+    def best(self) -> Candidate:
+        return self.candidates[self.chosen]
+
+    def exact(self, ground: Ground) -> bool:
+        return bool(self.candidates) and self.best.error <= ground.check.tiny
+
+
+def _together(groups: Sequence[Group], told: Mapping, found: Mapping, repaired: bool, ground: Ground) -> Together:
+    """First the functions ``found``, then those of one form in all groups, for every form that no simpler candidate of
+    its group does better than; of more than ``FORMS`` the simplest. All constants are fitted together.
     """
-    objective, tried = acceleration_objective(ground.sets[0], ground.node_terms), []
-    for functions in (found, *_same_forms(told)):
-        whole, _ = objective.fit(with_scales(sp.Add(*[g.whole(functions[g.name]) for g in groups])))
-        whole, _ = objective.fit(with_scales(round_exponents(whole, objective)[0]))
-        tried.append(ground.judged(ground.canonical(prune(whole, objective, 0.05)[0])))
-        if tried[-1].error <= ground.check.tiny:
+    objective, out = acceleration_objective(ground.sets[0], ground.node_terms), Together([], [], 0)
+    for functions, mended in ((found, repaired), *_same_forms(told, found)):
+        whole = sp.Add(*[g.whole(functions[g.name]) for g in groups])
+        whole, _ = objective.fit(with_scales(whole), most=MAX_CONSTANTS * len(groups))
+        fitted = {g.name: g.of(whole) for g in groups}
+        expr = ground.canonical(sp.Add(*[g.whole(fitted[g.name]) for g in groups]))
+        out.candidates.append(ground.judged(expr, mended))
+        out.functions.append(fitted)
+        if out.candidates[-1].error <= ground.check.tiny:
             break
-    return tried, selection.choose(tried, ground)
+    out.chosen = selection.choose(out.candidates, ground)
+    return out
 
 
-def _same_forms(told: Mapping) -> Iterator[dict]:
-    """Functions of every group that differ in constants alone, simple ones first; steep exponents are constants too."""
-    forms: dict[sp.Expr, dict] = {}
+def _same_forms(told: Mapping, found: Mapping) -> list[tuple[dict, bool]]:
+    """(functions of every group that differ in constants alone, whether that form was repaired), simple ones first."""
+    forms: dict[sp.Expr, tuple[dict, list]] = {}
     for name, (candidates, _, _) in told.items():
         least = np.inf
         for one in sorted(candidates, key=lambda c: (c.complexity, c.error)):
-            if one.error < least:
-                least, free = one.error, selection.with_free_exponents(one.expr)
-                forms.setdefault(parametrise(free)[0], {}).setdefault(name, free)
-    for of in sorted(forms.values(), key=lambda of: complexity(next(iter(of.values())))):
-        some = next(iter(of.values()))
-        yield {name: of.get(name, some) for name in told}
+            if one.error < least and one.expr.free_symbols:
+                least = one.error
+                functions, mended = forms.setdefault(_form(one.expr), ({}, []))
+                functions.setdefault(name, selection.with_free_exponents(one.expr))
+                mended.append(one.repaired)
+    first, *others = {_form(expr) for expr in found.values()}
+    if not others:  # they are of one form already
+        forms.pop(first, None)
+    some = sorted(forms.values(), key=lambda of: complexity(next(iter(of[0].values()))))[:FORMS]
+    return [({name: of.get(name, next(iter(of.values()))) for name in told}, all(mended)) for of, mended in some]
+
+
+def _form(expr: sp.Expr) -> sp.Expr:
+    """``expr`` but for its constants, of which steep exponents are some."""
+    return parametrise(selection.with_free_exponents(expr))[0]
 
 
 def _shorter(expr: sp.Expr, view: Ground) -> sp.Expr:
@@ -112,15 +143,15 @@ def _shorter(expr: sp.Expr, view: Ground) -> sp.Expr:
     return less if after <= max((1 + selection.WORTHLESS) * before, view.check.tiny) else expr
 
 
-def _account(law: Law, told: Mapping, together: tuple[list[Candidate], int], ground: Ground, seconds: float) -> Refined:
-    """Of groups whose functions are of one form the choice that is told is that of the form."""
-    whole = Candidate(law.pair, receiver_errors(law.pair, ground.check, ground.dim))
-    whole.repaired = any(candidates[chosen].repaired for candidates, chosen, _ in told.values())
+def _account(law: Law, told: Mapping, together: Together, repaired: bool, ground: Ground, seconds: float) -> Refined:
+    """``together``: of a law whose groups are of one form the choice of that form, else nothing."""
+    whole = Candidate(law.pair, receiver_errors(law.pair, ground.check, ground.dim), repaired)
     why = "; ".join(f"{name}: {selection.why(*one)}" for name, one in told.items())
     share = min(selection.stability(*one) for one in told.values())
-    if together[1] > 0:
-        why = f"one form for all, constants of their own: {selection.why(*together, ground)}; {why}"
-        share = min(share, selection.stability(*together, ground))
+    if together.candidates:
+        own = together.candidates, together.chosen, ground
+        why = f"one form for all, constants of their own: {selection.why(*own)}; {why}"
+        share = min(share, selection.stability(*own))
     held, network = law_error(law, ground.held), float(ground.network.mean())
     return Refined(law, held, network, len(ground.held.acc), [whole], 0, why, None, share, ground.many, seconds)
 

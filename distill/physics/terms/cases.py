@@ -70,15 +70,14 @@ class Group:
     @property
     def factor(self) -> sp.Expr:
         """What multiplies the function: the indicators of the cases, with their coefficients where there are several
-        of these. Cases that share one stand between bars, |..| of what is never negative: in a sum without, the
-        coefficient would be multiplied out and become two.
+        of these. Cases that share one stand between bars, |..| of what is never negative: in a sum without, a
+        constant would be multiplied out and become two.
         """
-        whole = [sp.Add(*[case.indicator for case in of]) for of, _ in self.parts]
+        sums = [sp.Add(*[case.indicator for case in of]) for of, _ in self.parts]
+        whole = [sp.Abs(w) if w.is_Add else w for w in sums]
         if len(whole) == 1:
             return whole[0]
-        return sp.Add(
-            *[sp.Float(c) * (sp.Abs(w) if w.is_Add else w) for w, (_, c) in zip(whole, self.parts, strict=True)]
-        )
+        return sp.Add(*[sp.Float(c) * w for w, (_, c) in zip(whole, self.parts, strict=True)])
 
     def __call__(self, ends: Mapping) -> np.ndarray:
         """What multiplies the function [edge], from variable -> [edge]."""
