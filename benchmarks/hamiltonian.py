@@ -9,7 +9,8 @@ of every variant; ``drift_gnn`` and ``drift_law`` are the same of network and la
 and ``own_law`` of the energies that are integrated there, which steps are chosen by. Graphs a second are those of the
 training without the polish. Errors of accelerations stand beside FlatHGN's of the paper's Table 3, in the three sums
 that its text leaves open. A fluid (lj, kob_andersen; 3-D, in a box) is simulated with the flags of ``FLUIDS``, and
-goes as far as its law; sigma and epsilon are those of the pair of species that is worst, before and after the refit.
+goes as far as its law, beside those that are found without a network; sigma and epsilon are those of the pair of
+species that is worst, before and after the refit.
 
 reads   nothing, or what an interrupted call left behind: a finished cell is found done
 writes  results/hamiltonian.json (--development: outputs/hamiltonian.json)
@@ -31,6 +32,7 @@ from distill.network.recipes import defaults
 from distill.network.variants import VARIANTS
 from distill.report.markdown import markdown, shown
 from distill.report.numbers import law_numbers
+from distill.search.registry import CONTROL, SPLINES
 from distill.shell import paths
 from distill.shell.flags import Parser, non_negative_int, positive_float, positive_int
 from distill.shell.paths import relative
@@ -84,7 +86,8 @@ def measured(system: str, dim: int, variant: str, recipe: str, seed: int, epochs
     timed(seconds, "train", distill.train, dataset, **flags)
     timed(seconds, "extract_messages", distill.extract_messages, run)
     timed(seconds, "fit_linear", distill.fit_linear, run)
-    timed(seconds, "symbolic_reg", distill.search_law, run, rivals=(), seed=seed)
+    rivals = (CONTROL, SPLINES) if system in FLUIDS else ()  # elsewhere benchmarks/recovery.py asks
+    timed(seconds, "symbolic_reg", distill.search_law, run, rivals=rivals, seed=seed)
     if system not in FLUIDS:
         timed(seconds, "test_generalization", distill.compare, run, rollouts=rollouts)
     return collected(run, system, dim) | {"run": run, "seconds": seconds}
@@ -108,6 +111,7 @@ def collected(run: str, system: str, dim: int) -> dict:
     early = law.from_messages
     found |= {"force": early.text, **_verdict("force", early.verdict)}
     found |= {"law": law.pair.text, "recovered": law.verdict.recovered}
+    found |= {f"{name}_recovered": one.verdict and one.verdict.recovered for name, one in law.rivals.items()}
     flat = law_numbers(law)
     for name in ("sigma_off", "epsilon_off"):
         both = {f"{kind}{name}": flat.get(f"{early}{name}") for kind, early in (("", ""), ("read_", "from_messages_"))}

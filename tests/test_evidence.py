@@ -165,13 +165,16 @@ def test_l1_networks_of_two_budgets_stay_apart(turn):
     assert "**2 networks on 1 data sets**" in text
 
 
+WITHOUT = {"splines_recovered": True, "control_recovered": False}  # a network
+
+
 def test_systems_without_a_formula_of_their_energy_and_fluids_have_lines():
     own = of_energies()
     jumps = {k: v for k, v in own.items() if not k.startswith(("potential", "searched", "drift_law"))}
     jumps |= {"system": "discontinuous", "recipe": "paper"}
     fluid = own | {"system": "kob_andersen", "dim": 3, "published": None, "recovered": True, "trained_epochs": 1}
-    text = told_of_energies(jumps, fluid | {"read_sigma_off": 0.001, "read_epsilon_off": None})
+    text = told_of_energies(jumps, fluid | {"read_sigma_off": 0.001, "read_epsilon_off": None} | WITHOUT)
     assert "| discontinuous, 2-D, paper, 6 epochs | 1 | 0.99995 | 0.9991 | – | – | – | – | 0/1 |" in text
     assert "| discontinuous, 2-D, paper, 6 epochs | – | 0.00033 | 0.00022 | – | – | – | 118, 41 |" in text
-    assert "| kob andersen, 3 | 0.99995 | 0.9991 | – | yes | 0.1 % | – | – | – | 118, 41 |" in text
+    assert "| kob andersen, 3 | 0.99995 | 0.9991 | – | yes | yes | no | 0.1 % | – | – | – | 118, 41 |" in text
     assert "that l1 learnt too" not in text and "| kob andersen, 3-D, 1 epochs | `-m_i" in text
