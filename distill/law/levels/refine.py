@@ -9,8 +9,8 @@ fitted together.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import sympy as sp
@@ -33,7 +33,6 @@ from distill.physics.law import Law
 from distill.physics.terms.cases import Group
 from distill.search.front import Row
 
-TURNS = 2  # in which groups see the formulas of the others
 FORMS = 16  # at most that are tried in all groups together
 
 
@@ -47,70 +46,104 @@ def refined_by_group(
 ) -> Refined:
     """``starts``: name of a group -> its formula before the refit, ``rows``: those to choose from; all in the units of
     the data of ``ground``. ``families``: those of forms that fit what is left are tried too. Without ``starts`` the
-    others are nothing at first, without ``rows`` a group begins with the formulas of the control.
+    others are nothing at first, without ``rows`` a group begins with the formulas of the control. Groups choose twice,
+    the second time beside the others as they are once all were fitted together.
     """
-    cpu, sets = time.process_time(), ground.sets
-    found = {g.name: starts.get(g.name, sp.Integer(0)) for g in groups}
-    made = {g.name: [_made(g, found[g.name], data) for data in sets] for g in groups}
-    told: dict[str, tuple] = {}
-    together, repaired = Together([], [], 0), False
-    for turn in range(TURNS):
-        for group in groups:
-            others = [sum(made[o.name][k] for o in groups if o is not group) for k in range(len(sets))]
-            view = _view(ground, group, others)
-            some = [Row(0, 0.0, "", found[group.name])] if turn and found[group.name].free_symbols else []
-            if not (some and together.exact(ground)):
-                more = [] if rows else selection.control_starts(view)
-                more += propose(view.fit) if rows and families else []
-                some += [*rows.get(group.name, ()), *(Row(0, 0.0, "", expr) for expr in more)]
-            candidates, chosen = selection.tried_out(some, view)
-            told[group.name], repaired = (candidates, chosen, view), repaired or candidates[chosen].repaired
-            expr, _ = acceleration_objective(view.many, ground.node_terms).fit(with_scales(candidates[chosen].expr))
-            found[group.name] = _shorter(view.canonical(expr), view) if turn == TURNS - 1 else view.canonical(expr)
-            made[group.name] = [_made(group, found[group.name], data) for data in sets]
-        if turn == 0 and len(groups) > 1:
-            together = _together(groups, told, found, repaired, ground)
-            found, repaired = dict(together.functions[together.chosen]), together.best.repaired
-            made = {g.name: [_made(g, found[g.name], data) for data in sets] for g in groups}
-    pair = sp.Add(*[g.whole(found[g.name]) for g in groups])
-    law = Law(*selection.final_fit(pair, ground, most=MAX_CONSTANTS * len(groups)), chain, properties=ground.properties)
-    if len({_form(expr) for expr in found.values()}) > 1:
-        together = Together([], [], 0)
+    cpu, mixture, several = time.process_time(), Mixture(groups, starts, ground), len(groups) > 1
+
+    def known(name: str, view: Ground) -> list[Row]:
+        more = [] if rows else selection.control_starts(view)
+        more += propose(view.fit) if rows and families else []
+        return [*rows.get(name, ()), *(Row(0, 0.0, "", expr) for expr in more)]
+
+    told, together = mixture.chosen(known, last=not several), Together()
+    repaired = _any_repaired(told)
+    if several:
+        together = mixture.together(told, repaired)
+        exact = together.best.error <= ground.check.tiny
+
+        def again(name: str, view: Ground) -> list[Row]:
+            own = [Row(0, 0.0, "", mixture.found[name])] if mixture.found[name].free_symbols else []
+            return own if own and exact else own + known(name, view)
+
+        told = mixture.chosen(again, last=True)
+        repaired = together.best.repaired or _any_repaired(told)
+    law = Law(*selection.final_fit(mixture.whole(), ground, mixture.most), chain, properties=ground.properties)
+    if len({_form(expr) for expr in mixture.found.values()}) > 1:
+        together = Together()
     return _account(law, told, together, repaired, ground, time.process_time() - cpu)
 
 
 @dataclass
 class Together:
-    """Whole laws, the functions of each by the name of a group, and the number of the one chosen."""
+    """Whole laws, and the number of the one chosen."""
 
-    candidates: list[Candidate]
-    functions: list[dict]
-    chosen: int
+    candidates: list[Candidate] = field(default_factory=list)
+    chosen: int = 0
 
     @property
     def best(self) -> Candidate:
         return self.candidates[self.chosen]
 
-    def exact(self, ground: Ground) -> bool:
-        return bool(self.candidates) and self.best.error <= ground.check.tiny
 
-
-def _together(groups: Sequence[Group], told: Mapping, found: Mapping, repaired: bool, ground: Ground) -> Together:
-    """First the functions ``found``, then those of one form in all groups, for every form that no simpler candidate of
-    its group does better than; of more than ``FORMS`` the simplest. All constants are fitted together.
+class Mixture:
+    """The function of every group that was ``found`` last, by its name, and what it makes of the accelerations of the
+    sets of receivers of ``ground``.
     """
-    objective, out = acceleration_objective(ground.sets[0], ground.node_terms), Together([], [], 0)
-    for functions, mended in ((found, repaired), *_same_forms(told, found)):
-        whole = sp.Add(*[g.whole(functions[g.name]) for g in groups])
-        whole, _ = objective.fit(with_scales(whole), most=MAX_CONSTANTS * len(groups))
-        fitted = {g.name: g.of(whole) for g in groups}
-        expr = ground.canonical(sp.Add(*[g.whole(fitted[g.name]) for g in groups]))
-        out.candidates.append(ground.judged(expr, mended))
-        out.functions.append(fitted)
-        if out.candidates[-1].error <= ground.check.tiny:
-            break
-    out.chosen = selection.choose(out.candidates, ground)
-    return out
+
+    def __init__(self, groups: Sequence[Group], starts: Mapping[str, sp.Expr], ground: Ground):
+        self.groups, self.ground, self.most = groups, ground, MAX_CONSTANTS * len(groups)
+        self.found: dict[str, sp.Expr] = {}
+        self.made: dict[str, list[np.ndarray]] = {}
+        for group in groups:
+            self._put(group, starts.get(group.name, sp.Integer(0)))
+
+    def _put(self, group: Group, expr: sp.Expr) -> None:
+        self.found[group.name] = expr
+        self.made[group.name] = [_made(group, expr, data) for data in self.ground.sets]
+
+    def whole(self, functions: Mapping[str, sp.Expr] | None = None) -> sp.Expr:
+        """The pair law of these functions, of those ``found`` if none are given."""
+        return sp.Add(*[g.whole((functions or self.found)[g.name]) for g in self.groups])
+
+    def chosen(self, rows: Callable[[str, Ground], list[Row]], last: bool) -> dict[str, tuple]:
+        """For every group by name (its candidates, the number of the one chosen, what it was chosen on): those that the
+        ``rows`` of the name and of what the others leave lead to. What is chosen is found; at ``last`` without what it
+        is as good without.
+        """
+        told = {}
+        for group in self.groups:
+            count = len(self.ground.sets)
+            others = [sum(self.made[o.name][k] for o in self.groups if o is not group) for k in range(count)]
+            view = _view(self.ground, group, others)
+            candidates, chosen = selection.tried_out(rows(group.name, view), view)
+            told[group.name] = candidates, chosen, view
+            fitted = with_scales(candidates[chosen].expr)
+            expr = view.canonical(acceleration_objective(view.many, self.ground.node_terms).fit(fitted)[0])
+            self._put(group, _shorter(expr, view) if last else expr)
+        return told
+
+    def together(self, told: Mapping, repaired: bool) -> Together:
+        """The law of the functions ``found``, ``repaired`` or not, then those of one form in all groups, for every form
+        that no simpler candidate of its group in ``told`` does better than; of more than ``FORMS`` the simplest. All
+        constants are fitted together. The functions of the law chosen are found.
+        """
+        ground, tried, out = self.ground, [], Together()
+        objective = acceleration_objective(ground.sets[0], ground.node_terms)
+        for functions, mended in ((self.found, repaired), *_same_forms(told, self.found)):
+            whole, _ = objective.fit(with_scales(self.whole(functions)), most=self.most)
+            tried.append({g.name: g.of(whole) for g in self.groups})
+            out.candidates.append(ground.judged(ground.canonical(self.whole(tried[-1])), mended))
+            if out.candidates[-1].error <= ground.check.tiny:
+                break
+        out.chosen = selection.choose(out.candidates, ground)
+        for group in self.groups:
+            self._put(group, tried[out.chosen][group.name])
+        return out
+
+
+def _any_repaired(told: Mapping) -> bool:
+    return any(candidates[chosen].repaired for candidates, chosen, _ in told.values())
 
 
 def _same_forms(told: Mapping, found: Mapping) -> list[tuple[dict, bool]]:
