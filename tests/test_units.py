@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import known, messages, states
+import torch
+from planted import known, messages, states, write_dataset
 
 from distill.files.dataset import Dataset, load_dataset
 from distill.files.properties import VARIABLES
@@ -18,6 +19,7 @@ from distill.messages.extraction import Extraction
 from distill.messages.net_forces import nodes_of
 from distill.network.data import Inputs, dataset_features
 from distill.network.evaluation import network_acceleration
+from distill.network.labels import typical_size
 from distill.network.learning.fit import fit
 from distill.network.learning.training import Trainer
 from distill.physics.law import Law
@@ -109,6 +111,22 @@ def test_networks_do_not_depend_on_unit_or_origin(invariant, tmp_path):
     function = network_acceleration(two.model, other)
     acc = function(other.pos[0, :2], other.vel[0, :2], {k: v[:1].repeat(2, 0) for k, v in other.properties.items()})
     np.testing.assert_allclose(acc.reshape(-1, 2)[0], found[1]["acc_pred_i"][0], rtol=1e-4)
+
+
+def test_accelerations_of_particles_out_of_reach_do_not_make_the_unit_of_errors(tmp_path):
+    """Springs that act only where stretched: of all accelerations, most of them 0, the median is no size."""
+    data = load_dataset(str(write_dataset(tmp_path, system="discontinuous", trajectories=20)))
+    acc = np.array(data.acc)
+    size = np.linalg.norm(acc, axis=-1)
+    acc[size < np.quantile(size, 0.7)] = 0.0
+    for unit in (1.0, 1e4):
+        one = replace(data, arrays=data.arrays | {"acc": unit * acc})
+        options = resolve(one, "l1", "newton", {"hidden": 8}, True)
+        trainer = Trainer(one, "l1", options, 0, "cpu", "float32", tmp_path / "c", {}, False)
+        known = np.linalg.norm(trainer.labels.acc.numpy(), axis=-1)
+        known = known[known > 0]
+        assert known.size and abs(np.mean(known < trainer.scale) - 0.5) < 0.01
+    assert typical_size(torch.zeros(3)) == 1.0
 
 
 def test_extracted_accelerations_that_32_bits_cannot_hold_are_kept_in_64(tmp_path):

@@ -26,6 +26,12 @@ ALIKE = 1e-6  # weights of windows that differ by less are the same
 PARTICLES_AT_ONCE = 1 << 18  # of graphs whose tables are computed together
 
 
+def typical_size(sizes: Tensor) -> float:
+    """The median of those that are not 0, 1 where all are."""
+    some = sizes[sizes > 0]
+    return float(some.median()) if len(some) else 1.0
+
+
 @dataclass
 class Labels:
     """Labels of whole trajectories of ``frames`` frames, or of single frames (1) where accelerations are known: graph g
@@ -167,6 +173,12 @@ class Labels:
     def present(self) -> Tensor:
         """``acc`` [row, dim] where there is one."""
         return self.acc.flatten(0, 1) if self.there is None else self.acc[self.there > 0]
+
+    def typical(self) -> float:
+        """``typical_size`` of ``acc``. Where particles are often out of reach of all others, the median of all would be
+        next to nothing, and a loss in units of it would ask for no force at all.
+        """
+        return typical_size(torch.linalg.vector_norm(self.present(), dim=1))
 
     def mean(self, particles: list[int]) -> Tensor:
         """Mean of ``acc`` [dim] over these particles."""

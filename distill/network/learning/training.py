@@ -19,6 +19,7 @@ from distill.files.tensors import load_tensors, save_tensors
 from distill.network.architectures import architectures
 from distill.network.bodies import SETTLED, Bodies, Values
 from distill.network.data import Inputs, clock_of, load
+from distill.network.labels import typical_size
 from distill.network.learning.losses import BY_BODY, prediction_loss
 from distill.network.learning.patience import Patience
 from distill.network.recipes import components_kept, lr_factor
@@ -86,13 +87,13 @@ class Trainer:
             )
         )
         self.data, self.x, self.x_val, self.labels = data, data.x, data.x_val, data.labels[0]
-        median = float(torch.linalg.vector_norm(self.labels.present(), dim=1).median()) or 1.0
-        self.scale = median if options["scale_output"] else 1.0
+        typical = self.labels.typical()
+        self.scale = typical if options["scale_output"] else 1.0
         kind = architectures()[self.variant.network]
         self.speed = 1.0
         if options["scale_output"] and "speed" in kind.measured:
             speeds = torch.linalg.vector_norm(self.x[..., self.dim : 2 * self.dim], dim=-1)
-            self.speed = float(speeds.median()) or 1.0
+            self.speed = typical_size(speeds)
         torch.manual_seed(seed)
         given = {"dim": dataset.dim, "gaussian": self.variant.gaussian} | data.told
         strengths = () if bodies is None else bodies.strengths
@@ -110,7 +111,7 @@ class Trainer:
         self.noise = torch.Generator(device).manual_seed(seed + 1)
         self.stretches, self.cumulative = self.labels.stretches(), None
         if options["close_sampling"]:  # close encounters more often: they decide the worst errors
-            size, least = self.labels.sizes(), 1e-3 * median
+            size, least = self.labels.sizes(), 1e-3 * typical
             if data.typical is not None:
                 size, least = size / data.typical[..., None], 1e-3
             size = self.labels.largest(size.amax((1, 2)), self.stretches)
