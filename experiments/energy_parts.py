@@ -1,11 +1,16 @@
 """The measured part of docs/hamiltonian.md: ``benchmarks/hamiltonian.py``."""
 
+import re
 from statistics import median
 
 from evidence_parts import below_one
 from own_data_parts import of_rows
 
+from distill.files.properties import OF_LEVEL, VARIABLES
+from distill.formulas.text import parse
 from distill.network.variants import VARIANTS
+from distill.physics.law import case_words, told_by_case
+from distill.physics.terms.cases import by_case
 from distill.report.markdown import markdown, shown
 
 SUMS = {"mae_component": "components", "mae_particle": "particles", "mae_graph": "graphs"}
@@ -164,7 +169,7 @@ def _read(own: dict) -> list[str]:
         first = min(rows, key=lambda row: row["seed"])
         if first.get("potential"):
             told = (first.get(name) for name in ("potential", "searched", "kinetic"))
-            lines.append([_name(key), *(f"`{text}`" if text else "–" for text in told)])
+            lines.append([_name(key), *map(_pair_by_pair, told)])
     if not lines:
         return []
     what = (
@@ -174,6 +179,16 @@ def _read(own: dict) -> list[str]:
     )
     head = ["", "potential of a pair, constants from slopes", "as searched", "kinetic term, as searched"]
     return [what, markdown(head, lines)]
+
+
+def _pair_by_pair(text: str | None) -> str:
+    """A formula of the energy of a pair, or what it is for every pair of species."""
+    if not text:
+        return "–"
+    species = sorted(set(re.findall(rf"\w+{OF_LEVEL}\w+_[ij]\b", text)))
+    cases = by_case(parse(text, (*VARIABLES, *species)), sorted({name[:-2] for name in species})) if species else {}
+    lines = case_words({"cases": told_by_case(cases)}, letter="V") if cases else [text]
+    return "<br>".join(f"`{line}`" for line in lines)
 
 
 def _fluids(own: dict) -> list[str]:

@@ -173,7 +173,9 @@ def test_systems_without_a_formula_of_their_energy_and_fluids_have_lines():
     jumps = {k: v for k, v in own.items() if not k.startswith(("potential", "searched", "drift_law"))}
     jumps |= {"system": "discontinuous", "recipe": "paper"}
     fluid = own | {"system": "kob_andersen", "dim": 3, "published": None, "recovered": True, "trained_epochs": 1}
+    fluid |= {"searched": "species__A_i*species__A_j*(2.0/r^12 - 1.0/r^6) + species__B_i*species__B_j/r^2"}
     text = told_of_energies(jumps, fluid | {"read_sigma_off": 0.001, "read_epsilon_off": None} | WITHOUT)
+    assert "`V_AA = 2.0 / r^12 - 1.0 / r^6`<br>`V_AB = V_BA = 0`<br>`V_BB = 1 / r^2`" in text
     assert "| discontinuous, 2-D, paper, 6 epochs | 1 | 0.99995 | 0.9991 | – | – | – | – | 0/1 |" in text
     assert "| discontinuous, 2-D, paper, 6 epochs | – | 0.00033 | 0.00022 | – | – | – | 118, 41 |" in text
     assert "| kob andersen, 3 | 0.99995 | 0.9991 | – | yes | yes | no | 0.1 % | – | – | – | 118, 41 |" in text
