@@ -5,7 +5,7 @@ from scipy.optimize import least_squares, minimize
 
 from distill.formulas import fit as fits
 from distill.formulas import improve
-from distill.formulas.improve import logarithms, polish, prune, repair, round_exponents
+from distill.formulas.improve import logarithms, polish, prune, repair, round_exponents, shorter
 from distill.formulas.objective import Objective
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, to_text
@@ -260,3 +260,15 @@ def test_broken_formulas_score_infinity():
 def test_a_constant_beyond_all_floats_is_no_start_of_a_fit():
     expr = sp.Float("1e400") * parse("r", NAMES)
     assert objective("m_i*m_j/r").fit(expr) == (expr, np.inf)
+
+
+def test_no_number_is_worked_out_that_no_double_holds():
+    """exp(exp(3e14)) has 10^14 digits before its point, and took all memory."""
+    for text in (
+        "exp(exp(3.0e14*r))",
+        "exp(3.0e14*r*(r - 1.5)) + r",
+        "exp(exp(70.0*r - 30.0)*(r - 1.5)) + 3.0^(1e14*r)",
+    ):
+        trials = shorter(parse(text, ["r"]))
+        sizes = [abs(number) for trial in trials for number in trial.atoms(sp.Float)]
+        assert trials and all(1e-300 < size < 1e300 for size in sizes)

@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 
 from distill.formulas.objective import Objective
-from distill.formulas.tree import complexity, opened, parametrise, tidy
+from distill.formulas.tree import complexity, opened, parametrise, replaced, tidy
 
 TOLERANCE = 0.02  # by which a score may rise for a simpler formula
 DROPPED, STEPS = 6, 8  # terms at most, of ``prune`` and of ``descent``
@@ -119,8 +119,8 @@ def shorter(expr):
         else:
             continue
         for new in trials:
-            trial = tidy(expr.xreplace({node: new}))
-            if not trial.has(sp.zoo, sp.nan, sp.oo):
+            trial = replaced(expr, node, new)
+            if trial is not None and not (trial := tidy(trial)).has(sp.zoo, sp.nan, sp.oo):
                 found[trial] = None
     return list(found)
 

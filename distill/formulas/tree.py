@@ -15,6 +15,7 @@ from distill.formulas.functions import greater
 from distill.formulas.text import sorted_terms, split_fraction
 
 ROUNDING = 1e-9
+SMALLEST = 1e-300
 _CHARGE = re.compile(r"q|q\d+|q_\w+|charge\w*")
 
 
@@ -36,6 +37,23 @@ def _with_args(expr, args):
 
 
 # ---------------------------------------------------------------- normal forms
+
+
+def replaced(expr: sp.Expr, node: sp.Expr, new: sp.Expr) -> sp.Expr | None:
+    """``expr`` with ``new`` in place of ``node``; None where that makes a number that no double holds. SymPy works such
+    numbers out, and the exponential of one takes all memory.
+    """
+    if expr == node:
+        return new
+    args = [replaced(a, node, new) for a in expr.args]
+    if any(a is None for a in args):
+        return None
+    found = _with_args(expr, args)
+    return found if found is expr or all(map(_is_double, found.atoms(sp.Float))) else None
+
+
+def _is_double(number: sp.Float) -> bool:
+    return number == 0 or SMALLEST <= abs(number) <= 1 / SMALLEST
 
 
 def tidy(expr: sp.Expr) -> sp.Expr:
