@@ -13,6 +13,7 @@ from distill.files.arrays import coded, indicators
 from distill.files.dataset import load_dataset
 from distill.files.properties import level_names, of_edges
 from distill.formulas.tree import parametrise
+from distill.law import constants
 from distill.law.levels.refine import refined_by_group
 from distill.law.selection import Ground
 from distill.law.verdict import relation_of
@@ -221,6 +222,23 @@ def test_what_is_told_is_told_of_the_law():
     assert refined.why.startswith("one form for all") == alike
     assert refined.law.cases[case("A", "B")] == refined.law.cases[case("B", "A")]
     assert refined.held_out < 0.03
+
+
+def test_round_constants_stay_with_their_pairs():
+    """SymPy orders the terms of a sum by their constants: with others of about that size they change places."""
+    indicators_of = {name: group.factor for name, group in zip(("AA", "AB", "BB"), APART, strict=True)}
+    near = {"AA": -1.0003, "AB": 2.0003, "BB": -0.5003}
+    true = Law(sp.Add(*[round(c, 2) * indicators_of[k] for k, c in near.items()]) / (R + 0.2) ** 2, properties=NAMES)
+    seen = edges(true, noise=0.05)
+    ground = Ground(seen, nodes_of(seen), (), small=200, large=400, held_out=200)
+    start = sp.Add(*[sp.Float(c) * indicators_of[k] for k, c in near.items()]) / (R + sp.Float(0.2003)) ** 2
+    law_found, told = constants.examine(start, ground.many)
+    found = Law(law_found, properties=NAMES)
+    for name, c in near.items():
+        value = found.cases[case(*name)].subs(R, 1.0)
+        assert float(value) == pytest.approx(c / 1.2**2, rel=0.15), (name, told["form"])
+    errors = [c["standard_error"] / abs(c["value"]) for c in told["constants"]]
+    assert max(errors) < 0.1, told["constants"]
 
 
 def test_a_shared_constant_stays_one():

@@ -118,6 +118,22 @@ class Objective:
             value = np.mean(np.abs(residual)) if self.metric == "relative" else np.mean(residual**2)
         return float(value) if np.isfinite(value) else np.inf
 
+    def constants(
+        self, pexpr: sp.Expr, params: Sequence[sp.Symbol], start: np.ndarray, max_nfev: int = 60
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """(values of the constants ``params`` of ``pexpr``, in their order, fitted from ``start``; residual); None
+        where there is nothing to fit, or too little to fit it to. Once values are put into a formula its constants have
+        no order that stays: SymPy sorts by them.
+        """
+        program = self.compiled(pexpr, params) if 0 < len(params) <= len(self.target) else None
+        if program is None:
+            return None
+        with np.errstate(all="ignore"):
+            problem = self.problem(program, linear_constants(pexpr, params))
+            scale = np.maximum(np.abs(start), self.least)
+            scale = np.where(scale > 0, scale, LEAST)
+            return problem.solve(start, scale, max_nfev, SQUARES if problem.f_scale is None else SOFT)
+
     def fit(
         self, expr: sp.Expr, max_nfev: int = 60, above: float = np.inf, most: int = MAX_CONSTANTS
     ) -> tuple[sp.Expr, float]:
@@ -126,16 +142,7 @@ class Objective:
         ``expr`` as it was and infinity.
         """
         pexpr, params, start = parametrise(expr)
-        if not 0 < len(params) <= min(most, len(self.target)):
-            return expr, self.score(expr)
-        program = self.compiled(pexpr, params)
-        if program is None:
-            return expr, self.score(expr)
-        with np.errstate(all="ignore"):
-            problem = self.problem(program, linear_constants(pexpr, params))
-            scale = np.maximum(np.abs(start), self.least)
-            scale = np.where(scale > 0, scale, LEAST)
-            found = problem.solve(start, scale, max_nfev, SQUARES if problem.f_scale is None else SOFT)
+        found = self.constants(pexpr, params, start, max_nfev) if len(params) <= most else None
         if found is None:
             return expr, self.score(expr)
         x, residual = found

@@ -116,15 +116,12 @@ def groups(trajectory: np.ndarray):
 
 
 def jackknife_fits(form, symbols, values, data: Receivers, node_terms=(), size=None) -> list:
-    """The constants [k] fitted without each of ``GROUPS`` groups of trajectories in turn; fits that lose one of
-    the constants are left out.
-    """
+    """The constants [k], in the order of ``symbols``, without each of ``GROUPS`` groups of trajectories in turn."""
     fits = []
     for keep in groups(data.trajectory):
         part = acceleration_objective(data.subset(keep), node_terms, None if size is None else size[keep], least=0.0)
-        found = parametrise(part.fit(with_constants(form, symbols, values), 20)[0])[2]
-        if len(found) == len(values):  # a constant that became 1 or 0 may merge
-            fits.append(found)
+        if (found := part.constants(form, symbols, values, 20)) is not None:
+            fits.append(found[0])
     return fits
 
 
@@ -144,12 +141,14 @@ def snap(form, symbols, values, spread, objective, score) -> np.ndarray:
         trial = held | {int(k): number}
         fixed = form.xreplace({symbols[i]: sp.Rational(repr(v)) for i, v in trial.items()})  # a Float would be fitted
         free = [i for i in range(len(values)) if i not in trial]
-        start = with_constants(fixed, [symbols[i] for i in free], values[free])
-        fitted, new = objective.fit(start)
-        found = parametrise(fitted)[2]
-        if new <= max(score * (1 + COST), objective.tiny) and len(found) == len(free):
+        others = [symbols[i] for i in free]
+        if not set(others) <= fixed.free_symbols:  # a constant that became 0 may take others with it
+            continue
+        found = objective.constants(fixed, others, values[free])
+        fitted = values[free] if found is None else found[0]
+        if objective.score(with_constants(fixed, others, fitted)) <= max(score * (1 + COST), objective.tiny):
             held = trial
-            values[free] = found
+            values[free] = fitted
             values[list(trial)] = list(trial.values())
     return values
 

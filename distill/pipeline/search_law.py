@@ -20,6 +20,7 @@ from distill.files.properties import of_edges
 from distill.files.provenance import already_done, provenance, sha256
 from distill.files.storage import finite_or_none, save_bytes
 from distill.law import account, trust
+from distill.law.potential import is_mutual
 from distill.law.receivers import beyond_radial
 from distill.law.sources import LINEAR_NODE, Source
 from distill.messages import assumptions, read_out, roles
@@ -264,7 +265,10 @@ def composed(plan: Plan, found: Searched) -> tuple[Law, dict]:
     for further in extensions.modules("law accounts"):
         content[further.NAME] = further.account(forces, fronts, law, own, judge)
     position = content.get("node_search", {}).get("position")
-    content["data_verdict"]["violations"] = trust.violations(left, left["third_law"], position)
+    broken = left["third_law"]
+    if (broken or 0) > trust.THIRD_LAW and not is_mutual(law.pair, law.properties):
+        broken = None  # the law does not assume it
+    content["data_verdict"]["violations"] = trust.violations(left, broken, position)
     if asked["sr_on_inputs"]:
         content["sr_on_inputs"] = on_inputs(plan.run, data, law, found.options, asked["rows"], asked["raw_inputs"])
     content |= {

@@ -457,8 +457,7 @@ def _rounded(form: Composition, ground: Ground) -> tuple[Composition, list]:
     values, fits = _values(form), []
     for keep in groups(bench.data.trajectory):
         part = Bench(bench.data.subset(keep), ground.unit_charges)
-        found = _values(part.fit(form, 15, 0.0))
-        if len(found) == len(values):
+        if (found := part.constants(form, 15)) is not None:
             fits.append(found)
     spread = spread_of(np.array(fits), len(values))
     score, final = bench.score(form), values.copy()

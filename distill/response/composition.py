@@ -155,14 +155,22 @@ class Bench:
         form = form.normalised(self.unit_charges)
         parts = [parametrise(form.pair), parametrise(with_scales(form.alpha))]
         parts.append(parametrise(form.beta if form.beta == 0 else with_scales(form.beta)))
-        fitted = self._solve(parts, max_nfev, least)
-        if fitted is None:
+        solved = self._solve(parts, max_nfev, least)
+        if solved is None:
             return form
+        ends = np.cumsum([len(p[2]) for p in parts])[:-1]
+        fitted = [with_constants(p[0], p[1], v) for p, v in zip(parts, np.split(solved, ends), strict=True)]
         new = Composition(*fitted).normalised(self.unit_charges)
         return new if self.score(new) <= self.score(form) else form
 
-    def _solve(self, parts, max_nfev, least):
-        """The three formulas with the best constants, or None."""
+    def constants(self, form: Composition, max_nfev: int) -> np.ndarray | None:
+        """The constants of the three formulas, as ``parametrise`` orders those of ``form``, fitted; None where no fit
+        is.
+        """
+        return self._solve([parametrise(part) for part in form.parts], max_nfev, 0.0)
+
+    def _solve(self, parts, max_nfev, least) -> np.ndarray | None:
+        """The best constants of the three formulas, in the order of ``parts``, or None."""
         counts = [len(p[2]) for p in parts]
         if not 0 < sum(counts) <= MAX_CONSTANTS:
             return None
@@ -228,11 +236,7 @@ class Bench:
                 )  # fmt: skip
             except (ValueError, np.linalg.LinAlgError):
                 return None
-        if not np.isfinite(found.x).all():
-            return None
-        return [
-            with_constants(e, own, found.x[a:b]) for e, own, a, b in zip(exprs, names, ends[:-1], ends[1:], strict=True)
-        ]
+        return found.x if np.isfinite(found.x).all() else None
 
     def _turn(self, alpha, net, unit, grads) -> np.ndarray:
         """d a / d S [receiver, dim, dim]; ``grads``: of alpha and beta, by s, sv first."""
