@@ -7,10 +7,8 @@ from evidence_parts import below_one
 from own_data_parts import of_rows
 
 from distill.files.properties import OF_LEVEL, VARIABLES
-from distill.formulas.text import parse
 from distill.network.variants import VARIANTS
-from distill.physics.law import case_words, told_by_case
-from distill.physics.terms.cases import by_case
+from distill.physics.law import words_by_case
 from distill.report.markdown import markdown, shown
 
 SUMS = {"mae_component": "components", "mae_particle": "particles", "mae_graph": "graphs"}
@@ -186,8 +184,7 @@ def _pair_by_pair(text: str | None) -> str:
     if not text:
         return "–"
     species = sorted(set(re.findall(rf"\w+{OF_LEVEL}\w+_[ij]\b", text)))
-    cases = by_case(parse(text, (*VARIABLES, *species)), sorted({name[:-2] for name in species})) if species else {}
-    lines = case_words({"cases": told_by_case(cases)}, letter="V") if cases else [text]
+    lines = words_by_case(text, (*VARIABLES, *species), "V") if species else [text]
     return "<br>".join(f"`{line}`" for line in lines)
 
 

@@ -1,8 +1,10 @@
 """The network before its first step: as the seed starts it, on the edges of a messages file."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from extracted import edges_of
 from filled import filled
@@ -11,6 +13,7 @@ from planted import write_dataset
 from distill.files import records
 from distill.files.dataset import load_dataset
 from distill.files.kinds import MessagesRecord, RunConfig
+from distill.hamiltonian.network import HamiltonianConfig, HamiltonianNetwork
 from distill.messages import read_out
 from distill.messages.net_forces import nodes_of
 from distill.messages.untrained import initial_network, untrained_messages
@@ -70,3 +73,15 @@ def test_constant_messages_leave_nothing_to_search(tmp_path):
     config, dataset, model = made(tmp_path, silent_start=True)
     source = untrained(material(config, dataset, edges_of(model, dataset, *FRAMES, batch=4)))
     assert source.force is None and "constant" in source.what and "the refit starts as" in source.what
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_energies_that_start_without_forces_leave_nothing_to_search(tmp_path, silent):
+    config, dataset, _ = made(tmp_path)
+    own = HamiltonianConfig(dim=2, hidden=16, activation="softplus", translation_invariant=True, dissipative=True)
+    about = {"model": json.loads(json.dumps(own.as_dict())), "seed": 7, "options": {"silent_start": silent}}
+    config = records.build(RunConfig, filled(RunConfig, **about))
+    torch.manual_seed(3)  # what was trained in its place
+    m = material(config, dataset, edges_of(HamiltonianNetwork(own), dataset, *FRAMES, batch=4))
+    source = untrained(replace(m, meta=records.build(MessagesRecord, filled(MessagesRecord, reference=1.0))))
+    assert (source.force is None) == silent and ("it starts without forces" in source.what) == silent

@@ -15,7 +15,7 @@ from distill.formulas.functions import greater
 from distill.formulas.text import sorted_terms, split_fraction
 
 ROUNDING = 1e-9
-SMALLEST = 1e-300
+SMALLEST = 1e-300  # number that a formula holds, and the inverse of the largest
 _CHARGE = re.compile(r"q|q\d+|q_\w+|charge\w*")
 
 

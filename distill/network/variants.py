@@ -107,9 +107,9 @@ def message_importance(message, logvar=None, **exp):
 # be columns). ``newton``: pairs by their distance, motion by its momentum, and both of Hamilton's equations.
 _PUBLISHED = dict(activation="softplus", pair_momenta=True, self_position=True, motion_weight=0.0, polish=0)
 # It starts without forces: from those that PyTorch's usual weights make, far too large, the first steps run into the
-# silence of a gate that is shut, from which no gradient leads back (Kob-Andersen, springs that act only if stretched)
+# silence of a gate that is shut, through which next to no gradient comes back (Kob-Andersen, springs that jump)
 _OURS = dict(activation="softplus", pair_momenta=False, self_position=False, motion_weight=1.0, epochs=6, polish=200)
-_OURS |= dict(silent_start=True)
+_OURS["silent_start"] = True
 _ENERGIES = dict(
     network="hamiltonian",
     penalty=square_penalty,

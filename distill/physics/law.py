@@ -10,14 +10,14 @@ a_i = alpha S_i + beta v_i.
 Numpy only; equations are read by ``distill.formulas.tree``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import sympy as sp
 
 from distill.files.kinds import FunctionLaw, LawRecord
-from distill.files.properties import USUAL, at, of_pairs, ordered, variables, with_symbol
+from distill.files.properties import USUAL, at, category_of, of_pairs, ordered, variables, with_symbol
 from distill.formulas.latex import to_latex
 from distill.formulas.program import compile_numpy
 from distill.formulas.text import parse, to_text
@@ -256,6 +256,12 @@ def case_words(pair: Mapping, shorter: Callable = str, letter: str = "f") -> lis
         values.setdefault(value, []).append(f"c_{name}")
     told = [f"{' = '.join(names)} = {value:.6g}" for value, names in values.items()]
     return ["f = c g", f"g = {shorter(pair['function'])}", *told]
+
+
+def words_by_case(formula: str, known: Sequence[str], letter: str) -> list[str]:
+    """What ``formula`` in the variables ``known`` is for every pair of levels; nothing where it depends on none."""
+    cases = by_case(parse(formula, known), sorted({name[:-2] for name in known if category_of(name)}))
+    return case_words({"cases": told_by_case(cases)}, letter=letter) if cases else []
 
 
 def _function_json(value) -> dict:

@@ -27,7 +27,7 @@ from distill.splines.fit import fit_pair_force, kinds_where
 from distill.splines.of_messages import TermsOfMessages, fit_terms_of_messages
 from distill.splines.pair_spline import PairSpline
 
-SILENT = 1e-6  # of the largest net force: what forces of an untrained network are up to it is rounding
+SILENT = 1e-6  # of the largest net force of the trained network: below it are forces of an untrained one rounding
 TERMS_ARE = {  # of an additive network: (label, what it is)
     MESSAGES: ("messages", "the messages of the trained network, which are forces, every term of them in splines"),
     UNTRAINED: ("untrained network", "the messages of the same network before its first step, read out alike"),
@@ -128,7 +128,7 @@ def untrained(m: Material) -> Source:
         what = f"{what}; {exc.message.partition(':')[0]}, so that the refit starts as without a network"
         return Source(UNTRAINED, "untrained network", what, cpu_seconds=time.process_time() - started)
     force = read.force(own, m.nodes)
-    if np.abs(force).max() <= SILENT * np.abs(m.messages["mass_i"][:, None] * m.messages["acc_i"]).max():
+    if np.abs(force).max() <= SILENT * np.abs(m.messages["mass_i"][:, None] * m.messages["acc_pred_i"]).max():
         what = f"{what}; it starts without forces, so that the refit starts as without a network"
         return Source(UNTRAINED, "untrained network", what, cpu_seconds=time.process_time() - started)
     node = node_values(force, own, m.nodes, read.node_terms)

@@ -1,11 +1,9 @@
 """The section of the report on the law: how it came about, how it stands to the truth, how sure it is."""
 
-from distill.files.properties import category_of
 from distill.formulas.text import parse, to_text
 from distill.law.remains.residuals import MATERIAL, SIGNIFICANT
 from distill.messages.read_out import JACOBIAN
-from distill.physics.law import case_words, law_of, told_by_case
-from distill.physics.terms.cases import by_case
+from distill.physics.law import law_of, words_by_case
 from distill.report import words
 from distill.report.page import code, details, formula, guarded, missing, percent, r2, shown, table, text
 from distill.report.parts import added
@@ -153,10 +151,8 @@ def hamiltonian(law) -> str:
 
 def pair_by_pair(formula: str, known, letter: str) -> str:
     """``formula`` in the variables ``known`` as it is, or for every pair of levels, a line each."""
-    cases = by_case(parse(formula, known), sorted({name[:-2] for name in known if category_of(name)}))
-    if not cases:
-        return code(formula if letter == "V" else f"{letter} = {formula}")
-    return "<br>".join(map(code, case_words({"cases": told_by_case(cases)}, letter=letter)))
+    lines = words_by_case(formula, known, letter) or [formula if letter == "V" else f"{letter} = {formula}"]
+    return "<br>".join(map(code, lines))
 
 
 def ways(law) -> str:
